@@ -1,0 +1,1 @@
+//! What a node sees of its image pulls.
