@@ -1,0 +1,3 @@
+//! The collector that watches a containerd socket.
+
+pub mod input;

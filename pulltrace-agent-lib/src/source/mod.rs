@@ -1,0 +1,4 @@
+//! Where observations come from.
+
+#[cfg(feature = "containerd")]
+pub mod containerd;

@@ -1,0 +1,249 @@
+//! Names that were checked when they came in: nodes, namespaces, digests, pulls.
+//!
+//! Parse, don't validate: whoever holds a [`Digest`] holds a digest. Image names are in
+//! [`image`](crate::image).
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use crate::time::NodeTime;
+
+/// The longest name of a node or a namespace, in bytes (a Kubernetes node name is a DNS subdomain).
+pub const MAX_NAME: usize = 253;
+
+/// The longest digest, in bytes: `sha512:` and 128 hex digits, with room for other algorithms.
+pub const MAX_DIGEST: usize = 160;
+
+/// A text that is not the name it should be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no {what}: `{text}` ({rule})")]
+pub struct NameError {
+    what: &'static str,
+    rule: &'static str,
+    /// At most 64 characters of it: the text may come from anywhere.
+    text: String,
+}
+
+impl NameError {
+    pub(crate) fn new(what: &'static str, rule: &'static str, text: &str) -> Self {
+        Self { what, rule, text: text.chars().take(64).collect() }
+    }
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident, $what:literal, $rule:literal, $check:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NameError;
+
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                let check: fn(&str) -> bool = $check;
+                if check(text) {
+                    Ok(Self(text.into()))
+                } else {
+                    Err(NameError::new($what, $rule, text))
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+name!(
+    /// The name of a node, as Kubernetes has it.
+    NodeName,
+    "node name",
+    "1 to 253 letters, digits, `-`, `_`, `.`",
+    |t| plain(t)
+);
+
+name!(
+    /// A containerd namespace: `k8s.io` for everything the kubelet pulls.
+    Namespace,
+    "containerd namespace",
+    "1 to 253 letters, digits, `-`, `_`, `.`",
+    |t| plain(t)
+);
+
+name!(
+    /// The digest of a blob or of a chain of layers: `sha256:` and hex digits; other algorithms too.
+    Digest,
+    "digest",
+    "an algorithm, `:`, and 32 to 128 lower-case hex digits; 64 for sha256",
+    |t| digest(t)
+);
+
+name!(
+    /// The id of a containerd lease.
+    LeaseId,
+    "lease id",
+    "1 to 253 letters, digits, `-`, `_`, `.`",
+    |t| plain(t)
+);
+
+fn plain(text: &str) -> bool {
+    (1..=MAX_NAME).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
+fn digest(text: &str) -> bool {
+    let Some((algorithm, hex)) = text.split_once(':') else { return false };
+    let length = match algorithm {
+        "sha256" => hex.len() == 64,
+        "sha384" => hex.len() == 96,
+        "sha512" => hex.len() == 128,
+        _ => (32..=128).contains(&hex.len()),
+    };
+    length
+        && text.len() <= MAX_DIGEST
+        && !algorithm.is_empty()
+        && algorithm
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'+' | b'.' | b'_' | b'-'))
+        && hex.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
+}
+
+impl Digest {
+    /// The hex digits behind the algorithm.
+    #[must_use]
+    pub fn hex(&self) -> &str {
+        self.0.split_once(':').map_or("", |(_, hex)| hex)
+    }
+
+    /// The first twelve hex digits, as people know them from other tools.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.hex().get(..12).unwrap_or_else(|| self.hex())
+    }
+}
+
+/// What tells one pull from every other, for ever: the same over restarts of whoever watches.
+///
+/// It says how the pull is known. Displays as a text that is safe in a path of a URL.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PullId {
+    /// A lease of the runtime holds what is being pulled.
+    Lease {
+        /// The node that pulls.
+        node: NodeName,
+        /// The containerd namespace of the lease.
+        namespace: Namespace,
+        /// The lease.
+        lease: LeaseId,
+        /// When the lease was made: ids of leases are random, and may come again.
+        created: NodeTime,
+    },
+    /// Only the record of the finished image was seen: the pull was shorter than a poll.
+    Record {
+        /// The node that pulled.
+        node: NodeName,
+        /// The containerd namespace of the image.
+        namespace: Namespace,
+        /// The digest that the image's name points to.
+        root: Digest,
+        /// When the record was written.
+        at: NodeTime,
+    },
+}
+
+impl PullId {
+    /// The node of the pull.
+    #[must_use]
+    pub fn node(&self) -> &NodeName {
+        match self {
+            Self::Lease { node, .. } | Self::Record { node, .. } => node,
+        }
+    }
+
+    /// The containerd namespace of the pull.
+    #[must_use]
+    pub fn namespace(&self) -> &Namespace {
+        match self {
+            Self::Lease { namespace, .. } | Self::Record { namespace, .. } => namespace,
+        }
+    }
+}
+
+impl fmt::Display for PullId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lease { node, namespace, lease, created } => {
+                write!(f, "lease~{node}~{namespace}~{lease}~{}", created.unix_nanos())
+            }
+            Self::Record { node, namespace, root, at } => {
+                write!(f, "record~{node}~{namespace}~{root}~{}", at.unix_nanos())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_of_every_algorithm_in_use_are_read() {
+        for good in [
+            format!("sha256:{}", "a".repeat(64)),
+            format!("sha512:{}", "0".repeat(128)),
+            format!("blake3:{}", "f".repeat(64)),
+        ] {
+            assert_eq!(good.parse::<Digest>().unwrap().as_str(), good);
+        }
+    }
+
+    #[test]
+    fn what_is_no_digest_is_refused() {
+        for bad in [
+            String::new(),
+            "sha256:".into(),
+            format!("sha256:{}", "a".repeat(63)),
+            format!("sha256:{}", "A".repeat(64)),
+            format!("sha256:{}/../x", "a".repeat(59)),
+            "a".repeat(64),
+            format!("x:{}", "a".repeat(4096)),
+        ] {
+            assert!(bad.parse::<Digest>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_error_never_repeats_a_long_text() {
+        let error = "x".repeat(10_000).parse::<NodeName>().unwrap_err();
+        assert!(error.to_string().len() < 200);
+    }
+
+    #[test]
+    fn an_id_is_safe_in_a_path() {
+        let id = PullId::Lease {
+            node: "worker-1.example".parse().unwrap(),
+            namespace: "k8s.io".parse().unwrap(),
+            lease: "123456-aB_-".parse().unwrap(),
+            created: NodeTime::from_unix(1, 5).unwrap(),
+        };
+        assert_eq!(id.to_string(), "lease~worker-1.example~k8s.io~123456-aB_-~1000000005");
+    }
+}

@@ -1,0 +1,331 @@
+//! Image references, normalised as containerd's CRI plugin does it before it pulls.
+//!
+//! The grammar is that of the distribution project's reference package; what is special to CRI is
+//! that a reference with a tag and a digest loses its tag.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::id::{Digest, NameError};
+
+/// The longest repository name (host and path), in bytes: the distribution project's limit.
+pub const MAX_REPOSITORY: usize = 255;
+
+const DEFAULT_DOMAIN: &str = "docker.io";
+const WHAT: &str = "image reference";
+
+/// A whole image reference: host, path, and a tag or a digest.
+///
+/// ```
+/// use pulltrace_core::ImageRef;
+/// let nginx: ImageRef = "nginx".parse()?;
+/// assert_eq!(nginx.to_string(), "docker.io/library/nginx:latest");
+/// assert_eq!(nginx.repository().to_string(), "docker.io/library/nginx");
+/// # Ok::<(), pulltrace_core::NameError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ImageRef {
+    domain: String,
+    path: String,
+    version: Version,
+}
+
+/// What a reference points to within its repository.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Version {
+    /// A name that may be moved.
+    Tag(String),
+    /// Exactly this content.
+    Digest(Digest),
+}
+
+/// Host and path of an image without its version: `registry.example/team/app`.
+///
+/// The host has no port where it comes from containerd, which does not store one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Repository {
+    host: String,
+    path: String,
+}
+
+impl ImageRef {
+    /// The registry with its port: `localhost:5000`, `docker.io`.
+    #[must_use]
+    pub fn domain(&self) -> &str {
+        &self.domain
+    }
+
+    /// The path within the registry: `library/nginx`.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The tag or the digest.
+    #[must_use]
+    pub const fn version(&self) -> &Version {
+        &self.version
+    }
+
+    /// Host without port, and path: what containerd stores of a pull that is not over.
+    #[must_use]
+    pub fn repository(&self) -> Repository {
+        Repository { host: without_port(&self.domain).to_owned(), path: self.path.clone() }
+    }
+}
+
+impl Repository {
+    /// From a registry host and a path, as containerd's label `containerd.io/distribution.source.<host>`
+    /// has them.
+    ///
+    /// # Errors
+    /// Where either is outside the grammar of references.
+    pub fn new(host: &str, path: &str) -> Result<Self, NameError> {
+        let refuse = |rule| NameError::new("image repository", rule, &format!("{host}/{path}"));
+        if host.len() + 1 + path.len() > MAX_REPOSITORY {
+            return Err(refuse("at most 255 bytes"));
+        }
+        if !is_domain(host) {
+            return Err(refuse("its host is no host name"));
+        }
+        if !is_path(path) {
+            return Err(refuse("its path has other than lower-case letters, digits and single separators"));
+        }
+        Ok(Self { host: without_port(host).to_owned(), path: path.to_owned() })
+    }
+
+    /// The registry's host, without a port.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The path within the registry.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+impl FromStr for ImageRef {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let refuse = |rule| Err(NameError::new(WHAT, rule, text));
+        // A name, a tag and a digest at their longest.
+        if text.len() > MAX_REPOSITORY + 129 + crate::id::MAX_DIGEST {
+            return refuse("too long");
+        }
+        let (rest, digest) = match text.split_once('@') {
+            Some((rest, digest)) => match digest.parse::<Digest>() {
+                Ok(digest) => (rest, Some(digest)),
+                Err(_) => return refuse("no digest stands behind the `@`"),
+            },
+            None => (text, None),
+        };
+        if is_hex_id(rest) {
+            return refuse("64 hex digits name an image's id, not a repository");
+        }
+        let (name, tag) = match rest.rsplit_once(':') {
+            // A colon before a slash belongs to a port.
+            Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
+            _ => (rest, None),
+        };
+        if tag.is_some_and(|tag| !is_tag(tag)) {
+            return refuse("its tag is none: up to 128 letters, digits, `_`, `.`, `-`");
+        }
+        let (domain, path) = split_domain(name);
+        if domain.len() + 1 + path.len() > MAX_REPOSITORY {
+            return refuse("its name has more than 255 bytes");
+        }
+        if !is_domain(&domain) {
+            return refuse("its registry is no host name");
+        }
+        if !is_path(&path) {
+            return refuse("its path has other than lower-case letters, digits and single separators");
+        }
+        let version = match (digest, tag) {
+            (Some(digest), _) => Version::Digest(digest),
+            (None, tag) => Version::Tag(tag.unwrap_or("latest").to_owned()),
+        };
+        Ok(Self { domain, path, version })
+    }
+}
+
+impl fmt::Display for ImageRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.version {
+            Version::Tag(tag) => write!(f, "{}/{}:{tag}", self.domain, self.path),
+            Version::Digest(digest) => write!(f, "{}/{}@{digest}", self.domain, self.path),
+        }
+    }
+}
+
+impl fmt::Display for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.host, self.path)
+    }
+}
+
+/// The first component is a registry where it cannot be a path of the default one.
+fn split_domain(name: &str) -> (String, String) {
+    let (domain, path) = match name.split_once('/') {
+        Some((first, rest))
+            if first == "localhost"
+                || first.contains(['.', ':'])
+                || first.bytes().any(|b| b.is_ascii_uppercase()) =>
+        {
+            (if first == "index.docker.io" { DEFAULT_DOMAIN } else { first }, rest)
+        }
+        _ => (DEFAULT_DOMAIN, name),
+    };
+    let path = if domain == DEFAULT_DOMAIN && !path.contains('/') {
+        format!("library/{path}")
+    } else {
+        path.to_owned()
+    };
+    (domain.to_owned(), path)
+}
+
+fn without_port(domain: &str) -> &str {
+    // `[::1]:5000` has colons of its own.
+    match domain.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+        _ => domain,
+    }
+}
+
+fn is_domain(text: &str) -> bool {
+    let (host, port) = match text.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, Some(port)),
+        _ => (text, None),
+    };
+    if port.is_some_and(|p| p.is_empty() || !p.bytes().all(|b| b.is_ascii_digit())) {
+        return false;
+    }
+    if let Some(v6) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+        return !v6.is_empty() && v6.bytes().all(|b| b.is_ascii_hexdigit() || b == b':');
+    }
+    !host.is_empty()
+        && host.split('.').all(|part| {
+            !part.is_empty()
+                && !part.starts_with('-')
+                && !part.ends_with('-')
+                && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        })
+}
+
+fn is_path(text: &str) -> bool {
+    text.split('/').all(is_component)
+}
+
+/// Lower-case letters and digits, separated by one `.`, one or two `_`, or any number of `-`.
+fn is_component(text: &str) -> bool {
+    let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let bytes = text.as_bytes();
+    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return false };
+    word(*first)
+        && word(*last)
+        && bytes.split(|b| word(*b)).all(|separator| {
+            matches!(separator, b"" | b"." | b"_" | b"__") || separator.iter().all(|b| *b == b'-')
+        })
+}
+
+fn is_tag(text: &str) -> bool {
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    text.len() <= 128
+        && text.bytes().next().is_some_and(word)
+        && text.bytes().all(|b| word(b) || b == b'.' || b == b'-')
+}
+
+fn is_hex_id(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, normal: &str) {
+        assert_eq!(text.parse::<ImageRef>().map(|r| r.to_string()), Ok(normal.to_owned()));
+        // What is normal stays as it is.
+        assert_eq!(normal.parse::<ImageRef>().map(|r| r.to_string()), Ok(normal.to_owned()));
+    }
+
+    #[test]
+    fn names_become_what_containerd_records() {
+        check("nginx", "docker.io/library/nginx:latest");
+        check("nginx:1.27", "docker.io/library/nginx:1.27");
+        check("library/nginx", "docker.io/library/nginx:latest");
+        check("docker.io/nginx", "docker.io/library/nginx:latest");
+        check("index.docker.io/library/nginx", "docker.io/library/nginx:latest");
+        check("grafana/loki:3", "docker.io/grafana/loki:3");
+        check("localhost/app", "localhost/app:latest");
+        check("localhost:5000/app:1", "localhost:5000/app:1");
+        check("registry.k8s.io/pause:3.9", "registry.k8s.io/pause:3.9");
+        check("quay.io:443/a/b-c/d__e.f:v1.0-rc_1", "quay.io:443/a/b-c/d__e.f:v1.0-rc_1");
+        check("[::1]:5000/app", "[::1]:5000/app:latest");
+        check("Upper/app", "Upper/app:latest");
+    }
+
+    #[test]
+    fn a_digest_wins_over_a_tag() {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        check(&format!("repo:tag@{digest}"), &format!("docker.io/library/repo@{digest}"));
+        check(&format!("r.io/repo@{digest}"), &format!("r.io/repo@{digest}"));
+    }
+
+    #[test]
+    fn what_containerd_refuses_is_refused() {
+        for bad in [
+            "",
+            ":tag",
+            "@sha256:0",
+            "nginx@sha256:0",
+            "NGINX",
+            "a//b",
+            "a/",
+            "-a",
+            "a_-b",
+            "a___b",
+            "a..b",
+            "nginx:",
+            "nginx:-x",
+            "re po",
+            "r.io/",
+            "r..io/a",
+            "r.io:x/a",
+            "nginx\n",
+            &"a".repeat(256),
+            &"0123456789abcdef".repeat(4),
+            &format!("nginx:{}", "t".repeat(129)),
+        ] {
+            assert!(bad.parse::<ImageRef>().is_err(), "`{bad}` was taken");
+        }
+    }
+
+    #[test]
+    fn a_repository_has_no_port() {
+        let with = "localhost:5000/x:1".parse::<ImageRef>().unwrap().repository();
+        assert_eq!(with.to_string(), "localhost/x");
+        assert_eq!(Repository::new("localhost", "x").unwrap(), with);
+        let v6 = "[::1]:5000/x".parse::<ImageRef>().unwrap().repository();
+        assert_eq!(v6.host(), "[::1]");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_read_reads_the_same_again(text in "[a-zA-Z0-9./:@_-]{0,80}") {
+            if let Ok(reference) = text.parse::<ImageRef>() {
+                let again = reference.to_string().parse::<ImageRef>();
+                proptest::prop_assert_eq!(again, Ok(reference));
+            }
+        }
+
+        #[test]
+        fn any_text_is_read_or_refused(text in ".{0,300}") {
+            drop(text.parse::<ImageRef>());
+        }
+    }
+}
