@@ -1,0 +1,87 @@
+//! `cargo xtask fuzz TARGET [SECONDS]`: feeds a reader with random input.
+//!
+//! The targets are packages of their own, in `fuzz`, outside of the workspace.
+
+use std::path::Path;
+
+use crate::error::{Context as _, Error, Result};
+use crate::process;
+use crate::root::Root;
+use crate::setup;
+
+const DEFAULT_SECONDS: u32 = 600;
+
+pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
+    let known = targets(&root.dir.join("fuzz/fuzz_targets"))?;
+    let (target, seconds) = parse(args, &known)?;
+    setup::ensure()?;
+    if !process::found("cargo-fuzz") {
+        println!("installing cargo-fuzz");
+        process::run(process::cargo(&root.dir).args(["install", "cargo-fuzz", "--locked"]))?;
+    }
+    let mut fuzz = process::cargo(&root.dir);
+    fuzz.args(["fuzz", "run", target, "--"]);
+    fuzz.arg(format!("-max_total_time={seconds}"));
+    // The sanitizer that finds bad memory accesses is a flag of unstable Rust,
+    // which the stable compiler takes with this.
+    fuzz.env("RUSTC_BOOTSTRAP", "1");
+    Err(process::become_program(&mut fuzz))
+}
+
+fn targets(dir: &Path) -> Result<Vec<String>> {
+    let looked = || format!("look for fuzz targets in {}", dir.display());
+    let entries = std::fs::read_dir(dir).context(looked)?;
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.ok()?.path().file_stem()?.to_str().map(str::to_owned))
+        .collect();
+    names.sort();
+    Ok(names)
+}
+
+fn parse<'a>(args: &'a [String], known: &[String]) -> Result<(&'a str, u32)> {
+    let one_of = || format!("one of {}", known.join(", "));
+    let (target, seconds) = match args {
+        [target] => (target, None),
+        [target, seconds] => (target, Some(seconds)),
+        _ => {
+            return Err(Error::Usage(format!(
+                "fuzz TARGET [SECONDS], where TARGET is {}",
+                one_of()
+            )));
+        }
+    };
+    if !known.contains(target) {
+        return Err(Error::Usage(format!(
+            "there is no fuzz target `{target}`; {}",
+            one_of()
+        )));
+    }
+    let seconds = match seconds {
+        None => DEFAULT_SECONDS,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|seconds| *seconds > 0)
+            .ok_or_else(|| Error::Usage(format!("`{text}`: seconds are a whole number above 0")))?,
+    };
+    Ok((target, seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_must_be_known_and_its_time_a_number() {
+        let known = ["manifest".to_owned()];
+        let parsed = |line: &str| {
+            let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+            parse(&args, &known).map(|(target, seconds)| (target.to_owned(), seconds))
+        };
+        assert_eq!(parsed("manifest").unwrap(), ("manifest".to_owned(), 600));
+        assert_eq!(parsed("manifest 5").unwrap().1, 5);
+        for bad in ["", "other", "manifest 0", "manifest x", "manifest 1 2"] {
+            assert!(matches!(parsed(bad), Err(Error::Usage(_))), "{bad}");
+        }
+    }
+}

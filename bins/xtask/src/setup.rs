@@ -1,0 +1,129 @@
+//! `cargo xtask setup`: what a build and its tests need from the system,
+//! installed by apt where that is possible, and named where it is not.
+
+use std::env;
+use std::process::Command;
+
+use crate::error::{Error, Result};
+use crate::process;
+use crate::root::Root;
+
+struct Need {
+    program: &'static str,
+    package: &'static str,
+    why: &'static str,
+}
+
+const NEEDS: &[Need] = &[
+    Need {
+        program: "protoc",
+        package: "protobuf-compiler",
+        why: "builds containerd's API",
+    },
+    Need {
+        program: "containerd",
+        package: "containerd",
+        why: "is what the tests watch",
+    },
+    Need {
+        program: "runc",
+        package: "runc",
+        why: "starts the tests' containers",
+    },
+];
+
+pub(crate) fn run(_root: &Root, args: &[String]) -> Result<()> {
+    if let Some(arg) = args.first() {
+        return Err(Error::Usage(format!(
+            "setup takes no argument, and got `{arg}`"
+        )));
+    }
+    let missing = install_missing(process::run)?;
+    match say_missing(&missing) {
+        Some(text) => Err(Error::Failed(text)),
+        None => {
+            println!("protoc, containerd and runc are installed");
+            Ok(())
+        }
+    }
+}
+
+/// For the tasks that cannot go on without it.
+pub(crate) fn ensure() -> Result<()> {
+    match say_missing(&install_missing(process::run)?) {
+        Some(text) => Err(Error::Failed(text)),
+        None => Ok(()),
+    }
+}
+
+/// Installs what is missing where that is possible, and returns the packages
+/// that are still missing.
+pub(crate) fn install_missing(
+    mut run: impl FnMut(&mut Command) -> Result<()>,
+) -> Result<Vec<&'static str>> {
+    let missing = missing_packages();
+    if missing.is_empty() {
+        return Ok(missing);
+    }
+    if !process::is_root() || !process::found("apt-get") {
+        return Ok(missing);
+    }
+    println!("installing by apt: {}", missing.join(", "));
+    for args in [
+        vec!["update", "-q"],
+        [
+            &["install", "-q", "-y", "--no-install-recommends"],
+            missing.as_slice(),
+        ]
+        .concat(),
+    ] {
+        let mut apt = Command::new("apt-get");
+        apt.args(args).env("DEBIAN_FRONTEND", "noninteractive");
+        run(&mut apt)?;
+    }
+    Ok(missing_packages())
+}
+
+fn missing_packages() -> Vec<&'static str> {
+    // A compiler named by `PROTOC` is as good as one on `PATH`.
+    let has = |need: &Need| {
+        process::found(need.program)
+            || (need.program == "protoc" && env::var_os("PROTOC").is_some())
+    };
+    NEEDS
+        .iter()
+        .filter(|need| !has(need))
+        .map(|need| need.package)
+        .collect()
+}
+
+/// What to do about what is missing.
+pub(crate) fn say_missing(missing: &[&str]) -> Option<String> {
+    if missing.is_empty() {
+        return None;
+    }
+    let reasons: Vec<String> = NEEDS
+        .iter()
+        .filter(|need| missing.contains(&need.package))
+        .map(|need| format!("  {} {}", need.program, need.why))
+        .collect();
+    Some(format!(
+        "missing on this machine:\n{}\ninstall it as root: apt-get install {}\n(elsewhere than on \
+         Debian: protoc, containerd 1.6 and runc on PATH)",
+        reasons.join("\n"),
+        missing.join(" ")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_is_named_with_the_command_that_installs_it() {
+        assert_eq!(say_missing(&[]), None);
+        let text = say_missing(&["containerd", "runc"]).unwrap();
+        assert!(text.contains("apt-get install containerd runc"), "{text}");
+        assert!(!text.contains("builds containerd's API"), "{text}");
+    }
+}

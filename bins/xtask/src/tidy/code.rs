@@ -1,0 +1,258 @@
+//! Rules about Rust files.
+
+use super::Finding;
+use super::source::{Source, is_test_file, names};
+
+/// Only tests in it, or a file that Cargo's own tools write.
+const MOST_LINES: usize = 500;
+const MOST_MAIN_LINES: usize = 150;
+
+pub(crate) fn starts_with_doc(source: &Source) -> Vec<Finding> {
+    let first = source.text.lines().find(|line| !line.trim().is_empty());
+    if first.is_some_and(|line| line.starts_with("//!")) {
+        return Vec::new();
+    }
+    let what = "does not start with `//!` and what lives here";
+    vec![Finding::new(&source.path, Some(1), what)]
+}
+
+pub(crate) fn is_short(source: &Source) -> Vec<Finding> {
+    longer_than(source, MOST_LINES)
+}
+
+pub(crate) fn main_is_short(source: &Source) -> Vec<Finding> {
+    if source.path.ends_with("src/main.rs") {
+        longer_than(source, MOST_MAIN_LINES)
+    } else {
+        Vec::new()
+    }
+}
+
+fn longer_than(source: &Source, most: usize) -> Vec<Finding> {
+    match source.lines_before_tests() {
+        lines if lines > most => {
+            vec![Finding::new(
+                &source.path,
+                None,
+                format!("has {lines} lines before its tests"),
+            )]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The words stand apart here so that this file does not find itself.
+pub(crate) fn nothing_left_to_do(source: &Source) -> Vec<Finding> {
+    let words = [concat!("TO", "DO"), concat!("FIX", "ME")];
+    let macros = [concat!("todo", "!("), concat!("unimplemented", "!(")];
+    let marks = |line: &str| {
+        words
+            .iter()
+            .find(|word| names(line, word))
+            .or_else(|| macros.iter().find(|word| line.contains(**word)))
+            .copied()
+    };
+    let lines = source.text.lines().enumerate();
+    lines
+        .filter_map(|(index, line)| {
+            marks(line).map(|mark| Finding::new(&source.path, Some(index + 1), format!("`{mark}`")))
+        })
+        .collect()
+}
+
+/// The code may not name these words.
+fn without(source: &Source, words: &[&str]) -> Vec<Finding> {
+    let found = |line: &str| words.iter().find(|word| names(line, word)).copied();
+    source
+        .code()
+        .filter_map(|(number, line)| {
+            found(line)
+                .map(|word| Finding::new(&source.path, Some(number), format!("names `{word}`")))
+        })
+        .collect()
+}
+
+const CORE: &str = "pulltrace-core/src/";
+
+pub(crate) fn core_is_pure(source: &Source) -> Vec<Finding> {
+    if !source.path.starts_with(CORE) {
+        return Vec::new();
+    }
+    let words = [
+        "tokio",
+        "async",
+        "std::net",
+        "std::fs",
+        "std::io",
+        "std::env",
+        "std::process",
+        "std::thread",
+        "Instant",
+        "SystemTime",
+    ];
+    without(source, &words)
+}
+
+pub(crate) fn model_is_plain(source: &Source) -> Vec<Finding> {
+    let of_wire = |rest: &str| rest == "wire.rs" || rest.starts_with("wire/");
+    match source.path.strip_prefix(CORE) {
+        Some(rest) if !of_wire(rest) => without(source, &["serde", "Serialize", "Deserialize"]),
+        _ => Vec::new(),
+    }
+}
+
+/// The testkit talks to containerd in its own ways.
+pub(crate) fn grpc_stays_inside(source: &Source) -> Vec<Finding> {
+    let path = source.path.as_str();
+    let client = "pulltrace-agent-lib/src/source/containerd/client";
+    let ours = [
+        "pulltrace-core/src/",
+        "pulltrace-agent-lib/src/",
+        "bins/",
+        "examples/",
+    ];
+    if path.starts_with(client) || !ours.iter().any(|folder| path.starts_with(folder)) {
+        return Vec::new();
+    }
+    without(
+        source,
+        &["tonic", "prost", "prost_types", "containerd_client"],
+    )
+}
+
+/// A test waits for a condition, through the testkit's one way to do so.
+pub(crate) fn tests_do_not_sleep(source: &Source) -> Vec<Finding> {
+    let path = source.path.as_str();
+    let testkit = path.strip_prefix("pulltrace-testkit/src/");
+    // Programs pace themselves for people; waiting and throttling is what these are.
+    let may =
+        |rest: &str| rest.starts_with("bin/") || rest.contains("wait") || rest.contains("throttle");
+    let sleeps = |line: &str| {
+        line.contains("sleep(") || line.contains("sleep_until(") || line.contains("park_timeout(")
+    };
+    let judged: Box<dyn Iterator<Item = (usize, &str)>> = match testkit {
+        Some(rest) if may(rest) => Box::new(source.tests()),
+        Some(_) => Box::new(source.code().chain(source.tests())),
+        None => Box::new(source.tests()),
+    };
+    judged
+        .filter(|(_, line)| sleeps(line))
+        .map(|(number, _)| {
+            let where_to = if is_test_file(path) {
+                "a test"
+            } else {
+                "code of tests"
+            };
+            Finding::new(
+                path,
+                Some(number),
+                format!("{where_to} sleeps: wait for a condition"),
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(rule: fn(&Source) -> Vec<Finding>, path: &str, text: &str) -> Vec<Option<usize>> {
+        rule(&Source::rust(path, text))
+            .into_iter()
+            .map(|finding| finding.line)
+            .collect()
+    }
+
+    #[test]
+    fn a_file_without_a_doc_is_found() {
+        assert_eq!(
+            lines(starts_with_doc, "a.rs", "use a;\n//! late\n"),
+            [Some(1)]
+        );
+        assert_eq!(lines(starts_with_doc, "a.rs", ""), [Some(1)]);
+        assert_eq!(lines(starts_with_doc, "a.rs", "\n//! Doc.\n"), []);
+    }
+
+    #[test]
+    fn a_long_file_is_found_and_its_tests_do_not_count() {
+        let with = |lines: usize, tests: usize| {
+            format!(
+                "{}#[cfg(test)]\nmod tests {{\n{}}}\n",
+                "x;\n".repeat(lines),
+                "y;\n".repeat(tests)
+            )
+        };
+        assert_eq!(lines(is_short, "a/src/b.rs", &with(500, 900)), []);
+        assert_eq!(lines(is_short, "a/src/b.rs", &with(501, 0)), [None]);
+        assert_eq!(lines(is_short, "a/tests/b.rs", &with(501, 0)), []);
+        assert_eq!(lines(main_is_short, "a/src/main.rs", &with(151, 0)), [None]);
+        assert_eq!(lines(main_is_short, "a/src/main.rs", &with(150, 9)), []);
+        assert_eq!(lines(main_is_short, "a/src/other.rs", &with(151, 0)), []);
+    }
+
+    #[test]
+    fn marks_of_unfinished_work_are_found_in_comments_and_code() {
+        let text = format!(
+            "//! x\n// {}: y\n{}x)\nmastodon()\n",
+            concat!("TO", "DO"),
+            concat!("todo", "!(")
+        );
+        assert_eq!(lines(nothing_left_to_do, "a.rs", &text), [Some(2), Some(3)]);
+    }
+
+    #[test]
+    fn a_core_that_is_not_pure_is_found() {
+        let text = "//! tokio, Instant\nuse std::fs;\nlet x = Instant::now();\nlet instant = 1;\n\
+                    #[cfg(test)]\nmod tests {\nuse std::fs;\n}\n";
+        assert_eq!(
+            lines(core_is_pure, "pulltrace-core/src/pull.rs", text),
+            [Some(2), Some(3)]
+        );
+        assert_eq!(lines(core_is_pure, "bins/pulltrace/src/main.rs", text), []);
+    }
+
+    #[test]
+    fn a_serialisable_model_is_found_and_wire_types_are_not() {
+        let text = "//! x\n#[derive(Debug, Serialize)]\nstruct A;\n";
+        assert_eq!(
+            lines(model_is_plain, "pulltrace-core/src/pull.rs", text),
+            [Some(2)]
+        );
+        assert_eq!(
+            lines(model_is_plain, "pulltrace-core/src/wire/v1.rs", text),
+            []
+        );
+    }
+
+    #[test]
+    fn grpc_outside_of_the_client_is_found() {
+        let text = "//! tonic\nuse tonic::Status;\nfn f(x: prost_types::Any) {}\n";
+        let at = |path| lines(grpc_stays_inside, path, text);
+        assert_eq!(
+            at("pulltrace-agent-lib/src/source/containerd/mod.rs"),
+            [Some(2), Some(3)]
+        );
+        assert_eq!(at("bins/pulltrace/src/watch.rs"), [Some(2), Some(3)]);
+        assert_eq!(
+            at("pulltrace-agent-lib/src/source/containerd/client.rs"),
+            []
+        );
+        assert_eq!(
+            at("pulltrace-agent-lib/src/source/containerd/client/events.rs"),
+            []
+        );
+        assert_eq!(at("pulltrace-testkit/src/cri.rs"), []);
+    }
+
+    #[test]
+    fn a_sleeping_test_is_found() {
+        let text =
+            "//! x\nsleep(1);\n#[cfg(test)]\nmod tests {\n  tokio::time::sleep(1).await;\n}\n";
+        let at = |path| lines(tests_do_not_sleep, path, text);
+        assert_eq!(at("pulltrace-agent-lib/src/collector.rs"), [Some(5)]);
+        assert_eq!(at("pulltrace-agent-lib/tests/it.rs"), [Some(2), Some(5)]);
+        assert_eq!(at("pulltrace-testkit/src/registry.rs"), [Some(2), Some(5)]);
+        assert_eq!(at("pulltrace-testkit/src/registry/throttle.rs"), [Some(5)]);
+        assert_eq!(at("pulltrace-testkit/src/bin/demo.rs"), [Some(5)]);
+    }
+}

@@ -1,0 +1,292 @@
+//! The files that rules look at: found, read, and for Rust with the words of
+//! comments and strings blanked out, so that only code is judged as code.
+
+use std::fs;
+use std::path::Path;
+
+use crate::error::{Context as _, Result};
+
+/// A text file of the repository.
+#[derive(Debug, Default)]
+pub(crate) struct Source {
+    /// From the root of the repository, with `/`.
+    pub(crate) path: String,
+    pub(crate) text: String,
+    /// `text` with comments and the contents of strings blanked; the same lines.
+    code: String,
+    /// How many lines come before the unit tests.
+    before_tests: usize,
+}
+
+impl Source {
+    pub(crate) fn rust(path: &str, text: &str) -> Source {
+        let code = blank(text);
+        // A marked import or helper does not begin the tests: a module does.
+        let lines: Vec<&str> = code.lines().collect();
+        let begins = |at: usize| {
+            lines[at].trim() == "#[cfg(test)]"
+                && lines
+                    .get(at + 1)
+                    .is_some_and(|next| next.trim_start().starts_with("mod "))
+        };
+        let before_tests = if is_test_file(path) {
+            0
+        } else {
+            (0..lines.len())
+                .find(|at| begins(*at))
+                .unwrap_or(lines.len())
+        };
+        Source {
+            path: path.to_owned(),
+            text: text.to_owned(),
+            before_tests,
+            code,
+        }
+    }
+
+    pub(crate) fn page(path: &str, text: &str) -> Source {
+        Source {
+            path: path.to_owned(),
+            text: text.to_owned(),
+            ..Source::default()
+        }
+    }
+
+    /// Lines of code before the unit tests, with their numbers.
+    pub(crate) fn code(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.numbered().take(self.before_tests)
+    }
+
+    /// Lines of code of the unit tests, or of a file that is all tests.
+    pub(crate) fn tests(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.numbered().skip(self.before_tests)
+    }
+
+    fn numbered(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.code
+            .lines()
+            .enumerate()
+            .map(|(index, line)| (index + 1, line))
+    }
+
+    pub(crate) fn lines_before_tests(&self) -> usize {
+        self.before_tests
+    }
+}
+
+/// Integration tests, and unit tests that have a file of their own.
+pub(crate) fn is_test_file(path: &str) -> bool {
+    path.contains("/tests/") || path.ends_with("/tests.rs")
+}
+
+/// Whether the code line names this word, as a word or as a path (`std::fs`).
+pub(crate) fn names(code: &str, word: &str) -> bool {
+    let in_word = |char: char| char.is_alphanumeric() || char == '_';
+    code.match_indices(word).any(|(at, _)| {
+        let before = code.get(..at).and_then(|text| text.chars().next_back());
+        let after = code
+            .get(at + word.len()..)
+            .and_then(|text| text.chars().next());
+        !before.is_some_and(in_word) && !after.is_some_and(in_word)
+    })
+}
+
+pub(crate) fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).context(|| format!("read {}", path.display()))
+}
+
+pub(crate) fn rust(root: &Path) -> Result<Vec<Source>> {
+    let mut found = Vec::new();
+    walk(root, root, "rs", &mut |path, text| {
+        found.push(Source::rust(path, text));
+    })?;
+    Ok(found)
+}
+
+pub(crate) fn markdown(root: &Path) -> Result<Vec<Source>> {
+    let mut found = Vec::new();
+    walk(root, root, "md", &mut |path, text| {
+        found.push(Source::page(path, text));
+    })?;
+    Ok(found)
+}
+
+fn walk(root: &Path, dir: &Path, ending: &str, take: &mut impl FnMut(&str, &str)) -> Result<()> {
+    let looked = || format!("look into {}", dir.display());
+    let mut entries = fs::read_dir(dir)
+        .context(looked)?
+        .collect::<std::io::Result<Vec<_>>>()
+        .context(looked)?;
+    entries.sort_by_key(fs::DirEntry::file_name);
+    for entry in entries {
+        let path = entry.path();
+        let kind = entry
+            .file_type()
+            .context(|| format!("look at {}", path.display()))?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // Built, downloaded or generated: not ours to judge.
+        let built =
+            ["target", "node_modules", "corpus", "artifacts", "dist"].contains(&name.as_str());
+        if kind.is_dir() && !built && !name.starts_with('.') {
+            walk(root, &path, ending, take)?;
+        } else if kind.is_file() && path.extension().is_some_and(|found| found == ending) {
+            let text = read(&path)?;
+            let shown = path
+                .strip_prefix(root)
+                .unwrap_or(&path)
+                .to_string_lossy()
+                .into_owned();
+            if !text.starts_with("// @generated") {
+                take(&shown, &text);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Replaces what stands in comments, strings and character literals by spaces.
+fn blank(text: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    while at < chars.len() {
+        let end = match (chars[at], chars.get(at + 1)) {
+            ('/', Some('/')) => line_end(&chars, at),
+            ('/', Some('*')) => comment_end(&chars, at),
+            ('"', _) => string_end(&chars, at),
+            ('r', Some('"' | '#')) if !continues_word(&chars, at) => raw_end(&chars, at),
+            ('\'', _) => char_end(&chars, at),
+            _ => at,
+        };
+        if end == at {
+            out.push(chars[at]);
+            at += 1;
+        } else {
+            out.extend(
+                chars[at..end]
+                    .iter()
+                    .map(|char| if *char == '\n' { '\n' } else { ' ' }),
+            );
+            at = end;
+        }
+    }
+    out
+}
+
+/// `r` or `b` in the middle of a word begins no string; `br"…"` does.
+fn continues_word(chars: &[char], at: usize) -> bool {
+    let word = |index: usize| {
+        chars
+            .get(index)
+            .is_some_and(|c| c.is_alphanumeric() || *c == '_')
+    };
+    match at.checked_sub(1) {
+        Some(before) if chars[before] == 'b' => before.checked_sub(1).is_some_and(word),
+        Some(before) => word(before),
+        None => false,
+    }
+}
+
+fn line_end(chars: &[char], from: usize) -> usize {
+    (from..chars.len())
+        .find(|at| chars[*at] == '\n')
+        .unwrap_or(chars.len())
+}
+
+fn comment_end(chars: &[char], from: usize) -> usize {
+    let (mut at, mut depth) = (from, 0usize);
+    while at < chars.len() {
+        match (chars[at], chars.get(at + 1)) {
+            ('/', Some('*')) => (depth, at) = (depth + 1, at + 2),
+            ('*', Some('/')) => (depth, at) = (depth - 1, at + 2),
+            _ => at += 1,
+        }
+        if depth == 0 {
+            return at;
+        }
+    }
+    at
+}
+
+fn string_end(chars: &[char], from: usize) -> usize {
+    let mut at = from + 1;
+    while at < chars.len() && chars[at] != '"' {
+        at += if chars[at] == '\\' { 2 } else { 1 };
+    }
+    (at + 1).min(chars.len())
+}
+
+/// The end of `r"…"` or `r#"…"#`; `from` itself for a raw name such as `r#type`.
+fn raw_end(chars: &[char], from: usize) -> usize {
+    let hashes = chars[from + 1..]
+        .iter()
+        .take_while(|char| **char == '#')
+        .count();
+    let open = from + 1 + hashes;
+    if chars.get(open) != Some(&'"') {
+        return from;
+    }
+    let closes = |at: usize| {
+        chars[at] == '"'
+            && chars[at + 1..]
+                .iter()
+                .take_while(|char| **char == '#')
+                .count()
+                >= hashes
+    };
+    (open + 1..chars.len())
+        .find(|at| closes(*at))
+        .map_or(chars.len(), |at| at + 1 + hashes)
+}
+
+/// The end of `'x'` or `'\n'`; `from` itself for a lifetime.
+fn char_end(chars: &[char], from: usize) -> usize {
+    match (chars.get(from + 1), chars.get(from + 2)) {
+        (Some('\\'), _) => {
+            // An escape: the quote that ends it is after the escaped character.
+            (from + 3..chars.len())
+                .find(|at| chars[*at] == '\'')
+                .map_or(chars.len(), |at| at + 1)
+        }
+        (Some(_), Some('\'')) => from + 3,
+        _ => from,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_comments_and_strings_are_no_code() {
+        for (text, code) in [
+            ("a // tokio\nb", "a         \nb"),
+            ("a /* x /* y */ z */ b", "a                   b"),
+            (r#"f("tok\"io", x)"#, "f(         , x)"),
+            (r###"f(r#"a"b"#, x)"###, "f(        , x)"),
+            ("r#type + br\"x\"", "r#type + b    "),
+            ("f::<'a>('x', '\\'', '\"')", "f::<'a>(   ,     ,    )"),
+        ] {
+            let blanked = blank(text);
+            assert_eq!(blanked.trim_end(), code.trim_end(), "{text}");
+            assert_eq!(blanked.lines().count(), text.lines().count(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_word_is_more_than_letters_in_a_row() {
+        assert!(names("use tokio::time;", "tokio") && names("std::fs::read(x)", "std::fs"));
+        assert!(!names("use my_tokio;", "tokio") && !names("std::fsx", "std::fs"));
+        assert!(names("tokio_util::x(tokio)", "tokio"));
+    }
+
+    #[test]
+    fn tests_begin_at_their_module() {
+        let text =
+            "//! x\n#[cfg(test)]\nuse a;\nfn f() {}\n#[cfg(test)]\nmod tests {\n sleep();\n}\n";
+        let source = Source::rust("a/src/x.rs", text);
+        assert_eq!(source.lines_before_tests(), 4);
+        assert_eq!(source.tests().nth(2), Some((7, " sleep();")));
+        assert_eq!(Source::rust("a/tests/it.rs", text).code().count(), 0);
+    }
+}
