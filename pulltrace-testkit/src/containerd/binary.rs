@@ -1,0 +1,147 @@
+//! Which containerd: Debian's from `PATH`, or one from the cache that
+//! `cargo xtask containerd` fills.
+
+use std::path::{Path, PathBuf};
+
+use crate::need::{self, Missing};
+
+/// The version that comes from `PATH`.
+const FROM_PATH: &str = "1.6";
+
+/// The programs of one containerd version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ContainerdBinary {
+    /// The minor version: `1.6`, `2.4`.
+    pub minor: String,
+    /// The daemon.
+    pub containerd: PathBuf,
+    /// The command line client of the same version.
+    pub ctr: PathBuf,
+}
+
+impl ContainerdBinary {
+    /// Finds the programs of a minor version such as `"1.6"` or `"2.4"`.
+    ///
+    /// # Errors
+    /// [`Missing`] with what to run.
+    pub fn find(minor: &str) -> Result<Self, Missing> {
+        let missing = |remedy: String| Missing::new(format!("containerd {minor}"), remedy);
+        if minor == FROM_PATH {
+            let install = || missing("apt-get install containerd runc".into());
+            let containerd = need::on_path("containerd").ok_or_else(install)?;
+            let ctr = need::on_path("ctr").ok_or_else(install)?;
+            let found = Self {
+                minor: minor.into(),
+                containerd,
+                ctr,
+            };
+            let version = found
+                .version()
+                .map_err(|error| missing(error.to_string()))?;
+            return if is_minor(&version, minor) {
+                Ok(found)
+            } else {
+                Err(missing(format!(
+                    "{} is {version}; put a containerd {minor} (Debian 12 has it) first in PATH",
+                    found.containerd.display()
+                )))
+            };
+        }
+        let install = || missing(format!("run `cargo xtask containerd {minor}`"));
+        let dir = cache_dir()
+            .ok_or_else(|| missing("set HOME, XDG_CACHE_HOME or PULLTRACE_CACHE".into()))?
+            .join("containerd")
+            .join(minor)
+            .join("bin");
+        let program = |name: &str| {
+            let path = dir.join(name);
+            path.is_file().then_some(path).ok_or_else(install)
+        };
+        Ok(Self {
+            minor: minor.into(),
+            containerd: program("containerd")?,
+            ctr: program("ctr")?,
+        })
+    }
+
+    /// Whether this version is at least `major.minor`.
+    #[must_use]
+    pub fn at_least(&self, major: u32, minor: u32) -> bool {
+        let mut parts = self.minor.split('.').map(str::parse);
+        match (parts.next(), parts.next()) {
+            (Some(Ok(a)), Some(Ok(b))) => (a, b) >= (major, minor),
+            _ => false,
+        }
+    }
+
+    /// The exact version as the daemon says it, such as `1.6.20~ds1`.
+    ///
+    /// # Errors
+    /// When the program cannot be run.
+    pub fn version(&self) -> std::io::Result<String> {
+        let output = std::process::Command::new(&self.containerd)
+            .arg("--version")
+            .output()?;
+        // containerd github.com/containerd/containerd v1.6.20 <revision>
+        let text = String::from_utf8_lossy(&output.stdout);
+        text.split_whitespace()
+            .nth(2)
+            .map(|version| version.trim_start_matches('v').to_owned())
+            .ok_or_else(|| std::io::Error::other(format!("unreadable version {text:?}")))
+    }
+
+    /// The folder of the programs, where the shim lies as well.
+    pub(super) fn dir(&self) -> &Path {
+        self.containerd.parent().unwrap_or(Path::new("/"))
+    }
+}
+
+fn is_minor(version: &str, minor: &str) -> bool {
+    version
+        .strip_prefix(minor)
+        .is_some_and(|rest| rest.starts_with(['.', '~', '-', '+']) || rest.is_empty())
+}
+
+fn cache_dir() -> Option<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    set("PULLTRACE_CACHE")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from(set("XDG_CACHE_HOME")?).join("pulltrace")))
+        .or_else(|| Some(PathBuf::from(set("HOME")?).join(".cache/pulltrace")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn binary(minor: &str) -> ContainerdBinary {
+        ContainerdBinary {
+            minor: minor.into(),
+            containerd: "/bin/containerd".into(),
+            ctr: "/bin/ctr".into(),
+        }
+    }
+
+    #[test]
+    fn versions_compare_as_numbers() {
+        assert!(binary("2.10").at_least(2, 4));
+        assert!(binary("2.4").at_least(2, 4));
+        assert!(!binary("1.7").at_least(2, 0));
+        assert!(!binary("x").at_least(0, 0));
+    }
+
+    #[test]
+    fn a_minor_version_is_a_whole_number() {
+        assert!(is_minor("1.6.20~ds1", "1.6"));
+        assert!(!is_minor("1.60.1", "1.6"));
+    }
+
+    #[test]
+    fn what_is_missing_says_what_to_run() {
+        let missing = ContainerdBinary::find("9.9").unwrap_err();
+        assert_eq!(
+            missing.to_string(),
+            "containerd 9.9 is missing: run `cargo xtask containerd 9.9`"
+        );
+    }
+}

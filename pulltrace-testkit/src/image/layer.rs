@@ -1,0 +1,278 @@
+//! One layer: a valid tar file, packed so that its size is exactly the size
+//! that was asked for. Knows nothing of manifests.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+
+use flate2::{Compression, Crc, GzBuilder};
+use sha2::{Digest as _, Sha256};
+
+use super::{Blob, digest, media_type};
+
+/// The smallest layer that [`Layer::random`] can make, in bytes.
+pub const MIN_GZIP_SIZE: u64 = GZIP_FRAME + BLOCK_HEADER + MIN_TAR_SIZE;
+/// The smallest layer that [`Layer::random_tar`] can make, in bytes.
+pub const MIN_TAR_SIZE: u64 = TAR_BLOCK + TAR_END;
+
+/// Header and trailer of a gzip file.
+const GZIP_FRAME: u64 = 10 + 8;
+/// Before each block of data that deflate stores as it is.
+const BLOCK_HEADER: u64 = 5;
+/// The most that one stored block holds.
+const BLOCK_MAX: usize = 65_535;
+const TAR_BLOCK: u64 = 512;
+/// Two empty blocks end a tar file.
+const TAR_END: u64 = 2 * TAR_BLOCK;
+
+/// One layer. Clones share the content, so one layer in several images (or
+/// twice in one) costs nothing.
+#[derive(Debug, Clone)]
+pub struct Layer {
+    pub(super) media_type: &'static str,
+    pub(super) digest: String,
+    pub(super) diff_id: String,
+    pub(super) blob: Blob,
+    pub(super) name: String,
+    pub(super) annotations: BTreeMap<String, String>,
+}
+
+impl Layer {
+    /// A gzip layer of exactly `size` bytes that holds one file of random
+    /// content named `name`. The name also chooses the content.
+    ///
+    /// # Panics
+    /// When `size` is below [`MIN_GZIP_SIZE`].
+    #[must_use]
+    pub fn random(name: &str, size: u64) -> Self {
+        assert!(
+            size >= MIN_GZIP_SIZE,
+            "a gzip layer has at least {MIN_GZIP_SIZE} bytes, not {size}"
+        );
+        let tar = random_tar(name, tar_size_within(size));
+        let gzip = gzip_stored(&tar, size);
+        Self::packed(name, media_type::LAYER_GZIP, &tar, gzip)
+    }
+
+    /// Like [`Layer::random`], but a tar file that is not compressed.
+    ///
+    /// # Panics
+    /// When `size` is below [`MIN_TAR_SIZE`] or no multiple of 512.
+    #[must_use]
+    pub fn random_tar(name: &str, size: u64) -> Self {
+        assert!(
+            size >= MIN_TAR_SIZE && size.is_multiple_of(TAR_BLOCK),
+            "a tar file has at least {MIN_TAR_SIZE} bytes and whole blocks of 512, not {size}"
+        );
+        let tar = random_tar(name, size);
+        Self::packed(name, media_type::LAYER_TAR, &tar, tar.clone())
+    }
+
+    /// A gzip layer of `count` files of `bytes_each` bytes which compress
+    /// well: few bytes to load, much to unpack. Its size is what compression
+    /// makes of it.
+    ///
+    /// # Panics
+    /// When `bytes_each` does not fit in memory.
+    #[must_use]
+    pub fn files(name: &str, count: usize, bytes_each: u64) -> Self {
+        let line = format!("{name}\n").into_bytes();
+        let len = usize::try_from(bytes_each).expect("a file that fits in memory");
+        let content: Vec<u8> = line.iter().copied().cycle().take(len).collect();
+        let files = (0..count).map(|i| (format!("{name}/{}/{i}", i / 100), content.as_slice()));
+        Self::compressed(name, &write_tar(files))
+    }
+
+    /// A gzip layer of the named files, each `(path, mode, content)`.
+    #[must_use]
+    pub fn of_files(name: &str, files: &[(&str, u32, &[u8])]) -> Self {
+        let mut tar = tar::Builder::new(Vec::new());
+        for (path, mode, content) in files {
+            append(&mut tar, path, *mode, content);
+        }
+        Self::compressed(name, &tar.into_inner().expect("a Vec takes all bytes"))
+    }
+
+    /// A gzip layer without a file: the one that builders write for an
+    /// instruction that changed nothing.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self::compressed("empty", &[0; TAR_END as usize])
+    }
+
+    /// A layer whose blob has no byte at all.
+    #[must_use]
+    pub fn zero_bytes() -> Self {
+        Self::packed("zero bytes", media_type::LAYER_TAR, &[], Vec::new())
+    }
+
+    /// A layer that declares `size` bytes, takes no memory and can be loaded
+    /// up to its last byte, but whose digest never matches: for sizes above
+    /// 4 GiB, of which a pull only needs to be begun.
+    #[must_use]
+    pub fn declared(name: &str, size: u64) -> Self {
+        Self {
+            media_type: media_type::LAYER_GZIP,
+            digest: digest(format!("declared {name} {size}").as_bytes()),
+            diff_id: digest(format!("diff of declared {name} {size}").as_bytes()),
+            blob: Blob::Synthetic {
+                seed: seed(name),
+                len: size,
+            },
+            name: name.into(),
+            annotations: BTreeMap::new(),
+        }
+    }
+
+    /// Adds an annotation to the layer's descriptor.
+    #[must_use]
+    pub fn annotation(mut self, key: &str, value: &str) -> Self {
+        self.annotations.insert(key.into(), value.into());
+        self
+    }
+
+    /// The digest, `sha256:<hex>`.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// The compressed size in bytes.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.blob.len()
+    }
+
+    /// Digest of the layer without compression.
+    #[must_use]
+    pub fn diff_id(&self) -> &str {
+        &self.diff_id
+    }
+
+    /// The content.
+    #[must_use]
+    pub fn blob(&self) -> &Blob {
+        &self.blob
+    }
+
+    fn compressed(name: &str, tar: &[u8]) -> Self {
+        let mut gzip = GzBuilder::new().write(Vec::new(), Compression::fast());
+        gzip.write_all(tar).expect("a Vec takes all bytes");
+        let gzip = gzip.finish().expect("a Vec takes all bytes");
+        Self::packed(name, media_type::LAYER_GZIP, tar, gzip)
+    }
+
+    fn packed(name: &str, media_type: &'static str, tar: &[u8], packed: Vec<u8>) -> Self {
+        Self {
+            media_type,
+            digest: digest(&packed),
+            diff_id: digest(tar),
+            blob: Blob::Bytes(packed.into()),
+            name: name.into(),
+            annotations: BTreeMap::new(),
+        }
+    }
+}
+
+/// The number that a name stands for.
+fn seed(name: &str) -> u64 {
+    let hash: [u8; 32] = Sha256::digest(name.as_bytes()).into();
+    u64::from_le_bytes(hash[..8].try_into().expect("eight bytes"))
+}
+
+/// Fills `data` with the bytes that stand at `offset` of the endless random
+/// file `seed`: any part of it can be made without the part before.
+pub(super) fn fill_random(seed: u64, offset: u64, data: &mut [u8]) {
+    let mut word = offset / 8;
+    let mut skip = usize::try_from(offset % 8).expect("less than eight");
+    let mut rest = data;
+    while !rest.is_empty() {
+        let bytes = scramble(seed.wrapping_add(word.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
+        let n = rest.len().min(8 - skip);
+        let (now, later) = rest.split_at_mut(n);
+        now.copy_from_slice(&bytes.to_le_bytes()[skip..skip + n]);
+        rest = later;
+        skip = 0;
+        word += 1;
+    }
+}
+
+/// The finaliser of SplitMix64: neighbouring numbers in, unrelated ones out.
+const fn scramble(mut z: u64) -> u64 {
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+/// A tar file of exactly `size` bytes with one random file.
+fn random_tar(name: &str, size: u64) -> Vec<u8> {
+    let len = usize::try_from(size - MIN_TAR_SIZE).expect("a layer that fits in memory");
+    let mut content = vec![0; len];
+    fill_random(seed(name), 0, &mut content);
+    let tar = write_tar([(format!("{name}.bin"), content.as_slice())]);
+    assert_eq!(tar.len() as u64, size, "the name {name:?} is too long");
+    tar
+}
+
+fn write_tar<'a>(files: impl IntoIterator<Item = (String, &'a [u8])>) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (path, content) in files {
+        append(&mut tar, &path, 0o644, content);
+    }
+    tar.into_inner().expect("a Vec takes all bytes")
+}
+
+fn append(tar: &mut tar::Builder<Vec<u8>>, path: &str, mode: u32, content: &[u8]) {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(content.len() as u64);
+    header.set_mode(mode);
+    header.set_mtime(0);
+    header.set_uid(0);
+    header.set_gid(0);
+    tar.append_data(&mut header, path, content)
+        .expect("a Vec takes all bytes");
+}
+
+/// The largest tar file that, stored in a gzip file, needs at most `size` bytes.
+fn tar_size_within(size: u64) -> u64 {
+    let packed = |tar: u64| GZIP_FRAME + tar + BLOCK_HEADER * tar.div_ceil(BLOCK_MAX as u64);
+    let mut tar = (size - GZIP_FRAME) / TAR_BLOCK * TAR_BLOCK;
+    while packed(tar) > size {
+        tar -= TAR_BLOCK;
+    }
+    tar
+}
+
+/// A gzip file of exactly `size` bytes. The content is stored, since random
+/// bytes do not compress; what is missing to `size` goes into the header's
+/// fields for a name and a comment.
+fn gzip_stored(tar: &[u8], size: u64) -> Vec<u8> {
+    let blocks = tar.chunks(BLOCK_MAX);
+    let packed = GZIP_FRAME + tar.len() as u64 + BLOCK_HEADER * blocks.len() as u64;
+    let padding = usize::try_from(size - packed).expect("less than two blocks");
+    // Readers accept at most 512 bytes per field, the closing zero included.
+    let comment = padding.min(512);
+    let name = padding - comment;
+    let flags = if name > 0 { 0x08 } else { 0 } | if comment > 0 { 0x10 } else { 0 };
+
+    let mut out = Vec::with_capacity(usize::try_from(size).expect("fits in memory"));
+    out.extend([0x1f, 0x8b, 8, flags, 0, 0, 0, 0, 0, 255]);
+    for field in [name, comment] {
+        if field > 0 {
+            out.extend(std::iter::repeat_n(b'-', field - 1));
+            out.push(0);
+        }
+    }
+    let last = blocks.len() - 1;
+    for (i, block) in blocks.enumerate() {
+        let len = u16::try_from(block.len()).expect("at most BLOCK_MAX");
+        out.push(u8::from(i == last));
+        out.extend(len.to_le_bytes());
+        out.extend((!len).to_le_bytes());
+        out.extend(block);
+    }
+    let mut crc = Crc::new();
+    crc.update(tar);
+    out.extend(crc.sum().to_le_bytes());
+    out.extend(crc.amount().to_le_bytes());
+    out
+}

@@ -1,0 +1,5 @@
+//! The kit's own tests: what it promises must hold before anything is judged by it.
+
+mod http;
+mod image;
+mod registry;
