@@ -27,7 +27,11 @@ pub struct NameError {
 
 impl NameError {
     pub(crate) fn new(what: &'static str, rule: &'static str, text: &str) -> Self {
-        Self { what, rule, text: text.chars().take(64).collect() }
+        Self {
+            what,
+            rule,
+            text: text.chars().take(64).collect(),
+        }
     }
 }
 
@@ -106,11 +110,15 @@ name!(
 
 fn plain(text: &str) -> bool {
     (1..=MAX_NAME).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
 fn digest(text: &str) -> bool {
-    let Some((algorithm, hex)) = text.split_once(':') else { return false };
+    let Some((algorithm, hex)) = text.split_once(':') else {
+        return false;
+    };
     let length = match algorithm {
         "sha256" => hex.len() == 64,
         "sha384" => hex.len() == 96,
@@ -120,10 +128,12 @@ fn digest(text: &str) -> bool {
     length
         && text.len() <= MAX_DIGEST
         && !algorithm.is_empty()
-        && algorithm
+        && algorithm.bytes().all(|b| {
+            b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'+' | b'.' | b'_' | b'-')
+        })
+        && hex
             .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'+' | b'.' | b'_' | b'-'))
-        && hex.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
+            .all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
 }
 
 impl Digest {
@@ -190,10 +200,24 @@ impl PullId {
 impl fmt::Display for PullId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Lease { node, namespace, lease, created } => {
-                write!(f, "lease~{node}~{namespace}~{lease}~{}", created.unix_nanos())
+            Self::Lease {
+                node,
+                namespace,
+                lease,
+                created,
+            } => {
+                write!(
+                    f,
+                    "lease~{node}~{namespace}~{lease}~{}",
+                    created.unix_nanos()
+                )
             }
-            Self::Record { node, namespace, root, at } => {
+            Self::Record {
+                node,
+                namespace,
+                root,
+                at,
+            } => {
                 write!(f, "record~{node}~{namespace}~{root}~{}", at.unix_nanos())
             }
         }
@@ -244,6 +268,9 @@ mod tests {
             lease: "123456-aB_-".parse().unwrap(),
             created: NodeTime::from_unix(1, 5).unwrap(),
         };
-        assert_eq!(id.to_string(), "lease~worker-1.example~k8s.io~123456-aB_-~1000000005");
+        assert_eq!(
+            id.to_string(),
+            "lease~worker-1.example~k8s.io~123456-aB_-~1000000005"
+        );
     }
 }

@@ -97,11 +97,23 @@ mod tests {
     #[test]
     fn media_types_tell_their_compression() {
         for (media_type, compression) in [
-            ("application/vnd.oci.image.layer.v1.tar+gzip", Compression::Gzip),
-            ("application/vnd.docker.image.rootfs.diff.tar.gzip", Compression::Gzip),
-            ("application/vnd.oci.image.layer.v1.tar+zstd", Compression::Zstd),
+            (
+                "application/vnd.oci.image.layer.v1.tar+gzip",
+                Compression::Gzip,
+            ),
+            (
+                "application/vnd.docker.image.rootfs.diff.tar.gzip",
+                Compression::Gzip,
+            ),
+            (
+                "application/vnd.oci.image.layer.v1.tar+zstd",
+                Compression::Zstd,
+            ),
             ("application/vnd.oci.image.layer.v1.tar", Compression::None),
-            ("application/vnd.oci.image.layer.v1.tar+encrypted", Compression::Unknown),
+            (
+                "application/vnd.oci.image.layer.v1.tar+encrypted",
+                Compression::Unknown,
+            ),
         ] {
             assert_eq!(Compression::of(media_type), compression, "{media_type}");
         }

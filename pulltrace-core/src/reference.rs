@@ -70,7 +70,10 @@ impl ImageRef {
     /// Host without port, and path: what containerd stores of a pull that is not over.
     #[must_use]
     pub fn repository(&self) -> Repository {
-        Repository { host: without_port(&self.domain).to_owned(), path: self.path.clone() }
+        Repository {
+            host: without_port(&self.domain).to_owned(),
+            path: self.path.clone(),
+        }
     }
 }
 
@@ -89,9 +92,14 @@ impl Repository {
             return Err(refuse("its host is no host name"));
         }
         if !is_path(path) {
-            return Err(refuse("its path has other than lower-case letters, digits and single separators"));
+            return Err(refuse(
+                "its path has other than lower-case letters, digits and single separators",
+            ));
         }
-        Ok(Self { host: without_port(host).to_owned(), path: path.to_owned() })
+        Ok(Self {
+            host: without_port(host).to_owned(),
+            path: path.to_owned(),
+        })
     }
 
     /// The registry's host, without a port.
@@ -142,13 +150,19 @@ impl FromStr for ImageRef {
             return refuse("its registry is no host name");
         }
         if !is_path(&path) {
-            return refuse("its path has other than lower-case letters, digits and single separators");
+            return refuse(
+                "its path has other than lower-case letters, digits and single separators",
+            );
         }
         let version = match (digest, tag) {
             (Some(digest), _) => Version::Digest(digest),
             (None, tag) => Version::Tag(tag.unwrap_or("latest").to_owned()),
         };
-        Ok(Self { domain, path, version })
+        Ok(Self {
+            domain,
+            path,
+            version,
+        })
     }
 }
 
@@ -175,7 +189,14 @@ fn split_domain(name: &str) -> (String, String) {
                 || first.contains(['.', ':'])
                 || first.bytes().any(|b| b.is_ascii_uppercase()) =>
         {
-            (if first == "index.docker.io" { DEFAULT_DOMAIN } else { first }, rest)
+            (
+                if first == "index.docker.io" {
+                    DEFAULT_DOMAIN
+                } else {
+                    first
+                },
+                rest,
+            )
         }
         _ => (DEFAULT_DOMAIN, name),
     };
@@ -223,7 +244,9 @@ fn is_path(text: &str) -> bool {
 fn is_component(text: &str) -> bool {
     let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
     let bytes = text.as_bytes();
-    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else { return false };
+    let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else {
+        return false;
+    };
     word(*first)
         && word(*last)
         && bytes.split(|b| word(*b)).all(|separator| {
@@ -239,7 +262,10 @@ fn is_tag(text: &str) -> bool {
 }
 
 fn is_hex_id(text: &str) -> bool {
-    text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
+    text.len() == 64
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
 }
 
 #[cfg(test)]
@@ -248,9 +274,15 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, normal: &str) {
-        assert_eq!(text.parse::<ImageRef>().map(|r| r.to_string()), Ok(normal.to_owned()));
+        assert_eq!(
+            text.parse::<ImageRef>().map(|r| r.to_string()),
+            Ok(normal.to_owned())
+        );
         // What is normal stays as it is.
-        assert_eq!(normal.parse::<ImageRef>().map(|r| r.to_string()), Ok(normal.to_owned()));
+        assert_eq!(
+            normal.parse::<ImageRef>().map(|r| r.to_string()),
+            Ok(normal.to_owned())
+        );
     }
 
     #[test]
@@ -259,12 +291,18 @@ mod tests {
         check("nginx:1.27", "docker.io/library/nginx:1.27");
         check("library/nginx", "docker.io/library/nginx:latest");
         check("docker.io/nginx", "docker.io/library/nginx:latest");
-        check("index.docker.io/library/nginx", "docker.io/library/nginx:latest");
+        check(
+            "index.docker.io/library/nginx",
+            "docker.io/library/nginx:latest",
+        );
         check("grafana/loki:3", "docker.io/grafana/loki:3");
         check("localhost/app", "localhost/app:latest");
         check("localhost:5000/app:1", "localhost:5000/app:1");
         check("registry.k8s.io/pause:3.9", "registry.k8s.io/pause:3.9");
-        check("quay.io:443/a/b-c/d__e.f:v1.0-rc_1", "quay.io:443/a/b-c/d__e.f:v1.0-rc_1");
+        check(
+            "quay.io:443/a/b-c/d__e.f:v1.0-rc_1",
+            "quay.io:443/a/b-c/d__e.f:v1.0-rc_1",
+        );
         check("[::1]:5000/app", "[::1]:5000/app:latest");
         check("Upper/app", "Upper/app:latest");
     }
@@ -272,8 +310,14 @@ mod tests {
     #[test]
     fn a_digest_wins_over_a_tag() {
         let digest = format!("sha256:{}", "0".repeat(64));
-        check(&format!("repo:tag@{digest}"), &format!("docker.io/library/repo@{digest}"));
-        check(&format!("r.io/repo@{digest}"), &format!("r.io/repo@{digest}"));
+        check(
+            &format!("repo:tag@{digest}"),
+            &format!("docker.io/library/repo@{digest}"),
+        );
+        check(
+            &format!("r.io/repo@{digest}"),
+            &format!("r.io/repo@{digest}"),
+        );
     }
 
     #[test]
@@ -307,7 +351,10 @@ mod tests {
 
     #[test]
     fn a_repository_has_no_port() {
-        let with = "localhost:5000/x:1".parse::<ImageRef>().unwrap().repository();
+        let with = "localhost:5000/x:1"
+            .parse::<ImageRef>()
+            .unwrap()
+            .repository();
         assert_eq!(with.to_string(), "localhost/x");
         assert_eq!(Repository::new("localhost", "x").unwrap(), with);
         let v6 = "[::1]:5000/x".parse::<ImageRef>().unwrap().repository();

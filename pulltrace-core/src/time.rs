@@ -61,7 +61,9 @@ impl NodeTime {
     /// # Errors
     /// Where that lies outside the years -9999 to 9999.
     pub fn from_system(time: std::time::SystemTime) -> Result<Self, NodeTimeError> {
-        jiff::Timestamp::try_from(time).map(Self).map_err(|_| NodeTimeError(format!("{time:?}")))
+        jiff::Timestamp::try_from(time)
+            .map(Self)
+            .map_err(|_| NodeTimeError(format!("{time:?}")))
     }
 
     /// Nanoseconds since 1970-01-01T00:00:00Z.
@@ -99,7 +101,9 @@ impl FromStr for NodeTime {
     type Err = NodeTimeError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse().map(Self).map_err(|_| NodeTimeError(text.chars().take(64).collect()))
+        text.parse()
+            .map(Self)
+            .map_err(|_| NodeTimeError(text.chars().take(64).collect()))
     }
 }
 
@@ -116,7 +120,10 @@ impl Now {
     /// This moment and `by`, on both clocks.
     #[must_use]
     pub fn plus(self, by: Duration) -> Self {
-        Self { mono: self.mono + by, node: self.node.saturating_add(by) }
+        Self {
+            mono: self.mono + by,
+            node: self.node.saturating_add(by),
+        }
     }
 }
 
@@ -132,10 +139,16 @@ mod tests {
 
     #[test]
     fn what_is_not_after_is_no_time_after() {
-        let (a, b) = (NodeTime::from_unix(10, 0).unwrap(), NodeTime::from_unix(12, 0).unwrap());
+        let (a, b) = (
+            NodeTime::from_unix(10, 0).unwrap(),
+            NodeTime::from_unix(12, 0).unwrap(),
+        );
         assert_eq!(b.since(a), Duration::from_secs(2));
         assert_eq!(a.since(b), Duration::ZERO);
-        assert_eq!(Mono(Duration::from_secs(1)).since(Mono(Duration::from_secs(2))), Duration::ZERO);
+        assert_eq!(
+            Mono(Duration::from_secs(1)).since(Mono(Duration::from_secs(2))),
+            Duration::ZERO
+        );
     }
 
     #[test]

@@ -114,7 +114,11 @@ impl Percent {
     /// From a share of 0 to 1; numbers outside are clamped and NaN is 0.
     #[must_use]
     pub fn from_share(share: f64) -> Self {
-        Self(if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) * 100.0 })
+        Self(if share.is_nan() {
+            0.0
+        } else {
+            share.clamp(0.0, 1.0) * 100.0
+        })
     }
 
     /// The number, 0 to 100.

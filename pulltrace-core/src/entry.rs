@@ -1,0 +1,569 @@
+//! What the table keeps of one pull beyond what it shows, and how a [`Pull`] is made of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::blob::{Blob, BlobState};
+use crate::eta::{LayerWork, Speeds, UnpackSpeeds, eta};
+use crate::id::{Digest, Namespace, PullId};
+use crate::image::Image;
+use crate::layer::{Layer, LayerFacts, LayerState};
+use crate::observation::{Anomaly, LayerSight};
+use crate::pull::{DOWNLOAD_SHARE, Outcome, Phase, Pull, PullFacts};
+use crate::rate::RateMeter;
+use crate::time::{Mono, NodeTime, Now};
+use crate::unit::{Bytes, Percent};
+use crate::wait::{WaitingKind, renewed};
+
+/// Blobs of a node: by namespace and digest, not by pull.
+pub(crate) type Blobs = HashMap<(Namespace, Digest), Blob>;
+
+/// After this, an unpacking whose written bytes are known not to grow is a stall.
+const UNPACK_SILENCE: Duration = Duration::from_mins(1);
+
+/// After this at the earliest, an unpacking or a re-hashing that shows nothing is a stall.
+const HIDDEN_WORK: Duration = Duration::from_mins(5);
+
+/// What all pulls of the node have in common at one moment.
+pub(crate) struct Node<'a> {
+    pub(crate) blobs: &'a Blobs,
+    pub(crate) speeds: Speeds,
+    pub(crate) unpack: &'a UnpackSpeeds,
+    pub(crate) stall_after: Duration,
+    /// All blobs that the runtime may fetch at once are being fetched.
+    pub(crate) slots_taken: bool,
+}
+
+pub(crate) struct Entry {
+    pub(crate) shown: Arc<Pull>,
+    pub(crate) revision: u64,
+    pub(crate) tracks: Vec<Track>,
+    pub(crate) ended: Option<(Outcome, Option<crate::failure::Failure>, NodeTime)>,
+    pub(crate) alive: bool,
+    pub(crate) stale_since: Option<NodeTime>,
+    pub(crate) slow_from: Option<NodeTime>,
+    meter: RateMeter,
+    moved: Now,
+    /// The longest that the unpacking was expected to take when it was all that was left.
+    expected: Duration,
+}
+
+/// What was seen of one layer beyond its blob.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Track {
+    cached: bool,
+    blob_cached: bool,
+    remote: bool,
+    unpacked: bool,
+    unpacking: Option<PullId>,
+    written: Option<Bytes>,
+    restarted: bool,
+    extracting_from: Option<Mono>,
+    /// How long the unpacking took, once, when it is over.
+    pub(crate) took: Option<Duration>,
+}
+
+impl Entry {
+    pub(crate) fn new(id: PullId, at: NodeTime, now: Now) -> Self {
+        let shown = Pull {
+            id,
+            phase: Phase::Resolving,
+            failure: None,
+            root: None,
+            repository: None,
+            names: Vec::new(),
+            image: None,
+            layers: Vec::new(),
+            started_at: at,
+            resolved_at: None,
+            downloaded_at: None,
+            ended_at: None,
+            percent: None,
+            total: None,
+            cached: Bytes::ZERO,
+            to_download: None,
+            downloaded: Bytes::ZERO,
+            to_extract: None,
+            extracted: Bytes::ZERO,
+            wasted: Bytes::ZERO,
+            rate: None,
+            eta: None,
+            waiting_on: None,
+            stalled_since: None,
+            slow_since: None,
+            stale_since: None,
+        };
+        Self {
+            shown: Arc::new(shown),
+            revision: 0,
+            tracks: Vec::new(),
+            ended: None,
+            alive: true,
+            stale_since: None,
+            slow_from: None,
+            meter: RateMeter::default(),
+            moved: now,
+            expected: Duration::ZERO,
+        }
+    }
+
+    /// Takes the image, keeping what is known of layers that it had already.
+    pub(crate) fn set_image(&mut self, image: &Arc<Image>) {
+        let mut layers = Vec::with_capacity(image.layers.len());
+        let mut tracks = Vec::with_capacity(image.layers.len());
+        for wanted in &image.layers {
+            let known = self
+                .shown
+                .layers
+                .iter()
+                .position(|layer| layer.digest == wanted.digest);
+            layers.push(known.map_or_else(
+                || new_layer(wanted.digest.clone(), wanted.size),
+                |i| self.shown.layers[i].clone(),
+            ));
+            tracks.push(known.map_or_else(Track::default, |i| self.tracks[i].clone()));
+        }
+        self.tracks = tracks;
+        let shown = Arc::make_mut(&mut self.shown);
+        shown.layers = layers;
+        shown.image = Some(Arc::clone(image));
+    }
+
+    /// What a source saw of a layer; an anomaly where the image has no such layer.
+    pub(crate) fn see_layer(
+        &mut self,
+        digest: &Digest,
+        sight: &LayerSight,
+        now: Now,
+    ) -> Option<Anomaly> {
+        let Some(index) = self
+            .shown
+            .layers
+            .iter()
+            .position(|layer| layer.digest == *digest)
+        else {
+            return Some(Anomaly::UnknownLayer);
+        };
+        let track = &mut self.tracks[index];
+        match sight {
+            LayerSight::Cached => track.cached = true,
+            LayerSight::BlobCached => track.blob_cached = true,
+            LayerSight::Remote => track.remote = true,
+            LayerSight::Unpacked => track.unpacked = true,
+            LayerSight::Unpacking { by, written } => {
+                track.unpacking = Some(by.clone());
+                if written.is_some() && *written > track.written {
+                    track.written = *written;
+                    self.moved = now;
+                }
+            }
+        }
+        None
+    }
+
+    /// The bytes of this layer were begun anew.
+    pub(crate) fn restart_layer(&mut self, digest: &Digest) {
+        for (layer, track) in self.shown.layers.iter().zip(&mut self.tracks) {
+            if layer.digest == *digest {
+                track.restarted = true;
+                track.unpacking = None;
+            }
+        }
+    }
+
+    /// Makes what is shown of what is known. A pull that is over is made once more, and then stands.
+    pub(crate) fn refresh(&mut self, node: &Node<'_>, now: Now) {
+        let mut pull = Pull::clone(&self.shown);
+        for index in 0..pull.layers.len() {
+            self.refresh_layer(&mut pull, index, node, now);
+        }
+        sum(&mut pull);
+        self.refresh_phase(&mut pull, now);
+        self.refresh_motion(&mut pull, node, now);
+        self.shown = Arc::new(pull);
+        self.alive = false;
+    }
+
+    fn refresh_layer(&mut self, pull: &mut Pull, index: usize, node: &Node<'_>, now: Now) {
+        let track = &mut self.tracks[index];
+        let layer = &mut pull.layers[index];
+        let blob = node
+            .blobs
+            .get(&(pull.id.namespace().clone(), layer.digest.clone()));
+        let here = blob.map_or(Bytes::ZERO, |blob| blob.here(layer.size));
+        let before = layer.state;
+        layer.state = before.next(LayerFacts {
+            bytes: here > Bytes::ZERO,
+            whole: blob.is_some_and(|blob| blob.state == BlobState::Whole),
+            unpacking: track.unpacking.is_some(),
+            unpacked: track.unpacked,
+            cached: track.cached,
+            remote: track.remote,
+            restarted: std::mem::take(&mut track.restarted),
+        });
+        layer.blob_cached = track.blob_cached;
+        layer.downloaded = match layer.state {
+            LayerState::Complete
+            | LayerState::Cached
+            | LayerState::Downloaded
+            | LayerState::Extracting => layer.size,
+            LayerState::Remote => Bytes::ZERO,
+            LayerState::Waiting | LayerState::Downloading => here,
+        };
+        layer.unpacked_bytes = track.written;
+        layer.rate = (layer.state == LayerState::Downloading)
+            .then(|| blob.and_then(|blob| blob.meter.rate(now.mono)))
+            .flatten();
+        if layer.state == before {
+            return;
+        }
+        self.moved = now;
+        if matches!(layer.state, LayerState::Cached | LayerState::Remote) {
+            return;
+        }
+        if layer.state >= LayerState::Downloading && !track.blob_cached {
+            layer.started_at = blob.and_then(|blob| blob.first_byte).or(layer.started_at);
+        }
+        if layer.state >= LayerState::Downloaded && !track.blob_cached {
+            layer.downloaded_at = layer
+                .downloaded_at
+                .or(blob.and_then(|blob| blob.whole_at))
+                .or(Some(now.node));
+        }
+        if layer.state == LayerState::Extracting {
+            layer.extracting_at = Some(now.node);
+            track.extracting_from = Some(now.mono);
+        }
+        if layer.state == LayerState::Complete {
+            layer.completed_at = Some(now.node);
+            track.took = track.extracting_from.map(|from| now.mono.since(from));
+        }
+        if layer.state < LayerState::Downloaded {
+            layer.downloaded_at = None;
+            layer.extracting_at = None;
+        }
+    }
+
+    fn refresh_phase(&self, pull: &mut Pull, now: Now) {
+        let facts = PullFacts {
+            manifest: pull.image.is_some(),
+            bytes_to_come: pull.to_download.is_some_and(|all| pull.downloaded < all),
+            ended: self.ended.as_ref().map(|(outcome, ..)| *outcome),
+            alive: self.alive,
+        };
+        pull.phase = pull.phase.next(facts);
+        if facts.manifest {
+            pull.resolved_at.get_or_insert(now.node);
+        }
+        match (pull.phase.outcome(), &self.ended) {
+            (Some(outcome), Some((_, failure, at))) => {
+                pull.failure.clone_from(failure);
+                pull.ended_at = Some((*at).max(pull.started_at));
+                if outcome == Outcome::Completed {
+                    complete_layers(pull);
+                }
+            }
+            _ => {
+                pull.failure = None;
+                pull.ended_at = None;
+            }
+        }
+        if pull.phase == Phase::Downloading {
+            pull.downloaded_at = None;
+        } else if pull.phase == Phase::Extracting || pull.phase == Phase::Ended(Outcome::Completed)
+        {
+            pull.downloaded_at
+                .get_or_insert(pull.ended_at.unwrap_or(now.node).min(now.node));
+        }
+        pull.percent = percent(pull);
+    }
+
+    fn refresh_motion(&mut self, pull: &mut Pull, node: &Node<'_>, now: Now) {
+        if self.shown.downloaded < pull.downloaded || self.shown.phase != pull.phase {
+            self.moved = now;
+        }
+        self.meter.sample(pull.downloaded, now.mono);
+        if pull.outcome().is_some() {
+            (pull.rate, pull.eta, pull.waiting_on) = (None, None, None);
+            (pull.stalled_since, pull.slow_since, pull.stale_since) = (None, None, None);
+            for layer in &mut pull.layers {
+                (layer.rate, layer.waiting_on) = (None, None);
+            }
+            return;
+        }
+        pull.rate = (pull.phase == Phase::Downloading)
+            .then(|| self.meter.rate(now.mono))
+            .flatten();
+        let waits = self.waits(pull, node);
+        pull.waiting_on = renewed(self.shown.waiting_on.as_ref(), waits, now.node);
+        self.layer_waits(pull, node, now);
+        if pull.waiting_on.is_some() {
+            self.moved = now;
+        }
+        let work: Vec<LayerWork> = pull
+            .layers
+            .iter()
+            .zip(&self.tracks)
+            .enumerate()
+            .map(|(i, (layer, track))| self.work(pull, i, layer, track, now))
+            .collect();
+        let speeds = Speeds {
+            pull: pull.rate,
+            ..node.speeds
+        };
+        pull.eta = (pull.image.is_some())
+            .then(|| eta(&work, speeds, node.unpack))
+            .flatten();
+        if pull.phase == Phase::Extracting && self.shown.phase != Phase::Extracting {
+            self.expected = pull.eta.map_or(Duration::ZERO, |eta| eta.high);
+        }
+        let silent = now.mono.since(self.moved.mono) > self.patience(pull, node);
+        pull.stalled_since = silent.then_some(self.moved.node);
+        pull.stale_since = self.stale_since;
+        pull.slow_since = self
+            .slow_from
+            .filter(|at| now.node.since(*at) >= Duration::from_mins(1));
+    }
+
+    #[expect(clippy::unused_self, reason = "reads like its siblings")]
+    fn work(&self, pull: &Pull, index: usize, layer: &Layer, track: &Track, now: Now) -> LayerWork {
+        let compression = pull
+            .image
+            .as_ref()
+            .map_or(crate::image::Compression::Unknown, |image| {
+                image.layers[index].compression
+            });
+        let done = layer.state.is_done();
+        LayerWork {
+            to_fetch: if done {
+                Bytes::ZERO
+            } else {
+                layer.size.saturating_sub(layer.downloaded)
+            },
+            to_unpack: if done { Bytes::ZERO } else { layer.size },
+            compression,
+            unpacking_for: (layer.state == LayerState::Extracting)
+                .then(|| track.extracting_from.map(|from| now.mono.since(from)))
+                .flatten(),
+        }
+    }
+
+    /// How long the pull may show nothing before that is a stall.
+    fn patience(&self, pull: &Pull, node: &Node<'_>) -> Duration {
+        let unpacking = || {
+            pull.layers
+                .iter()
+                .any(|layer| layer.state == LayerState::Extracting)
+        };
+        let written = || {
+            pull.layers
+                .iter()
+                .any(|l| l.state == LayerState::Extracting && l.unpacked_bytes.is_some())
+        };
+        match pull.phase {
+            Phase::Extracting if written() => UNPACK_SILENCE.max(node.stall_after),
+            Phase::Extracting => HIDDEN_WORK.max(self.expected.saturating_mul(3)),
+            // A resumed blob is read again from its start before its next byte comes.
+            _ if unpacking() || self.is_resuming(pull, node) => HIDDEN_WORK.max(node.stall_after),
+            _ => node
+                .stall_after
+                .max(self.meter.step_time().unwrap_or_default().saturating_mul(3)),
+        }
+    }
+
+    fn is_resuming(&self, pull: &Pull, node: &Node<'_>) -> bool {
+        self.meter.last_growth().is_none()
+            && pull.layers.iter().any(|layer| {
+                let key = (pull.id.namespace().clone(), layer.digest.clone());
+                node.blobs.get(&key).is_some_and(|blob| {
+                    matches!(&blob.state, BlobState::Ingesting { offset, started_at, .. }
+                        if *offset > Bytes::ZERO && *started_at < pull.started_at)
+                })
+            })
+    }
+
+    /// What the pull as a whole waits for: only where nothing of it moves.
+    fn waits(
+        &self,
+        pull: &Pull,
+        node: &Node<'_>,
+    ) -> Option<(WaitingKind, Option<PullId>, Option<Digest>)> {
+        let blob = |digest: &Digest| {
+            node.blobs
+                .get(&(pull.id.namespace().clone(), digest.clone()))
+        };
+        if pull.phase == Phase::Resolving {
+            let queued = node.slots_taken
+                && pull.root.as_ref().and_then(blob).is_some_and(
+                    |b| matches!(&b.state, BlobState::Ingesting { offset, .. } if *offset == Bytes::ZERO),
+                );
+            let kind = if queued {
+                WaitingKind::DownloadSlot
+            } else {
+                WaitingKind::Registry
+            };
+            return Some((kind, None, None));
+        }
+        let mut shared = None;
+        let mut asked = true;
+        for (layer, track) in pull
+            .layers
+            .iter()
+            .zip(&self.tracks)
+            .filter(|(layer, _)| !layer.state.is_done())
+        {
+            match blob(&layer.digest).map(|blob| &blob.state) {
+                Some(BlobState::Ingesting { offset, by, .. }) => {
+                    let own = by.as_ref().is_none_or(|by| *by == pull.id);
+                    if own && *offset > Bytes::ZERO {
+                        return None;
+                    }
+                    if !own {
+                        shared = shared.or_else(|| by.clone().map(|by| (by, layer.digest.clone())));
+                    }
+                }
+                Some(BlobState::Whole) => match &track.unpacking {
+                    Some(by) if *by == pull.id => return None,
+                    Some(by) => {
+                        shared = shared.or_else(|| Some((by.clone(), layer.digest.clone())))
+                    }
+                    None => {}
+                },
+                Some(BlobState::Absent) | None => asked = false,
+            }
+        }
+        match shared {
+            Some((by, layer)) => Some((WaitingKind::SharedLayer, Some(by), Some(layer))),
+            None if pull.phase == Phase::Downloading && asked && node.slots_taken => {
+                Some((WaitingKind::DownloadSlot, None, None))
+            }
+            None => None,
+        }
+    }
+
+    fn layer_waits(&self, pull: &mut Pull, node: &Node<'_>, now: Now) {
+        let id = pull.id.clone();
+        let mut below: Option<Digest> = None;
+        for (index, track) in self.tracks.iter().enumerate() {
+            let layer = &pull.layers[index];
+            let blob = node
+                .blobs
+                .get(&(id.namespace().clone(), layer.digest.clone()));
+            let other = |by: &Option<PullId>| by.clone().filter(|by| *by != id);
+            let waits = match (layer.state, blob.map(|blob| &blob.state)) {
+                (LayerState::Downloaded, _) if below.is_some() => {
+                    Some((WaitingKind::ParentLayer, None, below.clone()))
+                }
+                (LayerState::Extracting | LayerState::Downloaded, _) => other(&track.unpacking)
+                    .map(|by| {
+                        (
+                            WaitingKind::SharedLayer,
+                            Some(by),
+                            Some(layer.digest.clone()),
+                        )
+                    }),
+                (
+                    LayerState::Downloading | LayerState::Waiting,
+                    Some(BlobState::Ingesting { offset, by, .. }),
+                ) => match other(by) {
+                    Some(by) => Some((
+                        WaitingKind::SharedLayer,
+                        Some(by),
+                        Some(layer.digest.clone()),
+                    )),
+                    None if *offset == Bytes::ZERO && node.slots_taken => {
+                        Some((WaitingKind::DownloadSlot, None, None))
+                    }
+                    None => None,
+                },
+                _ => None,
+            };
+            if below.is_none() && !layer.state.is_done() {
+                below = Some(layer.digest.clone());
+            }
+            let before = self
+                .shown
+                .layers
+                .get(index)
+                .and_then(|layer| layer.waiting_on.as_ref());
+            pull.layers[index].waiting_on = renewed(before, waits, now.node);
+        }
+    }
+}
+
+fn new_layer(digest: Digest, size: Bytes) -> Layer {
+    Layer {
+        digest,
+        size,
+        state: LayerState::Waiting,
+        blob_cached: false,
+        downloaded: Bytes::ZERO,
+        unpacked_bytes: None,
+        rate: None,
+        waiting_on: None,
+        started_at: None,
+        downloaded_at: None,
+        extracting_at: None,
+        completed_at: None,
+    }
+}
+
+fn sum(pull: &mut Pull) {
+    let Some(image) = &pull.image else { return };
+    let total = image.total();
+    let of = |keep: &dyn Fn(&&Layer) -> bool, what: &dyn Fn(&Layer) -> Bytes| -> Bytes {
+        pull.layers
+            .iter()
+            .filter(|layer| keep(layer))
+            .map(what)
+            .sum()
+    };
+    let fetched = |layer: &&Layer| !layer.state.is_idle() && !layer.blob_cached;
+    let (cached, to_download) = (of(&|l| !fetched(l), &|l| l.size), of(&fetched, &|l| l.size));
+    let downloaded = of(&fetched, &|l| l.downloaded);
+    let to_extract = of(&|l| !l.state.is_idle(), &|l| l.size);
+    let extracted = of(&|l| l.state == LayerState::Complete, &|l| l.size);
+    pull.total = Some(total);
+    (pull.cached, pull.to_download, pull.downloaded) = (cached, Some(to_download), downloaded);
+    (pull.to_extract, pull.extracted) = (Some(to_extract), extracted);
+}
+
+/// The evidence of a completed pull is that its last layer is unpacked: so is every layer below.
+fn complete_layers(pull: &mut Pull) {
+    for layer in pull
+        .layers
+        .iter_mut()
+        .filter(|layer| !layer.state.is_done())
+    {
+        layer.state = LayerState::Complete;
+        layer.downloaded = layer.size;
+        layer.completed_at = pull.ended_at;
+    }
+    sum(pull);
+}
+
+/// See [`Pull::percent`].
+fn percent(pull: &Pull) -> Option<Percent> {
+    if pull.outcome() == Some(Outcome::Completed) {
+        return Some(Percent::DONE);
+    }
+    let before = pull.percent;
+    let now = pull.image.as_ref().map(|_| {
+        let fetched = pull
+            .to_download
+            .and_then(|all| pull.downloaded.share_of(all))
+            .unwrap_or(1.0);
+        // Layers, not bytes: an empty image has none, and is not unpacked before it is shown to be.
+        let unpacked = pull
+            .to_extract
+            .and_then(|all| pull.extracted.share_of(all))
+            .unwrap_or(1.0);
+        Percent::from_share(DOWNLOAD_SHARE * fetched + (1.0 - DOWNLOAD_SHARE) * unpacked)
+            .min(Percent::ALMOST)
+    });
+    match (before, now) {
+        (Some(before), Some(now)) => Some(before.max(now)),
+        (before, now) => before.or(now),
+    }
+}
