@@ -87,7 +87,8 @@ pub(crate) fn names(code: &str, word: &str) -> bool {
         let after = code
             .get(at + word.len()..)
             .and_then(|text| text.chars().next());
-        !before.is_some_and(in_word) && !after.is_some_and(in_word)
+        let ends = after.is_some_and(in_word) && word.ends_with(in_word);
+        !before.is_some_and(in_word) && !ends
     })
 }
 
