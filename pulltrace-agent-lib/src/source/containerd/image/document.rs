@@ -1,0 +1,271 @@
+//! The OCI and Docker documents, read with a bound on everything. The serde types stay in this file.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use pulltrace_core::image::MAX_LAYERS;
+use pulltrace_core::{Bytes, Digest};
+use serde::Deserialize;
+use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
+
+use super::history;
+use super::{Config, Document, Entry, ImageError, Index, Manifest, ManifestLayer};
+
+/// The most entries that an index may have.
+pub(super) const MAX_ENTRIES: usize = 1_000;
+
+/// The most steps of history that are read; an image with more has none here.
+const MAX_HISTORY: usize = 4 * MAX_LAYERS;
+
+/// The longest media type that is kept, in bytes; RFC 6838 allows 127 for each of its halves.
+const MAX_MEDIA_TYPE: usize = 255;
+
+/// Which members a document has: enough to say what it is.
+#[derive(Deserialize)]
+struct Shape {
+    manifests: Option<IgnoredAny>,
+    config: Option<IgnoredAny>,
+    layers: Option<IgnoredAny>,
+    rootfs: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct RawIndex {
+    manifests: Bounded<RawDescriptor, MAX_ENTRIES>,
+}
+
+#[derive(Deserialize)]
+struct RawManifest {
+    config: RawDescriptor,
+    layers: Bounded<RawDescriptor, MAX_LAYERS>,
+}
+
+#[derive(Deserialize)]
+struct RawConfig {
+    rootfs: RawRootfs,
+    os: Option<String>,
+    architecture: Option<String>,
+    variant: Option<String>,
+    history: Option<Bounded<RawStep, MAX_HISTORY>>,
+}
+
+#[derive(Deserialize)]
+struct RawRootfs {
+    diff_ids: Option<Bounded<String, MAX_LAYERS>>,
+}
+
+#[derive(Deserialize)]
+struct RawStep {
+    created_by: Option<String>,
+    empty_layer: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RawDescriptor {
+    media_type: Option<String>,
+    digest: Option<String>,
+    size: Option<serde_json::Number>,
+    platform: Option<RawPlatform>,
+    annotations: Option<RawAnnotations>,
+}
+
+#[derive(Deserialize)]
+struct RawPlatform {
+    os: Option<String>,
+    architecture: Option<String>,
+    variant: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct RawAnnotations {
+    #[serde(rename = "vnd.docker.reference.type")]
+    reference_type: Option<String>,
+}
+
+/// A list that keeps at most `N` items in memory, and knows how many there were.
+struct Bounded<T, const N: usize> {
+    items: Vec<T>,
+    count: usize,
+}
+
+impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for Bounded<T, N> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Items<T, const N: usize>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>, const N: usize> Visitor<'de> for Items<T, N> {
+            type Value = Bounded<T, N>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut items = Vec::new();
+                while items.len() < N {
+                    let Some(item) = list.next_element()? else {
+                        let count = items.len();
+                        return Ok(Bounded { items, count });
+                    };
+                    items.push(item);
+                }
+                let mut count = N;
+                while list.next_element::<IgnoredAny>()?.is_some() {
+                    count += 1;
+                }
+                Ok(Bounded { items, count })
+            }
+        }
+
+        deserializer.deserialize_seq(Items(PhantomData))
+    }
+}
+
+impl<T, const N: usize> Bounded<T, N> {
+    fn within(self, what: &'static str) -> Result<Vec<T>, ImageError> {
+        if self.count > N {
+            return Err(ImageError::TooMany {
+                what,
+                count: self.count,
+                limit: N,
+            });
+        }
+        Ok(self.items)
+    }
+}
+
+/// Reads a document and says what it is: by its content, since the content store keeps no media type.
+pub(super) fn read(text: &str) -> Result<Document, ImageError> {
+    let shape: Shape = parse(text)?;
+    if shape.manifests.is_some() {
+        parse(text).and_then(index).map(Document::Index)
+    } else if shape.config.is_some() && shape.layers.is_some() {
+        parse(text).and_then(manifest).map(Document::Manifest)
+    } else if shape.rootfs.is_some() {
+        parse(text).and_then(config).map(Document::Config)
+    } else {
+        Err(ImageError::UnknownDocument)
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ImageError> {
+    serde_json::from_str(text).map_err(|e| ImageError::Json {
+        line: e.line(),
+        column: e.column(),
+    })
+}
+
+fn index(raw: RawIndex) -> Result<Index, ImageError> {
+    let entries = raw.manifests.within("index entries")?;
+    let entries = entries.into_iter().map(|raw| {
+        let attestation = raw
+            .annotations
+            .and_then(|annotations| annotations.reference_type)
+            .is_some_and(|kind| kind == "attestation-manifest");
+        let unknown = raw
+            .platform
+            .as_ref()
+            .is_some_and(|p| p.os.as_deref() == Some("unknown"));
+        let platform = raw.platform.and_then(|p| {
+            platform(
+                p.os.as_deref(),
+                p.architecture.as_deref(),
+                p.variant.as_deref(),
+            )
+        });
+        Ok(Entry {
+            digest: digest(raw.digest.as_deref())?,
+            platform,
+            is_image: !attestation && !unknown,
+        })
+    });
+    Ok(Index {
+        entries: entries.collect::<Result<_, _>>()?,
+    })
+}
+
+fn manifest(raw: RawManifest) -> Result<Manifest, ImageError> {
+    let layers = raw.layers.within("layers")?.into_iter().map(|raw| {
+        Ok(ManifestLayer {
+            digest: digest(raw.digest.as_deref())?,
+            size: size(raw.size)?,
+            media_type: cut(raw.media_type.unwrap_or_default()),
+        })
+    });
+    Ok(Manifest {
+        config: digest(raw.config.digest.as_deref())?,
+        layers: layers.collect::<Result<_, _>>()?,
+    })
+}
+
+fn config(raw: RawConfig) -> Result<Config, ImageError> {
+    let diff_ids = raw
+        .rootfs
+        .diff_ids
+        .map_or(Ok(Vec::new()), |ids| ids.within("diff ids"))?;
+    let diff_ids = diff_ids
+        .iter()
+        .map(|text| digest(Some(text)))
+        .collect::<Result<Vec<_>, _>>()?;
+    // What is known of the steps but cannot be laid beside the layers is not known of any layer.
+    let mut steps: Vec<Option<String>> = match raw.history {
+        Some(history) if history.count <= MAX_HISTORY => history
+            .items
+            .into_iter()
+            .filter(|step| !step.empty_layer.unwrap_or(false))
+            .map(|step| step.created_by.and_then(|text| history::clean(&text)))
+            .collect(),
+        _ => Vec::new(),
+    };
+    if steps.len() != diff_ids.len() {
+        steps = vec![None; diff_ids.len()];
+    }
+    Ok(Config {
+        platform: platform(
+            raw.os.as_deref(),
+            raw.architecture.as_deref(),
+            raw.variant.as_deref(),
+        ),
+        diff_ids,
+        created_by: steps,
+    })
+}
+
+fn digest(text: Option<&str>) -> Result<Digest, ImageError> {
+    text.unwrap_or_default().parse().map_err(ImageError::Digest)
+}
+
+fn size(number: Option<serde_json::Number>) -> Result<Bytes, ImageError> {
+    let number = number.ok_or(ImageError::NoSize)?;
+    let size = number.as_i64().ok_or_else(|| {
+        // A whole number that does not fit, or one with a fraction or an exponent.
+        ImageError::Size(number.to_string().chars().take(32).collect())
+    })?;
+    u64::try_from(size)
+        .map(Bytes)
+        .map_err(|_| ImageError::Size(size.to_string()))
+}
+
+fn cut(media_type: String) -> String {
+    if media_type.len() <= MAX_MEDIA_TYPE && media_type.bytes().all(|b| b.is_ascii_graphic()) {
+        media_type
+    } else {
+        String::new()
+    }
+}
+
+/// `linux/arm/v7`; `None` where the parts are missing or could not be those of a platform.
+fn platform(os: Option<&str>, architecture: Option<&str>, variant: Option<&str>) -> Option<String> {
+    let word = |text: &str| {
+        text.len() <= 32
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+    };
+    let os = os.filter(|os| !os.is_empty() && *os != "unknown" && word(os))?;
+    let architecture = architecture.filter(|a| !a.is_empty() && word(a))?;
+    Some(match variant.filter(|v| !v.is_empty() && word(v)) {
+        Some(variant) => format!("{os}/{architecture}/{variant}"),
+        None => format!("{os}/{architecture}"),
+    })
+}
