@@ -1,5 +1,7 @@
-//! What a node sees of its image pulls.
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+pub mod sink;
 pub mod source;
+
