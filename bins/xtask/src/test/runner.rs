@@ -229,9 +229,20 @@ fn lines_of(reader: PipeReader) -> Receiver<String> {
     receiver
 }
 
+/// Frames of a stack stay in the log: they would push out what failed.
 fn last_lines(text: &str, count: usize) -> String {
-    let lines: Vec<&str> = text.lines().collect();
+    let lines: Vec<&str> = text.lines().filter(|line| !is_frame(line)).collect();
     lines[lines.len().saturating_sub(count)..].join("\n")
+}
+
+/// `  12: name` or `        at file:line`, as a panic prints its stack.
+fn is_frame(line: &str) -> bool {
+    let rest = line.trim_start();
+    let numbered = || {
+        let (number, _) = rest.split_once(": ")?;
+        number.parse::<u32>().ok()
+    };
+    line.starts_with("  ") && (rest.starts_with("at ") || numbered().is_some())
 }
 
 #[cfg(test)]
@@ -307,5 +318,7 @@ mod tests {
     fn only_the_end_of_a_log_is_shown() {
         assert_eq!(last_lines("a\nb\nc\n", 2), "b\nc");
         assert_eq!(last_lines("a\n", 60), "a");
+        let panic = "oh no\n   0: core::f\n             at /x.rs:1\n  12: g\n  left: 1\n";
+        assert_eq!(last_lines(panic, 60), "oh no\n  left: 1");
     }
 }
