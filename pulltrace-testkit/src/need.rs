@@ -5,6 +5,7 @@
 //! added to that file as one line, so that the run can count its skips.
 
 use std::io::Write as _;
+use std::path::Path;
 
 use crate::containerd::ContainerdBinary;
 
@@ -84,11 +85,8 @@ pub(crate) fn on_path(name: &str) -> Option<std::path::PathBuf> {
 /// ```
 ///
 /// # Panics
-/// Under `CI=true` when something is missing: there nothing is skipped.
-#[expect(
-    clippy::print_stderr,
-    reason = "a skipped test must be visible in the test's own output"
-)]
+/// Under `CI=true` when something is missing: there nothing is skipped. Also
+/// when the skip could not be counted.
 pub fn or_skip<T>(needed: Result<T, Missing>) -> Option<T> {
     let missing = match needed {
         Ok(value) => return Some(value),
@@ -96,21 +94,85 @@ pub fn or_skip<T>(needed: Result<T, Missing>) -> Option<T> {
     };
     let thread = std::thread::current();
     let test = thread.name().unwrap_or("a test without a name");
-    assert!(
-        std::env::var("CI").as_deref() != Ok("true"),
-        "{test} cannot run: {missing}"
-    );
-    eprintln!("skipped {test}: {missing}");
-    if let Some(list) = std::env::var_os("PULLTRACE_SKIPPED") {
-        let line = format!("{test}: {missing}\n");
-        let added = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&list)
-            .and_then(|mut file| file.write_all(line.as_bytes()));
-        if let Err(error) = added {
-            panic!("the skip of {test} could not be counted in {list:?}: {error}");
-        }
-    }
+    let ci = std::env::var("CI").as_deref() == Ok("true");
+    let list = std::env::var_os("PULLTRACE_SKIPPED");
+    skip(test, &missing, ci, list.as_deref().map(Path::new));
     None
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "a skipped test must be visible in the test's own output"
+)]
+fn skip(test: &str, missing: &Missing, ci: bool, list: Option<&Path>) {
+    assert!(!ci, "{test} cannot run: {missing}");
+    eprintln!("skipped {test}: {missing}");
+    let Some(list) = list else {
+        return;
+    };
+    let line = format!("{test}: {missing}\n");
+    let added = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(list)
+        .and_then(|mut file| file.write_all(line.as_bytes()));
+    if let Err(error) = added {
+        panic!(
+            "the skip of {test} could not be counted in {}: {error}",
+            list.display()
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn missing() -> Missing {
+        Missing::new("the moon", "look up")
+    }
+
+    #[test]
+    fn a_skip_is_one_line_in_the_list() {
+        let list = std::env::temp_dir().join(format!("pulltrace-skips-{}", std::process::id()));
+        skip("one", &missing(), false, Some(&list));
+        skip("two", &missing(), false, Some(&list));
+        let text = std::fs::read_to_string(&list).unwrap();
+        std::fs::remove_file(&list).unwrap();
+        assert_eq!(
+            text,
+            "one: the moon is missing: look up\ntwo: the moon is missing: look up\n"
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "one cannot run: the moon is missing: look up")]
+    fn nothing_is_skipped_under_ci() {
+        skip("one", &missing(), true, None);
+    }
+
+    #[test]
+    #[should_panic(expected = "could not be counted")]
+    fn a_skip_that_is_not_counted_is_a_failure() {
+        skip(
+            "one",
+            &missing(),
+            false,
+            Some(Path::new("/proc/none/skips")),
+        );
+    }
+
+    #[test]
+    fn what_is_there_is_handed_on() {
+        assert_eq!(or_skip(Ok::<_, Missing>(7)), Some(7));
+    }
+
+    #[test]
+    fn a_program_is_found_on_the_path_or_named_with_its_package() {
+        assert!(program("sh", "dash").unwrap().is_file());
+        assert_eq!(
+            program("no-such-program", "none").unwrap_err().to_string(),
+            "the program no-such-program is missing: apt-get install none"
+        );
+    }
 }

@@ -13,12 +13,12 @@ use rustix::mount::{MountFlags, UnmountFlags};
 const PARENT: &str = "/tmp";
 const PREFIX: &str = "pt-";
 
-/// One private folder. It holds a lock for as long as it is used, so that the
-/// next run can tell a forgotten one.
+/// One private folder. It is locked for as long as we or its daemon live, so
+/// that the next run can tell a forgotten one.
 #[derive(Debug)]
 pub(super) struct Home {
     dir: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl Home {
@@ -43,7 +43,7 @@ impl Home {
             fs::create_dir(new.join(part))?;
         }
         fs::rename(&new, &dir)?;
-        Ok(Self { dir, _lock: lock })
+        Ok(Self { dir, lock })
     }
 
     pub(super) fn root(&self) -> PathBuf {
@@ -76,6 +76,12 @@ impl Home {
 
     pub(super) fn tmp(&self) -> PathBuf {
         self.dir.join("tmp")
+    }
+
+    /// The lock once more, for the daemon to hold: it may outlive us by a
+    /// moment, in which nobody must take its folder away.
+    pub(super) fn share_lock(&self) -> io::Result<File> {
+        self.lock.try_clone()
     }
 
     pub(super) fn dir(&self) -> &Path {
@@ -145,7 +151,10 @@ fn sweep() -> io::Result<()> {
             continue;
         };
         if lock.try_lock().is_ok() {
-            remove(&dir)?;
+            remove(&dir).map_err(|error| {
+                let text = format!("{}, left by a killed run: {error}", dir.display());
+                io::Error::new(error.kind(), text)
+            })?;
         }
     }
     Ok(())

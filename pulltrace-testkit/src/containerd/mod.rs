@@ -8,7 +8,7 @@ mod home;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -340,7 +340,7 @@ impl Process {
             .env("PATH", path)
             .env("TMPDIR", home.tmp())
             .current_dir(home.dir())
-            .stdin(Stdio::null())
+            .stdin(home.share_lock()?)
             .stdout(log.try_clone()?)
             .stderr(log);
         // The kernel sends that signal when the *thread* which forked ends, so
