@@ -108,11 +108,13 @@ pub(crate) fn ensure(root: &Root, version: &str) -> Result<()> {
 
 /// Refuses a version that nothing can provide.
 pub(crate) fn check(version: &str) -> Result<()> {
-    if version == FROM_PATH {
-        Ok(())
-    } else {
-        pin(version).map(|_| ())
+    if version == FROM_PATH || pin(version).is_ok() {
+        return Ok(());
     }
+    Err(Error::Usage(format!(
+        "containerd `{version}` is not known; one of {FROM_PATH}, {}",
+        known()
+    )))
 }
 
 fn known() -> String {

@@ -9,7 +9,9 @@ const MOST_MAIN_LINES: usize = 150;
 
 pub(crate) fn starts_with_doc(source: &Source) -> Vec<Finding> {
     let first = source.text.lines().find(|line| !line.trim().is_empty());
-    if first.is_some_and(|line| line.starts_with("//!")) {
+    // A library may say it by the page that a registry shows, too.
+    let is_doc = |line: &str| line.starts_with("//!") || line.starts_with("#![doc = include_str!(");
+    if first.is_some_and(is_doc) {
         return Vec::new();
     }
     let what = "does not start with `//!` and what lives here";
@@ -179,7 +181,13 @@ mod tests {
             [Some(1)]
         );
         assert_eq!(lines(starts_with_doc, "a.rs", ""), [Some(1)]);
+        assert_eq!(
+            lines(starts_with_doc, "a.rs", "#![forbid(unsafe_code)]\n"),
+            [Some(1)]
+        );
         assert_eq!(lines(starts_with_doc, "a.rs", "\n//! Doc.\n"), []);
+        let page = "#![doc = include_str!(\"../README.md\")]\n";
+        assert_eq!(lines(starts_with_doc, "a.rs", page), []);
     }
 
     #[test]
