@@ -139,7 +139,7 @@ impl Drop for Home {
 }
 
 /// Takes away the homes that nobody has locked: their run was killed.
-fn sweep() -> io::Result<()> {
+pub(super) fn sweep() -> io::Result<()> {
     for entry in fs::read_dir(PARENT)? {
         let entry = entry?;
         if !entry.file_name().to_string_lossy().starts_with(PREFIX) {

@@ -312,6 +312,15 @@ pub fn mounts_below(dir: &Path) -> io::Result<Vec<PathBuf>> {
     home::mounts_below(dir)
 }
 
+/// Takes away what killed runs left behind: mounts and folders whose owner and
+/// daemon are both dead. Each start does this by itself.
+///
+/// # Errors
+/// When something cannot be taken away; it names the folder.
+pub fn sweep() -> io::Result<()> {
+    home::sweep()
+}
+
 /// The daemon's process, which also ends when ours does.
 #[derive(Debug)]
 struct Process {
