@@ -4,4 +4,7 @@
 mod client;
 pub mod image;
 pub mod input;
+#[allow(dead_code)]
+mod interval;
+pub mod recording;
 pub use client::{Cause, ClientError};

@@ -136,6 +136,10 @@ impl<T, const N: usize> Bounded<T, N> {
 
 /// Reads a document and says what it is: by its content, since the content store keeps no media type.
 pub(super) fn read(text: &str) -> Result<Document, ImageError> {
+    // serde would take a list in place of an object.
+    if !text.trim_start().starts_with('{') {
+        return Err(ImageError::Json { line: 1, column: 1 });
+    }
     let shape: Shape = parse(text)?;
     if shape.manifests.is_some() {
         parse(text).and_then(index).map(Document::Index)

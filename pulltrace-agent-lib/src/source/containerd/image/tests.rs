@@ -437,6 +437,7 @@ fn what_is_cut_off_or_no_json_is_refused() {
     }
     for bad in [
         "[]",
+        "[[],null,null,null]",
         "null",
         "7",
         "\"x\"",
