@@ -2,6 +2,8 @@
 
 #[allow(dead_code)]
 mod client;
+#[allow(dead_code)]
+pub mod discover;
 pub mod image;
 pub mod input;
 #[allow(dead_code)]

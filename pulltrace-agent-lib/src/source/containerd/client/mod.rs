@@ -22,7 +22,7 @@ pub use self::error::{Cause, ClientError};
 use super::input::{Event, Lease, Poll, Query, Record, Reply, Server};
 
 /// How long any call may take, to the last byte of its answer.
-const DEADLINE: Duration = Duration::from_secs(2);
+pub(super) const DEADLINE: Duration = Duration::from_secs(2);
 
 /// The largest message that is read, which is containerd's own limit for what it sends.
 const MAX_MESSAGE: usize = 16 << 20;
