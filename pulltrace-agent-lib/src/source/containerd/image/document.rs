@@ -268,7 +268,14 @@ fn platform(os: Option<&str>, architecture: Option<&str>, variant: Option<&str>)
     };
     let os = os.filter(|os| !os.is_empty() && *os != "unknown" && word(os))?;
     let architecture = architecture.filter(|a| !a.is_empty() && word(a))?;
-    Some(match variant.filter(|v| !v.is_empty() && word(v)) {
+    let variant = variant.filter(|v| !v.is_empty() && word(v));
+    // The same platform is written in more than one way; containerd takes these as equal.
+    let variant = match (architecture, variant) {
+        ("arm64", Some("v8" | "8")) | ("amd64", Some("v1")) => None,
+        ("arm", None) => Some("v7"),
+        (_, variant) => variant,
+    };
+    Some(match variant {
         Some(variant) => format!("{os}/{architecture}/{variant}"),
         None => format!("{os}/{architecture}"),
     })

@@ -127,6 +127,39 @@ pub enum ImageError {
     NoManifest,
 }
 
+impl Index {
+    /// The manifests of a platform, in the order of the index.
+    #[must_use]
+    pub fn of_platform(&self, platform: &str) -> Vec<Digest> {
+        let entries = self.entries.iter();
+        entries
+            .filter(|entry| entry.is_image && entry.platform.as_deref() == Some(platform))
+            .map(|entry| entry.digest.clone())
+            .collect()
+    }
+}
+
+impl Index {
+    /// The manifests for this platform (`linux/amd64`), in the order of the index.
+    #[must_use]
+    pub fn of_platform(&self, platform: &str) -> Vec<Digest> {
+        self.images(|entry| entry.platform.as_deref() == Some(platform))
+    }
+
+    /// Those entries that are images, each once.
+    fn images(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<Digest> {
+        let mut seen = BTreeSet::new();
+        let entries = self
+            .entries
+            .iter()
+            .filter(|entry| entry.is_image && wanted(entry));
+        entries
+            .filter(|entry| seen.insert(&entry.digest))
+            .map(|entry| entry.digest.clone())
+            .collect()
+    }
+}
+
 impl Manifest {
     /// The config that belongs to this manifest.
     #[must_use]
@@ -158,14 +191,7 @@ pub fn read(text: &str) -> Result<Document, ImageError> {
 /// are left out: they are no images.
 #[must_use]
 pub fn candidates(index: &Index, held: &BTreeSet<Digest>) -> Vec<Digest> {
-    let mut seen = BTreeSet::new();
-    let held = index
-        .entries
-        .iter()
-        .filter(|entry| entry.is_image && held.contains(&entry.digest));
-    held.filter(|entry| seen.insert(&entry.digest))
-        .map(|entry| entry.digest.clone())
-        .collect()
+    index.images(|entry| held.contains(&entry.digest))
 }
 
 /// Which of the candidates make up the image, where some clients fetch the manifests of every platform but
@@ -228,8 +254,13 @@ pub fn assemble(root: Digest, parts: &[(Digest, &Manifest, &Config)]) -> Result<
                 diff_ids: config.diff_ids.len(),
             });
         }
-        let chains = chain_ids(&config.diff_ids);
-        for ((layer, chain), step) in manifest.layers.iter().zip(chains).zip(&config.created_by) {
+
+        for ((layer, chain), step) in manifest
+            .layers
+            .iter()
+            .zip(chains(config))
+            .zip(&config.created_by)
+        {
             let place = *places.entry(layer.digest.clone()).or_insert(layers.len());
             let Some(known) = layers.get_mut(place) else {
                 total = total.saturating_add(layer.size.0);
@@ -275,6 +306,20 @@ pub fn assemble(root: Digest, parts: &[(Digest, &Manifest, &Config)]) -> Result<
         platform: first.platform.clone(),
         layers,
     })
+}
+
+/// The chain id of each layer that a config names, lowest first.
+#[must_use]
+pub fn chains(config: &Config) -> Vec<Digest> {
+    chain_ids(&config.diff_ids)
+}
+
+/// The chain ids of an image, lowest first: as many as its manifest has layers.
+///
+/// A chain id names the snapshot that unpacking a layer makes on top of those below.
+#[must_use]
+pub fn chains(config: &Config) -> Vec<Digest> {
+    chain_ids(&config.diff_ids)
 }
 
 /// The chain id of each layer: of the lowest its diff id, of any other the hash of the chain below and its

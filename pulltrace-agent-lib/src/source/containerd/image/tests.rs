@@ -274,6 +274,26 @@ fn of_all_platforms_that_one_is_chosen_whose_layers_are_pulled() {
     );
 }
 
+#[test]
+fn a_platform_is_found_however_it_is_written() {
+    let mut arm = entry(1, "linux/arm64");
+    arm["platform"]["variant"] = json!("v8");
+    let mut old = entry(4, "linux/arm");
+    old["platform"]["variant"] = json!("v6");
+    let index = index(&[
+        arm,
+        attestation(2, "linux/arm64"),
+        entry(3, "linux/arm"),
+        old,
+        entry(5, "linux/arm64"),
+        entry(1, "linux/arm64"),
+    ]);
+    assert_eq!(index.of_platform("linux/arm64"), [d(1), d(5)]);
+    assert_eq!(index.of_platform("linux/arm/v7"), [d(3)]);
+    assert_eq!(index.of_platform("linux/arm/v6"), [d(4)]);
+    assert_eq!(index.of_platform("linux/s390x"), []);
+}
+
 #[track_caller]
 fn refused(json: &Value) -> ImageError {
     read(&json.to_string()).expect_err("it was taken")
