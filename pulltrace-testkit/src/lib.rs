@@ -15,7 +15,7 @@
 //! let Some(binary) = need::or_skip(need::containerd("2.4")) else {
 //!     return Ok(());
 //! };
-//! let containerd = Containerd::start(&binary, &Options::default()).await?;
+//! let containerd = Containerd::start(&binary, &Options::quick()).await?;
 //! let registry = Registry::start()?;
 //!
 //! let base = Layer::random("base", mib(8));

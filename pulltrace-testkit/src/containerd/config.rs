@@ -7,7 +7,6 @@ use super::{ContainerdBinary, home::Home};
 
 /// What differs from a stock containerd.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct Options {
     /// CRI cancels a pull without progress after this time; containerd's own
     /// value when `None`. Versions before 1.7 have no such limit.
@@ -15,14 +14,20 @@ pub struct Options {
     /// Pull in the CRI plugin instead of the transfer service; from 2.1 on.
     pub use_local_image_pull: bool,
     /// How many layers load at once; containerd's own value (3) when `None`.
+    /// From 2.1 on any other value than 3 makes the CRI plugin pull by itself,
+    /// as `use_local_image_pull` does.
     pub max_concurrent_downloads: Option<u32>,
-    /// Drop a layer's blob as soon as it is unpacked.
+    /// Drop a layer's blob as soon as it is unpacked. From 2.1 on this, too,
+    /// makes the CRI plugin pull by itself.
     pub discard_unpacked_layers: bool,
     /// How long the garbage collector waits after a deletion; containerd's
     /// own value (0) when `None`.
     pub gc_schedule_delay: Option<Duration>,
     /// The content store gets a file system of this many MiB.
     pub content_limit_mib: Option<u64>,
+    /// All its data live in a file system in memory of at most this many MiB:
+    /// quick, and not slowed by what else writes to the disk.
+    pub memory_mib: Option<u64>,
     /// `debug` in containerd's log.
     pub debug: bool,
     /// Registries that are reached under another name: `("docker.io",
@@ -30,6 +35,19 @@ pub struct Options {
     pub mirrors: Vec<(String, String)>,
     /// Lines that are added to the end of the configuration file.
     pub extra: String,
+}
+
+impl Options {
+    /// A stock containerd with up to 512 MiB of data in memory: what a test
+    /// takes that is not about the disk. (The kit's own tests: 4 s instead of
+    /// 13 s on two cores.)
+    #[must_use]
+    pub fn quick() -> Self {
+        Self {
+            memory_mib: Some(512),
+            ..Self::default()
+        }
+    }
 }
 
 /// Writes a TOML string.

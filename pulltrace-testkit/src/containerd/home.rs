@@ -90,11 +90,12 @@ impl Home {
 
     /// Gives the content store a file system of its own, of `mib` MiB.
     pub(super) fn limit_content(&self, mib: u64) -> io::Result<()> {
-        let content = self.root().join("io.containerd.content.v1.content");
-        fs::create_dir_all(&content)?;
-        let size = std::ffi::CString::new(format!("size={mib}m")).expect("no zero byte");
-        rustix::mount::mount("tmpfs", &content, "tmpfs", MountFlags::empty(), &*size)?;
-        Ok(())
+        in_memory(&self.root().join("io.containerd.content.v1.content"), mib)
+    }
+
+    /// Keeps all data in memory, at most `mib` MiB.
+    pub(super) fn keep_in_memory(&self, mib: u64) -> io::Result<()> {
+        in_memory(&self.root(), mib)
     }
 
     /// The snapshotter that works here: overlayfs, or native with the reason
@@ -136,6 +137,14 @@ impl Drop for Home {
             panic!("{} could not be taken away: {error}", self.dir.display());
         }
     }
+}
+
+/// Mounts a file system in memory of `mib` MiB on `dir`.
+fn in_memory(dir: &Path, mib: u64) -> io::Result<()> {
+    fs::create_dir_all(dir)?;
+    let size = std::ffi::CString::new(format!("size={mib}m")).expect("no zero byte");
+    rustix::mount::mount("tmpfs", dir, "tmpfs", MountFlags::empty(), &*size)?;
+    Ok(())
 }
 
 /// Takes away the homes that nobody has locked: their run was killed.

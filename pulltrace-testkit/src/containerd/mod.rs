@@ -89,6 +89,9 @@ impl Containerd {
                 snapshotter
             }
         };
+        if let Some(mib) = options.memory_mib {
+            home.keep_in_memory(mib).map_err(StartError::Home)?;
+        }
         if let Some(mib) = options.content_limit_mib {
             home.limit_content(mib).map_err(StartError::Home)?;
         }

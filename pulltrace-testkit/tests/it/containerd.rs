@@ -49,7 +49,7 @@ on_each_version!(
 );
 
 async fn start(binary: &ContainerdBinary) -> (Containerd, Registry) {
-    let containerd = Containerd::start(binary, &Options::default())
+    let containerd = Containerd::start(binary, &Options::quick())
         .await
         .expect("containerd starts");
     (containerd, Registry::start().expect("the registry starts"))
@@ -263,6 +263,10 @@ async fn every_kind_of_image_is_accepted(binary: ContainerdBinary) {
     let error = pull("foreign:1", &foreign).await.unwrap_err();
     assert!(error.message.contains("no match for platform"), "{error}");
 
+    let zero = Image::builder().layer(&Layer::zero_bytes()).build();
+    let error = pull("zero:1", &zero).await.unwrap_err();
+    assert!(error.message.contains("content size of zero"), "{error}");
+
     let huge = Layer::declared("huge", 5 * 1024 * mib(1));
     registry.blob(huge.digest()).cut(mib(1), Times::Always);
     let image = Image::builder().layer(&huge).build();
@@ -270,8 +274,10 @@ async fn every_kind_of_image_is_accepted(binary: ContainerdBinary) {
 }
 
 async fn a_full_content_store_fails_a_pull(binary: ContainerdBinary) {
-    let mut options = Options::default();
-    options.content_limit_mib = Some(4);
+    let options = Options {
+        content_limit_mib: Some(4),
+        ..Options::default()
+    };
     let containerd = Containerd::start(&binary, &options).await.unwrap();
     let registry = Registry::start().unwrap();
     let image = |size| Image::builder().layer(&Layer::random("l", size)).build();
@@ -365,8 +371,10 @@ async fn a_killed_daemon_comes_back_with_its_images(binary: ContainerdBinary) {
 }
 
 async fn nothing_is_left_of_it(binary: ContainerdBinary) {
-    let mut options = Options::default();
-    options.content_limit_mib = Some(16);
+    let options = Options {
+        content_limit_mib: Some(16),
+        ..Options::default()
+    };
     let containerd = Containerd::start(&binary, &options).await.unwrap();
     let dir = containerd.dir().to_owned();
     let pid = containerd.pid().unwrap();
@@ -402,8 +410,10 @@ async fn another_name_leads_to_the_registry(binary: ContainerdBinary) {
 const VICTIM: &str = "PULLTRACE_TESTKIT_VICTIM";
 
 async fn a_killed_run_leaves_nothing_for_the_next(binary: ContainerdBinary) {
-    let mut options = Options::default();
-    options.content_limit_mib = Some(16);
+    let options = Options {
+        content_limit_mib: Some(16),
+        ..Options::default()
+    };
     if let Some(file) = std::env::var_os(VICTIM) {
         let containerd = Containerd::start(&binary, &options).await.unwrap();
         let text = format!(
