@@ -128,18 +128,6 @@ pub enum ImageError {
 }
 
 impl Index {
-    /// The manifests of a platform, in the order of the index.
-    #[must_use]
-    pub fn of_platform(&self, platform: &str) -> Vec<Digest> {
-        let entries = self.entries.iter();
-        entries
-            .filter(|entry| entry.is_image && entry.platform.as_deref() == Some(platform))
-            .map(|entry| entry.digest.clone())
-            .collect()
-    }
-}
-
-impl Index {
     /// The manifests for this platform (`linux/amd64`), in the order of the index.
     #[must_use]
     pub fn of_platform(&self, platform: &str) -> Vec<Digest> {
@@ -306,12 +294,6 @@ pub fn assemble(root: Digest, parts: &[(Digest, &Manifest, &Config)]) -> Result<
         platform: first.platform.clone(),
         layers,
     })
-}
-
-/// The chain id of each layer that a config names, lowest first.
-#[must_use]
-pub fn chains(config: &Config) -> Vec<Digest> {
-    chain_ids(&config.diff_ids)
 }
 
 /// The chain ids of an image, lowest first: as many as its manifest has layers.
