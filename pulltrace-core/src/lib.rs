@@ -17,6 +17,7 @@ pub mod table;
 pub mod time;
 pub mod unit;
 pub mod wait;
+pub mod wire;
 
 pub use eta::{Eta, EtaBasis};
 pub use failure::{Failure, FailureReason};

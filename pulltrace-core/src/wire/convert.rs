@@ -1,0 +1,205 @@
+//! From the model to the wire. Nothing is decided here: each field is what the model says.
+
+use std::time::Duration;
+
+use super::v1;
+use crate::eta::EtaBasis;
+use crate::failure::Failure;
+use crate::image::ImageLayer;
+use crate::layer::{Layer, LayerState};
+use crate::pull::{Outcome, Phase, Pull};
+use crate::reference::Version;
+use crate::unit::{BytesPerSecond, Percent};
+use crate::wait::{WaitingKind, WaitingOn};
+
+impl From<&Pull> for v1::PullStatus {
+    fn from(pull: &Pull) -> Self {
+        let tagged = pull
+            .names
+            .iter()
+            .find(|name| matches!(name.version(), Version::Tag(_)));
+        let image = pull.image.as_deref();
+        // Before the manifest nothing is known of bytes: what the model counts so far is no size.
+        let known = |bytes: crate::unit::Bytes| pull.total.map(|_| bytes.0);
+        let layers: Vec<_> = pull
+            .layers
+            .iter()
+            .map(|layer| layer_status(layer, image.and_then(|image| told(image, layer))))
+            .collect();
+        Self {
+            id: pull.id.to_string(),
+            node_name: pull.id.node().to_string(),
+            image_ref: tagged.or(pull.names.first()).map(ToString::to_string),
+            repository: pull.repository.as_ref().map(ToString::to_string),
+            root_digest: pull.root.as_ref().map(ToString::to_string),
+            manifest_digest: image
+                .and_then(|image| image.manifests.first())
+                .map(ToString::to_string),
+            platform: image.and_then(|image| image.platform.clone()),
+            phase: pull.phase.into(),
+            outcome: pull.outcome().map(Into::into),
+            failure: pull.failure.as_ref().map(Into::into),
+            error: pull.failure.as_ref().map(|failure| {
+                failure
+                    .message
+                    .clone()
+                    .unwrap_or_else(|| failure.reason.to_string())
+            }),
+            waiting_on: pull.waiting_on.as_ref().map(Into::into),
+            percent: pull.percent.map(percent),
+            total_known: pull.total.is_some(),
+            total_bytes: pull.total.map(|bytes| bytes.0),
+            cached_bytes: known(pull.cached),
+            to_download_bytes: pull.to_download.map(|bytes| bytes.0),
+            downloaded_bytes: known(pull.downloaded),
+            extracted_bytes: known(pull.extracted),
+            wasted_bytes: known(pull.wasted),
+            bytes_per_sec: pull.rate.map(rate),
+            eta_seconds: pull.eta.map(|eta| seconds(eta.left)),
+            eta_low_seconds: pull.eta.map(|eta| seconds(eta.low)),
+            eta_high_seconds: pull.eta.map(|eta| seconds(eta.high)),
+            eta_basis: pull.eta.map(|eta| eta.basis.into()),
+            started_at: pull.started_at,
+            downloading_at: pull.resolved_at,
+            extracting_at: pull.downloaded_at,
+            completed_at: pull.ended_at,
+            stalled_since: pull.stalled_since,
+            slow: pull.slow_since.is_some(),
+            stale_since: pull.stale_since,
+            layer_count: pull.total.map(|_| count(layers.len())),
+            layers_done: pull.total.map(|_| {
+                count(
+                    pull.layers
+                        .iter()
+                        .filter(|layer| layer.state.is_done())
+                        .count(),
+                )
+            }),
+            layers,
+        }
+    }
+}
+
+fn told<'a>(image: &'a crate::image::Image, layer: &Layer) -> Option<&'a ImageLayer> {
+    image.layer(&layer.digest).map(|index| &image.layers[index])
+}
+
+fn layer_status(layer: &Layer, told: Option<&ImageLayer>) -> v1::LayerStatus {
+    v1::LayerStatus {
+        digest: layer.digest.to_string(),
+        media_type: told.map(|told| told.media_type.clone()),
+        created_by: told.and_then(|told| told.created_by.clone()),
+        state: layer.state.into(),
+        total_bytes: layer.size.0,
+        downloaded_bytes: (!layer.state.is_idle()).then_some(layer.downloaded.0),
+        blob_cached: layer.blob_cached,
+        unpacked_bytes: layer.unpacked_bytes.map(|bytes| bytes.0),
+        bytes_per_sec: layer.rate.map(rate),
+        waiting_on: layer.waiting_on.as_ref().map(Into::into),
+        started_at: layer.started_at,
+        downloaded_at: layer.downloaded_at,
+        extracting_at: layer.extracting_at,
+        completed_at: layer.completed_at,
+    }
+}
+
+impl From<&Failure> for v1::Failure {
+    fn from(failure: &Failure) -> Self {
+        Self {
+            reason: failure.reason.to_string(),
+            message: failure.message.clone(),
+        }
+    }
+}
+
+impl From<&WaitingOn> for v1::WaitingOn {
+    fn from(waiting: &WaitingOn) -> Self {
+        Self {
+            kind: waiting.kind.into(),
+            since: waiting.since,
+            pull: waiting.pull.as_ref().map(ToString::to_string),
+            layer: waiting.layer.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+impl From<Phase> for v1::Phase {
+    fn from(phase: Phase) -> Self {
+        match phase {
+            Phase::Resolving => Self::Resolving,
+            Phase::Downloading => Self::Downloading,
+            Phase::Extracting => Self::Extracting,
+            Phase::Ended(Outcome::Completed) => Self::Completed,
+            Phase::Ended(Outcome::Failed) => Self::Failed,
+            Phase::Ended(Outcome::Cancelled) => Self::Cancelled,
+            Phase::Ended(Outcome::Unknown) => Self::Unknown,
+        }
+    }
+}
+
+impl From<Outcome> for v1::Outcome {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Completed => Self::Completed,
+            Outcome::Failed => Self::Failed,
+            Outcome::Cancelled => Self::Cancelled,
+            Outcome::Unknown => Self::Unknown,
+        }
+    }
+}
+
+impl From<LayerState> for v1::LayerState {
+    fn from(state: LayerState) -> Self {
+        match state {
+            LayerState::Waiting => Self::Waiting,
+            LayerState::Downloading => Self::Downloading,
+            LayerState::Downloaded => Self::Downloaded,
+            LayerState::Extracting => Self::Extracting,
+            LayerState::Complete => Self::Complete,
+            LayerState::Cached => Self::Cached,
+            LayerState::Remote => Self::Remote,
+        }
+    }
+}
+
+impl From<WaitingKind> for v1::WaitingKind {
+    fn from(kind: WaitingKind) -> Self {
+        match kind {
+            WaitingKind::DownloadSlot => Self::DownloadSlot,
+            WaitingKind::SharedLayer => Self::SharedLayer,
+            WaitingKind::ParentLayer => Self::ParentLayer,
+            WaitingKind::Registry => Self::Registry,
+        }
+    }
+}
+
+impl From<EtaBasis> for v1::EtaBasis {
+    fn from(basis: EtaBasis) -> Self {
+        match basis {
+            EtaBasis::Learned => Self::Learned,
+            EtaBasis::Assumed => Self::Assumed,
+        }
+    }
+}
+
+/// One decimal, rounded down: 100 is only ever said of 100.
+fn percent(percent: Percent) -> f64 {
+    (percent.get() * 10.0).floor() / 10.0
+}
+
+/// Whole bytes.
+fn rate(rate: BytesPerSecond) -> f64 {
+    rate.get().round()
+}
+
+/// One decimal.
+fn seconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 10.0).round() / 10.0
+}
+
+fn count(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,389 @@
+//! Version 1: JSON in camelCase, times as RFC 3339 text, bytes as integers.
+//!
+//! What is unknown is absent, never 0. Within version 1 fields and words are only added: a reader
+//! ignores fields that it does not know, and reads a word that it does not know as `Other`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::NodeTime;
+
+/// One pull as it is at one moment.
+///
+/// ```
+/// use pulltrace_core::wire::v1::{Phase, PullStatus};
+/// let line = r#"{"id":"lease~w1~k8s.io~1-a~0","nodeName":"w1","phase":"resolving",
+///     "totalKnown":false,"startedAt":"2026-11-24T20:00:00Z","fromTheFuture":1}"#;
+/// let pull: PullStatus = serde_json::from_str(line)?;
+/// assert_eq!(pull.phase, Phase::Resolving);
+/// assert_eq!(pull.total_bytes, None);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct PullStatus {
+    /// Which pull: the same for ever, and safe in a path of a URL.
+    pub id: String,
+    /// The node that pulls.
+    pub node_name: String,
+    /// The image's whole name with its tag or digest, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_ref: Option<String>,
+    /// Host (without port) and path of the image, known before its whole name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    /// The digest that the image's name points to: of an index, or of the only manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_digest: Option<String>,
+    /// The digest of the manifest that is run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub manifest_digest: Option<String>,
+    /// `linux/amd64`, where the image says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
+    /// What it is doing; of a pull that is over, its outcome.
+    pub phase: Phase,
+    /// How it ended; absent while it lives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// Why it failed, where it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Failure>,
+    /// Why it failed, as one text for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// What it waits for, where nothing of it moves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_on: Option<WaitingOn>,
+    /// How far it is, 0 to 100: never goes back, and is 100 only where the pull is completed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<f64>,
+    /// Whether the sizes are known, which they are, exactly, from the manifest on.
+    pub total_known: bool,
+    /// What the image weighs, compressed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_bytes: Option<u64>,
+    /// What of `total_bytes` was on the node before, or is served remotely.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cached_bytes: Option<u64>,
+    /// `total_bytes` less `cached_bytes`: what is to be downloaded by this pull or for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_download_bytes: Option<u64>,
+    /// What of `to_download_bytes` is here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub downloaded_bytes: Option<u64>,
+    /// What is unpacked of what had to be, as compressed bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extracted_bytes: Option<u64>,
+    /// Bytes that came and had to be fetched again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wasted_bytes: Option<u64>,
+    /// How fast its bytes come; absent where that is not known, or none are to come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_per_sec: Option<f64>,
+    /// How much longer it takes, by the best guess.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta_seconds: Option<f64>,
+    /// How much longer it takes if it goes well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta_low_seconds: Option<f64>,
+    /// How much longer it takes if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta_high_seconds: Option<f64>,
+    /// What the unpacking part of the time left rests on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta_basis: Option<EtaBasis>,
+    /// When it began.
+    #[serde(with = "time")]
+    pub started_at: NodeTime,
+    /// When its manifest was first seen, with which the download begins.
+    #[serde(
+        with = "time::option",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub downloading_at: Option<NodeTime>,
+    /// When all bytes were first seen to be here.
+    #[serde(
+        with = "time::option",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub extracting_at: Option<NodeTime>,
+    /// When it ended, however it did.
+    #[serde(
+        with = "time::option",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub completed_at: Option<NodeTime>,
+    /// When it last moved, where it should and has not for long.
+    #[serde(
+        with = "time::option",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub stalled_since: Option<NodeTime>,
+    /// Whether it is seen to be far slower than pulls from its registry usually are on its node.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub slow: bool,
+    /// Since when nobody has been able to see it.
+    #[serde(
+        with = "time::option",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub stale_since: Option<NodeTime>,
+    /// How many layers it has; absent until the manifest is here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer_count: Option<u64>,
+    /// With how many of them nothing is left to do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layers_done: Option<u64>,
+    /// Each layer, lowest first; absent until the manifest is here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<LayerStatus>,
+}
+
+/// One layer of a pull.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct LayerStatus {
+    /// The digest of its blob.
+    pub digest: String,
+    /// Its media type, as the manifest says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub media_type: Option<String>,
+    /// The build step that made it, where the image tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_by: Option<String>,
+    /// What it is doing.
+    pub state: LayerState,
+    /// What it weighs, compressed.
+    pub total_bytes: u64,
+    /// What of that is here; absent where the layer is used without its bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub downloaded_bytes: Option<u64>,
+    /// Whether all its bytes were on the node before the pull began, and must only be unpacked.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub blob_cached: bool,
+    /// Bytes that unpacking has written so far, uncompressed, where the runtime was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unpacked_bytes: Option<u64>,
+    /// How fast its bytes come; absent where that is not known, or none come any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_per_sec: Option<f64>,
+    /// What it waits for, where it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting_on: Option<WaitingOn>,
+    /// When its first byte was seen.
+    #[serde(
+        with = "time::option",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub started_at: Option<NodeTime>,
+    /// When all its bytes were seen.
+    #[serde(
+        with = "time::option",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub downloaded_at: Option<NodeTime>,
+    /// When its unpacking was seen to begin.
+    #[serde(
+        with = "time::option",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub extracting_at: Option<NodeTime>,
+    /// When it was seen unpacked.
+    #[serde(
+        with = "time::option",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub completed_at: Option<NodeTime>,
+}
+
+/// Why a pull failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct Failure {
+    /// One word of a set that grows: `unexplained`.
+    pub reason: String,
+    /// What is known beyond the word, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// What a pull or a layer waits for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct WaitingOn {
+    /// What kind of thing.
+    pub kind: WaitingKind,
+    /// Since when that is seen.
+    #[serde(with = "time")]
+    pub since: NodeTime,
+    /// The id of the pull that must get on first, where one must.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull: Option<String>,
+    /// The digest of the layer that must get on first, where one must.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<String>,
+}
+
+/// What a pull is doing, or how it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Phase {
+    /// The manifest is not here yet.
+    Resolving,
+    /// Bytes of layers are still to come.
+    Downloading,
+    /// All bytes are here; layers are still to be unpacked.
+    Extracting,
+    /// It is over, and the image is there.
+    Completed,
+    /// It is over, and the image is not there.
+    Failed,
+    /// Somebody called it off.
+    Cancelled,
+    /// There is no evidence of how it ended, or whether it did.
+    Unknown,
+    /// A word that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+/// How a pull ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The image is there.
+    Completed,
+    /// The image is not there.
+    Failed,
+    /// Somebody called it off.
+    Cancelled,
+    /// There is no evidence.
+    Unknown,
+    /// A word that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+/// What a layer is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum LayerState {
+    /// No byte has come yet.
+    Waiting,
+    /// Some bytes are here, and more are to come.
+    Downloading,
+    /// All bytes are here; unpacking has not begun.
+    Downloaded,
+    /// All bytes are here, and they are being unpacked.
+    Extracting,
+    /// Unpacked during this pull.
+    Complete,
+    /// Unpacked before this pull began.
+    Cached,
+    /// Served by a lazy snapshotter without its bytes.
+    Remote,
+    /// A word that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+/// What there is to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum WaitingKind {
+    /// The runtime fetches as many blobs at once as it may on this node.
+    DownloadSlot,
+    /// Another pull fetches or unpacks a layer that this one needs too.
+    SharedLayer,
+    /// A lower layer of the same image must be unpacked first.
+    ParentLayer,
+    /// The registry has not said yet what the image is made of.
+    Registry,
+    /// A word that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+/// What the unpacking part of the time left rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EtaBasis {
+    /// This node was seen to unpack layers so compressed.
+    Learned,
+    /// It was not yet: a speed that is usual elsewhere.
+    Assumed,
+    /// A word that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde's `skip_serializing_if` passes a reference to the field"
+)]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+/// `NodeTime` as RFC 3339 text.
+mod time {
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::time::NodeTime;
+
+    pub(super) fn serialize<S: Serializer>(time: &NodeTime, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(time)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<NodeTime, D::Error> {
+        String::deserialize(d)?.parse().map_err(D::Error::custom)
+    }
+
+    pub(super) mod option {
+        use serde::de::Error as _;
+        use serde::{Deserialize, Deserializer, Serializer};
+
+        use crate::time::NodeTime;
+
+        #[expect(
+            clippy::ref_option,
+            reason = "serde's `with` passes a reference to the field"
+        )]
+        pub(in super::super) fn serialize<S: Serializer>(
+            time: &Option<NodeTime>,
+            s: S,
+        ) -> Result<S::Ok, S::Error> {
+            match time {
+                Some(time) => s.collect_str(time),
+                None => s.serialize_none(),
+            }
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            d: D,
+        ) -> Result<Option<NodeTime>, D::Error> {
+            Option::<String>::deserialize(d)?
+                .map(|text| text.parse().map_err(D::Error::custom))
+                .transpose()
+        }
+    }
+}
