@@ -19,9 +19,13 @@ pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
         println!("installing cargo-fuzz");
         process::run(process::cargo(&root.dir).args(["install", "cargo-fuzz", "--locked"]))?;
     }
+    // What it finds worth keeping, and what we give it to begin with.
+    let corpus = root.dir.join("fuzz/corpus").join(target);
+    let seeds = root.dir.join("fuzz/seeds").join(target);
+    std::fs::create_dir_all(&corpus).context(|| format!("create {}", corpus.display()))?;
     let mut fuzz = process::cargo(&root.dir);
-    fuzz.args(["fuzz", "run", target, "--"]);
-    fuzz.arg(format!("-max_total_time={seconds}"));
+    fuzz.args(["fuzz", "run", target]).args([corpus, seeds]);
+    fuzz.arg("--").arg(format!("-max_total_time={seconds}"));
     // The sanitizer that finds bad memory accesses is a flag of unstable Rust,
     // which the stable compiler takes with this.
     fuzz.env("RUSTC_BOOTSTRAP", "1");

@@ -33,6 +33,9 @@ pub(crate) enum Verdict {
 const TESTKIT: &str = "pulltrace-testkit";
 const EXAMPLES: &str = "examples";
 
+/// A workspace of its own: the flags of fuzzing are not those of a build.
+const FUZZ: &str = "fuzz/Cargo.toml";
+
 const fn stage(
     name: &'static str,
     line: &'static str,
@@ -129,8 +132,11 @@ fn setup_stage(_plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
 }
 
 fn fmt(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
-    let mut fmt = process::cargo(&plan.root.dir);
-    runner.run(fmt.args(["fmt", "--all", "--check", "--", "--color", "never"]))?;
+    for workspace in ["Cargo.toml", FUZZ] {
+        let mut fmt = process::cargo(&plan.root.dir);
+        fmt.args(["fmt", "--all", "--check", "--manifest-path", workspace]);
+        runner.run(fmt.args(["--", "--color", "never"]))?;
+    }
     Ok(Verdict::Done)
 }
 
@@ -158,6 +164,9 @@ fn tidy_stage(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
 fn clippy(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
     let args = with_all("clippy", &["--all-targets"]);
     runner.run(cargo(plan, &args).args(["--", "-D", "warnings"]))?;
+    // They would rot unseen, for only a person starts them.
+    let mut fuzz = cargo(plan, &["clippy", "--manifest-path", FUZZ, "--target-dir"]);
+    runner.run(fuzz.arg(&plan.root.target).args(["--", "-D", "warnings"]))?;
     Ok(Verdict::Done)
 }
 
