@@ -145,6 +145,18 @@ impl Cause {
     }
 }
 
+/// An error and all that it wraps, in one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(error) = next {
+        // Writing to a String cannot fail.
+        write!(text, ": {error}").unwrap_or_default();
+        next = error.source();
+    }
+    text
+}
+
 /// `transport error` says nothing; what it wraps does.
 fn innermost(status: &Status) -> String {
     let mut text = status.message().to_owned();

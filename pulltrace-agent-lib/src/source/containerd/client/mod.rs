@@ -18,6 +18,7 @@ use tonic::transport::{Channel, Endpoint};
 use tonic::{Response, Status};
 
 use self::allow::Guarded;
+pub(crate) use self::error::chain;
 pub use self::error::{Cause, ClientError};
 use super::input::{Event, Lease, Poll, Query, Record, Reply, Server};
 
@@ -86,9 +87,9 @@ impl Client {
         NodeTime::from_system(bound).ok()
     }
 
-    /// How many things containerd sent that could not be used, and that were left out.
+    /// How many things containerd sent that could not be used, since the last call.
     pub(crate) fn left_out(&self) -> u64 {
-        self.left_out.load(Ordering::Relaxed)
+        self.left_out.swap(0, Ordering::Relaxed)
     }
 
     /// Which containerd this is.
