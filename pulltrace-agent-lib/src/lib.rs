@@ -3,7 +3,10 @@
 #![deny(missing_docs)]
 
 mod clock;
+mod collector;
+mod log;
 pub mod sink;
 pub mod source;
 
 pub use clock::Clock;
+pub use collector::{BuildError, Builder, Collector, RunError, Summary};

@@ -8,6 +8,10 @@ use std::time::Duration;
 
 use pulltrace_core::{Counters, NodeName, NodeSums, Now, Pull};
 
+mod channel;
+pub(crate) mod outbox;
+
+pub use channel::{ChannelSink, Reports, channel};
 
 /// Somebody who is told what the pulls of a node are doing: a server, a file, a channel.
 ///
@@ -17,8 +21,9 @@ use pulltrace_core::{Counters, NodeName, NodeSums, Now, Pull};
 /// - **Cancel-safety.** Not needed: a delivery that was begun is awaited to its end, except when the
 ///   caller stops, after its grace period.
 /// - **An empty report** says that nothing changed since the last acknowledged one.
-/// - **Order.** One report is under way at a time, and sequences only grow. A report may be delivered
-///   twice (the acknowledgement was lost): its sequence tells.
+/// - **Order.** One report is under way at a time, and each has a greater sequence than the one before.
+///   What was not acknowledged is told again in the next: where only the acknowledgement was lost, a
+///   receiver is told a state twice.
 ///
 /// ```
 /// use pulltrace_agent_lib::sink::{Ack, Report, ReportSink, SinkError};
@@ -60,6 +65,9 @@ pub struct Report {
     pub sums: NodeSums,
     /// What was counted: nothing is dropped without a count.
     pub counters: Counters,
+    /// Ends that no report told: their pulls were dropped, as too old or too many, before a report of
+    /// them arrived. Counted since the agent started.
+    pub ends_lost: u64,
     /// How long the source means to wait before it looks again; `None` where it does not poll.
     pub interval: Option<Duration>,
 }
@@ -82,7 +90,12 @@ impl Ack {
     /// The plainest acknowledgement: this report arrived, at a receiver that never restarts.
     #[must_use]
     pub fn of(report: &Report) -> Self {
-        Self { epoch: String::new(), sequence: report.sequence, need_full: false, next_report: None }
+        Self {
+            epoch: String::new(),
+            sequence: report.sequence,
+            need_full: false,
+            next_report: None,
+        }
     }
 }
 

@@ -8,6 +8,11 @@ use pulltrace_core::{Anomaly, Now, Observation};
 
 #[cfg(feature = "containerd")]
 pub mod containerd;
+#[cfg(feature = "testing")]
+mod scripted;
+
+#[cfg(feature = "testing")]
+pub use scripted::{Script, ScriptError, ScriptedSource};
 
 /// Something that sees the image pulls of a node: a container runtime, a recording, a script.
 ///
@@ -21,6 +26,10 @@ pub mod containerd;
 ///   pulls: one that is not mentioned goes on as it was.
 /// - **Repeats** are harmless, and a source may repeat all that it sees in each batch.
 /// - **Order.** A batch holds what was seen up to its `now`; batches come in the order of their `now`.
+/// - **The first batch** holds all that is going on, except where it says [`Observation::SourceLost`]:
+///   then the one that says [`Observation::SourceBack`] does. Receivers take what is absent from the
+///   first report for over.
+/// - **Names.** A source that is made anew names a pull that still goes on by the same id.
 ///
 /// A pull ends by [`Observation::Ended`] alone, with evidence: never by not being mentioned.
 ///
@@ -63,7 +72,12 @@ impl Batch {
     /// What was seen at `now`.
     #[must_use]
     pub fn new(now: Now, observations: Vec<Observation>) -> Self {
-        Self { now, observations, anomalies: Vec::new(), interval: None }
+        Self {
+            now,
+            observations,
+            anomalies: Vec::new(),
+            interval: None,
+        }
     }
 }
 

@@ -1,0 +1,136 @@
+//! What of the pulls goes into the log: one line for each that ended, and one each 15 seconds for
+//! each that goes on. Which, and what is in them, is decided apart from the writing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pulltrace_core::{
+    Change, ChangeKind, Mono, NodeTime, Now, Outcome, Phase, Pull, PullId, PullTable,
+};
+
+/// From one line of a pull to its next.
+const EVERY: Duration = Duration::from_secs(15);
+
+/// Which pulls a line is due for.
+#[derive(Debug, Default)]
+pub(crate) struct PullLog {
+    /// The live pulls, and when each was first seen or last told. Bounded by the table.
+    told: BTreeMap<PullId, Mono>,
+}
+
+impl PullLog {
+    /// The pulls that a line is due for: those that ended now, then those that go on for long.
+    pub(crate) fn due(
+        &mut self,
+        changes: &[Change],
+        table: &PullTable,
+        now: Now,
+    ) -> Vec<Arc<Pull>> {
+        let mut due = Vec::new();
+        for change in changes {
+            match change.kind {
+                ChangeKind::Progressed => {}
+                ChangeKind::Started => {
+                    self.told.insert(change.pull.id.clone(), now.mono);
+                }
+                ChangeKind::Ended => {
+                    self.told.remove(&change.pull.id);
+                    due.push(Arc::clone(&change.pull));
+                }
+            }
+        }
+        for (id, told) in &mut self.told {
+            if now.mono.since(*told) >= EVERY {
+                *told = now.mono;
+                due.extend(table.get(id).cloned());
+            }
+        }
+        due
+    }
+}
+
+/// One line for people: what a pull is doing, or how it ended.
+fn message(pull: &Pull, now: NodeTime) -> String {
+    let title = pull.title().unwrap_or_else(|| "an unknown image".into());
+    let took = duration(pull, now);
+    match pull.phase {
+        Phase::Ended(Outcome::Completed) => format!(
+            "pulled {title} in {:.1} s: {} downloaded, {} cached",
+            took.as_secs_f64(),
+            pull.downloaded,
+            pull.cached,
+        ),
+        Phase::Ended(outcome) => {
+            let how = match outcome {
+                Outcome::Completed | Outcome::Failed => "failed",
+                Outcome::Cancelled => "was cancelled",
+                Outcome::Unknown => "ended unseen",
+            };
+            format!(
+                "the pull of {title} {how} after {:.1} s",
+                took.as_secs_f64()
+            )
+        }
+        phase => {
+            let mut text = format!("pulling {title}: {phase}");
+            if let (Some(percent), Some(all)) = (pull.percent, pull.to_download) {
+                text += &format!(", {percent}, {} of {all}", pull.downloaded);
+            }
+            if let Some(rate) = pull.rate {
+                text += &format!(", {rate}");
+            }
+            if let Some(waiting) = &pull.waiting_on {
+                text += &format!(", waiting for {}", waiting.kind);
+            }
+            if pull.stalled_since.is_some() {
+                text += ", stalled";
+            }
+            text
+        }
+    }
+}
+
+fn duration(pull: &Pull, now: NodeTime) -> Duration {
+    pull.ended_at.unwrap_or(now).since(pull.started_at)
+}
+
+/// Writes the line of a pull. A field that is unknown is absent.
+pub(crate) fn write(pull: &Pull, now: NodeTime) {
+    macro_rules! line {
+        ($level:ident) => {
+            tracing::$level!(
+                target: "pulltrace::pull",
+                node = pull.id.node().as_str(),
+                image = pull.title(),
+                id = %pull.id,
+                phase = pull.outcome().is_none().then(|| pull.phase.as_str()),
+                outcome = pull.outcome().map(Outcome::as_str),
+                reason = pull.failure.as_ref().map(|failure| failure.reason.as_str()),
+                percent = pull.percent.map(pulltrace_core::Percent::get),
+                total_bytes = pull.total.map(|bytes| bytes.0),
+                cached_bytes = pull.total.map(|_| pull.cached.0),
+                to_download_bytes = pull.to_download.map(|bytes| bytes.0),
+                downloaded_bytes = pull.total.map(|_| pull.downloaded.0),
+                bytes_per_second = pull.rate.map(|rate| rate.get().round()),
+                eta_ms = pull.eta.map(|eta| millis(eta.left)),
+                waiting_on = pull.waiting_on.as_ref().map(|waiting| waiting.kind.as_str()),
+                stalled_since = pull.stalled_since.map(tracing::field::display),
+                stale_since = pull.stale_since.map(tracing::field::display),
+                duration_ms = millis(duration(pull, now)),
+                "{}", message(pull, now)
+            )
+        };
+    }
+    match pull.outcome() {
+        None | Some(Outcome::Completed) => line!(info),
+        Some(Outcome::Failed | Outcome::Cancelled | Outcome::Unknown) => line!(warn),
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests;
