@@ -7,6 +7,8 @@ mod collector;
 mod log;
 pub mod sink;
 pub mod source;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use clock::Clock;
 pub use collector::{BuildError, Builder, Collector, RunError, Summary};

@@ -1,0 +1,96 @@
+//! Pulls to be said by a script, and a bound on waiting.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pulltrace_agent_lib::Clock;
+use pulltrace_core::{
+    BlobSight, Bytes, Compression, Digest, Evidence, Image, ImageLayer, NodeName, NodeTime,
+    Observation, PullId,
+};
+
+pub(crate) fn node() -> NodeName {
+    "worker-1".parse().unwrap()
+}
+
+pub(crate) fn start() -> NodeTime {
+    "2026-11-24T20:00:00Z".parse().unwrap()
+}
+
+pub(crate) fn id(pull: u32) -> PullId {
+    PullId::Lease {
+        node: node(),
+        namespace: "k8s.io".parse().unwrap(),
+        lease: format!("lease-{pull}").parse().unwrap(),
+        created: start(),
+    }
+}
+
+pub(crate) fn began(pull: u32) -> Observation {
+    Observation::Began {
+        pull: id(pull),
+        at: start(),
+    }
+}
+
+pub(crate) fn named(pull: u32, name: &str) -> Observation {
+    Observation::Named {
+        pull: id(pull),
+        name: name.parse().unwrap(),
+    }
+}
+
+pub(crate) fn ended(pull: u32, evidence: Evidence, clock: &Clock) -> Observation {
+    Observation::Ended {
+        pull: id(pull),
+        evidence,
+        at: clock.now().node,
+    }
+}
+
+/// Waits, but not for ever: ten minutes of the paused clock, which take no time.
+pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(Duration::from_mins(10), future).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what}: not within ten minutes"),
+    }
+}
+
+/// The manifest of a pull: one layer of 1,000 bytes.
+pub(crate) fn image(pull: u32) -> Observation {
+    let image = Image {
+        root: digest(pull),
+        manifests: vec![],
+        platform: None,
+        layers: vec![ImageLayer {
+            digest: digest(pull),
+            size: Bytes(1_000),
+            chains: vec![],
+            compression: Compression::Gzip,
+            media_type: String::new(),
+            created_by: None,
+        }],
+    };
+    Observation::Image {
+        pull: id(pull),
+        image: Arc::new(image),
+    }
+}
+
+/// So many bytes of that layer are here.
+pub(crate) fn bytes(pull: u32, offset: u64, clock: &Clock) -> Observation {
+    Observation::Blob {
+        namespace: "k8s.io".parse().unwrap(),
+        digest: digest(pull),
+        sight: BlobSight::Ingest {
+            offset: Bytes(offset),
+            started_at: start(),
+            updated_at: clock.now().node,
+            by: Some(id(pull)),
+        },
+    }
+}
+
+fn digest(pull: u32) -> Digest {
+    format!("sha256:{pull:064x}").parse().unwrap()
+}

@@ -1,0 +1,6 @@
+//! What users of the crate see, through its public interface alone, under paused time.
+
+mod channel;
+mod collector;
+mod common;
+mod conformance;
