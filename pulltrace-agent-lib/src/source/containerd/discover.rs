@@ -8,7 +8,7 @@ use pulltrace_core::Namespace;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::client::{Client, ClientError, DEADLINE};
+use super::client::{Cause, Client, ClientError, DEADLINE};
 use super::input::Server;
 
 /// Where to look while nobody says where the socket is, the first that fits wins.
@@ -56,10 +56,17 @@ pub enum DiscoverError {
         #[source]
         source: io::Error,
     },
-    /// Something listens, but it is not containerd, or it hangs.
-    #[error(
-        "what listens at `{path}` does not answer as containerd does: see whether it hangs, or give the path of containerd's socket"
-    )]
+    /// Something listens, and does not answer in time.
+    #[error("what listens at `{path}` does not answer: see whether containerd hangs")]
+    NoAnswer {
+        /// The socket.
+        path: PathBuf,
+        /// What the first call gave.
+        #[source]
+        source: ClientError,
+    },
+    /// Something listens, but it is not containerd.
+    #[error("what listens at `{path}` is not containerd: give the path of its socket")]
     NotContainerd {
         /// The socket.
         path: PathBuf,
@@ -135,7 +142,8 @@ fn telling(error: &DiscoverError) -> u8 {
         DiscoverError::NoSocket { .. } => 1,
         DiscoverError::Silent { .. } => 2,
         DiscoverError::NotContainerd { .. } => 3,
-        DiscoverError::NotPermitted { .. } => 4,
+        DiscoverError::NoAnswer { .. } => 4,
+        DiscoverError::NotPermitted { .. } => 5,
     }
 }
 
@@ -156,15 +164,18 @@ async fn probe(path: &Path, namespace: &Namespace) -> Result<Found, DiscoverErro
         let client = Client::new(&path, namespace)?;
         let server = client.server().await?;
         let has_namespace = client.has_namespace().await?;
-        Ok((client, server, has_namespace))
+        Ok::<_, ClientError>((client, server, has_namespace))
     };
     match ask.await {
-        Ok((client, server, has_namespace)) => Ok(Found {
+        Ok::<_, ClientError>((client, server, has_namespace)) => Ok(Found {
             path,
             client,
             server,
             has_namespace,
         }),
+        Err(source) if source.cause() == Some(&Cause::Timeout) => {
+            Err(DiscoverError::NoAnswer { path, source })
+        }
         Err(source) => Err(DiscoverError::NotContainerd { path, source }),
     }
 }
@@ -345,9 +356,6 @@ mod tests {
         let path = folder.0.join("containerd.sock");
         let _listener = UnixListener::bind(&path).unwrap();
         let error = timeout(Duration::from_secs(60), look(&path)).await.unwrap();
-        let DiscoverError::NotContainerd { source, .. } = &error else {
-            panic!("{error:?}")
-        };
-        assert!(source.is_retryable(), "{source:?}");
+        assert!(matches!(error, DiscoverError::NoAnswer { .. }), "{error:?}");
     }
 }

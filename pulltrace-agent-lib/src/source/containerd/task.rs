@@ -145,10 +145,14 @@ impl<C: Connect> Task<C> {
         if self.outage.as_ref() == Some(&gone.reason) {
             return Ok(());
         }
-        warn!(
-            "containerd is away, and looked for until it is back: {}",
-            gone.reason
-        );
+        if gone.was_there {
+            warn!("lost containerd: {}", gone.reason);
+        } else {
+            warn!(
+                "no containerd yet, it is looked for until it is there: {}",
+                gone.reason
+            );
+        }
         let told = self.outage.replace(gone.reason.clone()).is_some();
         if told && !gone.was_there {
             return Ok(());
