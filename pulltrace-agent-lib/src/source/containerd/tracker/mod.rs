@@ -4,24 +4,25 @@
 //! observed. It remembers what the last poll showed; a step that is an answer looks at that again. How
 //! containerd behaves, version by version, is written in `docs/containerd.md`.
 
+mod advance;
 mod documents;
 mod holding;
+mod layers;
 mod pull;
 mod records;
+mod verdict;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use pulltrace_core::{
-    Anomaly, Digest, Evidence, ImageRef, LeaseId, Namespace, NodeName, Now, Observation, PullId,
-};
+use pulltrace_core::{Anomaly, Digest, LeaseId, Namespace, NodeName, Now, Observation, PullId};
 
 use super::input::{Answer, Event, Input, Poll, Query, Reply, Server};
 use documents::Documents;
 use holding::extract_chain;
 pub use holding::wants;
-use pull::{Over, Sight, Tracked, Verdict};
+use pull::{Over, Tracked};
 use records::Records;
 use view::{Key, View};
 
@@ -142,7 +143,7 @@ impl Tracker {
             Input::Lost { .. } => self.lost(),
             Input::Poll(poll) => self.poll(poll, now),
             Input::Answer(answer) => self.answer(answer, now),
-            Input::Event(event) => self.event(event, now),
+            Input::Event(event) => self.event(event),
         }
         std::mem::take(&mut self.out.step)
     }
@@ -311,7 +312,7 @@ impl Tracker {
         self.advance(now);
     }
 
-    fn event(&mut self, event: &Event, now: Now) {
+    fn event(&mut self, event: &Event) {
         match event {
             Event::ImageWritten { name, at } => {
                 if self.records.note(name, *at) {
@@ -346,319 +347,9 @@ impl Tracker {
             | Event::SnapshotPrepared { .. }
             | Event::SnapshotRemoved { .. }
             | Event::ImageDeleted { .. }
+            // The next poll, which an event hastens, tells the rest.
             | Event::Gap => {}
         }
-        // The next poll, which an event hastens, tells the rest.
-        let _ = now;
-    }
-
-    /// Looks at every pull with what is known now.
-    fn advance(&mut self, now: Now) {
-        let mut ended = Vec::new();
-        let recent = self.records.has_waiting();
-        let sight = Sight {
-            view: &self.view,
-            documents: &self.documents,
-            host: &self.host,
-            silence: self.silence,
-            now,
-        };
-        for (key, pull) in &mut self.pulls {
-            if let Some(over) = pull.over {
-                let waits = pull.root.is_none() && (recent || self.polls <= over.polls);
-                if waits {
-                    continue;
-                }
-                if let Some(evidence) = end(pull, over, sight, &mut self.out) {
-                    ended.push((key.clone(), evidence));
-                }
-                continue;
-            }
-            let Some(holding) = self.view.holdings.get(key) else {
-                continue;
-            };
-            let was_silent = pull.silent;
-            if !pull.look(holding, sight, &mut self.out) {
-                if pull.began {
-                    self.out.doubt(Anomaly::NoPull);
-                    let (pull, at) = (pull.id.clone(), now.node);
-                    self.out.say(Observation::Ended {
-                        pull,
-                        evidence: Evidence::Unseen,
-                        at,
-                    });
-                }
-                self.ignored.insert(key.clone());
-                continue;
-            }
-            let taken_over = holding
-                .ingests
-                .keys()
-                .any(|digest| is_taken_over(pull, self.view.writers.get(digest)));
-            let waits = self
-                .server
-                .as_ref()
-                .is_some_and(|server| has_shared_slots(&server.version))
-                && pull.waits_for_slot(holding, &self.view);
-            if pull.began
-                && !was_silent
-                && !pull.silent
-                && (taken_over || (now.node.since(pull.moved.node) > self.silence && !waits))
-            {
-                pull.silent = true;
-                let (pull, at) = (pull.id.clone(), pull.moved.node);
-                self.out.say(Observation::Ended {
-                    pull,
-                    evidence: Evidence::Silent,
-                    at,
-                });
-            }
-        }
-        let ignored = &self.ignored;
-        self.pulls.retain(|key, _| !ignored.contains(key));
-        for (key, evidence) in ended {
-            self.finish(&key, evidence, now);
-        }
-        self.say_blobs();
-        if self.pulls.is_empty() {
-            self.documents.keep_infos(&BTreeSet::new());
-        }
-    }
-
-    fn say_blobs(&mut self) {
-        let live = || {
-            self.pulls
-                .values()
-                .filter(|pull| pull.began && pull.over.is_none() && !pull.silent)
-        };
-        let mut said = Vec::new();
-        let mut seen = BTreeSet::new();
-        for pull in live() {
-            if let (Some(root), None) = (&pull.root, &pull.image) {
-                said.extend(
-                    Tracked::blob_sight(&self.view, root).map(|sight| (root.clone(), sight)),
-                );
-            }
-            let layers = pull.image.iter().flat_map(|known| &known.image.layers);
-            for layer in layers.filter(|layer| seen.insert(layer.digest.clone())) {
-                let digest = &layer.digest;
-                let whole = self.view.content.contains(digest);
-                if whole
-                    && !live().all(|pull| {
-                        !pull.has_layer(digest) || pull.knows_age(digest, &self.documents)
-                    })
-                {
-                    continue;
-                }
-                let strange = self
-                    .view
-                    .ingests
-                    .get(digest)
-                    .and_then(|seen| seen.total)
-                    .is_some_and(|total| total != layer.size.0);
-                if !whole && strange {
-                    self.out.step.anomalies.push(Anomaly::SizeChanged);
-                    continue;
-                }
-                said.extend(
-                    Tracked::blob_sight(&self.view, digest).map(|sight| (digest.clone(), sight)),
-                );
-            }
-        }
-        for (digest, sight) in said {
-            self.say_blob(&digest, sight);
-        }
-    }
-
-    fn say_blob(&mut self, digest: &Digest, sight: pulltrace_core::BlobSight) {
-        self.out.say(Observation::Blob {
-            namespace: self.namespace.clone(),
-            digest: digest.clone(),
-            sight,
-        });
-    }
-
-    fn finish(&mut self, key: &Key, evidence: Evidence, now: Now) {
-        let Some(pull) = self.pulls.remove(key) else {
-            return;
-        };
-        let over = pull.over.map_or(now, |over| over.since);
-        if pull.began {
-            let at = if matches!(pull.id, PullId::Record { .. }) {
-                pull.created.max(record_time(&pull.id))
-            } else {
-                over.node
-            };
-            self.out.say(Observation::Ended {
-                pull: pull.id.clone(),
-                evidence,
-                at,
-            });
-            if let Some(root) = &pull.root {
-                self.records.ended(root.clone(), pull.id.clone(), now);
-            }
-        }
-        if pull.over.is_some_and(|over| over.restarted) {
-            self.ignored.insert(key.clone());
-        }
-        let wanted = self
-            .pulls
-            .values()
-            .flat_map(|pull| {
-                pull.root.iter().chain(
-                    pull.image
-                        .iter()
-                        .flat_map(|known| known.image.layers.iter().map(|l| &l.digest)),
-                )
-            })
-            .cloned()
-            .collect();
-        self.documents.keep_infos(&wanted);
-    }
-
-    /// An image record was written at `at`: whose pull was that?
-    fn written(&mut self, record: &super::input::Record, at: pulltrace_core::NodeTime, now: Now) {
-        let Ok(root) = record.target.parse::<Digest>() else {
-            self.out.doubt(Anomaly::Unreadable);
-            return;
-        };
-        let name = image_name(&record.name);
-        let named = |pull: &PullId, name: ImageRef| Observation::Named {
-            pull: pull.clone(),
-            name,
-        };
-        let same = |pull: &&mut Tracked| pull.root.as_ref() == Some(&root) && !pull.silent;
-        let mut known = self.pulls.values_mut().filter(same).peekable();
-        if known.peek().is_some() {
-            for pull in known {
-                pull.names.extend(name.clone());
-                if pull.began
-                    && let Some(name) = &name
-                {
-                    self.out.say(named(&pull.id, name.clone()));
-                }
-            }
-            return;
-        }
-        // A pull that ended before its root was seen: the record says what it was.
-        let nameless = |pull: &&mut Tracked| {
-            pull.root.is_none() && pull.over.is_some_and(|over| !over.restarted)
-        };
-        if let Some(pull) = self.pulls.values_mut().find(nameless) {
-            pull.root = Some(root);
-            pull.names.extend(name);
-            return;
-        }
-        if let Some(ended) = self.records.just_ended(&root, at) {
-            if let Some(name) = name {
-                let observation = named(ended, name);
-                self.out.say(observation);
-            }
-            return;
-        }
-        if self.pulls.len() >= MAX_PULLS {
-            self.out.doubt(Anomaly::Unreadable);
-            return;
-        }
-        let id = PullId::Record {
-            node: self.node.clone(),
-            namespace: self.namespace.clone(),
-            root: root.clone(),
-            at,
-        };
-        let mut pull = Tracked::new(id, self.records.earliest_start(&root, at), now);
-        pull.root = Some(root);
-        pull.names.extend(name);
-        pull.over = Some(Over {
-            since: now,
-            restarted: false,
-            polls: self.polls,
-        });
-        self.pulls.insert((at, record.name.clone()), pull);
-    }
-}
-
-/// Says what the evidence of an end is, once it is known. A pull that was never said to have begun is said
-/// only where its image came from a registry.
-fn end(pull: &mut Tracked, over: Over, sight: Sight<'_>, out: &mut Out) -> Option<Evidence> {
-    let documents = sight.documents;
-    if pull.root.is_none() && !pull.began {
-        return Some(Evidence::Unseen);
-    }
-    let from = out.step.observations.len();
-    let judged_for = sight.now.mono.since(over.since.mono);
-    let evidence = match pull.judge(sight, out) {
-        Verdict::Certain(evidence) => Some(evidence),
-        Verdict::Likely(evidence) => (judged_for > DETAILS_FOR).then_some(evidence),
-        Verdict::Open => (judged_for > JUDGE_FOR).then_some(Evidence::Unseen),
-    };
-    if !pull.began {
-        let said = out.unsaid(from);
-        let info = pull.root.as_ref().and_then(|root| documents.info(root));
-        if evidence.is_some() && info.is_some_and(|info| !info.sources.is_empty()) {
-            pull.began = true;
-            let began = info
-                .map(|info| info.created_at)
-                .filter(|at| *at >= pull.created)
-                .unwrap_or(pull.created);
-            let at = if matches!(pull.id, PullId::Record { .. }) {
-                began
-            } else {
-                pull.created
-            };
-            out.say(Observation::Began {
-                pull: pull.id.clone(),
-                at,
-            });
-            said.into_iter()
-                .for_each(|observation| out.say(observation));
-        }
-    }
-    if evidence.is_some() && pull.began {
-        let since = pull.created;
-        let records = pull
-            .records
-            .iter()
-            .flatten()
-            .filter(|record| record.updated_at >= since);
-        let names: BTreeSet<ImageRef> = records
-            .filter_map(|record| image_name(&record.name))
-            .chain(pull.names.clone())
-            .collect();
-        for name in names {
-            out.say(Observation::Named {
-                pull: pull.id.clone(),
-                name,
-            });
-        }
-    }
-    evidence
-}
-
-/// Whether a newer pull writes a blob of an older one that had stopped before: at most one writes a blob.
-fn is_taken_over(pull: &Tracked, writer: Option<&Option<PullId>>) -> bool {
-    const STOPPED: Duration = Duration::from_secs(30);
-    match writer {
-        Some(Some(PullId::Lease { created, .. })) => {
-            *created > pull.created && created.since(pull.moved.node) > STOPPED
-        }
-        _ => false,
-    }
-}
-
-fn record_time(id: &PullId) -> pulltrace_core::NodeTime {
-    match id {
-        PullId::Record { at, .. } => *at,
-        PullId::Lease { created, .. } => *created,
-    }
-}
-
-/// The name of an image record; `None` of those that only repeat the config's digest.
-fn image_name(name: &str) -> Option<ImageRef> {
-    if name.starts_with("sha256:") {
-        None
-    } else {
-        name.parse().ok()
     }
 }
 

@@ -7,14 +7,14 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use pulltrace_core::{
-    Anomaly, BlobSight, Bytes, Digest, Evidence, ImageRef, LayerSight, NodeTime, Now, Observation,
-    PullId,
+    Anomaly, BlobSight, Bytes, Digest, ImageRef, NodeTime, Now, Observation, PullId,
 };
 
 use super::super::input::{Query, Record};
 use super::Out;
 use super::documents::{Assembled, Documents, Known};
 use super::holding::{Holding, Kind};
+use super::layers::Age;
 use super::view::View;
 
 /// An empty lease is a pull that resolves its name, unless it is younger: containers that are made have
@@ -47,31 +47,31 @@ pub(super) struct Tracked {
     pub(super) root: Option<Digest>,
     pub(super) image: Option<Assembled>,
     /// The image cannot be known: its documents are none.
-    bad: bool,
+    pub(super) bad: bool,
     /// Chains that are unpacked, and how old they are.
-    done: BTreeMap<Digest, Age>,
+    pub(super) done: BTreeMap<Digest, Age>,
     /// Chains that were seen being unpacked while the pull lived.
-    in_work: BTreeSet<Digest>,
+    pub(super) in_work: BTreeSet<Digest>,
     /// Blobs that were seen being written while the pull lived.
-    in_flight: BTreeSet<Digest>,
+    pub(super) in_flight: BTreeSet<Digest>,
     /// What unpacking a chain has written.
     pub(super) written: BTreeMap<Digest, i64>,
     /// What its blobs are, by their ingests.
-    kinds: BTreeMap<Digest, Kind>,
-    sources: usize,
-    unlabelled: u32,
+    pub(super) kinds: BTreeMap<Digest, Kind>,
+    pub(super) sources: usize,
+    pub(super) unlabelled: u32,
     /// Chains that were asked for since the last poll and are not there.
-    absent: BTreeSet<Digest>,
+    pub(super) absent: BTreeSet<Digest>,
     /// What was there before was searched for once.
-    searched: bool,
-    snapshotter: Option<String>,
+    pub(super) searched: bool,
+    pub(super) snapshotter: Option<String>,
     pub(super) names: BTreeSet<ImageRef>,
     /// Which names point to its root, asked when it was over.
     pub(super) records: Option<Vec<Record>>,
     /// Of all that moves, and whether the image was known then.
-    fingerprint: Option<(bool, u64)>,
+    pub(super) fingerprint: Option<(bool, u64)>,
     pub(super) moved: Now,
-    usage_asked: Now,
+    pub(super) usage_asked: Now,
     pub(super) silent: bool,
     /// Its lease is gone, or the runtime was started anew: what is left is to find out how it ended.
     pub(super) over: Option<Over>,
@@ -84,28 +84,6 @@ pub(super) struct Over {
     pub(super) restarted: bool,
     /// How many polls there had been.
     pub(super) polls: u64,
-}
-
-/// What is known of how a pull ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// Something is to be asked first.
-    Open,
-    /// This, but how old its layers are is still being asked.
-    Likely(Evidence),
-    /// This.
-    Certain(Evidence),
-}
-
-/// How old an unpacked chain is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Age {
-    /// To be asked.
-    Unknown,
-    /// It was there before the pull began.
-    Before,
-    /// It was made while the pull lived.
-    Since,
 }
 
 impl Tracked {
@@ -292,7 +270,7 @@ impl Tracked {
         ) || documents.is_part(digest)
     }
 
-    fn say_names(&mut self, documents: &Documents, out: &mut Out) {
+    pub(super) fn say_names(&mut self, documents: &Documents, out: &mut Out) {
         let Some(root) = &self.root else { return };
         out.say(Observation::Root {
             pull: self.id.clone(),
@@ -315,7 +293,13 @@ impl Tracked {
         self.sources = self.sources.max(info.sources.len());
     }
 
-    fn find_image(&mut self, holding: &Holding, documents: &Documents, host: &str, out: &mut Out) {
+    pub(super) fn find_image(
+        &mut self,
+        holding: &Holding,
+        documents: &Documents,
+        host: &str,
+        out: &mut Out,
+    ) {
         let Some(root) = self.root.clone() else {
             return;
         };
@@ -345,231 +329,12 @@ impl Tracked {
         self.image = Some(image);
     }
 
-    /// Notes which chains are unpacked, and says what of each layer is seen. The holding is that of a lease
-    /// that lives.
-    fn see_layers(
-        &mut self,
-        holding: Option<&Holding>,
-        view: &View,
-        documents: &Documents,
-        out: &mut Out,
-    ) {
-        let Some(known) = self.image.take() else {
-            return;
-        };
-        self.note_chains(&known, holding, view, out);
-        for layer in &known.image.layers {
-            if view.ingests.contains_key(&layer.digest) {
-                self.in_flight.insert(layer.digest.clone());
-            }
-            let whole = view.content.contains(&layer.digest);
-            let was_here = whole
-                && !self.in_flight.contains(&layer.digest)
-                && self.was_here(&layer.digest, documents, out);
-            if was_here {
-                self.say_layer(&layer.digest, LayerSight::BlobCached, out);
-            }
-            let ages: Option<Vec<Age>> = layer
-                .chains
-                .iter()
-                .map(|chain| self.done.get(chain).copied())
-                .collect();
-            match ages {
-                Some(ages) if ages.contains(&Age::Unknown) => {}
-                Some(ages) if ages.iter().all(|age| *age == Age::Before) => {
-                    self.say_layer(&layer.digest, LayerSight::Cached, out);
-                }
-                Some(_) => {
-                    let fetched = whole
-                        || self.in_flight.contains(&layer.digest)
-                        || layer
-                            .chains
-                            .iter()
-                            .any(|chain| self.in_work.contains(chain));
-                    // Unpacked, and nobody ever fetched it: a lazy snapshotter, if it is not on the node at all.
-                    let remote = !fetched && documents.is_missing(&layer.digest);
-                    if !fetched && !remote && documents.info(&layer.digest).is_none() {
-                        out.ask(Query::Info {
-                            digest: layer.digest.to_string(),
-                        });
-                        continue;
-                    }
-                    self.say_layer(
-                        &layer.digest,
-                        if remote {
-                            LayerSight::Remote
-                        } else {
-                            LayerSight::Unpacked
-                        },
-                        out,
-                    );
-                }
-                None => {
-                    if let Some((chain, by)) = layer
-                        .chains
-                        .iter()
-                        .find_map(|chain| Some((chain, view.extracts.get(chain)?)))
-                    {
-                        let own =
-                            holding.is_some_and(|holding| holding.extracts.contains_key(chain));
-                        let by = if own {
-                            Some(self.id.clone())
-                        } else {
-                            by.clone()
-                        };
-                        let written = self
-                            .written
-                            .get(chain)
-                            .and_then(|bytes| u64::try_from(*bytes).ok())
-                            .map(Bytes);
-                        if let Some(by) = by {
-                            self.say_layer(
-                                &layer.digest,
-                                LayerSight::Unpacking { by, written },
-                                out,
-                            );
-                        }
-                    }
-                }
-            }
-        }
-        self.image = Some(known);
-    }
-
-    fn say_layer(&self, digest: &Digest, sight: LayerSight, out: &mut Out) {
-        out.say(Observation::Layer {
-            pull: self.id.clone(),
-            digest: digest.clone(),
-            sight,
-        });
-    }
-
-    fn note_chains(
-        &mut self,
-        known: &Assembled,
-        holding: Option<&Holding>,
-        view: &View,
-        out: &mut Out,
-    ) {
-        for chains in &known.chains {
-            for (chain, _) in chains {
-                if view.extracts.contains_key(chain) {
-                    self.in_work.insert(chain.clone());
-                }
-                if view.committed.contains(chain) {
-                    self.note_done(chain);
-                }
-            }
-            // Layers are unpacked in order: what is being unpacked stands on all that is below.
-            let lowest = holding.and_then(|holding| {
-                chains
-                    .iter()
-                    .position(|(chain, _)| holding.extracts.contains_key(chain))
-            });
-            for (chain, _) in chains.iter().take(lowest.unwrap_or(0)) {
-                self.note_done(chain);
-            }
-            if lowest.is_none() {
-                self.search(chains, view, out);
-            }
-            // What is below an old chain is old too, so the highest of unknown age is asked first.
-            if let Some((chain, _)) = chains
-                .iter()
-                .rev()
-                .find(|(chain, _)| self.done.get(chain) == Some(&Age::Unknown))
-            {
-                self.stat(chain, out);
-            }
-        }
-    }
-
-    /// Asks which chains are there where nobody is seen to work on them: they may be there since long.
-    ///
-    /// A chain stands on those below it, so the highest one is found by halving: once; later polls look at
-    /// the next one only.
-    fn search(&mut self, chains: &[(Digest, Digest)], view: &View, out: &mut Out) {
-        let Some(low) = chains
-            .iter()
-            .position(|(chain, _)| !self.done.contains_key(chain))
-        else {
-            return;
-        };
-        let open = &chains[low..];
-        if view.extracts.contains_key(&open[0].0) {
-            return;
-        }
-        let high = open
-            .iter()
-            .position(|(chain, _)| self.absent.contains(chain))
-            .unwrap_or(open.len());
-        if high == 0 {
-            self.searched = true;
-            return;
-        }
-        let place = match (self.searched, high == open.len()) {
-            (true, _) => 0,
-            (false, true) => high - 1,
-            (false, false) => high / 2,
-        };
-        self.stat(&open[place.min(high - 1)].0, out);
-    }
-
-    fn note_done(&mut self, chain: &Digest) {
-        let age = if self.in_work.contains(chain) {
-            Age::Since
-        } else {
-            Age::Unknown
-        };
-        self.done.entry(chain.clone()).or_insert(age);
-    }
-
-    fn stat(&self, chain: &Digest, out: &mut Out) {
-        if let Some(snapshotter) = &self.snapshotter {
-            out.ask(Query::Stat {
-                snapshotter: snapshotter.clone(),
-                key: chain.to_string(),
-            });
-        }
-    }
-
-    /// A chain's snapshot is not there.
-    pub(super) fn chain_absent(&mut self, chain: &Digest) {
-        if self.image.as_ref().is_some_and(|known| {
-            known
-                .chains
-                .iter()
-                .flatten()
-                .any(|(other, _)| other == chain)
-        }) {
-            self.absent.insert(chain.clone());
-            if self.done.get(chain) == Some(&Age::Unknown) {
-                self.done.remove(chain);
-            }
-        }
-    }
-
-    /// What unpacking a chain has written.
-    pub(super) fn learn_usage(&mut self, chain: &Digest, size: i64) {
-        if self.in_work.contains(chain) {
-            self.written.insert(chain.clone(), size);
-        }
-    }
-
     /// What is known of its configs' labels is old: the last of them is written when the pull ends.
     pub(super) fn forget_config(&self, documents: &mut Documents) {
         self.image
             .iter()
             .flat_map(|known| &known.configs)
             .for_each(|config| documents.forget(config));
-    }
-
-    /// A blob became whole while the pull lived; whether it is one of its layers.
-    pub(super) fn note_created(&mut self, digest: &Digest) -> bool {
-        let mine = self.has_layer(digest);
-        if mine {
-            self.in_flight.insert(digest.clone());
-        }
-        mine
     }
 
     /// Whether it may stand still because others use the slots: nothing of it is being fetched.
@@ -580,73 +345,6 @@ impl Tracked {
                 .is_some_and(|ingest| ingest.offset > 0)
         };
         !holding.ingests.keys().any(moves) && view.ingests.values().any(|ingest| ingest.offset > 0)
-    }
-
-    /// A chain's snapshot is there since `created`.
-    pub(super) fn learn_chain(&mut self, chain: &Digest, created: NodeTime) {
-        let Some(known) = &self.image else { return };
-        let age = if created < self.created {
-            Age::Before
-        } else {
-            Age::Since
-        };
-        for chains in &known.chains {
-            let Some(place) = chains.iter().position(|(other, _)| other == chain) else {
-                continue;
-            };
-            for (index, (below, _)) in chains[..=place].iter().enumerate() {
-                let seen = if self.in_work.contains(below) {
-                    Age::Since
-                } else {
-                    Age::Unknown
-                };
-                let entry = self.done.entry(below.clone()).or_insert(seen);
-                if *entry == Age::Unknown && (index == place || age == Age::Before) {
-                    *entry = age;
-                }
-            }
-        }
-    }
-
-    /// A snapshot was committed while the pull lived.
-    pub(super) fn chain_committed(&mut self, chain: &Digest, out: &mut Out) {
-        let Some(known) = &self.image else { return };
-        let layer = known
-            .chains
-            .iter()
-            .flatten()
-            .find(|(other, _)| other == chain)
-            .map(|(_, layer)| layer.clone());
-        if let Some(layer) = layer {
-            self.in_work.insert(chain.clone());
-            self.done.insert(chain.clone(), Age::Since);
-            let whole = known.image.layers.iter().find(|l| l.digest == layer);
-            if self.began
-                && whole.is_some_and(|l| l.chains.iter().all(|chain| self.done.contains_key(chain)))
-            {
-                self.say_layer(&layer, LayerSight::Unpacked, out);
-            }
-        }
-    }
-
-    /// Whether a blob that was never seen being written was on the node before the pull; asks where unknown.
-    fn was_here(&self, digest: &Digest, documents: &Documents, out: &mut Out) -> bool {
-        match documents.info(digest) {
-            Some(info) => info.created_at < self.created,
-            None => {
-                if !documents.is_missing(digest) {
-                    out.ask(Query::Info {
-                        digest: digest.to_string(),
-                    });
-                }
-                false
-            }
-        }
-    }
-
-    /// Whether it is known if the blob was on the node before: until then it is not said to be whole.
-    pub(super) fn knows_age(&self, digest: &Digest, documents: &Documents) -> bool {
-        self.in_flight.contains(digest) || documents.info(digest).is_some()
     }
 
     fn note_motion(&mut self, holding: &Holding, view: &View, now: Now) {
@@ -708,108 +406,6 @@ impl Tracked {
             snapshotter: snapshotter.clone(),
             key: key.clone(),
         });
-    }
-
-    /// The pull is over: what the evidence says of how it ended.
-    pub(super) fn judge(&mut self, sight: Sight<'_>, out: &mut Out) -> Verdict {
-        let Sight {
-            view,
-            documents,
-            host,
-            ..
-        } = sight;
-        let absent = match self.over {
-            Some(Over {
-                restarted: true, ..
-            }) => Evidence::RuntimeRestarted,
-            _ => Evidence::ImageAbsent,
-        };
-        let Some(root) = self.root.clone() else {
-            return Verdict::Certain(absent);
-        };
-        match &self.records {
-            None => {
-                out.ask(Query::RecordsOf {
-                    target: root.to_string(),
-                });
-                return Verdict::Open;
-            }
-            Some(records) if records.is_empty() => return Verdict::Certain(absent),
-            Some(_) => {}
-        }
-        if documents.info(&root).is_none() && !documents.is_missing(&root) {
-            out.ask(Query::Info {
-                digest: root.to_string(),
-            });
-            return Verdict::Open;
-        }
-        self.say_names(documents, out);
-        match self.image.take() {
-            Some(image) => self.take_image(image, out),
-            None => match documents.assemble(&root, &BTreeSet::new(), host, true) {
-                (Known::Image(image), _) => self.take_image(image, out),
-                (Known::Asking, asks) => {
-                    out.ask_all(asks);
-                    return Verdict::Open;
-                }
-                (Known::Nothing, _) => return Verdict::Certain(absent),
-                (Known::Bad, _) => {
-                    out.doubt(Anomaly::BadDocument);
-                    return Verdict::Certain(absent);
-                }
-            },
-        }
-        let verdict = self.judge_chains(documents, out, absent);
-        self.see_layers(None, view, documents, out);
-        verdict
-    }
-
-    /// A record points to the root; the image is there where its last layer is unpacked.
-    fn judge_chains(&mut self, documents: &Documents, out: &mut Out, absent: Evidence) -> Verdict {
-        let Some(known) = self.image.clone() else {
-            return Verdict::Open;
-        };
-        let mut asked = false;
-        let mut present = false;
-        for (chains, config) in known.chains.iter().zip(&known.configs) {
-            let Some((last, _)) = chains.last() else {
-                return Verdict::Certain(Evidence::ImagePresent);
-            };
-            // A config names the chain that it was unpacked to, and who keeps it.
-            match documents.info(config) {
-                Some(info) => {
-                    if let Some((snapshotter, _)) =
-                        info.unpacked.iter().find(|(_, chain)| *chain == last)
-                    {
-                        present = true;
-                        self.snapshotter.get_or_insert_with(|| snapshotter.clone());
-                    }
-                }
-                None if documents.is_missing(config) => {}
-                None => {
-                    out.ask(Query::Info {
-                        digest: config.to_string(),
-                    });
-                    asked = true;
-                }
-            }
-            if self.done.contains_key(last) {
-                present = true;
-            } else if !present && self.snapshotter.is_some() && !self.absent.contains(last) {
-                self.stat(last, out);
-                asked = true;
-            }
-            let unknown = |(chain, _): &(Digest, Digest)| {
-                !matches!(self.done.get(chain), Some(Age::Before | Age::Since))
-            };
-            asked |= present && self.snapshotter.is_some() && chains.iter().any(unknown);
-        }
-        match (present, asked) {
-            (true, true) => Verdict::Likely(Evidence::ImagePresent),
-            (true, false) => Verdict::Certain(Evidence::ImagePresent),
-            (false, true) => Verdict::Open,
-            (false, false) => Verdict::Certain(absent),
-        }
     }
 
     /// What the blobs of its layers look like where nobody writes them any more.

@@ -23,7 +23,7 @@ pub(super) struct World {
     snapshots: BTreeMap<String, (NodeTime, bool)>,
     usage: BTreeMap<String, i64>,
     records: BTreeMap<String, Record>,
-    /// Whether leases list chains that were there before: not on containerd 1.6.36 and older.
+    /// Questions that were asked since this was last set.
     pub(super) queries: usize,
 }
 
@@ -389,17 +389,13 @@ impl World {
         };
         self.records.insert(name.into(), record);
         if let (Some(config), Some(last)) = (self.blobs.get_mut(&paper.config), paper.chains.last())
-        {
-            if self
+            && self
                 .snapshots
                 .get(last)
                 .is_some_and(|(_, committed)| *committed)
-            {
-                config.2.insert(
-                    format!("containerd.io/gc.ref.snapshot.{SNAPSHOTTER}"),
-                    last.clone(),
-                );
-            }
+        {
+            let key = format!("containerd.io/gc.ref.snapshot.{SNAPSHOTTER}");
+            config.2.insert(key, last.clone());
         }
     }
 
