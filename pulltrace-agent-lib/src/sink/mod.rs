@@ -9,9 +9,11 @@ use std::time::Duration;
 use pulltrace_core::{Counters, NodeName, NodeSums, Now, Pull};
 
 mod channel;
+mod ndjson;
 pub(crate) mod outbox;
 
 pub use channel::{ChannelSink, Reports, channel};
+pub use ndjson::NdjsonSink;
 
 /// Somebody who is told what the pulls of a node are doing: a server, a file, a channel.
 ///

@@ -1,0 +1,206 @@
+//! JSON lines: a sink for programs that read a pipe or a file.
+
+use std::io::{self, Write};
+
+use pulltrace_core::wire::v1::PullStatus;
+
+use super::{Ack, Report, ReportSink, SinkError};
+
+/// Writes each pull of each report as one line: a [`PullStatus`] as JSON.
+///
+/// - A line is whole or, after a failed write, ended before the next one begins: a reader that skips
+///   what it cannot parse loses nothing else.
+/// - Each report is written with one call and flushed. The write blocks: hand over a writer that
+///   does not keep its caller long, or run the collector where that harms nobody.
+/// - A broken pipe is [`SinkError::Closed`]; any other failure is [`SinkError::Unavailable`], and
+///   what was not written comes again with the next report.
+///
+/// ```
+/// use pulltrace_agent_lib::sink::NdjsonSink;
+/// let sink = NdjsonSink::new(Vec::new());
+/// assert!(sink.into_inner().is_empty());
+/// ```
+#[derive(Debug)]
+pub struct NdjsonSink<W> {
+    to: W,
+    /// The last write failed, so the last line may lack its end.
+    torn: bool,
+}
+
+impl<W: Write + Send> NdjsonSink<W> {
+    /// Writes to `to`.
+    #[must_use]
+    pub const fn new(to: W) -> Self {
+        Self { to, torn: false }
+    }
+
+    /// The writer.
+    #[must_use]
+    pub fn into_inner(self) -> W {
+        self.to
+    }
+
+    fn write(&mut self, report: &Report) -> io::Result<()> {
+        let mut lines = Vec::new();
+        if self.torn {
+            lines.push(b'\n');
+        }
+        for pull in &report.pulls {
+            serde_json::to_writer(&mut lines, &PullStatus::from(pull.as_ref()))?;
+            lines.push(b'\n');
+        }
+        if report.pulls.is_empty() {
+            return Ok(());
+        }
+        self.torn = true;
+        self.to.write_all(&lines)?;
+        self.to.flush()?;
+        self.torn = false;
+        Ok(())
+    }
+}
+
+impl<W: Write + Send> ReportSink for NdjsonSink<W> {
+    async fn deliver(&mut self, report: Report) -> Result<Ack, SinkError> {
+        match self.write(&report) {
+            Ok(()) => Ok(Ack::of(&report)),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(SinkError::Closed),
+            Err(error) => Err(SinkError::Unavailable {
+                retry_after: None,
+                source: error.into(),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Arc;
+
+    use pulltrace_core::{
+        Counters, Limits, Mono, NodeSums, Now, Observation, Pull, PullId, PullTable,
+    };
+
+    use super::*;
+
+    /// Takes what it is told to take of each write, then fails as it is told to.
+    #[derive(Default)]
+    struct Failing {
+        written: Vec<u8>,
+        fail: VecDeque<(usize, io::ErrorKind)>,
+    }
+
+    impl Write for Failing {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            match self.fail.front() {
+                Some((0, kind)) => {
+                    let kind = *kind;
+                    self.fail.pop_front();
+                    Err(kind.into())
+                }
+                Some((take, kind)) => {
+                    let (take, kind) = (bytes.len().min(*take), *kind);
+                    self.written.extend(&bytes[..take]);
+                    self.fail[0] = (0, kind);
+                    Ok(take)
+                }
+                None => {
+                    self.written.extend(bytes);
+                    Ok(bytes.len())
+                }
+            }
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn now() -> Now {
+        Now {
+            mono: Mono::default(),
+            node: "2026-11-24T20:00:00Z".parse().unwrap(),
+        }
+    }
+
+    fn pulls(leases: &[&str]) -> Vec<Arc<Pull>> {
+        let mut table = PullTable::new(Limits::default());
+        for lease in leases {
+            let pull = PullId::Lease {
+                node: "w".parse().unwrap(),
+                namespace: "k8s.io".parse().unwrap(),
+                lease: lease.parse().unwrap(),
+                created: now().node,
+            };
+            table.apply(
+                &[Observation::Began {
+                    pull,
+                    at: now().node,
+                }],
+                now(),
+            );
+        }
+        table.pulls().cloned().collect()
+    }
+
+    fn report(sequence: u64, leases: &[&str]) -> Report {
+        Report {
+            node: "w".parse().unwrap(),
+            sequence,
+            full: false,
+            now: now(),
+            pulls: pulls(leases),
+            sums: NodeSums::default(),
+            counters: Counters::default(),
+            ends_lost: 0,
+            interval: None,
+        }
+    }
+
+    fn ids(written: &[u8]) -> Vec<String> {
+        std::str::from_utf8(written)
+            .unwrap()
+            .lines()
+            .filter_map(|line| serde_json::from_str::<PullStatus>(line).ok())
+            .map(|pull| pull.id)
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn each_pull_is_one_line() {
+        let mut sink = NdjsonSink::new(Vec::new());
+        let ack = sink.deliver(report(1, &["1-a", "2-b"])).await.unwrap();
+        assert_eq!(ack.sequence, 1);
+        sink.deliver(report(2, &[])).await.unwrap();
+        sink.deliver(report(3, &["1-a"])).await.unwrap();
+        let written = sink.into_inner();
+        let of = |lease| format!("lease~w~k8s.io~{lease}~1795550400000000000");
+        assert_eq!(ids(&written), [of("1-a"), of("2-b"), of("1-a")]);
+        assert_eq!(written.iter().filter(|b| **b == b'\n').count(), 3);
+    }
+
+    #[tokio::test]
+    async fn a_broken_pipe_is_the_end() {
+        let mut sink = NdjsonSink::new(Failing {
+            fail: [(0, io::ErrorKind::BrokenPipe)].into(),
+            ..Failing::default()
+        });
+        let error = sink.deliver(report(1, &["1-a"])).await.unwrap_err();
+        assert!(matches!(error, SinkError::Closed), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_line_that_was_cut_does_not_spoil_the_next() {
+        let mut sink = NdjsonSink::new(Failing {
+            fail: [(40, io::ErrorKind::StorageFull)].into(),
+            ..Failing::default()
+        });
+        let error = sink.deliver(report(1, &["1-a"])).await.unwrap_err();
+        assert!(matches!(error, SinkError::Unavailable { .. }), "{error:?}");
+        sink.deliver(report(2, &["1-a"])).await.unwrap();
+        let written = sink.into_inner().written;
+        assert_eq!(written.iter().filter(|b| **b == b'\n').count(), 2);
+        assert_eq!(ids(&written).len(), 1);
+    }
+}
