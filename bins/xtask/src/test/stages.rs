@@ -99,23 +99,24 @@ pub(crate) const STAGES: &[Stage] = &[
 /// All stages select the whole workspace with all features and narrow it by
 /// target: with another selection Cargo would unify features in another way,
 /// and build everything again.
-fn cargo(plan: &Plan, args: &[&str]) -> Command {
+fn cargo(plan: &Plan, command: &str, args: &[&str]) -> Command {
     let mut cargo = process::cargo(&plan.root.dir);
     cargo
-        .args(args)
+        .arg(command)
         .env("CARGO_TERM_COLOR", "never")
         .env("CARGO_TERM_PROGRESS_WHEN", "never");
     if Root::is_ci() {
         cargo.arg("--locked");
     }
+    cargo.args(args);
     cargo
 }
 
-const ALL: [&str; 2] = ["--workspace", "--all-features"];
-
-fn with_all<'a>(command: &'a str, rest: &[&'a str]) -> Vec<&'a str> {
-    [&[command], &ALL[..], rest].concat()
+fn all(plan: &Plan, command: &str, args: &[&str]) -> Command {
+    cargo(plan, command, &[&ALL[..], args].concat())
 }
+
+const ALL: [&str; 2] = ["--workspace", "--all-features"];
 
 fn setup_stage(_plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
     let missing = setup::install_missing(|command| runner.run(command))?;
@@ -162,10 +163,9 @@ fn tidy_stage(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
 }
 
 fn clippy(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
-    let args = with_all("clippy", &["--all-targets"]);
-    runner.run(cargo(plan, &args).args(["--", "-D", "warnings"]))?;
+    runner.run(all(plan, "clippy", &["--all-targets"]).args(["--", "-D", "warnings"]))?;
     // They would rot unseen, for only a person starts them.
-    let mut fuzz = cargo(plan, &["clippy", "--manifest-path", FUZZ, "--target-dir"]);
+    let mut fuzz = cargo(plan, "clippy", &["--manifest-path", FUZZ, "--target-dir"]);
     runner.run(fuzz.arg(&plan.root.target).args(["--", "-D", "warnings"]))?;
     Ok(Verdict::Done)
 }
@@ -176,29 +176,29 @@ fn slim(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
         .published()
         .filter(|package| package.of_kind("lib").next().is_some())
     {
-        let none = ["clippy", "-p", &library.name, "--no-default-features"];
-        runner.run(cargo(plan, &none).args(["--", "-D", "warnings"]))?;
+        let none = ["-p", &library.name, "--no-default-features"];
+        runner.run(cargo(plan, "clippy", &none).args(["--", "-D", "warnings"]))?;
         for feature in library
             .features
             .iter()
             .filter(|feature| *feature != "default")
         {
             let one = [&none[..], &["--features", feature]].concat();
-            runner.run(cargo(plan, &one).args(["--", "-D", "warnings"]))?;
+            runner.run(cargo(plan, "clippy", &one).args(["--", "-D", "warnings"]))?;
         }
     }
     Ok(Verdict::Done)
 }
 
 fn docs(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
-    runner.run(cargo(plan, &with_all("doc", &["--no-deps"])).env("RUSTDOCFLAGS", "-D warnings"))?;
+    runner.run(all(plan, "doc", &["--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
     Ok(Verdict::Done)
 }
 
 fn build(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
-    // The tests of one package start the programs of others, so all are built.
-    runner.run(&mut cargo(plan, &with_all("build", &["--bins"])))?;
-    runner.run(&mut cargo(plan, &with_all("test", &["--no-run"])))?;
+    // All targets at once: programs, which tests of other packages start, would
+    // alone be built with other features of their dependencies.
+    runner.run(&mut all(plan, "build", &["--all-targets"]))?;
     Ok(Verdict::Done)
 }
 
@@ -256,10 +256,7 @@ fn with_containerd(plan: &Plan, runner: &mut Runner, package: &str) -> Result<Ve
 }
 
 fn test(plan: &Plan, targets: &[&str]) -> Command {
-    let mut test = cargo(
-        plan,
-        &with_all("test", &[&["--no-fail-fast"], targets].concat()),
-    );
+    let mut test = all(plan, "test", &[&["--no-fail-fast"], targets].concat());
     test.env(SKIPPED, &plan.skipped_file);
     test
 }
@@ -288,7 +285,7 @@ fn tests_of(members: Vec<&Package>) -> Vec<&str> {
 
 fn package(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
     let graph = Graph::load(&plan.root)?;
-    let mut command = cargo(plan, &["package"]);
+    let mut command = cargo(plan, "package", &[]);
     for package in graph.published() {
         command.args(["-p", &package.name]);
     }
