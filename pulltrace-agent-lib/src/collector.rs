@@ -22,8 +22,8 @@ use crate::source::{PullSource, SourceError};
 ///   [`heartbeat`](Builder::heartbeat) while nothing does.
 /// - A slow sink never delays the source: what changes meanwhile is told together in the next report,
 ///   each pull in its latest state.
-/// - Until the source has seen something for the first time it reports nothing, so that a receiver does
-///   not take "not looked yet" for "nothing there".
+/// - Until the source has said what goes on (at most 2 s from when it sees) it reports nothing, so that
+///   a receiver does not take "not looked yet" for "nothing there".
 /// - After an error of the sink it waits, 250 ms at first and twice as long with each further one up
 ///   to 30 s, and then tells all that is not acknowledged.
 /// - Pulls that ended stay in the table, as [`Limits`] says: a receiver that was started anew is told

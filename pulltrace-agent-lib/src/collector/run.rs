@@ -16,6 +16,9 @@ use crate::source::{Batch, PullSource, SourceError};
 /// Where the source is silent for so long, the table is told that time passed.
 const TICK: Duration = Duration::from_secs(1);
 
+/// The longest that the first report waits for a source that has said only part of what goes on.
+const SETTLES_IN: Duration = Duration::from_secs(2);
+
 /// What there is to do. Each is applied at once and completely, between two waits.
 enum Action<S, K> {
     /// The source saw something.
@@ -59,7 +62,9 @@ struct Run<'a, S, K> {
     moment: Option<(Now, Mono)>,
     /// Whether the source said that it sees nothing now.
     lost: bool,
-    /// Whether the source has seen the node at all.
+    /// Since when the source sees without having said all that goes on.
+    settling: Option<Mono>,
+    /// Whether the source has said all that goes on, or had its time to.
     seen: bool,
     interval: Option<Duration>,
     over: Option<(Over, Mono)>,
@@ -109,6 +114,7 @@ impl<'a, S: PullSource + 'a, K: ReportSink + 'a> Run<'a, S, K> {
             delivery: None,
             moment: None,
             lost: false,
+            settling: None,
             seen: false,
             interval: None,
             over: None,
@@ -149,8 +155,11 @@ impl<'a, S: PullSource + 'a, K: ReportSink + 'a> Run<'a, S, K> {
                 self.take_batch(&batch, at);
                 self.look = Some(look(source));
             }
-            Action::SourceOver(None) => self.stop(Over::Intended, at),
-            Action::SourceOver(Some(error)) => self.stop(Over::SourceFailed(error), at),
+            Action::SourceOver(error) => {
+                // It has said all that it ever will.
+                self.seen |= self.settling.is_some();
+                self.stop(error.map_or(Over::Intended, Over::SourceFailed), at);
+            }
             Action::Delivered(sink, result) => self.take_result(sink, result, at),
             Action::Due => self.tick(at),
             Action::Stop => self.stop(Over::Intended, at),
@@ -162,14 +171,20 @@ impl<'a, S: PullSource + 'a, K: ReportSink + 'a> Run<'a, S, K> {
             self.table.count(*anomaly);
         }
         self.interval = batch.interval;
+        let mut partial = batch.partial;
         for observation in &batch.observations {
             match observation {
                 Observation::SourceLost => self.lost = true,
-                Observation::SourceBack => self.lost = false,
+                Observation::SourceBack => (self.lost, partial) = (false, true),
                 _ => {}
             }
         }
-        self.seen |= !self.lost;
+        self.seen |= !self.lost && !partial;
+        self.settling = match self.settling {
+            _ if self.lost || self.seen => None,
+            None => Some(at),
+            since => since,
+        };
         // Silence may have been told up to a moment just after the batch's.
         let last = self.moment.map(|(now, _)| now.mono).unwrap_or_default();
         let now = Now {
@@ -204,6 +219,13 @@ impl<'a, S: PullSource + 'a, K: ReportSink + 'a> Run<'a, S, K> {
     }
 
     fn tick(&mut self, at: Mono) {
+        if self
+            .settling
+            .is_some_and(|since| at.since(since) >= SETTLES_IN)
+        {
+            self.seen = true;
+            self.settling = None;
+        }
         let Some((now, when)) = self.moment else {
             return;
         };
@@ -271,7 +293,11 @@ impl<'a, S: PullSource + 'a, K: ReportSink + 'a> Run<'a, S, K> {
             (None, Some((_, when))) => Some(*when + TICK),
             (None, None) => None,
         };
-        self.report_due().into_iter().chain(other).min()
+        let settled = self.settling.map(|since| since + SETTLES_IN);
+        [self.report_due(), other, settled]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn is_settled(&self) -> bool {
@@ -287,7 +313,7 @@ impl<'a, S: PullSource + 'a, K: ReportSink + 'a> Run<'a, S, K> {
 
     fn finish(mut self) -> (Summary, Over) {
         self.summary.reports = self.outbox.delivered();
-        self.summary.delivered = self.is_settled();
+        self.summary.delivered = self.is_settled() && (self.seen || self.table.revision() == 0);
         self.summary.ends_untold = self.outbox.ends_untold();
         self.summary.counters = self.table.counters().clone();
         let over = self.over.map_or(Over::Intended, |(over, _)| over);

@@ -26,9 +26,10 @@ pub use scripted::{Script, ScriptError, ScriptedSource};
 ///   pulls: one that is not mentioned goes on as it was.
 /// - **Repeats** are harmless, and a source may repeat all that it sees in each batch.
 /// - **Order.** A batch holds what was seen up to its `now`; batches come in the order of their `now`.
-/// - **The first batch** holds all that is going on, except where it says [`Observation::SourceLost`]:
-///   then the one that says [`Observation::SourceBack`] does. Receivers take what is absent from the
-///   first report for over.
+/// - **The beginning.** What goes on already when a source begins to see, it need not say at once: until
+///   it has, its batches are [`partial`](Batch::partial), and so is each that says
+///   [`Observation::SourceBack`]. The first report waits for that, at most 2 s, since receivers take
+///   what is absent from it for over.
 /// - **Names.** A source that is made anew names a pull that still goes on by the same id.
 ///
 /// A pull ends by [`Observation::Ended`] alone, with evidence: never by not being mentioned.
@@ -66,6 +67,8 @@ pub struct Batch {
     pub anomalies: Vec<Anomaly>,
     /// How long the source means to wait before it looks again; `None` where it does not poll.
     pub interval: Option<Duration>,
+    /// Whether pulls may be going on that the source has not said yet, as it has just begun to see.
+    pub partial: bool,
 }
 
 impl Batch {
@@ -77,6 +80,7 @@ impl Batch {
             observations,
             anomalies: Vec::new(),
             interval: None,
+            partial: false,
         }
     }
 }

@@ -63,8 +63,8 @@ pub enum Rule {
     EndIsFinal,
     /// An outage is told, and ends nothing.
     Outage,
-    /// The first batch holds all that is going on.
-    FirstBatch,
+    /// The first batch that is not partial comes after all that is going on was said.
+    Beginning,
     /// A pull keeps its id.
     Names,
     /// Nothing is said that cannot be true.
@@ -82,7 +82,7 @@ impl fmt::Display for Rule {
             Self::Evidence => "a pull ends with evidence only",
             Self::EndIsFinal => "what ended stays as it ended",
             Self::Outage => "an outage is told, and ends nothing",
-            Self::FirstBatch => "the first batch holds all that is going on",
+            Self::Beginning => "batches are partial until all that goes on was said",
             Self::Names => "a pull keeps its id",
             Self::Coherent => "nothing is said that cannot be true",
             Self::GoesOn => "the source goes on, and does not fail",
@@ -194,7 +194,7 @@ async fn anew<R: Rig>(rig: &mut R) -> Result<(), Violation> {
     let id = first.until_begun().await?;
     drop(first);
     let mut second = watch(rig, during, Patience::Waits).await?;
-    second.expect_first_batch(&id).await?;
+    second.expect_beginning(&id).await?;
     did(during, rig.finish(5).await)?;
     second.until_completed(&id).await?;
     second.expect_nothing_returns().await

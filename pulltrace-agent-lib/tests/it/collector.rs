@@ -5,7 +5,7 @@ use std::time::Duration;
 use pulltrace_agent_lib::source::{Batch, PullSource, Script, ScriptedSource, SourceError};
 use pulltrace_agent_lib::testing::{FailingSink, SinkHandle};
 use pulltrace_agent_lib::{BuildError, Clock, Collector, RunError, Summary, sink};
-use pulltrace_core::{Evidence, Limits, Outcome};
+use pulltrace_core::{Evidence, Limits, Observation, Outcome};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -351,6 +351,51 @@ async fn nothing_is_reported_before_the_source_has_seen_the_node() {
     bench.script.back().unwrap();
     bench.script.say(vec![began(1)]).unwrap();
     bench.told(1, None).await;
+    assert_eq!(bench.sink.attempts(), 1, "what it saw is in the first");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_never_says_that_it_said_all_is_not_waited_for_for_ever() {
+    let bench = Bench::new();
+    let before = bench.clock.now().mono;
+    bench.script.back().unwrap();
+    soon(
+        "a report",
+        bench.sink.until(|sink| sink.reports().len() == 1),
+    )
+    .await;
+    let waited = bench.clock.now().mono.since(before);
+    assert_eq!(waited, Duration::from_secs(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_ends_early_has_said_all_there_is() {
+    let bench = Bench::new();
+    bench.script.back().unwrap();
+    bench
+        .script
+        .say(vec![Observation::SourceBack, began(1)])
+        .unwrap();
+    bench.script.end().unwrap();
+    let summary = soon("the run ends", bench.running).await.unwrap().unwrap();
+    assert!(summary.delivered);
+    assert_eq!(bench.sink.view().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_before_all_was_said_tells_no_part_of_it_as_the_whole() {
+    let bench = Bench::new();
+    bench
+        .script
+        .say(vec![Observation::SourceBack, began(1)])
+        .unwrap();
+    while bench.script.waiting() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let sink = bench.sink.clone();
+    let summary = bench.stop().await.unwrap();
+    assert!(!summary.delivered);
+    assert_eq!((summary.started, sink.attempts()), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -214,7 +214,7 @@ async fn each_way_to_break_the_contract_is_found_and_named() {
         (Fault::TellsNoOutage, Rule::Outage),
         (Fault::TellsNoReturn, Rule::Outage),
         (Fault::EndsInOutage, Rule::Outage),
-        (Fault::LooksLater, Rule::FirstBatch),
+        (Fault::LooksLater, Rule::Beginning),
         (Fault::NamesAnew, Rule::Names),
         (Fault::InventsAPull, Rule::Names),
         (Fault::EndsWhatNeverBegan, Rule::Coherent),

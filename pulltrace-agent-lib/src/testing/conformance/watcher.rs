@@ -36,6 +36,8 @@ pub(super) struct Watcher<S> {
     last: Option<Mono>,
     batches: usize,
     lost: bool,
+    /// A batch came that was not partial.
+    whole: bool,
     /// Pulls that this watcher has handed out, or that went on before it.
     known: BTreeSet<PullId>,
     began: Vec<PullId>,
@@ -58,6 +60,7 @@ impl<S: PullSource> Watcher<S> {
             last: None,
             batches: 0,
             lost: false,
+            whole: false,
             known: BTreeSet::new(),
             began: Vec::new(),
             ended: BTreeMap::new(),
@@ -140,10 +143,11 @@ impl<S: PullSource> Watcher<S> {
         }
     }
 
-    /// The first batch of a source that sees names this pull.
-    pub(super) async fn expect_first_batch(&mut self, id: &PullId) -> Result<(), Violation> {
-        let sees = |this: &Self| (this.batches > 0 && !this.lost).then_some(());
-        self.until("the source sees nothing", sees).await?;
+    /// A source that was made while this pull went on says so before it has said all.
+    pub(super) async fn expect_beginning(&mut self, id: &PullId) -> Result<(), Violation> {
+        let whole = |this: &Self| this.whole.then_some(());
+        self.until("there was no batch that is not partial", whole)
+            .await?;
         if self.began.contains(id) {
             self.known.insert(id.clone());
             return Ok(());
@@ -154,8 +158,8 @@ impl<S: PullSource> Watcher<S> {
                 Err(self.broken(Rule::Names, what))
             }
             None => {
-                let what = format!("pull {id} goes on, and is not in it");
-                Err(self.broken(Rule::FirstBatch, what))
+                let what = format!("pull {id} goes on, and was not said");
+                Err(self.broken(Rule::Beginning, what))
             }
         }
     }
@@ -251,6 +255,8 @@ impl<S: PullSource> Watcher<S> {
         for observation in &batch.observations {
             self.judge_one(observation)?;
         }
+        let back = batch.observations.contains(&Observation::SourceBack);
+        self.whole |= !self.lost && !back && !batch.partial;
         let before = self.anomalies();
         self.table.apply(&batch.observations, batch.now);
         match self.anomalies().into_iter().find(|a| !before.contains(a)) {
