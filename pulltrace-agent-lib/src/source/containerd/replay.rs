@@ -54,6 +54,29 @@ pub struct Replay<R> {
     /// Was read, and waits for its time.
     next: Option<Line>,
     torn: bool,
+    beginning: Beginning,
+}
+
+/// How far the tracker has come in learning what goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beginning {
+    /// It was told of no poll yet.
+    Nothing,
+    /// It was told of one, and is being told the answers to what that brought up.
+    Answers,
+    /// It was told all.
+    Over,
+}
+
+impl Beginning {
+    fn after(self, input: &Input) -> Self {
+        match (self, input) {
+            (_, Input::Lost { .. } | Input::Connected(_)) => Self::Nothing,
+            (Self::Nothing, Input::Poll(_)) => Self::Answers,
+            (Self::Answers, Input::Poll(_) | Input::Event(_)) => Self::Over,
+            (now, _) => now,
+        }
+    }
 }
 
 impl<R: BufRead> Replay<R> {
@@ -73,6 +96,7 @@ impl<R: BufRead> Replay<R> {
             begin: None,
             next: None,
             torn: false,
+            beginning: Beginning::Nothing,
         })
     }
 
@@ -127,12 +151,14 @@ impl<R: BufRead + Send> PullSource for Replay<R> {
             };
             // The answers to what the tracker asks are in the recording.
             let step = self.tracker.step(&input, now);
+            self.beginning = self.beginning.after(&input);
             if matches!(input, Input::Poll(_))
                 || !step.observations.is_empty()
                 || !step.anomalies.is_empty()
             {
                 let mut batch = Batch::new(now, step.observations);
                 batch.anomalies = step.anomalies;
+                batch.partial = self.beginning != Beginning::Over;
                 return Ok(Some(batch));
             }
         }

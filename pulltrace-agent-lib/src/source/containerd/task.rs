@@ -92,6 +92,10 @@ pub(super) struct Task<C> {
     backoff: Backoff,
     /// What was last said of an outage that goes on.
     outage: Option<String>,
+    /// How long after a poll the next one comes, as last chosen.
+    interval: Option<Duration>,
+    /// Not all of what the first poll brought up is answered yet.
+    partial: bool,
 }
 
 impl<C: Connect> Task<C> {
@@ -113,6 +117,8 @@ impl<C: Connect> Task<C> {
             stats,
             backoff: Backoff::default(),
             outage: None,
+            interval: None,
+            partial: true,
         }
     }
 
@@ -167,7 +173,8 @@ impl<C: Connect> Task<C> {
         );
         // Whoever could answer is gone.
         self.questions.clear();
-        self.hand_on(batch(now, step)).await
+        (self.interval, self.partial) = (None, true);
+        self.hand_on(self.batch(now, step)).await
     }
 
     /// Watches a containerd until it is gone.
@@ -212,25 +219,15 @@ impl<C: Connect> Task<C> {
                             announce(&server, &at, has_namespace);
                             self.count(|stats| stats.connections += 1);
                             let step = self.tell(&Input::Connected(server.clone()), now);
-                            self.hand_on(batch(now, step)).await?;
+                            self.hand_on(self.batch(now, step)).await?;
                         }
                         let load = Load::of(&poll);
-                        let left_out = daemon.left_out();
-                        self.count(|stats| {
-                            stats.polls += 1;
-                            stats.left_out += left_out;
-                        });
-                        let step = self.tell(&Input::Poll(poll), now);
                         last = (now.mono, load);
-                        let wait = self.wait(load);
-                        let mut batch = batch(now, step);
-                        batch.interval = Some(wait);
-                        self.hand_on(batch).await?;
-                        if let Some(gone) = self.ask(daemon.as_ref()).await? {
+                        if let Some(gone) = self.polled(daemon.as_ref(), poll, now).await? {
                             return Ok(gone);
                         }
-                        // The answers may have shown that there is something to watch.
-                        due = now.mono + self.wait(load);
+                        // Now, since the answers may have shown that there is something to watch.
+                        due = now.mono + self.choose_interval(load);
                     }
                     Err(error) => {
                         failures += 1;
@@ -269,6 +266,31 @@ impl<C: Connect> Task<C> {
         }
     }
 
+    /// Tells of a poll, and asks what it brings up.
+    async fn polled(
+        &mut self,
+        daemon: &C::Daemon,
+        poll: Poll,
+        now: Now,
+    ) -> Result<Option<Gone>, Closed> {
+        let left_out = daemon.left_out();
+        self.count(|stats| {
+            stats.polls += 1;
+            stats.left_out += left_out;
+        });
+        let load = Load::of(&poll);
+        let step = self.tell(&Input::Poll(poll), now);
+        self.choose_interval(load);
+        self.hand_on(self.batch(now, step)).await?;
+        let gone = self.ask(daemon).await?;
+        if gone.is_none() && self.partial && self.questions.is_empty() {
+            self.partial = false;
+            let nothing = self.batch(self.clock.now(), Step::default());
+            self.hand_on(nothing).await?;
+        }
+        Ok(gone)
+    }
+
     /// Tells of events, in order.
     async fn happened(&mut self, taken: Vec<Event>, events: &Events) -> Result<(), Closed> {
         let now = self.clock.now();
@@ -279,7 +301,7 @@ impl<C: Connect> Task<C> {
             stats.gaps += gaps as u64;
             stats.dropped_events += dropped;
         });
-        let mut all = Batch::new(now, Vec::new());
+        let mut all = self.batch(now, Step::default());
         for event in taken {
             append(&mut all, self.tell(&Input::Event(event), now));
         }
@@ -288,7 +310,7 @@ impl<C: Connect> Task<C> {
 
     /// Puts the questions that wait to containerd, as many as may be at once. Something where it is gone.
     async fn ask(&mut self, daemon: &C::Daemon) -> Result<Option<Gone>, Closed> {
-        let mut all = Batch::new(self.clock.now(), Vec::new());
+        let mut all = self.batch(self.clock.now(), Step::default());
         let mut gone = None;
         for _ in 0..AT_ONCE {
             let Some(to) = self.questions.next() else {
@@ -379,8 +401,17 @@ impl<C: Connect> Task<C> {
         });
     }
 
-    fn wait(&self, load: Load) -> Duration {
-        interval::next(self.tracker.is_busy() || !self.questions.is_empty(), load)
+    fn batch(&self, now: Now, step: Step) -> Batch {
+        let mut batch = Batch::new(now, step.observations);
+        batch.anomalies = step.anomalies;
+        batch.interval = self.interval;
+        batch.partial = self.partial;
+        batch
+    }
+
+    fn choose_interval(&mut self, load: Load) -> Duration {
+        let busy = self.tracker.is_busy() || !self.questions.is_empty();
+        *self.interval.insert(interval::next(busy, load))
     }
 
     async fn hand_on_what_is_there(&mut self, batch: Batch) -> Result<(), Closed> {
@@ -390,8 +421,10 @@ impl<C: Connect> Task<C> {
         self.hand_on(batch).await
     }
 
-    async fn hand_on(&mut self, batch: Batch) -> Result<(), Closed> {
-        self.out.send(batch).await.map_err(|_| Closed)
+    /// Waits where nobody takes the batches; meanwhile nothing is polled, and events pile up to their bound.
+    fn hand_on(&self, batch: Batch) -> impl Future<Output = Result<(), Closed>> + Send + use<C> {
+        let out = self.out.clone();
+        async move { out.send(batch).await.map_err(|_| Closed) }
     }
 
     fn count(&self, change: impl FnOnce(&mut Stats)) {
@@ -451,12 +484,6 @@ fn announce(server: &Server, at: &str, has_namespace: bool) {
             "containerd does not have the namespace yet: nothing is seen before something is pulled in it"
         );
     }
-}
-
-fn batch(now: Now, step: Step) -> Batch {
-    let mut batch = Batch::new(now, step.observations);
-    batch.anomalies = step.anomalies;
-    batch
 }
 
 fn append(batch: &mut Batch, step: Step) {

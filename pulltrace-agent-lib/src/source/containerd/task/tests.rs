@@ -322,6 +322,57 @@ async fn a_pull_is_polled_more_often() {
     assert!(observed(&batches).iter().any(began));
 }
 
+/// A receiver takes what the first whole batch does not know of for over.
+#[tokio::test(start_paused = true)]
+async fn batches_are_partial_until_the_first_poll_is_understood() {
+    let fake = Fake::new();
+    let mut poll = pulling(fake.clock, 5);
+    let resources = poll.leases[0].resources.as_mut().unwrap();
+    resources.extend((0..AT_ONCE + 9).map(|n| Resource {
+        kind: "content".into(),
+        id: format!("sha256:{n:064x}"),
+    }));
+    fake.with(|state| state.poll = Ok(poll));
+    let (mut source, recorded) = fake.start();
+    let batches = take(&mut source, seconds(2.0)).await;
+    // Of more questions than are asked at once, some wait for the second poll.
+    let whole = batches.iter().position(|batch| !batch.partial).unwrap();
+    assert_eq!(batches[whole].now.mono.0, fake.with(|state| state.polls[1]));
+    assert_eq!(batches[whole].interval, Some(seconds(0.25)));
+    assert!(
+        batches
+            .iter()
+            .skip(whole)
+            .all(|batch| !batch.partial && batch.interval.is_some())
+    );
+
+    // Another containerd, and it begins again.
+    let now = fake.clock.now().node;
+    fake.with(|state| state.started_at = Some(now));
+    let batches = take(&mut source, seconds(2.0)).await;
+    let lost = batches
+        .iter()
+        .position(|b| b.observations.contains(&Observation::SourceLost));
+    let partial: Vec<bool> = batches[lost.unwrap()..]
+        .iter()
+        .map(|batch| batch.partial)
+        .collect();
+    assert_eq!(
+        partial[..4],
+        [true, true, true, false],
+        "lost, back, a poll, all said"
+    );
+
+    let bytes = recorded.bytes();
+    let mut replay = Replay::new(bytes.as_slice(), Speed::FASTEST).unwrap();
+    let mut partial = Vec::new();
+    while let Some(batch) = replay.next().await.unwrap() {
+        partial.push(batch.partial);
+    }
+    partial.dedup();
+    assert_eq!(partial, [true, false, true, false]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_broken_connection_is_lost_at_once_and_a_slow_one_after_three_polls() {
     let fake = Fake::new();
