@@ -1,0 +1,80 @@
+//! The source of pulls as the flags describe it, and whether it sees anything at the moment.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pulltrace_agent_lib::source::{Batch, PullSource, SourceError};
+use pulltrace_core::{NodeName, NodeTime, Observation};
+
+use crate::cli::SourceArgs;
+use crate::error::Error;
+
+/// Whether a source sees anything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// It has not said anything yet.
+    #[default]
+    Looking,
+    /// It sees the runtime.
+    Sees,
+    /// It has not seen the runtime since.
+    Lost(NodeTime),
+}
+
+/// Where [`Watched`] leaves what it knows.
+pub(crate) type Shared = Arc<Mutex<Sight>>;
+
+/// A source, and whether it sees anything: a view says so even where no pull is going on.
+#[derive(Debug)]
+pub(crate) struct Watched<S> {
+    source: S,
+    sight: Shared,
+}
+
+impl<S: PullSource> Watched<S> {
+    pub(crate) fn new(source: S) -> (Self, Shared) {
+        let sight = Shared::default();
+        let shared = Arc::clone(&sight);
+        (Self { source, sight }, shared)
+    }
+}
+
+impl<S: PullSource> PullSource for Watched<S> {
+    async fn next(&mut self) -> Result<Option<Batch>, SourceError> {
+        let batch = self.source.next().await?;
+        if let Some(batch) = &batch {
+            let mut sight = self.sight.lock().unwrap_or_else(PoisonError::into_inner);
+            *sight = seen(*sight, batch);
+        }
+        Ok(batch)
+    }
+}
+
+fn seen(before: Sight, batch: &Batch) -> Sight {
+    let mut sight = match before {
+        // Whoever says something else than that it is lost sees.
+        Sight::Looking => Sight::Sees,
+        before => before,
+    };
+    for observation in &batch.observations {
+        sight = match (observation, sight) {
+            (Observation::SourceLost, Sight::Looking | Sight::Sees) => Sight::Lost(batch.now.node),
+            (Observation::SourceBack, _) => Sight::Sees,
+            (_, sight) => sight,
+        };
+    }
+    sight
+}
+
+/// The name of this node: as given, or that of the machine.
+pub(crate) fn node_name(args: &SourceArgs) -> Result<NodeName, Error> {
+    if let Some(name) = &args.node_name {
+        return Ok(name.clone());
+    }
+    ["/proc/sys/kernel/hostname", "/etc/hostname"]
+        .into_iter()
+        .find_map(|path| std::fs::read_to_string(path).ok())
+        .unwrap_or_default()
+        .trim()
+        .parse()
+        .map_err(Error::NodeName)
+}

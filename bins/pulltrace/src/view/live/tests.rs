@@ -1,0 +1,110 @@
+//! The exact text of the live view, at the sizes that people have.
+
+use super::*;
+use crate::view::fixture::{self, scene};
+
+const PLAIN: Style = Style {
+    colour: false,
+    unicode: true,
+};
+
+fn show(scene: &Scene, layers: Layers, width: usize, height: usize) -> String {
+    let lines = render(scene, layers, Size { width, height }, PLAIN);
+    assert!(lines.len() <= height);
+    for line in &lines {
+        assert!(line.width() <= width, "{line:?} is wider than {width}");
+    }
+    let lines: Vec<_> = lines.iter().map(|line| line.render(PLAIN)).collect();
+    lines.join("\n")
+}
+
+#[track_caller]
+fn golden(shown: &str, golden: &str) {
+    assert_eq!(shown, golden.trim_end_matches('\n'));
+}
+
+#[test]
+fn a_usual_terminal_shows_every_pull() {
+    golden(
+        &show(&scene(), Layers::Active, 80, 24),
+        include_str!("golden/active-80x24.txt"),
+    );
+}
+
+#[test]
+fn a_large_terminal_shows_the_layers_and_how_they_were_made() {
+    golden(
+        &show(&scene(), Layers::Active, 160, 50),
+        include_str!("golden/active-160x50.txt"),
+    );
+}
+
+#[test]
+fn all_layers_are_shown_where_that_is_asked_for() {
+    golden(
+        &show(&scene(), Layers::All, 160, 50),
+        include_str!("golden/all-160x50.txt"),
+    );
+}
+
+#[test]
+fn a_low_terminal_counts_what_it_does_not_show() {
+    golden(
+        &show(&scene(), Layers::Active, 80, 6),
+        include_str!("golden/active-80x6.txt"),
+    );
+}
+
+#[test]
+fn nothing_going_on_is_said() {
+    golden(
+        &show(&fixture::of([], 0), Layers::Active, 80, 24),
+        include_str!("golden/nothing-80x24.txt"),
+    );
+}
+
+#[test]
+fn a_source_that_is_away_is_said_once_and_at_each_pull() {
+    let mut pull = fixture::pull("1-a", "team/web", &[10]);
+    pull.stale_since = Some(fixture::at(5));
+    let mut scene = fixture::of([pull], 20);
+    scene.sight = Sight::Lost(fixture::at(5));
+    golden(
+        &show(&scene, Layers::None, 80, 24),
+        include_str!("golden/lost-80x24.txt"),
+    );
+}
+
+#[test]
+fn every_size_holds() {
+    let many = (0..40).map(|i| {
+        let mut pull = fixture::pull(&format!("{i}-x"), "team/web", &[10, 20, 30]);
+        pull.layers[1].state = LayerState::Downloading;
+        pull
+    });
+    for scene in [scene(), fixture::of([], 0), fixture::of(many, 9)] {
+        for layers in [Layers::All, Layers::Active, Layers::None] {
+            for width in (0..30).chain((30..200).step_by(9)) {
+                for height in [0, 1, 2, 3, 5, 10, 24, 50, 500] {
+                    let text = show(&scene, layers, width, height);
+                    let all = scene.pulls.len();
+                    if height > 3 && width > 60 && text.lines().count() < all {
+                        assert!(text.contains(" more ("), "{width}x{height}: {text}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn no_pull_is_left_out_of_the_count() {
+    let pulls = (0..40).map(|i| fixture::pull(&format!("{i}-x"), "team/web", &[10]));
+    let text = show(&fixture::of(pulls, 9), Layers::Active, 80, 10);
+    let rows = text
+        .lines()
+        .filter(|line| line.starts_with("registry"))
+        .count();
+    assert_eq!(text.lines().last(), Some("… and 32 more (32 downloading)"));
+    assert_eq!(rows + 32, 40);
+}

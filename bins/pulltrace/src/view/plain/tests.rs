@@ -1,0 +1,71 @@
+//! Which lines are written, and when.
+
+use super::*;
+use crate::view::fixture::{self, MIB, at};
+use pulltrace_core::{Bytes, Outcome, Percent};
+
+/// Tells the pulls as at a second.
+fn tell(plain: &mut Plain, pulls: &[&Pull], second: i64) -> Vec<String> {
+    let scene = fixture::of(pulls.iter().map(|pull| (*pull).clone()), second);
+    let changed: Vec<_> = scene.pulls.values().cloned().collect();
+    plain.lines(&changed, &scene)
+}
+
+#[test]
+fn a_pull_is_told_from_its_start_to_its_end() {
+    let mut plain = Plain::default();
+    let mut pull = fixture::bare("1-a");
+    assert_eq!(
+        tell(&mut plain, &[&pull], 0),
+        ["2026-11-24T20:00:00Z unknown image (lease 1-a): resolving, waiting for the registry"]
+    );
+    pull = fixture::pull("1-a", "team/web", &[10, 30]);
+    pull.phase = Phase::Downloading;
+    pull.percent = Some(Percent::ZERO);
+    assert_eq!(
+        tell(&mut plain, &[&pull], 1),
+        ["2026-11-24T20:00:01Z registry.example/team/web:1.2: downloading 0 %, 0 B of 40.0 MiB"]
+    );
+    pull.percent = Some(Percent::from_share(0.2));
+    pull.downloaded = Bytes(10 * MIB);
+    pull.rate = Some(fixture::rate(5));
+    pull.eta = Some(fixture::left(5, 6, 9));
+    assert_eq!(tell(&mut plain, &[&pull], 5), [""; 0], "not yet");
+    assert_eq!(
+        tell(&mut plain, &[&pull], 6),
+        [
+            "2026-11-24T20:00:06Z registry.example/team/web:1.2: downloading 20 %, 10.0 MiB of 40.0 MiB, 5.00 MiB/s, ~6 s left"
+        ]
+    );
+    assert_eq!(tell(&mut plain, &[&pull], 60), [""; 0], "nothing changed");
+    pull.stalled_since = Some(at(60));
+    let lines = tell(&mut plain, &[&pull], 61);
+    assert!(lines[0].ends_with("stalled: no byte comes"), "{lines:?}");
+    pull.phase = Phase::Ended(Outcome::Completed);
+    pull.ended_at = Some(at(70));
+    assert_eq!(
+        tell(&mut plain, &[&pull], 70),
+        [
+            "2026-11-24T20:01:10Z registry.example/team/web:1.2: completed in 1 m 10 s, 40.0 MiB in 2 layers"
+        ]
+    );
+    assert_eq!(tell(&mut plain, &[&pull], 90), [""; 0], "once");
+}
+
+#[test]
+fn what_is_forgotten_is_forgotten_here_too() {
+    let mut plain = Plain::default();
+    let pull = fixture::pull("1-a", "team/web", &[10]);
+    tell(&mut plain, &[&pull], 0);
+    tell(&mut plain, &[], 1);
+    assert!(plain.said.is_empty());
+}
+
+#[test]
+fn every_state_has_its_words() {
+    let scene = fixture::scene();
+    let changed: Vec<_> = scene.pulls.values().cloned().collect();
+    let lines = Plain::default().lines(&changed, &scene);
+    let golden = include_str!("golden/states.txt");
+    assert_eq!(lines.join("\n"), golden.trim_end_matches('\n'));
+}

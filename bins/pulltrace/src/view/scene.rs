@@ -1,0 +1,91 @@
+//! Everything that a view may show, as it was last told.
+
+use std::sync::Arc;
+
+use pulltrace_core::{NodeName, NodeSums, NodeTime, Pull};
+
+use super::words::Pulls;
+use crate::source::Sight;
+
+/// Ended pulls that are kept for showing; the oldest go first.
+const MAX_ENDED: usize = 1_000;
+
+/// The pulls of a node, live and ended, and what is known around them.
+#[derive(Clone, Debug)]
+pub(crate) struct Scene {
+    pub(crate) node: NodeName,
+    /// The runtime and its version, where that is known.
+    pub(crate) runtime: Option<String>,
+    pub(crate) pulls: Pulls,
+    pub(crate) sums: NodeSums,
+    /// Whether the source sees anything.
+    pub(crate) sight: Sight,
+    /// When that was so.
+    pub(crate) now: NodeTime,
+}
+
+impl Scene {
+    /// Nothing was told yet.
+    pub(crate) fn new(node: NodeName, runtime: Option<String>, now: NodeTime) -> Self {
+        Self {
+            node,
+            runtime,
+            pulls: Pulls::new(),
+            sums: NodeSums::default(),
+            sight: Sight::default(),
+            now,
+        }
+    }
+
+    /// Takes what changed; where `full`, that is everything there is.
+    pub(crate) fn take(
+        &mut self,
+        changed: &[Arc<Pull>],
+        full: bool,
+        sums: NodeSums,
+        now: NodeTime,
+    ) {
+        if full {
+            self.pulls.clear();
+        }
+        for pull in changed {
+            self.pulls.insert(pull.id.clone(), Arc::clone(pull));
+        }
+        (self.sums, self.now) = (sums, now);
+        let mut ended: Vec<_> = self
+            .pulls
+            .values()
+            .filter_map(|pull| Some((pull.ended_at?, pull.id.clone())))
+            .collect();
+        if ended.len() > MAX_ENDED {
+            ended.sort();
+            for (_, id) in ended.iter().take(ended.len() - MAX_ENDED) {
+                self.pulls.remove(id);
+            }
+        }
+    }
+
+    /// The pulls that go on, the oldest first: none moves while others come and go.
+    pub(crate) fn live(&self) -> Vec<&Pull> {
+        let mut live: Vec<_> = self
+            .pulls
+            .values()
+            .filter(|pull| pull.outcome().is_none())
+            .map(Arc::as_ref)
+            .collect();
+        live.sort_by_key(|pull| pull.started_at);
+        live
+    }
+
+    /// The pulls that are over, the latest first.
+    pub(crate) fn ended(&self) -> Vec<&Pull> {
+        let mut ended: Vec<_> = self
+            .pulls
+            .values()
+            .filter(|pull| pull.outcome().is_some())
+            .map(Arc::as_ref)
+            .collect();
+        ended.sort_by_key(|pull| std::cmp::Reverse(pull.ended_at));
+        ended
+    }
+}

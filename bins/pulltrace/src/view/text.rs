@@ -1,0 +1,297 @@
+//! Lines of text with tones, and how they are made to fit: widths, elision, bars.
+//!
+//! Nothing here knows what a pull is. Every character that is let through takes one cell.
+
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style as Ansi};
+
+/// What the terminal can show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Style {
+    /// Whether tones are shown as colours.
+    pub(crate) colour: bool,
+    /// Whether it shows more than ASCII.
+    pub(crate) unicode: bool,
+}
+
+/// What a piece of text means, which decides its colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tone {
+    Plain,
+    Strong,
+    Faint,
+    Coming,
+    Good,
+    Bad,
+    Warning,
+}
+
+/// A piece of text of one tone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    text: String,
+    tone: Tone,
+}
+
+/// One line; never wider than it was made for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Line(Vec<Span>);
+
+impl Line {
+    /// Adds a piece. Characters that could move the cursor, or take other than one cell, do not pass.
+    pub(crate) fn push(&mut self, text: &str, tone: Tone) -> &mut Self {
+        self.0.push(Span {
+            text: clean(text),
+            tone,
+        });
+        self
+    }
+
+    /// Adds spaces until the line is `column` cells long.
+    pub(crate) fn pad_to(&mut self, column: usize) -> &mut Self {
+        let missing = column.saturating_sub(self.width());
+        self.push(&" ".repeat(missing), Tone::Plain)
+    }
+
+    /// Adds all of another line.
+    pub(crate) fn join(&mut self, other: Self) -> &mut Self {
+        self.0.extend(other.0);
+        self
+    }
+
+    /// How many cells it takes.
+    pub(crate) fn width(&self) -> usize {
+        self.0.iter().map(|span| cells(&span.text)).sum()
+    }
+
+    /// Cuts what is beyond `width` cells, and says so.
+    pub(crate) fn cut(mut self, width: usize, style: Style) -> Self {
+        if self.width() <= width {
+            return self;
+        }
+        let mark = style.ellipsis();
+        let mut room = width.saturating_sub(cells(mark));
+        for span in &mut self.0 {
+            span.text = span.text.chars().take(room).collect();
+            room -= cells(&span.text);
+        }
+        let mark: String = mark.chars().take(width).collect();
+        self.push(&mark, Tone::Faint);
+        self
+    }
+
+    /// As it is sent to a terminal, without spaces at its end.
+    pub(crate) fn render(&self, style: Style) -> String {
+        let mut out = String::new();
+        let end = self
+            .0
+            .iter()
+            .rposition(|span| !span.text.trim_end().is_empty())
+            .map_or(0, |last| last + 1);
+        for (index, span) in self.0.iter().take(end).enumerate() {
+            let text = if index + 1 == end {
+                span.text.trim_end()
+            } else {
+                &span.text
+            };
+            let ansi = span.tone.ansi();
+            if style.colour && ansi != Ansi::new() {
+                let _infallible = write!(out, "{ansi}{text}{ansi:#}");
+            } else {
+                out.push_str(text);
+            }
+        }
+        out
+    }
+}
+
+impl Style {
+    pub(crate) const fn ellipsis(self) -> &'static str {
+        if self.unicode { "…" } else { "..." }
+    }
+
+    /// What stands between facts on one line.
+    pub(crate) const fn dot(self) -> &'static str {
+        if self.unicode { " · " } else { " - " }
+    }
+
+    /// A bar of `width` cells: what is unpacked, what is here beyond that, and what is to come.
+    pub(crate) fn bar(self, width: usize, unpacked: f64, here: f64) -> Line {
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share of a few cells"
+        )]
+        // Rounded down: the last cell is filled by the last byte.
+        let cells =
+            |share: f64| ((share.clamp(0.0, 1.0) * width as f64).floor() as usize).min(width);
+        let here = cells(here);
+        let unpacked = cells(unpacked).min(here);
+        let [full, half, none] = if self.unicode {
+            ["█", "▓", "░"]
+        } else {
+            ["#", "=", "."]
+        };
+        let mut line = Line::default();
+        line.push(&full.repeat(unpacked), Tone::Good)
+            .push(&half.repeat(here - unpacked), Tone::Coming)
+            .push(&none.repeat(width - here), Tone::Faint);
+        line
+    }
+}
+
+impl Tone {
+    const fn ansi(self) -> Ansi {
+        match self {
+            Self::Plain => Ansi::new(),
+            Self::Strong => Ansi::new().bold(),
+            Self::Faint => Ansi::new().dimmed(),
+            Self::Coming => AnsiColor::Blue.on_default(),
+            Self::Good => AnsiColor::Green.on_default(),
+            Self::Bad => AnsiColor::Red.on_default(),
+            Self::Warning => AnsiColor::Yellow.on_default(),
+        }
+    }
+}
+
+/// How many cells a text takes that came through [`clean`].
+pub(crate) fn cells(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// Only what takes one cell and does nothing else: texts of images and registries may hold anything.
+pub(crate) fn clean(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            ' '..='~' | '…' | '·' | '█' | '▓' | '░' | '✓' | '✗' | '⊘' => c,
+            '\u{a1}'..='\u{2af}' if c.is_alphanumeric() => c,
+            c if c.is_whitespace() => ' ',
+            _ => '?',
+        })
+        .collect()
+}
+
+/// A name of an image in at most `width` cells: the registry gives way first, in its middle, then the
+/// path; the last part with its tag or digest is what tells images apart.
+pub(crate) fn elide(name: &str, width: usize, style: Style) -> String {
+    let name = clean(name);
+    if cells(&name) <= width {
+        return name;
+    }
+    let mark = style.ellipsis();
+    let tail = name
+        .rfind('/')
+        .map_or(name.as_str(), |slash| name.split_at(slash).1);
+    let room = width.saturating_sub(cells(tail) + cells(mark));
+    if tail.len() < name.len() && room >= MIN_HEAD {
+        let head: String = name.chars().take(room).collect();
+        return format!("{head}{mark}{tail}");
+    }
+    let last = tail.trim_start_matches('/');
+    if cells(last) + cells(mark) < width && last.len() < name.len() {
+        return format!("{mark}/{last}");
+    }
+    if cells(last) <= width {
+        return last.to_owned();
+    }
+    // Even the last part is too long: its beginning, and its end with the tag.
+    let Some(room) = width.checked_sub(cells(mark)) else {
+        return mark.chars().take(width).collect();
+    };
+    let back = room / 2;
+    let front: String = last.chars().take(room - back).collect();
+    let end: String = last.chars().skip(cells(last) - back).collect();
+    format!("{front}{mark}{end}")
+}
+
+/// Less of a registry's name than this says nothing.
+const MIN_HEAD: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UNICODE: Style = Style {
+        colour: false,
+        unicode: true,
+    };
+
+    #[test]
+    fn a_name_is_elided_where_it_tells_least() {
+        let name = "registry.example.com/team/group/app:1.2.3";
+        for (width, text) in [
+            (41, "registry.example.com/team/group/app:1.2.3"),
+            (40, "registry.example.com/team/gro…/app:1.2.3"),
+            (20, "registry.…/app:1.2.3"),
+            (15, "regi…/app:1.2.3"),
+            (14, "…/app:1.2.3"),
+            (11, "…/app:1.2.3"),
+            (10, "app:1.2.3"),
+            (9, "app:1.2.3"),
+            (8, "app:…2.3"),
+            (1, "…"),
+            (0, ""),
+        ] {
+            assert_eq!(elide(name, width, UNICODE), text);
+            assert!(cells(text) <= width);
+        }
+        assert_eq!(elide("nginx", 5, UNICODE), "nginx");
+        assert_eq!(elide("nginx-unprivileged", 9, UNICODE), "ngin…eged");
+    }
+
+    #[test]
+    fn elision_in_ascii_fits_too() {
+        let ascii = Style {
+            unicode: false,
+            ..UNICODE
+        };
+        for width in 0..60 {
+            let text = elide("registry.example.com/team/group/app:1.2.3", width, ascii);
+            assert!(text.len() <= width, "{text:?} in {width}");
+            assert!(text.is_ascii());
+        }
+    }
+
+    #[test]
+    fn nothing_that_moves_the_cursor_gets_through() {
+        assert_eq!(clean("a\x1b[2Jb\r\n\u{202e}日é\u{7f}"), "a?[2Jb  ??é?");
+    }
+
+    #[test]
+    fn a_bar_is_full_only_of_all_bytes() {
+        let bar = |unpacked, here| UNICODE.bar(8, unpacked, here).render(UNICODE);
+        assert_eq!(bar(0.0, 0.0), "░░░░░░░░");
+        assert_eq!(bar(0.25, 0.5), "██▓▓░░░░");
+        assert_eq!(bar(0.0, 0.999), "▓▓▓▓▓▓▓░");
+        assert_eq!(bar(1.0, 1.0), "████████");
+        assert_eq!(bar(9.0, f64::NAN), "░░░░░░░░");
+    }
+
+    #[test]
+    fn a_cut_line_says_that_it_was_cut() {
+        let line = |text| {
+            let mut line = Line::default();
+            line.push(text, Tone::Plain).push("tail", Tone::Bad);
+            line
+        };
+        assert_eq!(line("head ").cut(9, UNICODE).render(UNICODE), "head tail");
+        assert_eq!(line("head ").cut(7, UNICODE).render(UNICODE), "head t…");
+        assert_eq!(line("head ").cut(0, UNICODE).render(UNICODE), "");
+    }
+
+    #[test]
+    fn colours_come_only_where_they_are_wanted() {
+        let mut line = Line::default();
+        line.push("a", Tone::Plain)
+            .push("b", Tone::Bad)
+            .push("  ", Tone::Faint);
+        assert_eq!(line.render(UNICODE), "ab");
+        let colour = Style {
+            colour: true,
+            ..UNICODE
+        };
+        assert_eq!(line.render(colour), "a\x1b[31mb\x1b[0m");
+    }
+}

@@ -1,0 +1,255 @@
+//! What the model says, in words for people. Nothing is decided here, and nothing drawn.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pulltrace_core::{
+    Eta, Failure, FailureReason, Layer, LayerState, NodeTime, Outcome, Phase, Pull, PullId,
+    WaitingKind, WaitingOn,
+};
+
+/// The pulls that a text may have to name.
+pub(crate) type Pulls = BTreeMap<PullId, Arc<Pull>>;
+
+/// The best name there is, always with what tells two pulls of one repository apart.
+pub(crate) fn title(pull: &Pull) -> String {
+    if let (true, Some(repository), Some(root)) = (
+        pull.names.is_empty(),
+        pull.repository.as_ref(),
+        pull.root.as_ref(),
+    ) {
+        return format!("{repository}@{}", root.short());
+    }
+    pull.title().unwrap_or_else(|| match &pull.id {
+        PullId::Lease { lease, .. } => format!("unknown image (lease {lease})"),
+        PullId::Record { root, .. } => root.to_string(),
+    })
+}
+
+/// `0.4 s`, `12.3 s`, `2 m 10 s`, `1 h 05 m`.
+pub(crate) fn duration(duration: Duration) -> String {
+    match duration.as_secs() {
+        0..=59 => format!("{:.1} s", (duration.as_secs_f64() * 10.0).floor() / 10.0),
+        _ => seconds(duration),
+    }
+}
+
+/// Whole seconds, never more precise than anybody needs: `< 1 s`, `12 s`, `2 m 10 s`, `1 h 05 m`, `3 d 4 h`.
+pub(crate) fn seconds(duration: Duration) -> String {
+    match duration.as_secs() {
+        0 => "< 1 s".to_owned(),
+        s @ 1..=59 => format!("{s} s"),
+        s @ 60..=3_599 => format!("{} m {:02} s", s / 60, s % 60),
+        s @ 3_600..=86_399 => format!("{} h {:02} m", s / 3_600, s / 60 % 60),
+        s => format!("{} d {} h", s / 86_400, s / 3_600 % 24),
+    }
+}
+
+/// `~2 m 10 s`.
+pub(crate) fn left(eta: Eta) -> String {
+    match eta.left.as_secs() {
+        0 => seconds(eta.left),
+        _ => format!("~{}", seconds(eta.left)),
+    }
+}
+
+/// `1 m 40 s to 4 m 00 s`, where the range is so wide that the guess alone would mislead.
+pub(crate) fn range(eta: Eta) -> Option<String> {
+    let wide = eta.high.saturating_sub(eta.low) > (eta.left / 2).max(Duration::from_secs(2));
+    wide.then(|| format!("{} to {}", seconds(eta.low), seconds(eta.high)))
+}
+
+/// What is waited for: `waiting for a download slot`.
+pub(crate) fn waiting(waiting: &WaitingOn, pulls: &Pulls) -> String {
+    match waiting.kind {
+        WaitingKind::DownloadSlot => "waiting for a download slot".to_owned(),
+        WaitingKind::Registry => "waiting for the registry".to_owned(),
+        WaitingKind::ParentLayer => "waiting for the layer below".to_owned(),
+        WaitingKind::SharedLayer => {
+            let layer = waiting.layer.as_ref().map_or_else(
+                || "a layer".to_owned(),
+                |digest| format!("layer {}", digest.short()),
+            );
+            let other = waiting.pull.as_ref().map(|id| pulls.get(id));
+            match other {
+                Some(Some(pull)) => format!("waiting for {layer} of {}", title(pull)),
+                Some(None) | None => format!("waiting for {layer} of another pull"),
+            }
+        }
+        other => format!("waiting for {}", other.as_str().replace('_', " ")),
+    }
+}
+
+/// Something to be said of a live pull beside its numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Note {
+    /// The same as long as it goes on.
+    pub(crate) what: String,
+    /// With the time since when.
+    pub(crate) text: String,
+}
+
+/// What is to be said of a live pull beside its numbers, most pressing first.
+pub(crate) fn notes(pull: &Pull, now: NodeTime, pulls: &Pulls) -> Vec<Note> {
+    let mut notes = Vec::new();
+    if pull.outcome().is_some() {
+        return notes;
+    }
+    let mut note = |since: NodeTime, what: &str, text: &dyn Fn(&str) -> String| {
+        notes.push(Note {
+            what: what.to_owned(),
+            text: text(&seconds(now.since(since))),
+        });
+    };
+    if let Some(since) = pull.stale_since {
+        note(since, "not seen: containerd does not answer", &|time| {
+            format!("not seen for {time}: containerd does not answer")
+        });
+    }
+    match (pull.stalled_since, pull.phase) {
+        (Some(since), Phase::Extracting) => {
+            note(since, "stalled: unpacking does not get on", &|time| {
+                format!("stalled: unpacking has not got on for {time}")
+            });
+        }
+        (Some(since), _) => note(since, "stalled: no byte comes", &|time| {
+            format!("stalled: no byte for {time}")
+        }),
+        (None, _) => {}
+    }
+    if let Some(since) = pull.slow_since {
+        note(
+            since,
+            "slow: far below what is usual from its registry",
+            &|time| format!("slow for {time}: far below what is usual from its registry"),
+        );
+    }
+    if let Some(on) = &pull.waiting_on {
+        let what = waiting(on, pulls);
+        note(on.since, &what, &|time| format!("{what} ({time})"));
+    }
+    notes
+}
+
+/// What it is doing, as one word that also says if it is in trouble.
+pub(crate) fn state(pull: &Pull) -> &'static str {
+    match pull.phase {
+        Phase::Ended(outcome) => outcome.as_str(),
+        _ if pull.stale_since.is_some() => "not seen",
+        _ if pull.stalled_since.is_some() => "stalled",
+        _ if pull.waiting_on.is_some() && pull.phase != Phase::Resolving => "waiting",
+        phase => phase.as_str(),
+    }
+}
+
+/// How it ended: `completed in 12.3 s`, `failed after 4.0 s: containerd does not say why`.
+pub(crate) fn end(pull: &Pull, outcome: Outcome) -> String {
+    let took = pull.ended_at.map(|at| duration(at.since(pull.started_at)));
+    let (how, link) = match outcome {
+        Outcome::Completed => ("completed", "in"),
+        Outcome::Failed => ("failed", "after"),
+        Outcome::Cancelled => ("cancelled", "after"),
+        Outcome::Unknown => ("ended unseen", "after"),
+    };
+    let mut text = took.map_or_else(|| how.to_owned(), |took| format!("{how} {link} {took}"));
+    if let Some(failure) = &pull.failure {
+        text += ": ";
+        text += &why(failure);
+    }
+    text
+}
+
+fn why(failure: &Failure) -> String {
+    let reason = match failure.reason {
+        FailureReason::Unexplained => "containerd does not say why".to_owned(),
+        FailureReason::RuntimeRestarted => "containerd was restarted".to_owned(),
+        other => other.as_str().replace('_', " "),
+    };
+    match &failure.message {
+        Some(message) => format!("{reason}: {message}"),
+        None => reason,
+    }
+}
+
+/// What was to be fetched: `72.4 MiB in 7 layers, 12.0 MiB of them cached`.
+pub(crate) fn size(pull: &Pull) -> Option<String> {
+    let total = pull.total?;
+    let layers = match pull.layers.len() {
+        1 => "1 layer".to_owned(),
+        count => format!("{count} layers"),
+    };
+    let cached = match (pull.cached, pull.to_download?) {
+        (pulltrace_core::Bytes::ZERO, _) => String::new(),
+        (_, pulltrace_core::Bytes::ZERO) => ", all cached".to_owned(),
+        (cached, _) => format!(", {cached} of them cached"),
+    };
+    Some(format!("{total} in {layers}{cached}"))
+}
+
+/// What a layer is doing, as one word.
+pub(crate) fn layer(layer: &Layer) -> &'static str {
+    match layer.state {
+        LayerState::Complete => "done",
+        state => state.as_str(),
+    }
+}
+
+/// `12 cached · 3 done · 5 waiting for a download slot`; empty where there are none.
+pub(crate) fn layers<'a>(
+    layers: impl Iterator<Item = &'a Layer>,
+    pulls: &Pulls,
+    dot: &str,
+) -> String {
+    let mut counts: BTreeMap<(LayerOrder, String), usize> = BTreeMap::new();
+    for l in layers {
+        let words = match &l.waiting_on {
+            Some(on) => waiting(on, pulls),
+            None => layer(l).to_owned(),
+        };
+        *counts.entry((order(l.state), words)).or_default() += 1;
+    }
+    let parts: Vec<_> = counts
+        .into_iter()
+        .map(|((_, words), count)| format!("{count} {words}"))
+        .collect();
+    parts.join(dot)
+}
+
+/// What is over first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct LayerOrder(u8);
+
+const fn order(state: LayerState) -> LayerOrder {
+    LayerOrder(match state {
+        LayerState::Cached => 0,
+        LayerState::Remote => 1,
+        LayerState::Complete => 2,
+        LayerState::Extracting => 3,
+        LayerState::Downloaded => 4,
+        LayerState::Downloading => 5,
+        LayerState::Waiting => 6,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_as_a_person_would_say_them() {
+        for (millis, exact, whole) in [
+            (0, "0.0 s", "< 1 s"),
+            (340, "0.3 s", "< 1 s"),
+            (12_390, "12.3 s", "12 s"),
+            (59_990, "59.9 s", "59 s"),
+            (130_000, "2 m 10 s", "2 m 10 s"),
+            (3_900_000, "1 h 05 m", "1 h 05 m"),
+            (360_000_000, "4 d 4 h", "4 d 4 h"),
+        ] {
+            let time = Duration::from_millis(millis);
+            assert_eq!(duration(time), exact);
+            assert_eq!(seconds(time), whole);
+        }
+    }
+}
