@@ -1,7 +1,7 @@
 //! Rules about Rust files.
 
 use super::Finding;
-use super::source::{Source, is_test_file, names};
+use super::source::{Source, names};
 
 /// Only tests in it, or a file that Cargo's own tools write.
 const MOST_LINES: usize = 500;
@@ -127,10 +127,10 @@ pub(crate) fn grpc_stays_inside(source: &Source) -> Vec<Finding> {
     )
 }
 
-/// A test waits for a condition, through the testkit's one way to do so.
+/// A test waits for a condition, through the testkit's one way to do so. Under
+/// tokio's paused time, where no time passes for real, it may sleep.
 pub(crate) fn tests_do_not_sleep(source: &Source) -> Vec<Finding> {
-    let path = source.path.as_str();
-    let testkit = path.strip_prefix("pulltrace-testkit/src/");
+    let testkit = source.path.strip_prefix("pulltrace-testkit/src/");
     // Programs pace themselves for people; waiting and throttling is what these are.
     let may = |rest: &str| {
         rest.starts_with("bin/")
@@ -138,29 +138,26 @@ pub(crate) fn tests_do_not_sleep(source: &Source) -> Vec<Finding> {
                 .iter()
                 .any(|file| rest.ends_with(file))
     };
-    let sleeps = |line: &str| {
-        line.contains("sleep(") || line.contains("sleep_until(") || line.contains("park_timeout(")
+    let judged: Vec<(usize, &str)> = match testkit {
+        Some(rest) if !may(rest) => source.code().chain(source.tests()).collect(),
+        _ => source.tests().collect(),
     };
-    let judged: Box<dyn Iterator<Item = (usize, &str)>> = match testkit {
-        Some(rest) if may(rest) => Box::new(source.tests()),
-        Some(_) => Box::new(source.code().chain(source.tests())),
-        None => Box::new(source.tests()),
-    };
-    judged
-        .filter(|(_, line)| sleeps(line))
-        .map(|(number, _)| {
-            let where_to = if is_test_file(path) {
-                "a test"
-            } else {
-                "code of tests"
-            };
-            Finding::new(
-                path,
-                Some(number),
-                format!("{where_to} sleeps: wait for a condition"),
-            )
-        })
-        .collect()
+    let is_paused = |line: &str| line.contains("start_paused = true");
+    // What stands before the first test helps all of them.
+    let mut paused = judged.iter().any(|(_, line)| is_paused(line));
+    let mut findings = Vec::new();
+    for (number, line) in judged {
+        if line.contains("#[test]") || line.contains("#[tokio::test") {
+            paused = is_paused(line);
+        }
+        let blocks = line.contains("thread::sleep(") || line.contains("park_timeout(");
+        let sleeps = line.contains("sleep(") || line.contains("sleep_until(");
+        if blocks || (sleeps && !paused) {
+            let what = "code of tests sleeps: wait for a condition, or pause tokio's time";
+            findings.push(Finding::new(&source.path, Some(number), what));
+        }
+    }
+    findings
 }
 
 #[cfg(test)]
@@ -272,5 +269,9 @@ mod tests {
         assert_eq!(at("pulltrace-testkit/src/registry.rs"), [Some(2), Some(5)]);
         assert_eq!(at("pulltrace-testkit/src/registry/throttle.rs"), [Some(5)]);
         assert_eq!(at("pulltrace-testkit/src/bin/demo.rs"), [Some(5)]);
+        let text = "sleep(1);\n#[tokio::test(start_paused = true)]\nsleep(1);\nthread::sleep(1);\n\
+                    #[tokio::test]\nsleep_until(1);\n#[tokio::test(start_paused = true)]\nsleep(1);\n";
+        let found = lines(tests_do_not_sleep, "pulltrace-agent-lib/tests/it.rs", text);
+        assert_eq!(found, [Some(4), Some(6)]);
     }
 }
