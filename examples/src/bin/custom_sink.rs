@@ -1,0 +1,59 @@
+//! A sink of your own: one line on what the whole node is doing, and one for each pull that failed.
+//!
+//! `custom_sink [--socket PATH | --recording FILE]`: a running containerd, or what was recorded of one.
+
+use std::error::Error;
+use std::fs::File;
+use std::io::{self, BufReader, Write as _};
+
+use pulltrace_agent_lib::Collector;
+use pulltrace_agent_lib::sink::{Ack, Report, ReportSink, SinkError};
+use pulltrace_agent_lib::source::PullSource;
+use pulltrace_agent_lib::source::containerd::Containerd;
+use pulltrace_agent_lib::source::containerd::replay::{Replay, Speed};
+use pulltrace_core::Outcome;
+
+struct Status;
+
+impl ReportSink for Status {
+    async fn deliver(&mut self, report: Report) -> Result<Ack, SinkError> {
+        // One that fails for a while would say `Unavailable`, and be told all that again.
+        write(&report).map_err(|_| SinkError::Closed)?;
+        Ok(Ack::of(&report))
+    }
+}
+
+fn write(report: &Report) -> io::Result<()> {
+    let mut out = io::stdout();
+    // A report holds only pulls that changed, unless it is full.
+    for pull in &report.pulls {
+        if pull.outcome() == Some(Outcome::Failed) {
+            writeln!(out, "failed: {}", pull.title().unwrap_or_default())?;
+        }
+    }
+    let (sums, at) = (&report.sums, report.now.node);
+    let (live, here, all) = (sums.live, sums.downloaded, sums.to_download);
+    writeln!(out, "{at}  {live} pulls  {here} of {all}")
+}
+
+async fn watch(source: impl PullSource) -> Result<(), Box<dyn Error>> {
+    let builder = Collector::builder("this-node".parse()?).source(source);
+    let collector = builder.sink(Status).build()?;
+    collector.run(std::future::pending()).await?;
+    Ok(())
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let containerd = Containerd::builder("this-node".parse()?);
+    let args: Vec<_> = std::env::args().skip(1).collect();
+    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => watch(containerd.start()).await,
+        ["--socket", path] => watch(containerd.socket(path).start()).await,
+        ["--recording", file] => {
+            let file = BufReader::new(File::open(file)?);
+            watch(Replay::new(file, Speed::FASTEST)?).await
+        }
+        _ => Err("usage: [--socket PATH | --recording FILE]".into()),
+    }
+}

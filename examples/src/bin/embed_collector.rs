@@ -1,0 +1,57 @@
+//! The containerd collector inside a program of yours: prints each change of each image pull.
+//!
+//! `embed_collector [--socket PATH] [--namespace NAME] [--record FILE]`, and Ctrl-C ends it.
+#![expect(clippy::print_stdout, reason = "printing is what it is for")]
+
+use std::error::Error;
+use std::fs::File;
+
+use pulltrace_agent_lib::source::containerd::Containerd;
+use pulltrace_agent_lib::{Collector, sink};
+use pulltrace_core::{NodeName, Pull};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    // The log has a line for each pull that ended, and for a containerd that is away.
+    let log = tracing_subscriber::fmt().with_writer(std::io::stderr);
+    log.init();
+
+    let node: NodeName = "this-node".parse()?;
+    let mut containerd = Containerd::builder(node.clone());
+    let mut args = std::env::args().skip(1);
+    while let Some(flag) = args.next() {
+        let value = args.next().ok_or("each flag needs a value")?;
+        containerd = match flag.as_str() {
+            "--socket" => containerd.socket(value),
+            "--namespace" => containerd.namespace(value.parse()?),
+            "--record" => containerd.record(File::create(value)?),
+            _ => return Err("usage: [--socket PATH] [--namespace NAME] [--record FILE]".into()),
+        };
+    }
+
+    let (sink, mut reports) = sink::channel(16);
+    let builder = Collector::builder(node).source(containerd.start());
+    let collector = builder.sink(sink).build()?;
+    // Where Ctrl-C cannot be waited for, it ends the program without our doing.
+    let running = tokio::spawn(collector.run(async {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending().await
+        }
+    }));
+
+    while let Some(report) = reports.next().await {
+        for pull in &report.pulls {
+            println!("{}", line(pull));
+        }
+    }
+    println!("{} pulls ended", running.await??.ended);
+    Ok(())
+}
+
+/// What is not known is left out.
+fn line(pull: &Pull) -> String {
+    let percent = pull.percent.map(|percent| percent.to_string());
+    let rate = pull.rate.map(|rate| rate.to_string());
+    let parts = [pull.title(), Some(pull.phase.to_string()), percent, rate];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
+}
