@@ -1,10 +1,14 @@
 //! Pulls and removes images through CRI, as the kubelet does it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
 use crate::rpc::{CallError, Channel};
+
+/// Within this time a pull of a test has ended, or it never will.
+const OUTCOME: Duration = Duration::from_secs(120);
 
 /// A client of containerd's CRI. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -99,6 +103,51 @@ impl Cri {
     }
 }
 
+/// Sandboxes; [`crate::containerd::Containerd::run_sandbox`] starts one.
+impl Cri {
+    pub(crate) async fn run_sandbox(&self, name: &str, cgroup: &str) -> Result<String, CallError> {
+        let security_context = SandboxSecurityContext {
+            namespaces: Some(NamespaceOption { network: NODE }),
+        };
+        let request = RunPodSandboxRequest {
+            config: Some(PodSandboxConfig {
+                metadata: Some(PodSandboxMetadata {
+                    name: name.to_owned(),
+                    uid: format!("uid-of-{name}"),
+                    namespace: "default".to_owned(),
+                    attempt: 0,
+                }),
+                linux: Some(LinuxSandboxConfig {
+                    cgroup_parent: cgroup.to_owned(),
+                    security_context: Some(security_context),
+                }),
+            }),
+        };
+        let answer: SandboxId = self
+            .channel
+            .call("/runtime.v1.RuntimeService/RunPodSandbox", request)
+            .await?;
+        Ok(answer.id)
+    }
+
+    /// Stops and removes a sandbox.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn remove_sandbox(&self, id: &str) -> Result<(), CallError> {
+        let request = SandboxId { id: id.to_owned() };
+        let crate::rpc::Empty {} = self
+            .channel
+            .call("/runtime.v1.RuntimeService/StopPodSandbox", request.clone())
+            .await?;
+        let crate::rpc::Empty {} = self
+            .channel
+            .call("/runtime.v1.RuntimeService/RemovePodSandbox", request)
+            .await?;
+        Ok(())
+    }
+}
+
 /// A pull that runs. It goes on when this is dropped; [`Pull::cancel`] ends it.
 #[derive(Debug)]
 #[must_use = "the outcome of a pull is what a test is about"]
@@ -120,15 +169,31 @@ impl Pull {
         self.task.is_finished()
     }
 
-    /// Waits for the end: the image's id, or what containerd said.
+    /// Waits for the end, at most two minutes: the image's id, or what
+    /// containerd said.
     ///
     /// # Errors
     /// [`CallError`] with containerd's own text.
     ///
     /// # Panics
-    /// When the task of the call panicked.
+    /// When there is no end in time, so that a test cannot hang.
     pub async fn outcome(self) -> Result<String, CallError> {
-        self.task.await.expect("the call does not panic")
+        self.outcome_within(OUTCOME).await
+    }
+
+    /// Like [`Pull::outcome`], with another deadline.
+    ///
+    /// # Errors
+    /// [`CallError`] with containerd's own text.
+    ///
+    /// # Panics
+    /// When there is no end in time.
+    pub async fn outcome_within(self, deadline: Duration) -> Result<String, CallError> {
+        let Self { reference, task } = self;
+        let ended = tokio::time::timeout(deadline, task).await;
+        ended
+            .unwrap_or_else(|_| panic!("the pull of {reference} does not end in {deadline:?}"))
+            .expect("the call does not panic")
     }
 
     /// Takes the call back, as a kubelet does that is stopped. `false` when it
@@ -212,4 +277,60 @@ struct ImageMessage {
     repo_digests: Vec<String>,
     #[prost(uint64, tag = "4")]
     size: u64,
+}
+
+/// The value of `NamespaceMode` for the host's own.
+const NODE: i32 = 2;
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct RunPodSandboxRequest {
+    #[prost(message, optional, tag = "1")]
+    config: Option<PodSandboxConfig>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct PodSandboxConfig {
+    #[prost(message, optional, tag = "1")]
+    metadata: Option<PodSandboxMetadata>,
+    #[prost(message, optional, tag = "8")]
+    linux: Option<LinuxSandboxConfig>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct PodSandboxMetadata {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(string, tag = "2")]
+    uid: String,
+    #[prost(string, tag = "3")]
+    namespace: String,
+    #[prost(uint32, tag = "4")]
+    attempt: u32,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct LinuxSandboxConfig {
+    #[prost(string, tag = "1")]
+    cgroup_parent: String,
+    #[prost(message, optional, tag = "2")]
+    security_context: Option<SandboxSecurityContext>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct SandboxSecurityContext {
+    #[prost(message, optional, tag = "1")]
+    namespaces: Option<NamespaceOption>,
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+struct NamespaceOption {
+    #[prost(int32, tag = "1")]
+    network: i32,
+}
+
+/// The answer of `RunPodSandbox`, and the request of what follows.
+#[derive(Clone, PartialEq, prost::Message)]
+struct SandboxId {
+    #[prost(string, tag = "1")]
+    id: String,
 }

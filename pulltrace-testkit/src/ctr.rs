@@ -5,10 +5,14 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::process::{Child, Command};
 
 use crate::containerd::ContainerdBinary;
+
+/// Within this time a `ctr` of a test has ended, or it never will.
+const OUTCOME: Duration = Duration::from_secs(120);
 
 /// A `ctr` that failed.
 #[derive(Debug, thiserror::Error)]
@@ -189,16 +193,21 @@ impl CtrTask {
         self.child.kill().await
     }
 
-    /// Waits for the end and returns what it printed.
+    /// Waits for the end, at most two minutes, and returns what it printed.
     ///
     /// # Errors
     /// [`CtrError::Failed`] with what it wrote to stderr.
+    ///
+    /// # Panics
+    /// When there is no end in time, so that a test cannot hang.
     pub async fn outcome(self) -> Result<String, CtrError> {
         let Self { child, args } = self;
-        let output = match child.wait_with_output().await {
-            Ok(output) => output,
-            Err(source) => return Err(CtrError::Run { args, source }),
-        };
+        let ended = tokio::time::timeout(OUTCOME, child.wait_with_output()).await;
+        let output =
+            match ended.unwrap_or_else(|_| panic!("ctr {args} does not end in {OUTCOME:?}")) {
+                Ok(output) => output,
+                Err(source) => return Err(CtrError::Run { args, source }),
+            };
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }

@@ -45,3 +45,56 @@ pub async fn until<T>(
         tokio::time::sleep(INTERVAL).await;
     }
 }
+
+/// [`until`] for code that cannot be async, such as drops.
+pub(crate) fn until_blocking<T>(
+    what: impl Into<String>,
+    deadline: Duration,
+    mut condition: impl FnMut() -> Option<T>,
+) -> Result<T, TimedOut> {
+    let start = clock::now();
+    loop {
+        let late = clock::now().duration_since(start) >= deadline;
+        if let Some(value) = condition() {
+            return Ok(value);
+        }
+        if late {
+            return Err(TimedOut {
+                what: what.into(),
+                deadline,
+            });
+        }
+        std::thread::sleep(INTERVAL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_condition_is_asked_until_it_holds() {
+        let mut asked = 0;
+        let seen = until("it was asked thrice", Duration::from_secs(5), async || {
+            asked += 1;
+            (asked == 3).then_some(asked)
+        })
+        .await;
+        assert_eq!(seen, Ok(3));
+    }
+
+    #[tokio::test]
+    async fn what_never_holds_is_asked_at_least_once_and_named() {
+        let mut asked = 0;
+        let error = until("pigs fly", Duration::ZERO, async || {
+            asked += 1;
+            None::<()>
+        })
+        .await
+        .unwrap_err();
+        assert_eq!(asked, 1);
+        assert_eq!(error.to_string(), "waited 0 s in vain until pigs fly");
+        let blocking = until_blocking("pigs fly", Duration::ZERO, || None::<()>);
+        assert_eq!(blocking, Err(error));
+    }
+}

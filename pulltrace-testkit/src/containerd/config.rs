@@ -9,7 +9,8 @@ use super::{ContainerdBinary, home::Home};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
     /// CRI cancels a pull without progress after this time; containerd's own
-    /// value when `None`. Versions before 1.7 have no such limit.
+    /// value when `None`. Versions before 1.7 have no such limit; from 2.1 on it
+    /// begins only when a layer's first MiB is written (seen on 2.4).
     pub image_pull_progress_timeout: Option<Duration>,
     /// Pull in the CRI plugin instead of the transfer service; from 2.1 on.
     pub use_local_image_pull: bool,
@@ -55,6 +56,10 @@ fn quoted(text: impl std::fmt::Display) -> String {
     // TOML's basic strings take JSON's escapes.
     serde_json::Value::String(text.to_string()).to_string()
 }
+
+/// The image of a pod's sandbox; [`super::Containerd::run_sandbox`] serves it.
+pub(super) const PAUSE_HOST: &str = "pause.test";
+pub(super) const PAUSE_NAME: &str = "pause:1";
 
 pub(super) fn render(
     binary: &ContainerdBinary,
@@ -107,15 +112,23 @@ pub(super) fn render(
     if let Some(count) = options.max_concurrent_downloads {
         line(format!("max_concurrent_downloads = {count}"));
     }
+    let pause = format!("{PAUSE_HOST}/{PAUSE_NAME}");
     let containerd = if modern {
         line(format!("snapshotter = {}", quoted(snapshotter)));
         line(format!(
             "discard_unpacked_layers = {}",
             options.discard_unpacked_layers
         ));
-        String::new()
+        format!(
+            "[plugins.{}.pinned_images]\nsandbox = {}\n",
+            quoted(images),
+            quoted(&pause)
+        )
     } else {
-        line(host_settings());
+        line(format!(
+            "restrict_oom_score_adj = true\nstream_server_port = \"0\"\nsandbox_image = {}",
+            quoted(&pause)
+        ));
         format!(
             "[plugins.{}.containerd]\nsnapshotter = {}\ndiscard_unpacked_layers = {}\n",
             quoted(images),
@@ -143,13 +156,19 @@ pub(super) fn render(
             ));
         }
     }
+    let runtime = if modern {
+        "io.containerd.cri.v1.runtime"
+    } else {
+        "io.containerd.grpc.v1.cri"
+    };
+    line(format!(
+        "[plugins.{0}.containerd.runtimes.runc]\nruntime_type = \"io.containerd.runc.v2\"\n\
+         [plugins.{0}.containerd.runtimes.runc.options]\nRoot = {1}",
+        quoted(runtime),
+        quoted(home.runc().display())
+    ));
     out.push_str(&options.extra);
     out
-}
-
-/// CRI settings that versions before 2.0 keep in the same table as the images'.
-fn host_settings() -> String {
-    "restrict_oom_score_adj = true\nstream_server_port = \"0\"".into()
 }
 
 /// A duration as Go reads it, quoted.

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::mount::{MountFlags, UnmountFlags};
 
+use super::containers;
+
 /// A socket's path has at most 108 bytes, so homes lie here and not in a
 /// temporary folder of any depth.
 const PARENT: &str = "/tmp";
@@ -60,6 +62,16 @@ impl Home {
 
     pub(super) fn ttrpc_socket(&self) -> PathBuf {
         self.dir.join("c.sock.ttrpc")
+    }
+
+    /// The state of the containers' runtime.
+    pub(super) fn runc(&self) -> PathBuf {
+        self.dir.join("runc")
+    }
+
+    /// The parent of the containers' control groups.
+    pub(super) fn cgroup(&self) -> String {
+        cgroup(&self.dir)
     }
 
     pub(super) fn certs(&self) -> PathBuf {
@@ -139,6 +151,11 @@ impl Drop for Home {
     }
 }
 
+fn cgroup(dir: &Path) -> String {
+    let name = dir.file_name().unwrap_or_default();
+    format!("/{}", name.display())
+}
+
 /// Mounts a file system in memory of `mib` MiB on `dir`.
 fn in_memory(dir: &Path, mib: u64) -> io::Result<()> {
     fs::create_dir_all(dir)?;
@@ -169,8 +186,9 @@ pub(super) fn sweep() -> io::Result<()> {
     Ok(())
 }
 
-/// Unmounts all below `dir` and deletes it.
+/// Ends the containers, unmounts all below `dir` and deletes it.
 fn remove(dir: &Path) -> io::Result<()> {
+    containers::end_all(dir, &cgroup(dir))?;
     // Later mounts may lie on earlier ones.
     for mount in mounts_below(dir)?.into_iter().rev() {
         match rustix::mount::unmount(&mount, UnmountFlags::DETACH) {

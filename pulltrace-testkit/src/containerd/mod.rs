@@ -3,6 +3,7 @@
 
 mod binary;
 mod config;
+mod containers;
 mod home;
 
 use std::fs::{self, File};
@@ -16,7 +17,9 @@ use rustix::process::{Pid, Signal};
 
 use crate::cri::Cri;
 use crate::ctr::Ctr;
-use crate::rpc::Channel;
+use crate::image::{Image, Layer};
+use crate::registry::Registry;
+use crate::rpc::{CallError, Channel};
 use crate::wait::{self, TimedOut};
 use home::Home;
 
@@ -188,6 +191,35 @@ impl Containerd {
         let dir = self.home.certs().join(host);
         fs::create_dir_all(&dir)?;
         fs::write(dir.join("hosts.toml"), config::hosts_toml(registry))
+    }
+
+    /// The image that [`Containerd::run_sandbox`] pulls when it is not there
+    /// yet.
+    #[must_use]
+    pub fn sandbox_image(&self) -> String {
+        format!("{}/{}", config::PAUSE_HOST, config::PAUSE_NAME)
+    }
+
+    /// Pushes [`Containerd::sandbox_image`] to `registry` and makes it the
+    /// place where that name is found.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn serve_sandbox_image(&self, registry: &Registry) -> io::Result<()> {
+        let pause = Image::builder()
+            .layer(&Layer::pause())
+            .entrypoint(&["/pause"]);
+        registry.push(config::PAUSE_NAME, &pause.build());
+        self.mirror(config::PAUSE_HOST, &registry.address().to_string())
+    }
+
+    /// Runs the sandbox of a pod `name` in the host's network, and returns its
+    /// id. Needs [`Containerd::serve_sandbox_image`] before, and runc.
+    ///
+    /// # Errors
+    /// [`CallError`].
+    pub async fn run_sandbox(&self, name: &str) -> Result<String, CallError> {
+        self.cri().run_sandbox(name, &self.home.cgroup()).await
     }
 
     /// Kills it with SIGKILL and waits until it is gone. Does nothing when it

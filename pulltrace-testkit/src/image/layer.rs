@@ -92,6 +92,16 @@ impl Layer {
         Self::compressed(name, &tar.into_inner().expect("a Vec takes all bytes"))
     }
 
+    /// A gzip layer with one program, `/pause`, that does nothing for ever:
+    /// enough for a container of this machine.
+    ///
+    /// # Panics
+    /// On a machine that is neither `x86_64` nor `aarch64`.
+    #[must_use]
+    pub fn pause() -> Self {
+        Self::of_files("pause", &[("pause", 0o755, &pause_program())])
+    }
+
     /// A gzip layer without a file: the one that builders write for an
     /// instruction that changed nothing.
     #[must_use]
@@ -173,6 +183,55 @@ impl Layer {
             annotations: BTreeMap::new(),
         }
     }
+}
+
+/// A static ELF program of one loaded segment that waits for ever.
+fn pause_program() -> Vec<u8> {
+    const HEADERS: u64 = 64 + 56;
+    const BASE: u64 = 0x40_0000;
+    let (machine, code): (u16, Vec<u8>) = match std::env::consts::ARCH {
+        // again: mov eax, 34 (pause); syscall; jmp again
+        "x86_64" => (62, vec![0xb8, 34, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7]),
+        "aarch64" => {
+            let code: [u32; 7] = [
+                0xd280_0000, // again: mov x0, 0
+                0xd280_0001, // mov x1, 0
+                0xd280_0002, // mov x2, 0
+                0xd280_0003, // mov x3, 0
+                0xd280_0928, // mov x8, 73 (ppoll)
+                0xd400_0001, // svc 0
+                0x17ff_fffa, // b again
+            ];
+            (
+                183,
+                code.iter().flat_map(|word| word.to_le_bytes()).collect(),
+            )
+        }
+        other => panic!("no pause program for {other}"),
+    };
+    let mut elf = vec![0x7f, b'E', b'L', b'F', 2, 1, 1, 0];
+    elf.extend([0; 8]);
+    let half = |elf: &mut Vec<u8>, value: u16| elf.extend(value.to_le_bytes());
+    let word = |elf: &mut Vec<u8>, value: u32| elf.extend(value.to_le_bytes());
+    let long = |elf: &mut Vec<u8>, value: u64| elf.extend(value.to_le_bytes());
+    half(&mut elf, 2); // an executable
+    half(&mut elf, machine);
+    word(&mut elf, 1); // version
+    long(&mut elf, BASE + HEADERS); // entry
+    long(&mut elf, 64); // program headers
+    long(&mut elf, 0); // no sections
+    word(&mut elf, 0); // flags
+    for value in [64, 56, 1, 0, 0, 0] {
+        half(&mut elf, value); // sizes and counts of headers
+    }
+    let size = HEADERS + code.len() as u64;
+    word(&mut elf, 1); // load
+    word(&mut elf, 5); // readable, executable
+    for value in [0, BASE, BASE, size, size, 0x1_0000] {
+        long(&mut elf, value); // offset, addresses, sizes, alignment
+    }
+    elf.extend(code);
+    elf
 }
 
 /// The number that a name stands for.

@@ -47,6 +47,8 @@ pub struct Request {
     pub digest: Option<String>,
     /// First byte that was asked for; `None` without a range.
     pub range_start: Option<u64>,
+    /// Behind the last byte that was asked for; `None` without a range.
+    pub range_end: Option<u64>,
     /// The status; `None` while there is no answer.
     pub status: Option<u16>,
     /// Body bytes handed to the connection so far.

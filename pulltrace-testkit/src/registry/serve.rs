@@ -89,8 +89,9 @@ async fn answer(
         Found::Blob { blob, .. } => range_of(request, blob.len()),
         Found::Document { .. } | Found::Base | Found::Nothing(_) => Range::Whole,
     };
-    if let Range::Part { start, .. } = range {
+    if let Range::Part { start, end } = range {
         record.range_start = Some(start);
+        record.range_end = Some(end);
     }
     let number = state.log.add(record.clone());
     let mut running = Running {
@@ -253,6 +254,7 @@ fn look_up(request: &hyper::Request<Incoming>, state: &State) -> (Request, Found
         reference: None,
         digest: None,
         range_start: None,
+        range_end: None,
         status: None,
         sent: 0,
         end: None,

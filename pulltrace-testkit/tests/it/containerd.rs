@@ -46,6 +46,8 @@ on_each_version!(
     nothing_is_left_of_it,
     a_killed_run_leaves_nothing_for_the_next,
     another_name_leads_to_the_registry,
+    options_take_effect,
+    a_sandbox_runs_and_is_gone,
 );
 
 async fn start(binary: &ContainerdBinary) -> (Containerd, Registry) {
@@ -458,4 +460,132 @@ async fn a_killed_run_leaves_nothing_for_the_next(binary: ContainerdBinary) {
     let daemon = Path::new("/proc").join(&pid).join("root");
     assert!(std::fs::read_link(daemon).is_err(), "it still runs");
     assert!(mounts_below(Path::new(&dir)).unwrap().is_empty());
+}
+
+async fn a_sandbox_runs_and_is_gone(binary: ContainerdBinary) {
+    let (containerd, registry) = start(&binary).await;
+    if need::or_skip(need::program("runc", "runc")).is_none() {
+        return;
+    }
+    containerd.serve_sandbox_image(&registry).unwrap();
+    let dir = containerd.dir().to_owned();
+    let removed = containerd.run_sandbox("first").await.unwrap();
+    assert_eq!(removed.len(), 64);
+    assert_eq!(shims(&dir), 1);
+    containerd.cri().remove_sandbox(&removed).await.unwrap();
+    wait::until("its shim is gone", SOON, async || {
+        (shims(&dir) == 0).then_some(())
+    })
+    .await
+    .unwrap();
+
+    // The second one is left to the end.
+    let left = containerd.run_sandbox("second").await.unwrap();
+    let socket = shim_socket(&dir, &left);
+    assert!(socket.exists());
+    let images = containerd.cri().images().await.unwrap();
+    assert_eq!(images[0].tags, [containerd.sandbox_image()]);
+    drop(containerd);
+    assert_eq!(shims(&dir), 0);
+    assert!(!dir.exists());
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+    assert!(!mounts.contains(&left), "{mounts}");
+    assert!(!socket.exists());
+    for group in ["", "memory", "systemd"] {
+        let group = Path::new("/sys/fs/cgroup").join(group);
+        assert!(!group.join(dir.file_name().unwrap()).exists());
+    }
+}
+
+/// How many processes have `dir` in their command line: shims do.
+fn shims(dir: &Path) -> usize {
+    let needle = format!("-address\0{}/", dir.display());
+    let entries = std::fs::read_dir("/proc").unwrap();
+    entries
+        .filter_map(|entry| std::fs::read(entry.ok()?.path().join("cmdline")).ok())
+        .filter(|command| String::from_utf8_lossy(command).contains(&needle))
+        .count()
+}
+
+/// Where the shim of a sandbox listens.
+fn shim_socket(dir: &Path, sandbox: &str) -> std::path::PathBuf {
+    let bundle = dir
+        .join("state/io.containerd.runtime.v2.task/k8s.io")
+        .join(sandbox);
+    let text = ["address", "bootstrap.json"]
+        .iter()
+        .find_map(|file| std::fs::read_to_string(bundle.join(file)).ok())
+        .expect("a shim has an address");
+    let (_, rest) = text.split_once("unix://").expect("of a unix socket");
+    rest.split('"').next().unwrap().trim().into()
+}
+
+async fn options_take_effect(binary: ContainerdBinary) {
+    let registry = Registry::start().unwrap();
+    let options = Options {
+        use_local_image_pull: true,
+        max_concurrent_downloads: Some(1),
+        discard_unpacked_layers: true,
+        gc_schedule_delay: Some(Duration::from_millis(10)),
+        debug: true,
+        ..Options::quick()
+    };
+    let containerd = Containerd::start(&binary, &options).await.unwrap();
+    assert!(containerd.log_tail(usize::MAX).contains("level=debug"));
+    let layer = |name: &str| Layer::random(name, 20_000);
+    let one = |label: &str| {
+        let image = Image::builder().label("l", label);
+        image.layer(&layer("a")).layer(&layer("b")).build()
+    };
+    let index = Image::index().image(&one("1")).image(&one("2")).build();
+    let reference = registry.push("twice:1", &index);
+    let layers: Vec<_> = index
+        .layers()
+        .iter()
+        .map(|layer| registry.blob(&layer.descriptor.digest))
+        .collect();
+    let gates: Vec<_> = layers.iter().map(|layer| layer.hold(10)).collect();
+    let pull = containerd.cri().pull(&reference);
+    wait::until("a layer is held", SOON, async || {
+        gates.iter().any(|gate| gate.reached() > 0).then_some(())
+    })
+    .await
+    .unwrap();
+    // The second layer waits for the only slot, so it was not asked for.
+    let asked: usize = layers.iter().map(|layer| layer.requests().len()).sum();
+    assert_eq!(asked, 1);
+    drop(gates);
+    pull.outcome().await.unwrap();
+    // Pulled by the CRI plugin itself: only the first of two that match.
+    let second = registry.manifest(&index.manifests[1].descriptor.digest);
+    assert!(second.requests().is_empty());
+    let content = containerd.root().join("io.containerd.content.v1.content");
+    let blob = content
+        .join("blobs/sha256")
+        .join(layer("a").digest().trim_start_matches("sha256:"));
+    // The collector may have looked before the pull was over; ask for it.
+    let ctr = containerd.ctr("k8s.io");
+    ctr.create_lease("collect", &[]).await.unwrap();
+    ctr.run(["leases", "delete", "--sync", "collect"])
+        .await
+        .unwrap();
+    assert!(!blob.exists(), "it was to be discarded");
+
+    if binary.at_least(1, 7) {
+        let options = Options {
+            image_pull_progress_timeout: Some(Duration::from_secs(1)),
+            ..Options::quick()
+        };
+        let containerd = Containerd::start(&binary, &options).await.unwrap();
+        let slow = Layer::random("slow", mib(3));
+        let reference = registry.push("slow:1", &Image::builder().layer(&slow).build());
+        let _gate = registry.blob(slow.digest()).hold(mib(2));
+        let error = containerd
+            .cri()
+            .pull(&reference)
+            .outcome()
+            .await
+            .unwrap_err();
+        assert!(error.message.contains("context canceled"), "{error}");
+    }
 }
