@@ -1,3 +1,5 @@
+//! Which pulls a line is due for, and what the line says.
+
 use super::*;
 use pulltrace_core::{Evidence, Limits, NodeTime, Observation};
 

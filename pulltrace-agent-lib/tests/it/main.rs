@@ -4,3 +4,5 @@ mod channel;
 mod collector;
 mod common;
 mod conformance;
+#[cfg(feature = "containerd")]
+mod replay;

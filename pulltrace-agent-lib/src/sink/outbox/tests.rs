@@ -1,3 +1,5 @@
+//! When a report is due and what is in it, whatever is lost on the way.
+
 use super::*;
 use pulltrace_core::{Evidence, Limits, NodeTime, Observation};
 
