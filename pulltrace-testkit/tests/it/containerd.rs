@@ -1,3 +1,6 @@
+//! The private containerd and its clients, on each version: what the kit says
+//! of them must be so. Nothing of the collector.
+
 use std::future::Future;
 use std::path::Path;
 use std::time::Duration;

@@ -1,3 +1,5 @@
+//! The exactness of built images.
+
 use std::collections::BTreeSet;
 use std::io::Read as _;
 

@@ -1,3 +1,5 @@
+//! The registry and its faults, seen by a plain HTTP client.
+
 use std::time::Duration;
 
 use pulltrace_testkit::clock;
