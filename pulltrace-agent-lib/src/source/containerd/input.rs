@@ -34,7 +34,11 @@ pub struct Server {
     /// `1.6.20~ds1`, `v2.4.2`: as it says it.
     pub version: String,
     /// When it bound its socket, which is when it started; `None` where that could not be read.
-    #[serde(with = "time::option", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        with = "time::option",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
     pub started_at: Option<NodeTime>,
 }
 
@@ -266,16 +270,26 @@ mod time {
         use super::{Deserialize, Deserializer, NodeTime, Serializer};
         use serde::de::Error as _;
 
-        #[expect(clippy::ref_option, reason = "serde's `with` passes a reference to the field")]
-        pub(crate) fn serialize<S: Serializer>(time: &Option<NodeTime>, s: S) -> Result<S::Ok, S::Error> {
+        #[expect(
+            clippy::ref_option,
+            reason = "serde's `with` passes a reference to the field"
+        )]
+        pub(crate) fn serialize<S: Serializer>(
+            time: &Option<NodeTime>,
+            s: S,
+        ) -> Result<S::Ok, S::Error> {
             match time {
                 Some(time) => s.collect_str(time),
                 None => s.serialize_none(),
             }
         }
 
-        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<NodeTime>, D::Error> {
-            Option::<String>::deserialize(d)?.map(|t| t.parse().map_err(D::Error::custom)).transpose()
+        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+            d: D,
+        ) -> Result<Option<NodeTime>, D::Error> {
+            Option::<String>::deserialize(d)?
+                .map(|t| t.parse().map_err(D::Error::custom))
+                .transpose()
         }
     }
 }

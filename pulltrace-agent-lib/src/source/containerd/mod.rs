@@ -20,6 +20,7 @@ use std::fmt;
 use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use pulltrace_core::{Namespace, NodeName, NodeTime};
 use tokio::sync::mpsc;
@@ -91,6 +92,7 @@ pub struct Builder {
     node: NodeName,
     namespace: Namespace,
     socket: Option<PathBuf>,
+    silence: Duration,
     record: Option<Box<dyn Write + Send>>,
 }
 
@@ -105,6 +107,7 @@ impl Containerd {
             node,
             namespace: KUBERNETES.parse().expect("it is the name of a namespace"),
             socket: None,
+            silence: tracker::SILENCE,
             record: None,
         }
     }
@@ -161,6 +164,12 @@ impl Builder {
         Self { namespace, ..self }
     }
 
+    /// Takes a pull that has not moved for so long for dead. Default [`tracker::SILENCE`].
+    #[must_use]
+    pub fn silence(self, silence: Duration) -> Self {
+        Self { silence, ..self }
+    }
+
     /// Writes down what the tracker is told, as a [`recording`].
     ///
     /// The writer is flushed after each line, and is called from the task: one that blocks for long holds up
@@ -180,7 +189,8 @@ impl Builder {
     /// Outside of a tokio runtime with time and I/O.
     #[must_use]
     pub fn start(self) -> Containerd {
-        let tracker = Tracker::new(self.node.clone(), self.namespace.clone());
+        let tracker =
+            Tracker::new(self.node.clone(), self.namespace.clone()).with_silence(self.silence);
         let (node, namespace) = (self.node, self.namespace.clone());
         let recorder = self.record.map(|out| Recorder::new(out, node, namespace));
         let connect = Socket {
@@ -197,6 +207,7 @@ impl fmt::Debug for Builder {
             .field("node", &self.node)
             .field("namespace", &self.namespace)
             .field("socket", &self.socket)
+            .field("silence", &self.silence)
             .field("record", &self.record.is_some())
             .finish()
     }

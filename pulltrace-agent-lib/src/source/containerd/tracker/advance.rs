@@ -9,6 +9,7 @@ use pulltrace_core::{
 
 use super::super::input::Record;
 use super::pull::{Over, Sight, Tracked};
+use super::records::closes;
 use super::verdict::Verdict;
 use super::view::Key;
 use super::{DETAILS_FOR, JUDGE_FOR, MAX_PULLS, Out, Tracker, has_shared_slots};
@@ -157,7 +158,17 @@ impl Tracker {
                 at,
             });
             if let Some(root) = &pull.root {
-                self.records.ended(root.clone(), pull.id.clone(), now);
+                let written = pull
+                    .records
+                    .iter()
+                    .flatten()
+                    .filter(|record| closes(&record.name));
+                let closed = written
+                    .map(|record| record.updated_at)
+                    .max()
+                    .max(pull.closed);
+                self.records
+                    .ended(root.clone(), pull.id.clone(), now, closed);
             }
         }
         if pull.over.is_some_and(|over| over.restarted) {
@@ -189,11 +200,18 @@ impl Tracker {
             pull: pull.clone(),
             name,
         };
-        let same = |pull: &&mut Tracked| pull.root.as_ref() == Some(&root) && !pull.silent;
+        let same = |pull: &&mut Tracked| {
+            // What is written after its last name belongs to another pull of the same image.
+            let closed = pull.over.is_some() && pull.closed.is_some_and(|closed| at > closed);
+            pull.root.as_ref() == Some(&root) && !pull.silent && !closed
+        };
         let mut known = self.pulls.values_mut().filter(same).peekable();
         if known.peek().is_some() {
             for pull in known {
                 pull.names.extend(name.clone());
+                if closes(&record.name) {
+                    pull.closed = Some(at);
+                }
                 if pull.began
                     && let Some(name) = &name
                 {
@@ -211,7 +229,7 @@ impl Tracker {
             pull.names.extend(name);
             return;
         }
-        if let Some(ended) = self.records.just_ended(&root, at) {
+        if let Some(ended) = self.records.just_ended(&root, &record.name, at) {
             if let Some(name) = name {
                 let observation = named(ended, name);
                 self.out.say(observation);

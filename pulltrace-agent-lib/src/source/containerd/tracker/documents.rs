@@ -26,7 +26,7 @@ pub(super) struct Documents {
     /// Blobs that were read and are no documents of an image.
     others: BTreeSet<Digest>,
     infos: BTreeMap<Digest, Info>,
-    /// Blobs that containerd said are not there.
+    /// Blobs that containerd said are not there, since the last poll.
     missing: BTreeSet<Digest>,
 }
 
@@ -192,10 +192,16 @@ impl Documents {
         }
     }
 
+    /// A poll was taken: what was not there before may be there now.
+    ///
+    /// containerd 2.4 announces a blob before it can be asked for.
+    pub(super) fn polled(&mut self) {
+        self.missing.clear();
+    }
+
     /// Forgets ages and labels of all blobs but these: they may change once nobody holds the blob.
     pub(super) fn keep_infos(&mut self, wanted: &BTreeSet<Digest>) {
         self.infos.retain(|digest, _| wanted.contains(digest));
-        self.missing.clear();
     }
 
     /// Forgets the age of a blob that is being written anew.

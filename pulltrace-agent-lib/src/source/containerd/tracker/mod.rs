@@ -186,6 +186,7 @@ impl Tracker {
     fn poll(&mut self, poll: &Poll, now: Now) {
         self.polls += 1;
         self.out.asked.clear();
+        self.documents.polled();
         let started = self.server.as_ref().and_then(|server| server.started_at);
         let listed: BTreeSet<Key> = poll
             .leases

@@ -66,6 +66,8 @@ pub(super) struct Tracked {
     pub(super) searched: bool,
     pub(super) snapshotter: Option<String>,
     pub(super) names: BTreeSet<ImageRef>,
+    /// When the last of its names was written.
+    pub(super) closed: Option<NodeTime>,
     /// Which names point to its root, asked when it was over.
     pub(super) records: Option<Vec<Record>>,
     /// Of all that moves, and whether the image was known then.
@@ -106,6 +108,7 @@ impl Tracked {
             searched: false,
             snapshotter: None,
             names: BTreeSet::new(),
+            closed: None,
             records: None,
             fingerprint: None,
             moved: now,

@@ -17,13 +17,27 @@ const MAX_ENDED: usize = 256;
 /// The CRI plugin writes an image's other names within some milliseconds after the pull.
 const AFTERWARDS: Duration = Duration::from_millis(500);
 
+/// A pull by digest writes that name twice, within this.
+const SAME_PULL: Duration = Duration::from_millis(100);
+
 /// A pull that no poll saw was shorter than this.
 const SHORTEST_SEEN: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
 pub(super) struct Records {
     waiting: Vec<(String, NodeTime)>,
-    ended: VecDeque<(Digest, PullId, Now)>,
+    ended: VecDeque<Ended>,
+}
+
+#[derive(Debug)]
+struct Ended {
+    root: Digest,
+    pull: PullId,
+    end: Now,
+    /// When the last of its names was written: the one with the digest.
+    closed: Option<NodeTime>,
+    /// When a name of it was last written.
+    written: Option<NodeTime>,
 }
 
 impl Records {
@@ -38,9 +52,6 @@ impl Records {
 
     /// A name was written; `true` where there is no room to remember it.
     pub(super) fn note(&mut self, name: &str, at: NodeTime) -> bool {
-        if self.waiting.iter().any(|(known, _)| known == name) {
-            return false;
-        }
         let full = self.waiting.len() >= MAX_WAITING || name.len() > 1_024;
         if !full {
             self.waiting.push((name.to_owned(), at));
@@ -69,19 +80,47 @@ impl Records {
         at
     }
 
-    pub(super) fn ended(&mut self, root: Digest, pull: PullId, now: Now) {
+    pub(super) fn ended(&mut self, root: Digest, pull: PullId, end: Now, closed: Option<NodeTime>) {
         if self.ended.len() >= MAX_ENDED {
             self.ended.pop_front();
         }
-        self.ended.push_back((root, pull, now));
+        self.ended.push_back(Ended {
+            root,
+            pull,
+            end,
+            closed,
+            written: None,
+        });
     }
 
-    /// The pull of this root that ended just before a record was written.
-    pub(super) fn just_ended(&self, root: &Digest, at: NodeTime) -> Option<&PullId> {
-        let mut ended = self.ended.iter().rev().filter(|(other, ..)| other == root);
-        ended
-            .find(|(_, _, end)| at <= end.node.saturating_add(AFTERWARDS))
-            .map(|(_, pull, _)| pull)
+    /// The pull of this root that a record belongs to which was written just after its end.
+    ///
+    /// The CRI plugin writes an image's tag, its id and its digest, in this order, once for each pull; what is
+    /// written after the digest belongs to another pull of the same image.
+    pub(super) fn just_ended(
+        &mut self,
+        root: &Digest,
+        name: &str,
+        at: NodeTime,
+    ) -> Option<&PullId> {
+        let ended = self
+            .ended
+            .iter_mut()
+            .rev()
+            .find(|ended| ended.root == *root)?;
+        if at > ended.end.node.saturating_add(AFTERWARDS) {
+            return None;
+        }
+        let is_id = name.starts_with("sha256:");
+        let soon = ended.written.is_none_or(|last| at.since(last) < SAME_PULL);
+        if ended.closed.is_some_and(|closed| at > closed) && !is_id && !(closes(name) && soon) {
+            return None;
+        }
+        if closes(name) {
+            ended.closed = Some(at);
+        }
+        ended.written = Some(at);
+        Some(&ended.pull)
     }
 
     /// Before this, a pull that wrote a record at `at` and that no poll saw had not begun.
@@ -90,10 +129,15 @@ impl Records {
             .ended
             .iter()
             .rev()
-            .find(|(other, ..)| other == root)
-            .map(|(_, _, end)| end.node);
+            .find(|ended| ended.root == *root)
+            .map(|ended| ended.end.node);
         let start = at.saturating_sub(SHORTEST_SEEN);
         last.filter(|last| *last < at)
             .map_or(start, |last| start.max(last))
     }
+}
+
+/// Whether this is the last of the names that the CRI plugin writes for a pull: the one with the digest.
+pub(super) fn closes(name: &str) -> bool {
+    name.contains('@')
 }

@@ -683,3 +683,53 @@ fn several_repositories_of_one_blob_are_no_guess() {
     assert_eq!(world.only().repository, None);
     assert_eq!(world.only().root, Some(World::parse(&image.root)));
 }
+
+#[test]
+fn a_blob_that_is_announced_before_it_is_there_is_asked_for_again() {
+    let mut world = World::new("v2.4.2");
+    let image = paper("app", &[("a", 1_000)]);
+    world.lease("123-abcd");
+    world.write("123-abcd", &format!("manifest-{}", image.manifest), 0, 10);
+    world.poll();
+    world.abort(&format!("manifest-{}", image.manifest));
+    world.hold("123-abcd", "content", &image.manifest);
+    world.poll();
+    assert_eq!(world.only().total, None);
+    world.resolve("123-abcd", &image, HOST);
+    world.poll();
+    assert_eq!(world.only().total.unwrap().0, 1_000);
+    world.assert_sane();
+}
+
+#[test]
+fn a_cached_image_that_is_pulled_again_at_once_is_another_row() {
+    let mut world = World::new("v2.4.2");
+    let image = paper("app", &[("a", 4_000_000)]);
+    let (tag, by_digest) = (
+        "registry.example/team/app:1",
+        format!("registry.example/team/app@{}", image.root),
+    );
+    world.pull_all("123-abcd", &image, tag);
+    for other in [&image.config, &by_digest] {
+        world.pass(2);
+        world.record(other, &image);
+        world.announce(other);
+    }
+    world.poll();
+    assert_eq!(world.pulls().len(), 1);
+    world.pass(40);
+    world.record(tag, &image);
+    world.announce(tag);
+    world.poll();
+    assert_eq!(world.pulls().len(), 2);
+    let again = world
+        .pulls()
+        .into_iter()
+        .max_by_key(|pull| pull.started_at)
+        .unwrap();
+    assert_eq!(
+        (again.phase.as_str(), again.to_download.unwrap().0),
+        ("completed", 0)
+    );
+    world.assert_sane();
+}
