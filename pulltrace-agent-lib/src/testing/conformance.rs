@@ -17,7 +17,7 @@ use crate::source::{Batch, PullSource};
 ///
 /// Pulls are counted by the suite: each number is begun once, and is a pull of an image of its own
 /// that is not on the node. It must go on until it is finished or abandoned.
-pub trait Rig: Send {
+pub trait Rig {
     /// The sources under test.
     type Source: PullSource;
     /// What the rig itself may fail with.
@@ -29,22 +29,22 @@ pub trait Rig: Send {
     }
 
     /// A new source that watches the runtime. An earlier one may be dropped by then.
-    fn source(&mut self) -> impl Future<Output = Result<Self::Source, Self::Error>> + Send;
+    fn source(&mut self) -> impl Future<Output = Result<Self::Source, Self::Error>>;
 
     /// Begins a pull that goes on.
-    fn begin(&mut self, pull: u32) -> impl Future<Output = Result<(), Self::Error>> + Send;
+    fn begin(&mut self, pull: u32) -> impl Future<Output = Result<(), Self::Error>>;
 
     /// Lets a pull end well: its image is there afterwards.
-    fn finish(&mut self, pull: u32) -> impl Future<Output = Result<(), Self::Error>> + Send;
+    fn finish(&mut self, pull: u32) -> impl Future<Output = Result<(), Self::Error>>;
 
     /// Lets a pull end badly: its image is not there afterwards.
-    fn abandon(&mut self, pull: u32) -> impl Future<Output = Result<(), Self::Error>> + Send;
+    fn abandon(&mut self, pull: u32) -> impl Future<Output = Result<(), Self::Error>>;
 
     /// Takes the runtime out of the source's sight, while its pulls go on.
-    fn lose(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send;
+    fn lose(&mut self) -> impl Future<Output = Result<(), Self::Error>>;
 
     /// Gives it back.
-    fn restore(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send;
+    fn restore(&mut self) -> impl Future<Output = Result<(), Self::Error>>;
 }
 
 /// A rule of the contract of [`PullSource`]. Its text says what must hold.
