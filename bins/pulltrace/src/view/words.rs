@@ -5,26 +5,34 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pulltrace_core::{
-    Eta, Failure, FailureReason, Layer, LayerState, NodeTime, Outcome, Phase, Pull, PullId,
-    WaitingKind, WaitingOn,
+    Eta, Failure, FailureReason, ImageRef, Layer, LayerState, NodeTime, Outcome, Phase, Pull,
+    PullId, Version, WaitingKind, WaitingOn,
 };
 
 /// The pulls that a text may have to name.
 pub(crate) type Pulls = BTreeMap<PullId, Arc<Pull>>;
 
-/// The best name there is, always with what tells two pulls of one repository apart.
+/// The best name there is, always with what tells two pulls of one repository apart; a digest is
+/// shortened to the twelve digits that people know from other tools.
 pub(crate) fn title(pull: &Pull) -> String {
-    if let (true, Some(repository), Some(root)) = (
-        pull.names.is_empty(),
-        pull.repository.as_ref(),
-        pull.root.as_ref(),
-    ) {
-        return format!("{repository}@{}", root.short());
+    let tagged = |name: &&ImageRef| matches!(name.version(), Version::Tag(_));
+    let name = pull.names.iter().find(tagged).or(pull.names.first());
+    match (name, &pull.repository, &pull.root, &pull.id) {
+        (Some(name), ..) => match name.version() {
+            Version::Tag(_) => name.to_string(),
+            Version::Digest(digest) => {
+                format!("{}/{}@{}", name.domain(), name.path(), digest.short())
+            }
+        },
+        (None, Some(repository), Some(root), _) => format!("{repository}@{}", root.short()),
+        (None, Some(repository), None, _) => repository.to_string(),
+        (None, None, Some(root), _) | (None, None, None, PullId::Record { root, .. }) => {
+            format!("unknown image @{}", root.short())
+        }
+        (None, None, None, PullId::Lease { lease, .. }) => {
+            format!("unknown image (lease {lease})")
+        }
     }
-    pull.title().unwrap_or_else(|| match &pull.id {
-        PullId::Lease { lease, .. } => format!("unknown image (lease {lease})"),
-        PullId::Record { root, .. } => root.to_string(),
-    })
 }
 
 /// `0.4 s`, `12.3 s`, `2 m 10 s`, `1 h 05 m`.
