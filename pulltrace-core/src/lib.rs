@@ -3,12 +3,14 @@
 #![deny(missing_docs)]
 
 mod blob;
+pub mod change;
 mod entry;
 pub mod eta;
 pub mod failure;
 pub mod id;
 pub mod image;
 pub mod layer;
+mod motion;
 pub mod observation;
 pub mod pull;
 pub mod rate;
@@ -16,9 +18,11 @@ pub mod reference;
 pub mod table;
 pub mod time;
 pub mod unit;
+mod usual;
 pub mod wait;
 pub mod wire;
 
+pub use change::{Change, ChangeKind, Counters, NodeSums};
 pub use eta::{Eta, EtaBasis};
 pub use failure::{Failure, FailureReason};
 pub use id::{Digest, LeaseId, NameError, Namespace, NodeName, PullId};
@@ -28,7 +32,7 @@ pub use observation::{Anomaly, BlobSight, Evidence, LayerSight, Observation};
 pub use pull::{Outcome, Phase, Pull};
 pub use rate::RateMeter;
 pub use reference::{ImageRef, Repository, Version};
-pub use table::{Change, ChangeKind, Counters, Limits, NodeSums, PullTable};
+pub use table::{Limits, PullTable};
 pub use time::{Mono, NodeTime, NodeTimeError, Now};
 pub use unit::{Bytes, BytesPerSecond, Percent};
 pub use wait::{WaitingKind, WaitingOn};

@@ -2,11 +2,12 @@
 //!
 //! Everything here is a function of what was handed in; whoever owns a table brings the clock.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::blob::{Blob, BlobState};
+use crate::change::{Change, ChangeKind, Counters, NodeSums};
 use crate::entry::{Blobs, Entry, Node};
 use crate::eta::{Speeds, UnpackSpeeds};
 use crate::id::{Digest, Namespace, PullId};
@@ -15,7 +16,8 @@ use crate::observation::{Anomaly, BlobSight, Observation};
 use crate::pull::{Outcome, Phase, Pull};
 use crate::rate::RateMeter;
 use crate::time::{NodeTime, Now};
-use crate::unit::{Bytes, BytesPerSecond};
+use crate::unit::Bytes;
+use crate::usual::UsualRates;
 
 /// The bounds of a [`PullTable`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,52 +42,6 @@ impl Default for Limits {
             stall_after: Duration::from_secs(30),
         }
     }
-}
-
-/// What happened to a row.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Change {
-    /// What kind of thing.
-    pub kind: ChangeKind,
-    /// The pull as it is now.
-    pub pull: Arc<Pull>,
-}
-
-/// What kind of thing happened to a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChangeKind {
-    /// It is new, or lives again.
-    Started,
-    /// Something of it changed.
-    Progressed,
-    /// It ended.
-    Ended,
-}
-
-/// What was counted since the table was made.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counters {
-    /// Observations that cannot be true.
-    pub anomalies: BTreeMap<Anomaly, u64>,
-    /// Pulls that were refused because [`Limits::live`] was reached.
-    pub refused: u64,
-    /// Ended pulls that went before their time because [`Limits::ended`] was reached.
-    pub evicted: u64,
-}
-
-/// The sums of one node over its live pulls; a layer that several share counts once.
-#[derive(Clone, Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct NodeSums {
-    /// Pulls that are going on.
-    pub live: usize,
-    /// Bytes to download, of images whose manifests are here.
-    pub to_download: Bytes,
-    /// What of them is here.
-    pub downloaded: Bytes,
-    /// How fast bytes come, over all; `None` where that is not known.
-    pub rate: Option<BytesPerSecond>,
 }
 
 /// The bounded set of one node's pulls.
@@ -510,66 +466,5 @@ impl std::fmt::Debug for PullTable {
             .field("pulls", &self.entries.len())
             .field("revision", &self.revision)
             .finish_non_exhaustive()
-    }
-}
-
-/// How fast pulls from each registry usually are on this node.
-#[derive(Default)]
-struct UsualRates {
-    hosts: BTreeMap<String, VecDeque<f64>>,
-}
-
-impl UsualRates {
-    /// Registries that are remembered; one more is not judged.
-    const HOSTS: usize = 64;
-    const KEPT: usize = 20;
-    const NEEDED: usize = 3;
-    /// Below this share of the usual speed a pull trickles.
-    const TRICKLE: f64 = 0.05;
-
-    fn learn(&mut self, pull: &Pull) {
-        let Some(repository) = &pull.repository else {
-            return;
-        };
-        let (Some(from), Some(to)) = (pull.resolved_at, pull.downloaded_at) else {
-            return;
-        };
-        let seconds = to.since(from).as_secs_f64();
-        if pull.outcome() != Some(Outcome::Completed)
-            || pull.downloaded < Bytes(1 << 20)
-            || seconds < 0.5
-        {
-            return;
-        }
-        if self.hosts.len() >= Self::HOSTS && !self.hosts.contains_key(repository.host()) {
-            return;
-        }
-        let rates = self.hosts.entry(repository.host().to_owned()).or_default();
-        rates.push_back(pull.downloaded.as_f64() / seconds);
-        if rates.len() > Self::KEPT {
-            rates.pop_front();
-        }
-    }
-
-    fn median(&self, host: &str) -> Option<f64> {
-        let mut rates: Vec<f64> = self.hosts.get(host)?.iter().copied().collect();
-        rates.sort_by(f64::total_cmp);
-        (rates.len() >= Self::NEEDED).then(|| rates[rates.len() / 2])
-    }
-
-    fn judge(&self, entry: &mut Entry, now: Now) {
-        let pull = &entry.shown;
-        let usual = pull
-            .repository
-            .as_ref()
-            .and_then(|repository| self.median(repository.host()));
-        let trickles = match (pull.rate, usual) {
-            (Some(rate), Some(usual)) => rate.get() > 0.0 && rate.get() < usual * Self::TRICKLE,
-            _ => false,
-        };
-        entry.slow_from = match (trickles, entry.slow_from) {
-            (true, from) => from.or(Some(now.node)),
-            (false, _) => None,
-        };
     }
 }

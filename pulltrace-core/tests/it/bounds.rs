@@ -1,0 +1,88 @@
+//! Every bound of the table, what happens there, and its counter.
+
+use std::time::Duration;
+
+use pulltrace_core::{
+    ChangeKind, Evidence, Limits, Mono, NodeTime, Now, Observation, PullId, PullTable,
+};
+
+fn id(lease: usize) -> PullId {
+    PullId::Lease {
+        node: "node-1".parse().unwrap(),
+        namespace: "k8s.io".parse().unwrap(),
+        lease: format!("{lease}-aaaa").parse().unwrap(),
+        created: NodeTime::from_unix(0, 0).unwrap(),
+    }
+}
+
+fn at(second: u32) -> Now {
+    Now {
+        mono: Mono(Duration::from_secs(second.into())),
+        node: NodeTime::from_unix(second.into(), 0).unwrap(),
+    }
+}
+
+fn begin(lease: usize, now: Now) -> Observation {
+    Observation::Began {
+        pull: id(lease),
+        at: now.node,
+    }
+}
+
+fn end(lease: usize, now: Now) -> Observation {
+    Observation::Ended {
+        pull: id(lease),
+        evidence: Evidence::ImageAbsent,
+        at: now.node,
+    }
+}
+
+fn limits(live: usize, ended: usize) -> Limits {
+    let mut limits = Limits::default();
+    (limits.live, limits.ended) = (live, ended);
+    limits
+}
+
+#[test]
+fn one_pull_too_many_is_refused_and_counted() {
+    let mut table = PullTable::new(limits(2, 10));
+    table.apply(&[begin(1, at(0)), begin(2, at(0)), begin(3, at(0))], at(0));
+    assert_eq!((table.pulls().count(), table.counters().refused), (2, 1));
+    // An end makes room.
+    table.apply(&[end(1, at(1))], at(1));
+    table.apply(&[begin(3, at(2))], at(2));
+    assert_eq!((table.pulls().count(), table.counters().refused), (3, 1));
+}
+
+#[test]
+fn the_oldest_ended_pulls_go_first_and_are_counted() {
+    let mut table = PullTable::new(limits(10, 2));
+    for lease in 1..=4 {
+        let now = at(u32::try_from(lease).unwrap());
+        table.apply(&[begin(lease, now), end(lease, now)], now);
+    }
+    let left: Vec<_> = table.pulls().map(|pull| pull.id.clone()).collect();
+    assert_eq!((left, table.counters().evicted), (vec![id(3), id(4)], 2));
+}
+
+#[test]
+fn ended_pulls_are_kept_for_half_an_hour_and_go_uncounted() {
+    let mut table = PullTable::new(Limits::default());
+    table.apply(&[begin(1, at(0)), end(1, at(0))], at(0));
+    table.apply(&[], at(30 * 60));
+    assert_eq!(table.pulls().count(), 1);
+    table.apply(&[], at(30 * 60 + 1));
+    assert_eq!((table.pulls().count(), table.counters().evicted), (0, 0));
+}
+
+#[test]
+fn an_end_comes_once() {
+    let mut table = PullTable::new(Limits::default());
+    let first = table.apply(&[begin(1, at(0)), end(1, at(0))], at(0));
+    assert_eq!(
+        first.iter().map(|change| change.kind).collect::<Vec<_>>(),
+        [ChangeKind::Ended]
+    );
+    assert_eq!(table.apply(&[end(1, at(1))], at(1)), []);
+    assert_eq!(table.counters().anomalies.len(), 1);
+}

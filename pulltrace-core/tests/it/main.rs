@@ -1,0 +1,5 @@
+//! What holds of the model as a whole.
+
+mod bounds;
+mod interleavings;
+mod motion;
