@@ -5,6 +5,7 @@
 //! events, and recordings that replay what the tracker was told.
 
 mod client;
+mod daemon;
 pub mod discover;
 pub mod image;
 pub mod input;
@@ -28,11 +29,12 @@ use tokio::task::JoinSet;
 
 use self::client::Client;
 pub use self::client::{Cause, ClientError};
+use self::daemon::{Connect, Connected, Daemon};
 use self::discover::DiscoverError;
 use self::input::{Event, Poll, Query, Reply};
 use self::recording::Recorder;
 pub use self::replay::Replay;
-use self::task::{Connect, Connected, Daemon, Task};
+use self::task::Task;
 use self::tracker::Tracker;
 use super::{Batch, PullSource, SourceError};
 use crate::clock::Clock;

@@ -14,8 +14,8 @@ use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
 use super::client::{ClientError, chain};
-use super::discover::DiscoverError;
-use super::input::{Answer, Event, Input, Poll, Query, Reply, Server};
+use super::daemon::{Connect, Connected, Daemon};
+use super::input::{Answer, Event, Input, Poll, Reply, Server};
 use super::interval::{self, Load};
 use super::mailbox::{Events, Mailbox, mailbox};
 use super::questions::{AT_ONCE, Questions};
@@ -33,41 +33,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(5);
 
 /// How many polls in a row may fail, with the connection standing, before containerd counts as away.
 const MAX_FAILURES: u32 = 3;
-
-/// How to come to a containerd that answers.
-pub(super) trait Connect: Send + 'static {
-    type Daemon: Daemon;
-
-    fn connect(
-        &mut self,
-    ) -> impl Future<Output = Result<Connected<Self::Daemon>, DiscoverError>> + Send;
-}
-
-/// A containerd that answers.
-pub(super) struct Connected<D> {
-    pub(super) daemon: D,
-    pub(super) server: Server,
-    /// Where it answers, for people.
-    pub(super) at: String,
-    /// Whether it has the namespace that is watched.
-    pub(super) has_namespace: bool,
-}
-
-/// What is asked of containerd: all of it reads.
-pub(super) trait Daemon: Send + Sync + 'static {
-    /// When it bound the socket that is there now.
-    fn started_at(&self) -> Option<NodeTime>;
-
-    /// How many things it sent that could not be used, since the last call.
-    fn left_out(&self) -> u64;
-
-    fn poll(&self) -> impl Future<Output = Result<Poll, ClientError>> + Send;
-
-    fn answer(&self, query: &Query) -> impl Future<Output = Result<Reply, ClientError>> + Send;
-
-    /// Hands over each event until the stream breaks.
-    fn events(&self, tell: impl FnMut(Event) + Send) -> impl Future<Output = ClientError> + Send;
-}
 
 /// Nobody takes the batches any more.
 struct Closed;

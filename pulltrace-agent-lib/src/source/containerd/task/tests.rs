@@ -8,7 +8,8 @@ use pulltrace_core::Observation;
 use tokio::time::timeout;
 
 use super::super::client::Cause;
-use super::super::input::{Ingest, Lease, Resource};
+use super::super::discover::DiscoverError;
+use super::super::input::{Ingest, Lease, Query, Resource};
 use super::super::recording::Recording;
 use super::super::replay::{Replay, Speed};
 use super::super::{Containerd, KUBERNETES};

@@ -6,19 +6,8 @@ use super::super::input::Query;
 use super::Out;
 use super::documents::{Assembled, Documents};
 use super::holding::Holding;
-use super::pull::Tracked;
+use super::pull::{Age, Tracked};
 use super::view::View;
-
-/// How old an unpacked chain is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Age {
-    /// To be asked.
-    Unknown,
-    /// It was there before the pull began.
-    Before,
-    /// It was made while the pull lived.
-    Since,
-}
 
 impl Tracked {
     /// Notes which chains are unpacked, and says what of each layer is seen. The holding is that of a lease

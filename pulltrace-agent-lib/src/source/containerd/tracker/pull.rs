@@ -14,7 +14,6 @@ use super::super::input::{Query, Record};
 use super::Out;
 use super::documents::{Assembled, Documents, Known};
 use super::holding::{Holding, Kind};
-use super::layers::Age;
 use super::view::View;
 
 /// An empty lease is a pull that resolves its name, unless it is younger: containers that are made have
@@ -86,6 +85,17 @@ pub(super) struct Over {
     pub(super) restarted: bool,
     /// How many polls there had been.
     pub(super) polls: u64,
+}
+
+/// How old an unpacked chain is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Age {
+    /// To be asked.
+    Unknown,
+    /// It was there before the pull began.
+    Before,
+    /// It was made while the pull lived.
+    Since,
 }
 
 impl Tracked {

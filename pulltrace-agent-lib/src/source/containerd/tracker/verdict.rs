@@ -7,8 +7,7 @@ use pulltrace_core::{Anomaly, Digest, Evidence};
 use super::super::input::Query;
 use super::Out;
 use super::documents::{Documents, Known};
-use super::layers::Age;
-use super::pull::{Over, Sight, Tracked};
+use super::pull::{Age, Over, Sight, Tracked};
 
 /// What is known of how a pull ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
