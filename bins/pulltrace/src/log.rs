@@ -45,10 +45,7 @@ pub(crate) fn begin(args: LogArgs, screen: Option<&Screen>, quiet: bool) {
             .flatten_event(true)
             .with_current_span(false)
             .boxed(),
-        LogFormat::Text => layer
-            .with_target(false)
-            .with_ansi(terminal && crate::view::colour_wanted())
-            .boxed(),
+        LogFormat::Text => layer.with_target(false).with_ansi(false).boxed(),
     };
     tracing_subscriber::registry()
         .with(layer.with_filter(targets))

@@ -252,6 +252,77 @@ fn a_torn_last_line_is_said_and_all_before_it_shown() {
     assert_eq!(output.status.code(), Some(0));
 }
 
+/// Runs the program on a terminal of its own, 80 by 24, and returns what the terminal was sent.
+#[cfg(target_os = "linux")]
+fn on_a_terminal(args: &str, env: &[(&str, &str)]) -> String {
+    let program = env!("CARGO_BIN_EXE_pulltrace");
+    let output = Command::new("script")
+        .args(["--quiet", "--return", "--command"])
+        .arg(format!("stty cols 80 rows 24; exec {program} {args}"))
+        .arg("/dev/null")
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("TERM", "xterm-256color")
+        .envs(env.iter().copied())
+        .stdin(Stdio::null())
+        .output()
+        .expect("`script` of the package bsdutils");
+    let sent = text(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{sent}");
+    sent
+}
+
+/// What a terminal shows last: all behind the last move to the top of the view.
+#[cfg(target_os = "linux")]
+fn last_frame(sent: &str) -> String {
+    let frame = sent.rsplit_once("\x1b[?2026h").expect("a frame").1;
+    let mut shown = String::new();
+    let mut rest = frame;
+    while let Some((before, code)) = rest.split_once('\x1b') {
+        shown += before;
+        rest = code.trim_start_matches(|c: char| !c.is_ascii_alphabetic());
+        rest = rest.get(1..).unwrap_or_default();
+    }
+    shown += rest;
+    shown.replace('\r', "")
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn on_a_terminal_the_view_is_drawn_and_the_cursor_given_back() {
+    let replay = format!("replay {RECORDING} --speed max");
+    let sent = on_a_terminal(&replay, &[("LANG", "C.UTF-8")]);
+    assert_eq!(
+        last_frame(&sent),
+        include_str!("golden/three_pulls_80x24.txt")
+    );
+    assert!(sent.contains("\x1b[32m"), "no colours in {sent:?}");
+    assert!(sent.contains("\x1b[?25l"), "{sent:?}");
+    assert!(sent.trim_end().ends_with("\x1b[?25h"), "{sent:?}");
+
+    let plain = on_a_terminal(&replay, &[("NO_COLOR", "1")]);
+    assert!(!plain.contains("\x1b[32m"), "{plain:?}");
+    assert!(last_frame(&plain).is_ascii(), "the locale has no more");
+    let dumb = on_a_terminal(&replay, &[("TERM", "dumb")]);
+    assert!(!dumb.contains('\x1b'), "{dumb:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_log_line_stands_above_what_is_drawn() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = std::fs::read_to_string(RECORDING).unwrap();
+    let torn = recording(dir.path(), whole.get(..whole.len() - 30).unwrap());
+    let replay = format!("replay {} --speed max", torn.display());
+    let sent = on_a_terminal(&replay, &[]);
+    let (before, after) = sent.split_once("is cut off").expect("the log line");
+    assert!(before.contains("\x1b[J"), "the view was taken away before");
+    assert!(
+        last_frame(after).contains("completed in 2.5 s"),
+        "{after:?}"
+    );
+}
+
 #[test]
 fn what_cannot_be_replayed_is_said_in_one_line() {
     let dir = tempfile::tempdir().unwrap();

@@ -24,10 +24,9 @@ static HIDDEN: AtomicBool = AtomicBool::new(false);
 pub(crate) fn restore() {
     if HIDDEN.swap(false, Ordering::SeqCst) {
         let mut out = io::stdout();
-        // A terminal that is gone needs no cursor.
-        let _gone = out
-            .write_all(SHOW_CURSOR.as_bytes())
-            .and_then(|()| out.flush());
+        // What the terminal echoed of Ctrl-C goes. One that is gone needs no cursor.
+        let text = format!("\r{ERASE_LINE}{SHOW_CURSOR}");
+        let _gone = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
 }
 
