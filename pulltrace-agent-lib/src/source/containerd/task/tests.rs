@@ -333,7 +333,13 @@ async fn batches_are_partial_until_the_first_poll_is_understood() {
         kind: "content".into(),
         id: format!("sha256:{n:064x}"),
     }));
-    fake.with(|state| state.poll = Ok(poll));
+    // Blobs that are too large for documents: one question each.
+    let layer = Reply::Info {
+        size: 8 << 20,
+        created_at: fake.clock.now().node,
+        labels: BTreeMap::new(),
+    };
+    fake.with(|state| (state.poll, state.answer) = (Ok(poll), Ok(layer)));
     let (mut source, recorded) = fake.start();
     let batches = take(&mut source, seconds(2.0)).await;
     // Of more questions than are asked at once, some wait for the second poll.
