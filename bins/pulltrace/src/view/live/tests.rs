@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::view::fixture::{self, scene};
+use pulltrace_core::LayerState;
 
 const PLAIN: Style = Style {
     colour: false,
