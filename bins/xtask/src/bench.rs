@@ -14,7 +14,7 @@ const NEWEST: &str = "2.4";
 pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
     let (bench, rest) = parse(args)?;
     setup::ensure()?;
-    containerd::ensure(root, NEWEST)?;
+    containerd::ensure(root, NEWEST, &mut process::run)?;
     // The agent that is measured is the one that people run.
     process::run(process::cargo(&root.dir).args(["build", "--release", "-p", "pulltrace"]))?;
     let mut cargo = process::cargo(&root.dir);

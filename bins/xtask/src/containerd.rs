@@ -21,6 +21,8 @@ const TAGS: &str = "no_btrfs,no_devmapper,no_zfs";
 /// Holds the exact version of a whole install.
 const STAMP: &str = "VERSION";
 
+type Run<'a> = dyn FnMut(&mut Command) -> Result<()> + 'a;
+
 #[derive(Debug)]
 struct Pin {
     /// The name that people and tests use.
@@ -93,16 +95,18 @@ pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
     for version in args {
         pin(version)?;
     }
-    args.iter().try_for_each(|version| install(root, version))
+    args.iter()
+        .try_for_each(|version| install(root, version, &mut process::run))
 }
 
 /// Makes the version be there; does nothing when it is. `1.6` is not built:
-/// whether it is on `PATH` is `setup`'s business.
-pub(crate) fn ensure(root: &Root, version: &str) -> Result<()> {
+/// whether it is on `PATH` is `setup`'s business. The caller says how the
+/// commands are run.
+pub(crate) fn ensure(root: &Root, version: &str, run: &mut Run<'_>) -> Result<()> {
     if version == FROM_PATH {
         Ok(())
     } else {
-        install(root, version)
+        install(root, version, run)
     }
 }
 
@@ -143,7 +147,7 @@ fn pin(version: &str) -> Result<&'static Pin> {
         })
 }
 
-fn install(root: &Root, version: &str) -> Result<()> {
+fn install(root: &Root, version: &str, run: &mut Run<'_>) -> Result<()> {
     let pin = pin(version)?;
     let home = root.cache.join("containerd");
     let place = home.join(pin.minor);
@@ -170,7 +174,7 @@ fn install(root: &Root, version: &str) -> Result<()> {
     let watch = Stopwatch::start();
     // The process id keeps two builds at the same time apart.
     let half = home.join(format!(".{}-{}", pin.minor, std::process::id()));
-    let result = build(pin, &half).and_then(|()| move_into_place(&half, &place, pin));
+    let result = build(pin, &half, run).and_then(|()| move_into_place(&half, &place, pin));
     // Best effort: what went wrong above says more than a leftover folder.
     drop(fs::remove_dir_all(&half));
     result?;
@@ -189,7 +193,7 @@ fn is_whole(place: &Path, pin: &Pin) -> bool {
             .all(|program| place.join("bin").join(program).is_file())
 }
 
-fn build(pin: &Pin, half: &Path) -> Result<()> {
+fn build(pin: &Pin, half: &Path, run: &mut Run<'_>) -> Result<()> {
     let bin = half.join("bin");
     fs::create_dir_all(&bin).context(|| format!("create {}", bin.display()))?;
     match pin.how {
@@ -198,21 +202,21 @@ fn build(pin: &Pin, half: &Path) -> Result<()> {
             go.env("GOBIN", &bin)
                 .args(["install", "-ldflags=-s -w", "-tags", TAGS]);
             go.args(packages(pin).map(|package| format!("{package}@v{}", pin.exact)));
-            process::run(&mut go)?;
+            run(&mut go)?;
         }
         How::Require => {
             let module = half.join("module");
             fs::create_dir_all(&module).context(|| format!("create {}", module.display()))?;
-            process::run(go(&module).args(["mod", "init", "build"]))?;
+            run(go(&module).args(["mod", "init", "build"]))?;
             let mut get = go(&module);
             get.arg("get")
                 .args(packages(pin).map(|package| format!("{package}@v{}", pin.exact)));
-            process::run(&mut get)?;
+            run(&mut get)?;
             let mut build = go(&module);
             build
                 .args(["build", "-ldflags=-s -w", "-tags", TAGS, "-o"])
                 .arg(&bin);
-            process::run(build.args(packages(pin)))?;
+            run(build.args(packages(pin)))?;
         }
     }
     let daemon = bin.join("containerd");

@@ -33,7 +33,7 @@ pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
             setup::ensure()?;
             versions
                 .iter()
-                .try_for_each(|version| containerd::ensure(root, version))?;
+                .try_for_each(|version| containerd::ensure(root, version, &mut process::run))?;
             let mut cargo = process::cargo(&root.dir);
             cargo.args([
                 "run",

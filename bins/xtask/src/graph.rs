@@ -18,6 +18,8 @@ pub(crate) struct Graph {
 
 #[derive(Debug, Default)]
 pub(crate) struct Package {
+    /// How Cargo names it among all packages.
+    pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) version: String,
     pub(crate) dir: PathBuf,
@@ -90,6 +92,7 @@ fn package(value: &Value) -> Package {
     let list = |key: &str| value[key].as_array().map_or(&[][..], Vec::as_slice).iter();
     let dir = text("manifest_path").map(PathBuf::from).unwrap_or_default();
     Package {
+        id: text("id").unwrap_or_default(),
         name: text("name").unwrap_or_default(),
         version: text("version").unwrap_or_default(),
         dir: dir.parent().map(PathBuf::from).unwrap_or_default(),

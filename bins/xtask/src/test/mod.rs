@@ -6,6 +6,7 @@
 
 mod count;
 mod leftovers;
+mod programs;
 mod runner;
 mod stages;
 
@@ -49,7 +50,7 @@ pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
 
 /// The scenarios on these versions of containerd alone.
 pub(crate) fn run_scenarios(root: &Root, versions: &[String]) -> Result<()> {
-    let names = ["setup", "integration"].map(str::to_owned);
+    let names = ["setup", "containerd", "integration"].map(str::to_owned);
     run_stages(root, &chosen(&names)?, versions)
 }
 

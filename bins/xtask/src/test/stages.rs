@@ -3,11 +3,12 @@
 
 use std::process::Command;
 
+use super::programs::{self, TestProgram};
 use super::runner::Runner;
 use super::{Plan, SKIPPED};
 use crate::containerd;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Package};
+use crate::graph::Graph;
 use crate::process;
 use crate::root::Root;
 use crate::setup;
@@ -56,6 +57,12 @@ pub(crate) const STAGES: &[Stage] = &[
         "protoc, containerd and runc are installed",
         5,
         setup_stage,
+    ),
+    stage(
+        "containerd",
+        "the newer versions of containerd are built",
+        10,
+        containerd_stage,
     ),
     stage("fmt", "the formatting is rustfmt's", 2, fmt),
     stage("tidy", "the rules that no compiler checks", 5, tidy_stage),
@@ -132,6 +139,21 @@ fn setup_stage(_plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
     }
 }
 
+fn containerd_stage(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
+    for version in &plan.versions {
+        match containerd::ensure(&plan.root, version, &mut |command| runner.run(command)) {
+            Ok(()) => {}
+            // Each test that wants it says so, and counts as skipped.
+            Err(error) if !Root::is_ci() && !process::found("go") => {
+                let why = error.text().unwrap_or("it cannot be built");
+                return Ok(Verdict::Skipped(why.to_owned()));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Verdict::Done)
+}
+
 fn fmt(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
     for workspace in ["Cargo.toml", FUZZ] {
         let mut fmt = process::cargo(&plan.root.dir);
@@ -203,84 +225,58 @@ fn build(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
 }
 
 fn unit(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
-    let graph = Graph::load(&plan.root)?;
-    let mut targets = vec!["--lib", "--bins"];
-    let others = |name: &str| name != TESTKIT && name != EXAMPLES;
-    for name in test_targets(&graph, others)? {
-        targets.extend(["--test", name]);
-    }
-    runner.run(&mut test(plan, &targets))?;
-    Ok(Verdict::Done)
+    let others = |test: &TestProgram| {
+        test.kind != "test" || (test.package != TESTKIT && test.package != EXAMPLES)
+    };
+    run_tests(plan, runner, others)
 }
 
 fn doctest(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
-    runner.run(&mut test(plan, &["--doc"]))?;
+    let mut test = all(plan, "test", &["--no-fail-fast", "--doc"]);
+    runner.run(test.env(SKIPPED, &plan.skipped_file))?;
     Ok(Verdict::Done)
 }
 
 fn integration(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
-    with_containerd(plan, runner, TESTKIT)
+    run_tests(plan, runner, |test| {
+        test.kind == "test" && test.package == TESTKIT
+    })
 }
 
 fn examples(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
-    with_containerd(plan, runner, EXAMPLES)
+    run_tests(plan, runner, |test| {
+        test.kind == "test" && test.package == EXAMPLES
+    })
 }
 
-fn with_containerd(plan: &Plan, runner: &mut Runner, package: &str) -> Result<Verdict> {
-    let graph = Graph::load(&plan.root)?;
-    let targets = test_targets(&graph, |name| name == package)?;
-    if targets.is_empty() {
-        return Err(Error::Failed(format!("{package} has no tests")));
-    }
-    let mut versions = Vec::new();
-    for version in &plan.versions {
-        runner.write(&format!("containerd {version}"))?;
-        match containerd::ensure(&plan.root, version) {
-            Ok(()) => versions.push(version.as_str()),
-            Err(error) if Root::is_ci() => return Err(error),
-            Err(error) => {
-                runner.counts.skipped += 1;
-                let why = error.text().unwrap_or("it cannot be installed");
-                runner
-                    .notes
-                    .push(format!("SKIPPED all on containerd {version}: {why}"));
-            }
+/// Runs each of the chosen programs of tests, also after one has failed.
+fn run_tests(
+    plan: &Plan,
+    runner: &mut Runner,
+    chosen: impl Fn(&TestProgram) -> bool,
+) -> Result<Verdict> {
+    runner.run(&mut all(plan, "test", &["--no-run"]))?;
+    let list = ["--no-run", "--message-format", "json-render-diagnostics"];
+    let json = process::output(&mut all(plan, "test", &list))?;
+    let programs = programs::parse(&json, &Graph::load(&plan.root)?);
+    let mut failed = Vec::new();
+    let mut ran = false;
+    for program in programs.iter().filter(|program| chosen(program)) {
+        ran = true;
+        let mut test = program.command();
+        test.env("PULLTRACE_CONTAINERD", plan.versions.join(","))
+            .env("PULLTRACE_CACHE", &plan.root.cache)
+            .env(SKIPPED, &plan.skipped_file);
+        if let Err(error) = runner.run_and_look_behind(&mut test) {
+            runner.write(error.text().unwrap_or("it failed"))?;
+            failed.push(format!("{} of {}", program.target, program.package));
         }
     }
-    let args: Vec<&str> = targets.iter().flat_map(|name| ["--test", name]).collect();
-    let mut tests = test(plan, &args);
-    tests.env("PULLTRACE_CONTAINERD", versions.join(","));
-    tests.env("PULLTRACE_CACHE", &plan.root.cache);
-    runner.run_and_look_behind(&mut tests)?;
-    Ok(Verdict::Done)
-}
-
-fn test(plan: &Plan, targets: &[&str]) -> Command {
-    let mut test = all(plan, "test", &[&["--no-fail-fast"], targets].concat());
-    test.env(SKIPPED, &plan.skipped_file);
-    test
-}
-
-/// The integration tests of the packages. `cargo test --test NAME` takes it
-/// from every package that has one, so a name may only be used once.
-fn test_targets(graph: &Graph, of: impl Fn(&str) -> bool) -> Result<Vec<&str>> {
-    let (mine, others): (Vec<&Package>, Vec<&Package>) =
-        graph.members.iter().partition(|member| of(&member.name));
-    let mine = tests_of(mine);
-    let others = tests_of(others);
-    match mine.iter().find(|name| others.contains(name)) {
-        Some(name) => Err(Error::Failed(format!(
-            "two packages have a test called `{name}`, and one of them needs containerd"
-        ))),
-        None => Ok(mine),
+    match (ran, failed.is_empty()) {
+        (true, true) => Ok(Verdict::Done),
+        (true, false) => Err(Error::Failed(format!("failed: {}", failed.join(", ")))),
+        (false, _) => Err(Error::Failed("there is no such test".to_owned())),
     }
-}
-
-fn tests_of(members: Vec<&Package>) -> Vec<&str> {
-    members
-        .into_iter()
-        .flat_map(|member| member.of_kind("test"))
-        .collect()
 }
 
 fn package(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
@@ -316,36 +312,4 @@ fn deny(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
         "sources",
     ]))?;
     Ok(Verdict::Done)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::graph::Target;
-
-    fn member(name: &str, tests: &[&str]) -> Package {
-        let target = |name: &&str| Target {
-            name: (*name).to_owned(),
-            kind: "test".to_owned(),
-        };
-        Package {
-            name: name.to_owned(),
-            targets: tests.iter().map(target).collect(),
-            ..Package::default()
-        }
-    }
-
-    #[test]
-    fn tests_are_told_apart_by_name_so_no_two_packages_may_share_one() {
-        let mut graph = Graph {
-            members: vec![member("a", &["x"]), member(TESTKIT, &["it"])],
-            foreign: vec![],
-        };
-        assert_eq!(
-            test_targets(&graph, |name| name == TESTKIT).unwrap(),
-            ["it"]
-        );
-        graph.members.push(member("b", &["it"]));
-        assert!(test_targets(&graph, |name| name == TESTKIT).is_err());
-    }
 }
