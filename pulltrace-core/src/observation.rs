@@ -171,6 +171,8 @@ pub enum Anomaly {
     BadDocument,
     /// A snapshot of a pull belongs to no chosen manifest.
     UnknownChain,
+    /// A layer is unpacked, and one below it is not.
+    BrokenChain,
     /// What looked like a pull turned out to be none.
     NoPull,
     /// A layer that was there is being fetched again.
@@ -179,7 +181,7 @@ pub enum Anomaly {
 
 impl Anomaly {
     /// Each of them, in order.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::UnknownPull,
         Self::UnknownLayer,
         Self::OffsetWentBack,
@@ -190,6 +192,7 @@ impl Anomaly {
         Self::Unreadable,
         Self::BadDocument,
         Self::UnknownChain,
+        Self::BrokenChain,
         Self::NoPull,
         Self::BlobReturned,
     ];
@@ -208,6 +211,7 @@ impl Anomaly {
             Self::Unreadable => "unreadable",
             Self::BadDocument => "bad_document",
             Self::UnknownChain => "unknown_chain",
+            Self::BrokenChain => "broken_chain",
             Self::NoPull => "no_pull",
             Self::BlobReturned => "blob_returned",
         }

@@ -40,6 +40,15 @@ impl Tracker {
             let Some(holding) = self.view.holdings.get(key) else {
                 continue;
             };
+            let mut written = holding.ingests.keys();
+            if pull.began
+                && !pull.silent
+                && written.any(|digest| is_taken_over(pull, self.view.writers.get(digest)))
+            {
+                self.out.say(silent(pull));
+                self.ignored.insert(key.clone());
+                continue;
+            }
             let was_silent = pull.silent;
             if !pull.look(holding, sight, &mut self.out) {
                 if pull.began {
@@ -54,27 +63,15 @@ impl Tracker {
                 self.ignored.insert(key.clone());
                 continue;
             }
-            let taken_over = holding
-                .ingests
-                .keys()
-                .any(|digest| is_taken_over(pull, self.view.writers.get(digest)));
             let waits = self
                 .server
                 .as_ref()
                 .is_some_and(|server| has_shared_slots(&server.version))
                 && pull.waits_for_slot(holding, &self.view);
-            if pull.began
-                && !was_silent
-                && !pull.silent
-                && (taken_over || (now.node.since(pull.moved.node) > self.silence && !waits))
-            {
+            let still = now.node.since(pull.moved.node) > self.silence && !waits;
+            if pull.began && !was_silent && !pull.silent && still {
                 pull.silent = true;
-                let (pull, at) = (pull.id.clone(), pull.moved.node);
-                self.out.say(Observation::Ended {
-                    pull,
-                    evidence: Evidence::Silent,
-                    at,
-                });
+                self.out.say(silent(pull));
             }
         }
         let ignored = &self.ignored;
@@ -313,6 +310,15 @@ fn end(pull: &mut Tracked, over: Over, sight: Sight<'_>, out: &mut Out) -> Optio
         }
     }
     evidence
+}
+
+/// The end of a pull that does not move any more.
+fn silent(pull: &Tracked) -> Observation {
+    Observation::Ended {
+        pull: pull.id.clone(),
+        evidence: Evidence::Silent,
+        at: pull.moved.node,
+    }
 }
 
 /// Whether a newer pull writes a blob of an older one that had stopped before: at most one writes a blob.

@@ -1,6 +1,6 @@
 //! The layers of one pull: which chains are unpacked, by whom, and how old they are.
 
-use pulltrace_core::{Bytes, Digest, LayerSight, NodeTime, Observation};
+use pulltrace_core::{Anomaly, Bytes, Digest, LayerSight, NodeTime, Observation};
 
 use super::super::input::Query;
 use super::Out;
@@ -197,19 +197,50 @@ impl Tracked {
         }
     }
 
-    /// A chain's snapshot is not there.
-    pub(super) fn chain_absent(&mut self, chain: &Digest) {
-        if self.image.as_ref().is_some_and(|known| {
+    /// A chain's snapshot is not there. An anomaly where one that stands on it is.
+    pub(super) fn chain_absent(&mut self, chain: &Digest) -> Result<(), Anomaly> {
+        let chains = self.image.iter().flat_map(|known| &known.chains);
+        let stands = chains.filter_map(|chains| {
+            let place = chains.iter().position(|(other, _)| other == chain)?;
+            Some(
+                chains[place + 1..]
+                    .iter()
+                    .any(|(above, _)| self.done.contains_key(above)),
+            )
+        });
+        // In one manifest or in several that share it.
+        let stands: Vec<bool> = stands.collect();
+        if stands.is_empty() {
+            return Ok(());
+        }
+        self.absent.insert(chain.clone());
+        if self.done.get(chain) == Some(&Age::Unknown) {
+            self.done.remove(chain);
+        }
+        // What is over may be collected while it is asked for.
+        let broken = stands.contains(&true) && self.over.is_none();
+        if broken {
+            Err(Anomaly::BrokenChain)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Counts, once, what is unpacked for this lease and belongs to no chosen manifest.
+    pub(super) fn doubt_chains(&mut self, holding: &Holding, out: &mut Out) {
+        let Some(known) = self.image.as_ref().filter(|_| !self.strange) else {
+            return;
+        };
+        let is_known = |chain: &Digest| {
             known
                 .chains
                 .iter()
                 .flatten()
                 .any(|(other, _)| other == chain)
-        }) {
-            self.absent.insert(chain.clone());
-            if self.done.get(chain) == Some(&Age::Unknown) {
-                self.done.remove(chain);
-            }
+        };
+        if !holding.extracts.keys().all(is_known) {
+            self.strange = true;
+            out.doubt(Anomaly::UnknownChain);
         }
     }
 

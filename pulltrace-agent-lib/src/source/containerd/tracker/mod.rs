@@ -258,6 +258,14 @@ impl Tracker {
             self.out.doubt(anomaly);
         }
         match (&answer.to, &answer.reply) {
+            (Query::Info { digest }, Reply::Info { size, .. })
+                if self
+                    .pulls
+                    .values()
+                    .any(|pull| pull.contradicts(digest, *size)) =>
+            {
+                self.out.doubt(Anomaly::SizeChanged);
+            }
             (
                 Query::Stat { key, .. },
                 Reply::Snapshot {
@@ -273,9 +281,11 @@ impl Tracker {
             }
             (Query::Stat { key, .. }, Reply::NotFound) => {
                 if let Ok(chain) = key.parse::<Digest>() {
-                    self.pulls
-                        .values_mut()
-                        .for_each(|pull| pull.chain_absent(&chain));
+                    for pull in self.pulls.values_mut() {
+                        if let Err(anomaly) = pull.chain_absent(&chain) {
+                            self.out.doubt(anomaly);
+                        }
+                    }
                 }
             }
             (Query::Usage { key, .. }, Reply::Usage { size }) => {

@@ -47,6 +47,8 @@ pub(super) struct Tracked {
     pub(super) image: Option<Assembled>,
     /// The image cannot be known: its documents are none.
     pub(super) bad: bool,
+    /// It was said that it unpacks what it should not know of.
+    pub(super) strange: bool,
     /// Chains that are unpacked, and how old they are.
     pub(super) done: BTreeMap<Digest, Age>,
     /// Chains that were seen being unpacked while the pull lived.
@@ -107,6 +109,7 @@ impl Tracked {
             root: None,
             image: None,
             bad: false,
+            strange: false,
             done: BTreeMap::new(),
             in_work: BTreeSet::new(),
             in_flight: BTreeSet::new(),
@@ -133,6 +136,13 @@ impl Tracked {
         self.image
             .as_ref()
             .is_some_and(|known| known.image.layer(digest).is_some())
+    }
+
+    /// Whether its manifest gives one of its layers another size than the blob has.
+    pub(super) fn contradicts(&self, digest: &str, size: i64) -> bool {
+        let layers = self.image.iter().flat_map(|known| &known.image.layers);
+        let mut layers = layers.filter(|layer| layer.digest.as_str() == digest);
+        layers.any(|layer| u64::try_from(size) != Ok(layer.size.0))
     }
 
     /// The lease lives: says what is seen of it. `false` where it turns out to be no pull's.
@@ -187,6 +197,7 @@ impl Tracked {
         self.say_names(documents, out);
         self.find_image(holding, documents, sight.host, out);
         self.see_layers(Some(holding), view, documents, out);
+        self.doubt_chains(holding, out);
         self.ask_usage(holding, now, out);
         true
     }

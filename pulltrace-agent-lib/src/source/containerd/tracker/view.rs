@@ -111,6 +111,9 @@ impl Seen {
     fn of(ingest: &Ingest) -> Option<Self> {
         let offset = u64::try_from(ingest.offset).ok()?;
         let total = u64::try_from(ingest.total).ok()?;
+        if total > 0 && offset > total {
+            return None;
+        }
         Some(Self {
             offset,
             total: (total > 0).then_some(total),

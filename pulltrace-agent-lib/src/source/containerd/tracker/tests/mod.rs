@@ -733,3 +733,62 @@ fn a_cached_image_that_is_pulled_again_at_once_is_another_row() {
     );
     world.assert_sane();
 }
+
+#[test]
+fn a_newer_pull_takes_over_what_a_killed_client_left() {
+    let mut world = World::new("v2.4.2");
+    let image = paper("app", &[("a", 4_000_000)]);
+    let reference = format!("layer-{}", digest("a"));
+    world.lease("111-aaaa");
+    world.resolve("111-aaaa", &image, HOST);
+    world.write("111-aaaa", &reference, 1_000_000, 4_000_000);
+    world.poll();
+    world.pass(45_000);
+    world.poll();
+    // The client of the first is dead; another fetches the same layer, from where it stopped.
+    world.lease("222-bbbb");
+    world.resolve("222-bbbb", &image, HOST);
+    world.write("222-bbbb", &reference, 2_000_000, 4_000_000);
+    world.poll();
+    world.poll();
+    assert_eq!(world.of("111-aaaa").phase.as_str(), "unknown");
+    let newer = world.of("222-bbbb");
+    assert_eq!(
+        (newer.phase.as_str(), newer.waiting_on.as_ref()),
+        ("downloading", None)
+    );
+    assert_eq!(newer.downloaded.0, 2_000_000);
+    world.assert_sane();
+}
+
+#[test]
+fn what_contradicts_itself_is_counted() {
+    use pulltrace_core::Anomaly;
+
+    let counts = |change: &dyn Fn(&mut World)| {
+        let mut world = World::new("1.6.20~ds1");
+        let image = paper("app", &[("a", 1_000), ("b", 1_000)]);
+        world.lease("123-abcd");
+        world.resolve("123-abcd", &image, HOST);
+        world.write("123-abcd", &format!("layer-{}", digest("a")), 0, 1_000);
+        world.poll();
+        change(&mut world);
+        world.poll();
+        world
+            .table
+            .counters()
+            .anomalies
+            .keys()
+            .copied()
+            .collect::<Vec<_>>()
+    };
+    let reference = format!("layer-{}", digest("a"));
+    let beyond = |world: &mut World| world.write("123-abcd", &reference, 1_001, 1_000);
+    assert_eq!(counts(&beyond), [Anomaly::Unreadable]);
+    let negative = |world: &mut World| world.write("123-abcd", &reference, -1, 1_000);
+    assert_eq!(counts(&negative), [Anomaly::Unreadable]);
+    let stranger = |world: &mut World| world.prepare("123-abcd", &digest("stranger"));
+    assert_eq!(counts(&stranger), [Anomaly::UnknownChain]);
+    let size = |world: &mut World| world.commit("123-abcd", "layer", &digest("b"), 999);
+    assert_eq!(counts(&size), [Anomaly::SizeChanged]);
+}
