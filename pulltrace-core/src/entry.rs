@@ -146,10 +146,11 @@ impl Entry {
             LayerSight::Unpacked => track.unpacked = true,
             LayerSight::Unpacking { by, written } => {
                 track.unpacking = Some(by.clone());
-                if written.is_some() && *written > track.written {
-                    track.written = *written;
+                // The first number says how much there is, and not that it grows.
+                if track.written.is_some() && *written > track.written {
                     self.moved = now;
                 }
+                track.written = track.written.max(*written);
             }
         }
         None

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::blob::BlobState;
-use crate::entry::{Entry, Node, Track};
-use crate::eta::{LayerWork, Speeds, eta};
+use crate::entry::{Entry, Node};
+use crate::eta::{Eta, LayerWork, Speeds, eta};
 use crate::id::{Digest, PullId};
-use crate::layer::{Layer, LayerState};
+use crate::layer::LayerState;
 use crate::pull::{Phase, Pull};
 use crate::time::Now;
 use crate::unit::Bytes;
@@ -41,52 +41,43 @@ impl Entry {
         if pull.waiting_on.is_some() {
             self.moved = now;
         }
-        let work: Vec<LayerWork> = pull
-            .layers
-            .iter()
-            .zip(&self.tracks)
-            .enumerate()
-            .map(|(i, (layer, track))| self.work(pull, i, layer, track, now))
-            .collect();
-        let speeds = Speeds {
-            pull: pull.rate,
-            ..node.speeds
-        };
-        pull.eta = (pull.image.is_some())
-            .then(|| eta(&work, speeds, node.unpack))
-            .flatten();
+        let silent = now.mono.since(self.moved.mono) > self.patience(pull, node);
+        pull.stalled_since = silent.then_some(self.moved.node);
+        pull.eta = self.time_left(pull, node, now);
         if pull.phase == Phase::Extracting && self.shown.phase != Phase::Extracting {
             self.expected = pull.eta.map_or(Duration::ZERO, |eta| eta.high);
         }
-        let silent = now.mono.since(self.moved.mono) > self.patience(pull, node);
-        pull.stalled_since = silent.then_some(self.moved.node);
         pull.stale_since = self.stale_since;
         pull.slow_since = self
             .slow_from
             .filter(|at| now.node.since(*at) >= Duration::from_mins(1));
     }
 
-    #[expect(clippy::unused_self, reason = "reads like its siblings")]
-    fn work(&self, pull: &Pull, index: usize, layer: &Layer, track: &Track, now: Now) -> LayerWork {
-        let compression = pull
+    /// `None` while it is stalled: nobody knows when it goes on.
+    fn time_left(&self, pull: &Pull, node: &Node<'_>, now: Now) -> Option<Eta> {
+        let image = pull
             .image
             .as_ref()
-            .map_or(crate::image::Compression::Unknown, |image| {
-                image.layers[index].compression
+            .filter(|_| pull.stalled_since.is_none())?;
+        let mut work = Vec::with_capacity(pull.layers.len());
+        for ((layer, track), wanted) in pull.layers.iter().zip(&self.tracks).zip(&image.layers) {
+            let open = !layer.state.is_done();
+            let left = |bytes: Bytes| if open { bytes } else { Bytes::ZERO };
+            let extracting = track
+                .extracting_from
+                .filter(|_| layer.state == LayerState::Extracting);
+            work.push(LayerWork {
+                to_fetch: left(layer.size.saturating_sub(layer.downloaded)),
+                to_unpack: left(layer.size),
+                compression: wanted.compression,
+                unpacking_for: extracting.map(|from| now.mono.since(from)),
             });
-        let done = layer.state.is_done();
-        LayerWork {
-            to_fetch: if done {
-                Bytes::ZERO
-            } else {
-                layer.size.saturating_sub(layer.downloaded)
-            },
-            to_unpack: if done { Bytes::ZERO } else { layer.size },
-            compression,
-            unpacking_for: (layer.state == LayerState::Extracting)
-                .then(|| track.extracting_from.map(|from| now.mono.since(from)))
-                .flatten(),
         }
+        let speeds = Speeds {
+            pull: pull.rate,
+            ..node.speeds
+        };
+        eta(&work, speeds, node.unpack)
     }
 
     /// How long the pull may show nothing before that is a stall.

@@ -22,6 +22,9 @@ const MIN_STEPS: usize = 3;
 /// The shortest time that a speed is said of.
 const SHORTEST: Duration = Duration::from_secs(1);
 
+/// The first step is taken to have been on its way for so long at the most.
+const RUN_UP: Duration = Duration::from_secs(2);
+
 /// Samples kept; beyond that the older half is thinned to every second one.
 const MAX_SAMPLES: usize = 128;
 
@@ -47,7 +50,13 @@ impl RateMeter {
     /// Tells the count at `now`. One that is smaller than the last starts the measuring anew.
     pub fn sample(&mut self, bytes: Bytes, now: Mono) {
         match self.steps.back() {
-            Some((_, last)) if *last == bytes => return,
+            Some((_, last)) if *last == bytes => {
+                // What did not move yet has no speed that the wait could dilute.
+                if let [(start, _)] = self.steps.make_contiguous() {
+                    *start = (*start).max(Mono(now.0.saturating_sub(RUN_UP)));
+                }
+                return;
+            }
             Some((_, last)) if *last > bytes => self.steps.clear(),
             _ => {}
         }
@@ -189,6 +198,18 @@ mod tests {
             meter.sample(Bytes(bytes), at(ms));
         }
         close(meter.rate(at(39_750)), 1_000_000.0, 0.05);
+    }
+
+    #[test]
+    fn a_long_wait_before_the_first_byte_does_not_count() {
+        let mut meter = RateMeter::default();
+        for ms in (0..60_000).step_by(250) {
+            meter.sample(Bytes(0), at(ms));
+        }
+        for ms in (0..5_000).step_by(250) {
+            meter.sample(Bytes((ms + 250) * 1_000), at(60_000 + ms));
+        }
+        close(meter.rate(at(64_750)), 1_000_000.0, 0.3);
     }
 
     #[test]

@@ -104,6 +104,10 @@ impl PullTable {
                 self.count(anomaly);
             }
         }
+        // The node has a speed while something is downloaded; the time in between is no part of it.
+        if !self.pulls().any(|pull| pull.phase == Phase::Downloading) {
+            self.meter = RateMeter::default();
+        }
         self.meter.sample(self.bytes, now.mono);
         let changes = self.refresh(&touched, now);
         self.expire(now);

@@ -227,3 +227,41 @@ fn a_steady_pull_is_told_its_time() {
     assert!((50..55).contains(&eta.left.as_secs()), "{eta:?}");
     assert!(eta.low <= eta.left && eta.left <= eta.high);
 }
+
+#[test]
+fn a_prepared_snapshot_does_not_lift_a_stall() {
+    let mut node = Node::new();
+    let (pull, digest) = node.begin(100 * MIB);
+    node.pass(1);
+    node.write(&digest, MIB);
+    node.pass(35);
+    let since = node.get(&pull).stalled_since;
+    assert!(since.is_some());
+    let unpacking = LayerSight::Unpacking {
+        by: pull.clone(),
+        written: Some(Bytes(4_096)),
+    };
+    node.tell(&[Observation::Layer {
+        pull: pull.clone(),
+        digest,
+        sight: unpacking,
+    }]);
+    assert_eq!(node.get(&pull).stalled_since, since);
+}
+
+#[test]
+fn an_idle_hour_does_not_slow_the_node_down() {
+    let mut node = Node::new();
+    node.pull_at(10 * MIB, 3);
+    node.pass(600);
+    let (_, digest) = node.begin(100 * MIB);
+    for second in 1..=5 {
+        node.pass(1);
+        node.write(&digest, second * 10 * MIB);
+    }
+    let rate = node.table.sums(node.now).rate.unwrap().get();
+    assert!(
+        rate > Bytes(8 * MIB).as_f64() && rate < Bytes(14 * MIB).as_f64(),
+        "{rate}"
+    );
+}

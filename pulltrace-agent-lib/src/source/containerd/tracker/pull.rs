@@ -420,9 +420,14 @@ impl Tracked {
         {
             return;
         }
-        let (Some((_, key)), Some(snapshotter)) =
-            (holding.extracts.first_key_value(), &holding.snapshotter)
-        else {
+        // A snapshot is prepared before its layer is there: what is in it then says nothing.
+        let chains = self
+            .image
+            .iter()
+            .flat_map(|known| known.chains.iter().flatten());
+        let mut unpacked = chains.filter(|(_, layer)| holding.content.contains(layer));
+        let key = unpacked.find_map(|(chain, _)| holding.extracts.get(chain));
+        let (Some(key), Some(snapshotter)) = (key, &holding.snapshotter) else {
             return;
         };
         self.usage_asked = now;

@@ -526,8 +526,8 @@ fn a_long_unpacking_is_neither_stalled_nor_dead_while_it_writes() {
     world.commit("123-abcd", "layer", &digest("a"), 4_000_000);
     world.poll();
     for minute in 0..15 {
-        world.use_bytes(&image.chains[0], minute * 1_000);
-        for _ in 0..4 {
+        for quarter in 0..4 {
+            world.use_bytes(&image.chains[0], minute * 1_000 + quarter);
             world.pass(15_000);
             world.poll();
         }
