@@ -67,11 +67,14 @@ pub struct Speeds {
     pub downloading: usize,
 }
 
-/// The time left; `None` where bytes are to come and no speed is known.
+/// The time left; `None` where bytes are to come and no speed is known, or none come.
 #[must_use]
 pub fn eta(work: &[LayerWork], speeds: Speeds, unpack: &UnpackSpeeds) -> Option<Eta> {
     let moving = |rate: Option<BytesPerSecond>| rate.map(BytesPerSecond::get).filter(|r| *r > 0.0);
     let to_fetch: Bytes = work.iter().map(|layer| layer.to_fetch).sum();
+    if to_fetch > Bytes::ZERO && speeds.pull == Some(BytesPerSecond::ZERO) {
+        return None;
+    }
     let own = moving(speeds.pull);
     #[expect(clippy::cast_precision_loss, reason = "a count of pulls")]
     let share = moving(speeds.node).map(|rate| rate / speeds.downloading.max(1) as f64);

@@ -109,6 +109,9 @@ impl RateMeter {
             .filter(|gaps| *gaps > 0)?;
         // Between two steps the bytes are on their way: only a longer silence than usual counts.
         let usual = last_at.since(from_at) / gaps;
+        if now.since(last_at) > WINDOW.max(usual * 4) {
+            return Some(BytesPerSecond::ZERO);
+        }
         let end = last_at.max(Mono(now.0.saturating_sub(usual)));
         let over = end.since(from_at);
         if now.since(from_at) < SHORTEST || over.is_zero() {
@@ -185,8 +188,13 @@ mod tests {
             meter.sample(Bytes(second * 1_000), at(second * 1_000));
         }
         let before = meter.rate(at(19_000)).unwrap();
-        let later = meter.rate(at(49_000)).unwrap();
-        assert!(later.get() < before.get() / 3.0, "{later:?}");
+        let later = meter.rate(at(27_000)).unwrap();
+        assert!(later.get() < before.get(), "{later:?}");
+        assert_eq!(
+            meter.rate(at(30_000)),
+            Some(BytesPerSecond::ZERO),
+            "nothing came for a window"
+        );
     }
 
     #[test]
