@@ -80,6 +80,11 @@ pub enum Observation {
         /// When it was over, as near as that is known.
         at: NodeTime,
     },
+    /// Which runtime pulls, as it names itself: `containerd 2.4.2`.
+    Runtime {
+        /// Name and version; at most 128 characters of it are kept.
+        version: String,
+    },
     /// How many blobs the runtime fetches at once on the whole node; `None` where it has no such
     /// limit, or it is not known.
     Slots {

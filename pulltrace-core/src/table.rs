@@ -72,6 +72,7 @@ pub struct PullTable {
     unpack: UnpackSpeeds,
     usual: UsualRates,
     slots: Option<u32>,
+    runtime: Option<String>,
     lost_since: Option<NodeTime>,
 }
 
@@ -90,6 +91,7 @@ impl PullTable {
             unpack: UnpackSpeeds::default(),
             usual: UsualRates::default(),
             slots: None,
+            runtime: None,
             lost_since: None,
         }
     }
@@ -155,6 +157,12 @@ impl PullTable {
     #[must_use]
     pub const fn revision(&self) -> u64 {
         self.revision
+    }
+
+    /// Which runtime pulls, as it names itself; `None` until it did.
+    #[must_use]
+    pub fn runtime(&self) -> Option<&str> {
+        self.runtime.as_deref()
     }
 
     /// What was counted.
@@ -257,6 +265,10 @@ impl PullTable {
                         Ok(())
                     }
                 }
+            }
+            Observation::Runtime { version } => {
+                self.runtime = Some(version.chars().take(128).collect());
+                Ok(())
             }
             Observation::Slots { per_node } => {
                 self.slots = *per_node;

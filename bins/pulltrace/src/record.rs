@@ -46,7 +46,7 @@ pub(crate) async fn run(args: RecordArgs, log: LogArgs, stop: Stop) -> Result<()
         .build()
         .map_err(Error::Setting)?;
     let clock = Clock::system();
-    let scene = Scene::new(node, None, clock.now().node);
+    let scene = Scene::new(node, clock.now().node);
     let view = View::new(Form::Plain, scene, sight, io::stderr());
     let shown = tokio::spawn(watch::show(view, reports, clock));
     let ran = collector.run(async move { stop.wait().await }).await;

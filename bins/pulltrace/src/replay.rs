@@ -36,11 +36,7 @@ pub(crate) async fn run(args: ReplayArgs, log: LogArgs, stop: Stop) -> Result<()
     log::begin(log, form.screen(), true);
 
     let header = replay.header();
-    let runtime = header
-        .containerd
-        .as_ref()
-        .map(|v| format!("containerd {v}"));
-    let scene = Scene::new(header.node.clone(), runtime, header.started);
+    let scene = Scene::new(header.node.clone(), header.started);
     let (mut source, sight) = Watched::new(replay);
     let draws = matches!(form, Form::Live(..));
     let mut view = View::new(form, scene, sight, io::stdout());
@@ -62,6 +58,7 @@ pub(crate) async fn run(args: ReplayArgs, log: LogArgs, stop: Stop) -> Result<()
             table.count(*anomaly);
         }
         let changes = table.apply(&batch.observations, batch.now);
+        view.scene.runtime = table.runtime().map(str::to_owned);
         waiting.extend(
             changes
                 .into_iter()

@@ -54,7 +54,7 @@ pub(crate) async fn run(args: WatchArgs, log: LogArgs, stop: Stop) -> Result<(),
     let (sink, reports) = channel(4);
     let collector = collector.sink(sink).build().map_err(Error::Setting)?;
     let clock = Clock::system();
-    let scene = Scene::new(node, None, clock.now().node);
+    let scene = Scene::new(node, clock.now().node);
     let view = View::new(form, scene, sight, io::stdout());
     let shown = tokio::spawn(show(view, reports, clock));
     let ran = collector.run(stopped).await;
@@ -71,6 +71,7 @@ pub(crate) async fn show(mut view: View, mut reports: Reports, clock: Clock) -> 
         let shown = tokio::select! {
             report = reports.next() => match report {
                 Some(report) => {
+                    view.scene.runtime = report.runtime;
                     view.show(&report.pulls, report.full, report.sums, report.now.node)
                 }
                 None => return Ok(()),

@@ -63,6 +63,8 @@ pub struct Report {
     pub now: Now,
     /// The pulls, live and ended, in the order of their ids.
     pub pulls: Vec<Arc<Pull>>,
+    /// Which runtime pulls, as it names itself; `None` until it did.
+    pub runtime: Option<String>,
     /// The node's sums over its live pulls.
     pub sums: NodeSums,
     /// What was counted: nothing is dropped without a count.

@@ -147,6 +147,7 @@ mod tests {
     fn report(sequence: u64, leases: &[&str]) -> Report {
         Report {
             node: "w".parse().unwrap(),
+            runtime: None,
             sequence,
             full: false,
             now: now(),

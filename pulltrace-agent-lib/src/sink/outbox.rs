@@ -168,6 +168,7 @@ impl Outbox {
         };
         Report {
             node: self.node.clone(),
+            runtime: table.runtime().map(str::to_owned),
             sequence: self.sequence,
             full: self.acked.is_none(),
             now,

@@ -224,8 +224,8 @@ pub(super) fn scene() -> Scene {
 /// A scene with these pulls.
 pub(super) fn of(pulls: impl IntoIterator<Item = Pull>, second: i64) -> Scene {
     let pulls: Vec<_> = pulls.into_iter().map(Arc::new).collect();
-    let runtime = Some("containerd 2.4.2".to_owned());
-    let mut scene = Scene::new("worker-1".parse().unwrap(), runtime, at(second));
+    let mut scene = Scene::new("worker-1".parse().unwrap(), at(second));
+    scene.runtime = Some("containerd 2.4.2".to_owned());
     let table = PullTable::new(Limits::default());
     let mut sums = table.sums(now(second));
     sums.to_download = Bytes(1_106 * MIB);

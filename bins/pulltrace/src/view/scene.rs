@@ -26,10 +26,10 @@ pub(crate) struct Scene {
 
 impl Scene {
     /// Nothing was told yet.
-    pub(crate) fn new(node: NodeName, runtime: Option<String>, now: NodeTime) -> Self {
+    pub(crate) fn new(node: NodeName, now: NodeTime) -> Self {
         Self {
             node,
-            runtime,
+            runtime: None,
             pulls: Pulls::new(),
             sums: NodeSums::default(),
             sight: Sight::default(),

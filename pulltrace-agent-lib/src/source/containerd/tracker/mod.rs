@@ -159,6 +159,10 @@ impl Tracker {
             self.out.say(Observation::SourceBack);
         }
         self.lost = false;
+        let version = server.version.trim_start_matches('v');
+        self.out.say(Observation::Runtime {
+            version: format!("containerd {version}"),
+        });
         self.out.say(Observation::Slots {
             per_node: has_shared_slots(&server.version).then_some(SHARED_SLOTS),
         });
