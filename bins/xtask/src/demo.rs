@@ -1,8 +1,12 @@
 //! `cargo xtask demo [ARG…]`: builds what the demo needs and becomes it.
+//!
+//! What the demo writes to standard output may be read by a program
+//! (`--output json`), so all that is said here goes to standard error.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use crate::error::Result;
+use crate::containerd;
+use crate::error::{Error, Result};
 use crate::process;
 use crate::root::Root;
 use crate::setup;
@@ -10,24 +14,88 @@ use crate::setup;
 /// What cannot be built without; the demo does without the others.
 const COMPILER: &str = "protobuf-compiler";
 
+/// The demo's own; printed without a build.
+const HELP: &str = include_str!("../../../pulltrace-testkit/src/bin/demo/help.txt");
+
 pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
-    let missing = setup::install_missing(process::run)?;
-    if let Some(text) = setup::say_missing(&missing) {
-        if missing.contains(&COMPILER) {
-            return Err(crate::error::Error::Failed(text));
-        }
-        // Without containerd the demo replays a recording, and says so too.
-        println!("{text}");
+    if args.iter().any(|arg| arg == "--help" || arg == "-h") {
+        print!("{HELP}");
+        return Ok(());
     }
-    println!("building pulltrace and the demo");
+    let version = version(args);
+    if let Some(version) = version {
+        containerd::check(version)?;
+    }
+    install()?;
+    if let Some(version) = version
+        && version != containerd::FROM_PATH
+        && !root.cache.join("containerd").join(version).exists()
+    {
+        containerd::ensure(root, version)?;
+    }
+    eprintln!("building pulltrace and the demo");
     for (package, bin) in [("pulltrace", "pulltrace"), ("pulltrace-testkit", "demo")] {
         process::run(process::cargo(&root.dir).args(["build", "-p", package, "--bin", bin]))?;
     }
     // Not `cargo run`: Ctrl-C must reach the demo and nothing else, for it has
     // a containerd to stop.
     let mut demo = Command::new(root.target.join("debug/demo"));
-    demo.args(args)
-        .current_dir(&root.dir)
-        .env("PULLTRACE_CACHE", &root.cache);
+    demo.args(args).env("PULLTRACE_CACHE", &root.cache);
     Err(process::become_program(&mut demo))
+}
+
+/// Installs what is missing where that is possible. Without containerd the
+/// demo replays a recording, so only what a build needs is an error.
+fn install() -> Result<()> {
+    let mut failed = None;
+    let missing = setup::install_missing(|apt| {
+        let ran = process::run(apt.stdout(Stdio::from(std::io::stderr())));
+        // What is missing afterwards decides what that means.
+        if let Err(error) = ran {
+            failed = error.text().map(str::to_owned);
+        }
+        Ok(())
+    })?;
+    let Some(mut text) = setup::say_missing(&missing) else {
+        return Ok(());
+    };
+    if let Some(failed) = failed {
+        text = format!("{failed}; {text}");
+    }
+    if missing.contains(&COMPILER) {
+        return Err(Error::Failed(text));
+    }
+    eprintln!("{text}");
+    Ok(())
+}
+
+/// The version of containerd that was asked for.
+fn version(args: &[String]) -> Option<&str> {
+    let mut args = args.iter();
+    while let Some(arg) = args.next() {
+        if arg == "--containerd" {
+            return args.next().map(String::as_str);
+        }
+        if let Some(version) = arg.strip_prefix("--containerd=") {
+            return Some(version);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_found_as_the_demo_finds_it() {
+        let version_in = |line: &str| {
+            let args: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
+            version(&args).map(str::to_owned)
+        };
+        assert_eq!(version_in("--seconds 3"), None);
+        assert_eq!(version_in("--containerd 2.4").as_deref(), Some("2.4"));
+        assert_eq!(version_in("-x --containerd=1.6").as_deref(), Some("1.6"));
+        assert_eq!(version_in("--containerd"), None);
+    }
 }

@@ -21,15 +21,26 @@ pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
     }
     // What it finds worth keeping, and what we give it to begin with.
     let corpus = root.dir.join("fuzz/corpus").join(target);
-    let seeds = root.dir.join("fuzz/seeds").join(target);
+    let seeds = seeds(target).map(|folder| root.dir.join(folder));
     std::fs::create_dir_all(&corpus).context(|| format!("create {}", corpus.display()))?;
     let mut fuzz = process::cargo(&root.dir);
-    fuzz.args(["fuzz", "run", target]).args([corpus, seeds]);
+    fuzz.args(["fuzz", "run", target]).arg(corpus).args(seeds);
     fuzz.arg("--").arg(format!("-max_total_time={seconds}"));
     // The sanitizer that finds bad memory accesses is a flag of unstable Rust,
     // which the stable compiler takes with this.
     fuzz.env("RUSTC_BOOTSTRAP", "1");
     Err(process::become_program(&mut fuzz))
+}
+
+/// Folders of good input to begin with.
+fn seeds(target: &str) -> impl Iterator<Item = String> {
+    // Both take recordings, and a real one leads deepest into the tracker.
+    let (own, real) = match target {
+        "recording" | "tracker" => ("recording", Some("pulltrace-agent-lib/tests/data")),
+        other => (other, None),
+    };
+    let own = format!("fuzz/seeds/{own}");
+    std::iter::once(own).chain(real.map(str::to_owned))
 }
 
 fn targets(dir: &Path) -> Result<Vec<String>> {
@@ -74,6 +85,17 @@ fn parse<'a>(args: &'a [String], known: &[String]) -> Result<(&'a str, u32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_target_has_something_to_begin_with() {
+        let root = Root::find().unwrap().dir;
+        let targets = targets(&root.join("fuzz/fuzz_targets")).unwrap();
+        assert!(!targets.is_empty());
+        for folder in targets.iter().flat_map(|target| seeds(target)) {
+            let mut files = std::fs::read_dir(root.join(&folder)).unwrap();
+            assert!(files.next().is_some(), "{folder} is empty");
+        }
+    }
 
     #[test]
     fn a_target_must_be_known_and_its_time_a_number() {

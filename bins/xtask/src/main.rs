@@ -47,7 +47,7 @@ const TASKS: &[Task] = &[
     Task {
         name: "demo",
         args: "[ARG…]",
-        line: "pulls of a private containerd, shown live until Ctrl-C",
+        line: "pulls of a private containerd, shown live until Ctrl-C (--help)",
         run: demo::run,
     },
     Task {

@@ -66,9 +66,12 @@ fn summary(line: &str) -> Option<Counts> {
 
 /// The test that a line of libtest says has failed.
 pub(crate) fn failed_test(line: &str) -> Option<&str> {
-    line.trim()
+    let name = line
+        .trim()
         .strip_prefix("test ")?
-        .strip_suffix(" ... FAILED")
+        .strip_suffix(" ... FAILED")?;
+    // Some runners pad it to a column.
+    Some(name.trim_end())
 }
 
 #[cfg(test)]
@@ -102,6 +105,7 @@ mod tests {
     #[test]
     fn failed_tests_are_named() {
         assert_eq!(failed_test("test a::b ... FAILED"), Some("a::b"));
+        assert_eq!(failed_test("test 2.4::b    ... FAILED"), Some("2.4::b"));
         assert_eq!(failed_test("test a::b ... ok"), None);
     }
 }
