@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::sync::Arc;
 
 use flate2::{Compression, Crc, GzBuilder};
 use sha2::{Digest as _, Sha256};
 
+use super::stored::Stored;
 use super::{Blob, digest, media_type};
 
 /// The smallest layer that [`Layer::random`] can make, in bytes.
@@ -17,10 +19,10 @@ pub const MIN_TAR_SIZE: u64 = TAR_BLOCK + TAR_END;
 /// Header and trailer of a gzip file.
 const GZIP_FRAME: u64 = 10 + 8;
 /// Before each block of data that deflate stores as it is.
-const BLOCK_HEADER: u64 = 5;
+pub(super) const BLOCK_HEADER: u64 = 5;
 /// The most that one stored block holds.
-const BLOCK_MAX: usize = 65_535;
-const TAR_BLOCK: u64 = 512;
+pub(super) const BLOCK_MAX: usize = 65_535;
+pub(super) const TAR_BLOCK: u64 = 512;
 /// Two empty blocks end a tar file.
 const TAR_END: u64 = 2 * TAR_BLOCK;
 
@@ -51,6 +53,28 @@ impl Layer {
         let tar = random_tar(name, tar_size_within(size));
         let gzip = gzip_stored(&tar, size);
         Self::packed(name, media_type::LAYER_GZIP, &tar, gzip)
+    }
+
+    /// The same as [`Layer::random`], but made each time when it is read: for
+    /// large layers, as it takes no memory.
+    ///
+    /// # Panics
+    /// When `size` is below [`MIN_GZIP_SIZE`].
+    #[must_use]
+    pub fn made_when_read(name: &str, size: u64) -> Self {
+        assert!(
+            size >= MIN_GZIP_SIZE,
+            "a gzip layer has at least {MIN_GZIP_SIZE} bytes, not {size}"
+        );
+        let stored = Stored::new(name, size);
+        Self {
+            media_type: media_type::LAYER_GZIP,
+            digest: stored.digest(),
+            diff_id: stored.diff_id().to_owned(),
+            blob: Blob::Stored(Arc::new(stored)),
+            name: name.into(),
+            annotations: BTreeMap::new(),
+        }
     }
 
     /// Like [`Layer::random`], but a tar file that is not compressed.
@@ -235,7 +259,7 @@ fn pause_program() -> Vec<u8> {
 }
 
 /// The number that a name stands for.
-fn seed(name: &str) -> u64 {
+pub(super) fn seed(name: &str) -> u64 {
     let hash: [u8; 32] = Sha256::digest(name.as_bytes()).into();
     u64::from_le_bytes(hash[..8].try_into().expect("eight bytes"))
 }
@@ -282,19 +306,32 @@ fn write_tar<'a>(files: impl IntoIterator<Item = (String, &'a [u8])>) -> Vec<u8>
     tar.into_inner().expect("a Vec takes all bytes")
 }
 
-fn append(tar: &mut tar::Builder<Vec<u8>>, path: &str, mode: u32, content: &[u8]) {
+/// The block before a file's content.
+pub(super) fn tar_header(path: &str, len: u64) -> [u8; TAR_BLOCK as usize] {
+    let mut header = file_header(0o644, len);
+    header.set_path(path).expect("a short name");
+    header.set_cksum();
+    *header.as_bytes()
+}
+
+fn file_header(mode: u32, len: u64) -> tar::Header {
     let mut header = tar::Header::new_gnu();
-    header.set_size(content.len() as u64);
+    header.set_size(len);
     header.set_mode(mode);
     header.set_mtime(0);
     header.set_uid(0);
     header.set_gid(0);
+    header
+}
+
+fn append(tar: &mut tar::Builder<Vec<u8>>, path: &str, mode: u32, content: &[u8]) {
+    let mut header = file_header(mode, content.len() as u64);
     tar.append_data(&mut header, path, content)
         .expect("a Vec takes all bytes");
 }
 
 /// The largest tar file that, stored in a gzip file, needs at most `size` bytes.
-fn tar_size_within(size: u64) -> u64 {
+pub(super) fn tar_size_within(size: u64) -> u64 {
     let packed = |tar: u64| GZIP_FRAME + tar + BLOCK_HEADER * tar.div_ceil(BLOCK_MAX as u64);
     let mut tar = (size - GZIP_FRAME) / TAR_BLOCK * TAR_BLOCK;
     while packed(tar) > size {
@@ -303,32 +340,43 @@ fn tar_size_within(size: u64) -> u64 {
     tar
 }
 
-/// A gzip file of exactly `size` bytes. The content is stored, since random
-/// bytes do not compress; what is missing to `size` goes into the header's
-/// fields for a name and a comment.
-fn gzip_stored(tar: &[u8], size: u64) -> Vec<u8> {
-    let blocks = tar.chunks(BLOCK_MAX);
-    let packed = GZIP_FRAME + tar.len() as u64 + BLOCK_HEADER * blocks.len() as u64;
+/// The header of a gzip file of exactly `size` bytes in which a tar file of
+/// `tar` bytes is stored: what is missing to `size` goes into its fields for a
+/// name and a comment.
+pub(super) fn gzip_header(tar: u64, size: u64) -> Vec<u8> {
+    let packed = GZIP_FRAME + tar + BLOCK_HEADER * tar.div_ceil(BLOCK_MAX as u64);
     let padding = usize::try_from(size - packed).expect("less than two blocks");
     // Readers accept at most 512 bytes per field, the closing zero included.
     let comment = padding.min(512);
     let name = padding - comment;
     let flags = if name > 0 { 0x08 } else { 0 } | if comment > 0 { 0x10 } else { 0 };
 
-    let mut out = Vec::with_capacity(usize::try_from(size).expect("fits in memory"));
-    out.extend([0x1f, 0x8b, 8, flags, 0, 0, 0, 0, 0, 255]);
+    let mut out = vec![0x1f, 0x8b, 8, flags, 0, 0, 0, 0, 0, 255];
     for field in [name, comment] {
         if field > 0 {
             out.extend(std::iter::repeat_n(b'-', field - 1));
             out.push(0);
         }
     }
+    out
+}
+
+/// What stands before `len` stored bytes.
+pub(super) fn block_header(len: u64, last: bool) -> [u8; BLOCK_HEADER as usize] {
+    let len = u16::try_from(len).expect("at most BLOCK_MAX");
+    let ([a, b], [c, d]) = (len.to_le_bytes(), (!len).to_le_bytes());
+    [u8::from(last), a, b, c, d]
+}
+
+/// A gzip file of exactly `size` bytes. The content is stored, since random
+/// bytes do not compress.
+fn gzip_stored(tar: &[u8], size: u64) -> Vec<u8> {
+    let mut out = gzip_header(tar.len() as u64, size);
+    out.reserve(usize::try_from(size).expect("fits in memory"));
+    let blocks = tar.chunks(BLOCK_MAX);
     let last = blocks.len() - 1;
     for (i, block) in blocks.enumerate() {
-        let len = u16::try_from(block.len()).expect("at most BLOCK_MAX");
-        out.push(u8::from(i == last));
-        out.extend(len.to_le_bytes());
-        out.extend((!len).to_le_bytes());
+        out.extend(block_header(block.len() as u64, i == last));
         out.extend(block);
     }
     let mut crc = Crc::new();

@@ -9,15 +9,18 @@
 
 mod build;
 mod layer;
+mod stored;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 pub use build::{ImageBuilder, IndexBuilder};
 pub use layer::{Layer, MIN_GZIP_SIZE, MIN_TAR_SIZE};
+pub use stored::Stored;
 
 /// Media types of the documents and blobs that the kit builds.
 pub mod media_type {
@@ -44,8 +47,12 @@ pub const fn mib(n: u64) -> u64 {
 /// The digest of `data` as `sha256:<hex>`.
 #[must_use]
 pub fn digest(data: &[u8]) -> String {
+    hex(&Sha256::digest(data))
+}
+
+fn hex(hash: &[u8]) -> String {
     let mut text = String::from("sha256:");
-    for byte in Sha256::digest(data) {
+    for byte in hash {
         write!(text, "{byte:02x}").expect("a String takes all text");
     }
     text
@@ -56,6 +63,8 @@ pub fn digest(data: &[u8]) -> String {
 pub enum Blob {
     /// Held in memory.
     Bytes(Bytes),
+    /// Made while it is read, as [`Layer::made_when_read`] says.
+    Stored(Arc<Stored>),
     /// Made while it is read; its digest is a name and not a hash of it, so
     /// that no pull of it can succeed.
     Synthetic {
@@ -72,6 +81,7 @@ impl Blob {
     pub fn len(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
+            Self::Stored(stored) => stored.len(),
             Self::Synthetic { len, .. } => *len,
         }
     }
@@ -92,6 +102,7 @@ impl Blob {
                 let start = bytes.len() - usize::try_from(rest).expect("a part of a slice");
                 bytes.slice(start..start + n)
             }
+            Self::Stored(stored) => stored.read(offset, n),
             Self::Synthetic { seed, .. } => {
                 let mut data = vec![0; n];
                 layer::fill_random(*seed, offset, &mut data);
