@@ -8,6 +8,7 @@ mod home;
 
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::mpsc;
@@ -384,6 +385,8 @@ impl Process {
             .env("PATH", path)
             .env("TMPDIR", home.tmp())
             .current_dir(home.dir())
+            // Ctrl-C is for us: we end it in our order.
+            .process_group(0)
             .stdin(home.share_lock()?)
             .stdout(log.try_clone()?)
             .stderr(log);
