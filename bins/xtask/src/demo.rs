@@ -23,20 +23,21 @@ pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
         return Ok(());
     }
     let version = version(args);
-    if let Some(version) = version {
+    if let Some(version) = &version {
         containerd::check(version)?;
     }
     install()?;
-    if let Some(version) = version
-        && version != containerd::FROM_PATH
+    if let Some(version) = &version
         && !root.cache.join("containerd").join(version).exists()
     {
-        containerd::ensure(root, version)?;
+        let mut run = |command: &mut Command| process::run(told(command));
+        containerd::ensure(root, version, &mut run)?;
     }
     eprintln!("building pulltrace and the demo");
-    for (package, bin) in [("pulltrace", "pulltrace"), ("pulltrace-testkit", "demo")] {
-        process::run(process::cargo(&root.dir).args(["build", "-p", package, "--bin", bin]))?;
-    }
+    // In one call: two would build what both need twice, with other features.
+    let mut build = process::cargo(&root.dir);
+    build.args(["build", "-p", "pulltrace", "-p", "pulltrace-testkit"]);
+    process::run(build.args(["--bin", "pulltrace", "--bin", "demo"]))?;
     // Not `cargo run`: Ctrl-C must reach the demo and nothing else, for it has
     // a containerd to stop.
     let mut demo = Command::new(root.target.join("debug/demo"));
@@ -49,7 +50,7 @@ pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
 fn install() -> Result<()> {
     let mut failed = None;
     let missing = setup::install_missing(|apt| {
-        let ran = process::run(apt.stdout(Stdio::from(std::io::stderr())));
+        let ran = process::run(told(apt));
         // What is missing afterwards decides what that means.
         if let Err(error) = ran {
             failed = error.text().map(str::to_owned);
@@ -69,18 +70,25 @@ fn install() -> Result<()> {
     Ok(())
 }
 
-/// The version of containerd that was asked for.
-fn version(args: &[String]) -> Option<&str> {
+/// What it writes goes to standard error.
+fn told(command: &mut Command) -> &mut Command {
+    command.stdout(Stdio::from(std::io::stderr()))
+}
+
+/// The version of containerd that was asked for, `2.4` also of `v2.4.2`.
+fn version(args: &[String]) -> Option<String> {
     let mut args = args.iter();
-    while let Some(arg) = args.next() {
+    let version = loop {
+        let arg = args.next()?;
         if arg == "--containerd" {
-            return args.next().map(String::as_str);
+            break args.next()?;
         }
         if let Some(version) = arg.strip_prefix("--containerd=") {
-            return Some(version);
+            break version;
         }
-    }
-    None
+    };
+    let parts: Vec<_> = version.trim_start_matches('v').split('.').take(2).collect();
+    Some(parts.join("."))
 }
 
 #[cfg(test)]
@@ -91,11 +99,12 @@ mod tests {
     fn the_version_is_found_as_the_demo_finds_it() {
         let version_in = |line: &str| {
             let args: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
-            version(&args).map(str::to_owned)
+            version(&args)
         };
         assert_eq!(version_in("--seconds 3"), None);
         assert_eq!(version_in("--containerd 2.4").as_deref(), Some("2.4"));
         assert_eq!(version_in("-x --containerd=1.6").as_deref(), Some("1.6"));
+        assert_eq!(version_in("--containerd v2.4.2").as_deref(), Some("2.4"));
         assert_eq!(version_in("--containerd"), None);
     }
 }
