@@ -152,7 +152,7 @@ fn install(root: &Root, version: &str, run: &mut Run<'_>) -> Result<()> {
     let home = root.cache.join("containerd");
     let place = home.join(pin.minor);
     if is_whole(&place, pin) {
-        println!(
+        eprintln!(
             "containerd {} is in {}",
             pin.exact,
             place.join("bin").display()
@@ -166,7 +166,7 @@ fn install(root: &Root, version: &str, run: &mut Run<'_>) -> Result<()> {
             pin.exact
         )));
     }
-    println!(
+    eprintln!(
         "containerd {}: building into {}",
         pin.exact,
         place.display()
@@ -178,7 +178,7 @@ fn install(root: &Root, version: &str, run: &mut Run<'_>) -> Result<()> {
     // Best effort: what went wrong above says more than a leftover folder.
     drop(fs::remove_dir_all(&half));
     result?;
-    println!(
+    eprintln!(
         "containerd {}: done in {}",
         pin.exact,
         clock::show(watch.elapsed())

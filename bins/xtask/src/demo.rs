@@ -81,7 +81,7 @@ fn version(args: &[String]) -> Option<String> {
     let version = loop {
         let arg = args.next()?;
         if arg == "--containerd" {
-            break args.next()?;
+            break args.next()?.as_str();
         }
         if let Some(version) = arg.strip_prefix("--containerd=") {
             break version;

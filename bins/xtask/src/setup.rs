@@ -68,7 +68,7 @@ pub(crate) fn install_missing(
     if !process::is_root() || !process::found("apt-get") {
         return Ok(missing);
     }
-    println!("installing by apt: {}", missing.join(", "));
+    eprintln!("installing by apt: {}", missing.join(", "));
     for args in [
         vec!["update", "-q"],
         [
