@@ -5,4 +5,5 @@
 //! layers. What agents and servers say to each other comes with the server.
 
 mod convert;
+pub mod time;
 pub mod v1;

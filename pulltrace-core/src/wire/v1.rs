@@ -94,32 +94,32 @@ pub struct PullStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_basis: Option<EtaBasis>,
     /// When it began.
-    #[serde(with = "time")]
+    #[serde(with = "super::time")]
     pub started_at: NodeTime,
     /// When its manifest was first seen, with which the download begins.
     #[serde(
-        with = "time::option",
+        with = "super::time::option",
         default,
         skip_serializing_if = "Option::is_none"
     )]
     pub downloading_at: Option<NodeTime>,
     /// When all bytes were first seen to be here.
     #[serde(
-        with = "time::option",
+        with = "super::time::option",
         default,
         skip_serializing_if = "Option::is_none"
     )]
     pub extracting_at: Option<NodeTime>,
     /// When it ended, however it did.
     #[serde(
-        with = "time::option",
+        with = "super::time::option",
         default,
         skip_serializing_if = "Option::is_none"
     )]
     pub completed_at: Option<NodeTime>,
     /// When it last moved, where it should and has not for long.
     #[serde(
-        with = "time::option",
+        with = "super::time::option",
         default,
         skip_serializing_if = "Option::is_none"
     )]
@@ -129,7 +129,7 @@ pub struct PullStatus {
     pub slow: bool,
     /// Since when nobody has been able to see it.
     #[serde(
-        with = "time::option",
+        with = "super::time::option",
         default,
         skip_serializing_if = "Option::is_none"
     )]
@@ -179,28 +179,28 @@ pub struct LayerStatus {
     pub waiting_on: Option<WaitingOn>,
     /// When its first byte was seen.
     #[serde(
-        with = "time::option",
+        with = "super::time::option",
         default,
         skip_serializing_if = "Option::is_none"
     )]
     pub started_at: Option<NodeTime>,
     /// When all its bytes were seen.
     #[serde(
-        with = "time::option",
+        with = "super::time::option",
         default,
         skip_serializing_if = "Option::is_none"
     )]
     pub downloaded_at: Option<NodeTime>,
     /// When its unpacking was seen to begin.
     #[serde(
-        with = "time::option",
+        with = "super::time::option",
         default,
         skip_serializing_if = "Option::is_none"
     )]
     pub extracting_at: Option<NodeTime>,
     /// When it was seen unpacked.
     #[serde(
-        with = "time::option",
+        with = "super::time::option",
         default,
         skip_serializing_if = "Option::is_none"
     )]
@@ -227,7 +227,7 @@ pub struct WaitingOn {
     /// What kind of thing.
     pub kind: WaitingKind,
     /// Since when that is seen.
-    #[serde(with = "time")]
+    #[serde(with = "super::time")]
     pub since: NodeTime,
     /// The id of the pull that must get on first, where one must.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -341,49 +341,4 @@ pub enum EtaBasis {
 )]
 const fn is_false(value: &bool) -> bool {
     !*value
-}
-
-/// `NodeTime` as RFC 3339 text.
-mod time {
-    use serde::de::Error as _;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use crate::time::NodeTime;
-
-    pub(super) fn serialize<S: Serializer>(time: &NodeTime, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(time)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<NodeTime, D::Error> {
-        String::deserialize(d)?.parse().map_err(D::Error::custom)
-    }
-
-    pub(super) mod option {
-        use serde::de::Error as _;
-        use serde::{Deserialize, Deserializer, Serializer};
-
-        use crate::time::NodeTime;
-
-        #[expect(
-            clippy::ref_option,
-            reason = "serde's `with` passes a reference to the field"
-        )]
-        pub(in super::super) fn serialize<S: Serializer>(
-            time: &Option<NodeTime>,
-            s: S,
-        ) -> Result<S::Ok, S::Error> {
-            match time {
-                Some(time) => s.collect_str(time),
-                None => s.serialize_none(),
-            }
-        }
-
-        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-            d: D,
-        ) -> Result<Option<NodeTime>, D::Error> {
-            Option::<String>::deserialize(d)?
-                .map(|text| text.parse().map_err(D::Error::custom))
-                .transpose()
-        }
-    }
 }

@@ -35,7 +35,7 @@ pub struct Server {
     pub version: String,
     /// When it bound its socket, which is when it started; `None` where that could not be read.
     #[serde(
-        with = "time::option",
+        with = "pulltrace_core::wire::time::option",
         default,
         skip_serializing_if = "Option::is_none"
     )]
@@ -64,10 +64,10 @@ pub struct Ingest {
     /// Bytes when it is whole; 0 where the writer did not say.
     pub total: i64,
     /// When it was opened, for the first time: it survives a resume.
-    #[serde(with = "time")]
+    #[serde(with = "pulltrace_core::wire::time")]
     pub started_at: NodeTime,
     /// When bytes last came.
-    #[serde(with = "time")]
+    #[serde(with = "pulltrace_core::wire::time")]
     pub updated_at: NodeTime,
 }
 
@@ -77,7 +77,7 @@ pub struct Lease {
     /// Random: nine digits, a dash and four letters where a client made it in the usual way.
     pub id: String,
     /// When it was made.
-    #[serde(with = "time")]
+    #[serde(with = "pulltrace_core::wire::time")]
     pub created_at: NodeTime,
     /// Its labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -155,7 +155,7 @@ pub enum Reply {
         /// Bytes of the blob.
         size: i64,
         /// When it was committed in this namespace.
-        #[serde(with = "time")]
+        #[serde(with = "pulltrace_core::wire::time")]
         created_at: NodeTime,
         /// Its labels: `containerd.io/distribution.source.…` names repositories.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -169,7 +169,7 @@ pub enum Reply {
     /// To [`Query::Stat`].
     Snapshot {
         /// When it was made (an active one: prepared; a committed one: committed).
-        #[serde(with = "time")]
+        #[serde(with = "pulltrace_core::wire::time")]
         created_at: NodeTime,
         /// Whether it is committed: unpacked and whole.
         committed: bool,
@@ -201,10 +201,10 @@ pub struct Record {
     /// The digest of the index or manifest.
     pub target: String,
     /// When the name first appeared.
-    #[serde(with = "time")]
+    #[serde(with = "pulltrace_core::wire::time")]
     pub created_at: NodeTime,
     /// When it was last written.
-    #[serde(with = "time")]
+    #[serde(with = "pulltrace_core::wire::time")]
     pub updated_at: NodeTime,
 }
 
@@ -241,7 +241,7 @@ pub enum Event {
         /// The record's name.
         name: String,
         /// When containerd said so.
-        #[serde(with = "time")]
+        #[serde(with = "pulltrace_core::wire::time")]
         at: NodeTime,
     },
     /// `/images/delete`.
@@ -251,45 +251,4 @@ pub enum Event {
     },
     /// The stream of events had to be opened again: what happened in between was not announced.
     Gap,
-}
-
-/// `NodeTime` as RFC 3339 text.
-mod time {
-    use pulltrace_core::NodeTime;
-    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
-
-    pub(super) fn serialize<S: Serializer>(time: &NodeTime, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(time)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<NodeTime, D::Error> {
-        String::deserialize(d)?.parse().map_err(D::Error::custom)
-    }
-
-    pub(super) mod option {
-        use super::{Deserialize, Deserializer, NodeTime, Serializer};
-        use serde::de::Error as _;
-
-        #[expect(
-            clippy::ref_option,
-            reason = "serde's `with` passes a reference to the field"
-        )]
-        pub(crate) fn serialize<S: Serializer>(
-            time: &Option<NodeTime>,
-            s: S,
-        ) -> Result<S::Ok, S::Error> {
-            match time {
-                Some(time) => s.collect_str(time),
-                None => s.serialize_none(),
-            }
-        }
-
-        pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-            d: D,
-        ) -> Result<Option<NodeTime>, D::Error> {
-            Option::<String>::deserialize(d)?
-                .map(|t| t.parse().map_err(D::Error::custom))
-                .transpose()
-        }
-    }
 }
