@@ -30,10 +30,6 @@ pub mod option {
     ///
     /// # Errors
     /// Those of the serializer.
-    #[expect(
-        clippy::ref_option,
-        reason = "serde's `with` passes a reference to the field"
-    )]
     pub fn serialize<S: Serializer>(time: &Option<NodeTime>, s: S) -> Result<S::Ok, S::Error> {
         match time {
             Some(time) => s.collect_str(time),
