@@ -166,6 +166,11 @@ impl Entry {
         }
     }
 
+    /// How it was said to have ended.
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        self.ended.as_ref().map(|(outcome, ..)| *outcome)
+    }
+
     /// Makes what is shown of what is known. A pull that is over is made once more, and then stands.
     pub(crate) fn refresh(&mut self, node: &Node<'_>, now: Now) {
         let mut pull = Pull::clone(&self.shown);
@@ -243,7 +248,7 @@ impl Entry {
         let facts = PullFacts {
             manifest: pull.image.is_some(),
             bytes_to_come: pull.to_download.is_some_and(|all| pull.downloaded < all),
-            ended: self.ended.as_ref().map(|(outcome, ..)| *outcome),
+            ended: self.outcome(),
             alive: self.alive,
         };
         pull.phase = pull.phase.next(facts);

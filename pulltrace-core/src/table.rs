@@ -407,12 +407,16 @@ impl PullTable {
         let mut learned = Vec::new();
         for (id, entry) in &mut self.entries {
             let was = entry.shown.outcome();
-            if was.is_some() && !entry.alive && !touched.contains(id) {
+            // What is over stands: what its blobs show now is not its own any more.
+            let stands = was.is_some() && !entry.alive && entry.outcome() == was;
+            if stands && !touched.contains(id) {
                 continue;
             }
             let before = (entry.revision > 0).then(|| Arc::clone(&entry.shown));
-            self.usual.judge(entry, now);
-            entry.refresh(&node, now);
+            if !stands {
+                self.usual.judge(entry, now);
+                entry.refresh(&node, now);
+            }
             for (track, layer) in entry.tracks.iter_mut().zip(0..) {
                 if let (Some(took), Some(image)) = (track.took.take(), &entry.shown.image) {
                     let layer: usize = layer;

@@ -265,3 +265,27 @@ fn an_idle_hour_does_not_slow_the_node_down() {
         "{rate}"
     );
 }
+
+#[test]
+fn a_name_that_comes_after_the_end_changes_nothing_else() {
+    let mut node = Node::new();
+    let (pull, digest) = node.begin(10_000_000);
+    node.pass(1);
+    node.write(&digest, 4_000_000);
+    let now = node.now.node;
+    node.tell(&[Observation::Ended {
+        pull: pull.clone(),
+        evidence: Evidence::ImageAbsent,
+        at: now,
+    }]);
+    let mut before = node.get(&pull).clone();
+    assert_eq!(before.downloaded, Bytes(4_000_000));
+    let name: pulltrace_core::ImageRef = "r.example/app:1".parse().unwrap();
+    node.pass(1);
+    node.tell(&[Observation::Named {
+        pull: pull.clone(),
+        name: name.clone(),
+    }]);
+    before.names.push(name);
+    assert_eq!(*node.get(&pull), before);
+}
