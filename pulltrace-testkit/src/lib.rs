@@ -2,7 +2,8 @@
 //! registry, images with known numbers, a private containerd, and the clients
 //! that pull.
 //!
-//! Unpublished. It knows nothing of the collector, so that it can judge it.
+//! Unpublished. It knows nothing of the collector, so that it can judge it; its
+//! programs (`src/bin`) bring the two together.
 //!
 //! # A scenario
 //! ```no_run
@@ -47,6 +48,7 @@ pub mod image;
 pub mod need;
 pub mod registry;
 mod rpc;
+pub mod truth;
 pub mod wait;
 
 pub use rpc::CallError;
