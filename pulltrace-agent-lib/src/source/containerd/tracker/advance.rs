@@ -9,10 +9,10 @@ use pulltrace_core::{
 
 use super::super::input::Record;
 use super::pull::{Over, Sight, Tracked};
-use super::records::closes;
+use super::records::{Ending, closes, is_id};
 use super::verdict::Verdict;
 use super::view::Key;
-use super::{DETAILS_FOR, JUDGE_FOR, MAX_PULLS, Out, Tracker, has_shared_slots};
+use super::{DETAILS_FOR, JUDGE_FOR, MAX_PULLS, Out, Tracker, has_shared_slots, keeps_names};
 
 impl Tracker {
     /// Looks at every pull with what is known now.
@@ -154,18 +154,26 @@ impl Tracker {
                 evidence,
                 at,
             });
-            if let Some(root) = &pull.root {
-                let written = pull
-                    .records
-                    .iter()
-                    .flatten()
-                    .filter(|record| closes(&record.name));
-                let closed = written
-                    .map(|record| record.updated_at)
-                    .max()
-                    .max(pull.closed);
-                self.records
-                    .ended(root.clone(), pull.id.clone(), now, closed);
+            if let Some(root) = pull.root {
+                let others = self.pulls.values();
+                let others = others.filter(|other| other.root.as_ref() == Some(&root));
+                let found = pull.records.iter().flatten();
+                let found = found.filter(|record| closes(&record.name));
+                let keeps = self
+                    .server
+                    .as_ref()
+                    .is_some_and(|server| keeps_names(&server.version));
+                self.records.ended(Ending {
+                    pull: pull.id,
+                    created: pull.created,
+                    end: now,
+                    told: pull.closed,
+                    another: others.filter_map(|other| other.closed).max(),
+                    found: found.map(|record| record.updated_at).max(),
+                    keeps,
+                    names: pull.names_written,
+                    root,
+                });
             }
         }
         if pull.over.is_some_and(|over| over.restarted) {
@@ -202,13 +210,21 @@ impl Tracker {
             let closed = pull.over.is_some() && pull.closed.is_some_and(|closed| at > closed);
             pull.root.as_ref() == Some(&root) && !pull.silent && !closed
         };
-        let mut known = self.pulls.values_mut().filter(same).peekable();
-        if known.peek().is_some() {
-            for pull in known {
-                pull.names.extend(name.clone());
+        let mut known: Vec<_> = self.pulls.values_mut().filter(same).collect();
+        if !known.is_empty() {
+            // It is the name of all of them, but one of them wrote it: one that is over and had not yet.
+            let wrote = |pull: &&mut Tracked| {
+                let had = pull.names_written.contains_key(&record.name);
+                (had, pull.closed.is_some(), pull.over.is_none())
+            };
+            if let Some(pull) = known.iter_mut().min_by_key(|pull| wrote(pull)) {
+                pull.names_written.insert(record.name.clone(), at);
                 if closes(&record.name) {
                     pull.closed = Some(at);
                 }
+            }
+            for pull in known {
+                pull.names.extend(name.clone());
                 if pull.began
                     && let Some(name) = &name
                 {
@@ -224,6 +240,7 @@ impl Tracker {
         if let Some(pull) = self.pulls.values_mut().find(nameless) {
             pull.root = Some(root);
             pull.names.extend(name);
+            pull.names_written.insert(record.name.clone(), at);
             return;
         }
         if let Some(ended) = self.records.just_ended(&root, &record.name, at) {
@@ -246,6 +263,7 @@ impl Tracker {
         let mut pull = Tracked::new(id, self.records.earliest_start(&root, at), now);
         pull.root = Some(root);
         pull.names.extend(name);
+        pull.names_written.insert(record.name.clone(), at);
         pull.over = Some(Over {
             since: now,
             restarted: false,
@@ -341,9 +359,5 @@ fn record_time(id: &PullId) -> NodeTime {
 
 /// The name of an image record; `None` of those that only repeat the config's digest.
 fn image_name(name: &str) -> Option<ImageRef> {
-    if name.starts_with("sha256:") {
-        None
-    } else {
-        name.parse().ok()
-    }
+    if is_id(name) { None } else { name.parse().ok() }
 }

@@ -370,15 +370,22 @@ impl Tracker {
 
 /// From 2.1 on, pulls share the slots of a node.
 fn has_shared_slots(version: &str) -> bool {
+    minor(version) >= Some((2, 1))
+}
+
+/// From 2.0 on, the CRI plugin does not write a name that is there already, but for the tag.
+fn keeps_names(version: &str) -> bool {
+    minor(version) >= Some((2, 0))
+}
+
+/// Major and minor of a version.
+fn minor(version: &str) -> Option<(u32, u32)> {
     let mut numbers = version.trim_start_matches('v').split('.').map(|part| {
         part.split(|c: char| !c.is_ascii_digit())
             .next()
             .and_then(|digits| digits.parse::<u32>().ok())
     });
-    match (numbers.next().flatten(), numbers.next().flatten()) {
-        (Some(major), Some(minor)) => (major, minor) >= (2, 1),
-        _ => false,
-    }
+    Some((numbers.next().flatten()?, numbers.next().flatten()?))
 }
 
 /// The platform that this node runs: of several in one index, the one that is pulled.

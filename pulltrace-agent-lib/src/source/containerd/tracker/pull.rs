@@ -14,6 +14,7 @@ use super::super::input::{Query, Record};
 use super::Out;
 use super::documents::{Assembled, Documents, Known};
 use super::holding::{Holding, Kind};
+use super::records::Names;
 use super::view::View;
 
 /// An empty lease is a pull that resolves its name, unless it is younger: containers that are made have
@@ -67,6 +68,8 @@ pub(super) struct Tracked {
     pub(super) searched: bool,
     pub(super) snapshotter: Option<String>,
     pub(super) names: BTreeSet<ImageRef>,
+    /// The image records that it is known to have written.
+    pub(super) names_written: Names,
     /// When the last of its names was written.
     pub(super) closed: Option<NodeTime>,
     /// Which names point to its root, asked when it was over.
@@ -121,6 +124,7 @@ impl Tracked {
             searched: false,
             snapshotter: None,
             names: BTreeSet::new(),
+            names_written: Names::new(),
             closed: None,
             records: None,
             fingerprint: None,

@@ -1,6 +1,6 @@
 //! Image records as events tell them: they name pulls, and show those that were shorter than a poll.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use pulltrace_core::{Digest, NodeTime, Now, PullId};
@@ -29,6 +29,27 @@ pub(super) struct Records {
     ended: VecDeque<Ended>,
 }
 
+/// When each name was last seen to be written, by one pull.
+pub(super) type Names = BTreeMap<String, NodeTime>;
+
+/// What is known of the names of a pull when it ends.
+#[derive(Debug)]
+pub(super) struct Ending {
+    pub(super) root: Digest,
+    pub(super) pull: PullId,
+    pub(super) created: NodeTime,
+    pub(super) end: Now,
+    /// When it wrote the last of its names, as an event told.
+    pub(super) told: Option<NodeTime>,
+    /// The same of other pulls of the image that are over.
+    pub(super) another: Option<NodeTime>,
+    /// When the last of the image's names was written that are there now.
+    pub(super) found: Option<NodeTime>,
+    /// Names that are there already are not written again, but for the tag.
+    pub(super) keeps: bool,
+    pub(super) names: Names,
+}
+
 #[derive(Debug)]
 struct Ended {
     root: Digest,
@@ -36,8 +57,34 @@ struct Ended {
     end: Now,
     /// When the last of its names was written: the one with the digest.
     closed: Option<NodeTime>,
-    /// When a name of it was last written.
-    written: Option<NodeTime>,
+    /// An event told of that.
+    told: bool,
+    /// The name with the digest was there before and stayed: from 2.0 on, the tag is then all it writes.
+    tag_only: bool,
+    names: Names,
+}
+
+impl Ended {
+    /// Whether it may have written this name at this time.
+    fn may_write(&self, name: &str, at: NodeTime) -> bool {
+        let closed = self.closed.is_some_and(|closed| at > closed);
+        let again = self.names.get(name);
+        if is_id(name) {
+            true
+        } else if closes(name) {
+            !closed || again.is_some_and(|last| at.since(*last) < SAME_PULL)
+        } else {
+            // A pull has one tag.
+            let tagged = self.names.keys().any(|name| !is_id(name) && !closes(name));
+            !closed && (!tagged || (again.is_some() && !self.tag_only))
+        }
+    }
+
+    /// Whether its last name is this one, of which no event told yet.
+    fn closed_by(&self, name: &str, at: NodeTime) -> bool {
+        let just = |closed| at >= closed && at.since(closed) < SAME_PULL;
+        closes(name) && !self.told && self.closed.is_some_and(just)
+    }
 }
 
 impl Records {
@@ -80,46 +127,57 @@ impl Records {
         at
     }
 
-    pub(super) fn ended(&mut self, root: Digest, pull: PullId, end: Now, closed: Option<NodeTime>) {
+    /// A pull ended.
+    pub(super) fn ended(&mut self, ending: Ending) {
         if self.ended.len() >= MAX_ENDED {
             self.ended.pop_front();
         }
+        let before = self.ended.iter().filter(|ended| ended.root == ending.root);
+        let another = before.filter_map(|ended| ended.closed).max();
+        let another = another.max(ending.another);
+        // What closed another pull of the image does not close this one.
+        let own = |at: &NodeTime| *at >= ending.created && Some(*at) > another;
+        let closed = ending.told.or(ending.found.filter(own));
         self.ended.push_back(Ended {
-            root,
-            pull,
-            end,
+            root: ending.root,
+            pull: ending.pull,
+            end: ending.end,
             closed,
-            written: None,
+            told: ending.told.is_some(),
+            tag_only: ending.keeps && ending.found.is_some() && closed.is_none(),
+            names: ending.names,
         });
     }
 
     /// The pull of this root that a record belongs to which was written just after its end.
     ///
-    /// The CRI plugin writes an image's tag, its id and its digest, in this order, once for each pull; what is
-    /// written after the digest belongs to another pull of the same image.
+    /// The CRI plugin writes an image's tag, its id and its digest, in this order; what is written after the
+    /// digest belongs to another pull of the same image. containerd 1.6 writes them for each pull, and the tag
+    /// twice; from 2.0 on id and digest are written where they are not there yet.
     pub(super) fn just_ended(
         &mut self,
         root: &Digest,
         name: &str,
         at: NodeTime,
     ) -> Option<&PullId> {
-        let ended = self
-            .ended
-            .iter_mut()
-            .rev()
-            .find(|ended| ended.root == *root)?;
-        if at > ended.end.node.saturating_add(AFTERWARDS) {
-            return None;
-        }
-        let is_id = name.starts_with("sha256:");
-        let soon = ended.written.is_none_or(|last| at.since(last) < SAME_PULL);
-        if ended.closed.is_some_and(|closed| at > closed) && !is_id && !(closes(name) && soon) {
-            return None;
-        }
+        let same = |ended: &&mut Ended| {
+            ended.root == *root && at <= ended.end.node.saturating_add(AFTERWARDS)
+        };
+        let mut candidates: Vec<_> = self.ended.iter_mut().filter(same).collect();
+        let index = candidates
+            .iter()
+            .position(|ended| ended.closed_by(name, at))
+            .or_else(|| {
+                candidates
+                    .iter()
+                    .rposition(|ended| ended.may_write(name, at))
+            })?;
+        let ended = candidates.swap_remove(index);
+        ended.names.insert(name.to_owned(), at);
         if closes(name) {
             ended.closed = Some(at);
+            ended.told = true;
         }
-        ended.written = Some(at);
         Some(&ended.pull)
     }
 
@@ -140,4 +198,9 @@ impl Records {
 /// Whether this is the last of the names that the CRI plugin writes for a pull: the one with the digest.
 pub(super) fn closes(name: &str) -> bool {
     name.contains('@')
+}
+
+/// Whether this name only repeats the config's digest.
+pub(super) fn is_id(name: &str) -> bool {
+    name.starts_with("sha256:")
 }

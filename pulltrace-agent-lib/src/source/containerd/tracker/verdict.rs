@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use pulltrace_core::{Anomaly, Digest, Evidence};
+use pulltrace_core::{Anomaly, Digest, Evidence, PullId};
 
 use super::super::input::Query;
 use super::Out;
@@ -54,6 +54,7 @@ impl Tracked {
             });
             return Verdict::Open;
         }
+        self.no_older_than_its_root(documents);
         self.say_names(documents, out);
         match self.image.take() {
             Some(image) => self.take_image(image, out),
@@ -73,6 +74,17 @@ impl Tracked {
         let verdict = self.judge_chains(documents, out, absent);
         self.see_layers(None, view, documents, out);
         verdict
+    }
+
+    /// When a pull that no poll saw began is not known, but where it fetched its root, nothing of it is older.
+    fn no_older_than_its_root(&mut self, documents: &Documents) {
+        if !matches!(self.id, PullId::Record { .. }) {
+            return;
+        }
+        let root = self.root.as_ref().and_then(|root| documents.info(root));
+        if let Some(root) = root {
+            self.created = self.created.max(root.created_at);
+        }
     }
 
     /// A record points to the root; the image is there where its last layer is unpacked.
