@@ -3,11 +3,13 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use pulltrace_agent_lib::source::containerd::Containerd as Source;
-use pulltrace_core::Anomaly;
+use pulltrace_agent_lib::source::containerd::{Builder, Containerd as Source};
+use pulltrace_core::{Anomaly, Limits};
 use pulltrace_testkit::containerd::{Containerd, ContainerdBinary, Options};
+use pulltrace_testkit::cri::Pull;
+use pulltrace_testkit::image::{Image, Layer, mib};
 use pulltrace_testkit::need;
-use pulltrace_testkit::registry::Registry;
+use pulltrace_testkit::registry::{Gate, Registry};
 
 use crate::watch::Watch;
 
@@ -53,28 +55,58 @@ impl Scenario {
             .await
             .expect("containerd starts");
         let registry = Registry::start().expect("the registry starts");
-        let watch = Watch::begin(source(&containerd).start());
-        watch
-            .until("containerd is connected", |moment| {
-                moment.connected.then_some(())
-            })
-            .await;
+        let watch = Watch::begin(source(&containerd).start(), Limits::default());
+        watch.connected().await;
         let kit = (self.play)(Kit {
             containerd,
             registry,
             watch,
         })
         .await;
+        kit.watch.settled().await;
         kit.watch.assert_true(self.doubts);
     }
 }
 
 /// A collector of this containerd, not started yet.
-pub(crate) fn source(containerd: &Containerd) -> pulltrace_agent_lib::source::containerd::Builder {
+pub(crate) fn source(containerd: &Containerd) -> Builder {
     Source::builder("node-1".parse().expect("a node name")).socket(containerd.socket())
 }
 
+/// An image of random layers, each of so many MiB.
+pub(crate) fn image_of(names: &[&str], mib_each: u64) -> Image {
+    let layers = names.iter().map(|name| Layer::random(name, mib(mib_each)));
+    Image::builder().layers(layers).build()
+}
+
 impl Kit {
+    /// Pushes an image under this name and begins to pull it as the kubelet does.
+    pub(crate) fn pull(&self, name: &str, image: &Image) -> Pull {
+        self.containerd.cri().pull(&self.registry.push(name, image))
+    }
+
+    /// Pulls an image to its end.
+    pub(crate) async fn pull_whole(&self, name: &str, image: &Image) {
+        let outcome = self.pull(name, image).outcome().await;
+        outcome.unwrap_or_else(|error| panic!("the pull of {name} fails: {error}"));
+    }
+
+    /// Begins to pull an image whose only layer stands at `at` until the gate opens, and waits until a part of
+    /// it is seen.
+    pub(crate) async fn pull_half(&self, name: &str, image: &Image, at: u64) -> (Pull, Gate) {
+        let gate = self.registry.blob(&image.layers()[0].descriptor.digest);
+        let gate = gate.hold(at);
+        let pull = self.pull(name, image);
+        let path = name.split(':').next().expect("a path");
+        self.watch.until_bytes(path, mib(1)).await;
+        (pull, gate)
+    }
+
+    /// Watches anew, as after a restart of the agent.
+    pub(crate) fn watch_anew(&mut self, source: Builder, limits: Limits) -> Watch {
+        std::mem::replace(&mut self.watch, Watch::begin(source.start(), limits))
+    }
+
     /// Whether this containerd fetches by the transfer service, with slots of the node.
     pub(crate) fn has_shared_slots(&self) -> bool {
         self.containerd.binary().at_least(2, 1)

@@ -3,9 +3,14 @@
 //! The versions are those of `PULLTRACE_CONTAINERD` (`1.6,2.4` where that is not set), so the tests are made
 //! when this starts: `cargo test -p pulltrace-testkit --test scenarios -- 2.4::five`.
 
+mod contract;
 mod faults;
+mod images;
 mod kit;
+mod others;
 mod pulls;
+mod restarts;
+mod waits;
 mod watch;
 
 use libtest_mimic::{Arguments, Failed, Trial};
@@ -13,6 +18,16 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use kit::Scenario;
 
 const VERSIONS: &str = "1.6,2.4";
+
+const ALL: &[&[Scenario]] = &[
+    pulls::ALL,
+    images::ALL,
+    waits::ALL,
+    faults::ALL,
+    restarts::ALL,
+    others::ALL,
+    contract::ALL,
+];
 
 fn main() {
     let versions = std::env::var("PULLTRACE_CONTAINERD").unwrap_or_default();
@@ -23,7 +38,7 @@ fn main() {
     };
     let mut trials = Vec::new();
     for version in versions.split(',').map(|version| version.trim().to_owned()) {
-        for scenario in pulls::ALL.iter().chain(faults::ALL) {
+        for scenario in ALL.iter().copied().flatten() {
             let version = version.clone();
             let name = format!("{version}::{}", scenario.name);
             trials.push(Trial::test(name, move || run(&version, scenario)));

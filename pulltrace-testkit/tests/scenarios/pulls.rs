@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use pulltrace_core::{LayerState, Outcome, Phase, Pull, WaitingKind};
+use pulltrace_core::{LayerState, Phase, Pull, WaitingKind};
 use pulltrace_testkit::image::{Image, Layer, mib};
 
-use crate::kit::{Kit, SOON, Scenario, scenario};
+use crate::kit::{Kit, SOON, Scenario, image_of, scenario};
+use crate::watch::Moment;
 
 pub(crate) const ALL: &[Scenario] = &[
     scenario!(one_pull_is_seen_layer_by_layer),
@@ -13,118 +14,187 @@ pub(crate) const ALL: &[Scenario] = &[
     scenario!(a_shared_base_is_waited_for_and_counted_once),
     scenario!(the_same_image_twice_at_once_ends_together),
     scenario!(a_fully_cached_image_is_one_row),
+    scenario!(another_config_downloads_no_layer),
+    scenario!(another_tag_downloads_no_layer),
+    scenario!(twenty_pulls_faster_than_a_poll_are_twenty_rows),
 ];
 
-#[track_caller]
-fn assert_completed(pulls: &[Arc<Pull>]) {
-    for pull in pulls {
-        assert_eq!(pull.outcome(), Some(Outcome::Completed), "{pull:#?}");
-    }
+/// A layer of some MiB that takes long enough to unpack to be seen doing so.
+fn slow_to_unpack(name: &str) -> Layer {
+    let mut noise = Vec::new();
+    // What was compressed already does not compress again.
+    noise.extend_from_slice(&Layer::random(name, mib(3)).blob().read(0, usize::MAX));
+    let paths: Vec<String> = (0..6_000)
+        .map(|i| format!("{name}/{}/{i}", i / 500))
+        .collect();
+    let mut files: Vec<(&str, u32, &[u8])> = vec![(name, 0o644, &noise)];
+    files[0].0 = "noise";
+    files.extend(
+        paths
+            .iter()
+            .map(|path| (path.as_str(), 0o644, name.as_bytes())),
+    );
+    Layer::of_files(name, &files)
+}
+
+fn waits(pull: &Pull, kind: WaitingKind) -> usize {
+    let layers = pull.layers.iter();
+    layers
+        .filter(|layer| {
+            layer
+                .waiting_on
+                .as_ref()
+                .is_some_and(|waits| waits.kind == kind)
+        })
+        .count()
 }
 
 async fn one_pull_is_seen_layer_by_layer(kit: Kit) -> Kit {
-    let layers = ["one", "two", "three", "four", "five"].map(|name| Layer::random(name, mib(3)));
+    let layers = ["one", "two", "three", "four", "five"].map(slow_to_unpack);
     let image = Image::builder().layers(layers.clone()).build();
-    let reference = kit.registry.push("team/app:1", &image);
     let total = image.manifest().unique_layer_bytes();
-    let gates = layers
-        .each_ref()
-        .map(|layer| kit.registry.blob(layer.digest()).hold(mib(2)));
-    let pull = kit.containerd.cri().pull(&reference);
+    let hold = |at| {
+        layers
+            .each_ref()
+            .map(|layer| kit.registry.blob(layer.digest()).hold(at))
+    };
+    let (closed, half) = (hold(0), hold(mib(2)));
+    let pull = kit.pull("team/app:1", &image);
 
-    gates[0]
-        .await_reached(SOON)
-        .await
-        .expect("the first layer is asked for");
-    let seen = kit
-        .watch
-        .until("two MiB of three layers are here", |moment| {
-            let pull = moment.find("team/app")?;
-            (pull.downloaded.0 >= 3 * mib(2)).then_some(pull)
-        });
+    // The total is exact before the first byte of a layer.
+    let seen = kit.watch.until("its total is known", |moment| {
+        moment
+            .find("team/app")
+            .filter(|pull| pull.total.is_some() && pull.layers.len() == 5)
+    });
     let seen = seen.await;
-    assert_eq!(seen.total.expect("a total").0, total);
-    assert_eq!(seen.to_download.expect("a total").0, total);
-    assert_eq!(seen.phase, Phase::Downloading);
-    if kit.has_shared_slots() {
-        let waiting = kit.watch.until("two layers wait for a slot", |moment| {
+    assert_eq!(seen.total.map(|bytes| bytes.0), Some(total));
+    assert_eq!(seen.to_download.map(|bytes| bytes.0), Some(total));
+    assert_eq!((seen.downloaded.0, seen.phase), (0, Phase::Downloading));
+    let all_wait = |layer: &pulltrace_core::Layer| layer.state == LayerState::Waiting;
+    assert!(seen.layers.iter().all(all_wait), "{seen:#?}");
+
+    // Three load; from 2.1 on the others are seen to wait for them.
+    closed.iter().for_each(|gate| gate.release());
+    let slots = if kit.has_shared_slots() { 2 } else { 0 };
+    let loads = |layer: &&pulltrace_core::Layer| {
+        layer.state == LayerState::Downloading && layer.downloaded.0 >= mib(1)
+    };
+    kit.watch
+        .until("three layers load and the others wait", |moment| {
             let pull = moment.find("team/app")?;
-            let waits = |kind| {
-                pull.layers
-                    .iter()
-                    .filter(|l| l.waiting_on.as_ref().is_some_and(|w| w.kind == kind))
-                    .count()
-            };
-            (waits(WaitingKind::DownloadSlot) == 2).then_some(())
-        });
-        waiting.await;
+            let loading = pull.layers.iter().filter(loads).count();
+            (loading == 3 && waits(&pull, WaitingKind::DownloadSlot) == slots).then_some(())
+        })
+        .await;
+
+    // All but the lowest are downloaded, one by one, and wait for it.
+    let mut open = [true, false, false, false, false];
+    for _ in 1..5 {
+        let next = |moment: &Moment| {
+            let pull = moment.find("team/app")?;
+            let mut upper = (1..5).filter(|i| !open[*i]);
+            upper.find(|i| loads(&&pull.layers[*i]))
+        };
+        let next = kit.watch.until("another layer is half here", next).await;
+        half[next].release();
+        open[next] = true;
     }
-    gates.iter().for_each(|gate| gate.release());
-    pull.outcome().await.expect("the pull succeeds");
-    let pull = kit.watch.ended(1).await.remove(0);
-    assert_eq!(pull.outcome(), Some(Outcome::Completed));
-    assert_eq!(pull.title().expect("a name"), reference);
+    let lowest = |moment: &Moment| {
+        let pull = moment.find("team/app")?;
+        let downloaded = |layer: &pulltrace_core::Layer| layer.state == LayerState::Downloaded;
+        (loads(&&pull.layers[0]) && pull.layers[1..].iter().all(downloaded)).then_some(pull)
+    };
+    let seen = kit.watch.until("only the lowest loads", lowest).await;
+    assert_eq!(waits(&seen, WaitingKind::ParentLayer), 4);
+    let waits_for = seen.layers[4].waiting_on.clone().expect("it waits");
     assert_eq!(
-        (pull.total.expect("a total").0, pull.downloaded.0),
-        (total, total)
+        waits_for.layer.expect("a layer").as_str(),
+        layers[0].digest()
     );
-    assert!(
-        pull.layers
-            .iter()
-            .all(|layer| layer.state == LayerState::Complete)
+    assert_eq!(seen.phase, Phase::Downloading);
+
+    half[0].release();
+    pull.outcome().await.expect("the pull succeeds");
+    let pull = kit.watch.completed(1).await.remove(0);
+    assert_eq!(
+        pull.title().expect("a name"),
+        kit.registry.reference("team/app:1")
     );
-    assert_eq!(pull.layers.len(), 5);
-    // At every poll after the manifest was there, the total was exact.
-    let states = kit.watch.states("team/app");
-    assert!(
-        states
-            .iter()
-            .filter_map(|pull| pull.total)
-            .all(|seen| seen.0 == total)
-    );
-    let words = kit.watch.layer_words("team/app", layers[0].digest());
-    assert!(words.contains(&"downloading") && words.last() == Some(&"complete"), "{words:?}");
+    assert_eq!(pull.downloaded.0, total);
+    kit.watch.assert_total("team/app", total);
+    let all = [
+        "waiting",
+        "downloading",
+        "downloaded",
+        "extracting",
+        "complete",
+    ];
+    for (i, layer) in layers.iter().enumerate() {
+        // Nothing is below the lowest: its unpacking begins with its last byte.
+        let downloaded = |word: &&&str| i > 0 || **word != "downloaded";
+        let expected: Vec<_> = all.iter().filter(downloaded).copied().collect();
+        assert_eq!(
+            kit.watch.layer_words("team/app", layer.digest()),
+            expected,
+            "layer {i}"
+        );
+    }
     kit
 }
 
 async fn five_at_once_are_five(kit: Kit) -> Kit {
     let names = ["a", "b", "c", "d", "e"];
-    let images = names.map(|name| {
-        let layers = (0..4).map(|i| {
-            Layer::random(
-                &format!("{name}{i}"),
-                mib(1) + 1_000 * i + name.len() as u64,
-            )
-        });
-        Image::builder().layers(layers).build()
-    });
-    kit.registry.everything().throttle(Some(mib(6)));
-    let cri = kit.containerd.cri();
-    let pulls: Vec<_> = names
-        .iter()
-        .zip(&images)
-        .map(|(name, image)| cri.pull(&kit.registry.push(&format!("five/{name}:1"), image)))
-        .collect();
-    kit.watch
-        .until("five are seen at once", |moment| {
-            (moment.live().len() == 5).then_some(())
+    let images: Vec<Image> = (1..)
+        .zip(names)
+        .map(|(number, name)| {
+            let size = |i: u64| mib(1) + 100_000 * number + 1_000 * i;
+            let layers = (0..4).map(|i| Layer::random(&format!("{name}{i}"), size(i)));
+            Image::builder().layers(layers).build()
         })
-        .await;
+        .collect();
+    let path = |name: &str| format!("five/{name}");
+    // The first takes what slots there are.
+    let gates: Vec<_> = images[0]
+        .layers()
+        .iter()
+        .map(|layer| kit.registry.blob(&layer.descriptor.digest).hold(mib(1)))
+        .collect();
+    let mut pulls = vec![kit.pull("five/a:1", &images[0])];
+    kit.watch.until_bytes("five/a", 3 * mib(1)).await;
+    for (name, image) in names.iter().zip(&images).skip(1) {
+        pulls.push(kit.pull(&format!("five/{name}:1"), image));
+    }
+    let five = |moment: &Moment| (moment.live().len() == 5).then(|| moment.live());
+    if kit.has_shared_slots() {
+        let queued = kit.watch.until("four wait for a slot", |moment| {
+            let of_slot = |pull: &&Arc<Pull>| {
+                let waits = pull.waiting_on.as_ref();
+                waits.is_some_and(|waits| waits.kind == WaitingKind::DownloadSlot)
+            };
+            let queued: Vec<_> = moment.live().iter().filter(of_slot).cloned().collect();
+            (queued.len() == 4).then_some(queued)
+        });
+        for pull in queued.await {
+            assert_eq!(
+                (pull.phase, pull.total, pull.percent),
+                (Phase::Resolving, None, None)
+            );
+        }
+    } else {
+        let seen = kit.watch.until("five are seen at once", five).await;
+        assert_eq!(seen.len(), 5);
+    }
+    kit.registry.everything().throttle(Some(mib(12)));
+    gates.iter().for_each(|gate| gate.release());
     for pull in pulls {
         pull.outcome().await.expect("each succeeds");
     }
-    let ended = kit.watch.ended(5).await;
-    assert_completed(&ended);
+    kit.watch.completed(5).await;
     for (name, image) in names.iter().zip(&images) {
         let total = image.manifest().unique_layer_bytes();
-        let states = kit.watch.states(&format!("five/{name}"));
-        assert!(
-            states
-                .iter()
-                .filter_map(|pull| pull.total)
-                .all(|seen| seen.0 == total),
-            "{name} was mixed up"
-        );
+        kit.watch.assert_total(&path(name), total);
+        let states = kit.watch.states(&path(name));
         assert_eq!(states.last().expect("seen").downloaded.0, total);
     }
     kit
@@ -133,19 +203,16 @@ async fn five_at_once_are_five(kit: Kit) -> Kit {
 async fn a_shared_base_is_waited_for_and_counted_once(kit: Kit) -> Kit {
     let base = Layer::random("base", mib(8));
     let image = |name: &str| {
-        Image::builder()
-            .layer(&base)
-            .layer(&Layer::random(name, mib(1)))
-            .build()
+        let own = Layer::random(name, mib(1));
+        Image::builder().layer(&base).layer(&own).build()
     };
     let (one, two) = (image("one"), image("two"));
     let gate = kit.registry.blob(base.digest()).hold(mib(4));
-    let cri = kit.containerd.cri();
-    let first = cri.pull(&kit.registry.push("shared/one:1", &one));
+    let first = kit.pull("shared/one:1", &one);
     gate.await_reached(SOON)
         .await
         .expect("the base is asked for");
-    let second = cri.pull(&kit.registry.push("shared/two:1", &two));
+    let second = kit.pull("shared/two:1", &two);
     let waits = kit.watch.until("the second waits for the first", |moment| {
         let (one, two) = (moment.find("shared/one")?, moment.find("shared/two")?);
         let waits = two.waiting_on.clone()?;
@@ -155,83 +222,118 @@ async fn a_shared_base_is_waited_for_and_counted_once(kit: Kit) -> Kit {
     assert_eq!(waits.pull.as_ref(), Some(&first_row.id));
     assert_eq!(waits.layer.expect("a layer").as_str(), base.digest());
     assert_eq!(first_row.waiting_on, None);
-    assert_eq!(
-        second_row.total.expect("a total").0,
-        two.manifest().unique_layer_bytes()
-    );
-    assert_eq!(
-        sums.to_download.0,
-        one.manifest().unique_layer_bytes() + two.manifest().unique_layer_bytes() - base.size()
-    );
+    let totals = [&one, &two].map(|image| image.manifest().unique_layer_bytes());
+    assert_eq!(second_row.total.expect("a total").0, totals[1]);
+    assert_eq!(sums.to_download.0, totals[0] + totals[1] - base.size());
     gate.release();
     first.outcome().await.expect("the first succeeds");
     second.outcome().await.expect("the second succeeds");
-    let ended = kit.watch.ended(2).await;
-    assert_completed(&ended);
+    kit.watch.completed(2).await;
+    kit.watch.assert_total("shared/one", totals[0]);
+    kit.watch.assert_total("shared/two", totals[1]);
     kit
 }
 
 async fn the_same_image_twice_at_once_ends_together(kit: Kit) -> Kit {
-    let layer = Layer::random("only", mib(4));
-    let image = Image::builder().layer(&layer).build();
-    let reference = kit.registry.push("twice/app:1", &image);
-    let gate = kit.registry.blob(layer.digest()).hold(mib(2));
-    let cri = kit.containerd.cri();
-    let first = cri.pull(&reference);
-    gate.await_reached(SOON)
-        .await
-        .expect("the layer is asked for");
-    let second = cri.pull(&reference);
+    let image = image_of(&["only"], 4);
+    let (first, gate) = kit.pull_half("twice/app:1", &image, mib(2)).await;
+    let second = kit.pull("twice/app:1", &image);
     let rows = kit.watch.until("one of two waits for the other", |moment| {
         let waits = |pull: &&Arc<Pull>| {
-            pull.waiting_on
-                .as_ref()
-                .is_some_and(|w| w.kind == WaitingKind::SharedLayer)
+            let waits = pull.waiting_on.as_ref();
+            waits.is_some_and(|waits| waits.kind == WaitingKind::SharedLayer)
         };
-        (moment.live().len() == 2 && moment.live().iter().filter(waits).count() == 1)
-            .then(|| moment.live())
+        let rows = moment.live();
+        (rows.len() == 2 && rows.iter().filter(waits).count() == 1).then_some(rows)
     });
     let rows = rows.await;
     assert_eq!(rows[0].root, rows[1].root);
     gate.release();
     first.outcome().await.expect("the first succeeds");
     second.outcome().await.expect("the second succeeds");
-    let ended = kit.watch.ended(2).await;
-    assert_completed(&ended);
+    for pull in kit.watch.completed(2).await {
+        assert_eq!(
+            pull.title().expect("a name"),
+            kit.registry.reference("twice/app:1")
+        );
+    }
     kit
 }
 
-async fn a_fully_cached_image_is_one_row(kit: Kit) -> Kit {
-    let image = Image::builder()
-        .layers(["a", "b", "c"].map(|name| Layer::random(name, mib(1))))
-        .build();
-    let reference = kit.registry.push("cached/app:1", &image);
-    kit.containerd
-        .cri()
-        .pull(&reference)
-        .outcome()
-        .await
-        .expect("it succeeds");
-    kit.watch.ended(1).await;
-    kit.containerd
-        .cri()
-        .pull(&reference)
-        .outcome()
-        .await
-        .expect("it succeeds again");
-    let ended = kit.watch.ended(2).await;
-    let again = ended
-        .iter()
-        .max_by_key(|pull| pull.started_at)
-        .expect("two");
-    assert_eq!(again.outcome(), Some(Outcome::Completed));
-    assert_eq!(again.to_download.expect("a total").0, 0);
+/// Waits for the second of two pulls; that it is completed, under this name, and nothing came down for it.
+async fn completed_from_cache(kit: &Kit, name: &str) -> Arc<Pull> {
+    let ended = kit.watch.completed(2).await;
+    let again = ended.iter().max_by_key(|pull| pull.started_at);
+    let again = again.expect("two");
+    assert_eq!(again.title().expect("a name"), kit.registry.reference(name));
+    assert_eq!(again.to_download.map(|bytes| bytes.0), Some(0));
+    let cached = |layer: &pulltrace_core::Layer| layer.state == LayerState::Cached;
     assert!(
-        again
-            .layers
-            .iter()
-            .all(|layer| layer.state == LayerState::Cached),
+        !again.layers.is_empty() && again.layers.iter().all(cached),
         "{again:#?}"
     );
+    Arc::clone(again)
+}
+
+async fn a_fully_cached_image_is_one_row(kit: Kit) -> Kit {
+    let image = image_of(&["a", "b", "c"], 1);
+    kit.pull_whole("cached/app:1", &image).await;
+    kit.watch.completed(1).await;
+    kit.pull_whole("cached/app:1", &image).await;
+    let again = completed_from_cache(&kit, "cached/app:1").await;
+    assert_eq!(again.total, Some(again.cached));
+    kit
+}
+
+async fn another_config_downloads_no_layer(kit: Kit) -> Kit {
+    let layers = ["a", "b", "c"].map(|name| Layer::random(name, mib(1)));
+    let image = |version| {
+        let builder = Image::builder().layers(layers.clone());
+        builder.label("version", version).build()
+    };
+    let (one, two) = (image("1"), image("2"));
+    kit.pull_whole("config/app:1", &one).await;
+    kit.watch.completed(1).await;
+    kit.pull_whole("config/app:2", &two).await;
+    let again = completed_from_cache(&kit, "config/app:2").await;
+    assert_eq!(
+        again.root.as_ref().expect("known").as_str(),
+        two.root.digest
+    );
+    for layer in &layers {
+        assert_eq!(kit.registry.blob(layer.digest()).requests().len(), 1);
+    }
+    kit
+}
+
+async fn another_tag_downloads_no_layer(kit: Kit) -> Kit {
+    let image = image_of(&["a", "b", "c"], 1);
+    kit.pull_whole("tagged/app:1", &image).await;
+    kit.watch.completed(1).await;
+    kit.pull_whole("tagged/app:2", &image).await;
+    let again = completed_from_cache(&kit, "tagged/app:2").await;
+    assert_eq!(again.total, Some(again.cached));
+    kit
+}
+
+async fn twenty_pulls_faster_than_a_poll_are_twenty_rows(kit: Kit) -> Kit {
+    let mut names = Vec::new();
+    for i in 0..20 {
+        let layer = Layer::random(&format!("small{i}"), 10 * 1024);
+        let name = format!("small/app{i}:1");
+        kit.pull_whole(&name, &Image::builder().layer(&layer).build())
+            .await;
+        names.push(kit.registry.reference(&name));
+    }
+    let mut seen: Vec<String> = kit
+        .watch
+        .completed(20)
+        .await
+        .iter()
+        .filter_map(|pull| pull.title())
+        .collect();
+    seen.sort();
+    names.sort();
+    assert_eq!(seen, names);
     kit
 }

@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pulltrace_agent_lib::source::PullSource;
 use pulltrace_core::{
-    Anomaly, ChangeKind, Limits, NodeSums, Observation, Outcome, Percent, Phase, Pull, PullId,
-    PullTable,
+    Anomaly, ChangeKind, FailureReason, Limits, NodeSums, Now, Observation, Outcome, Percent,
+    Phase, Pull, PullId, PullTable,
 };
 use pulltrace_testkit::wait;
 use tokio::task::JoinHandle;
@@ -21,7 +21,10 @@ pub(crate) struct Watch {
 /// Everything at one moment.
 #[derive(Clone, Debug)]
 pub(crate) struct Moment {
+    pub(crate) now: Now,
     pub(crate) connected: bool,
+    /// It was said that containerd is away.
+    pub(crate) lost: bool,
     pub(crate) pulls: Vec<Arc<Pull>>,
     pub(crate) sums: NodeSums,
 }
@@ -29,28 +32,51 @@ pub(crate) struct Moment {
 struct Log {
     table: PullTable,
     connected: bool,
+    lost: bool,
     moments: Vec<Moment>,
     untrue: Vec<String>,
     ends: BTreeMap<PullId, u32>,
+    /// How many pulls there were when all had ended.
+    rows: Option<usize>,
 }
 
 impl Watch {
-    pub(crate) fn begin(mut source: impl PullSource + 'static) -> Self {
+    pub(crate) fn begin(mut source: impl PullSource + 'static, limits: Limits) -> Self {
         let log = Arc::new(Mutex::new(Log {
-            table: PullTable::new(Limits::default()),
+            table: PullTable::new(limits),
             connected: false,
+            lost: false,
             moments: Vec::new(),
             untrue: Vec::new(),
             ends: BTreeMap::new(),
+            rows: None,
         }));
         let writer = Arc::clone(&log);
         let task = tokio::spawn(async move {
-            while let Ok(Some(batch)) = source.next().await {
+            loop {
+                let next = source.next().await;
                 let mut log = writer.lock().unwrap_or_else(PoisonError::into_inner);
-                log.take(&batch);
+                match next {
+                    Ok(Some(batch)) => log.take(&batch),
+                    Ok(None) => return,
+                    Err(error) => return log.untrue.push(format!("the source stopped: {error}")),
+                }
             }
         });
         Self { log, task }
+    }
+
+    /// Waits until the source sees containerd.
+    pub(crate) async fn connected(&self) {
+        let seen = |moment: &Moment| moment.connected.then_some(());
+        self.until("containerd is connected", seen).await;
+    }
+
+    /// Waits until so many bytes of this image's layers are seen to be here; what is seen then.
+    pub(crate) async fn until_bytes(&self, path: &str, bytes: u64) -> Arc<Pull> {
+        let here = |moment: &Moment| moment.find(path).filter(|pull| pull.downloaded.0 >= bytes);
+        self.until(&format!("{bytes} bytes of {path} are here"), here)
+            .await
     }
 
     fn log(&self) -> MutexGuard<'_, Log> {
@@ -88,7 +114,46 @@ impl Watch {
         };
         let pulls = self.until(&format!("{count} pulls have ended"), all).await;
         assert_eq!(pulls.len(), count, "{pulls:#?}");
+        self.log().rows = Some(count);
         pulls
+    }
+
+    /// Waits until so many pulls are completed, and nothing else.
+    pub(crate) async fn completed(&self, count: usize) -> Vec<Arc<Pull>> {
+        let pulls = self.ended(count).await;
+        for pull in &pulls {
+            assert_eq!(pull.outcome(), Some(Outcome::Completed), "{pull:#?}");
+        }
+        pulls
+    }
+
+    /// Waits until one pull has failed, for a reason that containerd does not tell, and nothing else was seen.
+    pub(crate) async fn failed(&self) -> Arc<Pull> {
+        let pull = self.ended(1).await.remove(0);
+        assert_failed(&pull, FailureReason::Unexplained);
+        pull
+    }
+
+    /// Waits until a source that ends by itself has ended.
+    pub(crate) async fn over(&self) {
+        let over = async || self.task.is_finished().then_some(());
+        let over = wait::until("the source ends", SOON, over).await;
+        over.unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Waits until what is seen late of pulls that are over was seen.
+    pub(crate) async fn settled(&self) {
+        /// containerd's last event of a pull comes sooner after its end than this.
+        const LATE: std::time::Duration = std::time::Duration::from_millis(600);
+        if self.task.is_finished() {
+            return;
+        }
+        let late = |moment: &Moment| {
+            let last = moment.pulls.iter().filter_map(|pull| pull.ended_at).max();
+            last.is_none_or(|end| moment.now.node.since(end) >= LATE)
+                .then_some(())
+        };
+        self.until("what is late was seen", late).await;
     }
 
     /// Every state of every pull, in the order in which they were seen.
@@ -116,15 +181,39 @@ impl Watch {
         words
     }
 
+    /// That at each poll which knows the image, its total was this; and that there was such a poll.
+    #[track_caller]
+    pub(crate) fn assert_total(&self, path: &str, total: u64) {
+        let states = self.states(path);
+        let totals: Vec<u64> = states
+            .iter()
+            .filter_map(|pull| Some(pull.total?.0))
+            .collect();
+        assert!(!totals.is_empty(), "the total of {path} was never known");
+        assert!(
+            totals.iter().all(|seen| *seen == total),
+            "{path} weighs {total}: {totals:?}"
+        );
+    }
+
     /// Stops watching, as an agent that is killed does.
-    pub(crate) fn kill(&self) {
+    pub(crate) async fn kill(self) -> Vec<Moment> {
         self.task.abort();
+        let ended = self.task.await.expect_err("it never stops by itself");
+        assert!(ended.is_cancelled(), "{ended}");
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.moments.clone()
     }
 
     #[track_caller]
     pub(crate) fn assert_true(&self, doubts: &[Anomaly]) {
         let log = self.log();
         assert!(log.untrue.is_empty(), "{:#?}", log.untrue);
+        for (pull, times) in &log.ends {
+            assert_eq!(*times, 1, "{pull} ended more than once");
+        }
+        let rows = log.moments.last().map_or(0, |moment| moment.pulls.len());
+        assert_eq!(log.rows.unwrap_or(rows), rows, "rows were invented later");
         let anomalies = &log.table.counters().anomalies;
         let strange: BTreeMap<_, _> = anomalies
             .iter()
@@ -165,8 +254,8 @@ impl Log {
     fn take(&mut self, batch: &pulltrace_agent_lib::source::Batch) {
         for observation in &batch.observations {
             match observation {
-                Observation::SourceBack => self.connected = true,
-                Observation::SourceLost => self.connected = false,
+                Observation::SourceBack => (self.connected, self.lost) = (true, false),
+                Observation::SourceLost => (self.connected, self.lost) = (false, true),
                 _ => {}
             }
         }
@@ -180,7 +269,9 @@ impl Log {
             }
         }
         let moment = Moment {
+            now: batch.now,
             connected: self.connected,
+            lost: self.lost,
             pulls: self.table.pulls().cloned().collect(),
             sums: self.table.sums(batch.now),
         };
@@ -251,4 +342,12 @@ fn check(was: Option<&Pull>, is: &Pull, untrue: &mut Vec<String>) {
             claim(now.state >= before.state, "the state of a layer went back");
         }
     }
+}
+
+#[track_caller]
+pub(crate) fn assert_failed(pull: &Pull, reason: FailureReason) {
+    assert_eq!(pull.outcome(), Some(Outcome::Failed), "{pull:#?}");
+    let failure = pull.failure.as_ref().expect("a reason");
+    assert_eq!(failure.reason, reason);
+    assert!(pull.percent.is_none_or(|percent| percent < Percent::DONE));
 }
