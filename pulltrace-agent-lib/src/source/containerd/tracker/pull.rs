@@ -226,12 +226,15 @@ impl Tracked {
 
     /// A poll passed: what waits for labels waited for one more.
     pub(super) fn count_poll(&mut self, documents: &Documents) {
-        let labelled = self.is_labelled(documents);
-        self.unlabelled = if labelled {
-            0
-        } else {
-            self.unlabelled.saturating_add(1)
-        };
+        let root = self.root.as_ref().and_then(|root| documents.info(root));
+        if let Some(info) = root {
+            let waits = info.sources.is_empty();
+            self.unlabelled = if waits {
+                self.unlabelled.saturating_add(1)
+            } else {
+                0
+            };
+        }
         self.absent.clear();
     }
 
@@ -283,7 +286,7 @@ impl Tracked {
                 .info(root)
                 .is_some_and(|info| info.sources.is_empty())
             && holding.content.contains(root)
-            && self.unlabelled <= LABEL_POLLS
+            && (self.began || self.unlabelled <= LABEL_POLLS)
         {
             out.ask(Query::Info {
                 digest: root.to_string(),

@@ -793,3 +793,24 @@ fn what_contradicts_itself_is_counted() {
     let size = |world: &mut World| world.commit("123-abcd", "layer", &digest("b"), 999);
     assert_eq!(counts(&size), [Anomaly::SizeChanged]);
 }
+
+#[test]
+fn a_pull_that_waited_long_for_its_manifest_still_gets_its_name() {
+    let mut world = World::new("v2.4.2");
+    let image = paper("app", &[("a", 1_000)]);
+    world.lease("123-abcd");
+    world.write("123-abcd", &format!("manifest-{}", image.manifest), 0, 10);
+    (0..40).for_each(|_| world.poll());
+    world.abort(&format!("manifest-{}", image.manifest));
+    world.resolve("123-abcd", &image, HOST);
+    // The labels come some polls after the blob.
+    let source = format!("containerd.io/distribution.source.{}", HOST.0);
+    world.unlabel(&image.manifest);
+    (0..10).for_each(|_| world.poll());
+    assert_eq!(world.only().repository, None);
+    world.label(&image.manifest, &source, HOST.1);
+    world.poll();
+    let repository = world.only().repository.as_ref().unwrap();
+    assert_eq!(repository.to_string(), "registry.example/team/app");
+    world.assert_sane();
+}
