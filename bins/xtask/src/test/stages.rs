@@ -1,13 +1,14 @@
 //! What each stage of `cargo xtask test` does, in the order in which they run:
 //! the cheap ones that fail most often come first.
 
+use std::fs;
 use std::process::Command;
 
 use super::programs::{self, TestProgram};
 use super::runner::Runner;
 use super::{Plan, SKIPPED};
 use crate::containerd;
-use crate::error::{Error, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::graph::Graph;
 use crate::process;
 use crate::root::Root;
@@ -281,7 +282,15 @@ fn run_tests(
 
 fn package(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
     let graph = Graph::load(&plan.root)?;
-    let mut command = cargo(plan, "package", &[]);
+    // Cargo takes a package of a registry never to change, also of the registry
+    // that it makes here for packages which need each other: at the path of an
+    // earlier run it would unpack and build nothing, and verify old code.
+    let dir = plan
+        .root
+        .target
+        .join(format!("xtask/package-{}", std::process::id()));
+    let mut command = cargo(plan, "package", &["--target-dir"]);
+    command.arg(&dir);
     for package in graph.published() {
         command.args(["-p", &package.name]);
     }
@@ -289,7 +298,11 @@ fn package(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
         // Somebody who is at work has files that are not committed yet.
         command.arg("--allow-dirty");
     }
-    runner.run(&mut command)?;
+    let result = runner.run(&mut command);
+    if dir.exists() {
+        fs::remove_dir_all(&dir).context(|| format!("remove {}", dir.display()))?;
+    }
+    result?;
     Ok(Verdict::Done)
 }
 
