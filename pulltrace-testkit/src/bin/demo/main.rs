@@ -37,6 +37,15 @@ const RECORDING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../recordings/demo
 /// The versions of containerd to look for, the best first.
 const VERSIONS: [&str; 2] = ["2.4", "1.6"];
 
+/// Where CRI pulls into.
+const NAMESPACE: &str = "k8s.io";
+
+/// The most that containerd's data take, in MiB; seen: half of it.
+const MEMORY: u64 = 2 * 1024;
+/// With so much memory, in MiB, they are kept there: some disks take half a
+/// minute to delete them.
+const MEMORY_TO_SPARE: u64 = 8 * 1024;
+
 /// How the demo ends where it does not end well.
 #[derive(Debug)]
 enum Failure {
@@ -185,6 +194,7 @@ async fn live(
         tokio::task::spawn_blocking(move || drop(library.make(&pull)));
     }
     let options = Options {
+        memory_mib: (memory_available() >= MEMORY_TO_SPARE).then_some(MEMORY),
         mirrors: vec![(stage::HOST.into(), registry.address().to_string())],
         ..Options::default()
     };
@@ -199,8 +209,13 @@ async fn live(
         registry.address(),
         socket.display()
     ));
+    // A containerd that never pulled for a kubelet does not have it yet.
+    let namespace = ["namespaces", "create", NAMESPACE];
+    if let Err(error) = containerd.ctr(NAMESPACE).run(namespace).await {
+        return Err(Failure::Failed(error.to_string()).into());
+    }
     let mut child = show
-        .args(["--namespace", "k8s.io", "--socket"])
+        .args(["--namespace", NAMESPACE, "--socket"])
         .args([&socket])
         .start()?;
     let line = if args.brief {
@@ -231,6 +246,17 @@ async fn live(
     }
     let text = format!("not as it should be: {}", surprises.join("; "));
     Err(Failure::Failed(text).into())
+}
+
+/// How much memory programs can still have, in MiB; none where that is not
+/// known.
+fn memory_available() -> u64 {
+    let table = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    table
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))
+        .and_then(|rest| rest.trim().strip_suffix("kB")?.trim().parse::<u64>().ok())
+        .map_or(0, |kib| kib / 1024)
 }
 
 async fn replay(args: &Args, pulltrace: &Pulltrace, stop: &Stop) -> Result<(), Failure> {
@@ -270,13 +296,15 @@ async fn show_until(
     child.end(stop).await
 }
 
-/// What does not end well has said why.
+/// What does not end well has said why, unless it was killed.
 fn passed(status: ExitStatus) -> Result<(), Failure> {
-    match status.code() {
-        Some(0) => Ok(()),
-        code => Err(Failure::Told(
-            code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1),
-        )),
+    match status.code().map(u8::try_from) {
+        Some(Ok(0)) => Ok(()),
+        Some(Ok(code)) => Err(Failure::Told(code)),
+        Some(Err(_)) | None => {
+            let text = format!("the program that shows the pulls was killed ({status})");
+            Err(Failure::Failed(text))
+        }
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) const BRIEF_LINE: u64 = 18 << 20;
 const MAX_LIVE: usize = 8;
 /// What stays in containerd of the images that were pulled, in bytes of
 /// layers; the oldest go first.
-const KEPT: u64 = 600 << 20;
+const KEPT: u64 = 300 << 20;
 /// No pull of the script takes so long.
 const END: Duration = Duration::from_secs(15 * 60);
 
