@@ -33,9 +33,9 @@ pub enum ChangeKind {
 pub struct Counters {
     /// Observations that cannot be true.
     pub anomalies: BTreeMap<Anomaly, u64>,
-    /// Pulls that were refused because [`Limits::live`] was reached.
+    /// Pulls that were refused because [`Limits::live`](crate::Limits::live) was reached.
     pub refused: u64,
-    /// Ended pulls that went before their time because [`Limits::ended`] was reached.
+    /// Ended pulls that went before their time because [`Limits::ended`](crate::Limits::ended) was reached.
     pub evicted: u64,
 }
 
