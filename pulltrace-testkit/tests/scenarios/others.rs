@@ -127,8 +127,11 @@ async fn another_namespace_stays_apart(kit: Kit) -> Kit {
     gate.release();
     pull.outcome().await.expect("it succeeds");
     other.completed(1).await;
-    // And the other way round.
+    // And the other way round; what one namespace has comes to the other without a request.
     only_a_real_pull_is_a_row(&kit, 0).await;
+    kit.pull_whole("apart/app:1", &image).await;
+    kit.watch.completed(2).await;
+    kit.watch.assert_total("apart/app", mib(3));
     other.settled().await;
     other.completed(1).await;
     other.assert_true(&[]);

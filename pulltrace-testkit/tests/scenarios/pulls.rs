@@ -154,10 +154,9 @@ async fn five_at_once_are_five(kit: Kit) -> Kit {
         })
         .collect();
     let path = |name: &str| format!("five/{name}");
-    // The first takes what slots there are.
-    let gates: Vec<_> = images[0]
-        .layers()
-        .iter()
+    // All of them stand until they were seen at once; the first takes what slots there are.
+    let layers = images.iter().flat_map(Image::layers);
+    let gates: Vec<_> = layers
         .map(|layer| kit.registry.blob(&layer.descriptor.digest).hold(mib(1)))
         .collect();
     let mut pulls = vec![kit.pull("five/a:1", &images[0])];

@@ -281,6 +281,16 @@ impl Log {
                 check(was.map(AsRef::as_ref), pull, &mut self.untrue);
             }
         }
+        for pull in moment.live() {
+            let layers = pull.layers.iter().map(|layer| &layer.waiting_on);
+            let waits = layers.chain([&pull.waiting_on]).flatten();
+            for by in waits.filter_map(|waits| waits.pull.as_ref()) {
+                if !moment.live().iter().any(|other| other.id == *by) {
+                    self.untrue
+                        .push(format!("it waits for {by}, which is over: {pull:#?}"));
+                }
+            }
+        }
         if moment.sums.downloaded > moment.sums.to_download {
             self.untrue
                 .push(format!("more is here than was to come: {:?}", moment.sums));
