@@ -373,9 +373,9 @@ fn has_shared_slots(version: &str) -> bool {
     minor(version) >= Some((2, 1))
 }
 
-/// From 2.0 on, the CRI plugin does not write a name that is there already, but for the tag.
+/// From 1.7 on (seen on 1.7.35), the CRI plugin does not write a name that is there already, but for the tag.
 fn keeps_names(version: &str) -> bool {
-    minor(version) >= Some((2, 0))
+    minor(version) >= Some((1, 7))
 }
 
 /// Major and minor of a version.

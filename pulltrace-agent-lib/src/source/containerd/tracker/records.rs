@@ -59,7 +59,7 @@ struct Ended {
     closed: Option<NodeTime>,
     /// An event told of that.
     told: bool,
-    /// The name with the digest was there before and stayed: from 2.0 on, the tag is then all it writes.
+    /// The name with the digest was there before and stayed: from 1.7 on, the tag is then all it writes.
     tag_only: bool,
     names: Names,
 }
@@ -153,7 +153,7 @@ impl Records {
     ///
     /// The CRI plugin writes an image's tag, its id and its digest, in this order; what is written after the
     /// digest belongs to another pull of the same image. containerd 1.6 writes them for each pull, and the tag
-    /// twice; from 2.0 on id and digest are written where they are not there yet.
+    /// twice; from 1.7 on id and digest are written where they are not there yet.
     pub(super) fn just_ended(
         &mut self,
         root: &Digest,
