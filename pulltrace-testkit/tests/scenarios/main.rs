@@ -19,6 +19,9 @@ use kit::Scenario;
 
 const VERSIONS: &str = "1.6,2.4";
 
+/// Scenarios that run at once where `--test-threads` does not say: each mostly waits for polls.
+const AT_ONCE: usize = 4;
+
 const ALL: &[&[Scenario]] = &[
     pulls::ALL,
     images::ALL,
@@ -44,7 +47,9 @@ fn main() {
             trials.push(Trial::test(name, move || run(&version, scenario)));
         }
     }
-    libtest_mimic::run(&Arguments::from_args(), trials).exit();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(AT_ONCE);
+    libtest_mimic::run(&arguments, trials).exit();
 }
 
 fn run(version: &str, scenario: &Scenario) -> Result<(), Failed> {
