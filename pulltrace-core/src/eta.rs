@@ -65,6 +65,8 @@ pub struct Speeds {
     pub node: Option<BytesPerSecond>,
     /// How many pulls of the node are downloading, this one included.
     pub downloading: usize,
+    /// What of the pull's bytes came already, about, and is not seen yet.
+    pub unseen: Bytes,
 }
 
 /// The time left; `None` where bytes are to come and no speed is known, or none come.
@@ -96,7 +98,8 @@ pub fn eta(work: &[LayerWork], speeds: Speeds, unpack: &UnpackSpeeds) -> Option<
         EtaBasis::Learned => (1.3, 0.7),
         EtaBasis::Assumed => (3.0, 0.33),
     };
-    let seconds = |rate: f64, factor: f64| finish(work, rate, |c| unpack.speed(c) * factor);
+    let seconds =
+        |rate: f64, factor: f64| finish(work, speeds.unseen, rate, |c| unpack.speed(c) * factor);
     let duration = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
     Some(Eta {
         left: duration(seconds(rate, 1.0)),
@@ -110,11 +113,17 @@ pub fn eta(work: &[LayerWork], speeds: Speeds, unpack: &UnpackSpeeds) -> Option<
 const PER_LAYER_SECONDS: f64 = 0.025;
 
 /// Bytes come in the order of the layers; each layer is unpacked when it and all below are there.
-fn finish(work: &[LayerWork], rate: f64, unpack: impl Fn(Compression) -> f64) -> f64 {
-    let (mut fetched, mut done) = (0.0_f64, 0.0_f64);
+fn finish(
+    work: &[LayerWork],
+    unseen: Bytes,
+    rate: f64,
+    unpack: impl Fn(Compression) -> f64,
+) -> f64 {
+    let (mut to_fetch, mut fetched, mut done) = (Bytes::ZERO, 0.0_f64, 0.0_f64);
     for layer in work {
+        to_fetch += layer.to_fetch;
         if rate.is_finite() {
-            fetched += layer.to_fetch.as_f64() / rate;
+            fetched = to_fetch.saturating_sub(unseen).as_f64() / rate;
         }
         if layer.to_unpack > Bytes::ZERO {
             let whole = layer.to_unpack.as_f64() / unpack(layer.compression) + PER_LAYER_SECONDS;
@@ -202,6 +211,7 @@ mod tests {
             pull: rate(pull),
             node: rate(node),
             downloading: 1,
+            unseen: Bytes::ZERO,
         }
     }
 
@@ -266,6 +276,15 @@ mod tests {
         let mut shared = speeds(0, 10);
         shared.downloading = 2;
         check(&[layer(100, 0)], shared, &learned(50), 20.0);
+    }
+
+    #[test]
+    fn what_came_and_is_not_seen_yet_is_not_waited_for() {
+        let mut near = speeds(10, 10);
+        near.unseen = Bytes(20 * MIB);
+        check(&[layer(30, 0), layer(30, 0)], near, &learned(50), 4.0);
+        near.unseen = Bytes(u64::MAX);
+        check(&[layer(30, 50)], near, &learned(50), 1.0);
     }
 
     #[test]

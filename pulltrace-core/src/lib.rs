@@ -30,7 +30,7 @@ pub use image::{Compression, Image, ImageLayer};
 pub use layer::{Layer, LayerState};
 pub use observation::{Anomaly, BlobSight, Evidence, LayerSight, Observation};
 pub use pull::{Outcome, Phase, Pull};
-pub use rate::RateMeter;
+pub use rate::{Pace, RateMeter};
 pub use reference::{ImageRef, Repository, Version};
 pub use table::{Limits, PullTable};
 pub use time::{Mono, NodeTime, NodeTimeError, Now};

@@ -73,8 +73,10 @@ impl Entry {
                 unpacking_for: extracting.map(|from| now.mono.since(from)),
             });
         }
+        let pace = pull.rate.and_then(|_| self.meter.pace(now.mono));
         let speeds = Speeds {
-            pull: pull.rate,
+            pull: pace.map(|pace| pace.rate),
+            unseen: pace.map_or(Bytes::ZERO, |pace| pace.unseen),
             ..node.speeds
         };
         eta(&work, speeds, node.unpack)

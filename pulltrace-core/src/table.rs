@@ -398,6 +398,7 @@ impl PullTable {
                 pull: None,
                 node: self.meter.rate(now.mono),
                 downloading,
+                unseen: Bytes::ZERO,
             },
             unpack: &self.unpack,
             stall_after: self.limits.stall_after,
