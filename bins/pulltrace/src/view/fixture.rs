@@ -40,6 +40,7 @@ pub(super) fn left(low: u64, seconds: u64, high: u64) -> Eta {
         pull: None,
         node: None,
         downloading: 1,
+        unseen: Bytes::ZERO,
     };
     let mut eta = eta(&[work], speeds, &UnpackSpeeds::default()).unwrap();
     eta.low = Duration::from_secs(low);

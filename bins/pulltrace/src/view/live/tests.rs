@@ -109,3 +109,16 @@ fn no_pull_is_left_out_of_the_count() {
     assert_eq!(text.lines().last(), Some("… and 32 more (32 downloading)"));
     assert_eq!(rows + 32, 40);
 }
+
+#[test]
+fn a_terminal_of_any_size_is_filled_and_never_overfilled() {
+    let scene = scene();
+    for layers in [Layers::All, Layers::Active, Layers::None] {
+        for width in 0..=200 {
+            for height in [0, 1, 2, 3, 5, 10, 24, 50, 200] {
+                // `show` holds the lines against the size.
+                show(&scene, layers, width, height);
+            }
+        }
+    }
+}

@@ -159,7 +159,9 @@ impl Tracker {
             self.out.say(Observation::SourceBack);
         }
         self.lost = false;
+        // What stands behind a `+` is about the build of it.
         let version = server.version.trim_start_matches('v');
+        let version = version.split('+').next().unwrap_or(version);
         self.out.say(Observation::Runtime {
             version: format!("containerd {version}"),
         });
