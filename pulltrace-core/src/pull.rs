@@ -161,7 +161,7 @@ pub struct Pull {
     pub image: Option<Arc<Image>>,
     /// Each layer, lowest first; empty until the manifest is here.
     pub layers: Vec<Layer>,
-    /// When it began.
+    /// When it began; where that was not seen, the earliest that is known of it, be it its end.
     pub started_at: NodeTime,
     /// When its manifest was first seen.
     pub resolved_at: Option<NodeTime>,

@@ -153,7 +153,9 @@ pub(crate) fn state(pull: &Pull) -> &'static str {
 
 /// How it ended: `completed in 12.3 s`, `failed after 4.0 s: containerd does not say why`.
 pub(crate) fn end(pull: &Pull, outcome: Outcome) -> String {
-    let took = pull.ended_at.map(|at| duration(at.since(pull.started_at)));
+    // No time at all: only its end was seen.
+    let took = pull.ended_at.map(|at| at.since(pull.started_at));
+    let took = took.filter(|took| !took.is_zero()).map(duration);
     let (how, link) = match outcome {
         Outcome::Completed => ("completed", "in"),
         Outcome::Failed => ("failed", "after"),

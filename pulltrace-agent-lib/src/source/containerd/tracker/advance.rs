@@ -292,14 +292,13 @@ fn end(pull: &mut Tracked, over: Over, sight: Sight<'_>, out: &mut Out) -> Optio
         let info = pull.root.as_ref().and_then(|root| documents.info(root));
         if evidence.is_some() && info.is_some_and(|info| !info.sources.is_empty()) {
             pull.began = true;
-            let began = info
-                .map(|info| info.created_at)
-                .filter(|at| *at >= pull.created)
-                .unwrap_or(pull.created);
-            let at = if matches!(pull.id, PullId::Record { .. }) {
-                began
-            } else {
-                pull.created
+            // When a pull began that no poll saw is known where it fetched its root; else it is as good as over.
+            let at = match &pull.id {
+                PullId::Record { at, .. } => info
+                    .map(|info| info.created_at)
+                    .filter(|fetched| *fetched >= pull.created)
+                    .unwrap_or(*at),
+                PullId::Lease { .. } => pull.created,
             };
             out.say(Observation::Began {
                 pull: pull.id.clone(),
