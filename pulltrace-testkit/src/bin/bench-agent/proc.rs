@@ -72,6 +72,8 @@ pub(crate) fn load_average() -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use pulltrace_testkit::wait;
+
     use super::*;
 
     #[test]
@@ -83,13 +85,26 @@ mod tests {
         assert_eq!(vm_rss("Name:\tx\n"), None);
     }
 
-    #[test]
-    fn work_takes_processor_time() {
+    #[tokio::test]
+    async fn work_takes_processor_time() {
         let mut cpu = Cpu::of(std::process::id());
         let before = cpu.total().unwrap();
-        let sum: u64 = std::hint::black_box((0..20_000_000_u64).fold(0, |a, b| a ^ b));
-        assert!(sum < u64::MAX);
-        assert!(cpu.total().unwrap() > before);
+        // The kernel adds it up at its ticks, so it may take some work.
+        let deadline = Duration::from_secs(10);
+        wait::until("processor time is seen", deadline, async || {
+            for i in 0..1_000_000_u64 {
+                std::hint::black_box(i);
+            }
+            (cpu.total().unwrap() > before).then_some(())
+        })
+        .await
+        .unwrap();
         assert!(rss(std::process::id()).unwrap() > 100_000);
+    }
+
+    #[test]
+    fn a_process_that_is_not_there_has_no_figures() {
+        assert!(Cpu::of(u32::MAX).total().is_err());
+        assert!(rss(u32::MAX).is_err());
     }
 }
