@@ -46,8 +46,8 @@ impl Load {
     ///
     /// Measured on containerd 1.6 and 2.3 with up to 400 ingests and 110 leases. The dearest are the ingests:
     /// each is a directory with five files.
-    /// `cargo xtask bench agent` saw 0.54 to 1.08 ms with nothing to list, mostly below 0.8; with ten leases listed, 3.5 to 4.3 ms
-    /// and 30 ingests on 1.6, 6.4 and 8.1 ms and 124 and 143 ingests on 2.4.
+    /// `cargo xtask bench agent` saw 0.54 to 1.08 ms with nothing to list, mostly below 0.8 ms; with ten leases
+    /// listed, 3.5 to 4.3 ms and 30 ingests on 1.6, 6.4 and 8.1 ms and 124 and 143 ingests on 2.4.
     fn cost(self) -> Duration {
         let each = |micros: u64, count: u32| Duration::from_micros(micros * u64::from(count));
         let lists = Duration::from_micros(800);
