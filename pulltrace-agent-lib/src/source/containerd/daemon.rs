@@ -33,7 +33,8 @@ pub(super) trait Daemon: Send + Sync + 'static {
     /// How many things it sent that could not be used, since the last call.
     fn left_out(&self) -> u64;
 
-    fn poll(&self) -> impl Future<Output = Result<Poll, ClientError>> + Send;
+    /// Lists what there is; where nothing is expected (`idle`), only as much as shows whether there is anything.
+    fn poll(&self, idle: bool) -> impl Future<Output = Result<Poll, ClientError>> + Send;
 
     fn answer(&self, query: &Query) -> impl Future<Output = Result<Reply, ClientError>> + Send;
 

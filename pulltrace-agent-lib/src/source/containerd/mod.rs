@@ -244,8 +244,8 @@ impl Daemon for Client {
         Client::left_out(self)
     }
 
-    async fn poll(&self) -> Result<Poll, ClientError> {
-        Client::poll(self, tracker::wants).await
+    async fn poll(&self, idle: bool) -> Result<Poll, ClientError> {
+        Client::poll(self, idle, tracker::wants).await
     }
 
     async fn answer(&self, query: &Query) -> Result<Reply, ClientError> {

@@ -172,7 +172,7 @@ impl<C: Connect> Task<C> {
                         hopeless: false,
                     });
                 }
-                let polled = daemon.poll().await;
+                let polled = daemon.poll(!self.tracker.is_busy()).await;
                 now = self.clock.now();
                 match polled {
                     Ok(poll) => {

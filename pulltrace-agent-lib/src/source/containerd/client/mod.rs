@@ -116,25 +116,30 @@ impl Client {
     }
 
     /// One round of listing: the ingests first, then the leases, then what those hold that `wants` says.
+    ///
+    /// Where nothing is expected (`idle`), the leases alone are listed: if none of them may be a pull's, there
+    /// is nothing else to see.
     pub(crate) async fn poll(
         &self,
+        idle: bool,
         wants: impl Fn(&Lease) -> bool + Send,
     ) -> Result<Poll, ClientError> {
+        if idle {
+            let leases = self.leases().await?;
+            if !leases.iter().any(&wants) {
+                let ingests = Vec::new();
+                return Ok(Poll { ingests, leases });
+            }
+        }
         let mut content = api::content_client::ContentClient::new(self.calls.clone())
             .max_decoding_message_size(MAX_MESSAGE);
         let statuses = within(content.list_statuses(api::ListStatusesRequest::default())).await;
         let statuses = statuses.map_err(ClientError::Ingests)?.statuses;
         let ingests = self.usable(statuses.into_iter().map(convert::ingest));
 
+        let mut leases = self.leases().await?;
         let mut client = api::leases_client::LeasesClient::new(self.calls.clone())
             .max_decoding_message_size(MAX_MESSAGE);
-        let filters = vec![r#"labels."containerd.io/gc.expire""#.to_owned()];
-        let leases = within(client.list(api::ListRequest { filters }))
-            .await
-            .map_err(ClientError::Leases)?
-            .leases;
-        let mut leases: Vec<Lease> = self.usable(leases.into_iter().map(convert::lease));
-
         let mut wanted: Vec<usize> = (0..leases.len()).filter(|&i| wants(&leases[i])).collect();
         wanted.sort_by_key(|&i| std::cmp::Reverse(leases[i].created_at));
         self.left_out.fetch_add(
@@ -160,6 +165,16 @@ impl Client {
             };
         }
         Ok(Poll { ingests, leases })
+    }
+
+    /// The leases that expire: those of clients that pull, and of others.
+    async fn leases(&self) -> Result<Vec<Lease>, ClientError> {
+        let mut client = api::leases_client::LeasesClient::new(self.calls.clone())
+            .max_decoding_message_size(MAX_MESSAGE);
+        let filters = vec![r#"labels."containerd.io/gc.expire""#.to_owned()];
+        let answer = within(client.list(api::ListRequest { filters })).await;
+        let leases = answer.map_err(ClientError::Leases)?.leases;
+        Ok(self.usable(leases.into_iter().map(convert::lease)))
     }
 
     /// The reply to a query. That something is not there is a reply, not an error.

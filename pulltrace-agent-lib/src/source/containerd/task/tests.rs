@@ -121,7 +121,7 @@ impl Daemon for Fake {
         0
     }
 
-    async fn poll(&self) -> Result<Poll, ClientError> {
+    async fn poll(&self, _idle: bool) -> Result<Poll, ClientError> {
         let at = self.elapsed();
         self.with(|state| {
             state.polls.push(at);
