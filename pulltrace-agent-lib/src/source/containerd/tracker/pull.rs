@@ -331,7 +331,12 @@ impl Tracked {
         host: &str,
         out: &mut Out,
     ) {
-        let Some(root) = self.root.clone() else {
+        // What is still being written cannot be read: asking for it each time is in vain.
+        let Some(root) = self
+            .root
+            .clone()
+            .filter(|root| holding.content.contains(root))
+        else {
             return;
         };
         let held: BTreeSet<Digest> = holding

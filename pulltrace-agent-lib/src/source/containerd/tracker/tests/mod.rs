@@ -801,6 +801,7 @@ fn a_pull_that_waited_long_for_its_manifest_still_gets_its_name() {
     world.lease("123-abcd");
     world.write("123-abcd", &format!("manifest-{}", image.manifest), 0, 10);
     (0..40).for_each(|_| world.poll());
+    assert_eq!(world.queries, 0, "what is not there yet was asked for");
     world.abort(&format!("manifest-{}", image.manifest));
     world.resolve("123-abcd", &image, HOST);
     // The labels come some polls after the blob.
