@@ -9,7 +9,7 @@ use pulltrace_core::{
 
 use super::super::input::Record;
 use super::pull::{Over, Sight, Tracked};
-use super::records::{Ending, closes, is_id};
+use super::records::{Ended, Fit, Wrote, is_id};
 use super::verdict::Verdict;
 use super::view::Key;
 use super::{DETAILS_FOR, JUDGE_FOR, MAX_PULLS, Out, Tracker, has_shared_slots, keeps_names};
@@ -149,30 +149,20 @@ impl Tracker {
             } else {
                 over.node
             };
+            let completed = evidence == Evidence::ImagePresent;
             self.out.say(Observation::Ended {
                 pull: pull.id.clone(),
                 evidence,
                 at,
             });
             if let Some(root) = pull.root {
-                let others = self.pulls.values();
-                let others = others.filter(|other| other.root.as_ref() == Some(&root));
-                let found = pull.records.iter().flatten();
-                let found = found.filter(|record| closes(&record.name));
-                let keeps = self
-                    .server
-                    .as_ref()
-                    .is_some_and(|server| keeps_names(&server.version));
-                self.records.ended(Ending {
-                    pull: pull.id,
-                    created: pull.created,
-                    end: now,
-                    told: pull.closed,
-                    another: others.filter_map(|other| other.closed).max(),
-                    found: found.map(|record| record.updated_at).max(),
-                    keeps,
-                    names: pull.names_written,
+                self.records.ended(Ended {
                     root,
+                    pull: pull.id,
+                    over: over.node,
+                    end: now.node,
+                    completed,
+                    wrote: pull.wrote,
                 });
             }
         }
@@ -200,55 +190,27 @@ impl Tracker {
             self.out.doubt(Anomaly::Unreadable);
             return;
         };
+        if is_id(&record.name) {
+            return;
+        }
         let name = image_name(&record.name);
-        let named = |pull: &PullId, name: ImageRef| Observation::Named {
-            pull: pull.clone(),
-            name,
-        };
-        let same = |pull: &&mut Tracked| {
-            // What is written after its last name belongs to another pull of the same image.
-            let closed = pull.over.is_some() && pull.closed.is_some_and(|closed| at > closed);
-            pull.root.as_ref() == Some(&root) && !pull.silent && !closed
-        };
-        let mut known: Vec<_> = self.pulls.values_mut().filter(same).collect();
-        if !known.is_empty() {
-            // It is the name of all of them, but one of them wrote it: one that is over and had not yet.
-            let wrote = |pull: &&mut Tracked| {
-                let had = pull.names_written.contains_key(&record.name);
-                (had, pull.closed.is_some(), pull.over.is_none())
-            };
-            if let Some(pull) = known.iter_mut().min_by_key(|pull| wrote(pull)) {
-                pull.names_written.insert(record.name.clone(), at);
-                if closes(&record.name) {
-                    pull.closed = Some(at);
-                }
-            }
-            for pull in known {
+        match self.writer(&root, &record.name, at) {
+            Some(Writer::Tracked(key)) => {
+                let Some(pull) = self.pulls.get_mut(&key) else {
+                    return;
+                };
+                pull.wrote.note(&record.name, at);
+                pull.root = Some(root);
                 pull.names.extend(name.clone());
-                if pull.began
-                    && let Some(name) = &name
-                {
-                    self.out.say(named(&pull.id, name.clone()));
-                }
+                let pull = pull.began.then(|| pull.id.clone());
+                self.name(pull, name);
+                return;
             }
-            return;
-        }
-        // A pull that ended before its root was seen: the record says what it was.
-        let nameless = |pull: &&mut Tracked| {
-            pull.root.is_none() && pull.over.is_some_and(|over| !over.restarted)
-        };
-        if let Some(pull) = self.pulls.values_mut().find(nameless) {
-            pull.root = Some(root);
-            pull.names.extend(name);
-            pull.names_written.insert(record.name.clone(), at);
-            return;
-        }
-        if let Some(ended) = self.records.just_ended(&root, &record.name, at) {
-            if let Some(name) = name {
-                let observation = named(ended, name);
-                self.out.say(observation);
+            Some(Writer::Ended(pull)) => {
+                self.name(Some(pull), name);
+                return;
             }
-            return;
+            None => {}
         }
         if self.pulls.len() >= MAX_PULLS {
             self.out.doubt(Anomaly::Unreadable);
@@ -263,7 +225,7 @@ impl Tracker {
         let mut pull = Tracked::new(id, self.records.earliest_start(&root, at), now);
         pull.root = Some(root);
         pull.names.extend(name);
-        pull.names_written.insert(record.name.clone(), at);
+        pull.wrote.note(&record.name, at);
         pull.over = Some(Over {
             since: now,
             restarted: false,
@@ -271,6 +233,67 @@ impl Tracker {
         });
         self.pulls.insert((at, record.name.clone()), pull);
     }
+
+    fn name(&mut self, pull: Option<PullId>, name: Option<ImageRef>) {
+        if let (Some(pull), Some(name)) = (pull, name) {
+            self.out.say(Observation::Named { pull, name });
+        }
+    }
+
+    /// Which pull that is known wrote this name at this time; `None` where it was one that no poll saw.
+    ///
+    /// The name was written when the pull was over or about to be: so those that are over come first.
+    fn writer(&mut self, root: &Digest, name: &str, at: NodeTime) -> Option<Writer> {
+        /// The list of a poll may be so much older than the poll's time.
+        const POLL_TAKES: Duration = Duration::from_millis(100);
+        let keeps = self
+            .server
+            .as_ref()
+            .is_some_and(|server| keeps_names(&server.version));
+        for wanted in [Fit::Its, Fit::Possible] {
+            let fits = |wrote: &Wrote| wrote.fit(name, at, keeps) == Some(wanted);
+            let tracked = |is_over: bool| {
+                let same = |pull: &Tracked| {
+                    pull.root.as_ref() == Some(root)
+                        && !pull.silent
+                        && pull.over.is_some() == is_over
+                };
+                let mut pulls = self.pulls.iter();
+                let found = pulls.find(|(_, pull)| same(pull) && fits(&pull.wrote));
+                found.map(|(key, _)| Writer::Tracked(key.clone()))
+            };
+            if let Some(writer) = tracked(true) {
+                return Some(writer);
+            }
+            let mut ended = self.records.just_ended(root, at);
+            if let Some(ended) = ended.find(|ended| fits(&ended.wrote)) {
+                ended.wrote.note(name, at);
+                return Some(Writer::Ended(ended.pull.clone()));
+            }
+            drop(ended);
+            if let Some(writer) = tracked(false) {
+                return Some(writer);
+            }
+        }
+        // A pull of which nothing but its start was seen: the record says what it was. It was written between
+        // the last poll that saw the pull and the first that did not.
+        let nameless = |pull: &Tracked| {
+            let over = pull.over.filter(|over| !over.restarted);
+            pull.began
+                && pull.root.is_none()
+                && over.is_some_and(|over| at <= over.since.node)
+                && at >= pull.listed.saturating_sub(POLL_TAKES)
+        };
+        let mut pulls = self.pulls.iter();
+        let found = pulls.find(|(_, pull)| nameless(pull));
+        found.map(|(key, _)| Writer::Tracked(key.clone()))
+    }
+}
+
+/// Who wrote the name of an image.
+enum Writer {
+    Tracked(Key),
+    Ended(PullId),
 }
 
 /// Says what the evidence of an end is, once it is known. A pull that was never said to have begun is said
@@ -314,7 +337,8 @@ fn end(pull: &mut Tracked, over: Over, sight: Sight<'_>, out: &mut Out) -> Optio
             .records
             .iter()
             .flatten()
-            .filter(|record| record.updated_at >= since);
+            // Other pulls may have given the image other names meanwhile.
+            .filter(|record| record.updated_at >= since && !pull.wrote.has_tag());
         let names: BTreeSet<ImageRef> = records
             .filter_map(|record| image_name(&record.name))
             .chain(pull.names.clone())

@@ -210,6 +210,23 @@ impl Documents {
         self.missing.remove(digest);
     }
 
+    /// Forgets labels that containerd writes while a pull goes on: where the root comes from, and what its configs
+    /// were unpacked to.
+    pub(super) fn forget_labels(&mut self, root: &Digest) {
+        let manifests = match self.indexes.get(root) {
+            Some(index) => image::candidates(index, &self.manifests.keys().cloned().collect()),
+            None => vec![root.clone()],
+        };
+        for manifest in manifests {
+            if let Some(manifest) = self.manifests.get(&manifest) {
+                self.infos.remove(manifest.config());
+            }
+        }
+        if self.info(root).is_some_and(|info| info.sources.is_empty()) {
+            self.infos.remove(root);
+        }
+    }
+
     /// What the image of `root` is made of, as far as `held` blobs tell, and what to ask for the rest.
     ///
     /// `over` says that the pull is over: then all that was fetched is on the node, whatever the lease held.

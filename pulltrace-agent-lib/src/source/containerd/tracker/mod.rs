@@ -246,13 +246,18 @@ impl Tracker {
         }
         for (key, pull) in &mut self.pulls {
             pull.count_poll(&self.documents);
+            if listed.contains(key) {
+                pull.listed = now.node;
+            }
             if pull.over.is_none() && !listed.contains(key) {
                 pull.over = Some(Over {
                     since: now,
                     restarted: false,
                     polls: self.polls,
                 });
-                pull.forget_config(&mut self.documents);
+                if let Some(root) = &pull.root {
+                    self.documents.forget_labels(root);
+                }
             }
         }
         self.records.polled(&mut self.out);
@@ -375,19 +380,30 @@ fn has_shared_slots(version: &str) -> bool {
     minor(version) >= Some((2, 1))
 }
 
-/// From 1.7 on (seen on 1.7.35), the CRI plugin does not write a name that is there already, but for the tag.
+/// Whether the CRI plugin leaves a name alone that is there already, but for the one that was pulled: from 1.6.30
+/// and 1.7.14 on (seen on 1.6.20, 1.7.35, 2.0 and 2.4, and in the source).
 fn keeps_names(version: &str) -> bool {
-    minor(version) >= Some((1, 7))
+    let patch = numbers(version).nth(2).flatten().unwrap_or_default();
+    match minor(version) {
+        Some((1, 6)) => patch >= 30,
+        Some((1, 7)) => patch >= 14,
+        version => version >= Some((2, 0)),
+    }
 }
 
 /// Major and minor of a version.
 fn minor(version: &str) -> Option<(u32, u32)> {
-    let mut numbers = version.trim_start_matches('v').split('.').map(|part| {
+    let mut numbers = numbers(version);
+    Some((numbers.next().flatten()?, numbers.next().flatten()?))
+}
+
+/// The numbers of a version, as far as they are some.
+fn numbers(version: &str) -> impl Iterator<Item = Option<u32>> {
+    version.trim_start_matches('v').split('.').map(|part| {
         part.split(|c: char| !c.is_ascii_digit())
             .next()
-            .and_then(|digits| digits.parse::<u32>().ok())
-    });
-    Some((numbers.next().flatten()?, numbers.next().flatten()?))
+            .and_then(|digits| digits.parse().ok())
+    })
 }
 
 /// The platform that this node runs: of several in one index, the one that is pulled.

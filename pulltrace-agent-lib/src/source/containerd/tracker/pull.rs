@@ -14,7 +14,7 @@ use super::super::input::{Query, Record};
 use super::Out;
 use super::documents::{Assembled, Documents, Known};
 use super::holding::{Holding, Kind};
-use super::records::Names;
+use super::records::Wrote;
 use super::view::View;
 
 /// An empty lease is a pull that resolves its name, unless it is younger: containers that are made have
@@ -69,9 +69,9 @@ pub(super) struct Tracked {
     pub(super) snapshotter: Option<String>,
     pub(super) names: BTreeSet<ImageRef>,
     /// The image records that it is known to have written.
-    pub(super) names_written: Names,
-    /// When the last of its names was written.
-    pub(super) closed: Option<NodeTime>,
+    pub(super) wrote: Wrote,
+    /// When its lease was last listed.
+    pub(super) listed: NodeTime,
     /// Which names point to its root, asked when it was over.
     pub(super) records: Option<Vec<Record>>,
     /// Of all that moves, and whether the image was known then.
@@ -124,8 +124,8 @@ impl Tracked {
             searched: false,
             snapshotter: None,
             names: BTreeSet::new(),
-            names_written: Names::new(),
-            closed: None,
+            wrote: Wrote::default(),
+            listed: now.node,
             records: None,
             fingerprint: None,
             moved: now,
@@ -363,14 +363,6 @@ impl Tracked {
             image: image.image.clone(),
         });
         self.image = Some(image);
-    }
-
-    /// What is known of its configs' labels is old: the last of them is written when the pull ends.
-    pub(super) fn forget_config(&self, documents: &mut Documents) {
-        self.image
-            .iter()
-            .flat_map(|known| &known.configs)
-            .for_each(|config| documents.forget(config));
     }
 
     /// Whether it may stand still because others use the slots: nothing of it is being fetched.

@@ -1,9 +1,9 @@
 //! Image records as events tell them: they name pulls, and show those that were shorter than a poll.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use pulltrace_core::{Digest, NodeTime, Now, PullId};
+use pulltrace_core::{Digest, NodeTime, PullId};
 
 use super::super::input::Query;
 use super::Out;
@@ -17,9 +17,6 @@ const MAX_ENDED: usize = 256;
 /// The CRI plugin writes an image's other names within some milliseconds after the pull.
 const AFTERWARDS: Duration = Duration::from_millis(500);
 
-/// A pull by digest writes that name twice, within this.
-const SAME_PULL: Duration = Duration::from_millis(100);
-
 /// A pull that no poll saw was shorter than this.
 const SHORTEST_SEEN: Duration = Duration::from_secs(2);
 
@@ -29,61 +26,92 @@ pub(super) struct Records {
     ended: VecDeque<Ended>,
 }
 
-/// When each name was last seen to be written, by one pull.
-pub(super) type Names = BTreeMap<String, NodeTime>;
-
-/// What is known of the names of a pull when it ends.
-#[derive(Debug)]
-pub(super) struct Ending {
-    pub(super) root: Digest,
-    pub(super) pull: PullId,
-    pub(super) created: NodeTime,
-    pub(super) end: Now,
-    /// When it wrote the last of its names, as an event told.
-    pub(super) told: Option<NodeTime>,
-    /// The same of other pulls of the image that are over.
-    pub(super) another: Option<NodeTime>,
-    /// When the last of the image's names was written that are there now.
-    pub(super) found: Option<NodeTime>,
-    /// Names that are there already are not written again, but for the tag.
-    pub(super) keeps: bool,
-    pub(super) names: Names,
-}
-
-#[derive(Debug)]
-struct Ended {
-    root: Digest,
-    pull: PullId,
-    end: Now,
-    /// When the last of its names was written: the one with the digest.
+/// The names that one pull was seen to write, as events told.
+///
+/// The CRI plugin writes an image's tag, its id and its digest, in this order. Before 1.6.30 and 1.7.14 it writes
+/// them for every pull, and the tag twice; a pull by digest writes the digest twice. Since then a pull writes what
+/// it was asked for once, and the other names where they are not there yet. The id tells nothing that the others
+/// do not tell.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wrote {
+    tag: Option<String>,
+    tags: u8,
+    digest: Option<String>,
+    digests: u8,
+    /// When the digest was first written.
     closed: Option<NodeTime>,
-    /// An event told of that.
-    told: bool,
-    /// The name with the digest was there before and stayed: from 1.7 on, the tag is then all it writes.
-    tag_only: bool,
-    names: Names,
 }
 
-impl Ended {
-    /// Whether it may have written this name at this time.
-    fn may_write(&self, name: &str, at: NodeTime) -> bool {
-        let closed = self.closed.is_some_and(|closed| at > closed);
-        let again = self.names.get(name);
-        if is_id(name) {
-            true
-        } else if closes(name) {
-            !closed || again.is_some_and(|last| at.since(*last) < SAME_PULL)
+/// How well a name fits what a pull wrote before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// It goes on with it.
+    Its,
+    /// Nothing speaks against it.
+    Possible,
+}
+
+impl Wrote {
+    /// Whether the pull may also have written this name at this time; `keeps` is whether names that are there
+    /// already are not written again.
+    pub(super) fn fit(&self, name: &str, at: NodeTime, keeps: bool) -> Option<Fit> {
+        let most = if keeps { 1 } else { 2 };
+        if closes(name) {
+            match (&self.tag, &self.digest) {
+                (None, None) => Some(Fit::Possible),
+                (Some(tag), None) => (repository(tag) == repository(name)).then_some(Fit::Its),
+                (None, Some(digest)) => (digest == name && self.digests < most).then_some(Fit::Its),
+                (Some(_), Some(_)) => None,
+            }
+        } else if self.closed.is_some_and(|closed| at > closed) {
+            None
         } else {
-            // A pull has one tag.
-            let tagged = self.names.keys().any(|name| !is_id(name) && !closes(name));
-            !closed && (!tagged || (again.is_some() && !self.tag_only))
+            match &self.tag {
+                None => Some(Fit::Possible),
+                Some(tag) => (tag == name && self.tags < most).then_some(Fit::Its),
+            }
         }
     }
 
-    /// Whether its last name is this one, of which no event told yet.
-    fn closed_by(&self, name: &str, at: NodeTime) -> bool {
-        let just = |closed| at >= closed && at.since(closed) < SAME_PULL;
-        closes(name) && !self.told && self.closed.is_some_and(just)
+    pub(super) fn note(&mut self, name: &str, at: NodeTime) {
+        let (known, count) = if closes(name) {
+            self.closed.get_or_insert(at);
+            (&mut self.digest, &mut self.digests)
+        } else {
+            (&mut self.tag, &mut self.tags)
+        };
+        known.get_or_insert_with(|| name.to_owned());
+        *count = count.saturating_add(1);
+    }
+
+    /// Whether it is known by which tag it was pulled.
+    pub(super) fn has_tag(&self) -> bool {
+        self.tag.is_some()
+    }
+}
+
+/// A pull that is over and was said to be.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) root: Digest,
+    pub(super) pull: PullId,
+    /// When it was over, as near as that is known.
+    pub(super) over: NodeTime,
+    /// When that was said.
+    pub(super) end: NodeTime,
+    /// Its image was there.
+    pub(super) completed: bool,
+    pub(super) wrote: Wrote,
+}
+
+impl Ended {
+    /// Whether it may have written a name at this time: one that failed writes none when it is over.
+    fn wrote_until(&self) -> NodeTime {
+        if self.completed {
+            self.end.saturating_add(AFTERWARDS)
+        } else {
+            self.over
+        }
     }
 }
 
@@ -128,57 +156,21 @@ impl Records {
     }
 
     /// A pull ended.
-    pub(super) fn ended(&mut self, ending: Ending) {
+    pub(super) fn ended(&mut self, ended: Ended) {
         if self.ended.len() >= MAX_ENDED {
             self.ended.pop_front();
         }
-        let before = self.ended.iter().filter(|ended| ended.root == ending.root);
-        let another = before.filter_map(|ended| ended.closed).max();
-        let another = another.max(ending.another);
-        // What closed another pull of the image does not close this one.
-        let own = |at: &NodeTime| *at >= ending.created && Some(*at) > another;
-        let closed = ending.told.or(ending.found.filter(own));
-        self.ended.push_back(Ended {
-            root: ending.root,
-            pull: ending.pull,
-            end: ending.end,
-            closed,
-            told: ending.told.is_some(),
-            tag_only: ending.keeps && ending.found.is_some() && closed.is_none(),
-            names: ending.names,
-        });
+        self.ended.push_back(ended);
     }
 
-    /// The pull of this root that a record belongs to which was written just after its end.
-    ///
-    /// The CRI plugin writes an image's tag, its id and its digest, in this order; what is written after the
-    /// digest belongs to another pull of the same image. containerd 1.6 writes them for each pull, and the tag
-    /// twice; from 1.7 on id and digest are written where they are not there yet.
+    /// The pulls of this root that ended and may have written a name at this time, the oldest first.
     pub(super) fn just_ended(
         &mut self,
         root: &Digest,
-        name: &str,
         at: NodeTime,
-    ) -> Option<&PullId> {
-        let same = |ended: &&mut Ended| {
-            ended.root == *root && at <= ended.end.node.saturating_add(AFTERWARDS)
-        };
-        let mut candidates: Vec<_> = self.ended.iter_mut().filter(same).collect();
-        let index = candidates
-            .iter()
-            .position(|ended| ended.closed_by(name, at))
-            .or_else(|| {
-                candidates
-                    .iter()
-                    .rposition(|ended| ended.may_write(name, at))
-            })?;
-        let ended = candidates.swap_remove(index);
-        ended.names.insert(name.to_owned(), at);
-        if closes(name) {
-            ended.closed = Some(at);
-            ended.told = true;
-        }
-        Some(&ended.pull)
+    ) -> impl Iterator<Item = &mut Ended> {
+        let may = move |ended: &&mut Ended| ended.root == *root && at <= ended.wrote_until();
+        self.ended.iter_mut().filter(may)
     }
 
     /// Before this, a pull that wrote a record at `at` and that no poll saw had not begun.
@@ -188,7 +180,7 @@ impl Records {
             .iter()
             .rev()
             .find(|ended| ended.root == *root)
-            .map(|ended| ended.end.node);
+            .map(|ended| ended.end);
         let start = at.saturating_sub(SHORTEST_SEEN);
         last.filter(|last| *last < at)
             .map_or(start, |last| start.max(last))
@@ -198,6 +190,16 @@ impl Records {
 /// Whether this is the last of the names that the CRI plugin writes for a pull: the one with the digest.
 pub(super) fn closes(name: &str) -> bool {
     name.contains('@')
+}
+
+/// A name without its tag or digest.
+fn repository(name: &str) -> &str {
+    match (name.split_once('@'), name.rsplit_once(':')) {
+        (Some((repository, _)), _) => repository,
+        // A colon before a slash belongs to a port.
+        (None, Some((repository, tag))) if !tag.contains('/') => repository,
+        (None, _) => name,
+    }
 }
 
 /// Whether this name only repeats the config's digest.
