@@ -2,9 +2,11 @@
 //!
 //! Nothing is drawn that containerd itself does not show. A pull that is born
 //! and fails between two polls leaves no trace, so what makes a pull fail
-//! strikes only when the pull could be seen (or the pull may have no row). And
-//! of two pulls of one image at the same time, one that fails is told from one
-//! that succeeds only while the image is not there yet.
+//! strikes only when the pull could be seen (or the pull may have no row). Of
+//! two pulls of one image at the same time, one that fails is told from one
+//! that succeeds only while the image is not there yet. And of a pull that ends
+//! before its manifest was seen, nothing says which it was but that no other
+//! ended between the same two polls: so none does.
 
 use std::fmt;
 

@@ -10,7 +10,7 @@ use pulltrace_testkit::containerd::Containerd;
 use pulltrace_testkit::cri::Pull;
 use pulltrace_testkit::image::{Image, Layer, Platform};
 use pulltrace_testkit::registry::{Gate, Refusal, Registry, Target, Times};
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, RwLockWriteGuard};
 
 use crate::plan::{ImagePlan, LayerPlan, Plan, PullPlan, Shape, Story, Wave};
 use crate::seen::{Row, Watch};
@@ -165,6 +165,14 @@ impl<'a> Stage<'a> {
         self.images.insert(number, image);
     }
 
+    /// Waits until no other pull goes on, and until polls have shown that.
+    async fn alone(&self) -> RwLockWriteGuard<'_, ()> {
+        const POLLS: Duration = Duration::from_secs(1);
+        let alone = self.quiet.write().await;
+        tokio::time::sleep(POLLS).await;
+        alone
+    }
+
     /// The blob that faults strike.
     fn victim(&self, pull: &PullPlan) -> Target {
         let image = &self.plan.images[pull.image];
@@ -245,7 +253,7 @@ impl Clients<'_> {
                 self.begin();
                 gate.await_reached(SOON).await?;
                 tokio::time::sleep(Duration::from_millis(ms)).await;
-                let _alone = self.stage.quiet.write().await;
+                let _alone = self.stage.alone().await;
                 gate.release();
                 self.outcomes().await;
                 self.await_end().await;
@@ -306,7 +314,7 @@ impl Clients<'_> {
                 gate.await_reached(SOON).await?;
                 tokio::time::sleep(RESOLVING_WITHIN).await;
                 self.was_seen = true;
-                let _alone = self.stage.quiet.write().await;
+                let _alone = self.stage.alone().await;
                 self.cancel(0).await?;
                 self.await_end().await;
             }
