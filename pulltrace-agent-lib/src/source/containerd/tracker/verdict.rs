@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use pulltrace_core::{Anomaly, Digest, Evidence, PullId};
 
-use super::super::input::Query;
+use super::super::input::{Query, Record};
 use super::Out;
 use super::documents::{Documents, Known};
 use super::pull::{Age, Over, Sight, Tracked};
@@ -45,7 +45,9 @@ impl Tracked {
                 });
                 return Verdict::Open;
             }
-            Some(records) if records.is_empty() => return Verdict::Certain(absent),
+            Some(records) if !records.iter().any(|record| self.may_have_written(record)) => {
+                return Verdict::Certain(absent);
+            }
             Some(_) => {}
         }
         if documents.info(&root).is_none() && !documents.is_missing(&root) {
@@ -84,6 +86,15 @@ impl Tracked {
         let root = self.root.as_ref().and_then(|root| documents.info(root));
         if let Some(root) = root {
             self.created = self.created.max(root.created_at);
+        }
+    }
+
+    /// A pull that succeeds writes its record, also where the image was there before: one that was written
+    /// before the pull began is another's.
+    fn may_have_written(&self, record: &Record) -> bool {
+        match self.id {
+            PullId::Lease { created, .. } => record.updated_at >= created,
+            PullId::Record { .. } => true,
         }
     }
 

@@ -815,3 +815,20 @@ fn a_pull_that_waited_long_for_its_manifest_still_gets_its_name() {
     assert_eq!(repository.to_string(), "registry.example/team/app");
     world.assert_sane();
 }
+
+#[test]
+fn a_cancelled_pull_of_an_image_that_was_there_has_not_completed() {
+    let mut world = World::new("v2.4.2");
+    let image = paper("app", &[("a", 4_000_000)]);
+    world.pull_all("111-aaaa", &image, "registry.example/team/app:1");
+    world.pass(60_000);
+    // Again, by another tag: everything is there, and the client gives up before the record is written.
+    world.lease("222-bbbb");
+    world.resolve("222-bbbb", &image, HOST);
+    world.poll();
+    world.end_lease("222-bbbb");
+    (0..3).for_each(|_| world.poll());
+    assert_eq!(world.of("222-bbbb").phase.as_str(), "failed");
+    assert_eq!(world.of("111-aaaa").phase.as_str(), "completed");
+    world.assert_sane();
+}
