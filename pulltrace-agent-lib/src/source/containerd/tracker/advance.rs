@@ -254,7 +254,7 @@ impl Tracker {
             let fits = |wrote: &Wrote| wrote.fit(name, at, keeps) == Some(wanted);
             let tracked = |is_over: bool| {
                 let same = |pull: &Tracked| {
-                    pull.root.as_ref() == Some(root)
+                    pull.roots().any(|known| known == root)
                         && !pull.silent
                         && pull.over.is_some() == is_over
                 };

@@ -249,13 +249,16 @@ impl Tracker {
             if listed.contains(key) {
                 pull.listed = now.node;
             }
+            if let (None, Some(holding)) = (&pull.root, self.view.holdings.get(key)) {
+                pull.held.clone_from(&holding.content);
+            }
             if pull.over.is_none() && !listed.contains(key) {
                 pull.over = Some(Over {
                     since: now,
                     restarted: false,
                     polls: self.polls,
                 });
-                if let Some(root) = &pull.root {
+                for root in pull.roots() {
                     self.documents.forget_labels(root);
                 }
             }

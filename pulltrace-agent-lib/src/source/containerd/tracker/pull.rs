@@ -45,6 +45,8 @@ pub(super) struct Tracked {
     pub(super) created: NodeTime,
     pub(super) began: bool,
     pub(super) root: Option<Digest>,
+    /// What its lease held when it was not known yet which of it is the root.
+    pub(super) held: BTreeSet<Digest>,
     pub(super) image: Option<Assembled>,
     /// The image cannot be known: its documents are none.
     pub(super) bad: bool,
@@ -110,6 +112,7 @@ impl Tracked {
             created,
             began: false,
             root: None,
+            held: BTreeSet::new(),
             image: None,
             bad: false,
             strange: false,
@@ -133,6 +136,12 @@ impl Tracked {
             silent: false,
             over: None,
         }
+    }
+
+    /// The root of its image, or what may be it as far as that is known.
+    pub(super) fn roots(&self) -> impl Iterator<Item = &Digest> {
+        let held = self.held.iter().filter(|_| self.root.is_none());
+        self.root.iter().chain(held)
     }
 
     /// Whether this blob is one of the image's layers.

@@ -240,6 +240,28 @@ fn a_pull_whose_manifest_was_seen_before_its_labels_is_a_row() {
 }
 
 #[test]
+fn a_manifest_that_is_seen_before_it_has_any_label_is_a_pull_all_the_same() {
+    for (version, names) in [("1.6.20~ds1", "titd"), ("v2.4.2", "tid")] {
+        let mut world = World::new(version);
+        let image = paper("app", &[("a", 4_000_000)]);
+        world.lease("111-aaaa");
+        world.commit("111-aaaa", "manifest", &image.root, 7);
+        world.poll();
+        assert_eq!(world.pulls().len(), 0);
+        world.collect(&[&image.root]);
+        world.resolve("111-aaaa", &image, HOST);
+        world.prepare("111-aaaa", &image.chains[0]);
+        world.commit("111-aaaa", "layer", &digest("a"), 4_000_000);
+        world.unpack("111-aaaa", &image.chains[0], false);
+        world.end_lease("111-aaaa");
+        unseen(&mut world, &image, names);
+        (0..3).for_each(|_| world.poll());
+        assert_eq!(world.only().phase.as_str(), "completed", "{version}");
+        world.assert_sane();
+    }
+}
+
+#[test]
 fn a_pull_that_ends_while_it_resolves_takes_no_name_of_another() {
     let mut world = World::new("v2.4.2");
     world.lease("111-aaaa");
@@ -271,4 +293,23 @@ fn a_cached_image_is_pulled_in_no_time() {
     assert_eq!(pulls.len(), 2);
     assert_eq!(Some(short.started_at), short.ended_at);
     world.assert_sane();
+}
+
+#[test]
+fn a_lease_whose_manifest_was_not_read_yet_is_the_pull_that_wrote_the_name() {
+    for (version, first, others) in [("1.6.20~ds1", "t", "itd"), ("v2.4.2", "t", "")] {
+        let mut world = World::new(version);
+        let image = paper("app", &[("a", 4_000_000)]);
+        image.chains.iter().for_each(|chain| world.has_chain(chain));
+        world.lease("111-aaaa");
+        world.resolve("111-aaaa", &image, HOST);
+        // The first name is told before the lease is listed, and looked up before its manifest is.
+        unseen(&mut world, &image, first);
+        world.poll();
+        world.end_lease("111-aaaa");
+        unseen(&mut world, &image, others);
+        (0..3).for_each(|_| world.poll());
+        assert_eq!(world.only().phase.as_str(), "completed", "{version}");
+        world.assert_sane();
+    }
 }
