@@ -98,6 +98,11 @@ pub(crate) enum Story {
 }
 
 impl Story {
+    /// Whether it may end before its manifest was seen, and long after it began.
+    pub(crate) const fn is_hidden(self) -> bool {
+        matches!(self, Self::LateManifest(_) | Self::CancelledWhileResolving)
+    }
+
     pub(crate) const fn fails(self) -> bool {
         matches!(
             self,

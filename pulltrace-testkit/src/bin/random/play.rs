@@ -199,11 +199,7 @@ impl<'a> Stage<'a> {
             running: Vec::new(),
             was_seen: false,
         };
-        let is_hidden = matches!(
-            pull.story,
-            Story::LateManifest(_) | Story::CancelledWhileResolving
-        );
-        let _others = if is_hidden {
+        let _others = if pull.story.is_hidden() {
             None
         } else {
             Some(self.quiet.read().await)
@@ -372,7 +368,10 @@ impl Clients<'_> {
             .stage
             .watch
             .until("its end is seen", SEEN_WITHIN, |seen| {
-                let of_this = |row: &&Row| row.root().is_none_or(|root| root == self.root);
+                let of_this = |row: &&Row| match row.root() {
+                    Some(root) => root == self.root,
+                    None => self.pull.story.is_hidden(),
+                };
                 let ended = |row: &Row| row.pull.outcome().is_some() && Some(row.began()) >= from;
                 seen.rows.values().filter(of_this).any(ended)
             });
