@@ -338,7 +338,7 @@ fn end(pull: &mut Tracked, over: Over, sight: Sight<'_>, out: &mut Out) -> Optio
             .iter()
             .flatten()
             // Other pulls may have given the image other names meanwhile.
-            .filter(|record| record.updated_at >= since && !pull.wrote.has_tag());
+            .filter(|record| record.updated_at >= since && !pull.wrote.has_name());
         let names: BTreeSet<ImageRef> = records
             .filter_map(|record| image_name(&record.name))
             .chain(pull.names.clone())

@@ -84,9 +84,9 @@ impl Wrote {
         *count = count.saturating_add(1);
     }
 
-    /// Whether it is known by which tag it was pulled.
-    pub(super) fn has_tag(&self) -> bool {
-        self.tag.is_some()
+    /// Whether any name is known that it wrote.
+    pub(super) fn has_name(&self) -> bool {
+        self.tag.is_some() || self.digest.is_some()
     }
 }
 

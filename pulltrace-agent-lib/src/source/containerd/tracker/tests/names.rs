@@ -313,3 +313,16 @@ fn a_lease_whose_manifest_was_not_read_yet_is_the_pull_that_wrote_the_name() {
         world.assert_sane();
     }
 }
+
+#[test]
+fn a_pull_has_no_name_that_another_gave_the_image_a_moment_later() {
+    let mut world = World::new("v2.4.2");
+    let image = fetched_between_two_polls(&mut world, "111-aaaa", "app");
+    unseen(&mut world, &image, "d");
+    // Its last question is answered when the other was seen too.
+    world.record(TAG, &image);
+    world.poll();
+    let by_digest = format!("registry.example/team/app@{}", image.root);
+    assert_eq!(world.only().title(), Some(by_digest));
+    world.assert_sane();
+}
