@@ -77,8 +77,14 @@ pub(crate) fn compare(told: &[Told], seen: &Seen, totals: &HashMap<String, u64>)
             None => {}
         }
     }
-    let invented = free.iter().map(|j| was_seen(rows[*j]));
-    difference.invented.extend(invented);
+    for j in &free {
+        let root = rows[*j].root();
+        let same = told.iter().filter(|told| Some(&told.root) == root.as_ref());
+        let same: Vec<String> = same.map(was_told).collect();
+        difference
+            .invented
+            .push(format!("{}; of this root: {same:?}", was_seen(rows[*j])));
+    }
     for row in &rows {
         if row.ends != 1 {
             let text = format!("it ended {} times: {}", row.ends, was_seen(row));

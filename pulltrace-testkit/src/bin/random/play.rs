@@ -19,6 +19,8 @@ use crate::seen::{Row, Watch};
 const SEEN_WITHIN: Duration = Duration::from_millis(1_500);
 /// A pull of which there is no manifest yet is seen within this.
 const RESOLVING_WITHIN: Duration = Duration::from_millis(2_500);
+/// In this time some polls show what ended before.
+const POLLS: Duration = Duration::from_secs(1);
 /// Anything that a test waits for comes within this.
 const SOON: Duration = Duration::from_secs(90);
 /// When all clients know how it ended, the collector does within this.
@@ -167,7 +169,6 @@ impl<'a> Stage<'a> {
 
     /// Waits until no other pull goes on, and until polls have shown that.
     async fn alone(&self) -> RwLockWriteGuard<'_, ()> {
-        const POLLS: Duration = Duration::from_secs(1);
         let alone = self.quiet.write().await;
         tokio::time::sleep(POLLS).await;
         alone
@@ -199,13 +200,17 @@ impl<'a> Stage<'a> {
             running: Vec::new(),
             was_seen: false,
         };
-        let _others = if pull.story.is_hidden() {
+        let others = if pull.story.is_hidden() {
             None
         } else {
             Some(self.quiet.read().await)
         };
         clients.play().await?;
         if pull.again {
+            let _others = match others {
+                Some(others) => others,
+                None => self.quiet.read().await,
+            };
             clients.again().await?;
         }
         Ok(clients.told)
@@ -252,7 +257,7 @@ impl Clients<'_> {
                 let _alone = self.stage.alone().await;
                 gate.release();
                 self.outcomes().await;
-                self.await_end().await;
+                tokio::time::sleep(POLLS).await;
             }
             Story::Held { at, ms } => {
                 let gate = victim().hold(at);
@@ -295,6 +300,8 @@ impl Clients<'_> {
                 self.begin();
                 self.seen(&gate).await?;
                 self.cancel(0).await?;
+                // Before that no byte comes which could complete it.
+                self.await_end().await;
             }
             Story::OneCancelledAt(at) => {
                 let gate = victim().hold(at);
@@ -312,7 +319,7 @@ impl Clients<'_> {
                 self.was_seen = true;
                 let _alone = self.stage.alone().await;
                 self.cancel(0).await?;
-                self.await_end().await;
+                tokio::time::sleep(POLLS).await;
             }
         }
         self.outcomes().await;
@@ -368,12 +375,8 @@ impl Clients<'_> {
             .stage
             .watch
             .until("its end is seen", SEEN_WITHIN, |seen| {
-                let of_this = |row: &&Row| match row.root() {
-                    Some(root) => root == self.root,
-                    None => self.pull.story.is_hidden(),
-                };
                 let ended = |row: &Row| row.pull.outcome().is_some() && Some(row.began()) >= from;
-                seen.rows.values().filter(of_this).any(ended)
+                seen.of_root(&self.root).any(ended)
             });
         drop(ended.await);
     }
