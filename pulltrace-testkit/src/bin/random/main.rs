@@ -188,17 +188,17 @@ async fn play(
             watch.seen().ended().len()
         ));
     }
-    let must = told.iter().filter(|told| told.must_be_seen).count();
-    // Where rows are missing, the comparison says which.
+    let totals = stage.totals();
+    // Where something differs for longer, the comparison says what.
     drop(
         watch
-            .until("each pull has ended", SOON, |seen| {
-                seen.live().next().is_none() && seen.rows.len() >= must
+            .until("all is told", SOON, |seen| {
+                seen.live().next().is_none() && compare(&told, seen, &totals).is_none()
             })
             .await,
     );
     let seen = std::mem::take(&mut *watch.seen());
-    let difference = compare(&told, &seen, &stage.totals());
+    let difference = compare(&told, &seen, &totals);
     Ok((told, seen, difference))
 }
 

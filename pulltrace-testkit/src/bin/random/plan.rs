@@ -250,12 +250,19 @@ impl Drawing {
             && !twice
             && !known
             && !matches!(story, Story::NoPlatform | Story::OneCancelledAt(_));
+        let is_new = !self
+            .there
+            .iter()
+            .map(|(there, ..)| there)
+            .chain(wave.iter().map(|pull| &pull.repository))
+            .any(|there| *there == repository);
         PullPlan {
             repository,
             tag,
             image,
             story,
-            by_digest: self.rng.chance(10),
+            // A fault on a digest strikes each tag of its repository as well.
+            by_digest: is_new && self.rng.chance(15),
             twice,
             again: may_repeat && self.rng.chance(40),
         }

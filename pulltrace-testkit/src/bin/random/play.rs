@@ -109,6 +109,10 @@ impl<'a> Stage<'a> {
                 })
                 .await,
         );
+        if !wave.removed.is_empty() {
+            // What is not there any more when it is looked up was never there.
+            tokio::time::sleep(POLLS).await;
+        }
         for image in &wave.removed {
             self.remove(*image).await?;
         }
