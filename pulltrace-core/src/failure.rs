@@ -23,6 +23,8 @@ pub enum FailureReason {
     /// The pull is over, the image is not there, and the runtime does not say why: a failure of the
     /// registry, of the disk or of the network, or a caller that gave up.
     Unexplained,
+    /// A reason that this version does not know: a newer agent told it.
+    Other,
 }
 
 impl FailureReason {
@@ -32,7 +34,17 @@ impl FailureReason {
         match self {
             Self::RuntimeRestarted => "runtime_restarted",
             Self::Unexplained => "unexplained",
+            Self::Other => "other",
         }
+    }
+
+    /// The reason of this word; [`Other`](Self::Other) where there is none.
+    #[must_use]
+    pub fn of(word: &str) -> Self {
+        [Self::RuntimeRestarted, Self::Unexplained]
+            .into_iter()
+            .find(|reason| reason.as_str() == word)
+            .unwrap_or(Self::Other)
     }
 }
 

@@ -177,6 +177,17 @@ pub enum PullId {
         /// When the record was written.
         at: NodeTime,
     },
+    /// An agent of version 0.1 told of a blob that is fetched, which is all that it tells.
+    Ingest {
+        /// The node that pulls.
+        node: NodeName,
+        /// The containerd namespace, which such an agent does not tell: always `k8s.io`.
+        namespace: Namespace,
+        /// The blob.
+        digest: Digest,
+        /// When it was first told of.
+        since: NodeTime,
+    },
 }
 
 impl PullId {
@@ -184,7 +195,9 @@ impl PullId {
     #[must_use]
     pub fn node(&self) -> &NodeName {
         match self {
-            Self::Lease { node, .. } | Self::Record { node, .. } => node,
+            Self::Lease { node, .. } | Self::Record { node, .. } | Self::Ingest { node, .. } => {
+                node
+            }
         }
     }
 
@@ -192,7 +205,20 @@ impl PullId {
     #[must_use]
     pub fn namespace(&self) -> &Namespace {
         match self {
-            Self::Lease { namespace, .. } | Self::Record { namespace, .. } => namespace,
+            Self::Lease { namespace, .. }
+            | Self::Record { namespace, .. }
+            | Self::Ingest { namespace, .. } => namespace,
+        }
+    }
+
+    /// The time that is part of the id: when the lease was made, the record written, the blob first
+    /// told of.
+    #[must_use]
+    pub const fn at(&self) -> NodeTime {
+        match self {
+            Self::Lease { created: at, .. }
+            | Self::Record { at, .. }
+            | Self::Ingest { since: at, .. } => *at,
         }
     }
 }
@@ -220,7 +246,67 @@ impl fmt::Display for PullId {
             } => {
                 write!(f, "record~{node}~{namespace}~{root}~{}", at.unix_nanos())
             }
+            Self::Ingest {
+                node,
+                namespace,
+                digest,
+                since,
+            } => {
+                write!(
+                    f,
+                    "ingest~{node}~{namespace}~{digest}~{}",
+                    since.unix_nanos()
+                )
+            }
         }
+    }
+}
+
+impl FromStr for PullId {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let refuse = || {
+            NameError::new(
+                "pull id",
+                "lease, record or ingest, node, namespace, what it is known by, and a time, joined by `~`",
+                text,
+            )
+        };
+        let mut parts = text.split('~');
+        let mut part = || parts.next().ok_or_else(refuse);
+        let (kind, node, namespace, key, at) = (part()?, part()?, part()?, part()?, part()?);
+        if parts.next().is_some() {
+            return Err(refuse());
+        }
+        let (node, namespace) = (node.parse()?, namespace.parse()?);
+        let nanos: i128 = at.parse().map_err(|_| refuse())?;
+        // Only as it is written: two texts of one id would be two rows to whoever compares texts.
+        if nanos.to_string() != at {
+            return Err(refuse());
+        }
+        let at = NodeTime::from_unix_nanos(nanos).map_err(|_| refuse())?;
+        Ok(match kind {
+            "lease" => Self::Lease {
+                node,
+                namespace,
+                lease: key.parse()?,
+                created: at,
+            },
+            "record" => Self::Record {
+                node,
+                namespace,
+                root: key.parse()?,
+                at,
+            },
+            "ingest" => Self::Ingest {
+                node,
+                namespace,
+                digest: key.parse()?,
+                since: at,
+            },
+            _ => return Err(refuse()),
+        })
     }
 }
 
@@ -272,5 +358,34 @@ mod tests {
             id.to_string(),
             "lease~worker-1.example~k8s.io~123456-aB_-~1000000005"
         );
+    }
+
+    #[test]
+    fn an_id_survives_its_text() {
+        let digest = format!("sha256:{}", "a".repeat(64));
+        for text in [
+            "lease~w-1.example~k8s.io~123-aB_-~1000000005".to_owned(),
+            format!("record~w-1~k8s.io~{digest}~-5"),
+            format!("ingest~w-1~k8s.io~{digest}~0"),
+        ] {
+            assert_eq!(text.parse::<PullId>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_id_is_refused() {
+        for bad in [
+            "",
+            "lease~w~k8s.io~1",
+            "lease~w~k8s.io~1~2~3",
+            "lease~w~k8s.io~1~+2",
+            "lease~w~k8s.io~1~02",
+            "lease~w~k8s.io~1~9999999999999999999999999999",
+            "other~w~k8s.io~1~2",
+            "record~w~k8s.io~no-digest~2",
+            "lease~w/../x~k8s.io~1~2",
+        ] {
+            assert!(bad.parse::<PullId>().is_err(), "{bad}");
+        }
     }
 }

@@ -56,6 +56,17 @@ impl NodeTime {
             .map_err(|_| NodeTimeError(format!("{seconds} s {nanos} ns")))
     }
 
+    /// The instant so many nanoseconds after 1970-01-01T00:00:00Z; the inverse of
+    /// [`unix_nanos`](Self::unix_nanos).
+    ///
+    /// # Errors
+    /// Where that lies outside the years -9999 to 9999.
+    pub fn from_unix_nanos(nanos: i128) -> Result<Self, NodeTimeError> {
+        jiff::Timestamp::from_nanosecond(nanos)
+            .map(Self)
+            .map_err(|_| NodeTimeError(format!("{nanos} ns")))
+    }
+
     /// The instant that the standard library calls `time`.
     ///
     /// # Errors

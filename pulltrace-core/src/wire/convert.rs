@@ -183,17 +183,17 @@ impl From<EtaBasis> for v1::EtaBasis {
 }
 
 /// One decimal, rounded down: 100 is only ever said of 100.
-fn percent(percent: Percent) -> f64 {
+pub(super) fn percent(percent: Percent) -> f64 {
     (percent.get() * 10.0).floor() / 10.0
 }
 
 /// Whole bytes.
-fn rate(rate: BytesPerSecond) -> f64 {
+pub(super) fn rate(rate: BytesPerSecond) -> f64 {
     rate.get().round()
 }
 
 /// One decimal.
-fn seconds(duration: Duration) -> f64 {
+pub(super) fn seconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 10.0).round() / 10.0
 }
 

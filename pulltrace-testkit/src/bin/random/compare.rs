@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::time::Duration;
 
-use pulltrace_core::{NodeTime, Outcome, Pull, PullId};
+use pulltrace_core::{NodeTime, Outcome, Pull};
 
 use crate::play::Told;
 use crate::seen::{Row, Seen};
@@ -104,10 +104,7 @@ fn fits(told: &Told, row: &Row) -> bool {
     };
     // What was shorter than a poll is known by the record that it wrote, and
     // when it began is then only guessed.
-    let known_at = match &row.pull.id {
-        PullId::Lease { created, .. } => *created,
-        PullId::Record { at, .. } => *at,
-    };
+    let known_at = row.pull.id.at();
     root && known_at >= told.from.saturating_sub(SKEW) && known_at <= told.to.saturating_add(SKEW)
 }
 

@@ -145,7 +145,7 @@ impl Tracker {
         let over = pull.over.map_or(now, |over| over.since);
         if pull.began {
             let at = if matches!(pull.id, PullId::Record { .. }) {
-                pull.created.max(record_time(&pull.id))
+                pull.created.max(pull.id.at())
             } else {
                 over.node
             };
@@ -321,7 +321,7 @@ fn end(pull: &mut Tracked, over: Over, sight: Sight<'_>, out: &mut Out) -> Optio
                     .map(|info| info.created_at)
                     .filter(|fetched| *fetched >= pull.created)
                     .unwrap_or(*at),
-                PullId::Lease { .. } => pull.created,
+                PullId::Lease { .. } | PullId::Ingest { .. } => pull.created,
             };
             out.say(Observation::Began {
                 pull: pull.id.clone(),
@@ -370,13 +370,6 @@ fn is_taken_over(pull: &Tracked, writer: Option<&Option<PullId>>) -> bool {
             *created > pull.created && created.since(pull.moved.node) > STOPPED
         }
         _ => false,
-    }
-}
-
-fn record_time(id: &PullId) -> NodeTime {
-    match id {
-        PullId::Record { at, .. } => *at,
-        PullId::Lease { created, .. } => *created,
     }
 }
 

@@ -1,10 +1,9 @@
-//! Version 1: JSON in camelCase, times as RFC 3339 text, bytes as integers.
-//!
-//! What is unknown is absent, never 0. Within version 1 fields and words are only added: a reader
-//! ignores fields that it does not know, and reads a word that it does not know as `Other`.
+//! A pull and its layers, as people and programs read them.
 
 use serde::{Deserialize, Serialize};
 
+use super::is_false;
+use super::words::{EtaBasis, LayerState, Outcome, Phase, WaitingKind};
 use crate::time::NodeTime;
 
 /// One pull as it is at one moment.
@@ -94,32 +93,32 @@ pub struct PullStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_basis: Option<EtaBasis>,
     /// When it began.
-    #[serde(with = "super::time")]
+    #[serde(with = "super::super::time")]
     pub started_at: NodeTime,
     /// When its manifest was first seen, with which the download begins.
     #[serde(
-        with = "super::time::option",
+        with = "super::super::time::option",
         default,
         skip_serializing_if = "Option::is_none"
     )]
     pub downloading_at: Option<NodeTime>,
     /// When all bytes were first seen to be here.
     #[serde(
-        with = "super::time::option",
+        with = "super::super::time::option",
         default,
         skip_serializing_if = "Option::is_none"
     )]
     pub extracting_at: Option<NodeTime>,
     /// When it ended, however it did.
     #[serde(
-        with = "super::time::option",
+        with = "super::super::time::option",
         default,
         skip_serializing_if = "Option::is_none"
     )]
     pub completed_at: Option<NodeTime>,
     /// When it last moved, where it should and has not for long.
     #[serde(
-        with = "super::time::option",
+        with = "super::super::time::option",
         default,
         skip_serializing_if = "Option::is_none"
     )]
@@ -129,7 +128,7 @@ pub struct PullStatus {
     pub slow: bool,
     /// Since when nobody has been able to see it.
     #[serde(
-        with = "super::time::option",
+        with = "super::super::time::option",
         default,
         skip_serializing_if = "Option::is_none"
     )]
@@ -179,28 +178,28 @@ pub struct LayerStatus {
     pub waiting_on: Option<WaitingOn>,
     /// When its first byte was seen.
     #[serde(
-        with = "super::time::option",
+        with = "super::super::time::option",
         default,
         skip_serializing_if = "Option::is_none"
     )]
     pub started_at: Option<NodeTime>,
     /// When all its bytes were seen.
     #[serde(
-        with = "super::time::option",
+        with = "super::super::time::option",
         default,
         skip_serializing_if = "Option::is_none"
     )]
     pub downloaded_at: Option<NodeTime>,
     /// When its unpacking was seen to begin.
     #[serde(
-        with = "super::time::option",
+        with = "super::super::time::option",
         default,
         skip_serializing_if = "Option::is_none"
     )]
     pub extracting_at: Option<NodeTime>,
     /// When it was seen unpacked.
     #[serde(
-        with = "super::time::option",
+        with = "super::super::time::option",
         default,
         skip_serializing_if = "Option::is_none"
     )]
@@ -227,7 +226,7 @@ pub struct WaitingOn {
     /// What kind of thing.
     pub kind: WaitingKind,
     /// Since when that is seen.
-    #[serde(with = "super::time")]
+    #[serde(with = "super::super::time")]
     pub since: NodeTime,
     /// The id of the pull that must get on first, where one must.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -235,110 +234,4 @@ pub struct WaitingOn {
     /// The digest of the layer that must get on first, where one must.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer: Option<String>,
-}
-
-/// What a pull is doing, or how it ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Phase {
-    /// The manifest is not here yet.
-    Resolving,
-    /// Bytes of layers are still to come.
-    Downloading,
-    /// All bytes are here; layers are still to be unpacked.
-    Extracting,
-    /// It is over, and the image is there.
-    Completed,
-    /// It is over, and the image is not there.
-    Failed,
-    /// Somebody called it off.
-    Cancelled,
-    /// There is no evidence of how it ended, or whether it did.
-    Unknown,
-    /// A word that this version does not know.
-    #[serde(other)]
-    Other,
-}
-
-/// How a pull ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Outcome {
-    /// The image is there.
-    Completed,
-    /// The image is not there.
-    Failed,
-    /// Somebody called it off.
-    Cancelled,
-    /// There is no evidence.
-    Unknown,
-    /// A word that this version does not know.
-    #[serde(other)]
-    Other,
-}
-
-/// What a layer is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum LayerState {
-    /// No byte has come yet.
-    Waiting,
-    /// Some bytes are here, and more are to come.
-    Downloading,
-    /// All bytes are here; unpacking has not begun.
-    Downloaded,
-    /// All bytes are here, and they are being unpacked.
-    Extracting,
-    /// Unpacked during this pull.
-    Complete,
-    /// Unpacked before this pull began.
-    Cached,
-    /// Served by a lazy snapshotter without its bytes.
-    Remote,
-    /// A word that this version does not know.
-    #[serde(other)]
-    Other,
-}
-
-/// What there is to wait for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum WaitingKind {
-    /// The runtime fetches as many blobs at once as it may on this node.
-    DownloadSlot,
-    /// Another pull fetches or unpacks a layer that this one needs too.
-    SharedLayer,
-    /// A lower layer of the same image must be unpacked first.
-    ParentLayer,
-    /// The registry has not said yet what the image is made of.
-    Registry,
-    /// A word that this version does not know.
-    #[serde(other)]
-    Other,
-}
-
-/// What the unpacking part of the time left rests on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum EtaBasis {
-    /// This node was seen to unpack layers so compressed.
-    Learned,
-    /// It was not yet: a speed that is usual elsewhere.
-    Assumed,
-    /// A word that this version does not know.
-    #[serde(other)]
-    Other,
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde's `skip_serializing_if` passes a reference to the field"
-)]
-const fn is_false(value: &bool) -> bool {
-    !*value
 }

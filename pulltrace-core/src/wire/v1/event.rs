@@ -1,0 +1,120 @@
+//! The two forms of the stream: an event per change, and frames of what changed.
+
+use serde::{Deserialize, Serialize};
+
+use super::list::NodeStatus;
+use super::status::{LayerStatus, PullStatus};
+use crate::time::NodeTime;
+
+/// One change, as `GET /api/v1/events` streams it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PullEvent {
+    /// [`SCHEMA_VERSION`](super::SCHEMA_VERSION).
+    pub schema_version: String,
+    /// When the server said it, by its own clock.
+    #[serde(with = "super::super::time")]
+    pub timestamp: NodeTime,
+    /// What happened.
+    #[serde(rename = "type")]
+    pub kind: EventType,
+    /// The node.
+    pub node_name: String,
+    /// The pull, in its latest state; of a layer's event without its layers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull: Option<PullStatus>,
+    /// The layer, where it is one that changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<LayerStatus>,
+}
+
+/// What happened to a pull or a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum EventType {
+    /// A pull is new to the reader.
+    #[serde(rename = "pull.started")]
+    PullStarted,
+    /// Something of it changed.
+    #[serde(rename = "pull.progress")]
+    PullProgress,
+    /// It is over, and the image is there.
+    #[serde(rename = "pull.completed")]
+    PullCompleted,
+    /// It is over, and the image is not there or nobody knows: its `outcome` says which.
+    #[serde(rename = "pull.failed")]
+    PullFailed,
+    /// A layer's first byte came.
+    #[serde(rename = "layer.started")]
+    LayerStarted,
+    /// Something of it changed.
+    #[serde(rename = "layer.progress")]
+    LayerProgress,
+    /// Nothing is left to do of it.
+    #[serde(rename = "layer.completed")]
+    LayerCompleted,
+    /// A word that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+/// What changed since the reader's last frame: `GET /api/v1/events?format=frame`.
+///
+/// Apply in this order: `rows`, `up`, `rm`, `nodes`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Frame {
+    /// Where in the server's changes the reader is now.
+    pub seq: u64,
+    /// The server's clock.
+    #[serde(with = "super::super::time")]
+    pub now: NodeTime,
+    /// Rows that are new, or of which more changed than moves: each replaces the row of its id.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rows: Vec<PullStatus>,
+    /// What moves of the other rows that changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub up: Vec<PullMotion>,
+    /// The ids of rows that the server keeps no more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rm: Vec<String>,
+    /// Nodes that changed: each replaces the one of its name. One that is `removed` goes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<NodeStatus>,
+}
+
+/// What moves of a pull. It replaces all of these fields of its row: one that is absent is unknown.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PullMotion {
+    /// Which pull.
+    pub id: String,
+    /// As in [`PullStatus::percent`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percent: Option<f64>,
+    /// As in [`PullStatus::downloaded_bytes`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub downloaded_bytes: Option<u64>,
+    /// As in [`PullStatus::extracted_bytes`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extracted_bytes: Option<u64>,
+    /// As in [`PullStatus::bytes_per_sec`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_per_sec: Option<f64>,
+    /// As in [`PullStatus::eta_seconds`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta_seconds: Option<f64>,
+    /// As in [`PullStatus::eta_low_seconds`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta_low_seconds: Option<f64>,
+    /// As in [`PullStatus::eta_high_seconds`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta_high_seconds: Option<f64>,
+    /// The layers whose bytes moved, with `?layers=embed`; each number as in [`LayerStatus`], null where it is unknown. They replace these fields of
+    /// the row's layers.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<LayerMotion>,
+}
+
+/// `[index, downloadedBytes, unpackedBytes, bytesPerSec]`.
+pub type LayerMotion = (u32, Option<u64>, Option<u64>, Option<f64>);

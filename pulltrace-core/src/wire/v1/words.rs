@@ -1,0 +1,117 @@
+//! The words of version 1. A word that a reader does not know is read as `Other`.
+
+use serde::{Deserialize, Serialize};
+
+/// What a pull is doing, or how it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Phase {
+    /// The manifest is not here yet.
+    Resolving,
+    /// Bytes of layers are still to come.
+    Downloading,
+    /// All bytes are here; layers are still to be unpacked.
+    Extracting,
+    /// It is over, and the image is there.
+    Completed,
+    /// It is over, and the image is not there.
+    Failed,
+    /// Somebody called it off.
+    Cancelled,
+    /// There is no evidence of how it ended, or whether it did.
+    Unknown,
+    /// A word that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+/// How a pull ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The image is there.
+    Completed,
+    /// The image is not there.
+    Failed,
+    /// Somebody called it off.
+    Cancelled,
+    /// There is no evidence.
+    Unknown,
+    /// A word that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+/// What a layer is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum LayerState {
+    /// No byte has come yet.
+    Waiting,
+    /// Some bytes are here, and more are to come.
+    Downloading,
+    /// All bytes are here; unpacking has not begun.
+    Downloaded,
+    /// All bytes are here, and they are being unpacked.
+    Extracting,
+    /// Unpacked during this pull.
+    Complete,
+    /// Unpacked before this pull began.
+    Cached,
+    /// Served by a lazy snapshotter without its bytes.
+    Remote,
+    /// A word that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+/// What there is to wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum WaitingKind {
+    /// The runtime fetches as many blobs at once as it may on this node.
+    DownloadSlot,
+    /// Another pull fetches or unpacks a layer that this one needs too.
+    SharedLayer,
+    /// A lower layer of the same image must be unpacked first.
+    ParentLayer,
+    /// The registry has not said yet what the image is made of.
+    Registry,
+    /// A word that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+/// What the unpacking part of the time left rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EtaBasis {
+    /// This node was seen to unpack layers so compressed.
+    Learned,
+    /// It was not yet: a speed that is usual elsewhere.
+    Assumed,
+    /// A word that this version does not know.
+    #[serde(other)]
+    Other,
+}
+
+/// Whether a node's agent is heard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum NodeState {
+    /// Its agent reports.
+    Live,
+    /// Its agent has been silent for longer than it announced: what its pulls do is not known.
+    Lost,
+    /// Two agents report under its name; the older one is believed.
+    Conflict,
+    /// A word that this version does not know.
+    #[serde(other)]
+    Other,
+}
