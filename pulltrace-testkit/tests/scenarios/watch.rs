@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use pulltrace_agent_lib::source::PullSource;
 use pulltrace_core::{
-    Anomaly, ChangeKind, FailureReason, Limits, NodeSums, Now, Observation, Outcome, Percent,
-    Phase, Pull, PullId, PullTable,
+    Anomaly, ChangeKind, FailureReason, Limits, NodeSums, Now, Observation, Outcome, Percent, Pull,
+    PullId, PullTable,
 };
-use pulltrace_testkit::wait;
+use pulltrace_testkit::{truth, wait};
 use tokio::task::JoinHandle;
 
 use crate::kit::SOON;
@@ -278,7 +278,8 @@ impl Log {
         if let Some(before) = self.moments.last() {
             for pull in &moment.pulls {
                 let was = before.pulls.iter().find(|other| other.id == pull.id);
-                check(was.map(AsRef::as_ref), pull, &mut self.untrue);
+                self.untrue
+                    .extend(truth::doubts(was.map(AsRef::as_ref), pull));
             }
         }
         for pull in moment.live() {
@@ -291,66 +292,8 @@ impl Log {
                 }
             }
         }
-        if moment.sums.downloaded > moment.sums.to_download {
-            self.untrue
-                .push(format!("more is here than was to come: {:?}", moment.sums));
-        }
+        self.untrue.extend(truth::doubts_of_sums(&moment.sums));
         self.moments.push(moment);
-    }
-}
-
-/// What can never be true, whatever the scenario.
-fn check(was: Option<&Pull>, is: &Pull, untrue: &mut Vec<String>) {
-    let mut claim = |holds: bool, what: &str| {
-        if !holds {
-            untrue.push(format!("{what}: {was:#?} then {is:#?}"));
-        }
-    };
-    claim(
-        is.percent.is_none_or(|p| p.get() <= 100.0),
-        "more than 100 %",
-    );
-    let done = is.percent == Some(Percent::DONE);
-    claim(
-        done == (is.phase == Phase::Ended(Outcome::Completed)),
-        "100 % is said of what is completed, and only of that",
-    );
-    claim(
-        is.to_download.is_none_or(|all| is.downloaded <= all),
-        "more is here than was to come",
-    );
-    claim(
-        is.layers.iter().all(|layer| layer.downloaded <= layer.size),
-        "a layer has more bytes than it has",
-    );
-    claim(
-        is.total
-            .is_none_or(|total| total == is.layers.iter().map(|layer| layer.size).sum()),
-        "a total that is no sum",
-    );
-    let Some(was) = was else { return };
-    claim(
-        was.percent
-            .is_none_or(|before| is.percent.is_some_and(|now| now >= before)),
-        "the percentage went back",
-    );
-    claim(
-        was.total.is_none() || was.total == is.total,
-        "the total changed",
-    );
-    let revived = was.outcome() == Some(Outcome::Unknown);
-    claim(
-        was.outcome().is_none() || was.outcome() == is.outcome() || revived,
-        "an end was taken back",
-    );
-    if is.wasted == was.wasted {
-        for (before, now) in was.layers.iter().zip(&is.layers) {
-            claim(
-                now.downloaded >= before.downloaded || now.state.is_idle(),
-                "the bytes of a layer went back",
-            );
-            claim(now.state >= before.state, "the state of a layer went back");
-        }
     }
 }
 

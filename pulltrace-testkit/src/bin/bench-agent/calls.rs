@@ -17,7 +17,7 @@ pub(crate) struct Metrics(SocketAddr);
 /// Calls that were answered since containerd started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Calls {
-    /// `ListStatuses`, with which each poll begins.
+    /// `Leases.List`, which each poll asks once; an idle one asks nothing else.
     pub(crate) polls: u64,
     /// All, of every client.
     pub(crate) all: u64,
@@ -78,7 +78,7 @@ fn parse(text: &str) -> Calls {
         )]
         let count = count as u64;
         calls.all += count;
-        if labels.contains(r#"grpc_method="ListStatuses""#) {
+        if labels.contains(r#"grpc_method="List""#) && labels.contains("leases.v1.Leases") {
             calls.polls += count;
         }
     }
@@ -91,11 +91,15 @@ mod tests {
 
     #[test]
     fn calls_are_counted_by_method() {
-        let text = "# HELP x\n\
-            grpc_server_handled_total{grpc_code=\"OK\",grpc_method=\"ListStatuses\",grpc_service=\"c\",grpc_type=\"unary\"} 31\n\
-            grpc_server_handled_total{grpc_code=\"Unknown\",grpc_method=\"ListStatuses\",grpc_service=\"c\",grpc_type=\"unary\"} 1\n\
-            grpc_server_handled_total{grpc_code=\"OK\",grpc_method=\"List\",grpc_service=\"l\",grpc_type=\"unary\"} 1.2e+01\n\
-            grpc_server_started_total{grpc_method=\"ListStatuses\"} 77\n";
-        assert_eq!(parse(text), Calls { polls: 32, all: 44 });
+        let leases = "grpc_service=\"containerd.services.leases.v1.Leases\"";
+        let text = format!(
+            "# HELP x\n\
+            grpc_server_handled_total{{grpc_code=\"OK\",grpc_method=\"List\",{leases}}} 31\n\
+            grpc_server_handled_total{{grpc_code=\"Unknown\",grpc_method=\"List\",{leases}}} 1\n\
+            grpc_server_handled_total{{grpc_code=\"OK\",grpc_method=\"ListResources\",{leases}}} 4\n\
+            grpc_server_handled_total{{grpc_code=\"OK\",grpc_method=\"List\",grpc_service=\"images\"}} 1.2e+01\n\
+            grpc_server_started_total{{grpc_method=\"List\",{leases}}} 77\n"
+        );
+        assert_eq!(parse(&text), Calls { polls: 32, all: 48 });
     }
 }
