@@ -32,6 +32,9 @@ pub(crate) fn title(pull: &Pull) -> String {
         (None, None, None, PullId::Lease { lease, .. }) => {
             format!("unknown image (lease {lease})")
         }
+        (None, None, None, PullId::Ingest { digest, .. }) => {
+            format!("unknown image (layer {})", digest.short())
+        }
     }
 }
 
