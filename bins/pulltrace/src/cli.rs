@@ -1,30 +1,16 @@
 //! Flags and their environment variables.
-//!
-//! A flag wins over its variable. A variable that is empty counts as not set, as manifests and shells
-//! often leave one. A value that is not accepted ends the program with exit code 2 and one line that
-//! names the flag or the variable, the value, and what is accepted.
 
-use std::error::Error as _;
-use std::ffi::OsString;
-use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use pulltrace_agent_lib::source::containerd::replay::Speed;
-use pulltrace_core::{Limits, Namespace, NodeName};
+use pulltrace_shell::log::LogArgs;
+use pulltrace_shell::node::{LimitArgs, SourceArgs};
+use pulltrace_shell::value::time;
 
 use crate::value;
 use crate::view::live::Layers;
-
-const VERSION: &str = concat!(
-    env!("CARGO_PKG_VERSION"),
-    " (",
-    env!("PULLTRACE_REVISION"),
-    ")"
-);
 
 /// See every image pull of a containerd, live.
 ///
@@ -34,7 +20,7 @@ const VERSION: &str = concat!(
 #[derive(Debug, Parser)]
 #[command(
     name = "pulltrace",
-    version = VERSION,
+    version = pulltrace_shell::VERSION,
     arg_required_else_help = true,
     after_help = "\
 Examples:
@@ -77,7 +63,7 @@ pub(crate) struct WatchArgs {
     pub(crate) view: ViewArgs,
 
     /// Tell changes at most this often; starts and ends are told at once [default: 250ms drawn, 1s in lines]
-    #[arg(long, env = "PULLTRACE_REPORT_INTERVAL", value_name = "DURATION", value_parser = value::time)]
+    #[arg(long, env = "PULLTRACE_REPORT_INTERVAL", value_name = "DURATION", value_parser = time)]
     pub(crate) report_interval: Option<Duration>,
 }
 
@@ -117,49 +103,6 @@ pub(crate) struct ReplayArgs {
     pub(crate) limits: LimitArgs,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct SourceArgs {
-    /// The socket of containerd [default: that of k3s or RKE2, else /run/containerd/containerd.sock]
-    #[arg(long, env = "PULLTRACE_CONTAINERD_SOCKET", value_name = "PATH")]
-    pub(crate) socket: Option<PathBuf>,
-
-    /// The containerd namespace; the kubelet pulls into k8s.io, `ctr` and nerdctl into default
-    #[arg(
-        long,
-        env = "PULLTRACE_CONTAINERD_NAMESPACE",
-        value_name = "NAME",
-        default_value = pulltrace_agent_lib::source::containerd::KUBERNETES
-    )]
-    pub(crate) namespace: Namespace,
-
-    /// The name of this node [default: the host name]
-    #[arg(long, env = "PULLTRACE_NODE_NAME", value_name = "NAME")]
-    pub(crate) node_name: Option<NodeName>,
-
-    #[command(flatten)]
-    pub(crate) limits: LimitArgs,
-}
-
-#[derive(Clone, Copy, Debug, Args)]
-pub(crate) struct LimitArgs {
-    /// A download that waits for nothing is stalled after so long without a byte
-    #[arg(long, env = "PULLTRACE_STALL_AFTER", value_name = "DURATION", default_value = "30s", value_parser = value::time)]
-    stall_after: Duration,
-
-    /// How long pulls that ended are kept
-    #[arg(long, env = "PULLTRACE_HISTORY_TTL", value_name = "DURATION", default_value = "30m", value_parser = value::time)]
-    history_ttl: Duration,
-}
-
-impl LimitArgs {
-    pub(crate) fn limits(self) -> Limits {
-        let mut limits = Limits::default();
-        limits.stall_after = self.stall_after;
-        limits.ended_for = self.history_ttl;
-        limits
-    }
-}
-
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct ViewArgs {
     /// How to show the pulls: drawn in place, as lines, or as JSON lines; auto is live on a terminal, else plain
@@ -184,135 +127,10 @@ pub(crate) enum Output {
     Json,
 }
 
-#[derive(Clone, Copy, Debug, Args)]
-#[command(next_help_heading = "Log (on standard error)")]
-pub(crate) struct LogArgs {
-    /// What to log; info has a line for each pull that ended and each 15 s of a long one [default: warn on a terminal, else info]
-    #[arg(
-        long,
-        env = "PULLTRACE_LOG_LEVEL",
-        value_name = "LEVEL",
-        ignore_case = true,
-        global = true
-    )]
-    pub(crate) log_level: Option<LogLevel>,
-
-    /// How to write the log
-    #[arg(
-        long,
-        env = "PULLTRACE_LOG_FORMAT",
-        value_name = "FORMAT",
-        default_value = "text",
-        ignore_case = true,
-        global = true
-    )]
-    pub(crate) log_format: LogFormat,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogLevel {
-    Off,
-    Error,
-    Warn,
-    Info,
-    Debug,
-    Trace,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    Text,
-    Json,
-}
-
-/// Reads the command line; where there is nothing to run, the exit code.
-pub(crate) fn parse() -> Result<Cli, ExitCode> {
-    let args: Vec<OsString> = std::env::args_os().collect();
-    let command = without_empty_variables(Cli::command());
-    let parsed = command
-        .clone()
-        .try_get_matches_from(&args)
-        .and_then(|matches| Cli::from_arg_matches(&matches));
-    parsed.map_err(|error| {
-        match refusal(&error, &command, &args) {
-            Some(line) => {
-                // Where standard error is gone nobody can be told; the exit code stays.
-                let _untold = std::io::stderr().write_all(line.as_bytes());
-            }
-            None => {
-                let _untold = error.print();
-            }
-        }
-        // 0 after --help and --version, else 2.
-        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
-    })
-}
-
-/// An empty variable counts as not set.
-fn without_empty_variables(command: clap::Command) -> clap::Command {
-    command
-        .mut_args(|arg| {
-            let empty = |name| std::env::var_os(name).is_some_and(|value| value.is_empty());
-            if arg.get_env().is_some_and(empty) {
-                arg.env(None::<&'static str>)
-            } else {
-                arg
-            }
-        })
-        .mut_subcommands(without_empty_variables)
-}
-
-/// A value that was not accepted, as one line; `None` where that is not what is wrong.
-fn refusal(error: &clap::Error, command: &clap::Command, args: &[OsString]) -> Option<String> {
-    if !matches!(
-        error.kind(),
-        ErrorKind::InvalidValue | ErrorKind::ValueValidation
-    ) {
-        return None;
-    }
-    let Some(ContextValue::String(arg)) = error.get(ContextKind::InvalidArg) else {
-        return None;
-    };
-    let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue) else {
-        return None;
-    };
-    let flag = arg.split_whitespace().next()?;
-    let given = args.iter().filter_map(|arg| arg.to_str()).any(|arg| {
-        arg == flag
-            || arg
-                .strip_prefix(flag)
-                .is_some_and(|rest| rest.starts_with('='))
-    });
-    let name = match variable(command, flag) {
-        Some(variable) if !given => variable,
-        _ => flag.to_owned(),
-    };
-    let accepted = match error.get(ContextKind::ValidValue) {
-        Some(ContextValue::Strings(values)) if !values.is_empty() => {
-            format!("accepted are {}", values.join(", "))
-        }
-        _ if value.is_empty() => "a value is needed".to_owned(),
-        _ => error.source()?.to_string(),
-    };
-    Some(format!("pulltrace: {name} is {value:?}: {accepted}\n"))
-}
-
-/// The variable that stands in for a flag.
-fn variable(command: &clap::Command, flag: &str) -> Option<String> {
-    let long = flag.trim_start_matches('-');
-    command
-        .get_arguments()
-        .chain(
-            command
-                .get_subcommands()
-                .flat_map(clap::Command::get_arguments),
-        )
-        .filter(|arg| arg.get_long() == Some(long))
-        .find_map(|arg| arg.get_env()?.to_str().map(ToOwned::to_owned))
-}
-
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
 
     #[test]

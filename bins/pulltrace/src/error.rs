@@ -1,7 +1,6 @@
 //! What can go wrong, as one line: what happened, where, and what to do.
 
-use std::error::Error as _;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -74,17 +73,4 @@ impl Error {
             _ => ExitCode::FAILURE,
         }
     }
-}
-
-/// One line to standard error, with all that led to it.
-pub(crate) fn print(error: &Error) {
-    let mut text = format!("pulltrace: {error}");
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text += &format!(": {cause}");
-        source = cause.source();
-    }
-    text.push('\n');
-    // Where standard error is gone, too, nobody can be told.
-    let _untold = io::stderr().write_all(text.as_bytes());
 }

@@ -9,7 +9,6 @@ mod log;
 mod record;
 mod replay;
 mod source;
-mod stop;
 mod value;
 mod view;
 mod watch;
@@ -19,13 +18,13 @@ use std::time::Duration;
 
 use cli::{Cli, Command};
 use error::Error;
-use stop::Stop;
+use pulltrace_shell::stop::Stop;
 
 /// What a command may take to end after it was told to; a pipe that nobody reads can hold it up.
 const GRACE: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
-    let cli = match cli::parse() {
+    let cli = match pulltrace_shell::args::parse::<Cli>() {
         Ok(cli) => cli,
         Err(code) => return code,
     };
@@ -34,7 +33,7 @@ fn main() -> ExitCode {
         // Whoever read has read enough, as `head` does.
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
         Err(error) => {
-            error::print(&error);
+            pulltrace_shell::error::print("pulltrace", &error);
             error.exit_code()
         }
     }

@@ -12,16 +12,18 @@ use pulltrace_agent_lib::source::{Batch, PullSource, SourceError};
 use pulltrace_agent_lib::{Clock, Collector};
 use pulltrace_core::Bytes;
 
-use crate::cli::{LogArgs, RecordArgs};
+use pulltrace_shell::log::LogArgs;
+use pulltrace_shell::stop::Stop;
+
+use crate::cli::RecordArgs;
 use crate::error::Error;
-use crate::source::{Watched, node_name};
-use crate::stop::Stop;
+use crate::source::Watched;
 use crate::view::scene::Scene;
 use crate::view::{Form, View};
 use crate::{GRACE, log, watch};
 
 pub(crate) async fn run(args: RecordArgs, log: LogArgs, stop: Stop) -> Result<(), Error> {
-    let node = node_name(&args.source)?;
+    let node = args.source.node().map_err(Error::NodeName)?;
     let file = create(&args.file, args.force)?;
     log::begin(log, None, true);
     let written = Written::default();

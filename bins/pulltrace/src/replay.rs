@@ -10,11 +10,13 @@ use pulltrace_agent_lib::source::PullSource as _;
 use pulltrace_agent_lib::source::containerd::Replay;
 use pulltrace_core::{Mono, PullTable};
 
-use crate::cli::{LogArgs, ReplayArgs};
+use pulltrace_shell::log::LogArgs;
+use pulltrace_shell::stop::Stop;
+
+use crate::cli::ReplayArgs;
 use crate::error::Error;
 use crate::log;
 use crate::source::Watched;
-use crate::stop::Stop;
 use crate::view::scene::Scene;
 use crate::view::{Form, View};
 

@@ -3,10 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pulltrace_agent_lib::source::{Batch, PullSource, SourceError};
-use pulltrace_core::{NodeName, NodeTime, Observation};
-
-use crate::cli::SourceArgs;
-use crate::error::Error;
+use pulltrace_core::{NodeTime, Observation};
 
 /// Whether a source sees anything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,18 +60,4 @@ fn seen(before: Sight, batch: &Batch) -> Sight {
         };
     }
     sight
-}
-
-/// The name of this node: as given, or that of the machine.
-pub(crate) fn node_name(args: &SourceArgs) -> Result<NodeName, Error> {
-    if let Some(name) = &args.node_name {
-        return Ok(name.clone());
-    }
-    ["/proc/sys/kernel/hostname", "/etc/hostname"]
-        .into_iter()
-        .find_map(|path| std::fs::read_to_string(path).ok())
-        .unwrap_or_default()
-        .trim()
-        .parse()
-        .map_err(Error::NodeName)
 }

@@ -8,10 +8,12 @@ use pulltrace_agent_lib::source::containerd::Containerd;
 use pulltrace_agent_lib::{Clock, Collector};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::cli::{LogArgs, WatchArgs};
+use pulltrace_shell::log::LogArgs;
+use pulltrace_shell::stop::Stop;
+
+use crate::cli::WatchArgs;
 use crate::error::Error;
-use crate::source::{Watched, node_name};
-use crate::stop::Stop;
+use crate::source::Watched;
 use crate::view::scene::Scene;
 use crate::view::{Form, View};
 use crate::{GRACE, log};
@@ -24,7 +26,7 @@ const DRAWN: Duration = Duration::from_millis(250);
 const WRITTEN: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(args: WatchArgs, log: LogArgs, stop: Stop) -> Result<(), Error> {
-    let node = node_name(&args.source)?;
+    let node = args.source.node().map_err(Error::NodeName)?;
     let form = Form::choose(args.view)?;
     log::begin(log, form.screen(), false);
     let usual = match form {

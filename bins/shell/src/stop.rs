@@ -11,7 +11,7 @@ const TWICE: Duration = Duration::from_millis(500);
 
 /// Tells its clones that it is time to stop.
 #[derive(Clone, Debug)]
-pub(crate) struct Stop {
+pub struct Stop {
     signals: watch::Receiver<u32>,
 }
 
@@ -20,7 +20,7 @@ impl Stop {
     ///
     /// # Errors
     /// Where the system refuses to pass on signals.
-    pub(crate) fn on_signals() -> io::Result<Self> {
+    pub fn on_signals() -> io::Result<Self> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hangup = signal(SignalKind::hangup())?;
@@ -35,12 +35,12 @@ impl Stop {
     }
 
     /// Is ready after the first signal.
-    pub(crate) async fn wait(&self) {
+    pub async fn wait(&self) {
         self.after(1).await;
     }
 
     /// Is ready after another signal, or when `grace` has passed since the first.
-    pub(crate) async fn overdue(&self, grace: Duration) {
+    pub async fn overdue(&self, grace: Duration) {
         self.wait().await;
         // `timeout` and some shells send the first one twice.
         tokio::time::sleep(TWICE).await;
