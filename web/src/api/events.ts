@@ -1,0 +1,57 @@
+// Opens the stream of frames. Addresses are relative, so that the page works under any path.
+
+import type { Problem } from './types';
+
+/** Why there is no stream: what a person can do about it differs. */
+export type Refusal =
+  | { kind: 'unauthorized' | 'forbidden'; detail?: string }
+  | { kind: 'unavailable' | 'refused'; status: number; detail?: string }
+  | { kind: 'unreachable' };
+
+export class Refused extends Error {
+  readonly refusal: Refusal;
+
+  constructor(refusal: Refusal) {
+    super(refusal.kind);
+    this.refusal = refusal;
+  }
+}
+
+export type Body = ReadableStream<Uint8Array<ArrayBuffer>>;
+
+/**
+ * The body of the stream, from `since` on where the server still has what came after it. Throws `Refused`, or
+ * whatever `fetch` does where `signal` aborted it.
+ */
+export async function openEvents(since: string | undefined, signal: AbortSignal): Promise<Body> {
+  const query = new URLSearchParams({ format: 'frame', layers: 'embed' });
+  if (since !== undefined) query.set('since', since);
+  let response: Response;
+  try {
+    response = await fetch(`api/v1/events?${query}`, {
+      headers: { accept: 'text/event-stream' },
+      cache: 'no-store',
+      signal,
+    });
+  } catch (error) {
+    if (signal.aborted) throw error;
+    throw new Refused({ kind: 'unreachable' });
+  }
+  const type = response.headers.get('content-type') ?? '';
+  if (response.ok && response.body && type.startsWith('text/event-stream')) return response.body;
+  throw new Refused(await refusal(response));
+}
+
+async function refusal(response: Response): Promise<Refusal> {
+  const { status } = response;
+  const problem = (await response.json().catch(() => undefined)) as Partial<Problem> | undefined;
+  const text = problem?.detail ?? problem?.title;
+  const detail = typeof text === 'string' ? { detail: text } : {};
+  if (status === 401) return { kind: 'unauthorized', ...detail };
+  if (status === 403) return { kind: 'forbidden', ...detail };
+  // A gateway in between says that the server behind it is away.
+  if (status === 502 || status === 503 || status === 504 || status === 429) {
+    return { kind: 'unavailable', status, ...detail };
+  }
+  return { kind: 'refused', status, ...detail };
+}

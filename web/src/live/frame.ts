@@ -1,0 +1,58 @@
+// What came over the wire, checked as far as the page relies on it. What is not understood is left out and counted.
+
+import type { Frame, LayerStatus, NodeStatus, PullMotion, PullStatus } from '../api/types';
+
+export interface Understood {
+  frame: Frame;
+  /** How many rows, motions, ids or nodes were left out. */
+  left: number;
+}
+
+type Fields = Record<string, unknown>;
+
+const isObject = (value: unknown): value is Fields =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+const isText = (value: unknown): value is string => typeof value === 'string' && value !== '';
+const isLayer = (value: unknown): value is LayerStatus =>
+  isObject(value) && isText(value.digest) && isText(value.state) && typeof value.totalBytes === 'number';
+const isRow = (value: unknown): value is PullStatus =>
+  isObject(value) &&
+  isText(value.id) &&
+  isText(value.nodeName) &&
+  isText(value.phase) &&
+  (value.layers === undefined || (Array.isArray(value.layers) && value.layers.every(isLayer)));
+const isMotion = (value: unknown): value is PullMotion =>
+  isObject(value) && isText(value.id) && (value.layers === undefined || Array.isArray(value.layers));
+const isNode = (value: unknown): value is NodeStatus =>
+  isObject(value) && isText(value.name) && isText(value.state);
+
+/** The frame in `data`; undefined where it is none. */
+export function understand(data: string): Understood | undefined {
+  let value: unknown;
+  try {
+    value = JSON.parse(data);
+  } catch {
+    return undefined;
+  }
+  if (!isObject(value) || typeof value.seq !== 'number') return undefined;
+  let left = 0;
+  const only = <T>(list: unknown, is: (item: unknown) => item is T): T[] => {
+    if (list === undefined) return [];
+    if (!Array.isArray(list)) {
+      left += 1;
+      return [];
+    }
+    const good = list.filter(is);
+    left += list.length - good.length;
+    return good;
+  };
+  const frame = {
+    seq: value.seq,
+    now: isText(value.now) ? value.now : '',
+    rows: only(value.rows, isRow),
+    up: only(value.up, isMotion),
+    rm: only(value.rm, isText),
+    nodes: only(value.nodes, isNode),
+  };
+  return { frame, left };
+}

@@ -1,0 +1,106 @@
+// The store and the stream, as components read them.
+
+import { createContext, useContext, useSyncExternalStore } from 'react';
+import type { NodeStatus, PullStatus } from '../api/types';
+import { shortName } from '../model/image';
+import type { NodeOutline, Totals } from '../model/outline';
+import type { Store, Sync } from './store';
+import type { Connection, Stream } from './stream';
+
+export interface Live {
+  store: Store;
+  stream: Stream;
+}
+
+export const LiveContext = createContext<Live | undefined>(undefined);
+
+export function useLive(): Live {
+  const live = useContext(LiveContext);
+  if (!live) throw new Error('outside of LiveContext');
+  return live;
+}
+
+export function useRow(id: string): PullStatus | undefined {
+  const { store } = useLive();
+  return useSyncExternalStore(
+    (listener) => store.onRow(id, listener),
+    () => store.row(id),
+  );
+}
+
+/** The short name of another pull; undefined where it is not known. */
+export function useNameOf(id: string | undefined): string | undefined {
+  const { store } = useLive();
+  return useSyncExternalStore(
+    (listener) => (id === undefined ? () => {} : store.onRow(id, listener)),
+    () => {
+      const row = id === undefined ? undefined : store.row(id);
+      return row && shortName(row);
+    },
+  );
+}
+
+export function useNode(name: string): NodeStatus | undefined {
+  const { store } = useLive();
+  return useSyncExternalStore(
+    (listener) => store.onNode(name, listener),
+    () => store.node(name),
+  );
+}
+
+export function useOutline(): readonly NodeOutline[] {
+  const { store } = useLive();
+  return useSyncExternalStore(store.onList, store.outline);
+}
+
+export function useTotals(): Totals {
+  const { store } = useLive();
+  return useSyncExternalStore(store.onList, store.totals);
+}
+
+export function useSync(): Sync {
+  const { store } = useLive();
+  return useSyncExternalStore(store.onList, store.sync);
+}
+
+export function useLastFailed(): PullStatus | undefined {
+  const { store } = useLive();
+  return useSyncExternalStore(store.onList, store.lastFailed);
+}
+
+export function useConnection(): Connection {
+  const { stream } = useLive();
+  return useSyncExternalStore(stream.onConnection, stream.connection);
+}
+
+// One timer for all that shows an age.
+const ticking = new Set<() => void>();
+let timer: ReturnType<typeof setInterval> | undefined;
+let tick = 0;
+
+function onTick(listener: () => void): () => void {
+  ticking.add(listener);
+  timer ??= setInterval(() => {
+    tick += 1;
+    for (const each of ticking) each();
+  }, 1_000);
+  return () => {
+    ticking.delete(listener);
+    if (ticking.size > 0) return;
+    clearInterval(timer);
+    timer = undefined;
+  };
+}
+
+/** Draws the component again each second, and gives the server's clock. */
+export function useNow(): number {
+  const { store } = useLive();
+  useSyncExternalStore(onTick, () => tick);
+  return store.now();
+}
+
+/** The clock of a node: its pulls' times are by it. */
+export function useNodeNow(name: string): number {
+  const now = useNow();
+  return now - (useNode(name)?.clockOffsetMs ?? 0);
+}

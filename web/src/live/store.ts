@@ -1,0 +1,277 @@
+// What the server said, and what of it is shown.
+//
+// Frames are folded in at once; React hears of it at most each `FLUSH_MS`, and only the rows that changed are drawn
+// again. Rows are replaced, never changed, so the identity of a row is its version.
+
+import type { Frame, NodeStatus, PullStatus } from '../api/types';
+import { instant } from '../model/format';
+import { type NodeOutline, outline, type Totals, totals } from '../model/outline';
+import { isLive } from '../model/pull';
+import { understand } from './frame';
+import { Held } from './held';
+import { moved } from './motion';
+
+export const FLUSH_MS = 250;
+
+/** What came and could not be used. */
+export interface Counts {
+  /** Frames, or parts of frames, that are none. */
+  notUnderstood: number;
+  /** Motions and layers of rows that are not known. */
+  unknownRow: number;
+  /** Frames that are older than what is known already. */
+  outOfOrder: number;
+}
+
+/**
+ * `filling`: the first snapshot, shown as it comes. `refilling`: a later one; what is shown stays as it is until the
+ * snapshot is whole. `whole`: changes come.
+ */
+export type Sync = 'filling' | 'refilling' | 'whole';
+
+type Listener = () => void;
+
+class Listeners {
+  #all = new Map<string, Set<Listener>>();
+
+  on(key: string, listener: Listener): () => void {
+    const set = this.#all.get(key) ?? new Set();
+    this.#all.set(key, set.add(listener));
+    return () => {
+      set.delete(listener);
+      if (set.size === 0 && this.#all.get(key) === set) this.#all.delete(key);
+    };
+  }
+
+  tell(key: string): void {
+    for (const listener of this.#all.get(key) ?? []) listener();
+  }
+}
+
+export class Store {
+  // What the server said.
+  #rows = new Map<string, PullStatus>();
+  #nodes = new Map<string, NodeStatus>();
+  // What is shown of it.
+  #shownRows = new Map<string, PullStatus>();
+  #shownNodes = new Map<string, NodeStatus>();
+  #outline: readonly NodeOutline[] = [];
+  #totals: Totals = totals([], []);
+  #lastFailed: PullStatus | undefined;
+
+  #dirtyRows = new Set<string>();
+  #dirtyNodes = new Set<string>();
+  #held = new Held();
+  #sync: Sync = 'filling';
+  #shownSync: Sync = 'filling';
+  #epoch = '';
+  #lastId = '';
+  #seq = 0;
+  #skew: number | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #flushedAt = Number.NEGATIVE_INFINITY;
+  #rowListeners = new Listeners();
+  #nodeListeners = new Listeners();
+  #listListeners = new Listeners();
+
+  readonly counts: Counts = { notUnderstood: 0, unknownRow: 0, outOfOrder: 0 };
+
+  // --- what is shown ---
+
+  row = (id: string): PullStatus | undefined => this.#shownRows.get(id);
+  node = (name: string): NodeStatus | undefined => this.#shownNodes.get(name);
+  outline = (): readonly NodeOutline[] => this.#outline;
+  totals = (): Totals => this.#totals;
+  sync = (): Sync => this.#shownSync;
+  /** The pull whose failure was seen last, by this page. */
+  lastFailed = (): PullStatus | undefined => this.#lastFailed;
+
+  onRow = (id: string, listener: Listener): (() => void) => this.#rowListeners.on(id, listener);
+  onNode = (name: string, listener: Listener): (() => void) => this.#nodeListeners.on(name, listener);
+  /** Order, sums, failures and the state of the snapshot. */
+  onList = (listener: Listener): (() => void) => this.#listListeners.on('', listener);
+
+  /** The server's clock in milliseconds, as near as its frames tell it. */
+  now = (): number => Date.now() + (this.#skew ?? 0);
+
+  // --- what comes ---
+
+  /** Where to go on after a cut; undefined where only a new snapshot helps. */
+  position(): string | undefined {
+    return this.#sync === 'whole' && this.#lastId !== '' ? this.#lastId : undefined;
+  }
+
+  /** A connection begins: what its first frame says of the server's clock holds. */
+  connected(): void {
+    this.#skew = undefined;
+  }
+
+  /** All of an event of the stream. */
+  event(event: string, data: string, id: string): void {
+    if (event === 'reset') this.begin();
+    if (id !== '') this.#lastId = id;
+    if (event === 'snapshot-end') this.#end();
+    if (event !== 'frame') return;
+    const understood = understand(data);
+    if (understood === undefined) {
+      this.counts.notUnderstood += 1;
+      return;
+    }
+    this.counts.notUnderstood += understood.left;
+    this.#apply(understood.frame);
+  }
+
+  /** What is known is of the past: a new snapshot follows. */
+  begin(): void {
+    this.#sync = this.#shownRows.size + this.#shownNodes.size === 0 ? 'filling' : 'refilling';
+    this.#rows = new Map();
+    this.#nodes = new Map();
+    this.#held.clear();
+    this.#lastId = '';
+    this.#seq = 0;
+    this.#schedule();
+  }
+
+  #apply(frame: Frame): void {
+    // Frames of a snapshot may each be of another time; changes come in order.
+    if (this.#sync === 'whole') {
+      if (frame.seq < this.#seq) {
+        this.counts.outOfOrder += 1;
+        return;
+      }
+      this.#seq = frame.seq;
+    }
+    const now = Date.now();
+    const clock = instant(frame.now);
+    if (clock !== undefined) {
+      // The frame that took least time to come tells the difference best.
+      this.#skew = Math.max(clock - now, this.#skew ?? Number.NEGATIVE_INFINITY);
+    }
+    for (const row of frame.rows ?? []) {
+      this.#rows.set(row.id, row);
+      this.#dirtyRows.add(row.id);
+      this.#held.seen(row.id);
+      this.#held.heard(row.nodeName, now);
+    }
+    for (const motion of frame.up ?? []) {
+      const row = this.#rows.get(motion.id);
+      if (row === undefined) {
+        this.counts.unknownRow += 1;
+        continue;
+      }
+      this.counts.unknownRow += motion.layers?.filter(([index]) => !row.layers?.[index]).length ?? 0;
+      this.#rows.set(motion.id, moved(row, motion));
+      this.#dirtyRows.add(motion.id);
+    }
+    for (const id of frame.rm ?? []) {
+      this.#rows.delete(id);
+      this.#dirtyRows.add(id);
+      this.#held.seen(id);
+    }
+    for (const node of frame.nodes ?? []) {
+      if (node.removed) this.#nodes.delete(node.name);
+      else this.#nodes.set(node.name, node);
+      this.#dirtyNodes.add(node.name);
+      this.#held.heard(node.name, now);
+    }
+    this.#schedule();
+  }
+
+  #end(): void {
+    if (this.#sync === 'whole') return;
+    const epoch = this.#lastId.slice(0, Math.max(0, this.#lastId.lastIndexOf('-')));
+    if (this.#sync === 'refilling') {
+      if (this.#epoch !== '' && epoch !== this.#epoch) this.#hold();
+      for (const id of this.#shownRows.keys()) this.#dirtyRows.add(id);
+      for (const name of this.#shownNodes.keys()) this.#dirtyNodes.add(name);
+    }
+    this.#epoch = epoch;
+    this.#sync = 'whole';
+    this.#schedule();
+  }
+
+  /** After a restart the server knows a node's pulls when the node has reported again, and not before. */
+  #hold(): void {
+    const now = Date.now();
+    const since = new Date(this.now()).toISOString();
+    for (const [id, row] of this.#shownRows) {
+      if (this.#rows.has(id) || this.#nodes.has(row.nodeName)) continue;
+      this.#rows.set(id, isLive(row) && !row.staleSince ? { ...row, staleSince: since } : row);
+      this.#held.row(id, row.nodeName, now);
+    }
+    for (const [name, node] of this.#shownNodes) {
+      if (this.#nodes.has(name)) continue;
+      this.#nodes.set(name, { ...node, state: 'lost' });
+      this.#held.node(name, now);
+    }
+  }
+
+  #release(): void {
+    if (this.#held.size === 0) return;
+    const { rows, nodes } = this.#held.take(Date.now());
+    for (const id of rows) {
+      this.#rows.delete(id);
+      this.#dirtyRows.add(id);
+    }
+    for (const name of nodes) {
+      this.#nodes.delete(name);
+      this.#dirtyNodes.add(name);
+    }
+  }
+
+  // --- from the one to the other ---
+
+  #schedule(): void {
+    if (this.#timer !== undefined) return;
+    const wait = Math.min(FLUSH_MS, Math.max(0, this.#flushedAt + FLUSH_MS - performance.now()));
+    this.#timer = setTimeout(this.flush, wait);
+  }
+
+  flush = (): void => {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#flushedAt = performance.now();
+    if (this.#sync === 'refilling') {
+      if (this.#shownSync !== 'refilling') {
+        this.#shownSync = 'refilling';
+        this.#listListeners.tell('');
+      }
+      return;
+    }
+    this.#release();
+    const dirtyRows = this.#dirtyRows;
+    const dirtyNodes = this.#dirtyNodes;
+    this.#dirtyRows = new Set();
+    this.#dirtyNodes = new Set();
+
+    let moves = dirtyNodes.size > 0;
+    for (const id of dirtyRows) {
+      const before = this.#shownRows.get(id);
+      const row = this.#rows.get(id);
+      if (before === row) {
+        dirtyRows.delete(id);
+        continue;
+      }
+      if (row) this.#shownRows.set(id, row);
+      else this.#shownRows.delete(id);
+      if (row?.outcome === 'failed' && before && isLive(before)) this.#lastFailed = row;
+      moves ||= !row || !before || isLive(row) !== isLive(before) || place(row) !== place(before);
+    }
+    for (const name of dirtyNodes) {
+      const node = this.#nodes.get(name);
+      if (node) this.#shownNodes.set(name, node);
+      else this.#shownNodes.delete(name);
+    }
+    if (moves) this.#outline = outline(this.#shownRows.values(), this.#shownNodes.values(), this.#outline);
+    this.#totals = totals(this.#shownRows.values(), this.#shownNodes.values());
+    this.#shownSync = this.#sync;
+
+    for (const id of dirtyRows) this.#rowListeners.tell(id);
+    for (const name of dirtyNodes) this.#nodeListeners.tell(name);
+    this.#listListeners.tell('');
+    if (this.#held.size > 0) this.#timer = setTimeout(this.flush, 1_000);
+  };
+}
+
+/** What decides where a row stands. */
+const place = (row: PullStatus): string => `${row.nodeName} ${row.startedAt} ${row.completedAt ?? ''}`;

@@ -1,0 +1,122 @@
+// Which rows stand where: nodes, their live pulls, their ended ones. And the sums above them.
+
+import type { NodeStatus, PullStatus } from '../api/types';
+import { instant } from './format';
+import { isLive, pullState } from './pull';
+
+export interface NodeOutline {
+  name: string;
+  /** Ids of live pulls, in the order in which they began. */
+  live: readonly string[];
+  /** Ids of ended pulls, the latest end first. */
+  ended: readonly string[];
+}
+
+interface Group {
+  live: PullStatus[];
+  ended: PullStatus[];
+}
+
+const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
+const byName = (a: string, b: string): number => a.localeCompare(b, 'en', { numeric: true }) || byText(a, b);
+const start = (pull: PullStatus): number => instant(pull.startedAt) ?? 0;
+const end = (pull: PullStatus): number => instant(pull.completedAt) ?? start(pull);
+
+const same = (a: readonly string[], b: readonly string[]): boolean =>
+  a.length === b.length && a.every((id, i) => id === b[i]);
+
+/**
+ * The rows by node, in an order that does not change while pulls move. A node of which nothing changed is the same
+ * object as in `before`, so that its part of the page need not be drawn again.
+ */
+export function outline(
+  pulls: Iterable<PullStatus>,
+  nodes: Iterable<NodeStatus>,
+  before: readonly NodeOutline[] = [],
+): NodeOutline[] {
+  const groups = new Map<string, Group>();
+  const group = (name: string): Group => {
+    const found = groups.get(name) ?? { live: [], ended: [] };
+    groups.set(name, found);
+    return found;
+  };
+  for (const node of nodes) group(node.name);
+  for (const pull of pulls) {
+    const { live, ended } = group(pull.nodeName);
+    (isLive(pull) ? live : ended).push(pull);
+  }
+  const old = new Map(before.map((node) => [node.name, node]));
+  return [...groups]
+    .sort(([a], [b]) => byName(a, b))
+    .map(([name, { live, ended }]) => {
+      const next: NodeOutline = {
+        name,
+        live: live.sort((a, b) => start(a) - start(b) || byText(a.id, b.id)).map((pull) => pull.id),
+        ended: ended.sort((a, b) => end(b) - end(a) || byText(a.id, b.id)).map((pull) => pull.id),
+      };
+      const previous = old.get(name);
+      return previous && same(previous.live, next.live) && same(previous.ended, next.ended) ? previous : next;
+    });
+}
+
+/** What the page says above the nodes. */
+export interface Totals {
+  nodes: number;
+  lost: number;
+  live: number;
+  waiting: number;
+  stalled: number;
+  slow: number;
+  failed: number;
+  completed: number;
+  /** Bytes to come of live pulls whose sizes are known, by the nodes' sums: a layer that several share counts once. */
+  toGo: number;
+  /** Undefined where no node knows its speed. */
+  speed: number | undefined;
+  /** When the last of those is ready whose time left is known. */
+  lastReady: number | undefined;
+  /** Live pulls whose time left is not known. */
+  withoutEta: number;
+}
+
+export function totals(pulls: Iterable<PullStatus>, nodes: Iterable<NodeStatus>): Totals {
+  const sum: Totals = {
+    nodes: 0,
+    lost: 0,
+    live: 0,
+    waiting: 0,
+    stalled: 0,
+    slow: 0,
+    failed: 0,
+    completed: 0,
+    toGo: 0,
+    speed: undefined,
+    lastReady: undefined,
+    withoutEta: 0,
+  };
+  for (const node of nodes) {
+    sum.nodes += 1;
+    if (node.state === 'lost') {
+      // What a silent node does is not known: its figures are of the past.
+      sum.lost += 1;
+      continue;
+    }
+    sum.toGo += Math.max(0, node.toDownloadBytes - node.downloadedBytes);
+    if (node.bytesPerSec !== undefined) sum.speed = (sum.speed ?? 0) + node.bytesPerSec;
+  }
+  for (const pull of pulls) {
+    const state = pullState(pull);
+    if (!isLive(pull)) {
+      if (state === 'failed') sum.failed += 1;
+      if (state === 'completed') sum.completed += 1;
+      continue;
+    }
+    sum.live += 1;
+    if (state === 'waiting') sum.waiting += 1;
+    if (state === 'stalled') sum.stalled += 1;
+    if (pull.slow) sum.slow += 1;
+    if (pull.etaSeconds === undefined) sum.withoutEta += 1;
+    else sum.lastReady = Math.max(sum.lastReady ?? 0, pull.etaSeconds);
+  }
+  return sum;
+}

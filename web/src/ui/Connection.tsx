@@ -1,0 +1,86 @@
+// Whether the page is live, how old its data is, and what to do where it is not.
+
+import { useConnection, useLive, useNow } from '../live/hooks';
+import type { Loss } from '../live/stream';
+import { seconds } from '../model/format';
+import styles from './Connection.module.css';
+import { Icon } from './Icon';
+
+/** So long a cut is nobody's business: most are over before. */
+const QUIET_MS = 1_500;
+
+/** What happened, and what helps. */
+export function explain(loss: Loss): string {
+  const said = 'detail' in loss && loss.detail ? ` It says: ${loss.detail}` : '';
+  switch (loss.kind) {
+    case 'unauthorized':
+      return `The server wants to know who you are (401).${said}`;
+    case 'forbidden':
+      return `You may not see the pulls of this cluster (403).${said}`;
+    case 'unavailable':
+      return `The server cannot serve the page now (${loss.status}).${said}`;
+    case 'refused':
+      return `The server answered ${loss.status}, which this page does not understand.${said}`;
+    case 'unreachable':
+      return 'The server cannot be reached.';
+    case 'silent':
+      return 'The server has gone silent.';
+    case 'ended':
+      return 'The server closed the connection.';
+    case 'broken':
+      return 'The connection broke.';
+  }
+}
+
+function useAge(): number | undefined {
+  const { stream } = useLive();
+  useNow();
+  const at = stream.heardAt();
+  return at === undefined ? undefined : Math.max(0, Date.now() - at) / 1000;
+}
+
+/** In the top bar, always. */
+export function ConnectionState() {
+  const connection = useConnection();
+  const age = useAge();
+  const old = age !== undefined && age >= 1 ? ` · data ${seconds(age)} old` : '';
+  const words = {
+    connecting: 'Connecting',
+    live: 'Live',
+    lost: 'Reconnecting',
+    resting: 'Resting',
+  }[connection.state];
+  return (
+    <span
+      className={`${styles.state} ${styles[connection.state]}`}
+      data-connection={connection.state}
+      data-loss={connection.state === 'lost' ? connection.loss.kind : undefined}
+    >
+      <i className={styles.dot} />
+      {words}
+      <span className={styles.age}>{connection.state === 'connecting' ? '' : old}</span>
+    </span>
+  );
+}
+
+/** Under the top bar, where figures are not of now. */
+export function ConnectionBanner() {
+  const connection = useConnection();
+  const { stream } = useLive();
+  const age = useAge();
+  if (connection.state !== 'lost' || Date.now() - connection.since < QUIET_MS) return null;
+  const wait = Math.ceil((connection.retryAt - Date.now()) / 1000);
+  return (
+    <div className={styles.banner}>
+      <Icon name="warning" size={15} />
+      <span>
+        {explain(connection.loss)}
+        {age !== undefined && ` What you see is ${seconds(age)} old.`}{' '}
+        {wait > 0 ? `Next try in ${wait} s.` : 'Trying now.'}
+      </span>
+      <button type="button" onClick={stream.start}>
+        Try now
+      </button>
+    </div>
+  );
+}

@@ -1,0 +1,24 @@
+// The layers of a pull, lowest first.
+
+import type { PullStatus } from '../api/types';
+import { LayerRow } from './LayerRow';
+import styles from './Layers.module.css';
+import { More } from './More';
+
+/** Images have 5 to 30 layers; a few have more than a hundred. */
+const SHOWN = 30;
+
+export function Layers({ pull, id, live }: { pull: PullStatus; id: string; live: boolean }) {
+  const layers = pull.layers ?? [];
+  const keys = layers.map((_, index) => String(index));
+  return (
+    <ol className={styles.layers} id={id} aria-label="Layers">
+      <More ids={keys} limit={SHOWN} what="layers">
+        {(key, index) => {
+          const layer = layers[index];
+          return layer && <LayerRow key={key} layer={layer} index={index} node={pull.nodeName} live={live} />;
+        }}
+      </More>
+    </ol>
+  );
+}

@@ -1,0 +1,183 @@
+// One pull. It listens to its own row only, so a frame for another does not draw it again.
+
+import { memo, useId, useState } from 'react';
+import type { PullStatus } from '../api/types';
+import { useNameOf, useRow } from '../live/hooks';
+import { bytes, count, duration, left, NONE, percent, range, speed } from '../model/format';
+import { shortName } from '../model/image';
+import { isLive, notes, pullState, reason, shares, size, took } from '../model/pull';
+import { Ago, Elapsed, NoteText } from './Ago';
+import { Bar, type Tone } from './Bar';
+import { Bytes, Figure } from './Figure';
+import { Icon, type IconName } from './Icon';
+import { Image } from './Image';
+import { Layers } from './Layers';
+import styles from './PullRow.module.css';
+import { State } from './State';
+
+interface Props {
+  id: string;
+  /** Whether the layers are shown before anybody says so. */
+  open: boolean;
+}
+
+export const PullRow = memo(({ id, open }: Props) => {
+  const pull = useRow(id);
+  const [chosen, setChosen] = useState<boolean>();
+  const layers = useId();
+  if (!pull) return null;
+  const live = isLive(pull);
+  const shown = chosen ?? (open && live);
+  const has = (pull.layers?.length ?? 0) > 0;
+  return (
+    <li
+      className={`${styles.pull} ${live ? '' : styles.over}`}
+      data-pull={id}
+      data-node={pull.nodeName}
+      data-phase={pull.phase}
+      data-state={pullState(pull)}
+    >
+      <div className={live ? styles.live : styles.ended}>
+        <button
+          type="button"
+          className={styles.toggle}
+          aria-expanded={shown && has}
+          aria-controls={layers}
+          aria-label={`Layers of ${shortName(pull)}`}
+          disabled={!has}
+          onClick={() => setChosen(!shown)}
+        >
+          <Icon name="chevron" />
+        </button>
+        {live ? <LiveCells pull={pull} /> : <EndedCells pull={pull} />}
+      </div>
+      <Notes pull={pull} />
+      {has && shown && <Layers pull={pull} id={layers} live={live} />}
+    </li>
+  );
+});
+
+function tone(pull: PullStatus): Tone {
+  const state = pullState(pull);
+  if (state === 'unseen' || state === 'stalled') return 'still';
+  if (pull.toDownloadBytes === 0 && pull.totalBytes) return 'cached';
+  return pull.totalKnown ? 'live' : 'unsized';
+}
+
+function LiveCells({ pull }: { pull: PullStatus }) {
+  const wide = range(pull.etaSeconds, pull.etaLowSeconds, pull.etaHighSeconds);
+  const facts = [
+    pull.layerCount === undefined ? '' : `${pull.layersDone ?? 0} of ${count(pull.layerCount, 'layer')}`,
+    pull.cachedBytes ? `${bytes(pull.cachedBytes)} cached` : '',
+  ].filter(Boolean);
+  const amount = pull.totalKnown
+    ? `${bytes(pull.downloadedBytes)} of ${bytes(pull.toDownloadBytes)}`
+    : 'size not known yet';
+  return (
+    <>
+      <State state={pullState(pull)} word={pull.phase} />
+      <Image {...pick(pull)} />
+      <span className={styles.progress}>
+        <Bar
+          {...shares(pull)}
+          tone={tone(pull)}
+          label={`Pull of ${shortName(pull)}`}
+          text={`${percent(pull.percent)}, ${amount}`}
+          percent={pull.percent}
+        />
+        <span className={styles.percent}>
+          <Figure value={percent(pull.percent)} field="percent" />
+        </span>
+      </span>
+      <span className={`${styles.cell} ${styles.amount}`}>
+        <span className={styles.top} data-field="bytes">
+          {amount}
+        </span>
+        <small>{facts.join(' · ')}</small>
+      </span>
+      <span className={`${styles.cell} ${styles.speed}`}>
+        <span className={styles.top}>
+          <Bytes value={pull.bytesPerSec} per="s" field="speed" />
+        </span>
+        <small>
+          <Elapsed since={pull.startedAt} node={pull.nodeName} /> so far
+        </small>
+      </span>
+      <span className={`${styles.cell} ${styles.eta}`}>
+        <span className={styles.top} data-field="eta">
+          {pull.etaSeconds === undefined ? NONE : `${left(pull.etaSeconds)} left`}
+        </span>
+        <small
+          title={pull.etaBasis === 'assumed' ? 'How fast this node unpacks is not known yet' : undefined}
+        >
+          {wide}
+        </small>
+      </span>
+    </>
+  );
+}
+
+function EndedCells({ pull }: { pull: PullStatus }) {
+  const state = pullState(pull);
+  const time = took(pull);
+  const how = state === 'completed' ? 'in' : 'after';
+  return (
+    <>
+      <State state={state} word={pull.outcome ?? pull.phase} />
+      <Image {...pick(pull)} line />
+      <span className={styles.size} data-field="bytes">
+        {size(pull) ?? 'size not known'}
+      </span>
+      <span className={styles.took} data-field="took">
+        {time === undefined ? '' : `${how} ${duration(time)}`}
+      </span>
+      <span className={styles.mean}>{mean(pull, time)}</span>
+      <span className={styles.ago}>
+        <Ago at={pull.completedAt} node={pull.nodeName} />
+      </span>
+    </>
+  );
+}
+
+/** From end to end, waiting and unpacking and all. */
+function mean(pull: PullStatus, time: number | undefined): string {
+  if (!time || !pull.downloadedBytes || pullState(pull) !== 'completed') return '';
+  return speed(pull.downloadedBytes / time);
+}
+
+const ICONS: Record<string, IconName> = {
+  unseen: 'unknown',
+  stalled: 'warning',
+  slow: 'slow',
+  waiting: 'waiting',
+};
+
+function Notes({ pull }: { pull: PullStatus }) {
+  const other = useNameOf(pull.waitingOn?.pull);
+  const why = isLive(pull) ? undefined : reason(pull);
+  return (
+    <>
+      {why && (
+        <p className={`${styles.note} ${styles.why}`} data-field="reason">
+          {why}
+        </p>
+      )}
+      {notes(pull, other).map((note) => (
+        <p key={note.kind} className={`${styles.note} ${styles[note.kind]}`} data-field="note">
+          <Icon name={ICONS[note.kind] ?? 'unknown'} size={13} />
+          <span>
+            <NoteText note={note} node={pull.nodeName} />
+          </span>
+        </p>
+      ))}
+    </>
+  );
+}
+
+/** What `Image` needs: with less it is drawn again less often. */
+const pick = ({ imageRef, repository, rootDigest, manifestDigest }: PullStatus) => ({
+  imageRef,
+  repository,
+  rootDigest,
+  manifestDigest,
+});

@@ -1,0 +1,76 @@
+// What the whole cluster does, in six figures.
+
+import { useTotals } from '../live/hooks';
+import { count, iec, left, NONE } from '../model/format';
+import styles from './Summary.module.css';
+
+interface Item {
+  name: string;
+  value: string;
+  unit?: string;
+  more: string;
+  look?: 'bad' | 'warn';
+}
+
+const amount = (value: number | undefined, per = ''): Pick<Item, 'value' | 'unit'> => {
+  if (value === undefined) return { value: NONE };
+  const [number, unit] = iec(value);
+  return { value: number, unit: unit + per };
+};
+
+export function Summary() {
+  const sum = useTotals();
+  const heard = sum.nodes - sum.lost;
+  const trouble = sum.stalled + sum.slow;
+  const items: Item[] = [
+    {
+      name: 'Pulling',
+      value: sum.live.toLocaleString('en'),
+      more:
+        sum.waiting > 0
+          ? `${sum.waiting.toLocaleString('en')} waiting`
+          : `${sum.completed.toLocaleString('en')} completed`,
+    },
+    {
+      name: 'Speed',
+      ...amount(sum.live > 0 ? sum.speed : undefined, '/s'),
+      more: sum.lost > 0 ? `${heard} of ${count(sum.nodes, 'node')} heard` : count(sum.nodes, 'node'),
+    },
+    {
+      name: 'To download',
+      ...(sum.live > 0 ? amount(sum.toGo) : { value: NONE }),
+      more: sum.live > 0 ? 'of known sizes' : 'nothing',
+    },
+    {
+      name: 'Last one ready in',
+      value: sum.lastReady === undefined ? NONE : left(sum.lastReady).replace('~', ''),
+      more: sum.withoutEta > 0 ? `${sum.withoutEta.toLocaleString('en')} not known` : '',
+    },
+    {
+      name: 'Stalled or slow',
+      value: trouble.toLocaleString('en'),
+      more: trouble === 0 ? 'none' : `${sum.stalled} stalled, ${sum.slow} slow`,
+      ...(trouble > 0 ? { look: 'warn' as const } : {}),
+    },
+    {
+      name: 'Failed',
+      value: sum.failed.toLocaleString('en'),
+      more: sum.failed > 0 ? 'of those still known' : 'none',
+      ...(sum.failed > 0 ? { look: 'bad' as const } : {}),
+    },
+  ];
+  return (
+    <dl className={styles.summary} aria-label="In sum">
+      {items.map(({ name, value, unit, more, look }) => (
+        <div key={name} className={look ? styles[look] : undefined}>
+          <dt>{name}</dt>
+          <dd className={styles.value}>
+            {value}
+            {unit && <small> {unit}</small>}
+          </dd>
+          <dd className={styles.more}>{more}</dd>
+        </div>
+      ))}
+    </dl>
+  );
+}

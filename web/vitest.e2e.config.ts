@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config';
+
+// In a real browser, against a built page: run `npm run build` first.
+export default defineConfig({
+  test: {
+    environment: 'node',
+    include: ['test/e2e/**/*.test.ts'],
+    testTimeout: 120_000,
+    hookTimeout: 60_000,
+    fileParallelism: false,
+  },
+});
