@@ -98,9 +98,12 @@ pub(crate) enum Story {
 }
 
 impl Story {
-    /// Whether it may end before its manifest was seen, and long after it began.
+    /// Whether it may be seen, and end before its manifest was.
     pub(crate) const fn is_hidden(self) -> bool {
-        matches!(self, Self::LateManifest(_) | Self::CancelledWhileResolving)
+        matches!(
+            self,
+            Self::LateManifest(_) | Self::CancelledWhileResolving | Self::ManifestRefused(_)
+        )
     }
 
     pub(crate) const fn fails(self) -> bool {

@@ -197,8 +197,11 @@ impl Tracked {
         }
     }
 
-    /// A chain's snapshot is not there. An anomaly where one that stands on it is.
-    pub(super) fn chain_absent(&mut self, chain: &Digest) -> Result<(), Anomaly> {
+    /// A chain's snapshot is not there.
+    ///
+    /// Where one that stands on it is, the pull is in doubt until the next poll: of one that is over by
+    /// then, what it had unpacked was being collected.
+    pub(super) fn chain_absent(&mut self, chain: &Digest) {
         let chains = self.image.iter().flat_map(|known| &known.chains);
         let stands = chains.filter_map(|chains| {
             let place = chains.iter().position(|(other, _)| other == chain)?;
@@ -211,19 +214,13 @@ impl Tracked {
         // In one manifest or in several that share it.
         let stands: Vec<bool> = stands.collect();
         if stands.is_empty() {
-            return Ok(());
+            return;
         }
         self.absent.insert(chain.clone());
         if self.done.get(chain) == Some(&Age::Unknown) {
             self.done.remove(chain);
         }
-        // What is over may be collected while it is asked for.
-        let broken = stands.contains(&true) && self.over.is_none();
-        if broken {
-            Err(Anomaly::BrokenChain)
-        } else {
-            Ok(())
-        }
+        self.broken |= stands.contains(&true);
     }
 
     /// Counts, once, what is unpacked for this lease and belongs to no chosen manifest.

@@ -248,6 +248,9 @@ impl Tracker {
             pull.count_poll(&self.documents);
             if listed.contains(key) {
                 pull.listed = now.node;
+                if std::mem::take(&mut pull.broken) {
+                    self.out.doubt(Anomaly::BrokenChain);
+                }
             }
             if let (None, Some(holding)) = (&pull.root, self.view.holdings.get(key)) {
                 pull.held.clone_from(&holding.content);
@@ -296,9 +299,7 @@ impl Tracker {
             (Query::Stat { key, .. }, Reply::NotFound) => {
                 if let Ok(chain) = key.parse::<Digest>() {
                     for pull in self.pulls.values_mut() {
-                        if let Err(anomaly) = pull.chain_absent(&chain) {
-                            self.out.doubt(anomaly);
-                        }
+                        pull.chain_absent(&chain);
                     }
                 }
             }

@@ -66,6 +66,8 @@ pub(super) struct Tracked {
     pub(super) unlabelled: u32,
     /// Chains that were asked for since the last poll and are not there.
     pub(super) absent: BTreeSet<Digest>,
+    /// A chain was not there on which one stands that is.
+    pub(super) broken: bool,
     /// What was there before was searched for once.
     pub(super) searched: bool,
     pub(super) snapshotter: Option<String>,
@@ -124,6 +126,7 @@ impl Tracked {
             sources: 0,
             unlabelled: 0,
             absent: BTreeSet::new(),
+            broken: false,
             searched: false,
             snapshotter: None,
             names: BTreeSet::new(),

@@ -1,6 +1,7 @@
 //! Scenarios on paper, named after what a user would see. The traps that they prove are numbered as in
 //! `docs/containerd.md`.
 
+mod chains;
 mod names;
 mod world;
 
