@@ -1,0 +1,120 @@
+//! The clocks of this crate: the only place where one is read.
+
+use pulltrace_core::{Mono, NodeTime};
+use tokio::time::Instant;
+
+/// One moment on the server's clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerNow {
+    /// For silence and intervals.
+    pub mono: Mono,
+    /// The server's wall clock, for what people read and for the age of history.
+    pub at: NodeTime,
+}
+
+impl ServerNow {
+    /// This moment and `by`, on both clocks.
+    #[must_use]
+    pub fn plus(self, by: std::time::Duration) -> Self {
+        Self {
+            mono: self.mono + by,
+            at: self.at.saturating_add(by),
+        }
+    }
+}
+
+/// Both clocks, read at once.
+///
+/// The monotonic clock starts when this is made, and is tokio's: it stands still where a test paused it.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    start: Instant,
+    wall: Wall,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Wall {
+    /// The system's, which may be set at any time.
+    System,
+    /// This instant at `start`, and from there on in step with the monotonic clock.
+    Anchored(NodeTime),
+}
+
+impl Clock {
+    /// The clocks of this machine.
+    #[must_use]
+    pub fn system() -> Self {
+        Self {
+            start: instant(),
+            wall: Wall::System,
+        }
+    }
+
+    /// A wall clock that shows `at` now and then runs with tokio's clock: for tests and replays.
+    #[must_use]
+    pub fn anchored(at: NodeTime) -> Self {
+        Self {
+            start: instant(),
+            wall: Wall::Anchored(at),
+        }
+    }
+
+    /// This moment on both clocks.
+    ///
+    /// # Panics
+    /// Where the system's clock is set to a year after 9999.
+    #[must_use]
+    pub fn now(&self) -> ServerNow {
+        let elapsed = instant().duration_since(self.start);
+        let at = match self.wall {
+            Wall::System => system(),
+            Wall::Anchored(at) => at.saturating_add(elapsed),
+        };
+        ServerNow {
+            mono: Mono(elapsed),
+            at,
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the crate's clock module"
+)]
+fn instant() -> Instant {
+    Instant::now()
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the crate's clock module"
+)]
+fn system() -> NodeTime {
+    NodeTime::from_system(std::time::SystemTime::now())
+        .expect("the system's clock is set to a year before 9999")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_anchored_clock_moves_with_the_time_of_the_test() {
+        let at: NodeTime = "2026-11-24T20:00:00Z".parse().unwrap();
+        let clock = Clock::anchored(at);
+        let first = clock.now();
+        assert_eq!(first.at, at);
+        tokio::time::advance(Duration::from_millis(1_500)).await;
+        assert_eq!(clock.now(), first.plus(Duration::from_millis(1_500)));
+    }
+
+    #[tokio::test]
+    async fn the_system_clock_is_that_of_this_machine() {
+        let now = Clock::system().now();
+        let file = std::env::current_exe().and_then(std::fs::metadata).unwrap();
+        let built = NodeTime::from_system(file.modified().unwrap()).unwrap();
+        assert!(now.at >= built, "{} is before {built}", now.at);
+    }
+}

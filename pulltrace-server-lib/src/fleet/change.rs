@@ -1,0 +1,166 @@
+//! What changed in the fleet, as data: for the table that readers read, and for metrics.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pulltrace_core::wire::v1::{NodeState, NodeStatus};
+use pulltrace_core::{
+    Bytes, BytesPerSecond, ChangeKind, Digest, FailureReason, Namespace, NodeName, NodeTime,
+    Outcome, Pull, PullId,
+};
+
+use super::correction::Correction;
+
+/// What one step changed.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Changes {
+    /// Pulls that are new or changed, in order: a pull may be there twice, and its last state stands.
+    pub pulls: Vec<PullChange>,
+    /// Pulls that are kept no more. They are to be taken after `pulls`.
+    pub forgotten: Vec<PullId>,
+    /// Nodes that are new or changed.
+    pub nodes: Vec<NodeView>,
+    /// Nodes that are kept no more.
+    pub forgotten_nodes: Vec<NodeName>,
+    /// Pulls whose end counts, once each.
+    pub ended: Vec<Ended>,
+    /// Bytes that came over the network.
+    pub downloaded: Vec<Downloaded>,
+}
+
+impl Changes {
+    /// Whether nothing changed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pulls.is_empty()
+            && self.forgotten.is_empty()
+            && self.nodes.is_empty()
+            && self.forgotten_nodes.is_empty()
+            && self.ended.is_empty()
+            && self.downloaded.is_empty()
+    }
+}
+
+/// A pull that is new or changed.
+#[derive(Clone, Debug)]
+pub struct PullChange {
+    /// What happened.
+    pub kind: ChangeKind,
+    /// The pull as it is now.
+    pub pull: Arc<Pull>,
+    /// From its node's clock to the server's.
+    pub correction: Correction,
+    /// Whether more changed than moves: than
+    /// [`PullMotion`](pulltrace_core::wire::v1::PullMotion) has.
+    pub whole: bool,
+}
+
+/// A node as it is now.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct NodeView {
+    /// Its name.
+    pub name: NodeName,
+    /// Whether its agent is heard.
+    pub state: NodeState,
+    /// When its agent was last heard, by the server's clock.
+    pub last_report_at: NodeTime,
+    /// The version of its agent; `None` where it does not tell.
+    pub agent_version: Option<Arc<str>>,
+    /// Which runtime pulls.
+    pub runtime_version: Option<Arc<str>>,
+    /// How far the server's clock is ahead of the node's, in milliseconds.
+    pub clock_offset_ms: Option<i64>,
+    /// Its live pulls, in the order of their ids.
+    pub live: Vec<Arc<Pull>>,
+    /// How many of its pulls ended and are still known.
+    pub ended: usize,
+}
+
+impl NodeView {
+    /// What people read of it, with the sums over its live pulls. A layer that several share counts
+    /// once.
+    #[must_use]
+    pub fn status(&self) -> NodeStatus {
+        let mut seen: std::collections::HashSet<(&Namespace, &Digest)> =
+            std::collections::HashSet::new();
+        let (mut to_download, mut downloaded) = (Bytes::ZERO, Bytes::ZERO);
+        let mut rate: Option<f64> = None;
+        for pull in &self.live {
+            if let Some(speed) = pull.rate {
+                *rate.get_or_insert(0.0) += speed.get();
+            }
+            for layer in &pull.layers {
+                let to_fetch = !layer.state.is_idle() && !layer.blob_cached;
+                if to_fetch && seen.insert((pull.id.namespace(), &layer.digest)) {
+                    to_download += layer.size;
+                    downloaded += layer.downloaded;
+                }
+            }
+        }
+        NodeStatus {
+            name: self.name.to_string(),
+            state: self.state,
+            removed: false,
+            last_report_at: self.last_report_at,
+            agent_version: self.agent_version.as_deref().map(str::to_owned),
+            runtime_version: self.runtime_version.as_deref().map(str::to_owned),
+            clock_offset_ms: self.clock_offset_ms,
+            live: self.live.len() as u64,
+            ended: self.ended as u64,
+            to_download_bytes: to_download.0,
+            downloaded_bytes: downloaded.0,
+            bytes_per_sec: rate.map(f64::round),
+        }
+    }
+}
+
+/// A pull that ended, as metrics count it.
+///
+/// An end counts when this server sees a pull end, and when it first hears of one that is over
+/// already. What ended before this server started does not count: the one before it did that, or
+/// nobody. An end as `unknown` that later gives way to evidence counts as both, since a count cannot
+/// be taken back.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Ended {
+    /// The registry's host, without a port; `None` where it is not known.
+    pub registry: Option<Arc<str>>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why it failed, where it did.
+    pub reason: Option<FailureReason>,
+    /// From its start to its end.
+    pub duration: Duration,
+    /// Until the manifest was here; `None` where that was not seen.
+    pub resolving: Option<Duration>,
+    /// From there until all bytes were here; `None` where that was not seen.
+    pub downloading: Option<Duration>,
+    /// From there until the end; `None` where the pull did not come so far.
+    pub extracting: Option<Duration>,
+    /// What the image weighs, compressed; `None` where the manifest was not seen.
+    pub size: Option<Bytes>,
+    /// Bytes that were fetched.
+    pub downloaded: Bytes,
+    /// Bytes that were on the node before.
+    pub cached: Bytes,
+    /// Bytes that came and had to be fetched again.
+    pub wasted: Bytes,
+    /// Layers that were fetched whole.
+    pub layers_fetched: u64,
+    /// Layers that were on the node before, or are served remotely.
+    pub layers_reused: u64,
+    /// Bytes per second over the download; `None` where nothing was fetched or no time passed.
+    pub throughput: Option<BytesPerSecond>,
+}
+
+/// Bytes that came over the network, as metrics count them. A layer that several pulls of a node
+/// share counts once, and what was on the node before never does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Downloaded {
+    /// The registry's host, without a port; `None` where it is not known.
+    pub registry: Option<Arc<str>>,
+    /// How many.
+    pub bytes: Bytes,
+}

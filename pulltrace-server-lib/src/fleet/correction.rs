@@ -1,0 +1,154 @@
+//! From a node's clock to the server's: what readers see is never in two times at once.
+
+use std::time::Duration;
+
+use pulltrace_core::wire::v1::{LayerStatus, PullStatus, WaitingOn};
+use pulltrace_core::{Bytes, Mono, NodeTime, Outcome, Pull};
+
+/// The smallest difference is taken over the last one to two of these.
+const WINDOW: Duration = Duration::from_mins(10);
+
+/// What is added to a node's times to show them: whole seconds, so that they do not jitter.
+///
+/// Below one second there is none: reports take that long.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Correction(i64);
+
+impl Correction {
+    /// The node's times are shown as they are.
+    pub const NONE: Self = Self(0);
+
+    /// The correction by the whole seconds of an offset in milliseconds, towards zero.
+    #[must_use]
+    pub const fn of(offset_ms: i64) -> Self {
+        Self(offset_ms / 1_000)
+    }
+
+    /// In seconds.
+    #[must_use]
+    pub const fn seconds(self) -> i64 {
+        self.0
+    }
+
+    /// A time of the node as the server's clock has it.
+    #[must_use]
+    pub fn apply(self, at: NodeTime) -> NodeTime {
+        shift(at, self.0.saturating_mul(1_000))
+    }
+}
+
+/// `at` and so many milliseconds, which may be less than none.
+pub(crate) fn shift(at: NodeTime, by_ms: i64) -> NodeTime {
+    let by = Duration::from_millis(by_ms.unsigned_abs());
+    if by_ms < 0 {
+        at.saturating_sub(by)
+    } else {
+        at.saturating_add(by)
+    }
+}
+
+/// How far the server's clock is ahead of a node's: the smallest (receive − sent), since a report can
+/// be late but not early.
+///
+/// Only the last 10 to 20 minutes count, so that a clock that was set is followed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Offset {
+    begun: Mono,
+    before: i64,
+    since: i64,
+    shown: Correction,
+}
+
+impl Offset {
+    pub(crate) fn new(difference_ms: i64, now: Mono) -> Self {
+        Self {
+            begun: now,
+            before: i64::MAX,
+            since: difference_ms,
+            shown: Correction::of(difference_ms),
+        }
+    }
+
+    /// Takes the difference of one more report.
+    pub(crate) fn take(&mut self, difference_ms: i64, now: Mono) {
+        if now.since(self.begun) >= WINDOW {
+            (self.before, self.since, self.begun) = (self.since, i64::MAX, now);
+        }
+        self.since = self.since.min(difference_ms);
+        // An offset near a whole second must not make all times flicker.
+        if self.millis().abs_diff(self.shown.0.saturating_mul(1_000)) >= 1_000 {
+            self.shown = Correction::of(self.millis());
+        }
+    }
+
+    pub(crate) fn millis(&self) -> i64 {
+        self.since.min(self.before)
+    }
+
+    pub(crate) const fn correction(&self) -> Correction {
+        self.shown
+    }
+}
+
+/// What people read of a pull, with its times on the server's clock.
+///
+/// ```
+/// # use pulltrace_core::{Limits, Mono, NodeTime, Now, Observation, PullId, PullTable};
+/// use pulltrace_server_lib::fleet::{Correction, status};
+/// # let now = Now { mono: Mono::default(), node: "2026-11-24T20:00:00Z".parse()? };
+/// # let pull = PullId::Lease {
+/// #     node: "worker-1".parse()?,
+/// #     namespace: "k8s.io".parse()?,
+/// #     lease: "123456789-abcd".parse()?,
+/// #     created: now.node,
+/// # };
+/// # let mut table = PullTable::new(Limits::default());
+/// # let changes = table.apply(&[Observation::Began { pull, at: now.node }], now);
+/// let shown = status(&changes[0].pull, Correction::of(90_000));
+/// assert_eq!(shown.started_at.to_string(), "2026-11-24T20:01:30Z");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+pub fn status(pull: &Pull, correction: Correction) -> PullStatus {
+    let mut status = PullStatus::from(pull);
+    // A row that lost its layers to the bounds of the history still has them: only not here.
+    if pull.layers.is_empty() && pull.total.is_some_and(|total| total > Bytes::ZERO) {
+        let count = pull.image.as_ref().map(|image| image.layers.len() as u64);
+        status.layer_count = count;
+        status.layers_done = count.filter(|_| pull.outcome() == Some(Outcome::Completed));
+    }
+    if correction == Correction::NONE {
+        return status;
+    }
+    status.started_at = correction.apply(status.started_at);
+    for at in [
+        &mut status.downloading_at,
+        &mut status.extracting_at,
+        &mut status.completed_at,
+        &mut status.stalled_since,
+        &mut status.stale_since,
+    ] {
+        *at = at.map(|at| correction.apply(at));
+    }
+    let wait = |wait: &mut Option<WaitingOn>| {
+        if let Some(wait) = wait {
+            wait.since = correction.apply(wait.since);
+        }
+    };
+    wait(&mut status.waiting_on);
+    for layer in &mut status.layers {
+        let LayerStatus {
+            waiting_on,
+            started_at,
+            downloaded_at,
+            extracting_at,
+            completed_at,
+            ..
+        } = layer;
+        wait(waiting_on);
+        for at in [started_at, downloaded_at, extracting_at, completed_at] {
+            *at = at.map(|at| correction.apply(at));
+        }
+    }
+    status
+}

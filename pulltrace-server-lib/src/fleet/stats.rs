@@ -1,0 +1,70 @@
+//! What there is in the fleet, and what was counted: plain numbers for metrics.
+
+/// What there is, and what was counted, at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Live pulls.
+    pub live: PerPhase,
+    /// Live pulls that are stalled.
+    pub stalled: PerPhase,
+    /// Ended pulls that are still known.
+    pub ended: u64,
+    /// Nodes whose agent is heard.
+    pub nodes_live: u64,
+    /// Nodes whose agent is not heard.
+    pub nodes_lost: u64,
+    /// Nodes for which two agents report.
+    pub nodes_conflict: u64,
+    /// What was counted since the server started.
+    pub counters: Counters,
+}
+
+/// One number for each phase of a live pull.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PerPhase {
+    /// The manifest is not here yet.
+    pub resolving: u64,
+    /// Bytes of layers are still to come.
+    pub downloading: u64,
+    /// All bytes are here; layers are still to be unpacked.
+    pub extracting: u64,
+}
+
+/// What was counted since the server started. Each bound of [`Limits`](crate::Limits) has one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Reports that were taken.
+    pub reports: u64,
+    /// Reports that were ignored because a later one of the same agent, or of a later agent of the
+    /// node, was taken before: duplicates, and those that came out of order.
+    pub reports_late: u64,
+    /// Reports that were refused because they contradict themselves.
+    pub reports_invalid: u64,
+    /// Reports that were refused because another agent reports under the name of their node.
+    pub reports_conflict: u64,
+    /// Reports that were refused because there were too many nodes.
+    pub nodes_refused: u64,
+    /// Reports that were refused because too many others waited.
+    pub reports_busy: u64,
+    /// Live pulls that were left out because there were too many, once for each report of one.
+    pub live_refused: u64,
+    /// Ended pulls that went before their time, or did not come, because there were too many.
+    pub ended_evicted: u64,
+    /// Ended pulls that lost their layers because there were many.
+    pub layers_evicted: u64,
+    /// Pulls that were left out because their image was not told, once for each report of one.
+    pub images_missing: u64,
+    /// Pulls that were further than what was told next.
+    pub percent_back: u64,
+    /// Pulls that had ended another way than what was told next.
+    pub end_changed: u64,
+    /// Two agents were found to report under one name.
+    pub conflicts: u64,
+    /// Nodes that fell silent.
+    pub nodes_lost: u64,
+    /// Stalls that began.
+    pub stalls: PerPhase,
+}

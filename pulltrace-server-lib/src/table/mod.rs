@@ -1,0 +1,266 @@
+//! Versioned rows: a reader is a cursor and a filter, so a slow one costs nothing.
+//!
+//! Each change has a number. Each row stands in the order of changes once, at its last change; a row
+//! that is gone leaves a mark there for a while.
+
+mod row;
+mod shared;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+use std::sync::Arc;
+
+use pulltrace_core::{ChangeKind, NodeName, PullId};
+
+use crate::fleet::{Changes, NodeView, PullChange};
+
+pub use row::{Form, LayerMarks, NodeRow, Row};
+pub use shared::Shared;
+
+/// What all nodes pull, as readers see it.
+#[derive(Debug)]
+pub struct Table {
+    epoch: Arc<str>,
+    seq: u64,
+    urgent: u64,
+    rows: BTreeMap<PullId, Arc<Row>>,
+    nodes: BTreeMap<NodeName, Arc<NodeRow>>,
+    order: BTreeMap<u64, Item>,
+    /// The changes that removed something, oldest first; at most `tombstones`.
+    removals: VecDeque<u64>,
+    tombstones: usize,
+    /// The last removal that is not remembered: an older cursor cannot go on.
+    floor: u64,
+    /// Rows changed since this change may still hold what was written of them.
+    fresh: u64,
+}
+
+/// Where the table is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Mark {
+    /// The last change.
+    pub seq: u64,
+    /// The last start or end of a pull: what a reader should tell at once.
+    pub urgent: u64,
+}
+
+#[derive(Debug)]
+enum Item {
+    Row(Arc<Row>),
+    Gone(PullId),
+    Node(Arc<NodeRow>),
+}
+
+/// What changed since a cursor.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Delta {
+    /// Rows in the order of their last changes, each in its latest state.
+    pub rows: Vec<Arc<Row>>,
+    /// Pulls that are kept no more, with the change that removed each. None of them is in the table.
+    pub removed: Vec<(u64, PullId)>,
+    /// Nodes in the order of their last changes; one that is kept no more is marked so.
+    pub nodes: Vec<Arc<NodeRow>>,
+    /// The cursor from which to go on.
+    pub upto: u64,
+}
+
+/// A cursor from which a reader cannot go on without a gap: it must start anew, with a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("what changed since {cursor} is not remembered: changes {oldest} to {newest} are")]
+pub struct CursorTooOld {
+    /// The cursor.
+    pub cursor: u64,
+    /// The oldest cursor from which a reader can go on.
+    pub oldest: u64,
+    /// The last change. A cursor after it is not of this table.
+    pub newest: u64,
+}
+
+impl Table {
+    /// An empty table. `epoch` is another one for each life of the server; it remembers `tombstones`
+    /// removals, and a reader whose cursor is older must start anew.
+    #[must_use]
+    pub fn new(epoch: impl Into<Arc<str>>, tombstones: usize) -> Self {
+        Self {
+            epoch: epoch.into(),
+            seq: 0,
+            urgent: 0,
+            rows: BTreeMap::new(),
+            nodes: BTreeMap::new(),
+            order: BTreeMap::new(),
+            removals: VecDeque::new(),
+            tombstones,
+            floor: 0,
+            fresh: 0,
+        }
+    }
+
+    /// The life of the server: cursors of another one mean nothing here.
+    #[must_use]
+    pub fn epoch(&self) -> &str {
+        &self.epoch
+    }
+
+    /// The last change.
+    #[must_use]
+    pub const fn seq(&self) -> u64 {
+        self.seq
+    }
+
+    /// The last change, and the last one that should be told at once.
+    #[must_use]
+    pub const fn mark(&self) -> Mark {
+        Mark {
+            seq: self.seq,
+            urgent: self.urgent,
+        }
+    }
+
+    /// One pull.
+    #[must_use]
+    pub fn get(&self, id: &PullId) -> Option<&Arc<Row>> {
+        self.rows.get(id)
+    }
+
+    /// All pulls in the order of their ids, or those after one: so lists are read in pages.
+    pub fn rows(&self, after: Option<&PullId>) -> impl Iterator<Item = &Arc<Row>> {
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.rows.range((after, Bound::Unbounded)).map(|(_, r)| r)
+    }
+
+    /// One node.
+    #[must_use]
+    pub fn node(&self, name: &NodeName) -> Option<&Arc<NodeRow>> {
+        self.nodes.get(name)
+    }
+
+    /// All nodes, in the order of their names.
+    pub fn nodes(&self) -> impl Iterator<Item = &Arc<NodeRow>> {
+        self.nodes.values()
+    }
+
+    /// What changed after `cursor`, at most `limit` changes of it, oldest first.
+    ///
+    /// Where [`Delta::upto`] is not [`seq`](Self::seq), there is more. A reader sees the latest state of
+    /// each row, so it may see an end without what came before, and never misses one.
+    ///
+    /// # Errors
+    /// Where the cursor is older than the oldest removal that is remembered, or is not of this table:
+    /// the reader must start anew.
+    pub fn changed_since(&self, cursor: u64, limit: usize) -> Result<Delta, CursorTooOld> {
+        if cursor < self.floor || cursor > self.seq {
+            return Err(CursorTooOld {
+                cursor,
+                oldest: self.floor,
+                newest: self.seq,
+            });
+        }
+        let mut delta = Delta {
+            upto: self.seq,
+            ..Delta::default()
+        };
+        let after = (Bound::Excluded(cursor), Bound::Unbounded);
+        for (count, (seq, item)) in self.order.range(after).enumerate() {
+            if count == limit {
+                break;
+            }
+            delta.upto = if count + 1 == limit { *seq } else { self.seq };
+            match item {
+                Item::Row(row) => delta.rows.push(Arc::clone(row)),
+                Item::Node(node) => delta.nodes.push(Arc::clone(node)),
+                // One that came back is told as a row.
+                Item::Gone(id) if self.rows.contains_key(id) => {}
+                Item::Gone(id) => delta.removed.push((*seq, id.clone())),
+            }
+        }
+        Ok(delta)
+    }
+
+    /// Takes what one step of the fleet changed.
+    pub fn take(&mut self, changes: &Changes) {
+        for change in &changes.pulls {
+            self.put(change);
+        }
+        for id in &changes.forgotten {
+            if let Some(row) = self.rows.remove(id) {
+                self.order.remove(&row.seq);
+                self.bury(|_| Item::Gone(id.clone()));
+            }
+        }
+        for view in &changes.nodes {
+            self.put_node(view.clone());
+        }
+        for name in &changes.forgotten_nodes {
+            if let Some(node) = self.nodes.remove(name) {
+                self.order.remove(&node.seq);
+                let view = node.view.clone();
+                self.bury(|seq| Item::Node(Arc::new(NodeRow::new(view, seq, true))));
+            }
+        }
+    }
+
+    /// Lets go of what was written of rows that did not change after `upto`: readers who follow have
+    /// read it, and it is many times the size of the row.
+    pub fn settle(&mut self, upto: u64) {
+        if upto <= self.fresh {
+            return;
+        }
+        let old = (Bound::Excluded(self.fresh), Bound::Included(upto));
+        for item in self.order.range(old).map(|(_, item)| item) {
+            if let Item::Row(row) = item {
+                row.settle();
+            }
+        }
+        self.fresh = upto;
+    }
+
+    fn next(&mut self) -> u64 {
+        self.seq += 1;
+        self.seq
+    }
+
+    fn put(&mut self, change: &PullChange) {
+        let seq = self.next();
+        if change.kind != ChangeKind::Progressed {
+            self.urgent = seq;
+        }
+        let row = match self.rows.get(&change.pull.id) {
+            Some(before) => {
+                self.order.remove(&before.seq);
+                before.next(change, seq)
+            }
+            None => Row::new(Arc::clone(&change.pull), change.correction, seq),
+        };
+        let row = Arc::new(row);
+        self.order.insert(seq, Item::Row(Arc::clone(&row)));
+        self.rows.insert(row.pull.id.clone(), row);
+    }
+
+    fn put_node(&mut self, view: NodeView) {
+        let seq = self.next();
+        let name = view.name.clone();
+        let node = Arc::new(NodeRow::new(view, seq, false));
+        if let Some(before) = self.nodes.insert(name, Arc::clone(&node)) {
+            self.order.remove(&before.seq);
+        }
+        self.order.insert(seq, Item::Node(node));
+    }
+
+    /// Marks that something is gone, and forgets the oldest of too many such marks.
+    fn bury(&mut self, item: impl FnOnce(u64) -> Item) {
+        let seq = self.next();
+        self.order.insert(seq, item(seq));
+        self.removals.push_back(seq);
+        if self.removals.len() > self.tombstones
+            && let Some(oldest) = self.removals.pop_front()
+        {
+            self.order.remove(&oldest);
+            self.floor = oldest;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! One version of a row, and what is written of it: once, for all who read it.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use pulltrace_core::wire::v1::{LayerMotion, NodeStatus, PullMotion, PullStatus};
+use pulltrace_core::{Layer, Pull};
+
+use crate::fleet::{Correction, NodeView, PullChange, status};
+
+/// A pull as it is since one change of the table. A later change makes another row.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Row {
+    /// The pull.
+    pub pull: Arc<Pull>,
+    /// From its node's clock to the server's.
+    pub correction: Correction,
+    /// The change that made this version.
+    pub seq: u64,
+    /// The last change of more than what [`PullMotion`] has: a reader whose cursor is older needs the
+    /// whole row.
+    pub whole_seq: u64,
+    /// The change with which it came, or last came back to life.
+    pub started_seq: u64,
+    /// The change with which it ended, where it did.
+    pub ended_seq: Option<u64>,
+    /// The changes of each of the pull's layers, in their order.
+    pub layers: Box<[LayerMarks]>,
+    json: Mutex<Written>,
+}
+
+/// The changes of one layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LayerMarks {
+    /// The last change of anything of it.
+    pub changed: u64,
+    /// The change with which its first byte was seen; `None` where none was.
+    pub started: Option<u64>,
+    /// The change with which nothing was left to do of it; `None` while something is.
+    pub completed: Option<u64>,
+}
+
+/// What can be written of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A [`PullStatus`] with its layers.
+    Status,
+    /// A [`PullStatus`] without its layers.
+    StatusBare,
+    /// A [`PullMotion`] with the layers whose bytes moved since [`Row::whole_seq`].
+    Motion,
+    /// A [`PullMotion`] without layers.
+    MotionBare,
+}
+
+/// What was written is kept while the row is fresh, when many read it.
+#[derive(Debug)]
+enum Written {
+    Fresh([Option<Arc<str>>; 4]),
+    Settled,
+}
+
+impl Row {
+    /// The first version of a row.
+    pub(super) fn new(pull: Arc<Pull>, correction: Correction, seq: u64) -> Self {
+        let layers = marks(&[], &[], &pull.layers, seq);
+        let ended_seq = pull.outcome().map(|_| seq);
+        Self {
+            pull,
+            correction,
+            seq,
+            whole_seq: seq,
+            started_seq: seq,
+            ended_seq,
+            layers,
+            json: Mutex::new(Written::Fresh(Default::default())),
+        }
+    }
+
+    /// The next version of this row.
+    pub(super) fn next(&self, change: &PullChange, seq: u64) -> Self {
+        let PullChange {
+            pull,
+            correction,
+            whole,
+            ..
+        } = change;
+        let (was, is) = (self.pull.outcome(), pull.outcome());
+        let revived = was.is_some() && is.is_none();
+        Self {
+            correction: *correction,
+            seq,
+            whole_seq: if *whole { seq } else { self.whole_seq },
+            started_seq: if revived { seq } else { self.started_seq },
+            ended_seq: is.and(if was == is { self.ended_seq } else { Some(seq) }),
+            layers: marks(&self.layers, &self.pull.layers, &pull.layers, seq),
+            pull: Arc::clone(pull),
+            json: Mutex::new(Written::Fresh(Default::default())),
+        }
+    }
+
+    /// What people read of it.
+    #[must_use]
+    pub fn status(&self, layers: bool) -> PullStatus {
+        let mut status = status(&self.pull, self.correction);
+        if !layers {
+            status.layers = Vec::new();
+        }
+        status
+    }
+
+    /// What moves of it.
+    #[must_use]
+    pub fn motion(&self, layers: bool) -> PullMotion {
+        let status = self.status(layers);
+        let moved = |index: usize| {
+            let marks = self.layers.get(index);
+            marks.is_some_and(|marks| marks.changed > self.whole_seq)
+        };
+        let layers = status.layers.iter().enumerate();
+        let layers = layers.filter(|(index, _)| moved(*index));
+        let layers = layers.filter_map(|(index, layer)| -> Option<LayerMotion> {
+            let index = u32::try_from(index).ok()?;
+            let unpacked = layer.unpacked_bytes;
+            Some((index, layer.downloaded_bytes, unpacked, layer.bytes_per_sec))
+        });
+        PullMotion {
+            layers: layers.collect(),
+            id: status.id,
+            percent: status.percent,
+            downloaded_bytes: status.downloaded_bytes,
+            extracted_bytes: status.extracted_bytes,
+            bytes_per_sec: status.bytes_per_sec,
+            eta_seconds: status.eta_seconds,
+            eta_low_seconds: status.eta_low_seconds,
+            eta_high_seconds: status.eta_high_seconds,
+        }
+    }
+
+    /// It as JSON: written once for all who ask while the row is fresh.
+    #[must_use]
+    pub fn json(&self, form: Form) -> Arc<str> {
+        let mut json = self.json.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = match &mut *json {
+            Written::Settled => return self.write(form),
+            Written::Fresh(slots) => match form {
+                Form::Status => &mut slots[0],
+                Form::StatusBare => &mut slots[1],
+                Form::Motion => &mut slots[2],
+                Form::MotionBare => &mut slots[3],
+            },
+        };
+        Arc::clone(slot.get_or_insert_with(|| self.write(form)))
+    }
+
+    fn write(&self, form: Form) -> Arc<str> {
+        let text = match form {
+            Form::Status => serde_json::to_string(&self.status(true)),
+            Form::StatusBare => serde_json::to_string(&self.status(false)),
+            Form::Motion => serde_json::to_string(&self.motion(true)),
+            Form::MotionBare => serde_json::to_string(&self.motion(false)),
+        };
+        text.expect("wire types have text keys and no failing parts")
+            .into()
+    }
+
+    /// Drops what was written, and keeps nothing from here on: who follows has read it.
+    pub(super) fn settle(&self) {
+        *self.json.lock().unwrap_or_else(PoisonError::into_inner) = Written::Settled;
+    }
+}
+
+/// A node as it is since one change of the table.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct NodeRow {
+    /// The node.
+    pub view: NodeView,
+    /// The change that made this version.
+    pub seq: u64,
+    /// Whether the server keeps it no more.
+    pub removed: bool,
+    json: OnceLock<Arc<str>>,
+}
+
+impl NodeRow {
+    pub(super) const fn new(view: NodeView, seq: u64, removed: bool) -> Self {
+        Self {
+            view,
+            seq,
+            removed,
+            json: OnceLock::new(),
+        }
+    }
+
+    /// What people read of it.
+    #[must_use]
+    pub fn status(&self) -> NodeStatus {
+        NodeStatus {
+            removed: self.removed,
+            ..self.view.status()
+        }
+    }
+
+    /// Its [`NodeStatus`] as JSON: written once for all who ask.
+    #[must_use]
+    pub fn json(&self) -> Arc<str> {
+        let write = || serde_json::to_string(&self.status());
+        Arc::clone(self.json.get_or_init(|| {
+            write()
+                .expect("wire types have text keys and no failing parts")
+                .into()
+        }))
+    }
+}
+
+/// The marks of the layers as they are now.
+fn marks(marks: &[LayerMarks], before: &[Layer], now: &[Layer], seq: u64) -> Box<[LayerMarks]> {
+    let mark = |(index, layer): (usize, &Layer)| {
+        let known = marks.get(index).zip(before.get(index));
+        let known = known.filter(|(_, before)| before.digest == layer.digest);
+        let (old, before) = known.map_or((LayerMarks::default(), None), |(m, b)| (*m, Some(b)));
+        let since = |old: Option<u64>, holds: bool| holds.then(|| old.unwrap_or(seq));
+        LayerMarks {
+            changed: if before == Some(layer) {
+                old.changed
+            } else {
+                seq
+            },
+            started: since(old.started, layer.started_at.is_some()),
+            completed: since(old.completed, layer.state.is_done()),
+        }
+    };
+    now.iter().enumerate().map(mark).collect()
+}

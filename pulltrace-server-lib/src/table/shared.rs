@@ -1,0 +1,78 @@
+//! The table as one writer and many readers share it.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tokio::sync::watch;
+
+use super::{Mark, Table};
+use crate::fleet::Stats;
+
+/// A handle to the table; cheap to clone.
+///
+/// One writer changes it. A reader reads a little of it at a time, sleeps on [`changes`](Self::changes)
+/// in between, and costs nothing while it does.
+#[derive(Clone, Debug)]
+pub struct Shared(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    state: RwLock<State>,
+    mark: watch::Sender<Mark>,
+}
+
+#[derive(Debug)]
+struct State {
+    table: Table,
+    stats: Stats,
+}
+
+impl Shared {
+    /// Shares a table. Whoever runs the writer makes it; tests of readers may too.
+    #[must_use]
+    pub fn new(table: Table) -> Self {
+        let mark = watch::Sender::new(table.mark());
+        let stats = Stats::default();
+        Self(Arc::new(Inner {
+            state: RwLock::new(State { table, stats }),
+            mark,
+        }))
+    }
+
+    /// Reads the table. The writer waits meanwhile: take what is needed, and work on it afterwards.
+    pub fn read<T>(&self, read: impl FnOnce(&Table) -> T) -> T {
+        let state = self.0.state.read().unwrap_or_else(PoisonError::into_inner);
+        read(&state.table)
+    }
+
+    /// What was counted, and what there is, when the writer last did something.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let state = self.0.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.stats.clone()
+    }
+
+    /// Wakes when the table changed. Marks come at most each 20 ms, so many readers cost little.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<Mark> {
+        self.0.mark.subscribe()
+    }
+
+    /// Changes the table. Nobody is woken before [`publish`](Self::publish).
+    ///
+    /// Only one writer may: a writer task, or a test.
+    pub fn write(&self, stats: Stats, write: impl FnOnce(&mut Table)) {
+        let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
+        write(&mut state.table);
+        state.stats = stats;
+    }
+
+    /// Wakes whoever sleeps, where the table changed since the last time.
+    pub fn publish(&self) {
+        let mark = self.read(Table::mark);
+        self.0.mark.send_if_modified(|last| {
+            let changed = *last != mark;
+            *last = mark;
+            changed
+        });
+    }
+}
