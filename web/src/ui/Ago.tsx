@@ -20,7 +20,7 @@ export function Ago({ at, node }: { at: string | undefined; node: string }) {
 export function Elapsed({ since, node }: { since: string; node: string }) {
   const now = useNodeNow(node);
   const then = instant(since);
-  return then === undefined ? null : <>{seconds(Math.max(0, now - then) / 1000)}</>;
+  return then === undefined ? null : seconds(Math.max(0, now - then) / 1000);
 }
 
 export function NoteText({ note, node }: { note: Note; node: string }) {

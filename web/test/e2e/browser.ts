@@ -1,0 +1,173 @@
+// A real browser on a page, and what the page shows as data. Knows nothing of the server behind it.
+
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium, type Page } from 'playwright-core';
+
+const ARGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+
+export interface Opened {
+  page: Page;
+  /** What must stay empty: breaches of the policy, requests to other origins, errors in the console. */
+  faults: () => Promise<string[]>;
+  close: () => Promise<void>;
+}
+
+export interface Options {
+  colorScheme?: 'light' | 'dark';
+  width?: number;
+  height?: number;
+}
+
+/** Opens `url` in a browser of its own: `$CHROMIUM`, or Debian's. */
+export async function open(url: string, options: Options = {}): Promise<Opened> {
+  const { colorScheme = 'dark', width = 1440, height = 900 } = options;
+  const profile = await mkdtemp(join(tmpdir(), 'pulltrace-browser-'));
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: ARGS,
+    viewport: { width, height },
+    colorScheme,
+  });
+  const page = context.pages()[0] ?? (await context.newPage());
+  const { origin } = new URL(url);
+  const seen: string[] = [];
+  page.on('request', (request) => {
+    if (new URL(request.url()).origin !== origin) seen.push(`request to ${request.url()}`);
+  });
+  page.on('pageerror', (error) => seen.push(`error: ${error.message}`));
+  page.on('console', (message) => {
+    // A connection that is refused or cut is written to the console by the browser itself.
+    const network = /Failed to load resource|net::ERR_/.test(message.text());
+    if (message.type() === 'error' && !network) seen.push(`console: ${message.text()}`);
+  });
+  await page.addInitScript(() => {
+    const breaches: string[] = [];
+    Object.assign(window, { pulltraceBreaches: breaches });
+    document.addEventListener('securitypolicyviolation', (event) => {
+      breaches.push(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile ?? ''}`);
+    });
+  });
+  await page.goto(url);
+  return {
+    page,
+    faults: async () => [...seen, ...(await violations(page))],
+    close: async () => {
+      await context.close();
+      await rm(profile, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Breaches of the content security policy since the page was loaded. */
+export function violations(page: Page): Promise<string[]> {
+  return page.evaluate(() => (window as unknown as { pulltraceBreaches?: string[] }).pulltraceBreaches ?? []);
+}
+
+/** One pull as the page shows it. Texts are as a person reads them; empty where nothing is said. */
+export interface ShownRow {
+  id: string;
+  node: string;
+  /** `downloading`, `failed`: the wire's word. */
+  phase: string;
+  /** `Downloading`, `Stalled`. */
+  state: string;
+  /** The name and, after a blank, its tag. */
+  image: string;
+  /** `61 %` of a live pull. */
+  percent: string;
+  /** `61.0 MiB of 110 MiB` of a live pull, its size of an ended one. */
+  bytes: string;
+  speed: string;
+  eta: string;
+  /** How long an ended pull took. */
+  took: string;
+  /** Why it failed. */
+  reason: string;
+  /** What it waits for, that it is stalled or slow. */
+  notes: string[];
+  /** The states of its layers, where they are shown, by the wire's words. */
+  layers: string[];
+}
+
+/** All pulls that the page shows, in its order. */
+export function rows(page: Page): Promise<ShownRow[]> {
+  return page.evaluate(() => {
+    const clean = (element: Element | null): string =>
+      (element?.textContent ?? '').replaceAll(/\s+/g, ' ').trim();
+    return [...document.querySelectorAll<HTMLElement>('[data-pull]')].map((row) => {
+      const field = (name: string): string => clean(row.querySelector(`[data-field="${name}"]`));
+      const image = row.querySelector('[data-field="image"] > :first-child');
+      return {
+        id: row.dataset.pull ?? '',
+        node: row.dataset.node ?? '',
+        phase: row.dataset.phase ?? '',
+        state: field('state'),
+        image: [...(image?.children ?? [])].map(clean).join(' '),
+        percent: field('percent'),
+        bytes: field('bytes'),
+        speed: field('speed'),
+        eta: field('eta'),
+        took: field('took'),
+        reason: field('reason'),
+        notes: [...row.querySelectorAll('[data-field="note"]')].map(clean),
+        layers: [...row.querySelectorAll<HTMLElement>('[data-layer]')].map(
+          (layer) => layer.dataset.state ?? '',
+        ),
+      };
+    });
+  });
+}
+
+/** `connecting`, `live`, `lost` or `resting`. */
+export async function connection(page: Page): Promise<string> {
+  return (await page.locator('[data-connection]').getAttribute('data-connection')) ?? '';
+}
+
+/** Whether a snapshot is being filled in, or all of it is here: `filling`, `refilling`, `whole`. */
+export async function sync(page: Page): Promise<string> {
+  return (await page.locator('[data-sync]').getAttribute('data-sync')) ?? '';
+}
+
+/** Breaches of WCAG 2.2 AA and of best practice, as axe finds them. */
+export async function accessibility(page: Page): Promise<string[]> {
+  const source = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+  await page.evaluate(source);
+  return page.evaluate(async () => {
+    type Axe = {
+      run: (
+        options: object,
+      ) => Promise<{ violations: { id: string; nodes: { html: string; failureSummary?: string }[] }[] }>;
+    };
+    const { axe } = window as unknown as { axe: Axe };
+    const { violations: found } = await axe.run({
+      runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
+    });
+    return found.flatMap(({ id, nodes }) =>
+      nodes.map((node) => `${id}: ${node.html} ${node.failureSummary ?? ''}`),
+    );
+  });
+}
+
+/** Waits until `holds`, and says what it waited for where it does not come. */
+export async function until(
+  what: string,
+  holds: () => Promise<boolean> | boolean,
+  ms = 20_000,
+): Promise<void> {
+  const end = performance.now() + ms;
+  while (!(await holds())) {
+    if (performance.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
