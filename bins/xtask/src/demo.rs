@@ -49,7 +49,7 @@ pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
 /// demo replays a recording, so only what a build needs is an error.
 fn install() -> Result<()> {
     let mut failed = None;
-    let missing = setup::install_missing(|apt| {
+    let missing = setup::install_missing(setup::Purpose::Run, |apt| {
         let ran = process::run(told(apt));
         // What is missing afterwards decides what that means.
         if let Err(error) = ran {

@@ -23,6 +23,7 @@ mod root;
 mod setup;
 mod test;
 mod tidy;
+mod web;
 
 use std::process::ExitCode;
 
@@ -77,7 +78,7 @@ const TASKS: &[Task] = &[
     Task {
         name: "setup",
         args: "",
-        line: "install protoc, containerd and runc by apt where missing",
+        line: "install protoc, containerd, runc and chromium by apt where missing",
         run: setup::run,
     },
     Task {

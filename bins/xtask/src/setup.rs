@@ -12,6 +12,17 @@ struct Need {
     program: &'static str,
     package: &'static str,
     why: &'static str,
+    /// Only the tests need it.
+    for_tests: bool,
+}
+
+/// What is going to be done with what is installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Programs are built and started.
+    Run,
+    /// The tests are run.
+    Test,
 }
 
 const NEEDS: &[Need] = &[
@@ -19,16 +30,25 @@ const NEEDS: &[Need] = &[
         program: "protoc",
         package: "protobuf-compiler",
         why: "builds containerd's API",
+        for_tests: false,
     },
     Need {
         program: "containerd",
         package: "containerd",
         why: "is what the tests watch",
+        for_tests: false,
     },
     Need {
         program: "runc",
         package: "runc",
         why: "starts the tests' containers",
+        for_tests: false,
+    },
+    Need {
+        program: "chromium",
+        package: "chromium",
+        why: "shows the page to the tests",
+        for_tests: true,
     },
 ];
 
@@ -38,11 +58,11 @@ pub(crate) fn run(_root: &Root, args: &[String]) -> Result<()> {
             "setup takes no argument, and got `{arg}`"
         )));
     }
-    let missing = install_missing(process::run)?;
+    let missing = install_missing(Purpose::Test, process::run)?;
     match say_missing(&missing) {
         Some(text) => Err(Error::Failed(text)),
         None => {
-            println!("protoc, containerd and runc are installed");
+            println!("protoc, containerd, runc and chromium are installed");
             Ok(())
         }
     }
@@ -50,7 +70,7 @@ pub(crate) fn run(_root: &Root, args: &[String]) -> Result<()> {
 
 /// For the tasks that cannot go on without it.
 pub(crate) fn ensure() -> Result<()> {
-    match say_missing(&install_missing(process::run)?) {
+    match say_missing(&install_missing(Purpose::Run, process::run)?) {
         Some(text) => Err(Error::Failed(text)),
         None => Ok(()),
     }
@@ -59,9 +79,10 @@ pub(crate) fn ensure() -> Result<()> {
 /// Installs what is missing where that is possible, and returns the packages
 /// that are still missing.
 pub(crate) fn install_missing(
+    purpose: Purpose,
     mut run: impl FnMut(&mut Command) -> Result<()>,
 ) -> Result<Vec<&'static str>> {
-    let missing = missing_packages();
+    let missing = missing_packages(purpose);
     if missing.is_empty() {
         return Ok(missing);
     }
@@ -81,10 +102,10 @@ pub(crate) fn install_missing(
         apt.args(args).env("DEBIAN_FRONTEND", "noninteractive");
         run(&mut apt)?;
     }
-    Ok(missing_packages())
+    Ok(missing_packages(purpose))
 }
 
-fn missing_packages() -> Vec<&'static str> {
+fn missing_packages(purpose: Purpose) -> Vec<&'static str> {
     // A compiler named by `PROTOC` is as good as one on `PATH`.
     let has = |need: &Need| {
         process::found(need.program)
@@ -92,6 +113,7 @@ fn missing_packages() -> Vec<&'static str> {
     };
     NEEDS
         .iter()
+        .filter(|need| purpose == Purpose::Test || !need.for_tests)
         .filter(|need| !has(need))
         .map(|need| need.package)
         .collect()
@@ -109,7 +131,7 @@ pub(crate) fn say_missing(missing: &[&str]) -> Option<String> {
         .collect();
     Some(format!(
         "missing on this machine:\n{}\ninstall it as root: apt-get install {}\n(elsewhere than on \
-         Debian: protoc, containerd 1.6 and runc on PATH)",
+         Debian: protoc, containerd 1.6, runc and chromium on PATH)",
         reasons.join("\n"),
         missing.join(" ")
     ))

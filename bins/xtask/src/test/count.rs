@@ -1,5 +1,5 @@
-//! How many tests there were, read from what libtest and nextest-like runners
-//! print at their end.
+//! How many tests there were, read from what libtest and vitest print at their
+//! end.
 
 use std::ops::AddAssign;
 
@@ -23,7 +23,7 @@ impl Counts {
 
     /// Takes a line of output; only a summary of tests changes anything.
     pub(crate) fn read(&mut self, line: &str) {
-        if let Some(counts) = summary(line) {
+        if let Some(counts) = summary(line).or_else(|| summary_of_vitest(line)) {
             *self += counts;
         }
     }
@@ -64,6 +64,22 @@ fn summary(line: &str) -> Option<Counts> {
     Some(counts)
 }
 
+/// `Tests  1 failed | 12 passed | 2 skipped (15)`.
+fn summary_of_vitest(line: &str) -> Option<Counts> {
+    let rest = line.trim().strip_prefix("Tests  ")?;
+    let (numbers, _all) = rest.rsplit_once(" (")?;
+    let mut counts = Counts::default();
+    for part in numbers.split(" | ") {
+        match part.trim().split_once(' ') {
+            Some((number, "passed")) => counts.passed = number.parse().ok()?,
+            Some((number, "failed")) => counts.failed = number.parse().ok()?,
+            Some((number, "skipped" | "todo")) => counts.skipped += number.parse::<u64>().ok()?,
+            _ => return None,
+        }
+    }
+    Some(counts)
+}
+
 /// The test that a line of libtest says has failed.
 pub(crate) fn failed_test(line: &str) -> Option<&str> {
     let name = line
@@ -88,18 +104,21 @@ mod tests {
             "test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.2s",
             "12 passed; 3 failed",
             "test result: nonsense",
+            " Test Files  4 passed (4)",
+            "      Tests  1 failed | 30 passed | 2 skipped (33)",
+            "      Tests  5 passed (5)",
         ] {
             counts.read(line);
         }
         assert_eq!(
             counts,
             Counts {
-                passed: 13,
-                failed: 2,
-                skipped: 1
+                passed: 48,
+                failed: 3,
+                skipped: 3
             }
         );
-        assert_eq!(counts.to_string(), "13 passed, 2 failed, 1 skipped");
+        assert_eq!(counts.to_string(), "48 passed, 3 failed, 3 skipped");
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::process;
 use crate::root::Root;
 use crate::setup;
 use crate::tidy;
+use crate::web;
 
 #[derive(Debug)]
 pub(crate) struct Stage {
@@ -55,7 +56,7 @@ const fn stage(
 pub(crate) const STAGES: &[Stage] = &[
     stage(
         "setup",
-        "protoc, containerd and runc are installed",
+        "protoc, containerd, runc and chromium are installed",
         5,
         setup_stage,
     ),
@@ -67,6 +68,12 @@ pub(crate) const STAGES: &[Stage] = &[
     ),
     stage("fmt", "the formatting is rustfmt's", 2, fmt),
     stage("tidy", "the rules that no compiler checks", 5, tidy_stage),
+    stage(
+        "web",
+        "the page: lints, types, build, tests, size",
+        10,
+        page,
+    ),
     stage("clippy", "no lint of clippy or rustc speaks up", 15, clippy),
     stage(
         "slim",
@@ -88,6 +95,12 @@ pub(crate) const STAGES: &[Stage] = &[
         "scenarios on real containerd",
         25,
         integration,
+    ),
+    stage(
+        "browser",
+        "the page in chromium, over a server of the tests",
+        10,
+        browser,
     ),
     stage(
         "examples",
@@ -127,7 +140,7 @@ fn all(plan: &Plan, command: &str, args: &[&str]) -> Command {
 const ALL: [&str; 2] = ["--workspace", "--all-features"];
 
 fn setup_stage(_plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
-    let missing = setup::install_missing(|command| runner.run(command))?;
+    let missing = setup::install_missing(setup::Purpose::Test, |command| runner.run(command))?;
     let Some(text) = setup::say_missing(&missing) else {
         return Ok(Verdict::Done);
     };
@@ -183,6 +196,29 @@ fn tidy_stage(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
         0 => Ok(Verdict::Done),
         broken => Err(Error::Failed(format!("{broken} rules are broken"))),
     }
+}
+
+/// The server embeds what is built here, so it comes before all that compiles.
+fn page(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
+    let mut run = |command: &mut Command| runner.run(command);
+    web::build(&plan.root, &mut run)?;
+    for script in ["lint", "test", "size"] {
+        run(&mut web::npm(&plan.root, &["run", script]))?;
+    }
+    Ok(Verdict::Done)
+}
+
+fn browser(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
+    if !process::found("chromium") {
+        let why = "chromium is not on PATH (on Debian: apt-get install chromium)".to_owned();
+        return if Root::is_ci() {
+            Err(Error::Failed(why))
+        } else {
+            Ok(Verdict::Skipped(why))
+        };
+    }
+    runner.run_and_look_behind(&mut web::npm(&plan.root, &["run", "e2e"]))?;
+    Ok(Verdict::Done)
 }
 
 fn clippy(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
