@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use super::v1;
-use crate::eta::EtaBasis;
 use crate::failure::Failure;
 use crate::image::ImageLayer;
-use crate::layer::{Layer, LayerState};
-use crate::pull::{Outcome, Phase, Pull};
+use crate::layer::Layer;
+use crate::pull::Pull;
 use crate::reference::Version;
 use crate::unit::{BytesPerSecond, Percent};
-use crate::wait::{WaitingKind, WaitingOn};
+use crate::wait::WaitingOn;
 
 impl From<&Pull> for v1::PullStatus {
     fn from(pull: &Pull) -> Self {
@@ -66,15 +65,14 @@ impl From<&Pull> for v1::PullStatus {
             stalled_since: pull.stalled_since,
             slow: pull.slow_since.is_some(),
             stale_since: pull.stale_since,
-            layer_count: pull.total.map(|_| count(layers.len())),
-            layers_done: pull.total.map(|_| {
-                count(
-                    pull.layers
-                        .iter()
-                        .filter(|layer| layer.state.is_done())
-                        .count(),
-                )
-            }),
+            layer_count: image.map(|image| count(image.layers.len())),
+            // The layers of a pull that ended long ago may not be kept.
+            layers_done: image
+                .filter(|image| image.layers.len() == pull.layers.len())
+                .map(|_| {
+                    let states = pull.layers.iter().map(|layer| layer.state);
+                    count(states.filter(|state| state.is_done()).count())
+                }),
             layers,
         }
     }
@@ -119,65 +117,6 @@ impl From<&WaitingOn> for v1::WaitingOn {
             since: waiting.since,
             pull: waiting.pull.as_ref().map(ToString::to_string),
             layer: waiting.layer.as_ref().map(ToString::to_string),
-        }
-    }
-}
-
-impl From<Phase> for v1::Phase {
-    fn from(phase: Phase) -> Self {
-        match phase {
-            Phase::Resolving => Self::Resolving,
-            Phase::Downloading => Self::Downloading,
-            Phase::Extracting => Self::Extracting,
-            Phase::Ended(Outcome::Completed) => Self::Completed,
-            Phase::Ended(Outcome::Failed) => Self::Failed,
-            Phase::Ended(Outcome::Cancelled) => Self::Cancelled,
-            Phase::Ended(Outcome::Unknown) => Self::Unknown,
-        }
-    }
-}
-
-impl From<Outcome> for v1::Outcome {
-    fn from(outcome: Outcome) -> Self {
-        match outcome {
-            Outcome::Completed => Self::Completed,
-            Outcome::Failed => Self::Failed,
-            Outcome::Cancelled => Self::Cancelled,
-            Outcome::Unknown => Self::Unknown,
-        }
-    }
-}
-
-impl From<LayerState> for v1::LayerState {
-    fn from(state: LayerState) -> Self {
-        match state {
-            LayerState::Waiting => Self::Waiting,
-            LayerState::Downloading => Self::Downloading,
-            LayerState::Downloaded => Self::Downloaded,
-            LayerState::Extracting => Self::Extracting,
-            LayerState::Complete => Self::Complete,
-            LayerState::Cached => Self::Cached,
-            LayerState::Remote => Self::Remote,
-        }
-    }
-}
-
-impl From<WaitingKind> for v1::WaitingKind {
-    fn from(kind: WaitingKind) -> Self {
-        match kind {
-            WaitingKind::DownloadSlot => Self::DownloadSlot,
-            WaitingKind::SharedLayer => Self::SharedLayer,
-            WaitingKind::ParentLayer => Self::ParentLayer,
-            WaitingKind::Registry => Self::Registry,
-        }
-    }
-}
-
-impl From<EtaBasis> for v1::EtaBasis {
-    fn from(basis: EtaBasis) -> Self {
-        match basis {
-            EtaBasis::Learned => Self::Learned,
-            EtaBasis::Assumed => Self::Assumed,
         }
     }
 }

@@ -4,11 +4,19 @@
 //! | file | what lives there |
 //! |---|---|
 //! | [`v1`] | the types of version 1, as they are on the wire |
+//! | [`v0`] | what agents of version 0.1 report, which is taken too |
+//! | `words` | the words of the model and those of the wire, both ways |
 //! | `convert`, `report` | from the model to what people read, and to what agents report |
 //! | [`check`] | from a report to the model: the edge where agents are not trusted |
 
 pub mod check;
 mod convert;
+#[cfg(test)]
+mod fixtures;
 mod report;
 pub mod time;
+pub mod v0;
 pub mod v1;
+mod words;
+
+pub use words::UnknownWord;

@@ -1,7 +1,9 @@
-//! From the model to a report. Nothing is decided here: each field is what the model says.
+//! From the model to a report. Nothing is decided here: each field is what the model says, as far as
+//! [`check`](super::check) takes it: one odd image must not silence its node.
 
 use std::time::Duration;
 
+use super::check::MAX_NAMES;
 use super::v1;
 use crate::image::{Image, ImageLayer};
 use crate::layer::Layer;
@@ -12,7 +14,7 @@ impl From<&Image> for v1::ReportImage {
     fn from(image: &Image) -> Self {
         Self {
             root_digest: image.root.to_string(),
-            manifest_digests: image.manifests.iter().map(ToString::to_string).collect(),
+            manifest_digests: texts(&image.manifests),
             platform: image.platform.clone(),
             layers: image.layers.iter().map(Into::into).collect(),
         }
@@ -42,7 +44,7 @@ impl From<&Pull> for v1::ReportPull {
             image: pull.image.as_ref().map(|image| image.root.to_string()),
             root_digest: pull.root.as_ref().map(ToString::to_string),
             repository: pull.repository.as_ref().map(ToString::to_string),
-            names: pull.names.iter().map(ToString::to_string).collect(),
+            names: texts(&pull.names),
             phase: pull.phase.into(),
             failure: pull.failure.as_ref().map(Into::into),
             waiting_on: pull.waiting_on.as_ref().map(Into::into),
@@ -95,4 +97,9 @@ fn millis_after(start: NodeTime, at: NodeTime) -> i64 {
     } else {
         millis(at.since(start))
     }
+}
+
+fn texts<T: ToString>(names: &[T]) -> Vec<String> {
+    let names = names.iter().take(MAX_NAMES);
+    names.map(ToString::to_string).collect()
 }

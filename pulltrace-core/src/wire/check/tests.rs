@@ -1,0 +1,657 @@
+//! What is taken of a report, and what is refused.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::failure::FailureReason;
+use crate::image::Image;
+use crate::layer::LayerState;
+use crate::pull::{Outcome, Phase, Pull};
+use crate::unit::Bytes;
+use crate::wire::fixtures::{completed, failed, live, resolving};
+
+fn agent(pulls: &[Pull], full: bool) -> v1::AgentReport {
+    let images = pulls.iter().filter_map(|pull| pull.image.as_deref());
+    let images: BTreeMap<_, _> = images.map(|image| (&image.root, image)).collect();
+    v1::AgentReport {
+        schema_version: v1::SCHEMA_VERSION.to_owned(),
+        node_name: "worker-1".to_owned(),
+        timestamp: live().started_at,
+        sequence: 7,
+        full,
+        agent: v1::AgentInfo {
+            version: "0.1.0".to_owned(),
+            instance: "5f2c".to_owned(),
+            started_at: live().started_at,
+            interval_ms: 5_000,
+        },
+        node: v1::NodeInfo {
+            runtime_version: Some("containerd 2.4.2".to_owned()),
+            runtime_namespace: Some("k8s.io".to_owned()),
+            snapshotter: Some("overlayfs".to_owned()),
+        },
+        images: images.into_values().map(Into::into).collect(),
+        pulls: pulls.iter().map(Into::into).collect(),
+        dropped: v1::Dropped {
+            refused: 1,
+            evicted: 0,
+            ends_lost: 2,
+            anomalies: BTreeMap::from([("offset_went_back".to_owned(), 3)]),
+        },
+    }
+}
+
+/// Over JSON to the model.
+fn told(report: &v1::AgentReport) -> Result<CheckedReport, ReportError> {
+    match parse(&serde_json::to_vec(report).unwrap())? {
+        AnyReport::V1(report) => Ok(report),
+        AnyReport::V0(_) => panic!("a report of version 1 was read as one of version 0.1"),
+    }
+}
+
+fn pulls_of(report: CheckedReport) -> Result<Vec<Pull>, ReportError> {
+    let images = report.images;
+    let pulls = report.pulls.into_iter();
+    pulls
+        .map(|pull| {
+            let named = |image: &&Arc<Image>| Some(&image.root) == pull.image();
+            let image = images.iter().find(named).cloned();
+            pull.into_pull(image)
+        })
+        .collect()
+}
+
+/// What the wire carries of a pull: no chains, and numbers as they are written.
+fn as_told(mut pull: Pull) -> Pull {
+    use crate::unit::{BytesPerSecond, Percent};
+    use crate::wire::convert::{percent, rate, seconds};
+    let tenths = |left| Duration::from_secs_f64(seconds(left));
+    let whole = |told| BytesPerSecond::new(rate(told)).unwrap();
+    if let Some(image) = &mut pull.image {
+        for layer in &mut Arc::make_mut(image).layers {
+            layer.chains.clear();
+        }
+    }
+    pull.percent = (pull.percent).map(|told| Percent::from_share(percent(told) / 100.0));
+    pull.rate = pull.rate.map(whole);
+    if let Some(eta) = &mut pull.eta {
+        (eta.left, eta.low, eta.high) = (tenths(eta.left), tenths(eta.low), tenths(eta.high));
+    }
+    for layer in &mut pull.layers {
+        layer.rate = layer.rate.map(whole);
+    }
+    pull
+}
+
+#[track_caller]
+fn golden(file: &str, report: &v1::AgentReport) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let path = path.join(file);
+    let text = serde_json::to_string_pretty(report).unwrap() + "\n";
+    if std::env::var_os("PULLTRACE_BLESS").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let golden = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(text, golden, "the wire changed");
+    let read: v1::AgentReport = serde_json::from_str(&golden).unwrap();
+    assert_eq!(&read, report, "what was written is read as it was");
+}
+
+#[test]
+fn a_full_report_is_written_as_ever() {
+    golden(
+        "agent_report_v1_full.json",
+        &agent(&[live(), failed(), completed()], true),
+    );
+}
+
+#[test]
+fn a_partial_report_is_written_as_ever() {
+    let mut report = agent(&[live(), resolving()], false);
+    report.pulls.truncate(1);
+    report.images.clear();
+    report.dropped = v1::Dropped::default();
+    golden("agent_report_v1_partial.json", &report);
+}
+
+#[test]
+fn a_server_has_the_pulls_that_an_agent_had() {
+    for pull in [live(), failed(), resolving(), completed()] {
+        let report = told(&agent(std::slice::from_ref(&pull), true)).unwrap();
+        assert_eq!(pulls_of(report).unwrap(), [as_told(pull)]);
+    }
+}
+
+#[test]
+fn what_a_newer_agent_adds_is_not_in_the_way() {
+    let mut report = serde_json::to_value(agent(&[live()], true)).unwrap();
+    report["later"] = json!({"x": [1]});
+    report["agent"]["later"] = json!(1);
+    report["images"][0]["later"] = json!(1);
+    report["pulls"][0]["later"] = json!(1);
+    let layer = report["pulls"][0]["layers"][3].as_array_mut().unwrap();
+    layer[3]["later"] = json!(1);
+    layer.push(json!({"later": true}));
+    let AnyReport::V1(report) = parse(report.to_string().as_bytes()).unwrap() else {
+        panic!("another version");
+    };
+    assert_eq!(pulls_of(report).unwrap(), [as_told(live())]);
+}
+
+#[test]
+fn a_reason_of_a_newer_agent_is_another_reason() {
+    let mut report = agent(&[failed()], true);
+    report.pulls[0].failure.as_mut().unwrap().reason = "full_moon".to_owned();
+    let pull = pulls_of(told(&report).unwrap()).unwrap().remove(0);
+    assert_eq!(pull.failure.unwrap().reason, FailureReason::Other);
+}
+
+#[test]
+fn the_layers_of_an_old_pull_need_not_be_kept() {
+    let mut report = agent(&[completed()], true);
+    report.pulls[0].layers.clear();
+    let pull = pulls_of(told(&report).unwrap()).unwrap().remove(0);
+    let status = v1::PullStatus::from(&pull);
+    assert_eq!((status.layer_count, status.layers_done), (Some(4), None));
+}
+
+#[test]
+fn an_odd_clock_is_no_reason_to_refuse_a_report() {
+    let mut pull = completed();
+    pull.ended_at = Some("1999-12-31T23:59:59Z".parse().unwrap());
+    pull.layers[2].started_at = pull.ended_at;
+    let report = told(&agent(&[pull.clone()], true)).unwrap();
+    assert_eq!(pulls_of(report).unwrap(), [as_told(pull)]);
+}
+
+#[test]
+fn one_odd_image_does_not_silence_its_node() {
+    let mut pull = live();
+    let image = Arc::make_mut(pull.image.as_mut().unwrap());
+    image.manifests = vec![image.root.clone(); 1_000];
+    image.layers[3].size = Bytes(i64::MAX as u64 - 6_000);
+    pull.layers[3].size = image.layers[3].size;
+    pull.names = vec![pull.names[0].clone(); 1_000];
+    pull.eta.as_mut().unwrap().high = Duration::MAX;
+    let pulls = pulls_of(told(&agent(&[pull], true)).unwrap()).unwrap();
+    assert_eq!(pulls[0].total, Some(Bytes(i64::MAX as u64)));
+    assert_eq!(pulls[0].eta.unwrap().high, Duration::MAX);
+}
+
+/// A good report, changed in one place.
+#[track_caller]
+fn refused(change: impl FnOnce(&mut v1::AgentReport)) -> ReportError {
+    let mut report = agent(&[live(), failed(), completed()], true);
+    report.pulls[1].id = report.pulls[1].id.replace("1-aaaa", "9-zzzz");
+    told(&report).and_then(pulls_of).expect("it is good before");
+    change(&mut report);
+    told(&report).and_then(pulls_of).expect_err("it was taken")
+}
+
+#[test]
+fn what_is_too_much_is_refused() {
+    fn long() -> String {
+        "x".repeat(10 << 20)
+    }
+    type Change = fn(&mut v1::AgentReport);
+    let cases: [(&str, Change); 12] = [
+        ("pulls", |r| r.pulls = vec![r.pulls[0].clone(); 2_001]),
+        ("images", |r| r.images = vec![r.images[0].clone(); 2_001]),
+        ("images.layers", |r| {
+            let layer = r.images[0].layers[0].clone();
+            r.images[0].layers = vec![layer; 2_000];
+        }),
+        ("images.manifestDigests", |r| {
+            let digest = r.images[0].root_digest.clone();
+            r.images[0].manifest_digests = vec![digest; 65];
+        }),
+        ("pulls.layers", |r| {
+            let layer = r.pulls[0].layers[0].clone();
+            r.pulls[0].layers = vec![layer; 2_000];
+        }),
+        ("pulls.names", |r| {
+            r.pulls[0].names = vec!["a/b:1".to_owned(); 65]
+        }),
+        ("dropped.anomalies", |r| {
+            r.dropped.anomalies = (0..65).map(|n| (n.to_string(), 1)).collect();
+        }),
+        ("agent.version", |r| r.agent.version = long()),
+        ("node.snapshotter", |r| r.node.snapshotter = Some(long())),
+        ("images.layers.mediaType", |r| {
+            r.images[0].layers[0].media_type = long();
+        }),
+        ("images.layers.createdBy", |r| {
+            r.images[0].layers[0].created_by = Some(long());
+        }),
+        ("pulls.failure.message", |r| {
+            r.pulls[1].failure.as_mut().unwrap().message = Some(long());
+        }),
+    ];
+    for (name, change) in cases {
+        let error = refused(change);
+        let ReportError::TooMany { what, .. } = error else {
+            panic!("{name}: {error}");
+        };
+        assert_eq!(what, name);
+    }
+}
+
+#[test]
+fn what_is_no_name_is_refused() {
+    type Change = fn(&mut v1::AgentReport);
+    let cases: [(&str, Change); 10] = [
+        ("nodeName", |r| r.node_name = String::new()),
+        ("nodeName", |r| r.node_name = "x".repeat(10 << 20)),
+        ("images.rootDigest", |r| {
+            r.images[0].root_digest = "x".to_owned()
+        }),
+        ("images.layers.digest", |r| {
+            r.images[0].layers[0].digest = "layer-sha256:0".to_owned();
+        }),
+        ("pulls.id", |r| r.pulls[0].id = "1".to_owned()),
+        ("pulls.image", |r| r.pulls[0].image = Some("x".to_owned())),
+        ("pulls.rootDigest", |r| {
+            r.pulls[0].root_digest = Some("x".to_owned())
+        }),
+        ("pulls.repository", |r| {
+            r.pulls[0].repository = Some("/x".to_owned())
+        }),
+        ("pulls.names", |r| r.pulls[0].names = vec!["A B".to_owned()]),
+        ("waitingOn.pull", |r| {
+            let detail = &mut r.pulls[0].layers[3].detail;
+            detail.waiting_on.as_mut().unwrap().pull = Some("x".to_owned());
+        }),
+    ];
+    for (name, change) in cases {
+        let error = refused(change);
+        assert!(error.to_string().len() < 400, "{name}: a long error");
+        let ReportError::Name { what, .. } = error else {
+            panic!("{name}: {error}");
+        };
+        assert_eq!(what, name);
+    }
+}
+
+#[test]
+fn what_is_no_number_is_refused() {
+    type Change = fn(&mut v1::AgentReport);
+    let cases: [(&str, Change); 9] = [
+        ("sequence", |r| r.sequence = u64::MAX),
+        ("agent.intervalMs", |r| r.agent.interval_ms = u64::MAX),
+        ("images.layers.size", |r| {
+            r.images[0].layers[0].size = u64::MAX
+        }),
+        ("images.layers.size", |r| {
+            r.images[0].layers[0].size = MAX_NUMBER;
+        }),
+        ("pulls.percent", |r| r.pulls[0].percent = Some(-0.1)),
+        ("pulls.downloadedBytes", |r| {
+            r.pulls[0].downloaded_bytes = u64::MAX
+        }),
+        ("pulls.bytesPerSec", |r| {
+            r.pulls[0].bytes_per_sec = Some(-1.0)
+        }),
+        ("pulls.etaSeconds", |r| r.pulls[0].eta_seconds = Some(-1.0)),
+        ("pulls.layers", |r| {
+            r.pulls[0].layers[2].detail.started_ms = Some(i64::MIN);
+        }),
+    ];
+    for (name, change) in cases {
+        assert_eq!(refused(change), ReportError::Number { what: name });
+    }
+    // JSON has no such numbers, but a caller of the types may.
+    for number in [f64::NAN, f64::INFINITY] {
+        let mut report = agent(&[live()], true);
+        report.pulls[0].bytes_per_sec = Some(number);
+        let error = CheckedReport::try_from(report).unwrap_err();
+        assert!(matches!(error, ReportError::Number { .. }), "{error}");
+    }
+}
+
+#[test]
+fn what_is_of_other_types_is_refused() {
+    let good = serde_json::to_value(agent(&[live()], true)).unwrap();
+    for (pointer, bad) in [
+        ("/pulls/0/downloadedBytes", json!(-1)),
+        ("/pulls/0/downloadedBytes", json!(1.5)),
+        ("/pulls/0/startedAt", json!("yesterday")),
+        ("/pulls/0/layers/0", json!([0, 1])),
+        ("/pulls/0/layers/0", json!([-1, 0, "waiting"])),
+        ("/pulls", json!(null)),
+        ("/sequence", json!("7")),
+        ("/agent", json!({})),
+    ] {
+        let mut report = good.clone();
+        *report.pointer_mut(pointer).unwrap() = bad;
+        let error = parse(report.to_string().as_bytes()).unwrap_err();
+        assert!(
+            matches!(error, ReportError::Malformed(_)),
+            "{pointer}: {error}"
+        );
+    }
+    let whole = good.to_string();
+    let half = whole.get(..whole.len() / 2).unwrap();
+    for text in ["", "null", "[]", "7", "{", "{}", half] {
+        let error = parse(text.as_bytes()).unwrap_err();
+        assert!(
+            matches!(error, ReportError::Malformed(_)),
+            "{text}: {error}"
+        );
+    }
+    let deep = "[".repeat(100_000);
+    assert!(parse(deep.as_bytes()).is_err());
+    let huge = whole.replace("\"sequence\":7", "\"sequence\":1e999");
+    assert!(parse(huge.as_bytes()).is_err());
+    let long = format!(
+        r#"{{"schemaVersion":"v1","sequence":"{}"}}"#,
+        "x".repeat(10 << 20)
+    );
+    assert!(parse(long.as_bytes()).unwrap_err().to_string().len() < 400);
+}
+
+#[test]
+fn what_is_of_another_version_is_refused() {
+    let error = refused(|report| report.schema_version = "v2".to_owned());
+    assert_eq!(error, ReportError::Version("v2".to_owned()));
+    let error = parse(br#"{"schemaVersion":"v2","anything":1}"#).unwrap_err();
+    assert_eq!(error, ReportError::Version("v2".to_owned()));
+}
+
+#[test]
+fn a_word_that_is_not_known_is_refused() {
+    type Change = fn(&mut v1::AgentReport);
+    let cases: [(&str, Change); 3] = [
+        ("pulls.phase", |r| r.pulls[0].phase = v1::Phase::Other),
+        ("pulls.layers", |r| {
+            r.pulls[0].layers[1].state = v1::LayerState::Other;
+        }),
+        ("waitingOn.kind", |r| {
+            let detail = &mut r.pulls[0].layers[3].detail;
+            detail.waiting_on.as_mut().unwrap().kind = v1::WaitingKind::Other;
+        }),
+    ];
+    for (name, change) in cases {
+        let mut report = agent(&[live()], true);
+        change(&mut report);
+        let report = CheckedReport::try_from(report);
+        let error = report.and_then(pulls_of).unwrap_err();
+        assert_eq!(error, ReportError::Word { what: name });
+    }
+}
+
+#[test]
+fn nobody_speaks_for_another_node() {
+    let other = |id: &str| id.replace("worker-1", "worker-2");
+    let error = refused(|report| report.pulls[0].id = other(&report.pulls[0].id));
+    assert!(matches!(error, ReportError::OtherNode { .. }), "{error}");
+    let error = refused(|report| {
+        let detail = &mut report.pulls[0].layers[3].detail;
+        let pull = &mut detail.waiting_on.as_mut().unwrap().pull;
+        *pull = pull.as_deref().map(other);
+    });
+    assert!(matches!(error, ReportError::OtherNode { .. }), "{error}");
+}
+
+#[test]
+fn nothing_is_there_twice() {
+    for error in [
+        refused(|report| report.pulls[1].id = report.pulls[0].id.clone()),
+        refused(|report| report.images.push(report.images[0].clone())),
+        refused(|report| {
+            let layer = report.images[0].layers[0].clone();
+            report.images[0].layers.push(layer);
+        }),
+    ] {
+        assert!(matches!(error, ReportError::Twice(_)), "{error}");
+    }
+}
+
+#[test]
+fn what_contradicts_itself_is_refused() {
+    type Change = fn(&mut v1::AgentReport);
+    // In the report: a live pull, a failed one without an image, a completed one.
+    let cases: [(&str, Change); 22] = [
+        ("further", |r| r.pulls[2].percent = Some(100.1)),
+        ("100 %", |r| r.pulls[0].percent = Some(100.0)),
+        ("100 %", |r| r.pulls[2].percent = Some(99.9)),
+        ("without its time", |r| r.pulls[2].completed_at = None),
+        ("without an end", |r| {
+            r.pulls[0].completed_at = Some(r.timestamp)
+        }),
+        ("did not fail", |r| {
+            r.pulls[2].failure = r.pulls[1].failure.clone()
+        }),
+        ("it is over", |r| r.pulls[2].bytes_per_sec = Some(1.0)),
+        ("it is over", |r| {
+            r.pulls[1].stalled_since = Some(r.timestamp)
+        }),
+        ("of its root", |r| r.pulls[0].root_digest = None),
+        ("resolving", |r| r.pulls[0].phase = v1::Phase::Resolving),
+        ("resolving", |r| r.pulls[0].image = None),
+        ("so far", |r| r.pulls[1].percent = Some(50.0)),
+        ("no image", |r| {
+            r.pulls[1].layers = r.pulls[0].layers.clone()
+        }),
+        ("more is unpacked", |r| r.pulls[0].extracted_bytes = 9_001),
+        ("one that it names", |r| r.images.clear()),
+        ("more bytes are here", |r| {
+            r.pulls[0].downloaded_bytes = 7_001
+        }),
+        ("more bytes are to be unpacked", |r| {
+            r.pulls[0].to_extract_bytes = Some(10_001);
+        }),
+        ("bytes are to come", |r| {
+            r.pulls[0].phase = v1::Phase::Extracting
+        }),
+        ("bytes are to come", |r| r.pulls[2].downloaded_bytes = 6_999),
+        ("not unpacked", |r| r.pulls[2].extracted_bytes = 8_999),
+        ("a layer is not", |r| {
+            r.pulls[2].layers[1].state = v1::LayerState::Extracting;
+        }),
+        ("bytes that its state", |r| {
+            r.pulls[0].layers[2].bytes = 3_001
+        }),
+    ];
+    for (words, change) in cases {
+        let error = refused(change);
+        let ReportError::Contradiction { what, .. } = error else {
+            panic!("{words}: {error}");
+        };
+        assert!(what.contains(words), "{words}: {what}");
+    }
+}
+
+#[test]
+fn the_layers_are_those_of_the_image() {
+    type Change = fn(&mut Vec<v1::ReportLayer>);
+    let cases: [Change; 3] = [
+        |layers| layers[3].index = 4,
+        |layers| layers[3].index = 2,
+        |layers| drop(layers.pop()),
+    ];
+    for change in cases {
+        let error = refused(|report| change(&mut report.pulls[0].layers));
+        assert!(error.to_string().contains("each layer of its image once"));
+    }
+}
+
+#[test]
+fn each_state_of_a_layer_has_the_bytes_that_it_can_have() {
+    let states = [
+        (LayerState::Waiting, 1),
+        (LayerState::Remote, 1),
+        (LayerState::Downloading, 2_001),
+        (LayerState::Downloaded, 1_999),
+        (LayerState::Extracting, 1_999),
+        (LayerState::Complete, 0),
+        (LayerState::Cached, 0),
+    ];
+    for (state, bytes) in states {
+        let error = refused(|report| {
+            let layer = &mut report.pulls[0].layers[1];
+            (layer.state, layer.bytes) = (state.into(), bytes);
+        });
+        assert!(
+            error.to_string().contains("cannot have"),
+            "{state}: {error}"
+        );
+    }
+}
+
+const V0: &str = include_str!("../../../tests/golden/agent_report_v0.json");
+
+fn v0(text: &str) -> Result<V0Report, ReportError> {
+    match parse(text.as_bytes())? {
+        AnyReport::V0(report) => Ok(report),
+        AnyReport::V1(_) => panic!("a report of version 0.1 was read as one of version 1"),
+    }
+}
+
+#[test]
+fn an_agent_of_version_0_1_has_a_row_for_each_layer_that_is_fetched() {
+    let report = v0(V0).unwrap();
+    assert_eq!(report.node.as_str(), "worker-1");
+    let rows = report.ingests.iter().map(|ingest| {
+        let total = ingest.total.map(|bytes| bytes.0);
+        (ingest.digest.short(), ingest.bytes.0, total)
+    });
+    let rows: Vec<_> = rows.collect();
+    assert_eq!(
+        rows,
+        [
+            ("aaaaaaaaaaaa", 10_485_760, Some(31_457_280)),
+            ("bbbbbbbbbbbb", 1_048_576, None),
+            ("cccccccccccc", 0, None),
+        ]
+    );
+    assert_eq!(report.left_out, 2, "a manifest and a config");
+    let names = report.ingests.iter().map(|ingest| &ingest.name);
+    assert!(names.clone().all(Option::is_none), "{names:?}");
+    assert!(report.ingests[0].started_at.is_some());
+    assert_eq!(report.ingests[2].started_at, None, "Go's time of nothing");
+}
+
+#[test]
+fn an_idle_agent_of_version_0_1_has_no_rows() {
+    let head = r#"{"nodeName":"w","timestamp":"2026-11-24T21:00:00.5+01:00""#;
+    for tail in ["}", r#","pulls":null}"#, r#","pulls":[]}"#] {
+        assert_eq!(v0(&format!("{head}{tail}")).unwrap().ingests, []);
+    }
+}
+
+#[test]
+fn a_bad_report_of_version_0_1_is_refused() {
+    let change = |from: &str, to: &str| v0(&V0.replacen(from, to, 1)).unwrap_err();
+    let error = change("worker-1", "worker/1");
+    assert!(matches!(error, ReportError::Name { .. }), "{error}");
+    let error = change("\"downloadedBytes\": 10485760", "\"downloadedBytes\": -1");
+    assert!(matches!(error, ReportError::Number { .. }), "{error}");
+    let error = change("\"pulls\": [", "\"pulls\": [7,");
+    assert!(matches!(error, ReportError::Malformed(_)), "{error}");
+    let layers = vec![json!({"digest": "layer-sha256:0"}); 2_001];
+    let many = json!({"nodeName": "w", "timestamp": "2026-11-24T20:00:00Z", "pulls": [{"layers": layers}]});
+    let error = v0(&many.to_string()).unwrap_err();
+    assert!(matches!(error, ReportError::TooMany { .. }), "{error}");
+}
+
+#[test]
+fn an_image_that_is_named_by_an_agent_of_version_0_1_is_named() {
+    let named = V0.replacen(
+        "\"imageRef\": \"layer-sha256:",
+        "\"imageRef\": \"nginx@sha256:",
+        1,
+    );
+    let name = v0(&named).unwrap().ingests.remove(0).name.unwrap();
+    assert!(
+        name.to_string().starts_with("docker.io/library/nginx@"),
+        "{name}"
+    );
+}
+
+/// The pointer of each value within.
+fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
+    found.push(at.to_owned());
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                pointers(value, &format!("{at}/{key}"), found);
+            }
+        }
+        Value::Array(items) => {
+            for (index, value) in items.iter().enumerate() {
+                pointers(value, &format!("{at}/{index}"), found);
+            }
+        }
+        _ => (),
+    }
+}
+
+/// Something else in the place of one value, or nothing.
+fn mutate(value: &mut Value, place: &proptest::sample::Index, with: Option<&Value>) {
+    let mut places = Vec::new();
+    pointers(value, "", &mut places);
+    let place = place.get(&places);
+    let (parent, key) = place.rsplit_once('/').unwrap_or_default();
+    if let Some(with) = with {
+        value.pointer_mut(place).unwrap().clone_from(with);
+    } else if let Some(Value::Object(map)) = value.pointer_mut(parent) {
+        map.remove(key);
+    }
+}
+
+fn oddities() -> impl Strategy<Value = Option<Value>> {
+    let texts = "[ -~]{0,80}".prop_map(Value::from);
+    let numbers = any::<i64>().prop_map(Value::from);
+    let reals = any::<f64>().prop_map(Value::from);
+    let fixed = proptest::sample::select(vec![
+        json!(null),
+        json!(true),
+        json!(0),
+        json!(u64::MAX),
+        json!(100.0),
+        json!([]),
+        json!({}),
+        json!("completed"),
+        json!("failed"),
+        json!("cached"),
+        json!([0, 0, "waiting"]),
+        json!("9999-12-31T23:59:59Z"),
+        json!("-009999-01-02T01:59:59Z"),
+    ]);
+    proptest::option::of(prop_oneof![texts, numbers, reals, fixed])
+}
+
+proptest! {
+    #[test]
+    fn any_report_is_taken_or_refused(
+        changes in proptest::collection::vec((any::<proptest::sample::Index>(), oddities()), 1..6),
+    ) {
+        let mut report = serde_json::to_value(agent(&[live(), completed()], true)).unwrap();
+        for (place, with) in &changes {
+            mutate(&mut report, place, with.as_ref());
+        }
+        if let Ok(AnyReport::V1(report)) = parse(report.to_string().as_bytes())
+            && let Ok(pulls) = pulls_of(report)
+        {
+            for pull in pulls {
+                let status = v1::PullStatus::from(&pull);
+                let done = pull.outcome() == Some(Outcome::Completed);
+                prop_assert!(status.percent.is_none_or(|p| (p >= 100.0) == done), "{:?}", status);
+                prop_assert!(pull.downloaded <= pull.to_download.unwrap_or(pull.downloaded));
+                prop_assert!(pull.phase != Phase::Downloading || pull.total.is_some());
+                prop_assert!(serde_json::to_string(&status).is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_taken_or_refused(body in proptest::collection::vec(any::<u8>(), 0..300)) {
+        drop(parse(&body));
+    }
+}

@@ -1,0 +1,211 @@
+//! Pulls to test the wire with.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::eta::{Eta, EtaBasis};
+use crate::failure::{Failure, FailureReason};
+use crate::id::{Digest, PullId};
+use crate::image::{Compression, Image, ImageLayer};
+use crate::layer::{Layer, LayerState};
+use crate::pull::{Outcome, Phase, Pull};
+use crate::reference::Repository;
+use crate::time::NodeTime;
+use crate::unit::{Bytes, BytesPerSecond, Percent};
+use crate::wait::{WaitingKind, WaitingOn};
+
+pub(super) fn digest(letter: char) -> Digest {
+    format!("sha256:{}", letter.to_string().repeat(64))
+        .parse()
+        .unwrap()
+}
+
+pub(super) fn at(second: i64) -> NodeTime {
+    NodeTime::from_unix(1_795_550_400 + second, 250_000_000).unwrap()
+}
+
+pub(super) fn id(lease: &str) -> PullId {
+    PullId::Lease {
+        node: "worker-1".parse().unwrap(),
+        namespace: "k8s.io".parse().unwrap(),
+        lease: lease.parse().unwrap(),
+        created: at(0),
+    }
+}
+
+pub(super) fn resolving() -> Pull {
+    Pull {
+        id: id("1-aaaa"),
+        phase: Phase::Resolving,
+        failure: None,
+        root: None,
+        repository: None,
+        names: vec![],
+        image: None,
+        layers: vec![],
+        started_at: at(0),
+        resolved_at: None,
+        downloaded_at: None,
+        ended_at: None,
+        percent: None,
+        total: None,
+        cached: Bytes::ZERO,
+        to_download: None,
+        downloaded: Bytes::ZERO,
+        to_extract: None,
+        extracted: Bytes::ZERO,
+        wasted: Bytes::ZERO,
+        rate: None,
+        eta: None,
+        waiting_on: Some(WaitingOn {
+            kind: WaitingKind::Registry,
+            since: at(2),
+            pull: None,
+            layer: None,
+        }),
+        stalled_since: None,
+        slow_since: None,
+        stale_since: Some(at(9)),
+    }
+}
+
+pub(super) fn layer(letter: char, size: u64, state: LayerState) -> Layer {
+    Layer {
+        digest: digest(letter),
+        size: Bytes(size),
+        state,
+        blob_cached: false,
+        downloaded: Bytes::ZERO,
+        unpacked_bytes: None,
+        rate: None,
+        waiting_on: None,
+        started_at: None,
+        downloaded_at: None,
+        extracting_at: None,
+        completed_at: None,
+    }
+}
+
+pub(super) fn live() -> Pull {
+    let told = |letter, size, created_by: Option<&str>| ImageLayer {
+        digest: digest(letter),
+        size: Bytes(size),
+        chains: vec![digest('0')],
+        compression: Compression::Gzip,
+        media_type: "application/vnd.oci.image.layer.v1.tar+gzip".to_owned(),
+        created_by: created_by.map(ToOwned::to_owned),
+    };
+    Pull {
+        phase: Phase::Downloading,
+        root: Some(digest('1')),
+        repository: Some(Repository::new("registry.example", "team/app").unwrap()),
+        names: vec![
+            format!("registry.example/team/app@{}", digest('1'))
+                .parse()
+                .unwrap(),
+            "registry.example/team/app:1.2".parse().unwrap(),
+        ],
+        image: Some(Arc::new(Image {
+            root: digest('1'),
+            manifests: vec![digest('2')],
+            platform: Some("linux/amd64".to_owned()),
+            layers: vec![
+                told('a', 1_000, None),
+                told('b', 2_000, Some("RUN make")),
+                told('c', 3_000, None),
+                told('d', 4_000, None),
+            ],
+        })),
+        layers: vec![
+            Layer {
+                downloaded: Bytes(1_000),
+                ..layer('a', 1_000, LayerState::Cached)
+            },
+            Layer {
+                blob_cached: true,
+                downloaded: Bytes(2_000),
+                unpacked_bytes: Some(Bytes(8_192)),
+                extracting_at: Some(at(3)),
+                ..layer('b', 2_000, LayerState::Extracting)
+            },
+            Layer {
+                downloaded: Bytes(1_500),
+                rate: BytesPerSecond::new(123.456),
+                started_at: Some(at(2)),
+                ..layer('c', 3_000, LayerState::Downloading)
+            },
+            Layer {
+                waiting_on: Some(WaitingOn {
+                    kind: WaitingKind::SharedLayer,
+                    since: at(4),
+                    pull: Some(id("2-bbbb")),
+                    layer: Some(digest('d')),
+                }),
+                ..layer('d', 4_000, LayerState::Waiting)
+            },
+        ],
+        resolved_at: Some(at(1)),
+        percent: Some(Percent::from_share(0.999_97)),
+        total: Some(Bytes(10_000)),
+        cached: Bytes(3_000),
+        to_download: Some(Bytes(7_000)),
+        downloaded: Bytes(1_500),
+        to_extract: Some(Bytes(9_000)),
+        wasted: Bytes(64),
+        rate: BytesPerSecond::new(123.456),
+        eta: Some(Eta {
+            left: Duration::from_millis(44_550),
+            low: Duration::from_secs(30),
+            high: Duration::from_secs(90),
+            basis: EtaBasis::Assumed,
+        }),
+        waiting_on: None,
+        stalled_since: Some(at(5)),
+        slow_since: Some(at(6)),
+        stale_since: None,
+        ..resolving()
+    }
+}
+
+pub(super) fn failed() -> Pull {
+    Pull {
+        phase: Phase::Ended(Outcome::Failed),
+        failure: Some(Failure {
+            reason: FailureReason::Unexplained,
+            message: None,
+        }),
+        ended_at: Some(at(60)),
+        waiting_on: None,
+        stale_since: None,
+        ..resolving()
+    }
+}
+
+pub(super) fn completed() -> Pull {
+    let mut pull = Pull {
+        id: id("3-cccc"),
+        phase: Phase::Ended(Outcome::Completed),
+        downloaded_at: Some(at(30)),
+        ended_at: Some(at(60)),
+        percent: Some(Percent::DONE),
+        downloaded: Bytes(7_000),
+        extracted: Bytes(9_000),
+        rate: None,
+        eta: None,
+        stalled_since: None,
+        slow_since: None,
+        ..live()
+    };
+    for layer in pull.layers.iter_mut().skip(1) {
+        *layer = Layer {
+            state: LayerState::Complete,
+            downloaded: layer.size,
+            rate: None,
+            waiting_on: None,
+            started_at: Some(at(2)),
+            completed_at: Some(at(60)),
+            ..layer.clone()
+        };
+    }
+    pull
+}

@@ -1,0 +1,129 @@
+//! The words of the model and those of the wire, both ways.
+
+use super::v1;
+use crate::eta::EtaBasis;
+use crate::layer::LayerState;
+use crate::pull::{Outcome, Phase};
+use crate::wait::WaitingKind;
+
+impl From<Phase> for v1::Phase {
+    fn from(phase: Phase) -> Self {
+        match phase {
+            Phase::Resolving => Self::Resolving,
+            Phase::Downloading => Self::Downloading,
+            Phase::Extracting => Self::Extracting,
+            Phase::Ended(Outcome::Completed) => Self::Completed,
+            Phase::Ended(Outcome::Failed) => Self::Failed,
+            Phase::Ended(Outcome::Cancelled) => Self::Cancelled,
+            Phase::Ended(Outcome::Unknown) => Self::Unknown,
+        }
+    }
+}
+
+impl From<Outcome> for v1::Outcome {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Completed => Self::Completed,
+            Outcome::Failed => Self::Failed,
+            Outcome::Cancelled => Self::Cancelled,
+            Outcome::Unknown => Self::Unknown,
+        }
+    }
+}
+
+impl From<LayerState> for v1::LayerState {
+    fn from(state: LayerState) -> Self {
+        match state {
+            LayerState::Waiting => Self::Waiting,
+            LayerState::Downloading => Self::Downloading,
+            LayerState::Downloaded => Self::Downloaded,
+            LayerState::Extracting => Self::Extracting,
+            LayerState::Complete => Self::Complete,
+            LayerState::Cached => Self::Cached,
+            LayerState::Remote => Self::Remote,
+        }
+    }
+}
+
+impl From<WaitingKind> for v1::WaitingKind {
+    fn from(kind: WaitingKind) -> Self {
+        match kind {
+            WaitingKind::DownloadSlot => Self::DownloadSlot,
+            WaitingKind::SharedLayer => Self::SharedLayer,
+            WaitingKind::ParentLayer => Self::ParentLayer,
+            WaitingKind::Registry => Self::Registry,
+        }
+    }
+}
+
+impl From<EtaBasis> for v1::EtaBasis {
+    fn from(basis: EtaBasis) -> Self {
+        match basis {
+            EtaBasis::Learned => Self::Learned,
+            EtaBasis::Assumed => Self::Assumed,
+        }
+    }
+}
+
+/// A word that this version does not know: what it means cannot be said in the model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a word that this version does not know")]
+pub struct UnknownWord;
+
+impl TryFrom<v1::Phase> for Phase {
+    type Error = UnknownWord;
+
+    fn try_from(word: v1::Phase) -> Result<Self, UnknownWord> {
+        Ok(match word {
+            v1::Phase::Resolving => Self::Resolving,
+            v1::Phase::Downloading => Self::Downloading,
+            v1::Phase::Extracting => Self::Extracting,
+            v1::Phase::Completed => Self::Ended(Outcome::Completed),
+            v1::Phase::Failed => Self::Ended(Outcome::Failed),
+            v1::Phase::Cancelled => Self::Ended(Outcome::Cancelled),
+            v1::Phase::Unknown => Self::Ended(Outcome::Unknown),
+            v1::Phase::Other => return Err(UnknownWord),
+        })
+    }
+}
+
+impl TryFrom<v1::LayerState> for LayerState {
+    type Error = UnknownWord;
+
+    fn try_from(word: v1::LayerState) -> Result<Self, UnknownWord> {
+        Ok(match word {
+            v1::LayerState::Waiting => Self::Waiting,
+            v1::LayerState::Downloading => Self::Downloading,
+            v1::LayerState::Downloaded => Self::Downloaded,
+            v1::LayerState::Extracting => Self::Extracting,
+            v1::LayerState::Complete => Self::Complete,
+            v1::LayerState::Cached => Self::Cached,
+            v1::LayerState::Remote => Self::Remote,
+            v1::LayerState::Other => return Err(UnknownWord),
+        })
+    }
+}
+
+impl TryFrom<v1::WaitingKind> for WaitingKind {
+    type Error = UnknownWord;
+
+    fn try_from(word: v1::WaitingKind) -> Result<Self, UnknownWord> {
+        Ok(match word {
+            v1::WaitingKind::DownloadSlot => Self::DownloadSlot,
+            v1::WaitingKind::SharedLayer => Self::SharedLayer,
+            v1::WaitingKind::ParentLayer => Self::ParentLayer,
+            v1::WaitingKind::Registry => Self::Registry,
+            v1::WaitingKind::Other => return Err(UnknownWord),
+        })
+    }
+}
+
+impl From<Option<v1::EtaBasis>> for EtaBasis {
+    fn from(word: Option<v1::EtaBasis>) -> Self {
+        match word {
+            Some(v1::EtaBasis::Learned) => Self::Learned,
+            // What rests on nothing known is assumed.
+            Some(v1::EtaBasis::Assumed | v1::EtaBasis::Other) | None => Self::Assumed,
+        }
+    }
+}
