@@ -69,6 +69,7 @@ export class Store {
   #seq = 0;
   #skew: number | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #heldTimer: ReturnType<typeof setTimeout> | undefined;
   #flushedAt = Number.NEGATIVE_INFINITY;
   #rowListeners = new Listeners();
   #nodeListeners = new Listeners();
@@ -269,7 +270,8 @@ export class Store {
     for (const id of dirtyRows) this.#rowListeners.tell(id);
     for (const name of dirtyNodes) this.#nodeListeners.tell(name);
     this.#listListeners.tell('');
-    if (this.#held.size > 0) this.#timer = setTimeout(this.flush, 1_000);
+    clearTimeout(this.#heldTimer);
+    if (this.#held.size > 0) this.#heldTimer = setTimeout(this.flush, 1_000);
   };
 }
 

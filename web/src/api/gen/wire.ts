@@ -1,0 +1,560 @@
+// Generated from pulltrace-core by `cargo run -p pulltrace-core --features ts,openapi --example generate`. Do not edit.
+//
+// Within version 1 fields and words are only added: a server may say more than this.
+
+/**
+ * One pull as it is at one moment.
+ *
+ */
+export type PullStatus = {
+  /**
+   * Which pull: the same for ever, and safe in a path of a URL.
+   */
+  id: string,
+  /**
+   * The node that pulls.
+   */
+  nodeName: string,
+  /**
+   * The image's whole name with its tag or digest, where it is known.
+   */
+  imageRef?: string,
+  /**
+   * Host (without port) and path of the image, known before its whole name.
+   */
+  repository?: string,
+  /**
+   * The digest that the image's name points to: of an index, or of the only manifest.
+   */
+  rootDigest?: string,
+  /**
+   * The digest of the manifest that is run.
+   */
+  manifestDigest?: string,
+  /**
+   * `linux/amd64`, where the image says it.
+   */
+  platform?: string,
+  /**
+   * What it is doing; of a pull that is over, its outcome.
+   */
+  phase: Phase,
+  /**
+   * How it ended; absent while it lives.
+   */
+  outcome?: Outcome,
+  /**
+   * Why it failed, where it did.
+   */
+  failure?: Failure,
+  /**
+   * Why it failed, as one text for people.
+   */
+  error?: string,
+  /**
+   * What it waits for, where nothing of it moves.
+   */
+  waitingOn?: WaitingOn,
+  /**
+   * How far it is, 0 to 100: never goes back, and is 100 only where the pull is completed.
+   */
+  percent?: number,
+  /**
+   * Whether the sizes are known, which they are, exactly, from the manifest on.
+   */
+  totalKnown: boolean,
+  /**
+   * What the image weighs, compressed.
+   */
+  totalBytes?: number,
+  /**
+   * What of `total_bytes` was on the node before, or is served remotely.
+   */
+  cachedBytes?: number,
+  /**
+   * `total_bytes` less `cached_bytes`: what is to be downloaded by this pull or for it.
+   */
+  toDownloadBytes?: number,
+  /**
+   * What of `to_download_bytes` is here.
+   */
+  downloadedBytes?: number,
+  /**
+   * What is unpacked of what had to be, as compressed bytes.
+   */
+  extractedBytes?: number,
+  /**
+   * Bytes that came and had to be fetched again.
+   */
+  wastedBytes?: number,
+  /**
+   * How fast its bytes come; absent where that is not known, or none are to come.
+   */
+  bytesPerSec?: number,
+  /**
+   * How much longer it takes, by the best guess.
+   */
+  etaSeconds?: number,
+  /**
+   * How much longer it takes if it goes well.
+   */
+  etaLowSeconds?: number,
+  /**
+   * How much longer it takes if it does not.
+   */
+  etaHighSeconds?: number,
+  /**
+   * What the unpacking part of the time left rests on.
+   */
+  etaBasis?: EtaBasis,
+  /**
+   * When it began.
+   */
+  startedAt: string,
+  /**
+   * When its manifest was first seen, with which the download begins.
+   */
+  downloadingAt?: string,
+  /**
+   * When all bytes were first seen to be here.
+   */
+  extractingAt?: string,
+  /**
+   * When it ended, however it did.
+   */
+  completedAt?: string,
+  /**
+   * When it last moved, where it should and has not for long.
+   */
+  stalledSince?: string,
+  /**
+   * Whether it is seen to be far slower than pulls from its registry usually are on its node.
+   */
+  slow?: boolean,
+  /**
+   * Since when nobody has been able to see it.
+   */
+  staleSince?: string,
+  /**
+   * How many layers it has; absent until the manifest is here.
+   */
+  layerCount?: number,
+  /**
+   * With how many of them nothing is left to do.
+   */
+  layersDone?: number,
+  /**
+   * Each layer, lowest first; absent until the manifest is here.
+   */
+  layers?: Array<LayerStatus>,
+};
+
+/**
+ * One layer of a pull.
+ */
+export type LayerStatus = {
+  /**
+   * The digest of its blob.
+   */
+  digest: string,
+  /**
+   * Its media type, as the manifest says it.
+   */
+  mediaType?: string,
+  /**
+   * The build step that made it, where the image tells.
+   */
+  createdBy?: string,
+  /**
+   * What it is doing.
+   */
+  state: LayerState,
+  /**
+   * What it weighs, compressed.
+   */
+  totalBytes: number,
+  /**
+   * What of that is here; absent where the layer is used without its bytes.
+   */
+  downloadedBytes?: number,
+  /**
+   * Whether all its bytes were on the node before the pull began, and must only be unpacked.
+   */
+  blobCached?: boolean,
+  /**
+   * Bytes that unpacking has written so far, uncompressed, where the runtime was asked.
+   */
+  unpackedBytes?: number,
+  /**
+   * How fast its bytes come; absent where that is not known, or none come any more.
+   */
+  bytesPerSec?: number,
+  /**
+   * What it waits for, where it does.
+   */
+  waitingOn?: WaitingOn,
+  /**
+   * When its first byte was seen.
+   */
+  startedAt?: string,
+  /**
+   * When all its bytes were seen.
+   */
+  downloadedAt?: string,
+  /**
+   * When its unpacking was seen to begin.
+   */
+  extractingAt?: string,
+  /**
+   * When it was seen unpacked.
+   */
+  completedAt?: string,
+};
+
+/**
+ * Why a pull failed.
+ */
+export type Failure = {
+  /**
+   * One word of a set that grows: `unexplained`.
+   */
+  reason: string,
+  /**
+   * What is known beyond the word, for people.
+   */
+  message?: string,
+};
+
+/**
+ * What a pull or a layer waits for.
+ */
+export type WaitingOn = {
+  /**
+   * What kind of thing.
+   */
+  kind: WaitingKind,
+  /**
+   * Since when that is seen.
+   */
+  since: string,
+  /**
+   * The id of the pull that must get on first, where one must.
+   */
+  pull?: string,
+  /**
+   * The digest of the layer that must get on first, where one must.
+   */
+  layer?: string,
+};
+
+/**
+ * One change, as `GET /api/v1/events` streams it.
+ */
+export type PullEvent = {
+  /**
+   * [`SCHEMA_VERSION`](super::SCHEMA_VERSION).
+   */
+  schemaVersion: string,
+  /**
+   * When the server said it, by its own clock.
+   */
+  timestamp: string,
+  /**
+   * What happened.
+   */
+  type: EventType,
+  /**
+   * The node.
+   */
+  nodeName: string,
+  /**
+   * The pull, in its latest state; of a layer's event without its layers.
+   */
+  pull?: PullStatus,
+  /**
+   * The layer, where it is one that changed.
+   */
+  layer?: LayerStatus,
+};
+
+/**
+ * What changed since the reader's last frame: `GET /api/v1/events?format=frame`.
+ *
+ * Apply in this order: `rows`, `up`, `rm`, `nodes`.
+ */
+export type Frame = {
+  /**
+   * Where in the server's changes the reader is now.
+   */
+  seq: number,
+  /**
+   * The server's clock.
+   */
+  now: string,
+  /**
+   * Rows that are new, or of which more changed than moves: each replaces the row of its id.
+   */
+  rows?: Array<PullStatus>,
+  /**
+   * What moves of the other rows that changed.
+   */
+  up?: Array<PullMotion>,
+  /**
+   * The ids of rows that the server keeps no more.
+   */
+  rm?: Array<string>,
+  /**
+   * Nodes that changed: each replaces the one of its name. One that is `removed` goes.
+   */
+  nodes?: Array<NodeStatus>,
+};
+
+/**
+ * What moves of a pull. It replaces all of these fields of its row: one that is absent is unknown.
+ */
+export type PullMotion = {
+  /**
+   * Which pull.
+   */
+  id: string,
+  /**
+   * As in [`PullStatus::percent`].
+   */
+  percent?: number,
+  /**
+   * As in [`PullStatus::downloaded_bytes`].
+   */
+  downloadedBytes?: number,
+  /**
+   * As in [`PullStatus::extracted_bytes`].
+   */
+  extractedBytes?: number,
+  /**
+   * As in [`PullStatus::bytes_per_sec`].
+   */
+  bytesPerSec?: number,
+  /**
+   * As in [`PullStatus::eta_seconds`].
+   */
+  etaSeconds?: number,
+  /**
+   * As in [`PullStatus::eta_low_seconds`].
+   */
+  etaLowSeconds?: number,
+  /**
+   * As in [`PullStatus::eta_high_seconds`].
+   */
+  etaHighSeconds?: number,
+  /**
+   * The layers whose bytes moved, with `?layers=embed`; each number as in [`LayerStatus`], null where it is unknown. They replace these fields of
+   * the row's layers.
+   */
+  layers?: Array<[number, number | null, number | null, number | null]>,
+};
+
+/**
+ * `GET /api/v1/pulls`: live pulls, and ended ones until they are forgotten.
+ */
+export type PullList = {
+  /**
+   * The life of the server.
+   */
+  epoch: string,
+  /**
+   * Where in the server's changes this was true: `/api/v1/events?since=<epoch>-<seq>` goes on from it.
+   */
+  seq: number,
+  /**
+   * The server's clock.
+   */
+  now: string,
+  /**
+   * The pulls, in the order of their ids.
+   */
+  pulls: Array<PullStatus>,
+  /**
+   * Where there are more: the value of `continue` for the next page.
+   */
+  continue?: string,
+};
+
+/**
+ * `GET /api/v1/nodes`.
+ */
+export type NodeList = {
+  /**
+   * The life of the server.
+   */
+  epoch: string,
+  /**
+   * Where in the server's changes this was true.
+   */
+  seq: number,
+  /**
+   * The server's clock.
+   */
+  now: string,
+  /**
+   * The nodes, in the order of their names.
+   */
+  nodes: Array<NodeStatus>,
+};
+
+/**
+ * One node, and the sums over its live pulls.
+ */
+export type NodeStatus = {
+  /**
+   * Its name.
+   */
+  name: string,
+  /**
+   * Whether its agent is heard.
+   */
+  state: NodeState,
+  /**
+   * Set where the server keeps it no more: only in a [`Frame`](super::Frame).
+   */
+  removed?: boolean,
+  /**
+   * When its agent was last heard, by the server's clock.
+   */
+  lastReportAt: string,
+  /**
+   * The version of its agent.
+   */
+  agentVersion?: string,
+  /**
+   * Which runtime pulls.
+   */
+  runtimeVersion?: string,
+  /**
+   * How far the server's clock is ahead of the node's, in milliseconds, as near as reports tell it.
+   */
+  clockOffsetMs?: number,
+  /**
+   * Pulls that are going on.
+   */
+  live: number,
+  /**
+   * Pulls that ended and are still known.
+   */
+  ended: number,
+  /**
+   * Bytes to download, of live pulls whose sizes are known; a layer that several share counts once.
+   */
+  toDownloadBytes: number,
+  /**
+   * What of them is here.
+   */
+  downloadedBytes: number,
+  /**
+   * How fast bytes come, over all.
+   */
+  bytesPerSec?: number,
+};
+
+/**
+ * `GET /api/v1/images`.
+ */
+export type ImageList = {
+  /**
+   * The life of the server.
+   */
+  epoch: string,
+  /**
+   * Where in the server's changes this was true.
+   */
+  seq: number,
+  /**
+   * The server's clock.
+   */
+  now: string,
+  /**
+   * The images of all known pulls, in the order of their names.
+   */
+  images: Array<ImageStatus>,
+};
+
+/**
+ * One image, and what its pulls are doing.
+ */
+export type ImageStatus = {
+  /**
+   * The best name that any of its pulls knows: the whole name, or the repository, or the digest.
+   */
+  name: string,
+  /**
+   * The digest that the name points to.
+   */
+  rootDigest?: string,
+  /**
+   * What it weighs, compressed.
+   */
+  totalBytes?: number,
+  /**
+   * How many of its pulls are in each phase, by its word.
+   */
+  phases: { [key in string]: number },
+  /**
+   * How many nodes pull it or pulled it.
+   */
+  nodes: number,
+};
+
+/**
+ * Why a request was refused, as RFC 9457 has it: `application/problem+json`.
+ */
+export type Problem = {
+  /**
+   * The status of the answer.
+   */
+  status: number,
+  /**
+   * What is wrong, the same for each request with this fault.
+   */
+  title: string,
+  /**
+   * What is wrong with this one, and what to do.
+   */
+  detail?: string,
+  /**
+   * One word for programs: `too_large`.
+   */
+  reason: string,
+};
+
+/**
+ * What a pull is doing, or how it ended.
+ */
+export type Phase = "resolving" | "downloading" | "extracting" | "completed" | "failed" | "cancelled" | "unknown";
+
+/**
+ * How a pull ended.
+ */
+export type Outcome = "completed" | "failed" | "cancelled" | "unknown";
+
+/**
+ * What a layer is doing.
+ */
+export type LayerState = "waiting" | "downloading" | "downloaded" | "extracting" | "complete" | "cached" | "remote";
+
+/**
+ * What there is to wait for.
+ */
+export type WaitingKind = "download_slot" | "shared_layer" | "parent_layer" | "registry";
+
+/**
+ * What the unpacking part of the time left rests on.
+ */
+export type EtaBasis = "learned" | "assumed";
+
+/**
+ * Whether a node's agent is heard.
+ */
+export type NodeState = "live" | "lost" | "conflict";
+
+/**
+ * What happened to a pull or a layer.
+ */
+export type EventType = "pull.started" | "pull.progress" | "pull.completed" | "pull.failed" | "layer.started" | "layer.progress" | "layer.completed";

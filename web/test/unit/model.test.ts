@@ -1,0 +1,182 @@
+import { expect, test } from 'vitest';
+import { bytes, duration, left, percent, range, seconds, speed } from '../../src/model/format';
+import { imageName, parts, shortName } from '../../src/model/image';
+import { outline, totals } from '../../src/model/outline';
+import { isLive, notes, noteText, pullState, reason, shares, size, took } from '../../src/model/pull';
+import { at, ended, layer, node, pull } from './some';
+
+test('sizes read like a person wrote them', () => {
+  const texts = [0, 999, 1000, 48_250_371, 5 * 1024 ** 3, 2 ** 64].map((value) => bytes(value));
+  expect(texts).toEqual(['0 B', '999 B', '0.98 KiB', '46.0 MiB', '5.00 GiB', '16.0 EiB']);
+  expect(speed(12 * 1024 * 1024)).toBe('12.0 MiB/s');
+});
+
+test('what is unknown is a dash, and never a zero', () => {
+  for (const write of [bytes, speed, percent, seconds, duration, left]) {
+    for (const value of [undefined, null, Number.NaN, Number.POSITIVE_INFINITY, -1]) {
+      expect(write(value)).toBe('–');
+    }
+  }
+});
+
+test('a hundred percent is never rounded up to', () => {
+  expect([0, 61.9, 99.99, 100, 120].map(percent)).toEqual(['0 %', '61 %', '99 %', '100 %', '100 %']);
+});
+
+test('times read as a person would say them', () => {
+  const of = (write: (value: number) => string) => [0.04, 0.45, 12.34, 65, 3_905, 90_000].map(write);
+  expect(of(seconds)).toEqual(['< 1 s', '< 1 s', '12 s', '1 m 05 s', '1 h 05 m', '1 d 1 h']);
+  expect(of(duration)).toEqual(['0.0 s', '0.4 s', '12.3 s', '1 m 05 s', '1 h 05 m', '1 d 1 h']);
+  expect([0.3, 1.4, 19, 43, 128, 3_905].map(left)).toEqual([
+    '< 1 s',
+    '~1 s',
+    '~19 s',
+    '~45 s',
+    '~2 m 10 s',
+    '~1 h 05 m',
+  ]);
+});
+
+test('a range is said where the guess alone would mislead', () => {
+  expect(range(44.6, 30, 90)).toBe('30 s to 1 m 30 s');
+  expect(range(10, 9, 11)).toBeUndefined();
+  expect(range(10, undefined, 20)).toBeUndefined();
+});
+
+test.each([
+  ['docker.io/library/nginx:latest', 'docker.io/library', 'nginx', 'latest'],
+  ['registry.example:5000/app', 'registry.example:5000', 'app', ''],
+  ['localhost:5000/a/b/c:v1.2', 'localhost:5000/a/b', 'c', 'v1.2'],
+  ['quay.io/x/y@sha256:0123456789abcdef', 'quay.io/x', 'y', '0123456789ab'],
+  ['quay.io/x/y:1@sha256:0123456789abcdef', 'quay.io/x', 'y', '1'],
+  ['nginx', '', 'nginx', ''],
+])('%s is told in its parts', (reference, registry, name, version) => {
+  expect(parts(reference)).toEqual({ registry, name, version });
+});
+
+test('a pull without a name says so', () => {
+  expect(imageName({})).toMatchObject({ name: 'Image not known yet', known: false });
+  expect(shortName({ rootDigest: 'sha256:0123456789abcdef' })).toBe('image 0123456789ab');
+  expect(shortName({ repository: 'quay.io/x/y', rootDigest: 'sha256:0123456789abcdef' })).toBe(
+    'y:0123456789ab',
+  );
+});
+
+test('the word for a pull says if it is in trouble', () => {
+  const on = { kind: 'registry', since: at(1) } as const;
+  expect(pullState(pull('a'))).toBe('downloading');
+  expect(pullState(pull('a', { waitingOn: { ...on, kind: 'download_slot' } }))).toBe('waiting');
+  expect(pullState(pull('a', { phase: 'resolving', waitingOn: on }))).toBe('resolving');
+  expect(pullState(pull('a', { stalledSince: at(1), waitingOn: on }))).toBe('stalled');
+  expect(pullState(pull('a', { staleSince: at(1), stalledSince: at(1) }))).toBe('unseen');
+  expect(pullState(ended('a', { staleSince: at(1) }))).toBe('completed');
+  expect(pullState(ended('a', { phase: 'unknown', outcome: 'unknown' }))).toBe('unknown');
+});
+
+test('a phase of a newer server is another one, and goes on', () => {
+  const queued = pull('a', { phase: 'queued' as 'other' });
+  expect(pullState(queued)).toBe('other');
+  expect(isLive(queued)).toBe(true);
+});
+
+test('what was on the node counts in neither stage', () => {
+  const layers = [
+    layer('a', { state: 'cached', totalBytes: 3000 }),
+    layer('b', { state: 'extracting', totalBytes: 1000, blobCached: true }),
+    layer('c', { totalBytes: 1000 }),
+  ];
+  const row = pull('a', { toDownloadBytes: 1000, downloadedBytes: 250, extractedBytes: 1000, layers });
+  expect(shares(row)).toEqual({ downloaded: 0.25, extracted: 0.5 });
+  expect(shares(pull('a', { toDownloadBytes: undefined, totalKnown: false }))).toEqual({
+    downloaded: undefined,
+    extracted: undefined,
+  });
+});
+
+test('a pull says what it waits for, and since when', () => {
+  const row = pull('a', {
+    stalledSince: at(10),
+    slow: true,
+    waitingOn: { kind: 'shared_layer', since: at(20), pull: 'b', layer: 'sha256:0123456789abcdef' },
+  });
+  const texts = notes(row, 'web:1.2').map((note) => noteText(note, Date.parse(at(30))));
+  expect(texts).toEqual([
+    'no byte has come for 20 s',
+    'far slower than usual from this registry',
+    'waiting for layer 0123456789ab of web:1.2 (10 s)',
+  ]);
+  expect(notes(ended('a', { stalledSince: at(1) }))).toEqual([]);
+});
+
+test('a note without a time leaves it out', () => {
+  const row = pull('a', { staleSince: 'nonsense', waitingOn: { kind: 'registry', since: '' } });
+  expect(notes(row).map((note) => noteText(note, 0))).toEqual(['not seen', 'waiting for the registry']);
+});
+
+test('a failure says why', () => {
+  expect(reason(ended('a', { failure: { reason: 'unexplained' } }))).toBe('the runtime does not say why');
+  expect(reason(ended('a', { failure: { reason: 'new_word', message: 'x <b>y</b>' } }))).toBe(
+    'new word: x <b>y</b>',
+  );
+  expect(reason(ended('a'))).toBeUndefined();
+});
+
+test('an ended pull says how long it took and what it was', () => {
+  expect(took(ended('a'))).toBe(5);
+  expect(took(ended('a', { completedAt: at(0) }))).toBeUndefined();
+  expect(size(ended('a', { layerCount: 7, cachedBytes: 200 }))).toBe(
+    '0.98 KiB in 7 layers, 200 B of them cached',
+  );
+  expect(size(ended('a', { layerCount: 1, cachedBytes: 1000, toDownloadBytes: 0 }))).toBe(
+    '0.98 KiB in 1 layer, all cached',
+  );
+  expect(size(ended('a', { totalBytes: undefined }))).toBeUndefined();
+});
+
+test('nodes come by name, live pulls by their start, ended ones by their end', () => {
+  const rows = [
+    pull('late', { startedAt: at(2) }),
+    ended('first', { completedAt: at(3) }),
+    pull('early', { startedAt: at(1) }),
+    ended('last', { completedAt: at(9) }),
+    pull('there', { nodeName: 'n10' }),
+  ];
+  const found = outline(rows, [node('n2'), node('n1')]);
+  expect(found).toEqual([
+    { name: 'n1', live: ['early', 'late'], ended: ['last', 'first'] },
+    { name: 'n2', live: [], ended: [] },
+    { name: 'n10', live: ['there'], ended: [] },
+  ]);
+  const again = outline([...rows, pull('new', { nodeName: 'n2' })], [node('n1')], found);
+  expect(again[0]).toBe(found[0]);
+  expect(again[1]).not.toBe(found[1]);
+});
+
+test('sums leave out what is not known', () => {
+  const nodes = [
+    node('a', { toDownloadBytes: 100, downloadedBytes: 40, bytesPerSec: 5 }),
+    node('b', { toDownloadBytes: 100, downloadedBytes: 90 }),
+    node('c', { state: 'lost', toDownloadBytes: 100, bytesPerSec: 9 }),
+  ];
+  const rows = [
+    pull('a', { etaSeconds: 4 }),
+    pull('b', { stalledSince: at(1) }),
+    pull('c', { etaSeconds: 9, slow: true }),
+    ended('d', { phase: 'failed', outcome: 'failed' }),
+  ];
+  expect(totals(rows, nodes)).toEqual({
+    nodes: 3,
+    lost: 1,
+    live: 3,
+    waiting: 0,
+    stalled: 1,
+    slow: 1,
+    failed: 1,
+    completed: 0,
+    toGo: 70,
+    speed: 5,
+    lastReady: 9,
+    withoutEta: 1,
+  });
+  expect(totals([], [])).toMatchObject({ speed: undefined, lastReady: undefined });
+});

@@ -1,0 +1,232 @@
+import { act, cleanup, render, screen, within } from '@testing-library/react';
+import userEvent from '@testing-library/user-event';
+import { Profiler } from 'react';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { App } from '../../src/App';
+import { Refused } from '../../src/api/events';
+import { LiveContext } from '../../src/live/hooks';
+import { Store } from '../../src/live/store';
+import { Stream } from '../../src/live/stream';
+import { ErrorBoundary } from '../../src/ui/ErrorBoundary';
+import { PullRow } from '../../src/ui/PullRow';
+import { at, ended, frame, layer, node, pull } from './some';
+
+let store: Store;
+let stream: Stream;
+let refuse: Refused | undefined;
+
+beforeEach(() => {
+  vi.useFakeTimers({ shouldAdvanceTime: true, now: Date.parse(at(0)) });
+  store = new Store();
+  refuse = undefined;
+  stream = new Stream(store, {
+    open: () => (refuse ? Promise.reject(refuse) : Promise.resolve(new ReadableStream())),
+    random: () => 1,
+  });
+});
+afterEach(() => {
+  stream.stop();
+  cleanup();
+  vi.useRealTimers();
+});
+
+const live = (children = <App />) => <LiveContext value={{ store, stream }}>{children}</LiveContext>;
+
+/** A frame comes, and is drawn. */
+function say(seq: number, more: Parameters<typeof frame>[1]): void {
+  act(() => {
+    store.event('frame', frame(seq, more), `e-${seq}`);
+    store.event('snapshot-end', '{}', `e-${seq}`);
+    store.flush();
+  });
+}
+
+const row = (id: string): HTMLElement => {
+  const found = document.querySelector<HTMLElement>(`[data-pull="${id}"]`);
+  if (!found) throw new Error(`no row ${id}`);
+  return found;
+};
+
+test('five hundred frames for one pull draw that row and no other', () => {
+  const drawn = { a: 0, b: 0 };
+  say(1, { rows: [pull('a'), pull('b')] });
+  render(
+    live(
+      <ul>
+        <Profiler id="a" onRender={() => (drawn.a += 1)}>
+          <PullRow id="a" open={false} />
+        </Profiler>
+        <Profiler id="b" onRender={() => (drawn.b += 1)}>
+          <PullRow id="b" open={false} />
+        </Profiler>
+      </ul>,
+    ),
+  );
+  act(() => {
+    for (let seq = 2; seq <= 501; seq += 1) {
+      store.event('frame', frame(seq, { up: [{ id: 'a', percent: seq / 10 }] }), `e-${seq}`);
+    }
+    store.flush();
+  });
+  expect(drawn).toEqual({ a: 2, b: 1 });
+  expect(within(row('a')).getByText('50 %')).toBeTruthy();
+});
+
+test('nothing but a frame of the page is there before the server was heard', () => {
+  render(live());
+  expect(screen.getByText('Connecting')).toBeTruthy();
+  expect(document.querySelector('[data-message="loading"]')).toBeTruthy();
+  expect(screen.queryByText('No agent has reported yet')).toBeNull();
+});
+
+test('a server without agents says how to start one', () => {
+  render(live());
+  say(1, {});
+  expect(screen.getByText('No agent has reported yet')).toBeTruthy();
+  expect(screen.getByText(/PULLTRACE_SERVER_URL=http.* pulltrace-agent/)).toBeTruthy();
+});
+
+test('nodes without pulls say that nothing is being pulled', () => {
+  render(live());
+  say(1, { nodes: [node('n1'), node('n2')] });
+  expect(screen.getByText('Nothing is being pulled')).toBeTruthy();
+  expect(screen.getByText(/^2 nodes are watched/)).toBeTruthy();
+});
+
+test('a pull shows its figures, and its layers until somebody closes them', async () => {
+  render(live());
+  const layers = [
+    layer('a', { state: 'cached' }),
+    layer('b', { createdBy: 'RUN make', downloadedBytes: 500, bytesPerSec: 2048 }),
+  ];
+  say(1, {
+    nodes: [node('n1', { live: 1 })],
+    rows: [
+      pull('web', {
+        percent: 61.9,
+        downloadedBytes: 610,
+        bytesPerSec: 2048,
+        etaSeconds: 5,
+        etaLowSeconds: 3,
+        etaHighSeconds: 20,
+        layers,
+      }),
+    ],
+  });
+  const text = row('web').textContent;
+  for (const part of ['web', '1.0', '61 %', '610 B of 0.98 KiB', '2.00 KiB/s', '~5 s left', '3 s to 20 s']) {
+    expect(text).toContain(part);
+  }
+  const bar = within(row('web')).getByRole('progressbar', { name: 'Pull of web:1.0' });
+  expect(bar.getAttribute('aria-valuenow')).toBe('61');
+  expect(bar.getAttribute('aria-valuetext')).toBe('61 %, 610 B of 0.98 KiB');
+  expect(text).toContain('RUN make');
+  expect(text).toContain('downloading · 50 % · 2.00 KiB/s');
+  expect(text).toContain('on the node');
+
+  const toggle = within(row('web')).getByRole('button', { name: 'Layers of web:1.0' });
+  expect(toggle.getAttribute('aria-expanded')).toBe('true');
+  toggle.focus();
+  await userEvent.setup({ advanceTimers: vi.advanceTimersByTime }).keyboard('{Enter}');
+  expect(toggle.getAttribute('aria-expanded')).toBe('false');
+  expect(row('web').textContent).not.toContain('RUN make');
+});
+
+test('what is not known is shown as not known', () => {
+  render(live());
+  const unknown: Partial<ReturnType<typeof pull>> = { phase: 'resolving', totalKnown: false };
+  const { totalBytes, toDownloadBytes, downloadedBytes, imageRef, ...rest } = pull('x', unknown);
+  say(1, { rows: [rest] });
+  expect(row('x').textContent).toContain('Image not known yet');
+  expect(row('x').textContent).toContain('size not known yet');
+  expect(row('x').textContent).not.toMatch(/\b0 %|100 %|0 B/);
+  expect(within(row('x')).getByRole('progressbar').hasAttribute('aria-valuenow')).toBe(false);
+});
+
+test('a failure is shown with its reason as text, and told once', () => {
+  render(live());
+  say(1, { rows: [pull('a')] });
+  const message = '<b onclick="alert(1)">no</b> \u001b[31mspace';
+  say(2, {
+    rows: [ended('a', { phase: 'failed', outcome: 'failed', failure: { reason: 'no_space', message } })],
+  });
+  act(() => {
+    vi.advanceTimersByTime(10);
+  });
+  expect(within(row('a')).getByText('Failed')).toBeTruthy();
+  expect(row('a').textContent).toContain(`no space left on the node: ${message}`);
+  expect(row('a').textContent).toContain('after 5.0 s');
+  expect(screen.getByRole('status').textContent).toContain('The pull of a:1.0 on n1 failed');
+});
+
+test('a lost connection says which, how old the figures are, and what comes next', async () => {
+  render(live());
+  say(1, { rows: [pull('a', { percent: 40 })] });
+  refuse = new Refused({ kind: 'unavailable', status: 503, detail: 'too many readers' });
+  stream.start();
+  await act(() => vi.advanceTimersByTimeAsync(4_000));
+  expect(
+    screen.getByText(/cannot serve the page now \(503\).*too many readers.*Next try in \d+ s/),
+  ).toBeTruthy();
+  expect(screen.getByText('Reconnecting')).toBeTruthy();
+  expect(within(row('a')).getByText('40 %')).toBeTruthy();
+  expect(screen.getByRole('status').textContent).toContain('503');
+});
+
+test('a node with many ended pulls shows the last of them, and all when asked', async () => {
+  render(live());
+  const rows = Array.from({ length: 200 }, (_, i) => ended(`p${i}`, { completedAt: at(i) }));
+  say(1, { nodes: [node('n1', { ended: 200 })], rows });
+  expect(document.querySelectorAll('[data-pull]')).toHaveLength(50);
+  expect(document.querySelector<HTMLElement>('[data-pull]')?.dataset.pull).toBe('p199');
+  const more = screen.getByRole('button', { name: 'Show all 200 ended pulls' });
+  await userEvent.setup({ advanceTimers: vi.advanceTimersByTime }).click(more);
+  expect(document.querySelectorAll('[data-pull]')).toHaveLength(200);
+});
+
+test('a word, a layer state and a waiting kind of a newer server are shown as they are', () => {
+  render(live());
+  say(1, {
+    rows: [
+      pull('a', {
+        phase: 'being_verified' as 'other',
+        layers: [
+          layer('a', {
+            state: 'being_hashed' as 'other',
+            waitingOn: { kind: 'moon_phase' as 'other', since: at(0) },
+          }),
+        ],
+      }),
+    ],
+  });
+  expect(row('a').textContent).toContain('being verified');
+  expect(row('a').textContent).toContain('being hashed');
+  expect(row('a').textContent).toContain('waiting for moon phase');
+});
+
+test('a theme is kept, and left to the system at first', async () => {
+  render(live());
+  const user = userEvent.setup({ advanceTimers: vi.advanceTimersByTime });
+  expect(document.documentElement.dataset.theme).toBeUndefined();
+  await user.click(screen.getByRole('button', { name: /^Theme: as the system/ }));
+  expect(document.documentElement.dataset.theme).toBe('light');
+  expect(localStorage.getItem('pulltrace.theme')).toBe('light');
+  await user.click(screen.getByRole('button', { name: /^Theme: light/ }));
+  await user.click(screen.getByRole('button', { name: /^Theme: dark/ }));
+  expect(document.documentElement.dataset.theme).toBeUndefined();
+});
+
+test('a fault in drawing says so instead of a blank page', () => {
+  vi.spyOn(console, 'error').mockImplementation(() => {});
+  const Broken = () => {
+    throw new Error('this one');
+  };
+  render(
+    <ErrorBoundary>
+      <Broken />
+    </ErrorBoundary>,
+  );
+  expect(screen.getByText('This page has a fault')).toBeTruthy();
+  expect(screen.getByText('Error: this one')).toBeTruthy();
+  vi.restoreAllMocks();
+});

@@ -1,0 +1,43 @@
+// Rows and nodes of the wire, with as little as a test must say.
+
+import type { Frame, LayerStatus, NodeStatus, PullStatus } from '../../src/api/types';
+
+export const T0 = '2026-11-24T20:00:00Z';
+export const at = (seconds: number): string => new Date(Date.parse(T0) + seconds * 1000).toISOString();
+
+export const pull = (id: string, more: Partial<PullStatus> = {}): PullStatus => ({
+  id,
+  nodeName: 'n1',
+  imageRef: `registry.example/team/${id}:1.0`,
+  phase: 'downloading',
+  totalKnown: true,
+  totalBytes: 1000,
+  toDownloadBytes: 1000,
+  downloadedBytes: 0,
+  startedAt: T0,
+  ...more,
+});
+
+export const ended = (id: string, more: Partial<PullStatus> = {}): PullStatus =>
+  pull(id, { phase: 'completed', outcome: 'completed', percent: 100, completedAt: at(5), ...more });
+
+export const layer = (seed: string, more: Partial<LayerStatus> = {}): LayerStatus => ({
+  digest: `sha256:${seed.repeat(64).slice(0, 64)}`,
+  state: 'downloading',
+  totalBytes: 1000,
+  ...more,
+});
+
+export const node = (name: string, more: Partial<NodeStatus> = {}): NodeStatus => ({
+  name,
+  state: 'live',
+  lastReportAt: T0,
+  live: 0,
+  ended: 0,
+  toDownloadBytes: 0,
+  downloadedBytes: 0,
+  ...more,
+});
+
+export const frame = (seq: number, more: Partial<Frame> = {}): string =>
+  JSON.stringify({ seq, now: at(seq), ...more });
