@@ -15,6 +15,8 @@ mod convert;
 mod fixtures;
 mod report;
 pub mod time;
+#[cfg(feature = "ts")]
+pub mod typescript;
 pub mod v0;
 pub mod v1;
 mod words;

@@ -1,5 +1,6 @@
 //! What holds of the model as a whole.
 
 mod bounds;
+mod generated;
 mod interleavings;
 mod motion;

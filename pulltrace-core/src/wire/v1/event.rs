@@ -8,12 +8,14 @@ use crate::time::NodeTime;
 
 /// One change, as `GET /api/v1/events` streams it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct PullEvent {
     /// [`SCHEMA_VERSION`](super::SCHEMA_VERSION).
     pub schema_version: String,
     /// When the server said it, by its own clock.
     #[serde(with = "super::super::time")]
+    #[cfg_attr(feature = "ts", ts(as = "String"))]
     pub timestamp: NodeTime,
     /// What happened.
     #[serde(rename = "type")]
@@ -30,6 +32,7 @@ pub struct PullEvent {
 
 /// What happened to a pull or a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 #[non_exhaustive]
 pub enum EventType {
     /// A pull is new to the reader.
@@ -55,6 +58,7 @@ pub enum EventType {
     LayerCompleted,
     /// A word that this version does not know.
     #[serde(other)]
+    #[cfg_attr(feature = "ts", ts(skip))]
     Other,
 }
 
@@ -62,29 +66,36 @@ pub enum EventType {
 ///
 /// Apply in this order: `rows`, `up`, `rm`, `nodes`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct Frame {
     /// Where in the server's changes the reader is now.
     pub seq: u64,
     /// The server's clock.
     #[serde(with = "super::super::time")]
+    #[cfg_attr(feature = "ts", ts(as = "String"))]
     pub now: NodeTime,
     /// Rows that are new, or of which more changed than moves: each replaces the row of its id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "ts", ts(as = "Option<Vec<PullStatus>>"))]
     pub rows: Vec<PullStatus>,
     /// What moves of the other rows that changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "ts", ts(as = "Option<Vec<PullMotion>>"))]
     pub up: Vec<PullMotion>,
     /// The ids of rows that the server keeps no more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "ts", ts(as = "Option<Vec<String>>"))]
     pub rm: Vec<String>,
     /// Nodes that changed: each replaces the one of its name. One that is `removed` goes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "ts", ts(as = "Option<Vec<NodeStatus>>"))]
     pub nodes: Vec<NodeStatus>,
 }
 
 /// What moves of a pull. It replaces all of these fields of its row: one that is absent is unknown.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct PullMotion {
     /// Which pull.
@@ -113,6 +124,7 @@ pub struct PullMotion {
     /// The layers whose bytes moved, with `?layers=embed`; each number as in [`LayerStatus`], null where it is unknown. They replace these fields of
     /// the row's layers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "ts", ts(as = "Option<Vec<LayerMotion>>"))]
     pub layers: Vec<LayerMotion>,
 }
 

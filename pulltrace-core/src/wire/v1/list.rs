@@ -10,6 +10,7 @@ use crate::time::NodeTime;
 
 /// `GET /api/v1/pulls`: live pulls, and ended ones until they are forgotten.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct PullList {
     /// The life of the server.
@@ -18,6 +19,7 @@ pub struct PullList {
     pub seq: u64,
     /// The server's clock.
     #[serde(with = "super::super::time")]
+    #[cfg_attr(feature = "ts", ts(as = "String"))]
     pub now: NodeTime,
     /// The pulls, in the order of their ids.
     pub pulls: Vec<PullStatus>,
@@ -28,6 +30,7 @@ pub struct PullList {
 
 /// `GET /api/v1/nodes`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct NodeList {
     /// The life of the server.
@@ -36,6 +39,7 @@ pub struct NodeList {
     pub seq: u64,
     /// The server's clock.
     #[serde(with = "super::super::time")]
+    #[cfg_attr(feature = "ts", ts(as = "String"))]
     pub now: NodeTime,
     /// The nodes, in the order of their names.
     pub nodes: Vec<NodeStatus>,
@@ -43,6 +47,7 @@ pub struct NodeList {
 
 /// One node, and the sums over its live pulls.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct NodeStatus {
     /// Its name.
@@ -51,9 +56,11 @@ pub struct NodeStatus {
     pub state: NodeState,
     /// Set where the server keeps it no more: only in a [`Frame`](super::Frame).
     #[serde(default, skip_serializing_if = "super::is_false")]
+    #[cfg_attr(feature = "ts", ts(as = "Option<bool>"))]
     pub removed: bool,
     /// When its agent was last heard, by the server's clock.
     #[serde(with = "super::super::time")]
+    #[cfg_attr(feature = "ts", ts(as = "String"))]
     pub last_report_at: NodeTime,
     /// The version of its agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -79,6 +86,7 @@ pub struct NodeStatus {
 
 /// `GET /api/v1/images`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct ImageList {
     /// The life of the server.
@@ -87,6 +95,7 @@ pub struct ImageList {
     pub seq: u64,
     /// The server's clock.
     #[serde(with = "super::super::time")]
+    #[cfg_attr(feature = "ts", ts(as = "String"))]
     pub now: NodeTime,
     /// The images of all known pulls, in the order of their names.
     pub images: Vec<ImageStatus>,
@@ -94,6 +103,7 @@ pub struct ImageList {
 
 /// One image, and what its pulls are doing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct ImageStatus {
     /// The best name that any of its pulls knows: the whole name, or the repository, or the digest.
@@ -112,6 +122,7 @@ pub struct ImageStatus {
 
 /// Why a request was refused, as RFC 9457 has it: `application/problem+json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
     /// The status of the answer.

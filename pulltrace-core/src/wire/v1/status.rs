@@ -18,6 +18,7 @@ use crate::time::NodeTime;
 /// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct PullStatus {
@@ -94,6 +95,7 @@ pub struct PullStatus {
     pub eta_basis: Option<EtaBasis>,
     /// When it began.
     #[serde(with = "super::super::time")]
+    #[cfg_attr(feature = "ts", ts(as = "String"))]
     pub started_at: NodeTime,
     /// When its manifest was first seen, with which the download begins.
     #[serde(
@@ -101,6 +103,7 @@ pub struct PullStatus {
         default,
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub downloading_at: Option<NodeTime>,
     /// When all bytes were first seen to be here.
     #[serde(
@@ -108,6 +111,7 @@ pub struct PullStatus {
         default,
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub extracting_at: Option<NodeTime>,
     /// When it ended, however it did.
     #[serde(
@@ -115,6 +119,7 @@ pub struct PullStatus {
         default,
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub completed_at: Option<NodeTime>,
     /// When it last moved, where it should and has not for long.
     #[serde(
@@ -122,9 +127,11 @@ pub struct PullStatus {
         default,
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub stalled_since: Option<NodeTime>,
     /// Whether it is seen to be far slower than pulls from its registry usually are on its node.
     #[serde(default, skip_serializing_if = "is_false")]
+    #[cfg_attr(feature = "ts", ts(as = "Option<bool>"))]
     pub slow: bool,
     /// Since when nobody has been able to see it.
     #[serde(
@@ -132,6 +139,7 @@ pub struct PullStatus {
         default,
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub stale_since: Option<NodeTime>,
     /// How many layers it has; absent until the manifest is here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -141,11 +149,13 @@ pub struct PullStatus {
     pub layers_done: Option<u64>,
     /// Each layer, lowest first; absent until the manifest is here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "ts", ts(as = "Option<Vec<LayerStatus>>"))]
     pub layers: Vec<LayerStatus>,
 }
 
 /// One layer of a pull.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct LayerStatus {
@@ -166,6 +176,7 @@ pub struct LayerStatus {
     pub downloaded_bytes: Option<u64>,
     /// Whether all its bytes were on the node before the pull began, and must only be unpacked.
     #[serde(default, skip_serializing_if = "is_false")]
+    #[cfg_attr(feature = "ts", ts(as = "Option<bool>"))]
     pub blob_cached: bool,
     /// Bytes that unpacking has written so far, uncompressed, where the runtime was asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -182,6 +193,7 @@ pub struct LayerStatus {
         default,
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub started_at: Option<NodeTime>,
     /// When all its bytes were seen.
     #[serde(
@@ -189,6 +201,7 @@ pub struct LayerStatus {
         default,
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub downloaded_at: Option<NodeTime>,
     /// When its unpacking was seen to begin.
     #[serde(
@@ -196,6 +209,7 @@ pub struct LayerStatus {
         default,
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub extracting_at: Option<NodeTime>,
     /// When it was seen unpacked.
     #[serde(
@@ -203,11 +217,13 @@ pub struct LayerStatus {
         default,
         skip_serializing_if = "Option::is_none"
     )]
+    #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub completed_at: Option<NodeTime>,
 }
 
 /// Why a pull failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Failure {
@@ -220,6 +236,7 @@ pub struct Failure {
 
 /// What a pull or a layer waits for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct WaitingOn {
@@ -227,6 +244,7 @@ pub struct WaitingOn {
     pub kind: WaitingKind,
     /// Since when that is seen.
     #[serde(with = "super::super::time")]
+    #[cfg_attr(feature = "ts", ts(as = "String"))]
     pub since: NodeTime,
     /// The id of the pull that must get on first, where one must.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What a pull is doing, or how it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Phase {
@@ -23,11 +24,13 @@ pub enum Phase {
     Unknown,
     /// A word that this version does not know.
     #[serde(other)]
+    #[cfg_attr(feature = "ts", ts(skip))]
     Other,
 }
 
 /// How a pull ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Outcome {
@@ -41,11 +44,13 @@ pub enum Outcome {
     Unknown,
     /// A word that this version does not know.
     #[serde(other)]
+    #[cfg_attr(feature = "ts", ts(skip))]
     Other,
 }
 
 /// What a layer is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum LayerState {
@@ -65,11 +70,13 @@ pub enum LayerState {
     Remote,
     /// A word that this version does not know.
     #[serde(other)]
+    #[cfg_attr(feature = "ts", ts(skip))]
     Other,
 }
 
 /// What there is to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum WaitingKind {
@@ -83,11 +90,13 @@ pub enum WaitingKind {
     Registry,
     /// A word that this version does not know.
     #[serde(other)]
+    #[cfg_attr(feature = "ts", ts(skip))]
     Other,
 }
 
 /// What the unpacking part of the time left rests on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum EtaBasis {
@@ -97,11 +106,13 @@ pub enum EtaBasis {
     Assumed,
     /// A word that this version does not know.
     #[serde(other)]
+    #[cfg_attr(feature = "ts", ts(skip))]
     Other,
 }
 
 /// Whether a node's agent is heard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum NodeState {
@@ -113,5 +124,6 @@ pub enum NodeState {
     Conflict,
     /// A word that this version does not know.
     #[serde(other)]
+    #[cfg_attr(feature = "ts", ts(skip))]
     Other,
 }
