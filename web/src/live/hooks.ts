@@ -4,7 +4,7 @@ import { createContext, useContext, useSyncExternalStore } from 'react';
 import type { NodeStatus, PullStatus } from '../api/types';
 import { shortName } from '../model/image';
 import type { NodeOutline, Totals } from '../model/outline';
-import type { Store, Sync } from './store';
+import type { Sample, Store, Sync } from './store';
 import type { Connection, Stream } from './stream';
 
 export interface Live {
@@ -61,6 +61,11 @@ export function useTotals(): Totals {
 export function useSync(): Sync {
   const { store } = useLive();
   return useSyncExternalStore(store.onList, store.sync);
+}
+
+export function useSpeeds(): readonly Sample[] {
+  const { store } = useLive();
+  return useSyncExternalStore(store.onList, store.speeds);
 }
 
 export function useLastFailed(): PullStatus | undefined {

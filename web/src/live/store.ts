@@ -29,6 +29,15 @@ export interface Counts {
  */
 export type Sync = 'filling' | 'refilling' | 'whole';
 
+/** The speed of all nodes at a moment of this machine's clock; undefined where it was not known. */
+export interface Sample {
+  at: number;
+  speed: number | undefined;
+}
+
+/** So many of them are kept, one a second. */
+export const SAMPLES = 120;
+
 type Listener = () => void;
 
 class Listeners {
@@ -58,6 +67,7 @@ export class Store {
   #outline: readonly NodeOutline[] = [];
   #totals: Totals = totals([], []);
   #lastFailed: PullStatus | undefined;
+  #speeds: readonly Sample[] = [];
 
   #dirtyRows = new Set<string>();
   #dirtyNodes = new Set<string>();
@@ -84,6 +94,7 @@ export class Store {
   outline = (): readonly NodeOutline[] => this.#outline;
   totals = (): Totals => this.#totals;
   sync = (): Sync => this.#shownSync;
+  speeds = (): readonly Sample[] => this.#speeds;
   /** The pull whose failure was seen last, by this page. */
   lastFailed = (): PullStatus | undefined => this.#lastFailed;
 
@@ -266,6 +277,7 @@ export class Store {
     if (moves) this.#outline = outline(this.#shownRows.values(), this.#shownNodes.values(), this.#outline);
     this.#totals = totals(this.#shownRows.values(), this.#shownNodes.values());
     this.#shownSync = this.#sync;
+    this.#sample();
 
     for (const id of dirtyRows) this.#rowListeners.tell(id);
     for (const name of dirtyNodes) this.#nodeListeners.tell(name);
@@ -273,6 +285,14 @@ export class Store {
     clearTimeout(this.#heldTimer);
     if (this.#held.size > 0) this.#heldTimer = setTimeout(this.flush, 1_000);
   };
+
+  #sample(): void {
+    const now = Date.now();
+    const last = this.#speeds.at(-1);
+    if (last !== undefined && now - last.at < 1_000) return;
+    const speed = this.#totals.live === 0 ? 0 : this.#totals.speed;
+    this.#speeds = [...this.#speeds.slice(1 - SAMPLES), { at: now, speed }];
+  }
 }
 
 /** What decides where a row stands. */

@@ -63,6 +63,8 @@ export function outline(
 export interface Totals {
   nodes: number;
   lost: number;
+  /** Nodes with live pulls. */
+  pulling: number;
   live: number;
   waiting: number;
   stalled: number;
@@ -83,6 +85,7 @@ export function totals(pulls: Iterable<PullStatus>, nodes: Iterable<NodeStatus>)
   const sum: Totals = {
     nodes: 0,
     lost: 0,
+    pulling: 0,
     live: 0,
     waiting: 0,
     stalled: 0,
@@ -104,6 +107,7 @@ export function totals(pulls: Iterable<PullStatus>, nodes: Iterable<NodeStatus>)
     sum.toGo += Math.max(0, node.toDownloadBytes - node.downloadedBytes);
     if (node.bytesPerSec !== undefined) sum.speed = (sum.speed ?? 0) + node.bytesPerSec;
   }
+  const pulling = new Set<string>();
   for (const pull of pulls) {
     const state = pullState(pull);
     if (!isLive(pull)) {
@@ -112,11 +116,13 @@ export function totals(pulls: Iterable<PullStatus>, nodes: Iterable<NodeStatus>)
       continue;
     }
     sum.live += 1;
+    pulling.add(pull.nodeName);
     if (state === 'waiting') sum.waiting += 1;
     if (state === 'stalled') sum.stalled += 1;
     if (pull.slow) sum.slow += 1;
     if (pull.etaSeconds === undefined) sum.withoutEta += 1;
     else sum.lastReady = Math.max(sum.lastReady ?? 0, pull.etaSeconds);
   }
+  sum.pulling = pulling.size;
   return sum;
 }

@@ -5,6 +5,7 @@ import { useConnection, useNode, useOutline, useSync, useTotals } from '../live/
 import { count } from '../model/format';
 import type { NodeOutline } from '../model/outline';
 import { Icon } from '../ui/Icon';
+import { Legend } from '../ui/Legend';
 import { Message } from '../ui/Message';
 import { NodeCard } from '../ui/NodeCard';
 import { Summary } from '../ui/Summary';
@@ -32,11 +33,20 @@ export function Live() {
     <main className={`${styles.live} ${past ? styles.past : ''}`} data-sync={sync}>
       <h1 className="hidden">Image pulls, live</h1>
       <Summary />
-      {busy.length === 0 ? <Nothing nodes={idle.length} whole={sync !== 'filling'} /> : null}
-      {busy.length > 0 && totals.live === 0 && (
-        <p className={styles.quiet} data-message="idle">
-          Nothing is being pulled now. What ended lately is below.
-        </p>
+      {busy.length === 0 ? (
+        <Nothing nodes={idle.length} whole={sync !== 'filling'} />
+      ) : (
+        <div className={styles.head}>
+          {totals.live === 0 ? (
+            <p data-message="idle">Nothing is being pulled now. What ended lately is below.</p>
+          ) : (
+            <p>
+              {count(totals.pulling, 'node')} of {totals.nodes.toLocaleString('en')} pulling
+              {totals.lost > 0 && `, ${totals.lost.toLocaleString('en')} silent`}
+            </p>
+          )}
+          <Legend />
+        </div>
       )}
       <Nodes nodes={busy} />
       {idle.length > 0 && <Idle nodes={idle} />}

@@ -2,6 +2,7 @@
 
 import { useTotals } from '../live/hooks';
 import { count, iec, left, NONE } from '../model/format';
+import { SpeedLine } from './SpeedLine';
 import styles from './Summary.module.css';
 
 interface Item {
@@ -20,7 +21,6 @@ const amount = (value: number | undefined, per = ''): Pick<Item, 'value' | 'unit
 
 export function Summary() {
   const sum = useTotals();
-  const heard = sum.nodes - sum.lost;
   const trouble = sum.stalled + sum.slow;
   const items: Item[] = [
     {
@@ -34,7 +34,7 @@ export function Summary() {
     {
       name: 'Speed',
       ...amount(sum.live > 0 ? sum.speed : undefined, '/s'),
-      more: sum.lost > 0 ? `${heard} of ${count(sum.nodes, 'node')} heard` : count(sum.nodes, 'node'),
+      more: sum.live === 0 ? 'nothing moves' : `over ${count(sum.pulling, 'node')}`,
     },
     {
       name: 'To download',
@@ -69,6 +69,7 @@ export function Summary() {
             {unit && <small> {unit}</small>}
           </dd>
           <dd className={styles.more}>{more}</dd>
+          {name === 'Speed' && <SpeedLine />}
         </div>
       ))}
     </dl>

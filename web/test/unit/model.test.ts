@@ -167,6 +167,7 @@ test('sums leave out what is not known', () => {
   expect(totals(rows, nodes)).toEqual({
     nodes: 3,
     lost: 1,
+    pulling: 1,
     live: 3,
     waiting: 0,
     stalled: 1,

@@ -32,6 +32,10 @@ afterEach(() => {
 
 const live = (children = <App />) => <LiveContext value={{ store, stream }}>{children}</LiveContext>;
 
+function Broken(): never {
+  throw new Error('this one');
+}
+
 /** A frame comes, and is drawn. */
 function say(seq: number, more: Parameters<typeof frame>[1]): void {
   act(() => {
@@ -218,9 +222,6 @@ test('a theme is kept, and left to the system at first', async () => {
 
 test('a fault in drawing says so instead of a blank page', () => {
   vi.spyOn(console, 'error').mockImplementation(() => {});
-  const Broken = () => {
-    throw new Error('this one');
-  };
   render(
     <ErrorBoundary>
       <Broken />
