@@ -6,6 +6,7 @@ mod clock;
 pub mod fleet;
 mod limits;
 pub mod table;
+pub mod writer;
 
 pub use clock::{Clock, ServerNow};
 pub use limits::Limits;

@@ -1,5 +1,7 @@
 //! What there is in the fleet, and what was counted: plain numbers for metrics.
 
+use pulltrace_core::Phase;
+
 /// What there is, and what was counted, at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -67,4 +69,34 @@ pub struct Counters {
     pub nodes_lost: u64,
     /// Stalls that began.
     pub stalls: PerPhase,
+}
+
+impl PerPhase {
+    /// Counts pulls of a phase; those that are over are in none.
+    pub(super) fn add(&mut self, phase: Phase, count: u64) {
+        if let Some(number) = self.of(phase) {
+            *number = number.saturating_add(count);
+        }
+    }
+
+    pub(super) fn remove(&mut self, phase: Phase, count: u64) {
+        if let Some(number) = self.of(phase) {
+            *number = number.saturating_sub(count);
+        }
+    }
+
+    fn of(&mut self, phase: Phase) -> Option<&mut u64> {
+        match phase {
+            Phase::Resolving => Some(&mut self.resolving),
+            Phase::Downloading => Some(&mut self.downloading),
+            Phase::Extracting => Some(&mut self.extracting),
+            _ => None,
+        }
+    }
+
+    /// All of them.
+    #[must_use]
+    pub const fn sum(&self) -> u64 {
+        self.resolving + self.downloading + self.extracting
+    }
 }

@@ -57,13 +57,13 @@ impl Shared {
         self.0.mark.subscribe()
     }
 
-    /// Changes the table. Nobody is woken before [`publish`](Self::publish).
+    /// Changes the table and what was counted. Nobody is woken before [`publish`](Self::publish).
     ///
-    /// Only one writer may: a writer task, or a test.
-    pub fn write(&self, stats: Stats, write: impl FnOnce(&mut Table)) {
+    /// Only one may: a [`Writer`](crate::writer::Writer), or a test of readers.
+    pub fn write(&self, write: impl FnOnce(&mut Table, &mut Stats)) {
         let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
-        write(&mut state.table);
-        state.stats = stats;
+        let State { table, stats } = &mut *state;
+        write(table, stats);
     }
 
     /// Wakes whoever sleeps, where the table changed since the last time.

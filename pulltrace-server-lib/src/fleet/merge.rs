@@ -1,0 +1,183 @@
+//! What a pull is, after what was known of it and what is told now.
+
+use std::sync::Arc;
+
+use pulltrace_core::{
+    Bytes, BytesPerSecond, ChangeKind, Eta, NodeTime, Outcome, Percent, Phase, Pull,
+};
+
+use super::Counters;
+
+/// A pull after what was told of it, and what kind of change that is.
+#[derive(Debug)]
+pub(super) struct Merged {
+    pub(super) pull: Pull,
+    pub(super) kind: ChangeKind,
+    /// Whether more changed than moves.
+    pub(super) whole: bool,
+}
+
+/// The pull after what is told now; `None` where that changes nothing.
+///
+/// An outcome with evidence stands, and an unknown one gives way to evidence and to life. What is known
+/// of the image stays known, and the percentage never goes back.
+pub(super) fn merge(before: &Pull, mut told: Pull, counters: &mut Counters) -> Option<Merged> {
+    let (was, is) = (before.outcome(), told.outcome());
+    if let Some(Outcome::Completed | Outcome::Failed | Outcome::Cancelled) = was
+        && is != was
+    {
+        counters.end_changed += 1;
+        return None;
+    }
+    told.id.clone_from(&before.id);
+    if told.image.is_none() && before.image.is_some() {
+        keep_image(before, &mut told);
+    }
+    if before.percent > told.percent {
+        counters.percent_back += u64::from(told.percent.is_some());
+        told.percent = before.percent;
+    }
+    if told == *before {
+        return None;
+    }
+    if before.stalled_since.is_none() && told.stalled_since.is_some() {
+        counters.stalls.add(told.phase, 1);
+    }
+    let whole = !only_moved(before, &mut told);
+    Some(Merged {
+        kind: match (was, is) {
+            (Some(_), None) => ChangeKind::Started,
+            (_, Some(_)) if was != is => ChangeKind::Ended,
+            _ => ChangeKind::Progressed,
+        },
+        whole,
+        pull: told,
+    })
+}
+
+/// An agent that was restarted may not have read the manifest again yet: what it said stands.
+fn keep_image(before: &Pull, told: &mut Pull) {
+    let live = told.outcome().is_none();
+    told.image.clone_from(&before.image);
+    told.layers.clone_from(&before.layers);
+    told.total = before.total;
+    told.cached = before.cached;
+    told.to_download = before.to_download;
+    told.downloaded = before.downloaded;
+    told.to_extract = before.to_extract;
+    told.extracted = before.extracted;
+    told.wasted = before.wasted;
+    told.resolved_at = before.resolved_at;
+    told.downloaded_at = before.downloaded_at;
+    told.root = told.root.take().or_else(|| before.root.clone());
+    if live {
+        let here = told.to_download == Some(told.downloaded);
+        told.phase = if here {
+            Phase::Extracting
+        } else {
+            Phase::Downloading
+        };
+        // It waits for a manifest that is known here.
+        told.waiting_on = None;
+    } else {
+        quiet(told);
+    }
+}
+
+/// The pull as its node left it when it fell silent: what moved is not known any more.
+pub(super) fn stale(pull: &Pull, since: NodeTime) -> Pull {
+    let mut stale = pull.clone();
+    stale.stale_since = pull.stale_since.or(Some(since));
+    (stale.rate, stale.eta) = (None, None);
+    for layer in &mut stale.layers {
+        layer.rate = None;
+    }
+    stale
+}
+
+/// The pull with the end for which there is no evidence.
+pub(super) fn given_up(pull: &Pull, at: NodeTime) -> Pull {
+    let mut over = pull.clone();
+    over.phase = Phase::Ended(Outcome::Unknown);
+    over.ended_at = Some(at.max(pull.started_at));
+    quiet(&mut over);
+    over
+}
+
+/// The pull without its layers, as a long history keeps it.
+pub(super) fn bare(pull: &Pull) -> Pull {
+    let mut bare = pull.clone();
+    bare.layers = Vec::new();
+    bare
+}
+
+/// Of what is over nothing moves or waits.
+fn quiet(pull: &mut Pull) {
+    (pull.rate, pull.eta, pull.waiting_on) = (None, None, None);
+    (pull.stalled_since, pull.slow_since, pull.stale_since) = (None, None, None);
+    for layer in &mut pull.layers {
+        (layer.rate, layer.waiting_on) = (None, None);
+    }
+}
+
+/// What [`PullMotion`](pulltrace_core::wire::v1::PullMotion) has of a pull.
+struct Motion {
+    percent: Option<Percent>,
+    downloaded: Bytes,
+    extracted: Bytes,
+    rate: Option<BytesPerSecond>,
+    eta: Option<Eta>,
+    layers: Vec<(Bytes, Option<Bytes>, Option<BytesPerSecond>)>,
+}
+
+impl Motion {
+    fn of(pull: &Pull) -> Self {
+        let layers = pull.layers.iter();
+        Self {
+            percent: pull.percent,
+            downloaded: pull.downloaded,
+            extracted: pull.extracted,
+            rate: pull.rate,
+            eta: pull.eta,
+            layers: layers
+                .map(|layer| (layer.downloaded, layer.unpacked_bytes, layer.rate))
+                .collect(),
+        }
+    }
+
+    fn put(&self, pull: &mut Pull) {
+        pull.percent = self.percent;
+        pull.downloaded = self.downloaded;
+        pull.extracted = self.extracted;
+        pull.rate = self.rate;
+        pull.eta = self.eta;
+        for (layer, (downloaded, unpacked, rate)) in pull.layers.iter_mut().zip(&self.layers) {
+            layer.downloaded = *downloaded;
+            layer.unpacked_bytes = *unpacked;
+            layer.rate = *rate;
+        }
+    }
+}
+
+/// Whether nothing else is different than what moves. The pull is as before afterwards: what moves is
+/// set to what it was, and back, so that a field that comes to the model later is seen to change too.
+fn only_moved(before: &Pull, now: &mut Pull) -> bool {
+    let basis = |pull: &Pull| pull.eta.map(|eta| eta.basis);
+    if basis(before) != basis(now) || before.layers.len() != now.layers.len() {
+        return false;
+    }
+    let motion = Motion::of(now);
+    Motion::of(before).put(now);
+    let same = *now == *before;
+    motion.put(now);
+    same
+}
+
+/// The host of the registry that it comes from, without a port.
+pub(super) fn registry(pull: &Pull) -> Option<Arc<str>> {
+    match (&pull.repository, pull.names.first()) {
+        (Some(repository), _) => Some(repository.host().into()),
+        (None, Some(name)) => Some(name.repository().host().into()),
+        (None, None) => None,
+    }
+}
