@@ -1,6 +1,6 @@
 // Opens the stream of frames. Addresses are relative, so that the page works under any path.
 
-import type { Problem } from './types';
+import type { Problem } from './gen/wire';
 
 /** Why there is no stream: what a person can do about it differs. */
 export type Refusal =

@@ -1,6 +1,6 @@
 // What came over the wire, checked as far as the page relies on it. What is not understood is left out and counted.
 
-import type { Frame, LayerStatus, NodeStatus, PullMotion, PullStatus } from '../api/types';
+import type { Frame, LayerStatus, NodeStatus, PullMotion, PullStatus } from '../api/gen/wire';
 
 export interface Understood {
   frame: Frame;

@@ -1,7 +1,7 @@
 // The store and the stream, as components read them.
 
 import { createContext, useContext, useSyncExternalStore } from 'react';
-import type { NodeStatus, PullStatus } from '../api/types';
+import type { NodeStatus, PullStatus } from '../api/gen/wire';
 import { shortName } from '../model/image';
 import type { NodeOutline, Totals } from '../model/outline';
 import type { Sample, Store, Sync } from './store';

@@ -1,6 +1,6 @@
 // What moves of a pull, put onto its row. Rows and layers are replaced, never changed.
 
-import type { LayerStatus, PullMotion, PullStatus } from '../api/types';
+import type { LayerStatus, PullMotion, PullStatus } from '../api/gen/wire';
 
 type Moving = Omit<PullMotion, 'id' | 'layers'>;
 

@@ -3,7 +3,7 @@
 // Frames are folded in at once; React hears of it at most each `FLUSH_MS`, and only the rows that changed are drawn
 // again. Rows are replaced, never changed, so the identity of a row is its version.
 
-import type { Frame, NodeStatus, PullStatus } from '../api/types';
+import type { Frame, NodeStatus, PullStatus } from '../api/gen/wire';
 import { instant } from '../model/format';
 import { type NodeOutline, outline, type Totals, totals } from '../model/outline';
 import { isLive } from '../model/pull';

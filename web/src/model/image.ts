@@ -1,6 +1,6 @@
 // The name of an image, in the parts that people look for.
 
-import type { PullStatus } from '../api/types';
+import type { PullStatus } from '../api/gen/wire';
 
 export interface ImageName {
   /** `docker.io/library`: empty where nothing of it is known. */

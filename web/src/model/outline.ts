@@ -1,6 +1,6 @@
 // Which rows stand where: nodes, their live pulls, their ended ones. And the sums above them.
 
-import type { NodeStatus, PullStatus } from '../api/types';
+import type { NodeStatus, PullStatus } from '../api/gen/wire';
 import { instant } from './format';
 import { isLive, pullState } from './pull';
 

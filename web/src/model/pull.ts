@@ -1,6 +1,6 @@
 // What a pull says, in words and shares. Nothing here draws, and nothing reads a clock.
 
-import type { LayerStatus, PullStatus, WaitingOn } from '../api/types';
+import type { LayerStatus, PullStatus, WaitingOn } from '../api/gen/wire';
 import { bytes, count, instant, seconds } from './format';
 import { shortDigest } from './image';
 

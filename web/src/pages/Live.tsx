@@ -41,7 +41,7 @@ export function Live() {
             <p data-message="idle">Nothing is being pulled now. What ended lately is below.</p>
           ) : (
             <p>
-              {count(totals.pulling, 'node')} of {totals.nodes.toLocaleString('en')} pulling
+              {totals.pulling.toLocaleString('en')} of {count(totals.nodes, 'node')} pulling
               {totals.lost > 0 && `, ${totals.lost.toLocaleString('en')} silent`}
             </p>
           )}

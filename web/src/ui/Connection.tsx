@@ -43,7 +43,6 @@ function useAge(): number | undefined {
 export function ConnectionState() {
   const connection = useConnection();
   const age = useAge();
-  const old = age !== undefined && age >= 1 ? ` · data ${seconds(age)} old` : '';
   const words = {
     connecting: 'Connecting',
     live: 'Live',
@@ -58,7 +57,7 @@ export function ConnectionState() {
     >
       <i className={styles.dot} />
       {words}
-      <span className={styles.age}>{connection.state === 'connecting' ? '' : old}</span>
+      {age !== undefined && <span className={styles.age}>data {seconds(age)} old</span>}
     </span>
   );
 }

@@ -1,7 +1,7 @@
 // The name of an image: what tells it apart first, where it comes from quietly.
 
 import { memo } from 'react';
-import type { PullStatus } from '../api/types';
+import type { PullStatus } from '../api/gen/wire';
 import { imageName } from '../model/image';
 import styles from './Image.module.css';
 

@@ -1,7 +1,7 @@
 // One layer of a pull: where it stands, what it is, how far.
 
 import { memo } from 'react';
-import type { LayerStatus } from '../api/types';
+import type { LayerStatus } from '../api/gen/wire';
 import { useNameOf } from '../live/hooks';
 import { bytes, instant, percent, speed } from '../model/format';
 import { shortDigest } from '../model/image';

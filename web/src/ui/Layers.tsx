@@ -1,6 +1,6 @@
 // The layers of a pull, lowest first.
 
-import type { PullStatus } from '../api/types';
+import type { PullStatus } from '../api/gen/wire';
 import { LayerRow } from './LayerRow';
 import styles from './Layers.module.css';
 import { More } from './More';

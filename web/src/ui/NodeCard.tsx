@@ -1,7 +1,7 @@
 // One node: whether it is heard, what it does in sum, its pulls.
 
 import { memo } from 'react';
-import type { NodeStatus } from '../api/types';
+import type { NodeStatus } from '../api/gen/wire';
 import { useNode, useNow } from '../live/hooks';
 import { bytes, count, instant, seconds } from '../model/format';
 import type { NodeOutline } from '../model/outline';

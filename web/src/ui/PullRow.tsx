@@ -1,7 +1,7 @@
 // One pull. It listens to its own row only, so a frame for another does not draw it again.
 
 import { memo, useId, useState } from 'react';
-import type { PullStatus } from '../api/types';
+import type { PullStatus } from '../api/gen/wire';
 import { useNameOf, useRow } from '../live/hooks';
 import { bytes, count, duration, left, NONE, percent, range, speed } from '../model/format';
 import { shortName } from '../model/image';

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import type { Phase } from '../../src/api/gen/wire';
 import { bytes, duration, left, percent, range, seconds, speed } from '../../src/model/format';
 import { imageName, parts, shortName } from '../../src/model/image';
 import { outline, totals } from '../../src/model/outline';
@@ -74,7 +75,7 @@ test('the word for a pull says if it is in trouble', () => {
 });
 
 test('a phase of a newer server is another one, and goes on', () => {
-  const queued = pull('a', { phase: 'queued' as 'other' });
+  const queued = pull('a', { phase: 'queued' as Phase });
   expect(pullState(queued)).toBe('other');
   expect(isLive(queued)).toBe(true);
 });

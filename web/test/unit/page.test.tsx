@@ -4,6 +4,7 @@ import { Profiler } from 'react';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { App } from '../../src/App';
 import { Refused } from '../../src/api/events';
+import type { LayerState, Phase, WaitingKind } from '../../src/api/gen/wire';
 import { LiveContext } from '../../src/live/hooks';
 import { Store } from '../../src/live/store';
 import { Stream } from '../../src/live/stream';
@@ -193,11 +194,11 @@ test('a word, a layer state and a waiting kind of a newer server are shown as th
   say(1, {
     rows: [
       pull('a', {
-        phase: 'being_verified' as 'other',
+        phase: 'being_verified' as Phase,
         layers: [
           layer('a', {
-            state: 'being_hashed' as 'other',
-            waitingOn: { kind: 'moon_phase' as 'other', since: at(0) },
+            state: 'being_hashed' as LayerState,
+            waitingOn: { kind: 'moon_phase' as WaitingKind, since: at(0) },
           }),
         ],
       }),

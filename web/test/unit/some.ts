@@ -1,6 +1,6 @@
 // Rows and nodes of the wire, with as little as a test must say.
 
-import type { Frame, LayerStatus, NodeStatus, PullStatus } from '../../src/api/types';
+import type { Frame, LayerStatus, NodeStatus, PullStatus } from '../../src/api/gen/wire';
 
 export const T0 = '2026-11-24T20:00:00Z';
 export const at = (seconds: number): string => new Date(Date.parse(T0) + seconds * 1000).toISOString();
