@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use pulltrace_core::Mono;
-use pulltrace_core::wire::check::CheckedReport;
+use pulltrace_core::wire::check::AnyReport;
 use pulltrace_core::wire::v1::ReportAck;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::MissedTickBehavior;
@@ -95,7 +95,7 @@ pub enum IntakeError {
 
 #[derive(Debug)]
 struct Job {
-    report: CheckedReport,
+    report: AnyReport,
     received: ServerNow,
     verdict: oneshot::Sender<Result<ReportAck, Refusal>>,
 }
@@ -107,7 +107,7 @@ impl Intake {
     ///
     /// # Errors
     /// Where the report was not taken.
-    pub async fn report(&self, report: CheckedReport) -> Result<ReportAck, IntakeError> {
+    pub async fn report(&self, report: AnyReport) -> Result<ReportAck, IntakeError> {
         let (verdict, answer) = oneshot::channel();
         let job = Job {
             report,

@@ -59,11 +59,11 @@ impl Agent {
         }
     }
 
-    fn is_silent(&self, now: Mono, lost_after: Duration) -> bool {
+    pub(super) fn is_silent(&self, now: Mono, lost_after: Duration) -> bool {
         now.since(self.heard) > lost_after.max(self.interval.saturating_mul(5))
     }
 
-    fn is_of(&self, told: &AgentInfo) -> bool {
+    pub(super) fn is_of(&self, told: &AgentInfo) -> bool {
         *self.instance == *told.instance
     }
 }

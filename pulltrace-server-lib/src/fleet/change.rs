@@ -91,6 +91,13 @@ impl NodeView {
             if let Some(speed) = pull.rate {
                 *rate.get_or_insert(0.0) += speed.get();
             }
+            // An agent of version 0.1 tells of a blob without its image.
+            if let PullId::Ingest { digest, .. } = &pull.id
+                && seen.insert((pull.id.namespace(), digest))
+            {
+                to_download += pull.to_download.unwrap_or(Bytes::ZERO);
+                downloaded += pull.to_download.map_or(Bytes::ZERO, |_| pull.downloaded);
+            }
             for layer in &pull.layers {
                 let to_fetch = !layer.state.is_idle() && !layer.blob_cached;
                 if to_fetch && seen.insert((pull.id.namespace(), &layer.digest)) {

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use pulltrace_core::{Bytes, BytesPerSecond, Digest, Layer, LayerState, Pull};
+use pulltrace_core::{Bytes, BytesPerSecond, Digest, Layer, LayerState, Pull, PullId};
 
 use super::Ended;
 use super::merge::registry;
+use super::v0;
 
 /// The most layers of a node's live pulls whose bytes are told apart. Beyond, all are forgotten, and a
 /// layer that several pulls share may count more than once.
@@ -18,6 +19,9 @@ pub(super) struct Blobs(HashMap<Digest, Bytes>);
 impl Blobs {
     /// The bytes that came since `before`, and that no other pull of the node was seen to get.
     pub(super) fn grown(&mut self, before: Option<&Pull>, now: &Pull) -> Bytes {
+        if matches!(now.id, PullId::Ingest { .. }) {
+            return v0::grown(before, now);
+        }
         let mut grown = Bytes::ZERO;
         let before = before.map_or(&[][..], |pull| &pull.layers);
         for (index, layer) in now.layers.iter().enumerate() {

@@ -5,6 +5,7 @@
 //! | `agents` | who is believed of the agents that report under one name? |
 //! | `merge` | what is a pull, after what was known of it and what is told now? |
 //! | `node` | what is shown of one node? |
+//! | `v0` | what is shown of what an agent of version 0.1 tells? |
 //! | `history` | which ended pulls are kept? |
 //! | `count`, `stats` | what do metrics count? |
 //! | `correction` | what is a node's time on the server's clock? |
@@ -18,15 +19,16 @@ mod history;
 mod merge;
 mod node;
 mod stats;
+mod v0;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Weak};
 
-use pulltrace_core::wire::check::{CheckedPull, CheckedReport, ReportError};
-use pulltrace_core::wire::v1::{NodeState, ReportAck};
+use pulltrace_core::wire::check::{AnyReport, CheckedPull, CheckedReport, ReportError};
+use pulltrace_core::wire::v1::{AgentInfo, NodeState, ReportAck};
 use pulltrace_core::{Digest, Image, NodeName, NodeTime, Pull, PullId};
 
-use self::agents::{Agent, Agents, Standing};
+use self::agents::{Agent, Standing};
 use self::history::History;
 use self::node::{Node, Whole};
 use crate::clock::ServerNow;
@@ -40,7 +42,7 @@ pub use stats::{Counters, PerPhase, Stats};
 ///
 /// ```
 /// use pulltrace_core::Mono;
-/// use pulltrace_core::wire::check::{AnyReport, parse};
+/// use pulltrace_core::wire::check::parse;
 /// use pulltrace_server_lib::fleet::Fleet;
 /// use pulltrace_server_lib::{Limits, ServerNow};
 ///
@@ -50,8 +52,7 @@ pub use stats::{Counters, PerPhase, Stats};
 ///     "sequence":1,"full":true,"agent":{"version":"0.1.0","instance":"a",
 ///     "startedAt":"2026-11-24T19:00:00Z","intervalMs":5000},
 ///     "pulls":[{"id":"lease~w1~k8s.io~1-a~0","phase":"resolving","startedAt":"2026-11-24T19:59:59Z"}]}"#;
-/// let AnyReport::V1(report) = parse(body)? else { unreachable!() };
-/// let applied = fleet.apply(report, now);
+/// let applied = fleet.apply(parse(body)?, now);
 /// assert_eq!(applied.verdict.unwrap().accepted_seq, 1);
 /// assert_eq!(applied.changes.pulls[0].pull.phase.as_str(), "resolving");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -92,9 +93,38 @@ pub enum Refusal {
         /// The limit.
         most: usize,
     },
+    /// It is of a version that the library reads and the fleet does not. The same report never passes.
+    #[error("reports of this version are not taken")]
+    Version,
     /// It contradicts itself. The same report never passes.
     #[error("the report cannot be true")]
     Invalid(#[source] ReportError),
+}
+
+/// Who reports, and when.
+#[derive(Debug)]
+struct Heard {
+    node: NodeName,
+    /// By the node's clock.
+    sent: NodeTime,
+    sequence: u64,
+    full: bool,
+    agent: AgentInfo,
+    runtime: Option<String>,
+}
+
+impl Heard {
+    fn agent(&self, now: ServerNow) -> Agent {
+        Agent::new(&self.agent, self.sequence, now.mono)
+    }
+}
+
+/// What is done with a report.
+enum Judged {
+    /// Nothing, and its agent is answered this.
+    Late(ReportAck),
+    /// It is taken; `None` where its node is new.
+    Taken(Option<Standing>),
 }
 
 /// The pulls of a report, and how many were left out since their image is not known.
@@ -136,9 +166,16 @@ impl Fleet {
     /// The first report of an agent that is not full is taken, and answered with `needFull`. A sequence
     /// that is not greater than the last one is ignored. A pull that is absent from a full report is
     /// over, without evidence of how.
-    pub fn apply(&mut self, report: CheckedReport, now: ServerNow) -> Applied {
+    ///
+    /// One of an agent of version 0.1 tells all there is; it has no sequence, so its time is one. Where
+    /// a newer agent reports for the node too, it is refused: the newer one tells more.
+    pub fn apply(&mut self, report: AnyReport, now: ServerNow) -> Applied {
         let mut changes = Changes::default();
-        let verdict = self.take(report, now, &mut changes);
+        let verdict = match report {
+            AnyReport::V1(report) => self.take(report, now, &mut changes),
+            AnyReport::V0(report) => self.take_v0(report, now, &mut changes),
+            _ => Err(Refusal::Version),
+        };
         Applied { verdict, changes }
     }
 
@@ -186,54 +223,102 @@ impl Fleet {
 
     fn take(
         &mut self,
-        mut report: CheckedReport,
+        report: CheckedReport,
         now: ServerNow,
         changes: &mut Changes,
     ) -> Result<ReportAck, Refusal> {
-        let agent = Agent::new(&report.agent, report.sequence, now.mono);
-        let standing = self.judge(&report, now);
-        match standing {
-            Some(Standing::Late { accepted }) => {
-                self.all.stats.counters.reports_late += 1;
-                let synced = self.nodes.get(&report.node).is_some_and(|node| node.synced);
-                return Ok(self.ack(accepted, !synced));
-            }
-            Some(Standing::Refused) => {
-                if let Some(node) = self.nodes.get_mut(&report.node) {
-                    node.agents.take(Standing::Refused, agent);
-                }
-                self.all.stats.counters.reports_conflict += 1;
-                return Err(Refusal::Conflict(report.node));
-            }
-            None if self.nodes.len() >= self.all.limits.nodes => {
-                self.all.stats.counters.nodes_refused += 1;
-                let most = self.all.limits.nodes;
-                return Err(Refusal::TooManyNodes { most });
-            }
-            Some(Standing::Next | Standing::Restarted | Standing::OlderLives) | None => {}
-        }
-        let images = self.intern(std::mem::take(&mut report.images));
-        let pulls = std::mem::take(&mut report.pulls);
+        let CheckedReport {
+            node,
+            timestamp: sent,
+            sequence,
+            full,
+            agent,
+            info,
+            images,
+            pulls,
+            ..
+        } = report;
+        let heard = Heard {
+            node,
+            sent,
+            sequence,
+            full,
+            agent,
+            runtime: info.runtime_version,
+        };
+        let standing = match self.judge(&heard, now)? {
+            Judged::Late(ack) => return Ok(ack),
+            Judged::Taken(standing) => standing,
+        };
+        let images = self.intern(images);
         let told = self
-            .told(&report, &images, pulls)
+            .told(&heard, &images, pulls)
             .inspect_err(|_| self.all.stats.counters.reports_invalid += 1)
             .map_err(Refusal::Invalid)?;
+        Ok(self.commit(&heard, standing, told, images, now, changes))
+    }
 
+    /// Who reports, and whether that is listened to.
+    fn judge(&mut self, heard: &Heard, now: ServerNow) -> Result<Judged, Refusal> {
+        let Limits {
+            lost_after, nodes, ..
+        } = self.all.limits;
+        let counters = &mut self.all.stats.counters;
+        let Some(node) = self.nodes.get_mut(&heard.node) else {
+            if self.nodes.len() < nodes {
+                return Ok(Judged::Taken(None));
+            }
+            counters.nodes_refused += 1;
+            return Err(Refusal::TooManyNodes { most: nodes });
+        };
+        let standing = node.agents.judge(
+            &heard.agent,
+            heard.sequence,
+            heard.sent,
+            now.mono,
+            lost_after,
+        );
+        match standing {
+            Standing::Late { accepted } => {
+                counters.reports_late += 1;
+                let synced = node.synced;
+                Ok(Judged::Late(self.ack(accepted, !synced)))
+            }
+            Standing::Refused => {
+                node.agents.take(standing, heard.agent(now));
+                counters.reports_conflict += 1;
+                Err(Refusal::Conflict(heard.node.clone()))
+            }
+            Standing::Next | Standing::Restarted | Standing::OlderLives => {
+                Ok(Judged::Taken(Some(standing)))
+            }
+        }
+    }
+
+    /// Takes a report of which all is well.
+    fn commit(
+        &mut self,
+        heard: &Heard,
+        standing: Option<Standing>,
+        told: Told,
+        images: Vec<Arc<Image>>,
+        now: ServerNow,
+        changes: &mut Changes,
+    ) -> ReportAck {
         let all = &mut self.all;
         all.stats.counters.reports += 1;
         all.stats.counters.images_missing += told.missing;
         let node = self
             .nodes
-            .entry(report.node.clone())
-            .or_insert_with(|| Node::new(&report, Agents::new(agent.clone()), now));
+            .entry(heard.node.clone())
+            .or_insert_with(|| Node::new(heard, now));
         let anew = matches!(standing, Some(Standing::Restarted | Standing::OlderLives));
         if let Some(standing) = standing {
-            node.agents.take(standing, agent);
+            node.agents.take(standing, heard.agent(now));
             all.stats.counters.conflicts += u64::from(standing == Standing::OlderLives);
         }
-        node.hear(&report, anew, now, changes);
-        let lost_after = all.limits.lost_after;
-        let conflict = node.agents.is_conflict(now.mono, lost_after);
+        node.hear(heard, anew, now, changes);
+        let conflict = node.agents.is_conflict(now.mono, all.limits.lost_after);
         node.set_state(if conflict {
             NodeState::Conflict
         } else {
@@ -243,28 +328,17 @@ impl Fleet {
             node.take_pull(pull, now, all, changes);
         }
         node.take_images(images);
-        if report.full {
+        if heard.full {
             node.give_up(|id| !told.ids.contains(id), now, all, changes);
             node.synced = true;
         }
         node.tidy(all, changes);
         let need_full = !node.synced || told.missing > 0;
         self.evict(changes);
-        if let Some(node) = self.nodes.get_mut(&report.node) {
+        if let Some(node) = self.nodes.get_mut(&heard.node) {
             node.tell(changes);
         }
-        Ok(self.ack(report.sequence, need_full))
-    }
-
-    fn judge(&self, report: &CheckedReport, now: ServerNow) -> Option<Standing> {
-        let node = self.nodes.get(&report.node)?;
-        Some(node.agents.judge(
-            &report.agent,
-            report.sequence,
-            report.timestamp,
-            now.mono,
-            self.all.limits.lost_after,
-        ))
+        self.ack(heard.sequence, need_full)
     }
 
     fn ack(&self, accepted_seq: u64, need_full: bool) -> ReportAck {
@@ -279,11 +353,11 @@ impl Fleet {
     /// The pulls of a report, with their images: those that it tells, and those told before.
     fn told(
         &self,
-        report: &CheckedReport,
+        heard: &Heard,
         images: &[Arc<Image>],
         pulls: Vec<CheckedPull>,
     ) -> Result<Told, ReportError> {
-        let node = self.nodes.get(&report.node);
+        let node = self.nodes.get(&heard.node);
         let images: HashMap<&Digest, &Arc<Image>> =
             images.iter().map(|image| (&image.root, image)).collect();
         let known = |root: &Digest| {
@@ -296,7 +370,7 @@ impl Fleet {
             missing: 0,
         };
         for pull in pulls {
-            if report.full {
+            if heard.full {
                 told.ids.insert(pull.id().clone());
             }
             let image = pull.image().map(known);

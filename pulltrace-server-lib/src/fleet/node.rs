@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pulltrace_core::wire::check::CheckedReport;
 use pulltrace_core::wire::v1::NodeState;
-use pulltrace_core::{Bytes, ChangeKind, Digest, Image, NodeName, NodeTime, Pull, PullId};
+use pulltrace_core::{
+    Bytes, ChangeKind, Digest, Image, NodeName, NodeTime, Pull, PullId, RateMeter,
+};
 
+use super::Heard;
 use super::agents::Agents;
 use super::change::{Changes, Downloaded, NodeView, PullChange};
 use super::correction::{Offset, shift};
@@ -54,6 +56,8 @@ pub(super) struct Node {
     /// With so many images it is time to look which are still named.
     images_most: usize,
     blobs: Blobs,
+    /// How fast the ingests come that an agent of version 0.1 tells of.
+    pub(super) meters: HashMap<Digest, RateMeter>,
     /// When it was heard as readers were told last; `None` where something else changed since.
     told: Option<NodeTime>,
 }
@@ -71,14 +75,14 @@ struct Entry {
 
 impl Node {
     /// A node of which nothing is known but who reports.
-    pub(super) fn new(report: &CheckedReport, agents: Agents, now: ServerNow) -> Self {
+    pub(super) fn new(heard: &Heard, now: ServerNow) -> Self {
         Self {
-            name: report.node.clone(),
-            agents,
-            offset: Offset::new(millis_between(report.timestamp, now.at), now.mono),
+            name: heard.node.clone(),
+            agents: Agents::new(heard.agent(now)),
+            offset: Offset::new(millis_between(heard.sent, now.at), now.mono),
             synced: false,
             state: NodeState::Live,
-            sent: report.timestamp,
+            sent: heard.sent,
             heard: now.at,
             agent_version: "".into(),
             runtime_version: None,
@@ -89,6 +93,7 @@ impl Node {
             images: HashMap::new(),
             images_most: 64,
             blobs: Blobs::default(),
+            meters: HashMap::new(),
             told: None,
         }
     }
@@ -104,12 +109,12 @@ impl Node {
     /// Takes who reports and when. A new agent may have another clock.
     pub(super) fn hear(
         &mut self,
-        report: &CheckedReport,
+        heard: &Heard,
         anew: bool,
         now: ServerNow,
         changes: &mut Changes,
     ) {
-        let difference = millis_between(report.timestamp, now.at);
+        let difference = millis_between(heard.sent, now.at);
         let (before, millis) = (self.offset.correction(), self.offset.millis());
         if anew {
             self.offset = Offset::new(difference, now.mono);
@@ -117,12 +122,11 @@ impl Node {
         } else {
             self.offset.take(difference, now.mono);
         }
-        (self.sent, self.heard) = (report.timestamp, now.at);
-        let runtime = report.info.runtime_version.as_deref();
-        if *self.agent_version != *report.agent.version
-            || self.runtime_version.as_deref() != runtime
+        (self.sent, self.heard) = (heard.sent, now.at);
+        let runtime = heard.runtime.as_deref();
+        if *self.agent_version != *heard.agent.version || self.runtime_version.as_deref() != runtime
         {
-            self.agent_version = report.agent.version.as_str().into();
+            self.agent_version = heard.agent.version.as_str().into();
             self.runtime_version = runtime.map(Into::into);
             self.told = None;
         }
@@ -291,11 +295,8 @@ impl Node {
         changes: &mut Changes,
     ) {
         let at = shift(now.at, self.offset.millis().saturating_neg());
-        let live = self.pulls.iter().filter(|(_, entry)| entry.since.is_none());
-        let over: Vec<Arc<Pull>> = live
-            .filter(|(id, _)| over(id))
-            .map(|(_, entry)| Arc::clone(&entry.shown))
-            .collect();
+        let live = self.live().filter(|pull| over(&pull.id));
+        let over: Vec<Arc<Pull>> = live.cloned().collect();
         for pull in over {
             let pull = merge::given_up(&pull, at);
             let (kind, whole) = (ChangeKind::Ended, true);
@@ -387,6 +388,12 @@ impl Node {
         }
     }
 
+    /// Its live pulls.
+    pub(super) fn live(&self) -> impl Iterator<Item = &Arc<Pull>> {
+        let live = self.pulls.values().filter(|entry| entry.since.is_none());
+        live.map(|entry| &entry.shown)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.pulls.is_empty()
     }
@@ -400,7 +407,6 @@ impl Node {
             return;
         }
         self.told = Some(self.heard);
-        let live = self.pulls.values().filter(|entry| entry.since.is_none());
         changes.nodes.push(NodeView {
             name: self.name.clone(),
             state: self.state,
@@ -408,7 +414,7 @@ impl Node {
             agent_version: Some(Arc::clone(&self.agent_version)).filter(|v| !v.is_empty()),
             runtime_version: self.runtime_version.clone(),
             clock_offset_ms: Some(self.offset.millis()),
-            live: live.map(|entry| Arc::clone(&entry.shown)).collect(),
+            live: self.live().cloned().collect(),
             ended: self.ended.len(),
         });
     }
