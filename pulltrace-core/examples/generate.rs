@@ -1,13 +1,14 @@
 //! Writes what is generated from the wire's types, and committed.
 
+use std::fs;
 use std::path::Path;
+
+use pulltrace_core::wire::{openapi, typescript};
 
 fn main() -> std::io::Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let folder = root.join("web/src/api/gen");
-    std::fs::create_dir_all(&folder)?;
-    std::fs::write(
-        folder.join("wire.ts"),
-        pulltrace_core::wire::typescript::document(),
-    )
+    fs::create_dir_all(&folder)?;
+    fs::write(folder.join("wire.ts"), typescript::document())?;
+    fs::write(root.join("docs/openapi.json"), openapi::document())
 }

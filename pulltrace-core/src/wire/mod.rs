@@ -13,6 +13,8 @@ pub mod check;
 mod convert;
 #[cfg(test)]
 mod fixtures;
+#[cfg(feature = "openapi")]
+pub mod openapi;
 mod report;
 pub mod time;
 #[cfg(feature = "ts")]

@@ -11,7 +11,7 @@ pub fn document() -> String {
     // A byte count is below 2^53 on any disk, and JSON has no other numbers.
     let config = Config::new().with_large_int("number");
     let mut module = String::from(
-        "// Generated from pulltrace-core by `cargo run -p pulltrace-core --features ts,openapi \
+        "// Generated from pulltrace-core by `cargo run -p pulltrace-core --all-features \
          --example generate`. Do not edit.\n//\n// Within version 1 fields and words are only added: \
          a server may say more than this.\n",
     );

@@ -10,3 +10,144 @@ fn the_page_has_the_types_that_the_server_sends() {
         "generate it anew: the first line of the file says how"
     );
 }
+
+#[cfg(feature = "openapi")]
+mod openapi {
+    use std::fs;
+
+    use serde_json::{Map, Value};
+
+    fn committed() -> Value {
+        let text = fs::read_to_string("../docs/openapi.json").unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn the_document_of_the_api_is_that_of_the_types() {
+        let made: Value = serde_json::from_str(&pulltrace_core::wire::openapi::document()).unwrap();
+        assert!(
+            committed() == made,
+            "generate it anew: cargo run -p pulltrace-core --all-features --example generate"
+        );
+    }
+
+    #[test]
+    fn what_the_document_refers_to_is_in_it() {
+        fn walk<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+            match value {
+                Value::Object(map) => {
+                    found.extend(map.get("$ref").and_then(Value::as_str));
+                    map.values().for_each(|value| walk(value, found));
+                }
+                Value::Array(items) => items.iter().for_each(|item| walk(item, found)),
+                _ => {}
+            }
+        }
+        let document = committed();
+        let mut found = Vec::new();
+        walk(&document, &mut found);
+        assert!(found.len() > 50, "{}", found.len());
+        for reference in found {
+            let pointer = reference.strip_prefix('#').unwrap();
+            assert!(document.pointer(pointer).is_some(), "{reference}");
+        }
+    }
+
+    /// As much of JSON Schema as the document uses.
+    fn check(schemas: &Map<String, Value>, schema: &Value, value: &Value, at: &str) {
+        if let Some(reference) = schema["$ref"].as_str() {
+            let name = reference.rsplit('/').next().unwrap();
+            return check(schemas, &schemas[name], value, at);
+        }
+        if let Some(parts) = schema["allOf"].as_array() {
+            return parts
+                .iter()
+                .for_each(|part| check(schemas, part, value, at));
+        }
+        if let Some(words) = schema["enum"].as_array() {
+            assert!(
+                words.contains(value),
+                "{at}: {value} is no word of {words:?}"
+            );
+        }
+        let is = |kind: &str| match kind {
+            "object" => value.is_object(),
+            "array" => value.is_array(),
+            "string" => value.is_string(),
+            "integer" => value.is_u64() || value.is_i64(),
+            "number" => value.is_number(),
+            "boolean" => value.is_boolean(),
+            "null" => value.is_null(),
+            other => panic!("{at}: a type `{other}`"),
+        };
+        match &schema["type"] {
+            Value::String(kind) => assert!(is(kind), "{at}: {value} is no {kind}"),
+            Value::Array(kinds) => {
+                let mut kinds = kinds.iter().filter_map(Value::as_str);
+                assert!(kinds.any(is), "{at}: {value} is none of {schema}");
+            }
+            _ => panic!("{at}: no type in {schema}"),
+        }
+        if schema["minimum"] == 0 {
+            assert!(
+                value.is_null() || value.is_u64(),
+                "{at}: {value} is negative"
+            );
+        }
+        if let Some(map) = value.as_object() {
+            for field in schema["required"].as_array().into_iter().flatten() {
+                assert!(
+                    map.contains_key(field.as_str().unwrap()),
+                    "{at}: no {field}"
+                );
+            }
+            for (name, value) in map {
+                let field = &schema["properties"][name];
+                let field = if field.is_null() {
+                    &schema["additionalProperties"]
+                } else {
+                    field
+                };
+                assert!(field.is_object(), "{at}: there is no `{name}`");
+                check(schemas, field, value, &format!("{at}.{name}"));
+            }
+        }
+        for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+            let place = &schema["prefixItems"][index];
+            let item_schema = if place.is_null() {
+                &schema["items"]
+            } else {
+                place
+            };
+            check(schemas, item_schema, item, &format!("{at}[{index}]"));
+        }
+    }
+
+    #[test]
+    fn what_is_said_on_the_wire_is_what_the_document_says() {
+        let document = committed();
+        let schemas = document["components"]["schemas"].as_object().unwrap();
+        let mut checked = 0;
+        for entry in fs::read_dir("tests/golden").unwrap() {
+            let file = entry.unwrap().file_name().into_string().unwrap();
+            let name = match file.split_once("_v1").map(|(name, _)| name) {
+                Some("agent_report") => "AgentReport",
+                Some("report_ack") => "ReportAck",
+                Some("pull_event") => "PullEvent",
+                Some("pull_status") => "PullStatus",
+                Some("pull_list") => "PullList",
+                Some("node_list") => "NodeList",
+                Some("image_list") => "ImageList",
+                Some("frame") => "Frame",
+                Some("problem") => "Problem",
+                Some(other) => panic!("`{other}` has no schema here"),
+                None => continue,
+            };
+            let golden = fs::read_to_string(format!("tests/golden/{file}")).unwrap();
+            let golden: Value = serde_json::from_str(&golden).unwrap();
+            check(schemas, &schemas[name], &golden, &file);
+            checked += 1;
+        }
+        assert!(checked >= 16, "{checked}");
+    }
+}

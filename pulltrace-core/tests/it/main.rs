@@ -2,5 +2,6 @@
 
 mod bounds;
 mod generated;
+mod golden;
 mod interleavings;
 mod motion;

@@ -70,7 +70,7 @@ impl CheckedPull {
             return Err(wrong("bytes are to come in a phase that has them all"));
         }
         let completed = pull.outcome() == Some(Outcome::Completed);
-        let to_extract = pull.to_extract.unwrap_or(Bytes::ZERO);
+        let to_extract = pull.to_extract.unwrap_or(pull.extracted);
         if completed && pull.extracted < to_extract {
             return Err(wrong("it is completed, but not unpacked"));
         }
@@ -152,13 +152,14 @@ pub(super) fn pull(told: v1::ReportPull, node: &NodeName) -> Result<CheckedPull,
     Ok(told)
 }
 
-/// What cannot be true of a pull, whatever its image is. Times are not compared: clocks are set.
+/// What cannot be true of a pull, whatever its image is. An image that is too large for a report may not be
+/// told at all. Times are not compared: clocks are set.
 fn contradiction(told: &CheckedPull, percent: Option<f64>) -> Option<&'static str> {
     let pull = &told.pull;
     let outcome = pull.outcome();
     let completed = outcome == Some(Outcome::Completed);
     let moves = pull.rate.is_some() || pull.eta.is_some() || pull.waiting_on.is_some();
-    let to_extract = pull.to_extract.unwrap_or(Bytes::ZERO);
+    let to_extract = pull.to_extract.unwrap_or(pull.extracted);
     [
         (
             percent.is_some_and(|percent| percent > 100.0),
@@ -185,12 +186,8 @@ fn contradiction(told: &CheckedPull, percent: Option<f64>) -> Option<&'static st
             "its image is not that of its root",
         ),
         (
-            outcome.is_none() && (pull.phase == Phase::Resolving) != told.image.is_none(),
-            "it is resolving until its image is known, and no longer",
-        ),
-        (
-            told.image.is_none() && percent.is_some() && !completed,
-            "it is so far of an image that is not known",
+            told.image.is_some() && pull.phase == Phase::Resolving,
+            "it is resolving, but its image is known",
         ),
         (
             told.image.is_none() && !told.layers.is_empty(),

@@ -8,6 +8,7 @@ use crate::time::NodeTime;
 
 /// One change, as `GET /api/v1/events` streams it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct PullEvent {
@@ -32,6 +33,7 @@ pub struct PullEvent {
 
 /// What happened to a pull or a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 #[non_exhaustive]
 pub enum EventType {
@@ -66,6 +68,7 @@ pub enum EventType {
 ///
 /// Apply in this order: `rows`, `up`, `rm`, `nodes`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct Frame {
@@ -95,6 +98,7 @@ pub struct Frame {
 
 /// What moves of a pull. It replaces all of these fields of its row: one that is absent is unknown.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct PullMotion {
@@ -125,6 +129,10 @@ pub struct PullMotion {
     /// the row's layers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "ts", ts(as = "Option<Vec<LayerMotion>>"))]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(value_type = Vec<(u32, Option<u64>, Option<u64>, Option<f64>)>)
+    )]
     pub layers: Vec<LayerMotion>,
 }
 

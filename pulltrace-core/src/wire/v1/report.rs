@@ -13,6 +13,7 @@ use crate::time::NodeTime;
 
 /// The state of a node's pulls, whole or as far as it changed: `POST /api/v1/report`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct AgentReport {
     /// [`SCHEMA_VERSION`](super::SCHEMA_VERSION). An agent of version 0.1 does not say it.
@@ -46,6 +47,7 @@ pub struct AgentReport {
 
 /// The agent that reports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct AgentInfo {
     /// Its version: `0.1.0`.
@@ -62,6 +64,7 @@ pub struct AgentInfo {
 
 /// What is watched.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct NodeInfo {
     /// Which runtime pulls, as it names itself: `containerd 2.4.2`.
@@ -77,6 +80,7 @@ pub struct NodeInfo {
 
 /// What never changes of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ReportImage {
     /// The digest that the image's name points to; by it `pulls` name the image.
@@ -92,6 +96,7 @@ pub struct ReportImage {
 
 /// What never changes of a layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ReportImageLayer {
     /// The digest of its blob.
@@ -107,6 +112,7 @@ pub struct ReportImageLayer {
 
 /// What changes of a pull.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ReportPull {
     /// Which pull: the same for ever.
@@ -230,6 +236,7 @@ pub struct ReportLayer {
 /// What is known of a layer beyond its bytes and state. Times are in milliseconds after the pull's
 /// `startedAt`, which may be before it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct LayerDetail {
     /// Whether all its bytes were on the node before the pull began, and must only be unpacked.
@@ -260,6 +267,7 @@ pub struct LayerDetail {
 
 /// What an agent left out or lost, counted since it started.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct Dropped {
     /// Pulls that were refused because too many were live.
@@ -278,6 +286,7 @@ pub struct Dropped {
 
 /// The answer to a report, with status 202 (200 to an agent of version 0.1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ReportAck {
     /// The life of the server: another one knows nothing of earlier reports.

@@ -1,4 +1,4 @@
-// Generated from pulltrace-core by `cargo run -p pulltrace-core --features ts,openapi --example generate`. Do not edit.
+// Generated from pulltrace-core by `cargo run -p pulltrace-core --all-features --example generate`. Do not edit.
 //
 // Within version 1 fields and words are only added: a server may say more than this.
 

@@ -1,0 +1,55 @@
+//! What was said on the wire is understood for ever, and said so again.
+
+use std::fs;
+use std::path::Path;
+
+use pulltrace_core::wire::v1;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+#[track_caller]
+fn stays<T: DeserializeOwned + Serialize>(files: &[&str]) {
+    for file in files {
+        let path = Path::new("tests/golden").join(file);
+        let golden = fs::read_to_string(path).unwrap();
+        let read: T = serde_json::from_str(&golden).unwrap();
+        let text = serde_json::to_string_pretty(&read).unwrap() + "\n";
+        assert_eq!(text, golden, "{file}: the wire changed");
+    }
+}
+
+#[test]
+fn events_stay() {
+    stays::<v1::PullEvent>(&[
+        "pull_event_v1_started.json",
+        "pull_event_v1_progress.json",
+        "pull_event_v1_completed.json",
+        "pull_event_v1_failed.json",
+        "pull_event_v1_layer.json",
+    ]);
+    stays::<v1::Frame>(&["frame_v1.json"]);
+}
+
+#[test]
+fn answers_stay() {
+    stays::<v1::ReportAck>(&["report_ack_v1.json"]);
+    stays::<v1::PullList>(&["pull_list_v1.json"]);
+    stays::<v1::NodeList>(&["node_list_v1.json"]);
+    stays::<v1::ImageList>(&["image_list_v1.json"]);
+    stays::<v1::Problem>(&["problem_v1.json"]);
+}
+
+#[test]
+fn reports_stay() {
+    stays::<v1::AgentReport>(&["agent_report_v1_full.json", "agent_report_v1_partial.json"]);
+}
+
+#[test]
+fn a_reader_reads_what_a_later_server_says() {
+    let golden = fs::read_to_string("tests/golden/pull_event_v1_layer.json").unwrap();
+    let later = golden
+        .replacen('{', r#"{"later":{"x":[1]},"#, 1)
+        .replace("layer.progress", "layer.dreaming");
+    let read: v1::PullEvent = serde_json::from_str(&later).unwrap();
+    assert_eq!(read.kind, v1::EventType::Other);
+}
