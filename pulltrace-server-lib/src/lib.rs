@@ -2,11 +2,40 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+#[cfg(feature = "http")]
+mod access;
 mod clock;
+#[cfg(test)]
+mod fixture;
 pub mod fleet;
+#[cfg(feature = "http")]
+mod http;
 mod limits;
+#[cfg(feature = "http")]
+mod metrics;
+#[cfg(feature = "http")]
+mod ready;
+#[cfg(feature = "http")]
+mod serve;
+#[cfg(feature = "http")]
+mod server;
 pub mod table;
+#[cfg(feature = "ui")]
+mod ui;
 pub mod writer;
+
+#[cfg(feature = "http")]
+pub use access::{Access, OpenListener, TokenError};
+#[cfg(feature = "http")]
+pub use http::HttpLimits;
+#[cfg(feature = "metrics")]
+pub use metrics::{Metrics, MetricsError};
+#[cfg(feature = "http")]
+pub use ready::{Condition, Ready};
+#[cfg(feature = "http")]
+pub use serve::{ListenError, Listener, ServeLimits, Tls, TlsError};
+#[cfg(feature = "http")]
+pub use server::{Builder, Server, ServerError};
 
 pub use clock::{Clock, ServerNow};
 pub use limits::Limits;

@@ -1,0 +1,213 @@
+//! The API over HTTP: who is let in, which path is whose, and what each answer carries.
+
+mod body;
+mod events;
+mod health;
+mod link;
+mod lists;
+mod problem;
+mod query;
+mod report;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{Request, State};
+#[cfg(feature = "ui")]
+use axum::http::Method;
+#[cfg(feature = "metrics")]
+use axum::http::StatusCode;
+use axum::http::header::{AUTHORIZATION, HOST};
+use axum::http::{HeaderName, HeaderValue};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Router, http::header};
+use tokio::sync::{Semaphore, watch};
+
+use crate::access::{Access, Denied};
+use crate::clock::Clock;
+#[cfg(feature = "metrics")]
+use crate::metrics::Metrics;
+use crate::metrics::Stats;
+use crate::ready::Ready;
+use crate::table::Shared;
+use crate::writer::Intake;
+pub(crate) use link::Link;
+use problem::Refusal;
+
+/// The bounds of what is read and served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct HttpLimits {
+    /// Bytes of a report as gzip packed it. Default 256 KiB.
+    pub report_packed: usize,
+    /// Bytes of a report unpacked. Default 1 MiB.
+    pub report: usize,
+    /// From the head of a report to the end of its body. Default 10 s.
+    pub report_deadline: Duration,
+    /// Readers of the stream at once; a further one is refused with 503 and counted. Default 10,000.
+    pub readers: usize,
+    /// Over HTTP/2, where readers share a connection: how long one may take nothing of what is there
+    /// for it; then its connection is closed. Default 30 s. Over HTTP/1 it is
+    /// [`ServeLimits::write`](crate::ServeLimits::write).
+    pub reader_idle: Duration,
+}
+
+impl Default for HttpLimits {
+    fn default() -> Self {
+        Self {
+            report_packed: 256 * 1024,
+            report: 1024 * 1024,
+            report_deadline: Duration::from_secs(10),
+            readers: 10_000,
+            reader_idle: Duration::from_secs(30),
+        }
+    }
+}
+
+/// What all requests share.
+#[derive(Debug)]
+pub(crate) struct Api {
+    pub(crate) shared: Shared,
+    pub(crate) intake: Intake,
+    pub(crate) access: Access,
+    pub(crate) ready: Ready,
+    pub(crate) stats: Arc<Stats>,
+    pub(crate) clock: Clock,
+    pub(crate) limits: HttpLimits,
+    /// One for each reader that may come.
+    pub(crate) places: Arc<Semaphore>,
+    pub(crate) stopping: watch::Receiver<bool>,
+}
+
+/// What a page of this server may do: load what is its own, and no more.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; \
+    img-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
+    frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
+
+const HEADERS: [(HeaderName, &str); 5] = [
+    (header::CONTENT_SECURITY_POLICY, POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (
+        HeaderName::from_static("cross-origin-opener-policy"),
+        "same-origin",
+    ),
+    (
+        HeaderName::from_static("cross-origin-resource-policy"),
+        "same-origin",
+    ),
+];
+
+pub(crate) fn router(api: Arc<Api>) -> Router {
+    let readers = Router::new()
+        .route("/api/v1/pulls", get(lists::pulls))
+        .route("/api/v1/pulls/{id}", get(lists::pull))
+        .route("/api/v1/nodes", get(lists::nodes))
+        .route("/api/v1/images", get(lists::images))
+        .route("/api/v1/events", get(events::get))
+        .route("/api/v1/openapi.json", get(lists::openapi))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(&api), may_read));
+    Router::new()
+        .merge(readers)
+        .route("/api/v1/report", post(report::post))
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .fallback(page)
+        .method_not_allowed_fallback(async || Refusal::method())
+        .layer(middleware::map_response(with_headers))
+        .with_state(api)
+}
+
+/// `/metrics` and `/healthz`.
+#[cfg(feature = "metrics")]
+pub(crate) fn metrics_router(metrics: Arc<Metrics>) -> Router {
+    let text = async |State(metrics): State<Arc<Metrics>>| match metrics.text() {
+        Ok(text) => {
+            let kind = "text/plain; version=0.0.4; charset=utf-8";
+            ([(header::CONTENT_TYPE, kind)], text).into_response()
+        }
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "no metrics");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    };
+    Router::new()
+        .route("/metrics", get(text))
+        .route("/healthz", get(health::healthz))
+        .fallback(async || Refusal::not_found())
+        .method_not_allowed_fallback(async || Refusal::method())
+        .layer(middleware::map_response(with_headers))
+        .with_state(metrics)
+}
+
+/// A file of the page, where there is one; everything else is nowhere.
+async fn page(request: Request) -> Response {
+    #[cfg(feature = "ui")]
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        let gzip = body::takes_gzip(request.headers());
+        if let Some(file) = crate::ui::file(request.uri().path(), gzip) {
+            return file;
+        }
+    }
+    let path: String = request.uri().path().chars().take(200).collect();
+    let refusal = Refusal::not_found();
+    refusal
+        .detail(format!("{path} is no path of this server"))
+        .into_response()
+}
+
+/// Lets in who may read.
+async fn may_read(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
+    let local = local(&request);
+    let allowed = api
+        .access
+        .host(local, host(&request))
+        .and_then(|()| api.access.reader(local, bearer(&request)));
+    match allowed {
+        Ok(()) => next.run(request).await,
+        Err(denied) => Refusal::denied(denied).into_response(),
+    }
+}
+
+/// Whether somebody may report.
+fn may_report(api: &Api, request: &Request) -> Result<(), Denied> {
+    let local = local(request);
+    api.access.host(local, host(request))?;
+    api.access.agent(local, bearer(request))
+}
+
+fn local(request: &Request) -> Option<std::net::SocketAddr> {
+    let link = request.extensions().get::<Arc<Link>>();
+    link.map(|link| link.local())
+}
+
+/// The name by which the server is called: HTTP/2 has it in the target.
+fn host(request: &Request) -> Option<&str> {
+    let authority = request.uri().authority();
+    authority
+        .map(axum::http::uri::Authority::as_str)
+        .or_else(|| {
+            let host = request.headers().get(HOST);
+            host.and_then(|host| host.to_str().ok())
+        })
+}
+
+/// The token that a request brings.
+fn bearer(request: &Request) -> Option<&str> {
+    let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(token.trim())
+}
+
+async fn with_headers(mut response: Response) -> Response {
+    for (name, value) in HEADERS {
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+    }
+    response
+}

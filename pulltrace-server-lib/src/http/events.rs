@@ -1,0 +1,143 @@
+//! `GET /api/v1/events`: what happens, as it happens.
+//!
+//! A reader holds a cursor, and at most one piece of text of [`CHUNK`] bytes and one row; another
+//! 64 KiB wait in its connection. It is asked for the next piece only when the one before is on its
+//! way, so one that does not read costs no more than that, and slows nobody.
+
+mod chunk;
+mod reader;
+mod watch;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{RawQuery, Request, State};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderName, HeaderValue, Version};
+use axum::response::{IntoResponse, Response};
+
+use super::problem::Refusal;
+use super::query::{FILTERS, Filter, Query};
+use super::{Api, Link};
+use reader::Reader;
+use watch::Guard;
+
+/// A piece of text ends with the row that makes it this long.
+const CHUNK: usize = 64 * 1024;
+
+/// What a reader asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Options {
+    filter: Filter,
+    layers: Layers,
+    format: Format,
+}
+
+/// How layers are told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Layers {
+    /// Inside their pull.
+    #[default]
+    Embed,
+    /// Not at all.
+    None,
+    /// By events of their own.
+    Events,
+}
+
+/// How changes are told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Format {
+    /// An event per change.
+    #[default]
+    Event,
+    /// What changed since the last frame.
+    Frame,
+}
+
+impl Options {
+    fn of(query: &Query) -> Result<Self, Refusal> {
+        let layers = [
+            ("embed", Layers::Embed),
+            ("none", Layers::None),
+            ("events", Layers::Events),
+        ];
+        let formats = [("event", Format::Event), ("frame", Format::Frame)];
+        let options = Self {
+            filter: Filter::of(query)?,
+            layers: query.word("layers", &layers, Layers::Embed)?,
+            format: query.word("format", &formats, Format::Event)?,
+        };
+        if (options.format, options.layers) == (Format::Frame, Layers::Events) {
+            return Err(Refusal::query().detail("frames have no events of layers"));
+        }
+        Ok(options)
+    }
+}
+
+/// The last change that a reader has seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Cursor {
+    epoch: String,
+    seq: u64,
+}
+
+impl Cursor {
+    fn parse(text: &str) -> Option<Self> {
+        let (epoch, seq) = text.rsplit_once('-')?;
+        Some(Self {
+            epoch: epoch.to_owned(),
+            seq: seq.parse().ok()?,
+        })
+    }
+}
+
+pub(super) async fn get(
+    State(api): State<Arc<Api>>,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let known = [&FILTERS[..], &["layers", "format", "since"]].concat();
+    let query = Query::parse(query.as_deref(), &known)?;
+    let options = Options::of(&query)?;
+    // What a browser sends by itself is newer than the address that it was given.
+    let last = request.headers().get("last-event-id");
+    let since = match (last, query.get("since")) {
+        (Some(id), _) => Some(id.to_str().unwrap_or_default()),
+        (None, since) => since,
+    };
+    let Ok(place) = Arc::clone(&api.places).try_acquire_owned() else {
+        api.stats.readers_refused.add(1);
+        return Err(Refusal::full(
+            "readers",
+            "There are as many readers as there may be",
+        ));
+    };
+    let mut reader = Reader::new(&api, options, since.map(Cursor::parse));
+    let link = request.extensions().get::<Arc<Link>>().cloned();
+    // Over HTTP/1 the connection itself sees that nothing is accepted.
+    let watched = link.filter(|_| request.version() == Version::HTTP_2);
+    let mut guard = Guard::new(
+        Arc::clone(&api.stats),
+        request.extensions().get::<Arc<Link>>().cloned(),
+        watched.map(|_| api.limits.reader_idle),
+    );
+    let stream = async_stream::stream! {
+        let _place = place;
+        while let Some(chunk) = reader.next().await {
+            guard.handed_over();
+            yield Ok::<Bytes, Infallible>(Bytes::from(chunk));
+            guard.taken();
+        }
+    };
+    let headers = [
+        (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
+        (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (
+            HeaderName::from_static("x-accel-buffering"),
+            HeaderValue::from_static("no"),
+        ),
+    ];
+    Ok((headers, Body::from_stream(stream)).into_response())
+}

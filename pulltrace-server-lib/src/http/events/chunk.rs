@@ -1,0 +1,224 @@
+//! A piece of the stream's text: events, frames and the words of the protocol.
+
+use std::fmt::Write as _;
+
+use pulltrace_core::NodeTime;
+use pulltrace_core::wire::v1::SCHEMA_VERSION;
+
+use crate::table::{Form, NodeRow, Row};
+
+use super::Layers;
+
+/// Text that grows until it is handed over.
+#[derive(Debug)]
+pub(super) struct Chunk<'a> {
+    pub(super) text: String,
+    epoch: &'a str,
+    now: NodeTime,
+    layers: Layers,
+}
+
+impl<'a> Chunk<'a> {
+    pub(super) const fn new(epoch: &'a str, now: NodeTime, layers: Layers) -> Self {
+        Self {
+            text: String::new(),
+            epoch,
+            now,
+            layers,
+        }
+    }
+
+    pub(super) const fn is_full(&self) -> bool {
+        self.text.len() >= super::CHUNK
+    }
+
+    /// After how long to come back.
+    pub(super) fn retry(&mut self) {
+        self.text.push_str("retry: 1000\n\n");
+    }
+
+    /// The end of the stream.
+    pub(super) fn bye(&mut self) {
+        self.text
+            .push_str(": the server is about to stop\nretry: 1000\n\n");
+    }
+
+    pub(super) fn reset(&mut self, reason: &str) {
+        self.put(format_args!(
+            "event: reset\ndata: {{\"reason\":\"{reason}\"}}\n\n"
+        ));
+    }
+
+    /// `snapshot-end` and `ping`: where the reader is now.
+    pub(super) fn place(&mut self, event: &str, seq: u64) {
+        let (epoch, now) = (self.epoch, self.now);
+        self.put(format_args!(
+            "event: {event}\nid: {epoch}-{seq}\ndata: {{\"seq\":{seq},\"now\":\"{now}\"}}\n\n"
+        ));
+    }
+
+    /// A row of the snapshot.
+    pub(super) fn begun(&mut self, row: &Row) {
+        self.pull("pull.started", row, None);
+        self.layers(row, 0, None);
+    }
+
+    /// What happened to a row after the change `since`, with the cursor that a reader has then.
+    pub(super) fn changed(&mut self, row: &Row, since: u64, upto: u64) {
+        let ended = row.ended_seq.filter(|seq| *seq > since);
+        let started = (row.started_seq > since).then_some(row.started_seq);
+        let (first, then) = match (started, ended) {
+            (Some(_), Some(_)) => ("pull.started", Some(end(row))),
+            (Some(_), None) => ("pull.started", None),
+            (None, Some(_)) => (end(row), None),
+            (None, None) => ("pull.progress", None),
+        };
+        self.pull(first, row, Some(upto));
+        self.layers(row, since, Some(upto));
+        if let Some(then) = then {
+            self.pull(then, row, Some(upto));
+        }
+    }
+
+    fn pull(&mut self, kind: &str, row: &Row, id: Option<u64>) {
+        let pull = row.json(self.pull_form());
+        self.event(kind, row, id, &pull, None);
+    }
+
+    /// The events of layers, where they are asked for.
+    fn layers(&mut self, row: &Row, since: u64, id: Option<u64>) {
+        if self.layers != Layers::Events || row.layers.iter().all(|marks| marks.changed <= since) {
+            return;
+        }
+        let pull = row.json(Form::StatusBare);
+        let status = row.status(true);
+        for (marks, layer) in row.layers.iter().zip(&status.layers) {
+            if marks.changed <= since {
+                continue;
+            }
+            let Ok(layer) = serde_json::to_string(layer) else {
+                continue;
+            };
+            let new = |at: Option<u64>| at.is_some_and(|at| at > since);
+            let (started, completed) = (new(marks.started), new(marks.completed));
+            if started {
+                self.event("layer.started", row, id, &pull, Some(&layer));
+            }
+            if completed {
+                self.event("layer.completed", row, id, &pull, Some(&layer));
+            }
+            if !started && !completed {
+                self.event("layer.progress", row, id, &pull, Some(&layer));
+            }
+        }
+    }
+
+    fn event(&mut self, kind: &str, row: &Row, id: Option<u64>, pull: &str, layer: Option<&str>) {
+        let (epoch, now, node) = (self.epoch, self.now, row.pull.id.node());
+        if let Some(seq) = id {
+            self.put(format_args!("id: {epoch}-{seq}\n"));
+        }
+        self.put(format_args!(
+            "data: {{\"schemaVersion\":\"{SCHEMA_VERSION}\",\"timestamp\":\"{now}\",\"type\":\"{kind}\",\"nodeName\":\"{node}\",\"pull\":{pull}"
+        ));
+        if let Some(layer) = layer {
+            self.put(format_args!(",\"layer\":{layer}"));
+        }
+        self.text.push_str("}\n\n");
+    }
+
+    const fn pull_form(&self) -> Form {
+        match self.layers {
+            Layers::Embed => Form::Status,
+            Layers::None | Layers::Events => Form::StatusBare,
+        }
+    }
+
+    /// How a row is written in a frame: whole, or what moves of it.
+    pub(super) fn frame_form(&self, whole: bool) -> Form {
+        match (whole, self.layers) {
+            (true, _) => self.pull_form(),
+            (false, Layers::Embed) => Form::Motion,
+            (false, Layers::None | Layers::Events) => Form::MotionBare,
+        }
+    }
+
+    /// A frame; nothing where there is nothing in it.
+    pub(super) fn frame(&mut self, frame: &Frame, seq: u64, with_id: bool) {
+        if frame.is_empty() {
+            return;
+        }
+        let (epoch, now) = (self.epoch, self.now);
+        self.text.push_str("event: frame\n");
+        if with_id {
+            self.put(format_args!("id: {epoch}-{seq}\n"));
+        }
+        self.put(format_args!("data: {{\"seq\":{seq},\"now\":\"{now}\""));
+        for (name, list) in [
+            ("rows", &frame.rows),
+            ("up", &frame.up),
+            ("rm", &frame.rm),
+            ("nodes", &frame.nodes),
+        ] {
+            if !list.is_empty() {
+                self.put(format_args!(",\"{name}\":[{list}]"));
+            }
+        }
+        self.text.push_str("}\n\n");
+    }
+
+    fn put(&mut self, text: std::fmt::Arguments<'_>) {
+        // A string takes all that is written to it.
+        let _never_fails = self.text.write_fmt(text);
+    }
+}
+
+fn end(row: &Row) -> &'static str {
+    match row.pull.outcome() {
+        Some(pulltrace_core::Outcome::Completed) => "pull.completed",
+        _ => "pull.failed",
+    }
+}
+
+/// The lists of a frame, each already written as JSON.
+#[derive(Debug, Default)]
+pub(super) struct Frame {
+    rows: String,
+    up: String,
+    rm: String,
+    nodes: String,
+}
+
+impl Frame {
+    pub(super) fn row(&mut self, row: &Row, form: Form) {
+        let list = match form {
+            Form::Status | Form::StatusBare => &mut self.rows,
+            Form::Motion | Form::MotionBare => &mut self.up,
+        };
+        append(list, &row.json(form));
+    }
+
+    pub(super) fn gone(&mut self, id: &pulltrace_core::PullId) {
+        // Ids are of characters that need no escape.
+        append(&mut self.rm, &format!("\"{id}\""));
+    }
+
+    pub(super) fn node(&mut self, node: &NodeRow) {
+        append(&mut self.nodes, &node.json());
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.rows.len() + self.up.len() + self.rm.len() + self.nodes.len()
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+fn append(list: &mut String, item: &str) {
+    if !list.is_empty() {
+        list.push(',');
+    }
+    list.push_str(item);
+}

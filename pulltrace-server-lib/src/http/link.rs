@@ -1,0 +1,40 @@
+//! What a request knows of the connection that it came on, and how a connection is cut off.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::watch;
+
+/// One connection. A router that is mounted elsewhere has none: then nothing is known.
+#[derive(Debug)]
+pub(crate) struct Link {
+    local: SocketAddr,
+    cut: watch::Sender<bool>,
+    stalled: AtomicBool,
+}
+
+impl Link {
+    pub(crate) const fn new(local: SocketAddr, cut: watch::Sender<bool>) -> Self {
+        Self {
+            local,
+            cut,
+            stalled: AtomicBool::new(false),
+        }
+    }
+
+    /// This side's address.
+    pub(crate) const fn local(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// The other side accepted nothing for too long: the connection ends.
+    pub(crate) fn stalls(&self) {
+        self.stalled.store(true, Ordering::Relaxed);
+        self.cut.send_replace(true);
+    }
+
+    /// Whether it ended so.
+    pub(crate) fn is_stalled(&self) -> bool {
+        self.stalled.load(Ordering::Relaxed)
+    }
+}
