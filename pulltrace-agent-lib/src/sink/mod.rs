@@ -9,10 +9,14 @@ use std::time::Duration;
 use pulltrace_core::{Counters, NodeName, NodeSums, Now, Pull};
 
 mod channel;
+#[cfg(feature = "http")]
+pub mod http;
 mod ndjson;
 pub(crate) mod outbox;
 
 pub use channel::{ChannelSink, Reports, channel};
+#[cfg(feature = "http")]
+pub use http::HttpSink;
 pub use ndjson::NdjsonSink;
 
 /// Somebody who is told what the pulls of a node are doing: a server, a file, a channel.
@@ -74,6 +78,8 @@ pub struct Report {
     pub ends_lost: u64,
     /// How long the source means to wait before it looks again; `None` where it does not poll.
     pub interval: Option<Duration>,
+    /// The longest time to the next report, where nothing fails and the receiver asks for no other.
+    pub next_within: Duration,
 }
 
 /// What arrived.

@@ -156,6 +156,7 @@ mod tests {
             counters: Counters::default(),
             ends_lost: 0,
             interval: None,
+            next_within: std::time::Duration::from_secs(5),
         }
     }
 

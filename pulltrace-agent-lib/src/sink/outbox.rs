@@ -46,6 +46,8 @@ pub(crate) struct Outbox {
     made: Option<Mono>,
     /// Not before: what the receiver asks for.
     polite: Mono,
+    /// The wait that it asked for last.
+    asked: Duration,
     /// Not before: what failures cost.
     retry: Mono,
     failures: u32,
@@ -77,6 +79,7 @@ impl Outbox {
             urgent: false,
             made: None,
             polite: Mono::default(),
+            asked: Duration::ZERO,
             retry: Mono::default(),
             failures: 0,
             ends: BTreeMap::new(),
@@ -177,6 +180,7 @@ impl Outbox {
             counters: table.counters().clone(),
             ends_lost: self.ends_lost,
             interval,
+            next_within: self.pace.heartbeat.max(self.asked),
         }
     }
 
@@ -196,9 +200,10 @@ impl Outbox {
         self.delivered += 1;
         let reborn = self.epoch.replace(ack.epoch.clone());
         let reborn = reborn.is_some_and(|before| before != ack.epoch);
-        self.polite = match ack.next_report {
-            Some(wait) => at + wait.min(LONGEST_REQUEST),
-            None => Mono::default(),
+        self.asked = ack.next_report.unwrap_or_default().min(LONGEST_REQUEST);
+        self.polite = match self.asked {
+            Duration::ZERO => Mono::default(),
+            asked => at + asked,
         };
         if ack.need_full || (reborn && !flight.full) {
             self.acked = None;
