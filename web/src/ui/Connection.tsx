@@ -70,7 +70,7 @@ export function ConnectionBanner() {
   if (connection.state !== 'lost' || Date.now() - connection.since < QUIET_MS) return null;
   const wait = Math.ceil((connection.retryAt - Date.now()) / 1000);
   return (
-    <div className={styles.banner}>
+    <section className={styles.banner} aria-label="Connection">
       <Icon name="warning" size={15} />
       <span>
         {explain(connection.loss)}
@@ -80,6 +80,6 @@ export function ConnectionBanner() {
       <button type="button" onClick={stream.start}>
         Try now
       </button>
-    </div>
+    </section>
   );
 }

@@ -82,6 +82,7 @@ export class FakeServer {
   loads = 0;
   /** The `since` of each request for the stream. */
   asked = [];
+  #base;
   #epoch;
   #seq = 1;
   #t;
@@ -92,8 +93,9 @@ export class FakeServer {
   #server;
   #ping;
 
-  /** `heard`: the nodes whose agents have reported to this life of the server. */
-  constructor({ epoch = 'e1', t = 0, heard = NODE_NAMES } = {}) {
+  /** `heard`: the nodes whose agents have reported to this life of the server. `base`: the path before all others. */
+  constructor({ epoch = 'e1', t = 0, heard = NODE_NAMES, base = '/' } = {}) {
+    this.#base = base;
     this.#epoch = epoch;
     this.#t = t;
     this.#heard = [...heard];
@@ -105,7 +107,7 @@ export class FakeServer {
   async start(port = 0) {
     await new Promise((resolve) => this.#server.listen(port, '127.0.0.1', resolve));
     this.#ping = setInterval(() => this.#tell('ping', { now: at(this.#t) }), 5_000);
-    return `http://127.0.0.1:${this.#server.address().port}/`;
+    return `http://127.0.0.1:${this.#server.address().port}${this.#base}`;
   }
 
   /** Gone at once, with all connections. */
@@ -161,12 +163,13 @@ export class FakeServer {
   }
 
   async #serve(request, response) {
-    const { pathname, searchParams } = new URL(request.url, 'http://localhost');
+    const { pathname: whole, searchParams } = new URL(request.url, 'http://localhost');
+    const path = whole.startsWith(this.#base) ? whole.slice(this.#base.length) : `outside of ${this.#base}`;
     response.setHeader('content-security-policy', POLICY);
     response.setHeader('x-content-type-options', 'nosniff');
     response.setHeader('referrer-policy', 'no-referrer');
-    if (pathname === '/api/v1/events') return this.#stream(searchParams.get('since'), response);
-    const name = pathname === '/' ? 'index.html' : pathname.slice(1);
+    if (path === 'api/v1/events') return this.#stream(searchParams.get('since'), response);
+    const name = path || 'index.html';
     try {
       const body = await readFile(new URL(name, DIST));
       if (name === 'index.html') this.loads += 1;

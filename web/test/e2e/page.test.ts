@@ -1,0 +1,280 @@
+// The built page in a real browser, on a server whose world and clock the test holds.
+
+import { mkdirSync } from 'node:fs';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { PullStatus } from '../../src/api/gen/wire';
+import { bytes, duration, percent, speed } from '../../src/model/format';
+import { imageName } from '../../src/model/image';
+import { isLive, reason, size, took } from '../../src/model/pull';
+import { accessibility, connection, type Opened, open, rows, type ShownRow, sync, until } from './browser';
+import { FakeServer } from './fake-server.mjs';
+
+const OUT = `${import.meta.dirname}/out`;
+mkdirSync(OUT, { recursive: true });
+
+let server: FakeServer;
+let opened: Opened | undefined;
+
+beforeEach(() => {
+  server = new FakeServer({ t: 12 });
+});
+afterEach(async () => {
+  await opened?.close();
+  opened = undefined;
+  await server.stop();
+});
+
+/** Opens the page and waits until all is there. The page is never loaded a second time. */
+async function start(options: Parameters<typeof open>[1] = {}, port = 0): Promise<Opened> {
+  opened = await open(await server.start(port), options);
+  await until('the snapshot is whole', async () => (await sync(page())) === 'whole');
+  return opened;
+}
+
+const page = () => {
+  if (!opened) throw new Error('no page is open');
+  return opened.page;
+};
+
+/** Waits until the page says under its top bar why it is cut off. */
+const banner = (words: string) =>
+  page().getByRole('region', { name: 'Connection' }).getByText(words).waitFor();
+
+/** What must be shown of a row. */
+function expected(row: PullStatus): Partial<ShownRow> {
+  const { name, version } = imageName(row);
+  const shown = {
+    id: row.id,
+    node: row.nodeName,
+    phase: row.phase,
+    image: [name, version].filter(Boolean).join(' '),
+  };
+  if (isLive(row)) {
+    const amount = `${bytes(row.downloadedBytes)} of ${bytes(row.toDownloadBytes)}`;
+    return {
+      ...shown,
+      percent: percent(row.percent),
+      bytes: row.totalKnown ? amount : 'size not known yet',
+      speed: speed(row.bytesPerSec),
+    };
+  }
+  const how = row.outcome === 'completed' ? 'in' : 'after';
+  return {
+    ...shown,
+    bytes: size(row) ?? '',
+    took: `${how} ${duration(took(row))}`,
+    reason: reason(row) ?? '',
+  };
+}
+
+const byId = (a: { id?: string }, b: { id?: string }) => ((a.id ?? '') < (b.id ?? '') ? -1 : 1);
+const truth = () => (server.world.rows as unknown as PullStatus[]).map(expected).sort(byId);
+
+/** What the page shows, of the fields that `truth` has. */
+async function shown(): Promise<Partial<ShownRow>[]> {
+  const fields = new Map(truth().map((row) => [row.id, Object.keys(row)]));
+  const found = (await rows(page())).sort(byId);
+  return found.map(
+    (row) =>
+      Object.fromEntries(
+        Object.entries(row).filter(([field]) => fields.get(row.id)?.includes(field)),
+      ) as object,
+  );
+}
+
+/** Waits until the page shows the truth, and says what differs where it does not. */
+async function showsTruth(): Promise<void> {
+  const same = async () => JSON.stringify(sorted(await shown())) === JSON.stringify(sorted(truth()));
+  await until('the page shows the truth', same, 5_000).catch(() => {});
+  expect(await shown()).toEqual(truth());
+}
+
+const sorted = (list: object[]) => list.map((row) => Object.fromEntries(Object.entries(row).sort()));
+
+test('every pull is shown as it is, from its start to its end, and never goes back', async () => {
+  server.to(0);
+  await start();
+  const last = new Map<string, number>();
+  for (let t = 0; t <= 60; t += 4) {
+    server.to(t);
+    await showsTruth();
+    for (const row of await rows(page())) {
+      const now = Number.parseInt(row.percent || '100', 10);
+      if (Number.isNaN(now)) continue;
+      expect(now, `${row.image} at ${t} s`).toBeGreaterThanOrEqual(last.get(row.id) ?? 0);
+      last.set(row.id, now);
+    }
+  }
+  expect(await opened?.faults()).toEqual([]);
+  expect(server.loads).toBe(1);
+});
+
+test('five pulls at once, a failing one and a shared layer are told apart', async () => {
+  await start();
+  await showsTruth();
+  const all = await rows(page());
+  const of = (image: string) => all.find((row) => row.image.startsWith(image));
+  expect(all.filter((row) => row.node === 'worker-1')).toHaveLength(5);
+  expect(of('nightly-report')).toMatchObject({
+    state: 'Waiting',
+    notes: [expect.stringContaining('waiting for layer b1b1b1b1b1b1 of python:3.13-slim')],
+    layers: ['waiting', 'downloaded'],
+  });
+  expect(of('redis')).toMatchObject({ state: 'Failed', reason: 'the runtime does not say why' });
+  expect(of('stuck')).toMatchObject({
+    state: 'Stalled',
+    notes: [expect.stringMatching(/^no byte has come for \d+ s$/)],
+  });
+  expect(of('checkout')?.layers.slice(0, 3)).toEqual(['cached', 'cached', 'complete']);
+  expect(of('Image not known yet')).toMatchObject({
+    state: 'Resolving',
+    percent: '–',
+    bytes: 'size not known yet',
+  });
+  expect(of('cilium')).toMatchObject({ state: 'Completed', bytes: '246 MiB in 2 layers, all cached' });
+  expect(of('controller')).toMatchObject({ state: 'Not seen' });
+  expect(await opened?.faults()).toEqual([]);
+});
+
+test('a cut connection goes on where it was, without a new snapshot', async () => {
+  await start();
+  server.cut();
+  server.to(13);
+  await until('the page asked again', () => server.asked.length === 2);
+  expect(server.asked[1]).toMatch(/^e1-\d+$/);
+  await showsTruth();
+  expect(await connection(page())).toBe('live');
+  expect(await opened?.faults()).toEqual([]);
+});
+
+test('a cut that is older than what the server remembers brings a new snapshot', async () => {
+  await start();
+  server.cut();
+  for (let t = 12; t < 30; t += 0.25) server.to(t);
+  await until('the page asked again', () => server.asked.length === 2);
+  await showsTruth();
+  expect(await opened?.faults()).toEqual([]);
+});
+
+test('a server that is killed and restarted under the page loses no row and needs no reload', async () => {
+  await start();
+  await showsTruth();
+  const port = Number(new URL(page().url()).port);
+  const before = await rows(page());
+  await server.stop();
+  await until('the page says that it is cut off', async () => (await connection(page())) === 'lost');
+  await banner('The server cannot be reached.');
+  const whileAway = await rows(page());
+  expect(whileAway.map((row) => [row.id, row.percent])).toEqual(before.map((row) => [row.id, row.percent]));
+
+  // It has forgotten everything, and no agent has reported yet.
+  server = new FakeServer({ epoch: 'e2', t: 20, heard: [] });
+  await server.start(port);
+  await until('the page is live', async () => (await connection(page())) === 'live');
+  await until('live rows are not seen', async () => {
+    const live = (await rows(page())).filter((row) => row.percent !== '');
+    return live.length > 0 && live.every((row) => row.state === 'Not seen');
+  });
+  expect((await rows(page())).map((row) => row.id).sort()).toEqual(before.map((row) => row.id).sort());
+
+  server.hear(['worker-1', 'worker-3', 'worker-4', 'worker-7']);
+  server.hear(['gpu-worker-2']);
+  server.to(21);
+  await showsTruth();
+  expect(server.loads).toBe(0);
+  expect(await opened?.faults()).toEqual([]);
+});
+
+test('what it does not understand changes nothing', async () => {
+  await start();
+  server.send('frame', '{"seq":');
+  server.send('frame', '{"seq":1,"rows":[{"id":7}],"up":[{"id":"nobody"}]}');
+  server.send('some-day', '{}');
+  server.to(13);
+  await showsTruth();
+  expect(await connection(page())).toBe('live');
+  expect(await opened?.faults()).toEqual([]);
+});
+
+test.each([
+  [401, 'wants to know who you are'],
+  [403, 'You may not see'],
+  [503, 'cannot serve the page now (503)'],
+])('an answer of %i says so', async (status, words) => {
+  server.answer = status;
+  opened = await open(await server.start());
+  await banner(words);
+  expect(await rows(page())).toEqual([]);
+  server.answer = 200;
+  await until('the page is live', async () => (await connection(page())) === 'live');
+  await showsTruth();
+  expect(await opened?.faults()).toEqual([]);
+});
+
+test('it works under any path', async () => {
+  await server.stop();
+  server = new FakeServer({ t: 12, base: '/clusters/eu/pulltrace/' });
+  await start();
+  await showsTruth();
+  expect(await opened?.faults()).toEqual([]);
+});
+
+test('a server without agents, and one without pulls, say so', async () => {
+  await server.stop();
+  server = new FakeServer({ heard: [] });
+  await start();
+  await page().getByText('No agent has reported yet').waitFor();
+  expect(await accessibility(page())).toEqual([]);
+  server.hear(['worker-3', 'worker-4']);
+  await page().getByText('Nothing is being pulled').waitFor();
+  expect(await accessibility(page())).toEqual([]);
+  expect(await opened?.faults()).toEqual([]);
+});
+
+test('layers open and close by the keyboard', async () => {
+  await start();
+  const toggle = page().getByRole('button', { name: 'Layers of pytorch:26.09-py3' });
+  const layers = async () =>
+    (await rows(page())).find((row) => row.image.startsWith('pytorch'))?.layers.length;
+  expect(await layers()).toBe(5);
+  await toggle.focus();
+  await page().keyboard.press('Enter');
+  expect(await layers()).toBe(0);
+  await page().keyboard.press('Space');
+  expect(await layers()).toBe(5);
+});
+
+test.each(['dark', 'light'] as const)('everybody can use it, with a %s system', async (colorScheme) => {
+  await start({ colorScheme });
+  await showsTruth();
+  expect(await accessibility(page())).toEqual([]);
+  await page().screenshot({ path: `${OUT}/live-${colorScheme}.png`, fullPage: true });
+  const ground = () => page().evaluate(() => getComputedStyle(document.body).backgroundColor);
+  const before = await ground();
+  await page()
+    .getByRole('button', { name: /^Theme/ })
+    .click();
+  if (colorScheme === 'light')
+    await page()
+      .getByRole('button', { name: /^Theme/ })
+      .click();
+  expect(await ground()).not.toBe(before);
+  expect(await accessibility(page())).toEqual([]);
+
+  await server.stop();
+  await banner('The server cannot be reached.');
+  expect(await accessibility(page())).toEqual([]);
+  await page().screenshot({ path: `${OUT}/lost-${colorScheme === 'dark' ? 'light' : 'dark'}.png` });
+  expect(await opened?.faults()).toEqual([]);
+});
+
+test('nothing is cut off on a telephone', async () => {
+  await start({ width: 390, height: 844 });
+  await showsTruth();
+  const over = await page().evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+  expect(over).toBe(0);
+  expect(await accessibility(page())).toEqual([]);
+  await page().setViewportSize({ width: 390, height: 3300 });
+  await page().screenshot({ path: `${OUT}/live-390.png` });
+  expect(await opened?.faults()).toEqual([]);
+});
