@@ -33,6 +33,10 @@ pub(super) fn merge(before: &Pull, mut told: Pull, counters: &mut Counters) -> O
     if told.image.is_none() && before.image.is_some() {
         keep_image(before, &mut told);
     }
+    // An agent may not keep the layers of what ended long ago.
+    if was.is_some() && is == was && told.layers.is_empty() {
+        told.layers.clone_from(&before.layers);
+    }
     if before.percent > told.percent {
         counters.percent_back += u64::from(told.percent.is_some());
         told.percent = before.percent;

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pulltrace_core::wire::v1::NodeState;
-use pulltrace_core::{
-    Bytes, ChangeKind, Digest, Image, NodeName, NodeTime, Pull, PullId, RateMeter,
-};
+use pulltrace_core::{Bytes, ChangeKind, Digest, Image, NodeName, NodeTime, Pull, PullId};
 
 use super::Heard;
 use super::agents::Agents;
@@ -17,6 +15,7 @@ use super::count::{self, Blobs};
 use super::history::{End, History};
 use super::merge::{self, Merged, merge};
 use super::stats::Stats;
+use super::v0::Meters;
 use crate::clock::ServerNow;
 use crate::limits::Limits;
 
@@ -57,7 +56,7 @@ pub(super) struct Node {
     images_most: usize,
     blobs: Blobs,
     /// How fast the ingests come that an agent of version 0.1 tells of.
-    pub(super) meters: HashMap<Digest, RateMeter>,
+    pub(super) meters: Meters,
     /// When it was heard as readers were told last; `None` where something else changed since.
     told: Option<NodeTime>,
 }
@@ -93,7 +92,7 @@ impl Node {
             images: HashMap::new(),
             images_most: 64,
             blobs: Blobs::default(),
-            meters: HashMap::new(),
+            meters: Meters::new(),
             told: None,
         }
     }

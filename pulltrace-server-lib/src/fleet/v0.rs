@@ -62,29 +62,40 @@ impl Fleet {
             Judged::Taken(standing) => standing,
         };
         let node = self.nodes.get_mut(&heard.node);
-        let pulls = pulls(node, &heard, &report.ingests, now.mono);
+        let (pulls, meters) = pulls(node, &heard, &report.ingests, now.mono);
         let told = Told {
             ids: pulls.iter().map(|pull| pull.id.clone()).collect(),
             pulls,
             missing: 0,
         };
-        Ok(self.commit(&heard, standing, told, Vec::new(), now, changes))
+        let ack = self.commit(&heard, standing, told, Vec::new(), now, changes);
+        if let Some(node) = self.nodes.get_mut(&heard.node) {
+            node.meters = meters;
+        }
+        Ok(ack)
     }
 }
 
+/// How fast each ingest comes.
+pub(super) type Meters = HashMap<Digest, RateMeter>;
+
 /// A pull for each ingest: the same as before where it was told before.
-fn pulls(node: Option<&mut Node>, heard: &Heard, ingests: &[V0Ingest], now: Mono) -> Vec<Pull> {
-    let mut known: HashMap<Digest, Arc<Pull>> = HashMap::new();
-    let mut meters: HashMap<Digest, RateMeter> = HashMap::new();
-    let mut node = node;
-    if let Some(node) = &mut node {
-        meters = std::mem::take(&mut node.meters);
+fn pulls(
+    node: Option<&mut Node>,
+    heard: &Heard,
+    ingests: &[V0Ingest],
+    now: Mono,
+) -> (Vec<Pull>, Meters) {
+    let (mut known, mut meters) = (HashMap::new(), Meters::new());
+    if let Some(node) = node {
         known = node.live().filter_map(by_digest).collect();
+        meters = std::mem::take(&mut node.meters);
     }
-    let mut kept = HashMap::with_capacity(ingests.len());
+    let mut kept = Meters::with_capacity(ingests.len());
     let mut pulls = Vec::with_capacity(ingests.len());
     for ingest in ingests {
-        let before = known.get(&ingest.digest).map(|pull| (**pull).clone());
+        let before = known.get(&ingest.digest);
+        let before = before.map(|pull: &Arc<Pull>| (**pull).clone());
         let Some(mut pull) = before.or_else(|| begun(&heard.node, ingest, heard.sent)) else {
             continue;
         };
@@ -95,10 +106,7 @@ fn pulls(node: Option<&mut Node>, heard: &Heard, ingests: &[V0Ingest], now: Mono
         kept.insert(ingest.digest.clone(), meter);
         pulls.push(pull);
     }
-    if let Some(node) = node {
-        node.meters = kept;
-    }
-    pulls
+    (pulls, kept)
 }
 
 fn by_digest(pull: &Arc<Pull>) -> Option<(Digest, Arc<Pull>)> {
