@@ -97,15 +97,13 @@ function onTick(listener: () => void): () => void {
   };
 }
 
-/** Draws the component again each second, and gives the server's clock. */
+/**
+ * Draws the component again each second, and gives the server's clock, by which all times of the wire are. While the
+ * page is cut off it stands still: what has become of a pull since then is not known.
+ */
 export function useNow(): number {
-  const { store } = useLive();
+  const { store, stream } = useLive();
   useSyncExternalStore(onTick, () => tick);
-  return store.now();
-}
-
-/** The clock of a node: its pulls' times are by it. */
-export function useNodeNow(name: string): number {
-  const now = useNow();
-  return now - (useNode(name)?.clockOffsetMs ?? 0);
+  const heardAt = stream.connection().state === 'live' ? undefined : stream.heardAt();
+  return store.now(heardAt);
 }

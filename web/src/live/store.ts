@@ -103,8 +103,8 @@ export class Store {
   /** Order, sums, failures and the state of the snapshot. */
   onList = (listener: Listener): (() => void) => this.#listListeners.on('', listener);
 
-  /** The server's clock in milliseconds, as near as its frames tell it. */
-  now = (): number => Date.now() + (this.#skew ?? 0);
+  /** The server's clock in milliseconds, as near as its frames tell it, at a moment of this machine's. */
+  now = (at: number = Date.now()): number => at + (this.#skew ?? 0);
 
   // --- what comes ---
 

@@ -120,7 +120,7 @@ export function notes(pull: PullStatus, title?: string): Note[] {
   return found;
 }
 
-/** The note as it reads at `now`, which is the node's clock. */
+/** The note as it reads at `now`. */
 export function noteText(note: Note, now: number): string {
   const ago = note.since === undefined ? undefined : seconds(Math.max(0, now - note.since) / 1000);
   return ago === undefined ? note.text.replace(/ (for )?\(?\{ago\}\)?/, '') : note.text.replace('{ago}', ago);
@@ -145,7 +145,7 @@ export function reason(pull: PullStatus): string | undefined {
   return message ? `${words}: ${message}` : words;
 }
 
-/** From its start to its end by the node's clock, in seconds; undefined where only its end was seen. */
+/** From its start to its end in seconds; undefined where only its end was seen. */
 export function took(pull: PullStatus): number | undefined {
   const start = instant(pull.startedAt);
   const end = instant(pull.completedAt);

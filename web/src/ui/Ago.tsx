@@ -1,12 +1,12 @@
 // Texts that change with time alone. Small, since they are drawn again each second.
 
-import { useNodeNow } from '../live/hooks';
+import { useNow } from '../live/hooks';
 import { instant, seconds } from '../model/format';
 import { type Note, noteText } from '../model/pull';
 
-/** `2 m 10 s ago`, of an instant of the node's clock. */
-export function Ago({ at, node }: { at: string | undefined; node: string }) {
-  const now = useNodeNow(node);
+/** `2 m 10 s ago` */
+export function Ago({ at }: { at: string | undefined }) {
+  const now = useNow();
   const then = instant(at);
   if (then === undefined) return null;
   return (
@@ -16,14 +16,13 @@ export function Ago({ at, node }: { at: string | undefined; node: string }) {
   );
 }
 
-/** How long it goes on, of an instant of the node's clock. */
-export function Elapsed({ since, node }: { since: string; node: string }) {
-  const now = useNodeNow(node);
+/** How long it goes on. */
+export function Elapsed({ since }: { since: string | undefined }) {
+  const now = useNow();
   const then = instant(since);
   return then === undefined ? null : seconds(Math.max(0, now - then) / 1000);
 }
 
-export function NoteText({ note, node }: { note: Note; node: string }) {
-  const now = useNodeNow(node);
-  return <>{noteText(note, now)}</>;
+export function NoteText({ note }: { note: Note }) {
+  return noteText(note, useNow());
 }

@@ -46,12 +46,11 @@ function detail(layer: LayerStatus): string[] {
 interface Props {
   layer: LayerStatus;
   index: number;
-  node: string;
   /** Whether its pull goes on. */
   live: boolean;
 }
 
-export const LayerRow = memo(({ layer, index, node, live }: Props) => {
+export const LayerRow = memo(({ layer, index, live }: Props) => {
   const other = useNameOf(layer.waitingOn?.pull);
   const word = STATES[layer.state] ?? String(layer.state).replaceAll('_', ' ');
   const digest = shortDigest(layer.digest);
@@ -87,7 +86,7 @@ export const LayerRow = memo(({ layer, index, node, live }: Props) => {
         {instant(since) !== undefined && (
           <span className={styles.since}>
             {' '}
-            <Elapsed since={since as string} node={node} />
+            <Elapsed since={since} />
           </span>
         )}
       </span>

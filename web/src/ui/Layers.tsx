@@ -16,7 +16,7 @@ export function Layers({ pull, id, live }: { pull: PullStatus; id: string; live:
       <More ids={keys} limit={SHOWN} what="layers">
         {(key, index) => {
           const layer = layers[index];
-          return layer && <LayerRow key={key} layer={layer} index={index} node={pull.nodeName} live={live} />;
+          return layer && <LayerRow key={key} layer={layer} index={index} live={live} />;
         }}
       </More>
     </ol>

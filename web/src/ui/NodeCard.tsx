@@ -2,9 +2,10 @@
 
 import { memo } from 'react';
 import type { NodeStatus } from '../api/gen/wire';
-import { useNode, useNow } from '../live/hooks';
-import { bytes, count, instant, seconds } from '../model/format';
+import { useNode } from '../live/hooks';
+import { bytes, count } from '../model/format';
 import type { NodeOutline } from '../model/outline';
+import { Ago } from './Ago';
 import { Bytes } from './Figure';
 import { Icon } from './Icon';
 import { More } from './More';
@@ -57,7 +58,7 @@ function NodeState({ status }: { status: NodeStatus }) {
   if (status.state === 'lost') {
     return (
       <span className={styles.warn}>
-        <Icon name="unknown" /> <Heard status={status} />
+        <Icon name="unknown" /> last heard <Ago at={status.lastReportAt} />
       </span>
     );
   }
@@ -69,13 +70,6 @@ function NodeState({ status }: { status: NodeStatus }) {
     );
   }
   return <span className={styles.runtime}>{runtime(status)}</span>;
-}
-
-function Heard({ status }: { status: NodeStatus }) {
-  const now = useNow();
-  const at = instant(status.lastReportAt);
-  if (at === undefined) return <>not heard</>;
-  return <>last heard {seconds(Math.max(0, now - at) / 1000)} ago</>;
 }
 
 const runtime = ({ runtimeVersion }: NodeStatus): string =>

@@ -100,7 +100,7 @@ function LiveCells({ pull }: { pull: PullStatus }) {
           <Bytes value={pull.bytesPerSec} per="s" field="speed" />
         </span>
         <small>
-          <Elapsed since={pull.startedAt} node={pull.nodeName} /> so far
+          <Elapsed since={pull.startedAt} /> so far
         </small>
       </span>
       <span className={`${styles.cell} ${styles.eta}`}>
@@ -133,7 +133,7 @@ function EndedCells({ pull }: { pull: PullStatus }) {
       </span>
       <span className={styles.mean}>{mean(pull, time)}</span>
       <span className={styles.ago}>
-        <Ago at={pull.completedAt} node={pull.nodeName} />
+        <Ago at={pull.completedAt} />
       </span>
     </>
   );
@@ -166,7 +166,7 @@ function Notes({ pull }: { pull: PullStatus }) {
         <p key={note.kind} className={`${styles.note} ${styles[note.kind]}`} data-field="note">
           <Icon name={ICONS[note.kind] ?? 'unknown'} size={13} />
           <span>
-            <NoteText note={note} node={pull.nodeName} />
+            <NoteText note={note} />
           </span>
         </p>
       ))}

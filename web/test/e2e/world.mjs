@@ -321,7 +321,8 @@ export function worldAt(t, heard = NODES.map((node) => node.name)) {
       ...node,
       state: lost ? 'lost' : 'live',
       agentVersion: '0.2.0',
-      clockOffsetMs: 0,
+      // The server has put all times right by it already.
+      clockOffsetMs: 3_600_000,
       lastReportAt: at(lost ? lostAt : Math.floor(t)),
       live: live.length,
       ended: rows.filter((row) => row.nodeName === node.name && row.outcome).length,

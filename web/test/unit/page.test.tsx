@@ -15,13 +15,24 @@ import { at, ended, frame, layer, node, pull } from './some';
 let store: Store;
 let stream: Stream;
 let refuse: Refused | undefined;
+let cut: () => void;
 
 beforeEach(() => {
   vi.useFakeTimers({ shouldAdvanceTime: true, now: Date.parse(at(0)) });
   store = new Store();
   refuse = undefined;
   stream = new Stream(store, {
-    open: () => (refuse ? Promise.reject(refuse) : Promise.resolve(new ReadableStream())),
+    open: () =>
+      refuse
+        ? Promise.reject(refuse)
+        : Promise.resolve(
+            new ReadableStream({
+              start: (controller) => {
+                controller.enqueue(new TextEncoder().encode(': hello\n'));
+                cut = () => controller.close();
+              },
+            }),
+          ),
     random: () => 1,
   });
 });
@@ -166,9 +177,12 @@ test('a failure is shown with its reason as text, and told once', () => {
 
 test('a lost connection says which, how old the figures are, and what comes next', async () => {
   render(live());
-  say(1, { rows: [pull('a', { percent: 40 })] });
-  refuse = new Refused({ kind: 'unavailable', status: 503, detail: 'too many readers' });
   stream.start();
+  await act(() => vi.advanceTimersByTimeAsync(0));
+  say(1, { rows: [pull('a', { percent: 40 })] });
+  expect(screen.getByText('Live')).toBeTruthy();
+  refuse = new Refused({ kind: 'unavailable', status: 503, detail: 'too many readers' });
+  cut();
   await act(() => vi.advanceTimersByTimeAsync(4_000));
   expect(
     screen.getByText(/cannot serve the page now \(503\).*too many readers.*Next try in \d+ s/),
@@ -176,6 +190,11 @@ test('a lost connection says which, how old the figures are, and what comes next
   expect(screen.getByText('Reconnecting')).toBeTruthy();
   expect(within(row('a')).getByText('40 %')).toBeTruthy();
   expect(screen.getByRole('status').textContent).toContain('503');
+  // Nobody knows what has become of it since.
+  const elapsed = () => /(\S+ s) so far/.exec(row('a').textContent ?? '')?.[1];
+  const before = elapsed();
+  await act(() => vi.advanceTimersByTimeAsync(20_000));
+  expect(elapsed()).toBe(before);
 });
 
 test('a node with many ended pulls shows the last of them, and all when asked', async () => {
