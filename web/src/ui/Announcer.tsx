@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from 'react';
 import { useConnection, useLastFailed } from '../live/hooks';
 import { shortName } from '../model/image';
 import { reason } from '../model/pull';
-import { explain } from './Connection';
+import { explain, QUIET_MS } from './Connection';
 
 const BETWEEN_MS = 10_000;
 
@@ -13,16 +13,23 @@ export function Announcer() {
   const failed = useLastFailed();
   const [text, setText] = useState('');
   const spokenAt = useRef(Number.NEGATIVE_INFINITY);
-  const wasLost = useRef(false);
+  const saidLost = useRef(false);
 
   useEffect(() => {
-    if (connection.state === 'lost' && !wasLost.current) {
-      wasLost.current = true;
-      setText(`${explain(connection.loss)} Trying again.`);
-    } else if (connection.state === 'live' && wasLost.current) {
-      wasLost.current = false;
+    if (connection.state === 'live' && saidLost.current) {
+      saidLost.current = false;
       setText('The page is live again.');
     }
+    if (connection.state !== 'lost' || saidLost.current) return;
+    const { loss, since } = connection;
+    const timer = setTimeout(
+      () => {
+        saidLost.current = true;
+        setText(`${explain(loss)} Trying again.`);
+      },
+      Math.max(0, since + QUIET_MS - Date.now()),
+    );
+    return () => clearTimeout(timer);
   }, [connection]);
 
   useEffect(() => {

@@ -7,7 +7,7 @@ import styles from './Connection.module.css';
 import { Icon } from './Icon';
 
 /** So long a cut is nobody's business: most are over before. */
-const QUIET_MS = 1_500;
+export const QUIET_MS = 1_500;
 
 /** What happened, and what helps. */
 export function explain(loss: Loss): string {
