@@ -59,22 +59,28 @@ pub(super) fn merge(before: &Pull, mut told: Pull, counters: &mut Counters) -> O
     })
 }
 
-/// An agent that was restarted may not have read the manifest again yet: what it said stands.
+/// What is told without its image: by an agent that was restarted and has not read the manifest again,
+/// and says nothing of bytes then; or briefly, in a report that would else be too large.
 fn keep_image(before: &Pull, told: &mut Pull) {
-    let live = told.outcome().is_none();
     told.image.clone_from(&before.image);
     told.layers.clone_from(&before.layers);
-    told.total = before.total;
-    told.cached = before.cached;
-    told.to_download = before.to_download;
-    told.downloaded = before.downloaded;
-    told.to_extract = before.to_extract;
-    told.extracted = before.extracted;
-    told.wasted = before.wasted;
-    told.resolved_at = before.resolved_at;
-    told.downloaded_at = before.downloaded_at;
     told.root = told.root.take().or_else(|| before.root.clone());
-    if live {
+    told.total = before.total;
+    if told.percent.is_some() {
+        told.to_download = told.total.map(|total| total.saturating_sub(told.cached));
+    } else {
+        told.cached = before.cached;
+        told.to_download = before.to_download;
+        told.downloaded = before.downloaded;
+        told.to_extract = before.to_extract;
+        told.extracted = before.extracted;
+        told.wasted = before.wasted;
+        told.resolved_at = before.resolved_at;
+        told.downloaded_at = before.downloaded_at;
+    }
+    if told.outcome().is_some() {
+        quiet(told);
+    } else if told.phase == Phase::Resolving {
         let here = told.to_download == Some(told.downloaded);
         told.phase = if here {
             Phase::Extracting
@@ -83,8 +89,6 @@ fn keep_image(before: &Pull, told: &mut Pull) {
         };
         // It waits for a manifest that is known here.
         told.waiting_on = None;
-    } else {
-        quiet(told);
     }
 }
 
