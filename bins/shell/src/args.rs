@@ -84,7 +84,16 @@ fn refusal(error: &clap::Error, command: &clap::Command, args: &[OsString]) -> O
         _ => error.source()?.to_string(),
     };
     let program = command.get_name();
+    let value = without_secret(value);
     Some(format!("{program}: {name} is {value:?}: {accepted}\n"))
+}
+
+/// A value as it can be shown: a URL may have a user name and a password in it.
+fn without_secret(value: &str) -> String {
+    match (value.split_once("://"), value.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}"),
+        _ => value.to_owned(),
+    }
 }
 
 /// The variable that stands in for a flag.
@@ -99,4 +108,20 @@ fn variable(command: &clap::Command, flag: &str) -> Option<String> {
         )
         .filter(|arg| arg.get_long() == Some(long))
         .find_map(|arg| arg.get_env()?.to_str().map(ToOwned::to_owned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_shown_without_its_password() {
+        for (given, shown) in [
+            ("https://me:p@ss@host/x", "https://…@host/x"),
+            ("https://host/x", "https://host/x"),
+            ("me@host", "me@host"),
+        ] {
+            assert_eq!(without_secret(given), shown);
+        }
+    }
 }

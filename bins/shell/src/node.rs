@@ -12,7 +12,12 @@ use crate::value;
 #[derive(Debug, Args)]
 pub struct SourceArgs {
     /// The socket of containerd [default: that of k3s or RKE2, else /run/containerd/containerd.sock]
-    #[arg(long, env = "PULLTRACE_CONTAINERD_SOCKET", value_name = "PATH")]
+    #[arg(
+        long,
+        env = "PULLTRACE_CONTAINERD_SOCKET",
+        value_name = "PATH",
+        global = true
+    )]
     pub socket: Option<PathBuf>,
 
     /// The containerd namespace; the kubelet pulls into k8s.io, `ctr` and nerdctl into default
@@ -20,12 +25,13 @@ pub struct SourceArgs {
         long,
         env = "PULLTRACE_CONTAINERD_NAMESPACE",
         value_name = "NAME",
-        default_value = "k8s.io"
+        default_value = "k8s.io",
+        global = true
     )]
     pub namespace: Namespace,
 
     /// The name of this node [default: the host name]
-    #[arg(long, env = "PULLTRACE_NODE_NAME", value_name = "NAME")]
+    #[arg(long, env = "PULLTRACE_NODE_NAME", value_name = "NAME", global = true)]
     pub node_name: Option<NodeName>,
 
     #[command(flatten)]
@@ -35,12 +41,12 @@ pub struct SourceArgs {
 #[derive(Clone, Copy, Debug, Args)]
 pub struct LimitArgs {
     /// A download that waits for nothing is stalled after so long without a byte
-    #[arg(long, env = "PULLTRACE_STALL_AFTER", value_name = "DURATION", default_value = "30s", value_parser = value::time)]
-    stall_after: Duration,
+    #[arg(long, env = "PULLTRACE_STALL_AFTER", value_name = "DURATION", default_value = "30s", value_parser = value::time, global = true)]
+    pub stall_after: Duration,
 
     /// How long pulls that ended are kept
-    #[arg(long, env = "PULLTRACE_HISTORY_TTL", value_name = "DURATION", default_value = "30m", value_parser = value::time)]
-    history_ttl: Duration,
+    #[arg(long, env = "PULLTRACE_HISTORY_TTL", value_name = "DURATION", default_value = "30m", value_parser = value::time, global = true)]
+    pub history_ttl: Duration,
 }
 
 impl LimitArgs {

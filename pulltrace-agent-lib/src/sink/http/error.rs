@@ -12,9 +12,7 @@ use reqwest::StatusCode;
 #[non_exhaustive]
 pub enum HttpSetupError {
     /// The URL of the server is none that reports can go to.
-    #[error(
-        "the server's URL is not accepted: {0}; accepted is one like https://pulltrace.example:8080"
-    )]
+    #[error("no URL of a server: {0}; accepted is one like https://pulltrace.example:8080")]
     Url(&'static str),
     /// The token cannot be sent.
     #[error("the token cannot be used")]

@@ -104,6 +104,14 @@ impl HttpSink {
         }
     }
 
+    /// Whether reports could go to this URL, by its form alone.
+    ///
+    /// # Errors
+    /// What is wrong with it, without the URL itself, which may have a password in it.
+    pub fn check_url(server: &str) -> Result<(), HttpSetupError> {
+        url(server).map(drop)
+    }
+
     /// Asks whether a server is there, without a token and without telling it anything.
     ///
     /// # Errors
@@ -306,7 +314,7 @@ impl HttpSinkBuilder {
     /// # Errors
     /// Where a setting cannot work, or a file cannot be read.
     pub fn build(self) -> Result<HttpSink, HttpSetupError> {
-        let server = server(&self.server)?;
+        let server = url(&self.server)?;
         let token = match (self.token_file, &self.token) {
             (Some(path), _) => Some(Token::in_file(path)),
             (None, Some(token)) => Some(Token::fixed(token)),
@@ -355,7 +363,7 @@ impl fmt::Debug for HttpSinkBuilder {
 }
 
 /// The URL of a server. What is wrong with another is said without it: it may have a password in it.
-fn server(text: &str) -> Result<Url, HttpSetupError> {
+fn url(text: &str) -> Result<Url, HttpSetupError> {
     let url: Url = text
         .parse()
         .map_err(|_| HttpSetupError::Url("it is no URL"))?;

@@ -86,6 +86,34 @@ pub(super) struct Found {
     pub(super) has_namespace: bool,
 }
 
+/// A containerd as it answered once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Sighting {
+    /// Its socket.
+    pub socket: PathBuf,
+    /// Its version, as it says it: `v2.4.2`.
+    pub version: String,
+    /// Whether that is one that was tried: 1.6 to 2.x.
+    pub is_known: bool,
+    /// Whether it has the namespace: one that never had an image has not.
+    pub has_namespace: bool,
+}
+
+/// Looks once, as a source does it, for the containerd behind this socket or behind the usual ones.
+///
+/// # Errors
+/// Where none answers. A retry helps once somebody did what the message says.
+pub async fn look(socket: Option<&Path>, namespace: &Namespace) -> Result<Sighting, DiscoverError> {
+    let found = find(socket, namespace).await?;
+    Ok(Sighting {
+        socket: found.path,
+        is_known: is_known(&found.server.version),
+        version: found.server.version,
+        has_namespace: found.has_namespace,
+    })
+}
+
 /// Looks at the given socket, or at the usual ones.
 pub(super) async fn find(
     socket: Option<&Path>,
