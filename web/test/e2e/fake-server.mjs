@@ -106,7 +106,7 @@ export class FakeServer {
   /** Listens, on any free port unless one is said. Gives the address of the page. */
   async start(port = 0) {
     await new Promise((resolve) => this.#server.listen(port, '127.0.0.1', resolve));
-    this.#ping = setInterval(() => this.#tell('ping', { now: at(this.#t) }), 5_000);
+    this.#ping = setInterval(() => this.#tell('ping', { seq: this.#seq, now: at(this.#t) }), 5_000);
     return `http://127.0.0.1:${this.#server.address().port}${this.#base}`;
   }
 
@@ -154,12 +154,14 @@ export class FakeServer {
   }
 
   #tell(event, data) {
-    const text = this.#event(event, data);
+    const text = this.#event(event, data, this.#seq);
     for (const reader of this.#readers) reader.write(text);
   }
 
-  #event(event, data, seq = this.#seq) {
-    return `event: ${event}\nid: ${this.#epoch}-${seq}\ndata: ${JSON.stringify(data)}\n\n`;
+  /** Without a `seq` a reader cannot go on from there. */
+  #event(event, data, seq) {
+    const id = seq === undefined ? '' : `id: ${this.#epoch}-${seq}\n`;
+    return `event: ${event}\n${id}data: ${JSON.stringify(data)}\n\n`;
   }
 
   async #serve(request, response) {
@@ -196,14 +198,14 @@ export class FakeServer {
     if (missed) {
       for (const frame of missed) response.write(this.#event('frame', frame, frame.seq));
     } else {
-      if (since !== null) response.write(this.#event('reset', {}));
+      if (since !== null) response.write(this.#event('reset', { reason: 'other_epoch' }));
       const { rows, nodes } = this.#world;
       const now = at(this.#t);
       response.write(this.#event('frame', { seq: this.#seq, now, nodes }));
       for (let i = 0; i < rows.length; i += 3) {
         response.write(this.#event('frame', { seq: this.#seq, now, rows: rows.slice(i, i + 3) }));
       }
-      response.write(this.#event('snapshot-end', {}));
+      response.write(this.#event('snapshot-end', { seq: this.#seq, now }, this.#seq));
     }
     this.#readers.add(response);
     response.on('close', () => this.#readers.delete(response));
