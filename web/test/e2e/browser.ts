@@ -1,10 +1,8 @@
 // A real browser on a page, and what the page shows as data. Knows nothing of the server behind it.
 
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { chromium, type Page } from 'playwright-core';
+import { type Browser, chromium, type Page } from 'playwright-core';
 
 const ARGS = [
   '--no-sandbox',
@@ -29,17 +27,20 @@ export interface Options {
   height?: number;
 }
 
-/** Opens `url` in a browser of its own: `$CHROMIUM`, or Debian's. */
+let browser: Promise<Browser> | undefined;
+
+/** Ends the browser that `open` started. */
+export async function shutdown(): Promise<void> {
+  await (await browser)?.close();
+  browser = undefined;
+}
+
+/** Opens `url` in a window that shares nothing with others, of the browser at `$CHROMIUM`, or Debian's. */
 export async function open(url: string, options: Options = {}): Promise<Opened> {
   const { colorScheme = 'dark', width = 1440, height = 900 } = options;
-  const profile = await mkdtemp(join(tmpdir(), 'pulltrace-browser-'));
-  const context = await chromium.launchPersistentContext(profile, {
-    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-    args: ARGS,
-    viewport: { width, height },
-    colorScheme,
-  });
-  const page = context.pages()[0] ?? (await context.newPage());
+  browser ??= chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ARGS });
+  const context = await (await browser).newContext({ viewport: { width, height }, colorScheme });
+  const page = await context.newPage();
   const { origin } = new URL(url);
   const seen: string[] = [];
   page.on('request', (request) => {
@@ -62,10 +63,7 @@ export async function open(url: string, options: Options = {}): Promise<Opened> 
   return {
     page,
     faults: async () => [...seen, ...(await violations(page))],
-    close: async () => {
-      await context.close();
-      await rm(profile, { recursive: true, force: true });
-    },
+    close: () => context.close(),
   };
 }
 

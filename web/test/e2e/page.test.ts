@@ -1,12 +1,22 @@
 // The built page in a real browser, on a server whose world and clock the test holds.
 
 import { mkdirSync } from 'node:fs';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeEach, expect, test } from 'vitest';
 import type { PullStatus } from '../../src/api/gen/wire';
 import { bytes, duration, percent, speed } from '../../src/model/format';
 import { imageName } from '../../src/model/image';
 import { isLive, reason, size, took } from '../../src/model/pull';
-import { accessibility, connection, type Opened, open, rows, type ShownRow, sync, until } from './browser';
+import {
+  accessibility,
+  connection,
+  type Opened,
+  open,
+  rows,
+  type ShownRow,
+  shutdown,
+  sync,
+  until,
+} from './browser';
 import { FakeServer } from './fake-server.mjs';
 
 const OUT = `${import.meta.dirname}/out`;
@@ -23,6 +33,8 @@ afterEach(async () => {
   opened = undefined;
   await server.stop();
 });
+
+afterAll(shutdown);
 
 /** Opens the page and waits until all is there. The page is never loaded a second time. */
 async function start(options: Parameters<typeof open>[1] = {}, port = 0): Promise<Opened> {
