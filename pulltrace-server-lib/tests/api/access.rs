@@ -1,0 +1,145 @@
+//! Who may report and who may read.
+
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, WWW_AUTHENTICATE};
+use pulltrace_server_lib::{Access, Listener, Server};
+
+use crate::world::{World, full, send};
+
+async fn with_tokens() -> World {
+    World::with(|server| {
+        let access = Access::new().agent_token("for-agents").unwrap();
+        server.access(access.reader_token("for-readers").unwrap())
+    })
+    .await
+}
+
+#[tokio::test]
+async fn readers_need_their_token_on_every_path_of_the_api() {
+    let world = with_tokens().await;
+    for path in [
+        "pulls",
+        "pulls/x",
+        "nodes",
+        "images",
+        "events",
+        "openapi.json",
+    ] {
+        let path = format!("/api/v1/{path}");
+        let refused = world.get(&path).await;
+        refused.is_problem(401, "unauthorized");
+        assert_eq!(
+            refused.headers[WWW_AUTHENTICATE],
+            "Bearer realm=\"pulltrace\""
+        );
+        for wrong in [
+            "Bearer for-agents",
+            "Bearer ",
+            "Basic for-readers",
+            "for-readers",
+        ] {
+            let request = Request::get(&path).header(AUTHORIZATION, wrong);
+            let refused = world.send(request, Bytes::new()).await;
+            assert_eq!(refused.status, 401, "{path} {wrong}");
+        }
+    }
+    let request = Request::get("/api/v1/pulls").header(AUTHORIZATION, "Bearer for-readers");
+    assert_eq!(world.send(request, Bytes::new()).await.status, 200);
+    for open in ["/healthz", "/readyz"] {
+        assert_eq!(world.get(open).await.status, 200, "{open}");
+    }
+}
+
+#[tokio::test]
+async fn agents_need_theirs() {
+    let world = with_tokens().await;
+    let report = full("w1", 1, &[]);
+    world.report(&report).await.is_problem(401, "unauthorized");
+    let series = "pulltrace_reports_rejected_total{reason=\"unauthorized\"}";
+    assert_eq!(world.metric(series).await, Some(1.0));
+    let send = |token: &str| {
+        let request = Request::post("/api/v1/report")
+            .header(CONTENT_TYPE, "application/json")
+            .header(AUTHORIZATION, format!("Bearer {token}"));
+        world.send(request, report.to_string().into())
+    };
+    assert_eq!(send("for-readers").await.status, 401);
+    assert_eq!(send("for-agents").await.status, 202);
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_reads_nothing_and_reports_nothing() {
+    let world = World::start().await;
+    let request = || Request::get("/api/v1/pulls");
+    for host in ["evil.example", "evil.example:80"] {
+        let answer = world.send(request().header(HOST, host), Bytes::new()).await;
+        answer.is_problem(421, "host");
+    }
+    let evil = Request::post("/api/v1/report")
+        .header(HOST, "evil.example")
+        .header(CONTENT_TYPE, "application/json");
+    let body = full("w1", 1, &[]).to_string();
+    world.send(evil, body.into()).await.is_problem(421, "host");
+    let local = request().header(HOST, "localhost:1");
+    assert_eq!(world.send(local, Bytes::new()).await.status, 200);
+}
+
+#[tokio::test]
+async fn every_answer_says_what_a_page_may_do() {
+    let world = World::start().await;
+    for path in ["/", "/healthz", "/api/v1/pulls", "/api/v1/nothing"] {
+        let headers = world.get(path).await.headers;
+        let policy = headers["content-security-policy"].to_str().unwrap();
+        assert!(
+            policy.starts_with("default-src 'none'; script-src 'self';"),
+            "{policy}"
+        );
+        assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
+        assert_eq!(headers["referrer-policy"], "no-referrer", "{path}");
+        assert_eq!(
+            headers["cross-origin-resource-policy"], "same-origin",
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_listener_that_others_reach_is_refused_unless_that_is_meant() {
+    let everywhere = || async { Listener::bind("0.0.0.0:0".parse().unwrap()).await.unwrap() };
+    let mut closed = Server::builder().build().unwrap();
+    assert!(closed.listen(everywhere().await).is_err());
+    let access = Access::new().insecure_open();
+    let mut open = Server::builder().access(access).build().unwrap();
+    open.listen(everywhere().await).unwrap();
+}
+
+#[tokio::test]
+async fn a_router_mounted_elsewhere_lets_nobody_in_by_itself() {
+    let server = Server::builder().build().unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = axum::Router::new().nest("/pulltrace", server.router());
+    let served = tokio::spawn(async { axum::serve(listener, app).await });
+    let get = |path: &'static str| send(address, Request::get(path), Bytes::new());
+    get("/pulltrace/api/v1/pulls")
+        .await
+        .is_problem(403, "forbidden");
+    assert_eq!(get("/pulltrace/healthz").await.status, 200);
+    served.abort();
+
+    let access = Access::new().insecure_open();
+    let server = Server::builder().access(access).build().unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let app = axum::Router::new().nest("/pulltrace", server.router());
+    let served = tokio::spawn(async { axum::serve(listener, app).await });
+    let list = send(
+        address,
+        Request::get("/pulltrace/api/v1/pulls"),
+        Bytes::new(),
+    )
+    .await;
+    assert_eq!(list.status, 200);
+    served.abort();
+}

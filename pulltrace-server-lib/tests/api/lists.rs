@@ -1,0 +1,203 @@
+//! What there is, at once.
+
+use std::io::Read as _;
+
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper::header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE};
+use serde_json::Value;
+
+use crate::world::{Answer, World, completed, digest, downloading, failed, full, resolving};
+
+/// Two nodes, four pulls.
+async fn world() -> World {
+    let world = World::start().await;
+    let one = [completed("w1", "1-a"), downloading("w1", "2-b", 500)];
+    world.tell(&full("w1", 1, &one)).await;
+    let two = [failed("w2", "3-c"), resolving("w2", "4-d")];
+    world.tell(&full("w2", 1, &two)).await;
+    world
+}
+
+/// The middle of each pull's id.
+fn names(list: &Answer) -> Vec<String> {
+    assert_eq!(list.status, 200, "{list:?}");
+    let pulls = list.json()["pulls"].as_array().unwrap().clone();
+    let id = |pull: &Value| {
+        pull["id"]
+            .as_str()
+            .unwrap()
+            .rsplit('~')
+            .nth(1)
+            .unwrap()
+            .to_owned()
+    };
+    pulls.iter().map(id).collect()
+}
+
+#[tokio::test]
+async fn pulls_are_listed_in_order_and_filtered() {
+    let world = world().await;
+    for (query, wanted) in [
+        ("", &["1-a", "2-b", "3-c", "4-d"][..]),
+        ("?node=w1", &["1-a", "2-b"]),
+        ("?phase=failed,resolving", &["3-c", "4-d"]),
+        ("?image=team/app", &["1-a", "2-b"]),
+        ("?image=app:1", &["1-a"]),
+        (&format!("?image={}", digest("cd")), &["1-a", "2-b"]),
+        ("?image=sha256:ab", &[]),
+        ("?node=w1&phase=completed&layers=none", &["1-a"]),
+    ] {
+        let list = world.get(&format!("/api/v1/pulls{query}")).await;
+        assert_eq!(names(&list), wanted, "{query}");
+    }
+    let list = world.get("/api/v1/pulls?layers=none").await.json();
+    assert!(list["pulls"][1]["layers"].is_null());
+    assert_eq!(list["pulls"][1]["layerCount"], 2);
+    let list = world.get("/api/v1/pulls").await.json();
+    assert_eq!(list["pulls"][1]["layers"][1]["downloadedBytes"], 500);
+    assert_eq!(
+        list["seq"],
+        world.table.read(pulltrace_server_lib::table::Table::seq)
+    );
+    assert!(
+        list["now"]
+            .as_str()
+            .unwrap()
+            .starts_with("2026-11-24T20:00:")
+    );
+}
+
+#[tokio::test]
+async fn long_lists_come_in_pages() {
+    let world = world().await;
+    let first = world.get("/api/v1/pulls?limit=3").await;
+    assert_eq!(names(&first), ["1-a", "2-b", "3-c"]);
+    let next = first.json()["continue"].as_str().unwrap().to_owned();
+    let second = world
+        .get(&format!("/api/v1/pulls?limit=3&continue={next}"))
+        .await;
+    assert_eq!(names(&second), ["4-d"]);
+    assert!(second.json().get("continue").is_none());
+    let all = world.get("/api/v1/pulls?limit=4").await;
+    assert!(all.json().get("continue").is_none());
+}
+
+#[tokio::test]
+async fn queries_that_are_not_understood_are_refused() {
+    let world = world().await;
+    for query in [
+        "limit=0",
+        "limit=5001",
+        "limit=x",
+        "continue=x",
+        "layers=all",
+        "layers=events",
+        "phase=done",
+        "nod=w1",
+    ] {
+        let answer = world.get(&format!("/api/v1/pulls?{query}")).await;
+        assert_eq!(answer.status, 400, "{query}");
+        answer.is_problem(400, "query");
+    }
+    for query in ["namespace=default", "pod=x"] {
+        world
+            .get(&format!("/api/v1/pulls?{query}"))
+            .await
+            .is_problem(400, "not_available");
+    }
+}
+
+#[tokio::test]
+async fn one_pull_is_found_by_its_id() {
+    let world = world().await;
+    let pull = world.get("/api/v1/pulls/lease~w1~k8s.io~2-b~0").await;
+    assert_eq!(pull.status, 200);
+    assert_eq!(pull.json()["totalBytes"], 4000);
+    for id in ["lease~w1~k8s.io~9-z~0", "nonsense", "%00"] {
+        world
+            .get(&format!("/api/v1/pulls/{id}"))
+            .await
+            .is_problem(404, "not_found");
+    }
+}
+
+#[tokio::test]
+async fn nodes_and_images_are_listed() {
+    let world = world().await;
+    let nodes = world.get("/api/v1/nodes").await.json();
+    assert_eq!(nodes["nodes"][0]["name"], "w1");
+    assert_eq!(nodes["nodes"][0]["live"], 1);
+    assert_eq!(nodes["nodes"][1]["ended"], 1);
+    let images = world.get("/api/v1/images").await.json();
+    assert_eq!(images["images"].as_array().unwrap().len(), 1, "{images}");
+    let image = &images["images"][0];
+    assert_eq!(image["name"], "registry.example/team/app:1");
+    assert_eq!(image["totalBytes"], 4000);
+    assert_eq!(image["phases"]["completed"], 1);
+    assert_eq!(image["phases"]["downloading"], 1);
+    assert_eq!(image["nodes"], 1);
+}
+
+#[tokio::test]
+async fn lists_are_packed_for_who_takes_that() {
+    let world = world().await;
+    let request = Request::get("/api/v1/pulls").header(ACCEPT_ENCODING, "gzip");
+    let packed = world.send(request, Bytes::new()).await;
+    assert_eq!(packed.headers[CONTENT_ENCODING], "gzip");
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(&*packed.body)
+        .read_to_string(&mut text)
+        .unwrap();
+    let list: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(list["pulls"].as_array().unwrap().len(), 4);
+}
+
+#[tokio::test]
+async fn a_server_says_whether_it_lives_and_can_work() {
+    let world = World::start().await;
+    assert_eq!(world.get("/healthz").await.status, 200);
+    let ready = world.get("/readyz").await;
+    assert_eq!(ready.status, 200);
+    assert_eq!(ready.json()["conditions"][0]["holds"], true);
+    assert!(
+        !ready.json()["conditions"][0]["reason"]
+            .as_str()
+            .unwrap()
+            .is_empty()
+    );
+}
+
+#[tokio::test]
+async fn the_api_describes_itself() {
+    let world = World::start().await;
+    let document = world.get("/api/v1/openapi.json").await;
+    assert_eq!(document.headers[CONTENT_TYPE], "application/json");
+    let document = document.json();
+    let paths = document["paths"].as_object().unwrap();
+    for path in [
+        "/api/v1/report",
+        "/api/v1/pulls",
+        "/api/v1/events",
+        "/api/v1/nodes",
+    ] {
+        assert!(paths.contains_key(path), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_and_what_cannot_be_done_is_said_as_a_problem() {
+    let world = World::start().await;
+    for path in ["/api/v1/nothing", "/api", "/api/v2/pulls", "/etc/passwd"] {
+        world.get(path).await.is_problem(404, "not_found");
+    }
+    for (request, allowed) in [
+        (Request::get("/api/v1/report"), "POST"),
+        (Request::post("/api/v1/pulls"), "GET,HEAD"),
+        (Request::delete("/api/v1/events"), "GET,HEAD"),
+    ] {
+        let answer = world.send(request, Bytes::new()).await;
+        answer.is_problem(405, "method");
+        assert_eq!(answer.headers[ALLOW], allowed);
+    }
+}

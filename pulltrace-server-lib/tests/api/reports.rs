@@ -1,0 +1,216 @@
+//! What agents send, and what is refused: with a problem, a count, and nothing changed.
+
+use std::io::Write as _;
+
+use hyper::Request;
+use hyper::body::Bytes;
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+use crate::world::{World, downloading, full, resolving, within};
+
+const JSON: &str = "application/json";
+
+fn gzip(bytes: &[u8]) -> Bytes {
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    packer.write_all(bytes).unwrap();
+    packer.finish().unwrap().into()
+}
+
+#[tokio::test]
+async fn a_report_is_taken_plain_or_packed() {
+    let world = World::start().await;
+    let ack = world
+        .report(&full("w1", 1, &[resolving("w1", "1-a")]))
+        .await;
+    assert_eq!(ack.status, 202);
+    let ack = ack.json();
+    assert_eq!(ack["acceptedSeq"], 1);
+    assert_eq!(ack["needFull"], false);
+    assert_eq!(
+        ack["serverEpoch"],
+        world.table.read(|table| table.epoch().to_owned())
+    );
+    let packed = Request::post("/api/v1/report")
+        .header(CONTENT_TYPE, "application/json; charset=utf-8")
+        .header(CONTENT_ENCODING, "gzip");
+    let body = gzip(
+        full("w2", 1, &[downloading("w2", "1-b", 0)])
+            .to_string()
+            .as_bytes(),
+    );
+    assert_eq!(world.send(packed, body).await.status, 202);
+    assert_eq!(world.table.read(|table| table.rows(None).count()), 2);
+    assert_eq!(world.metric("pulltrace_reports_total").await, Some(2.0));
+}
+
+#[tokio::test]
+async fn an_agent_of_version_0_1_is_answered_as_it_expects() {
+    let world = World::start().await;
+    for pulls in [Value::Null, json!([])] {
+        let report = json!({"nodeName": "old", "timestamp": crate::world::START, "pulls": pulls});
+        let answer = world.report(&report).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_report_is_refused_and_counted_and_changes_nothing() {
+    let world = World::start().await;
+    world.tell(&full("w1", 1, &[resolving("w1", "1-a")])).await;
+    let before = world.table.read(pulltrace_server_lib::table::Table::seq);
+    let good = full("w1", 2, &[]).to_string();
+    let plain = |body: Vec<u8>| (JSON, None, Bytes::from(body));
+    let report = |change: fn(&mut Value)| {
+        let mut report = full("w1", 2, &[downloading("w1", "1-b", 7)]);
+        change(&mut report);
+        plain(report.to_string().into_bytes())
+    };
+    let many = |pulls: usize| {
+        let pulls: Vec<_> = (0..pulls)
+            .map(|n| resolving("w1", &format!("{n}-a")))
+            .collect();
+        full("w1", 2, &pulls).to_string().into_bytes()
+    };
+    let cases = [
+        ("malformed", 400, plain(b"{".to_vec())),
+        ("malformed", 400, plain(Vec::new())),
+        (
+            "malformed",
+            400,
+            plain(good.as_bytes()[..good.len() / 2].to_vec()),
+        ),
+        ("malformed", 400, plain(b"[[[[[[[[".repeat(10_000))),
+        ("malformed", 400, report(|it| it["sequence"] = json!(-1))),
+        ("malformed", 400, report(|it| it["sequence"] = json!(1e300))),
+        (
+            "invalid",
+            400,
+            report(|it| it["schemaVersion"] = json!("v9")),
+        ),
+        ("invalid", 400, report(|it| it["nodeName"] = json!("../w1"))),
+        ("invalid", 400, report(|it| it["nodeName"] = json!("w2"))),
+        (
+            "invalid",
+            400,
+            report(|it| it["pulls"][0]["percent"] = json!(101)),
+        ),
+        (
+            "invalid",
+            400,
+            report(|it| it["pulls"][0]["layers"][1][1] = json!(4000)),
+        ),
+        (
+            "invalid",
+            400,
+            report(|it| it["pulls"][0]["layers"][1][0] = json!(9)),
+        ),
+        (
+            "invalid",
+            400,
+            report(|it| it["agent"]["version"] = json!("x".repeat(10_000))),
+        ),
+        (
+            "invalid",
+            400,
+            report(|it| {
+                let pull = it["pulls"][0].clone();
+                it["pulls"].as_array_mut().unwrap().push(pull);
+            }),
+        ),
+        ("invalid", 400, (JSON, Some("gzip"), gzip(&many(2_001)))),
+        ("too_large", 413, plain(many(20_000))),
+        (
+            "too_large",
+            413,
+            (JSON, Some("gzip"), gzip(&b" ".repeat(1024 * 1024 + 1))),
+        ),
+        (
+            "too_large",
+            413,
+            (JSON, Some("gzip"), vec![0; 256 * 1024 + 1].into()),
+        ),
+        ("broken", 400, (JSON, Some("gzip"), good.clone().into())),
+        (
+            "content_type",
+            415,
+            ("text/plain", None, good.clone().into()),
+        ),
+        (
+            "content_type",
+            415,
+            (
+                "application/x-www-form-urlencoded",
+                None,
+                good.clone().into(),
+            ),
+        ),
+        ("encoding", 415, (JSON, Some("br"), good.clone().into())),
+    ];
+    for (reason, status, (kind, encoding, body)) in cases {
+        let shown = format!("{reason}: {:?}", body.slice(..body.len().min(60)));
+        let series = format!("pulltrace_reports_rejected_total{{reason=\"{reason}\"}}");
+        let counted = world.metric(&series).await.expect(&series);
+        let mut request = Request::post("/api/v1/report").header(CONTENT_TYPE, kind);
+        if let Some(encoding) = encoding {
+            request = request.header(CONTENT_ENCODING, encoding);
+        }
+        let answer = world.send(request, body).await;
+        assert_eq!(answer.status, status, "{shown}: {answer:?}");
+        answer.is_problem(status, reason);
+        assert_eq!(world.metric(&series).await, Some(counted + 1.0), "{shown}");
+    }
+    let after = world
+        .table
+        .read(|table| (table.seq(), table.rows(None).count()));
+    assert_eq!(after, (before, 1));
+}
+
+#[tokio::test]
+async fn two_agents_with_one_name_are_a_conflict() {
+    let world = World::start().await;
+    let older = |sequence| {
+        let mut report = full("w1", sequence, &[]);
+        report["timestamp"] = json!("2026-11-24T20:01:00Z");
+        report
+    };
+    let younger = |sequence| {
+        let mut report = older(sequence);
+        report["agent"]["instance"] = json!("b");
+        report["agent"]["startedAt"] = json!("2026-11-24T20:00:30Z");
+        report
+    };
+    world.tell(&older(1)).await;
+    // As if the agent had been restarted,
+    world.tell(&younger(1)).await;
+    // but it is still there.
+    world.tell(&older(2)).await;
+    world.report(&younger(2)).await.is_problem(409, "conflict");
+    let series = "pulltrace_reports_rejected_total{reason=\"conflict\"}";
+    assert_eq!(world.metric(series).await, Some(1.0));
+}
+
+#[tokio::test]
+async fn a_body_that_stops_half_way_is_waited_for_only_so_long() {
+    let world = World::with(|server| {
+        let mut limits = pulltrace_server_lib::HttpLimits::default();
+        limits.report_deadline = std::time::Duration::from_millis(100);
+        server.http_limits(limits)
+    })
+    .await;
+    let mut stream = TcpStream::connect(world.address).await.unwrap();
+    let head = format!(
+        "POST /api/v1/report HTTP/1.1\r\nHost: {}\r\nContent-Type: {JSON}\r\nContent-Length: 100\r\n\r\n{{",
+        world.address
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    within("the answer", stream.read_exact(&mut answer))
+        .await
+        .unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 408");
+    let series = "pulltrace_reports_rejected_total{reason=\"timeout\"}";
+    assert_eq!(world.metric(series).await, Some(1.0));
+}
