@@ -63,16 +63,21 @@ export function outline(
 export interface Totals {
   nodes: number;
   lost: number;
-  /** Nodes with live pulls. */
+  /** Nodes that are heard and have live pulls. */
   pulling: number;
   live: number;
+  /** Live pulls of which nobody knows what they do: they are in none of the figures below. */
+  unseen: number;
   waiting: number;
   stalled: number;
   slow: number;
   failed: number;
   completed: number;
-  /** Bytes to come of live pulls whose sizes are known, by the nodes' sums: a layer that several share counts once. */
-  toGo: number;
+  /**
+   * Bytes to come of live pulls whose sizes are known, by the nodes' sums: a layer that several share counts once.
+   * Undefined where no node is heard that pulls.
+   */
+  toGo: number | undefined;
   /** Undefined where no node knows its speed. */
   speed: number | undefined;
   /** When the last of those is ready whose time left is known. */
@@ -87,12 +92,13 @@ export function totals(pulls: Iterable<PullStatus>, nodes: Iterable<NodeStatus>)
     lost: 0,
     pulling: 0,
     live: 0,
+    unseen: 0,
     waiting: 0,
     stalled: 0,
     slow: 0,
     failed: 0,
     completed: 0,
-    toGo: 0,
+    toGo: undefined,
     speed: undefined,
     lastReady: undefined,
     withoutEta: 0,
@@ -104,7 +110,7 @@ export function totals(pulls: Iterable<PullStatus>, nodes: Iterable<NodeStatus>)
       sum.lost += 1;
       continue;
     }
-    sum.toGo += Math.max(0, node.toDownloadBytes - node.downloadedBytes);
+    if (node.live > 0) sum.toGo = (sum.toGo ?? 0) + Math.max(0, node.toDownloadBytes - node.downloadedBytes);
     if (node.bytesPerSec !== undefined) sum.speed = (sum.speed ?? 0) + node.bytesPerSec;
   }
   const pulling = new Set<string>();
@@ -116,6 +122,10 @@ export function totals(pulls: Iterable<PullStatus>, nodes: Iterable<NodeStatus>)
       continue;
     }
     sum.live += 1;
+    if (state === 'unseen') {
+      sum.unseen += 1;
+      continue;
+    }
     pulling.add(pull.nodeName);
     if (state === 'waiting') sum.waiting += 1;
     if (state === 'stalled') sum.stalled += 1;

@@ -25,13 +25,18 @@ export function isLive(pull: Pick<PullStatus, 'phase' | 'outcome' | 'completedAt
   return pull.outcome === undefined && pull.completedAt === undefined && !ENDED.has(pull.phase);
 }
 
+/** Whether what is said of a live pull is of now. */
+export function isSeen(pull: Pick<PullStatus, 'staleSince'>): boolean {
+  return pull.staleSince === undefined;
+}
+
 /** In the order of what presses most. A word that this page does not know is `other`. */
 export function pullState(pull: PullStatus): PullState {
   if (!isLive(pull)) {
     const word = pull.outcome ?? pull.phase;
     return ENDED.has(word) ? (word as PullState) : 'other';
   }
-  if (pull.staleSince !== undefined) return 'unseen';
+  if (!isSeen(pull)) return 'unseen';
   if (pull.stalledSince !== undefined) return 'stalled';
   if (pull.waitingOn !== undefined && pull.phase !== 'resolving') return 'waiting';
   return LIVE.has(pull.phase) ? (pull.phase as PullState) : 'other';
@@ -99,8 +104,9 @@ export interface Note {
 export function notes(pull: PullStatus, title?: string): Note[] {
   if (!isLive(pull)) return [];
   const found: Note[] = [];
-  if (pull.staleSince !== undefined) {
-    found.push({ kind: 'unseen', text: 'not seen for {ago}', since: instant(pull.staleSince) });
+  if (!isSeen(pull)) {
+    // The rest is of the past.
+    return [{ kind: 'unseen', text: 'not seen for {ago}', since: instant(pull.staleSince) }];
   }
   if (pull.stalledSince !== undefined) {
     const text =

@@ -11,7 +11,7 @@ export const QUIET_MS = 1_500;
 
 /** What happened, and what helps. */
 export function explain(loss: Loss): string {
-  const said = 'detail' in loss && loss.detail ? ` It says: ${loss.detail}` : '';
+  const said = 'detail' in loss && loss.detail ? ` It says: ${loss.detail.replace(/\.?$/, '.')}` : '';
   switch (loss.kind) {
     case 'unauthorized':
       return `The server wants to know who you are (401).${said}`;

@@ -46,7 +46,7 @@ function detail(layer: LayerStatus): string[] {
 interface Props {
   layer: LayerStatus;
   index: number;
-  /** Whether its pull goes on. */
+  /** Whether its pull goes on, and is seen to. */
   live: boolean;
 }
 

@@ -8,7 +8,14 @@ import { More } from './More';
 /** Images have 5 to 30 layers; a few have more than a hundred. */
 const SHOWN = 30;
 
-export function Layers({ pull, id, live }: { pull: PullStatus; id: string; live: boolean }) {
+interface Props {
+  pull: PullStatus;
+  id: string;
+  /** Whether its pull goes on, and is seen to. */
+  live: boolean;
+}
+
+export function Layers({ pull, id, live }: Props) {
   const layers = pull.layers ?? [];
   const keys = layers.map((_, index) => String(index));
   return (

@@ -5,7 +5,7 @@ import type { PullStatus } from '../api/gen/wire';
 import { useNameOf, useRow } from '../live/hooks';
 import { bytes, count, duration, left, NONE, percent, range, speed } from '../model/format';
 import { shortName } from '../model/image';
-import { isLive, notes, pullState, reason, shares, size, took } from '../model/pull';
+import { isLive, isSeen, notes, pullState, reason, shares, size, took } from '../model/pull';
 import { Ago, Elapsed, NoteText } from './Ago';
 import { Bar, type Tone } from './Bar';
 import { Bytes, Figure } from './Figure';
@@ -52,7 +52,7 @@ export const PullRow = memo(({ id, open }: Props) => {
         {live ? <LiveCells pull={pull} /> : <EndedCells pull={pull} />}
       </div>
       <Notes pull={pull} />
-      {has && shown && <Layers pull={pull} id={layers} live={live} />}
+      {has && shown && <Layers pull={pull} id={layers} live={live && isSeen(pull)} />}
     </li>
   );
 });
@@ -65,7 +65,11 @@ function tone(pull: PullStatus): Tone {
 }
 
 function LiveCells({ pull }: { pull: PullStatus }) {
-  const wide = range(pull.etaSeconds, pull.etaLowSeconds, pull.etaHighSeconds);
+  // How fast one that is not seen is, and how long it takes, nobody knows.
+  const { bytesPerSec, etaSeconds, etaLowSeconds, etaHighSeconds }: Partial<PullStatus> = isSeen(pull)
+    ? pull
+    : {};
+  const wide = range(etaSeconds, etaLowSeconds, etaHighSeconds);
   const facts = [
     pull.layerCount === undefined ? '' : `${pull.layersDone ?? 0} of ${count(pull.layerCount, 'layer')}`,
     pull.cachedBytes ? `${bytes(pull.cachedBytes)} cached` : '',
@@ -97,7 +101,7 @@ function LiveCells({ pull }: { pull: PullStatus }) {
       </span>
       <span className={`${styles.cell} ${styles.speed}`}>
         <span className={styles.top}>
-          <Bytes value={pull.bytesPerSec} per="s" field="speed" />
+          <Bytes value={bytesPerSec} per="s" field="speed" />
         </span>
         <small>
           <Elapsed since={pull.startedAt} /> so far
@@ -105,7 +109,7 @@ function LiveCells({ pull }: { pull: PullStatus }) {
       </span>
       <span className={`${styles.cell} ${styles.eta}`}>
         <span className={styles.top} data-field="eta">
-          {pull.etaSeconds === undefined ? NONE : `${left(pull.etaSeconds)} left`}
+          {etaSeconds === undefined ? NONE : `${left(etaSeconds)} left`}
         </span>
         <small
           title={pull.etaBasis === 'assumed' ? 'How fast this node unpacks is not known yet' : undefined}

@@ -30,8 +30,13 @@ export function runs(samples: readonly Sample[]): [number, number][][] {
   return found.filter((points) => points.length > 1);
 }
 
+/** Fewer than so many samples are no line. */
+const LEAST = 6;
+
 export function SpeedLine() {
-  const lines = runs(useSpeeds()).map((points) => points.map(([x, y]) => `${x.toFixed(1)} ${y.toFixed(1)}`));
+  const samples = useSpeeds();
+  if (samples.length < LEAST) return null;
+  const lines = runs(samples).map((points) => points.map(([x, y]) => `${x.toFixed(1)} ${y.toFixed(1)}`));
   return (
     <svg
       className={styles.line}

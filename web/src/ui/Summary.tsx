@@ -2,6 +2,7 @@
 
 import { useTotals } from '../live/hooks';
 import { count, iec, left, NONE } from '../model/format';
+import type { Totals } from '../model/outline';
 import { SpeedLine } from './SpeedLine';
 import styles from './Summary.module.css';
 
@@ -19,6 +20,14 @@ const amount = (value: number | undefined, per = ''): Pick<Item, 'value' | 'unit
   return { value: number, unit: unit + per };
 };
 
+function pulling({ waiting, unseen, completed }: Totals): string {
+  const parts = [
+    waiting > 0 && `${waiting.toLocaleString('en')} waiting`,
+    unseen > 0 && `${unseen.toLocaleString('en')} not seen`,
+  ];
+  return parts.filter(Boolean).join(', ') || `${completed.toLocaleString('en')} completed`;
+}
+
 export function Summary() {
   const sum = useTotals();
   const trouble = sum.stalled + sum.slow;
@@ -26,10 +35,7 @@ export function Summary() {
     {
       name: 'Pulling',
       value: sum.live.toLocaleString('en'),
-      more:
-        sum.waiting > 0
-          ? `${sum.waiting.toLocaleString('en')} waiting`
-          : `${sum.completed.toLocaleString('en')} completed`,
+      more: pulling(sum),
     },
     {
       name: 'Speed',
@@ -38,13 +44,16 @@ export function Summary() {
     },
     {
       name: 'To download',
-      ...(sum.live > 0 ? amount(sum.toGo) : { value: NONE }),
-      more: sum.live > 0 ? 'of known sizes' : 'nothing',
+      ...amount(sum.toGo),
+      more: sum.live === 0 ? 'nothing' : sum.unseen > 0 ? 'of what is seen' : 'of known sizes',
     },
     {
       name: 'Last one ready in',
       value: sum.lastReady === undefined ? NONE : left(sum.lastReady).replace('~', ''),
-      more: sum.withoutEta > 0 ? `${sum.withoutEta.toLocaleString('en')} not known` : '',
+      more:
+        sum.withoutEta + sum.unseen > 0
+          ? `${(sum.withoutEta + sum.unseen).toLocaleString('en')} not known`
+          : '',
     },
     {
       name: 'Stalled or slow',

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { Phase } from '../../src/api/gen/wire';
+import type { Phase, PullStatus } from '../../src/api/gen/wire';
 import { bytes, duration, left, percent, range, seconds, speed } from '../../src/model/format';
 import { imageName, parts, shortName } from '../../src/model/image';
 import { outline, totals } from '../../src/model/outline';
@@ -107,11 +107,15 @@ test('a pull says what it waits for, and since when', () => {
     'waiting for layer 0123456789ab of web:1.2 (10 s)',
   ]);
   expect(notes(ended('a', { stalledSince: at(1) }))).toEqual([]);
+  expect(notes({ ...row, staleSince: at(1) }).map((note) => note.kind)).toEqual(['unseen']);
 });
 
 test('a note without a time leaves it out', () => {
-  const row = pull('a', { staleSince: 'nonsense', waitingOn: { kind: 'registry', since: '' } });
-  expect(notes(row).map((note) => noteText(note, 0))).toEqual(['not seen', 'waiting for the registry']);
+  const texts = (row: PullStatus) => notes(row).map((note) => noteText(note, 0));
+  expect(texts(pull('a', { staleSince: 'nonsense' }))).toEqual(['not seen']);
+  expect(texts(pull('a', { waitingOn: { kind: 'registry', since: '' } }))).toEqual([
+    'waiting for the registry',
+  ]);
 });
 
 test('a failure says why', () => {
@@ -155,21 +159,23 @@ test('nodes come by name, live pulls by their start, ended ones by their end', (
 
 test('sums leave out what is not known', () => {
   const nodes = [
-    node('a', { toDownloadBytes: 100, downloadedBytes: 40, bytesPerSec: 5 }),
-    node('b', { toDownloadBytes: 100, downloadedBytes: 90 }),
-    node('c', { state: 'lost', toDownloadBytes: 100, bytesPerSec: 9 }),
+    node('a', { live: 2, toDownloadBytes: 100, downloadedBytes: 40, bytesPerSec: 5 }),
+    node('b', { live: 1, toDownloadBytes: 100, downloadedBytes: 90 }),
+    node('c', { state: 'lost', live: 1, toDownloadBytes: 100, bytesPerSec: 9 }),
   ];
   const rows = [
     pull('a', { etaSeconds: 4 }),
     pull('b', { stalledSince: at(1) }),
     pull('c', { etaSeconds: 9, slow: true }),
+    pull('lost', { nodeName: 'c', etaSeconds: 99, slow: true, staleSince: at(1) }),
     ended('d', { phase: 'failed', outcome: 'failed' }),
   ];
   expect(totals(rows, nodes)).toEqual({
     nodes: 3,
     lost: 1,
     pulling: 1,
-    live: 3,
+    live: 4,
+    unseen: 1,
     waiting: 0,
     stalled: 1,
     slow: 1,
@@ -180,5 +186,5 @@ test('sums leave out what is not known', () => {
     lastReady: 9,
     withoutEta: 1,
   });
-  expect(totals([], [])).toMatchObject({ speed: undefined, lastReady: undefined });
+  expect(totals([], [])).toMatchObject({ speed: undefined, lastReady: undefined, toGo: undefined });
 });
