@@ -86,7 +86,7 @@ impl Told {
 
     /// With a pull of which no manifest is known.
     pub(crate) fn resolving(self, lease: u32) -> Self {
-        self.pull(lease, json!({"phase": "resolving"}))
+        self.pull(lease, &json!({"phase": "resolving"}))
     }
 
     /// With a pull whose layers have so many of their 100 bytes.
@@ -103,7 +103,7 @@ impl Told {
         let layers: Vec<Value> = layers.collect();
         self.pull(
             lease,
-            json!({"phase": "downloading", "image": digest(root), "rootDigest": digest(root),
+            &json!({"phase": "downloading", "image": digest(root), "rootDigest": digest(root),
                    "percent": percent, "downloadedBytes": sum, "toExtractBytes": total,
                    "bytesPerSec": 5.0, "downloadingAt": time(1).to_string(), "layers": layers}),
         )
@@ -113,7 +113,7 @@ impl Told {
     pub(crate) fn ended(self, lease: u32, phase: &str, second: i64) -> Self {
         self.pull(
             lease,
-            json!({"phase": phase, "completedAt": time(second).to_string()}),
+            &json!({"phase": phase, "completedAt": time(second).to_string()}),
         )
     }
 
@@ -122,7 +122,7 @@ impl Told {
         let layers = json!([[0, 100, "complete", {"startedMs": 10}], [1, 100, "cached"]]);
         self.pull(
             lease,
-            json!({"phase": "completed", "image": digest(root), "rootDigest": digest(root),
+            &json!({"phase": "completed", "image": digest(root), "rootDigest": digest(root),
                    "percent": 100.0, "cachedBytes": 100, "downloadedBytes": 100,
                    "toExtractBytes": 100, "extractedBytes": 100,
                    "downloadingAt": time(1).to_string(), "extractingAt": time(2).to_string(),
@@ -131,7 +131,7 @@ impl Told {
     }
 
     /// With a pull of docker.io that began at second 0 and is else as given.
-    pub(crate) fn pull(mut self, lease: u32, fields: Value) -> Self {
+    pub(crate) fn pull(mut self, lease: u32, fields: &Value) -> Self {
         let node = self.body["nodeName"].as_str().unwrap();
         let mut pull = json!({"id": id(node, lease).to_string(), "startedAt": time(0).to_string(),
                               "repository": "docker.io/library/nginx"});

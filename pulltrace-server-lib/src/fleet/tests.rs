@@ -467,7 +467,7 @@ fn stalls_count_once_and_show_while_they_last() {
     let mut world = world();
     let stalled = json!({"phase": "resolving", "stalledSince": time(0).to_string()});
     for sequence in 1..=2 {
-        let told = Told::new("w1", sequence, 40).pull(1, stalled.clone());
+        let told = Told::new("w1", sequence, 40).pull(1, &stalled);
         world.tell(&told);
     }
     assert_eq!(world.fleet.stats().stalled.resolving, 1);

@@ -3,6 +3,7 @@
 //! Each change has a number. Each row stands in the order of changes once, at its last change; a row
 //! that is gone leaves a mark there for a while.
 
+mod follow;
 mod row;
 mod shared;
 
@@ -14,6 +15,7 @@ use pulltrace_core::{ChangeKind, NodeName, PullId};
 
 use crate::fleet::{Changes, NodeView, PullChange};
 
+pub use follow::{Follower, Page, Seen};
 pub use row::{Form, LayerMarks, NodeRow, Row};
 pub use shared::Shared;
 
@@ -143,19 +145,17 @@ impl Table {
 
     /// What changed after `cursor`, at most `limit` changes of it, oldest first.
     ///
-    /// Where [`Delta::upto`] is not [`seq`](Self::seq), there is more. A reader sees the latest state of
-    /// each row, so it may see an end without what came before, and never misses one.
+    /// Where [`Delta::upto`] is not [`seq`](Self::seq), there is more. By the next call a row may have
+    /// changed and moved to where it was not read yet, so a reader that reads in steps does it by a
+    /// [`Follower`]. It sees the latest state of each row: it may see an end without what came before,
+    /// and never misses one.
     ///
     /// # Errors
     /// Where the cursor is older than the oldest removal that is remembered, or is not of this table:
     /// the reader must start anew.
     pub fn changed_since(&self, cursor: u64, limit: usize) -> Result<Delta, CursorTooOld> {
         if cursor < self.floor || cursor > self.seq {
-            return Err(CursorTooOld {
-                cursor,
-                oldest: self.floor,
-                newest: self.seq,
-            });
+            return Err(self.too_old(cursor));
         }
         let mut delta = Delta {
             upto: self.seq,
@@ -214,6 +214,14 @@ impl Table {
             }
         }
         self.fresh = upto;
+    }
+
+    const fn too_old(&self, cursor: u64) -> CursorTooOld {
+        CursorTooOld {
+            cursor,
+            oldest: self.floor,
+            newest: self.seq,
+        }
     }
 
     fn next(&mut self) -> u64 {
