@@ -1,0 +1,27 @@
+//! Whom the client trusts.
+
+use std::sync::Arc;
+
+use rustls::{ClientConfig, RootCertStore};
+
+use crate::error::SetupError;
+
+/// TLS by ring, whatever else the process uses: no provider has to be installed. Without TLS in the
+/// URL no certificates are looked for.
+pub(crate) fn config(https: bool) -> Result<ClientConfig, SetupError> {
+    let mut roots = RootCertStore::empty();
+    if https {
+        // Some of a system's are always too old to be read.
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            return Err(SetupError::NoRoots);
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| SetupError::Client(error.into()))?;
+    let mut config = config.with_root_certificates(roots).with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}

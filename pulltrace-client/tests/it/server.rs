@@ -1,0 +1,161 @@
+//! A server that does as it is told: each request comes to the test, which answers it.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::time::Duration;
+
+use http_body_util::{BodyExt as _, Full, StreamBody, combinators::BoxBody};
+use hyper::body::{Bytes, Frame, Incoming};
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+
+type Body = BoxBody<Bytes, std::io::Error>;
+
+/// A test that waits for longer has failed.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    calls: mpsc::Receiver<Call>,
+    task: JoinHandle<()>,
+}
+
+/// A request that waits for its answer. Dropped, it is cut off.
+pub(crate) struct Call {
+    request: Request<Incoming>,
+    answer: oneshot::Sender<Response<Body>>,
+}
+
+/// The rest of a stream. Dropped, it ends.
+pub(crate) struct Feed(mpsc::Sender<Result<Frame<Bytes>, std::io::Error>>);
+
+impl Server {
+    pub(crate) async fn start() -> Self {
+        Self::at("127.0.0.1:0".parse().unwrap()).await
+    }
+
+    async fn at(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (told, calls) = mpsc::channel(16);
+        let task = tokio::spawn(async move {
+            let mut connections = tokio::task::JoinSet::new();
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let told = told.clone();
+                connections.spawn(async move {
+                    let serve = service_fn(|request| answer(request, told.clone()));
+                    let connection = hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), serve);
+                    // How a connection ends is what the test is about.
+                    drop(connection.await);
+                });
+            }
+        });
+        Self {
+            address,
+            calls,
+            task,
+        }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub(crate) async fn call(&mut self) -> Call {
+        within(self.calls.recv()).await.expect("a request")
+    }
+
+    /// Stops, with all connections, and listens anew.
+    pub(crate) async fn restart(self) -> Self {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled());
+        Self::at(self.address).await
+    }
+}
+
+pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(DEADLINE, work).await.expect("in time")
+}
+
+async fn answer(
+    request: Request<Incoming>,
+    told: mpsc::Sender<Call>,
+) -> Result<Response<Body>, std::io::Error> {
+    let (answer, answered) = oneshot::channel();
+    let call = Call { request, answer };
+    let gone = |_| std::io::Error::other("nobody answers");
+    told.send(call)
+        .await
+        .map_err(|_| std::io::Error::other("nobody listens"))?;
+    answered.await.map_err(gone)
+}
+
+impl Call {
+    /// Path and query.
+    pub(crate) fn target(&self) -> String {
+        self.request.uri().to_string()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.request.headers().get(name)?.to_str().ok()
+    }
+
+    pub(crate) fn answer(self, status: u16, media: &str, body: &str) {
+        let body = Full::new(Bytes::from(body.to_owned()));
+        let body = body.map_err(|never: Infallible| match never {}).boxed();
+        self.respond(status, media, body);
+    }
+
+    pub(crate) fn json(self, body: &str) {
+        self.answer(200, "application/json", body);
+    }
+
+    pub(crate) fn problem(self, status: u16, reason: &str) {
+        let body = format!(r#"{{"status":{status},"title":"No","reason":"{reason}"}}"#);
+        self.answer(status, "application/problem+json", &body);
+    }
+
+    pub(crate) fn stream(self) -> Feed {
+        let (feed, mut chunks) = mpsc::channel(16);
+        let chunks: Pin<Box<dyn futures_util::Stream<Item = _> + Send + Sync>> =
+            Box::pin(futures_util::stream::poll_fn(move |cx| {
+                chunks.poll_recv(cx)
+            }));
+        self.respond(
+            200,
+            "text/event-stream; charset=utf-8",
+            BoxBody::new(StreamBody::new(chunks)),
+        );
+        Feed(feed)
+    }
+
+    fn respond(self, status: u16, media: &str, body: Body) {
+        let response = Response::builder()
+            .status(status)
+            .header("content-type", media)
+            .header("retry-after", "0")
+            .body(body);
+        // One that gave up waiting is no failure of the test.
+        drop(self.answer.send(response.unwrap()));
+    }
+}
+
+impl Feed {
+    pub(crate) async fn send(&self, text: &str) {
+        let frame = Frame::data(Bytes::from(text.to_owned()));
+        within(self.0.send(Ok(frame))).await.expect("a reader");
+    }
+
+    /// Cuts the connection off.
+    pub(crate) async fn cut(self) {
+        let cut = Err(std::io::Error::other("cut"));
+        within(self.0.send(cut)).await.expect("a reader");
+    }
+}
