@@ -5,7 +5,7 @@ mod io;
 mod tls;
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,7 +84,17 @@ impl Listener {
     /// Where the port is taken, or the address is not one of this machine.
     pub async fn bind(address: SocketAddr) -> Result<Self, ListenError> {
         let failed = |source| ListenError { address, source };
-        let socket = TcpListener::bind(address).await.map_err(failed)?;
+        let socket = match TcpListener::bind(address).await {
+            // Every address of a machine without IPv6 is every address of IPv4.
+            Err(error)
+                if error.kind() != std::io::ErrorKind::AddrInUse
+                    && address.ip() == IpAddr::from(Ipv6Addr::UNSPECIFIED) =>
+            {
+                TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+            }
+            bound => bound,
+        };
+        let socket = socket.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
         Ok(Self {
             socket,

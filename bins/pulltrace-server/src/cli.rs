@@ -1,0 +1,148 @@
+//! Flags and their environment variables.
+//!
+//! No variable may be one that Kubernetes sets for a Service called `pulltrace-server`:
+//! `PULLTRACE_SERVER_PORT`, `PULLTRACE_SERVER_SERVICE_HOST` and their like.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser};
+use pulltrace_shell::log::LogArgs;
+use pulltrace_shell::value;
+
+/// Gathers what the agents of all nodes report, and shows it live: as a page, an API with a stream, and
+/// metrics.
+#[derive(Debug, Parser)]
+#[command(
+    name = "pulltrace-server",
+    version = pulltrace_shell::VERSION,
+    after_help = "\
+Examples:
+  pulltrace-server --http-addr 127.0.0.1:8080   for agents and readers of this machine
+  pulltrace-server --agent-token-file a --reader-token-file r   for those with these tokens
+  pulltrace-server --insecure-open              for whoever reaches it
+
+It prints its URL. It stops at SIGTERM, SIGINT and SIGHUP, once requests have ended, after 5 s at the latest.
+Exit codes: 0 stopped by a signal, 1 failed (a port that is taken, a file that cannot be used), 2 the call was wrong.
+A variable in [env: …] stands in for its flag; an empty one counts as not set.",
+)]
+pub(crate) struct Cli {
+    /// Where agents report and people read
+    #[arg(long, env = "PULLTRACE_HTTP_ADDR", value_name = "ADDRESS", default_value = ":8080", value_parser = value::address)]
+    pub(crate) http_addr: SocketAddr,
+
+    /// Where Prometheus reads; `off` for nowhere
+    #[arg(long, env = "PULLTRACE_METRICS_ADDR", value_name = "ADDRESS", default_value = ":9090", value_parser = metrics_address)]
+    pub(crate) metrics_addr: MetricsAddress,
+
+    /// How long pulls that ended are kept
+    #[arg(long, env = "PULLTRACE_HISTORY_TTL", value_name = "DURATION", default_value = "30m", value_parser = value::time)]
+    pub(crate) history_ttl: Duration,
+
+    #[command(flatten)]
+    pub(crate) access: AccessArgs,
+
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
+
+    #[command(flatten)]
+    pub(crate) log: LogArgs,
+}
+
+// No doc comments on these structs: clap would make them the help of the whole command.
+#[derive(Debug, Args)]
+#[command(
+    next_help_heading = "Access (on an address that only this machine reaches, none is needed)"
+)]
+pub(crate) struct AccessArgs {
+    /// The token that agents must bring; others see a flag, so rather give the variable or a file
+    #[arg(
+        long,
+        env = "PULLTRACE_AGENT_TOKEN",
+        value_name = "TOKEN",
+        hide_env_values = true
+    )]
+    pub(crate) agent_token: Option<String>,
+
+    /// A file with that token, or several, one a line; read again each 10 s. It wins over the token
+    #[arg(long, env = "PULLTRACE_AGENT_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) agent_token_file: Option<PathBuf>,
+
+    /// A file with the token that readers must bring, or several, one a line; read again each 10 s
+    #[arg(long, env = "PULLTRACE_READER_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) reader_token_file: Option<PathBuf>,
+
+    /// Let whoever reaches the server report and read, where no token is set
+    #[arg(long, env = "PULLTRACE_INSECURE_OPEN")]
+    pub(crate) insecure_open: bool,
+
+    /// A name by which requests may call the server [default: where only this machine reaches it, names of this machine; else any]
+    #[arg(
+        long,
+        env = "PULLTRACE_ALLOWED_HOSTS",
+        value_name = "HOST",
+        value_delimiter = ','
+    )]
+    pub(crate) allowed_host: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "TLS (for agents and readers; files are looked at again each 60 s)")]
+pub(crate) struct TlsArgs {
+    /// The certificate and those that it goes back to, in PEM
+    #[arg(long, env = "PULLTRACE_TLS_CERT_FILE", value_name = "FILE")]
+    pub(crate) tls_cert_file: Option<PathBuf>,
+
+    /// Its private key, in PEM
+    #[arg(long, env = "PULLTRACE_TLS_KEY_FILE", value_name = "FILE")]
+    pub(crate) tls_key_file: Option<PathBuf>,
+}
+
+/// Where metrics are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MetricsAddress {
+    Off,
+    At(SocketAddr),
+}
+
+fn metrics_address(text: &str) -> Result<MetricsAddress, String> {
+    if text == "off" {
+        return Ok(MetricsAddress::Off);
+    }
+    let address = value::address(text).map_err(|error| format!("{error}, and `off`"))?;
+    Ok(MetricsAddress::At(address))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_flags_are_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn no_variable_is_one_that_kubernetes_sets_for_the_service() {
+        for arg in Cli::command().get_arguments() {
+            let name = arg.get_env().and_then(|name| name.to_str());
+            assert!(
+                !name.is_some_and(|name| name.starts_with("PULLTRACE_SERVER_")),
+                "{name:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn metrics_can_be_off() {
+        assert_eq!(metrics_address("off"), Ok(MetricsAddress::Off));
+        let error = metrics_address("no").unwrap_err();
+        assert!(
+            error.contains("accepted") && error.contains("`off`"),
+            "{error}"
+        );
+    }
+}

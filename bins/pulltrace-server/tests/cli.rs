@@ -1,0 +1,129 @@
+//! The program as it is started: what it prints, and with which code it ends.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Output, Stdio};
+
+fn server(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pulltrace-server"));
+    command.args(args);
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("PULLTRACE_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// One line, which says this, and this code.
+fn fails(output: &Output, code: i32, says: &str) {
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(code), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(
+        text.starts_with("pulltrace-server: ") && text.contains(says),
+        "{text}"
+    );
+}
+
+#[test]
+fn it_prints_its_url_serves_and_stops_at_a_signal() {
+    let mut child = server(&["--http-addr", "127.0.0.1:0", "--metrics-addr", "off"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut url = String::new();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    output.read_line(&mut url).unwrap();
+    let address = url
+        .trim()
+        .strip_prefix("http://")
+        .unwrap()
+        .trim_end_matches('/')
+        .to_owned();
+    let get = |path: &str| {
+        let mut stream = TcpStream::connect(&address).unwrap();
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    assert!(get("/readyz").starts_with("HTTP/1.1 200"));
+    assert!(get("/").starts_with("HTTP/1.1 200"), "the page");
+    let killed = Command::new("kill")
+        .arg(child.id().to_string())
+        .status()
+        .unwrap();
+    assert!(killed.success());
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn it_does_not_start_where_anybody_could_read() {
+    let output = server(&["--http-addr", "0.0.0.0:0"]).output().unwrap();
+    fails(&output, 2, "readers would need no token on 0.0.0.0:0");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--insecure-open"));
+}
+
+#[test]
+fn what_cannot_be_used_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let here = ["--http-addr", "127.0.0.1:0"];
+    let run = |args: &[&str]| server(&[&here[..], args].concat()).output().unwrap();
+    let taken_output = server(&["--http-addr", &taken, "--metrics-addr", "off"])
+        .output()
+        .unwrap();
+    fails(&taken_output, 1, &format!("cannot listen on {taken}"));
+    fails(&run(&["--metrics-addr", &taken]), 1, &taken);
+    fails(
+        &run(&["--reader-token-file", "/missing/token"]),
+        1,
+        "/missing/token",
+    );
+    let empty = file("empty", "\n");
+    fails(&run(&["--agent-token-file", &empty]), 1, "empty");
+    let junk = file("junk.pem", "junk");
+    fails(
+        &run(&["--tls-cert-file", &junk, "--tls-key-file", &junk]),
+        1,
+        "junk.pem",
+    );
+    fails(&run(&["--tls-cert-file", &junk]), 2, "--tls-key-file");
+    fails(&run(&["--agent-token", "a b"]), 2, "token");
+    fails(
+        &run(&["--history-ttl", "5"]),
+        2,
+        "--history-ttl is \"5\": no duration",
+    );
+}
+
+#[test]
+fn a_bad_variable_is_named() {
+    let output = server(&[])
+        .env("PULLTRACE_HTTP_ADDR", "8080")
+        .output()
+        .unwrap();
+    fails(
+        &output,
+        2,
+        "PULLTRACE_HTTP_ADDR is \"8080\": no address; accepted are",
+    );
+}
+
+#[test]
+fn what_kubernetes_sets_for_the_service_is_no_setting() {
+    let output = server(&["--http-addr", "0.0.0.0:0"])
+        .env("PULLTRACE_SERVER_PORT", "tcp://10.0.0.1:8080")
+        .env("PULLTRACE_SERVER_SERVICE_HOST", "10.0.0.1")
+        .output()
+        .unwrap();
+    fails(&output, 2, "readers would need no token");
+}
