@@ -54,7 +54,6 @@ fn paths() -> Value {
             "description": "The body may be compressed by gzip. A report of an agent of version 0.1, \
                 which has no schemaVersion, is taken too, and answered with 200.",
             "operationId": "report",
-            "security": [{"bearer": []}],
             "requestBody": {"required": true, "content": content("application/json", "AgentReport")},
             "responses": {
                 "202": answer("Taken.", "application/json", "ReportAck"),
