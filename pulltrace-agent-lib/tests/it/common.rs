@@ -91,6 +91,6 @@ pub(crate) fn bytes(pull: u32, offset: u64, clock: &Clock) -> Observation {
     }
 }
 
-fn digest(pull: u32) -> Digest {
+pub(crate) fn digest(pull: u32) -> Digest {
     format!("sha256:{pull:064x}").parse().unwrap()
 }

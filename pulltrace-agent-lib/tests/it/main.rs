@@ -4,5 +4,9 @@ mod channel;
 mod collector;
 mod common;
 mod conformance;
+#[cfg(feature = "http")]
+mod http;
 #[cfg(feature = "containerd")]
 mod replay;
+#[cfg(feature = "http")]
+mod server;
