@@ -127,6 +127,16 @@ pub(crate) fn grpc_stays_inside(source: &Source) -> Vec<Finding> {
     )
 }
 
+pub(crate) fn http_client_stays_inside(source: &Source) -> Vec<Finding> {
+    let path = source.path.as_str();
+    let ours = ["pulltrace-core/src/", "pulltrace-agent-lib/src/", "bins/"];
+    let sink = "pulltrace-agent-lib/src/sink/http/";
+    if path.starts_with(sink) || !ours.iter().any(|folder| path.starts_with(folder)) {
+        return Vec::new();
+    }
+    without(source, &["reqwest"])
+}
+
 /// A test waits for a condition, through the testkit's one way to do so. Under
 /// tokio's paused time, where no time passes for real, it may sleep.
 pub(crate) fn tests_do_not_sleep(source: &Source) -> Vec<Finding> {
@@ -237,6 +247,16 @@ mod tests {
             lines(model_is_plain, "pulltrace-core/src/wire/v1.rs", text),
             []
         );
+    }
+
+    #[test]
+    fn an_http_client_outside_of_the_sink_is_found() {
+        let text = "//! reqwest\nuse reqwest::Client;\n";
+        let at = |path| lines(http_client_stays_inside, path, text);
+        assert_eq!(at("pulltrace-agent-lib/src/collector.rs"), [Some(2)]);
+        assert_eq!(at("bins/pulltrace-agent/src/main.rs"), [Some(2)]);
+        assert_eq!(at("pulltrace-agent-lib/src/sink/http/mod.rs"), []);
+        assert_eq!(at("pulltrace-client/src/lib.rs"), []);
     }
 
     #[test]

@@ -43,6 +43,12 @@ const TREES: &[Tree] = &[
             "opentelemetry",
         ],
     },
+    // What watches and does not report over HTTP.
+    Tree {
+        package: AGENT,
+        args: &["-e", "normal"],
+        without: &["reqwest", "rustls", "kube", "axum", "opentelemetry"],
+    },
     Tree {
         package: SERVER,
         args: &["--no-default-features", "-e", "normal"],

@@ -106,6 +106,10 @@ pub(crate) fn check(root: &Root) -> Result<Vec<(&'static str, Vec<Finding>)>> {
             "only the containerd client names tonic and prost",
             each(code::grpc_stays_inside),
         ),
+        (
+            "only the HTTP sink and the client name reqwest",
+            each(code::http_client_stays_inside),
+        ),
         ("no test sleeps", each(code::tests_do_not_sleep)),
         (
             "every package takes the workspace's lints",
