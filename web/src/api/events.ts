@@ -4,7 +4,8 @@ import type { Problem } from './gen/wire';
 
 /** Why there is no stream: what a person can do about it differs. */
 export type Refusal =
-  | { kind: 'unauthorized' | 'forbidden'; detail?: string }
+  | { kind: 'unauthorized' }
+  | { kind: 'forbidden'; detail?: string }
   | { kind: 'unavailable' | 'refused'; status: number; detail?: string }
   | { kind: 'unreachable' };
 
@@ -23,13 +24,20 @@ export type Body = ReadableStream<Uint8Array<ArrayBuffer>>;
  * The body of the stream, from `since` on where the server still has what came after it. Throws `Refused`, or
  * whatever `fetch` does where `signal` aborted it.
  */
-export async function openEvents(since: string | undefined, signal: AbortSignal): Promise<Body> {
+export async function openEvents(
+  since: string | undefined,
+  signal: AbortSignal,
+  token?: string,
+): Promise<Body> {
   const query = new URLSearchParams({ format: 'frame', layers: 'embed' });
   if (since !== undefined) query.set('since', since);
   let response: Response;
   try {
     response = await fetch(`api/v1/events?${query}`, {
-      headers: { accept: 'text/event-stream' },
+      headers: {
+        accept: 'text/event-stream',
+        ...(token ? { authorization: `Bearer ${token}` } : {}),
+      },
       cache: 'no-store',
       signal,
     });
@@ -47,7 +55,7 @@ async function refusal(response: Response): Promise<Refusal> {
   const problem = (await response.json().catch(() => undefined)) as Partial<Problem> | undefined;
   const text = problem?.detail ?? problem?.title;
   const detail = typeof text === 'string' ? { detail: text } : {};
-  if (status === 401) return { kind: 'unauthorized', ...detail };
+  if (status === 401) return { kind: 'unauthorized' };
   if (status === 403) return { kind: 'forbidden', ...detail };
   // A gateway in between says that the server behind it is away.
   if (status === 502 || status === 503 || status === 504 || status === 429) {

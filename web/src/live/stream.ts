@@ -30,7 +30,7 @@ export interface Receiver {
 }
 
 export interface Surroundings {
-  open: (since: string | undefined, signal: AbortSignal) => Promise<Body>;
+  open: (since: string | undefined, signal: AbortSignal, token: string | undefined) => Promise<Body>;
   /** 0 to 1. */
   random: () => number;
 }
@@ -41,6 +41,7 @@ export class Stream {
   #connection: Connection = { state: 'connecting' };
   #heardAt: number | undefined;
   #listeners = new Set<() => void>();
+  #token: string | undefined;
   #running: AbortController | undefined;
   #losses = 0;
   #retry: ReturnType<typeof setTimeout> | undefined;
@@ -67,6 +68,12 @@ export class Stream {
     this.#running = running;
     void this.#run(running);
   };
+
+  /** Tries again with a token. It is kept here only, and gone with the page. */
+  enter(token: string): void {
+    this.#token = token;
+    this.start();
+  }
 
   stop(): void {
     clearTimeout(this.#retry);
@@ -118,7 +125,7 @@ export class Stream {
     let watchdog = setTimeout(give, SILENCE_MS);
     try {
       const since = this.#receiver.position();
-      const body = await this.#around.open(since, running.signal);
+      const body = await this.#around.open(since, running.signal, this.#token);
       this.#receiver.connected();
       if (since === undefined) this.#receiver.begin();
       const reader = body.getReader();

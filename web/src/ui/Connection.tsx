@@ -5,6 +5,7 @@ import type { Loss } from '../live/stream';
 import { seconds } from '../model/format';
 import styles from './Connection.module.css';
 import { Icon } from './Icon';
+import { TokenForm } from './TokenForm';
 
 /** So long a cut is nobody's business: most are over before. */
 export const QUIET_MS = 1_500;
@@ -14,7 +15,7 @@ export function explain(loss: Loss): string {
   const said = 'detail' in loss && loss.detail ? ` It says: ${loss.detail.replace(/\.?$/, '.')}` : '';
   switch (loss.kind) {
     case 'unauthorized':
-      return `The server wants to know who you are (401).${said}`;
+      return 'The server asks for a token (401).';
     case 'forbidden':
       return `You may not see the pulls of this cluster (403).${said}`;
     case 'unavailable':
@@ -67,7 +68,16 @@ export function ConnectionBanner() {
   const connection = useConnection();
   const { stream } = useLive();
   const age = useAge();
-  if (connection.state !== 'lost' || Date.now() - connection.since < QUIET_MS) return null;
+  if (connection.state !== 'lost') return null;
+  if (connection.loss.kind === 'unauthorized') {
+    return (
+      <section className={styles.banner} aria-label="Connection">
+        <Icon name="warning" size={15} />
+        <TokenForm words={explain(connection.loss)} />
+      </section>
+    );
+  }
+  if (Date.now() - connection.since < QUIET_MS) return null;
   const wait = Math.ceil((connection.retryAt - Date.now()) / 1000);
   return (
     <section className={styles.banner} aria-label="Connection">

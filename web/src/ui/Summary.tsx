@@ -1,6 +1,6 @@
 // What the whole cluster does, in six figures.
 
-import { useTotals } from '../live/hooks';
+import { useSync, useTotals } from '../live/hooks';
 import { count, iec, left, NONE } from '../model/format';
 import type { Totals } from '../model/outline';
 import { SpeedLine } from './SpeedLine';
@@ -30,6 +30,8 @@ function pulling({ waiting, unseen, completed }: Totals): string {
 
 export function Summary() {
   const sum = useTotals();
+  // Before anything was heard, a zero would be a guess.
+  const heard = useSync() !== 'filling' || sum.nodes + sum.live > 0;
   const trouble = sum.stalled + sum.slow;
   const items: Item[] = [
     {
@@ -74,10 +76,10 @@ export function Summary() {
         <div key={name} className={look ? styles[look] : undefined}>
           <dt>{name}</dt>
           <dd className={styles.value}>
-            {value}
+            {heard ? value : NONE}
             {unit && <small> {unit}</small>}
           </dd>
-          <dd className={styles.more}>{more}</dd>
+          <dd className={styles.more}>{heard ? more : ''}</dd>
           {name === 'Speed' && <SpeedLine />}
         </div>
       ))}

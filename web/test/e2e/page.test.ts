@@ -209,7 +209,7 @@ test('what it does not understand changes nothing', async () => {
 });
 
 test.each([
-  [401, 'wants to know who you are'],
+  [401, 'asks for a token'],
   [403, 'You may not see'],
   [503, 'cannot serve the page now (503)'],
 ])('an answer of %i says so', async (status, words) => {
@@ -217,6 +217,7 @@ test.each([
   opened = await open(await server.start());
   await banner(words);
   expect(await rows(page())).toEqual([]);
+  expect(await accessibility(page())).toEqual([]);
   server.answer = 200;
   await until('the page is live', async () => (await connection(page())) === 'live');
   await showsTruth();

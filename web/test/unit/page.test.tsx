@@ -22,8 +22,8 @@ beforeEach(() => {
   store = new Store();
   refuse = undefined;
   stream = new Stream(store, {
-    open: () =>
-      refuse
+    open: (_since, _signal, token) =>
+      refuse && token !== 's3cret'
         ? Promise.reject(refuse)
         : Promise.resolve(
             new ReadableStream({
@@ -195,6 +195,29 @@ test('a lost connection says which, how old the figures are, and what comes next
   const before = elapsed();
   await act(() => vi.advanceTimersByTimeAsync(20_000));
   expect(elapsed()).toBe(before);
+});
+
+test('a server that wants a token asks for it, and says when it does not know it', async () => {
+  refuse = new Refused({ kind: 'unauthorized' });
+  render(live());
+  stream.start();
+  await act(() => vi.advanceTimersByTimeAsync(0));
+  const user = userEvent.setup({ advanceTimers: vi.advanceTimersByTime });
+  await user.type(screen.getByLabelText('The server asks for a token (401).'), 'wrong{Enter}');
+  const field = screen.getByLabelText('The server does not know this token (401).');
+  await user.clear(field);
+  await user.type(field, 's3cret{Enter}');
+  await act(() => vi.advanceTimersByTimeAsync(0));
+  expect(screen.getByText('Live')).toBeTruthy();
+  expect(screen.queryByRole('region', { name: 'Connection' })).toBeNull();
+  expect(JSON.stringify({ ...localStorage })).not.toContain('s3cret');
+});
+
+test('before anything was heard there are no zeros', () => {
+  render(live());
+  expect(screen.getByLabelText('In sum').textContent).not.toMatch(/\d/);
+  say(1, {});
+  expect(screen.getByLabelText('In sum').textContent).toMatch(/Pulling0/);
 });
 
 test('a node with many ended pulls shows the last of them, and all when asked', async () => {

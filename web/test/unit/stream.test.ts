@@ -155,7 +155,17 @@ test.each([
   vi.stubGlobal('fetch', () => Promise.resolve(new Response(problem, { status })));
   const refused = await openEvents(undefined, new AbortController().signal).catch((error: unknown) => error);
   expect(refused).toBeInstanceOf(Refused);
-  expect((refused as Refused).refusal).toMatchObject({ kind, detail: 'because' });
+  expect((refused as Refused).refusal).toMatchObject(status === 401 ? { kind } : { kind, detail: 'because' });
+});
+
+test('a token goes along where there is one', async () => {
+  const fetched = vi.fn((_: string, init: RequestInit) => Promise.reject(new TypeError(`${init.method}`)));
+  vi.stubGlobal('fetch', fetched);
+  for (const token of [undefined, 's3cret']) {
+    await openEvents(undefined, new AbortController().signal, token).catch(() => {});
+  }
+  const brought = fetched.mock.calls.map(([, init]) => new Headers(init.headers).get('authorization'));
+  expect(brought).toEqual([null, 'Bearer s3cret']);
 });
 
 test('a server that is no pulltrace is not read as one', async () => {
