@@ -97,7 +97,7 @@ async function shown(): Promise<Partial<ShownRow>[]> {
 /** Waits until the page shows the truth, and says what differs where it does not. */
 async function showsTruth(): Promise<void> {
   const same = async () => JSON.stringify(sorted(await shown())) === JSON.stringify(sorted(truth()));
-  await until('the page shows the truth', same, 5_000).catch(() => {});
+  await until('the page shows the truth', same, 10_000).catch(() => {});
   expect(await shown()).toEqual(truth());
 }
 
