@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pulltrace_core::wire::v1::{LayerStatus, PullStatus, WaitingOn};
-use pulltrace_core::{Bytes, Mono, NodeTime, Outcome, Pull};
+use pulltrace_core::{Mono, NodeTime, Pull};
 
 /// The smallest difference is taken over the last one to two of these.
 const WINDOW: Duration = Duration::from_mins(10);
@@ -110,13 +110,21 @@ impl Offset {
 /// ```
 #[must_use]
 pub fn status(pull: &Pull, correction: Correction) -> PullStatus {
-    let mut status = PullStatus::from(pull);
-    // A row that lost its layers to the bounds of the history still has them: only not here.
-    if pull.layers.is_empty() && pull.total.is_some_and(|total| total > Bytes::ZERO) {
-        let count = pull.image.as_ref().map(|image| image.layers.len() as u64);
-        status.layer_count = count;
-        status.layers_done = count.filter(|_| pull.outcome() == Some(Outcome::Completed));
+    corrected(PullStatus::from(pull), correction)
+}
+
+/// The same without its layers, which are most of it.
+pub(crate) fn status_bare(pull: &Pull, correction: Correction) -> PullStatus {
+    // Layers are many times cheaper to copy than to write.
+    let mut status = PullStatus::from(&super::merge::bare(pull));
+    if !pull.layers.is_empty() {
+        let done = pull.layers.iter().filter(|layer| layer.state.is_done());
+        status.layers_done = Some(done.count() as u64);
     }
+    corrected(status, correction)
+}
+
+fn corrected(mut status: PullStatus, correction: Correction) -> PullStatus {
     if correction == Correction::NONE {
         return status;
     }

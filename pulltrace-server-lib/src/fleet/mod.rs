@@ -35,6 +35,7 @@ use crate::clock::ServerNow;
 use crate::limits::Limits;
 
 pub use change::{Changes, Downloaded, Ended, NodeView, PullChange};
+pub(crate) use correction::status_bare;
 pub use correction::{Correction, status};
 pub use stats::{Counters, PerPhase, Stats};
 

@@ -435,7 +435,7 @@ fn of_too_many_ended_pulls_the_oldest_go_layers_first() {
     assert_eq!(layers, [None, None, Some(0), Some(0), Some(2), Some(2)]);
     assert_eq!(world.phase(99), "resolving", "live pulls never yield");
     let status = world.table.get(&id("w1", 3)).unwrap().status(true);
-    assert_eq!((status.layer_count, status.layers_done), (Some(2), Some(2)));
+    assert_eq!((status.layer_count, status.layers_done), (Some(2), None));
     let counters = world.counters();
     assert_eq!((counters.ended_evicted, counters.layers_evicted), (2, 4));
     // Told again, they do not come back, and no end counts twice.

@@ -1,11 +1,12 @@
 //! One version of a row, and what is written of it: once, for all who read it.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use pulltrace_core::wire::v1::{LayerMotion, NodeStatus, PullMotion, PullStatus};
-use pulltrace_core::{Layer, Pull};
+use pulltrace_core::{Bytes, Layer, Pull};
 
-use crate::fleet::{Correction, NodeView, PullChange, status};
+use crate::fleet::{Correction, NodeView, PullChange, status, status_bare};
 
 /// A pull as it is since one change of the table. A later change makes another row.
 #[derive(Debug)]
@@ -103,38 +104,44 @@ impl Row {
     /// What people read of it.
     #[must_use]
     pub fn status(&self, layers: bool) -> PullStatus {
-        let mut status = status(&self.pull, self.correction);
-        if !layers {
-            status.layers = Vec::new();
+        if layers {
+            status(&self.pull, self.correction)
+        } else {
+            status_bare(&self.pull, self.correction)
         }
-        status
     }
 
-    /// What moves of it.
+    /// What moves of it; with the layers whose bytes moved since [`whole_seq`](Self::whole_seq), if
+    /// asked for.
     #[must_use]
     pub fn motion(&self, layers: bool) -> PullMotion {
-        let status = self.status(layers);
-        let moved = |index: usize| {
-            let marks = self.layers.get(index);
-            marks.is_some_and(|marks| marks.changed > self.whole_seq)
+        let pull = &self.pull;
+        let known = |bytes: Bytes| pull.total.map(|_| bytes.0);
+        let moved = |(layer, marks): &(&Layer, &LayerMarks)| {
+            layers && marks.changed > self.whole_seq && !layer.state.is_idle()
         };
-        let layers = status.layers.iter().enumerate();
-        let layers = layers.filter(|(index, _)| moved(*index));
-        let layers = layers.filter_map(|(index, layer)| -> Option<LayerMotion> {
-            let index = u32::try_from(index).ok()?;
-            let unpacked = layer.unpacked_bytes;
-            Some((index, layer.downloaded_bytes, unpacked, layer.bytes_per_sec))
+        let moving = pull.layers.iter().zip(&self.layers).enumerate();
+        let moving = moving.filter(|(_, both)| moved(both));
+        let moving = moving.filter_map(|(index, (layer, _))| -> Option<LayerMotion> {
+            Some((
+                u32::try_from(index).ok()?,
+                Some(layer.downloaded.0),
+                layer.unpacked_bytes.map(|bytes| bytes.0),
+                layer.rate.map(|rate| rate.get().round()),
+            ))
         });
         PullMotion {
-            layers: layers.collect(),
-            id: status.id,
-            percent: status.percent,
-            downloaded_bytes: status.downloaded_bytes,
-            extracted_bytes: status.extracted_bytes,
-            bytes_per_sec: status.bytes_per_sec,
-            eta_seconds: status.eta_seconds,
-            eta_low_seconds: status.eta_low_seconds,
-            eta_high_seconds: status.eta_high_seconds,
+            id: pull.id.to_string(),
+            percent: pull
+                .percent
+                .map(|percent| tenths(percent.get(), f64::floor)),
+            downloaded_bytes: known(pull.downloaded),
+            extracted_bytes: known(pull.extracted),
+            bytes_per_sec: pull.rate.map(|rate| rate.get().round()),
+            eta_seconds: pull.eta.map(|eta| seconds(eta.left)),
+            eta_low_seconds: pull.eta.map(|eta| seconds(eta.low)),
+            eta_high_seconds: pull.eta.map(|eta| seconds(eta.high)),
+            layers: moving.collect(),
         }
     }
 
@@ -213,6 +220,15 @@ impl NodeRow {
                 .into()
         }))
     }
+}
+
+/// Rounded as [`PullStatus`] has it, of which a motion takes the place: a test compares the two.
+fn seconds(duration: Duration) -> f64 {
+    tenths(duration.as_secs_f64(), f64::round)
+}
+
+fn tenths(number: f64, round: fn(f64) -> f64) -> f64 {
+    round(number * 10.0) / 10.0
 }
 
 /// The marks of the layers as they are now.
