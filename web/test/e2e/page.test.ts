@@ -291,3 +291,43 @@ test('nothing is cut off on a telephone', async () => {
   await page().screenshot({ path: `${OUT}/live-390.png` });
   expect(await opened?.faults()).toEqual([]);
 });
+
+test('names of 300 characters and texts of 4,000 break nothing', async () => {
+  await start({ width: 390, height: 844 });
+  const long = 'x'.repeat(300);
+  const layers = Array.from({ length: 120 }, (_, i) => ({
+    digest: `sha256:${i}`,
+    state: 'downloading',
+    totalBytes: 2 ** 53,
+    createdBy: `RUN ${long}`,
+  }));
+  const row = {
+    nodeName: long,
+    startedAt: 'never',
+    totalKnown: true,
+    totalBytes: 1e30,
+    imageRef: `${long}/${long}:${long}`,
+  };
+  const rows = [
+    { ...row, id: `"><img src=x>${long}`, phase: 'downloading', percent: 1e9, etaSeconds: 1e12, layers },
+    {
+      ...row,
+      id: "a' [b]",
+      phase: 'failed',
+      outcome: 'failed',
+      failure: { reason: long, message: `<script>alert(1)</script>${'no space '.repeat(450)}` },
+    },
+  ];
+  server.send('frame', JSON.stringify({ seq: 1e6, now: 'nonsense', rows }));
+  await until('both are shown', async () => (await page().locator(`[data-node="${long}"]`).count()) === 2);
+  const over = await page().evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+  expect(over).toBe(0);
+  await page().setViewportSize({ width: 1440, height: 900 });
+  const wide = await page().evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
+  expect(wide).toBe(0);
+  await page()
+    .locator(`[data-node-card="${long}"]`)
+    .screenshot({ path: `${OUT}/long.png` });
+  expect(await accessibility(page())).toEqual([]);
+  expect(await opened?.faults()).toEqual([]);
+});
