@@ -11,7 +11,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::common::{began, bytes, digest, ended, id, image, node, start};
-use crate::server::{Answer, Server, State, promptly};
+use crate::server::{Answer, Server, State, promptly, tls};
 
 const SECRET: &str = "open-sesame";
 
@@ -474,6 +474,27 @@ async fn a_server_that_is_not_there_is_said_to_be() {
     assert!(matches!(error, HttpError::Connect { .. }), "{error}");
     assert!(error.to_string().contains(&address.to_string()), "{error}");
     assert!(error.is_transient());
+}
+
+#[tokio::test]
+async fn a_server_is_known_by_the_certificates_that_were_given() {
+    let server = Server::with_tls();
+    let url = format!("https://localhost:{}", server.address.port());
+    let with = |file| HttpSink::builder(&url).ca_file(tls(file)).build().unwrap();
+    with("localhost.pem").reach().await.unwrap();
+    let error = with("other.pem").reach().await.unwrap_err();
+    assert!(matches!(error, HttpError::Tls { .. }), "{error:?}");
+    assert!(!error.is_transient());
+    // The name counts, too, and so does TLS itself.
+    let elsewhere = format!("https://[::ffff:127.0.0.1]:{}", server.address.port());
+    let sink = HttpSink::builder(elsewhere).ca_file(tls("localhost.pem"));
+    let error = sink.build().unwrap().reach().await.unwrap_err();
+    assert!(matches!(error, HttpError::Tls { .. }), "{error:?}");
+    let plain = Server::start();
+    let url = format!("https://localhost:{}", plain.address.port());
+    let sink = HttpSink::builder(url).ca_file(tls("localhost.pem"));
+    assert!(sink.build().unwrap().reach().await.is_err());
+    assert!(plain.state().requests.is_empty());
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! A server that takes reports over HTTP, keeps what they say, and answers as a test tells it to.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{self, BufRead as _, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -10,7 +11,17 @@ use flate2::read::GzDecoder;
 use pulltrace_core::wire::check::CheckedReport;
 use pulltrace_core::wire::v1;
 use pulltrace_core::{Digest, Image, Outcome, Pull, PullId};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tokio::sync::watch;
+
+/// A file of `tests/data/tls`.
+pub(crate) fn tls(name: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "tests/data/tls", name]
+        .iter()
+        .collect()
+}
 
 /// Waits, but not for ever: these tests run in real time.
 pub(crate) async fn promptly<T>(what: &str, future: impl Future<Output = T>) -> T {
@@ -68,6 +79,23 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start() -> Self {
+        Self::serving(None)
+    }
+
+    /// One that speaks TLS, by the key and the certificate in `tests/data/tls`.
+    pub(crate) fn with_tls() -> Self {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let certificate = CertificateDer::from_pem_file(tls("localhost.pem")).unwrap();
+        let key = PrivateKeyDer::from_pem_file(tls("localhost.key")).unwrap();
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key);
+        Self::serving(Some(Arc::new(config.unwrap())))
+    }
+
+    fn serving(tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = Self {
             address: listener.local_addr().unwrap(),
@@ -77,8 +105,12 @@ impl Server {
         let accepting = server.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let server = accepting.clone();
-                std::thread::spawn(move || server.serve(&stream.unwrap()));
+                let (server, stream) = (accepting.clone(), stream.unwrap());
+                let tls = tls.clone().map(|tls| ServerConnection::new(tls).unwrap());
+                std::thread::spawn(move || match tls {
+                    Some(tls) => server.serve(StreamOwned::new(tls, stream)),
+                    None => server.serve(stream),
+                });
             }
         });
         server
@@ -129,7 +161,7 @@ impl Server {
         self.until("the end is told", completed).await;
     }
 
-    fn serve(&self, stream: &TcpStream) {
+    fn serve(&self, stream: impl Read + Write) {
         let mut reader = BufReader::new(stream);
         while let Ok(Some(request)) = read(&mut reader) {
             let answer = self.state().take(&request);
@@ -140,7 +172,7 @@ impl Server {
             };
             let length = body.len();
             let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n{headers}\r\n");
-            let mut stream = stream;
+            let stream = reader.get_mut();
             if stream
                 .write_all(&[head.as_bytes(), &body].concat())
                 .is_err()
@@ -151,7 +183,7 @@ impl Server {
     }
 }
 
-fn read(reader: &mut BufReader<&TcpStream>) -> io::Result<Option<Request>> {
+fn read(reader: &mut BufReader<impl Read>) -> io::Result<Option<Request>> {
     let mut lines = Vec::new();
     loop {
         let mut line = String::new();
