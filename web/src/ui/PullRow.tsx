@@ -162,7 +162,7 @@ function Notes({ pull }: { pull: PullStatus }) {
   return (
     <>
       {why && (
-        <p className={`${styles.note} ${styles.why}`} data-field="reason">
+        <p className={`${styles.note} ${styles.why}`} title={why} data-field="reason">
           {why}
         </p>
       )}
