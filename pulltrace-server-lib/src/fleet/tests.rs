@@ -1,3 +1,5 @@
+//! What users see of reports that come, come late, or do not come.
+
 use std::time::Duration;
 
 use pulltrace_core::wire::check::parse;
@@ -273,6 +275,27 @@ fn a_restarted_agent_that_has_not_read_the_manifest_again_takes_nothing_back() {
     assert_eq!(shown.phase, Phase::Downloading);
     assert_eq!(shown.percent.map(|percent| percent.get()), Some(40.0));
     assert_eq!(shown.layers.len(), 1);
+}
+
+#[test]
+fn a_pull_that_is_told_briefly_keeps_its_image_and_layers() {
+    let mut world = world();
+    let told = Told::new("w1", 1, 0).image(9, &[1, 2]);
+    world.tell(&told.downloading(1, 9, &[50, 0]));
+    // As an agent tells it whose report is too large.
+    let brief = json!({"phase": "downloading", "percent": 60.0, "downloadedBytes": 150,
+                       "toExtractBytes": 200});
+    world.tell(&Told::new("w1", 2, 1).pull(1, &brief));
+    let shown = world.shown(1).unwrap();
+    assert_eq!(shown.downloaded, pulltrace_core::Bytes(150));
+    assert_eq!(shown.to_download, Some(pulltrace_core::Bytes(200)));
+    assert_eq!((shown.layers.len(), shown.image.is_some()), (2, true));
+    // And one that ended long ago without its layers.
+    world.tell(&Told::new("w1", 3, 9).partial().completed(1, 9, 9));
+    let mut told = Told::new("w1", 4, 10).partial().completed(1, 9, 9);
+    told.body["pulls"][0]["layers"] = json!([]);
+    let (_, changes) = world.tell(&told);
+    assert!(changes.pulls.is_empty(), "nothing of it is news");
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! What readers see of a table.
+
 use pulltrace_core::Bytes;
 
 use super::*;
@@ -77,6 +79,57 @@ fn a_reader_in_small_steps_sees_the_same() {
     assert_eq!(ids(&whole), seen.iter().collect::<Vec<_>>());
     let page: Vec<_> = world.table.rows(Some(&id("w1", 1))).collect();
     assert_eq!(page.len(), 2);
+}
+
+#[test]
+fn a_reader_in_small_steps_misses_nothing_of_a_row_that_moves_meanwhile() {
+    let mut world = World::new(10);
+    let cursor = world.table.seq();
+    world.tell(
+        &Told::new("w1", 1, 0)
+            .image(9, &[1])
+            .downloading(1, 9, &[10])
+            .resolving(2),
+    );
+    let mut follower = Follower::new(cursor);
+    // A row that it has not read moves behind the one that it reads first.
+    world.tell(&Told::new("w1", 2, 1).partial().downloading(1, 9, &[20]));
+    let page = follower.read(&world.table, 1).unwrap();
+    assert_eq!(page.rows[0].row.pull.id, id("w1", 2));
+    assert!(!page.complete);
+    assert_eq!(follower.cursor(), cursor, "who resumes here misses nothing");
+    let page = follower.read(&world.table, 1).unwrap();
+    assert_eq!(page.rows[0].row.pull.id, id("w1", 1));
+    assert!(page.rows[0].is_whole() && page.rows[0].has_started());
+    follower.read(&world.table, 9).unwrap();
+    assert_eq!(follower.cursor(), world.table.seq());
+}
+
+#[test]
+fn starts_and_ends_are_read_ahead_and_once() {
+    let mut world = World::new(10);
+    world.tell(
+        &Told::new("w1", 1, 0)
+            .image(9, &[1])
+            .downloading(1, 9, &[10])
+            .resolving(2),
+    );
+    let mut follower = Follower::new(world.table.seq());
+    world.tell(&Told::new("w1", 2, 1).partial().downloading(1, 9, &[20]));
+    world.tell(&Told::new("w1", 3, 2).partial().ended(2, "failed", 2));
+    let page = follower.read_urgent(&world.table, 9).unwrap();
+    assert_eq!(page.rows.len(), 1);
+    assert!(page.rows[0].has_ended());
+    assert!(
+        follower
+            .read_urgent(&world.table, 9)
+            .unwrap()
+            .rows
+            .is_empty()
+    );
+    let page = follower.read(&world.table, 9).unwrap();
+    let read: Vec<_> = page.rows.iter().map(|seen| &seen.row.pull.id).collect();
+    assert_eq!(read, [&id("w1", 1)]);
 }
 
 #[test]

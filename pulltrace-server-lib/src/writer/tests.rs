@@ -1,3 +1,5 @@
+//! What agents and readers see of the writer.
+
 use pulltrace_core::wire::check::parse;
 use pulltrace_core::wire::v1::NodeState;
 use tokio::sync::oneshot;
