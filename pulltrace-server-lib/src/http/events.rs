@@ -141,3 +141,6 @@ pub(super) async fn get(
     ];
     Ok((headers, Body::from_stream(stream)).into_response())
 }
+
+#[cfg(test)]
+mod tests;

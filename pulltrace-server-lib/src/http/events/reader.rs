@@ -274,13 +274,16 @@ impl Reader {
 
     /// All that changed, as events; gives up to where.
     fn events(&self, chunk: &mut Chunk<'_>, delta: &Delta) -> u64 {
-        for row in &delta.rows {
-            let since = self.told(row);
-            if row.seq > since && self.wants_event(row, since) {
-                chunk.changed(row, since, row.seq);
-            }
+        let news = delta.rows.iter().map(|row| (row, self.told(row)));
+        let mut news = news
+            .filter(|(row, since)| row.seq > *since && self.wants_event(row, *since))
+            .peekable();
+        while let Some((row, since)) = news.next() {
+            // After the last one all is told, also what is nothing to this reader.
+            let upto = news.peek().map_or(delta.upto, |_| row.seq);
+            chunk.changed(row, since, upto);
             if chunk.is_full() {
-                return row.seq;
+                return upto;
             }
         }
         delta.upto
@@ -300,8 +303,13 @@ impl Reader {
                 self.behind = true;
             }
         }
-        for (row, since) in now {
-            let id = if self.behind { self.cursor } else { row.seq };
+        let last = now.len().saturating_sub(1);
+        for (index, (row, since)) in now.into_iter().enumerate() {
+            let id = match self.behind {
+                true => self.cursor,
+                false if index == last => delta.upto,
+                false => row.seq,
+            };
             chunk.changed(row, since, id);
             self.ahead.insert(row.pull.id.clone(), row.seq);
         }
