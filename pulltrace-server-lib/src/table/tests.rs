@@ -239,7 +239,7 @@ fn motion_and_rows_without_layers_say_what_whole_rows_say() {
         pull["bytesPerSec"] = serde_json::json!(1_234.5);
         pull["extractedBytes"] = serde_json::json!(bytes);
         pull["etaBasis"] = serde_json::json!("learned");
-        for (name, seconds) in [("eta", 7.26), ("etaLow", 3.14), ("etaHigh", 9.99)] {
+        for (name, seconds) in [("eta", 7.26), ("etaLow", 3.13), ("etaHigh", 9.99)] {
             pull[format!("{name}Seconds")] = serde_json::json!(seconds * bytes as f64);
         }
         told

@@ -216,7 +216,7 @@ impl Agent {
             .pulls
             .iter()
             .filter(move |(pull, truth)| which(**pull, truth));
-        pulls.map(|(pull, truth)| told(self.id(*pull), *pull, truth))
+        pulls.map(|(pull, truth)| told(&self.id(*pull), *pull, truth))
     }
 }
 
@@ -236,7 +236,7 @@ fn image(pull: usize) -> ReportImage {
     }
 }
 
-fn told(id: PullId, pull: usize, truth: &Truth) -> ReportPull {
+fn told(id: &PullId, pull: usize, truth: &Truth) -> ReportPull {
     let sum: u64 = truth.bytes.iter().flatten().sum();
     let total = SIZE * LAYERS as u64;
     let completed = matches!(truth.ended, Some((true, _)));
