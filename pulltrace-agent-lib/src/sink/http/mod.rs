@@ -173,7 +173,7 @@ impl HttpSink {
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, HttpError> {
         let sent = request.send().await;
-        sent.map_err(|error| HttpError::unsent(self.server.as_str(), &error))
+        sent.map_err(|error| HttpError::unsent(self.label(), &error))
     }
 
     /// The body of an answer.
@@ -181,7 +181,7 @@ impl HttpSink {
         let mut body = Vec::new();
         loop {
             let chunk = response.chunk().await;
-            let chunk = chunk.map_err(|error| HttpError::unsent(self.server.as_str(), &error))?;
+            let chunk = chunk.map_err(|error| HttpError::unsent(self.label(), &error))?;
             let Some(chunk) = chunk else {
                 return Ok(body);
             };
@@ -206,15 +206,20 @@ impl HttpSink {
         let problem: Option<v1::Problem> = serde_json::from_slice(&body).ok();
         let said = problem.map(|problem| problem.detail.unwrap_or(problem.title));
         let detail = Detail::of(&said.unwrap_or_default(), secret);
-        let server = self.server.as_str();
+        let server = self.label();
         HttpError::refused(server, status, retry_after, detail, secret.is_some())
     }
 
     fn not_ours(&self, what: &'static str) -> HttpError {
         HttpError::NotOurs {
-            server: self.server.to_string(),
+            server: self.label().to_owned(),
             what,
         }
+    }
+
+    /// The server, for people.
+    fn label(&self) -> &str {
+        self.server.as_str().trim_end_matches('/')
     }
 
     /// A URL below the server's.
@@ -269,7 +274,7 @@ impl ReportSink for HttpSink {
 impl fmt::Debug for HttpSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpSink")
-            .field("server", &self.server.as_str())
+            .field("server", &self.label())
             .field("with_token", &self.token.is_some())
             .field("instance", &self.who.agent.instance)
             .finish_non_exhaustive()

@@ -436,3 +436,26 @@ proptest::proptest! {
         assert_eq!(bench.outbox.ends_untold(), 0);
     }
 }
+
+#[test]
+fn a_report_says_how_long_it_is_to_the_next_at_most() {
+    let mut bench = Bench::settled();
+    let report = bench.take(5_000);
+    assert_eq!(report.next_within, HEARTBEAT);
+    let ask = |seconds| Some(Duration::from_secs(seconds));
+    for (asked, said) in [
+        (ask(60), ask(60)),
+        (ask(1), Some(HEARTBEAT)),
+        (ask(100_000), Some(LONGEST_REQUEST)),
+        (None, Some(HEARTBEAT)),
+    ] {
+        let report = bench.take(5_000);
+        let ack = Ack {
+            next_report: asked,
+            ..Ack::of(&report)
+        };
+        bench.outbox.acknowledged(&ack, at(5_000).mono);
+        assert_eq!(Some(bench.take(5_000).next_within), said);
+        bench.outbox.failed(None, at(5_000).mono);
+    }
+}
