@@ -7,6 +7,7 @@
 //! | [`v0`] | what agents of version 0.1 report, which is taken too |
 //! | `words` | the words of the model and those of the wire, both ways |
 //! | `convert`, `report` | from the model to what people read, and to what agents report |
+//! | `read` | from what people read back to the model, for programs that show it |
 //! | [`check`] | from a report to the model: the edge where agents are not trusted |
 
 pub mod check;
@@ -15,6 +16,7 @@ mod convert;
 mod fixtures;
 #[cfg(feature = "openapi")]
 pub mod openapi;
+mod read;
 mod report;
 pub mod time;
 #[cfg(feature = "ts")]
@@ -23,4 +25,5 @@ pub mod v0;
 pub mod v1;
 mod words;
 
+pub use read::StatusError;
 pub use words::UnknownWord;
