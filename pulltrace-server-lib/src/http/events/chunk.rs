@@ -14,7 +14,7 @@ use super::Layers;
 pub(super) struct Chunk<'a> {
     pub(super) text: String,
     epoch: &'a str,
-    now: NodeTime,
+    pub(super) now: NodeTime,
     layers: Layers,
 }
 

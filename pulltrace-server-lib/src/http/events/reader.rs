@@ -233,7 +233,10 @@ impl Reader {
         tokio::select! {
             biased;
             _ = self.stopping.changed() => {}
-            _ = self.ping.tick() => chunk.place("ping", self.cursor),
+            _ = self.ping.tick() => {
+                chunk.now = self.clock.now().at;
+                chunk.place("ping", self.cursor);
+            }
             () = tokio::time::sleep(rest), if more => {}
             changed = self.changes.changed() => if changed.is_err() {
                 self.step = Step::End;

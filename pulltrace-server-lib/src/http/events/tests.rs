@@ -187,6 +187,7 @@ async fn a_reader_that_wants_nothing_of_it_is_brought_on_each_5_s() {
     assert_eq!(ping[0].1.as_deref(), Some(&*id));
     let again = next(&mut reader).await;
     assert_eq!(again[0].0, "ping");
+    assert_eq!(again[0].2["now"], world.api.clock.now().at.to_string());
     assert_eq!(world.now().since(begun), Duration::from_secs(10));
 }
 
@@ -283,4 +284,77 @@ async fn a_server_that_stops_says_when_to_come_back() {
     let bye = reader.next().await.unwrap();
     assert!(bye.contains("retry: 1000"), "{bye}");
     assert_eq!(reader.next().await, None);
+}
+
+/// Numbers that look drawn, and are the same each time.
+struct Draw(u64);
+
+impl Draw {
+    fn below(&mut self, most: u64) -> u64 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (self.0 >> 33) % most
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_happens_and_however_slowly_one_reads_each_end_is_told_once() {
+    for seed in 0..40 {
+        let mut world = World::new(Limits::default());
+        let mut reader = world.reader("", Format::Event);
+        until(&mut reader, "snapshot-end").await;
+        let reading = tokio::spawn(async move {
+            let mut draw = Draw(seed + 1_000);
+            let mut seen: BTreeMap<String, Vec<String>> = BTreeMap::new();
+            let mut ends = 0;
+            while ends < 20 {
+                for (name, _, data) in next(&mut reader).await {
+                    ends += u32::from(name == "pull.completed");
+                    let id = data["pull"]["id"].as_str().unwrap_or_default();
+                    seen.entry(id.to_owned()).or_default().push(name);
+                }
+                if draw.below(3) == 0 {
+                    tokio::time::sleep(Duration::from_millis(draw.below(900))).await;
+                }
+            }
+            seen
+        });
+        let mut draw = Draw(seed);
+        // How many bytes of its first layer each pull has; more than 99 is over.
+        let mut bytes = [0_u64; 20];
+        while bytes.iter().any(|bytes| *bytes < 100) {
+            let moved: Vec<u32> = (0..20).filter(|_| draw.below(4) == 0).collect();
+            for lease in &moved {
+                bytes[*lease as usize] += draw.below(60);
+            }
+            let bytes = &bytes;
+            world
+                .tell(|told| {
+                    moved
+                        .iter()
+                        .fold(told, |told, lease| match bytes[*lease as usize] {
+                            bytes @ 0..100 => told.downloading(*lease, 1, &[bytes, 0]),
+                            _ => told.completed(*lease, 1, 5),
+                        })
+                })
+                .await;
+            tokio::time::sleep(Duration::from_millis(draw.below(120))).await;
+        }
+        let mut seen = reading.await.unwrap();
+        seen.remove("");
+        assert_eq!(seen.len(), 20, "seed {seed}");
+        for (id, events) in seen {
+            assert_eq!(events[0], "pull.started", "seed {seed}: {id} {events:?}");
+            let middle = &events[1..events.len() - 1];
+            let moves = middle.iter().all(|name| name == "pull.progress");
+            assert!(moves, "seed {seed}: {id} {events:?}");
+            assert_eq!(
+                events.last().unwrap(),
+                "pull.completed",
+                "seed {seed}: {id} {events:?}"
+            );
+        }
+    }
 }
