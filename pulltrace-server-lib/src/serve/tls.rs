@@ -185,3 +185,30 @@ fn pair(
             source,
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_certificate_is_shown_and_half_a_change_is_not() {
+        let given = |name: &str| {
+            let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/api/tls");
+            std::fs::read(Path::new(dir).join(name)).unwrap()
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let [chain, key] = ["chain.pem", "key.pem"].map(|name| dir.path().join(name));
+        std::fs::write(&chain, given("localhost.pem")).unwrap();
+        std::fs::write(&key, given("localhost.key")).unwrap();
+        let tls = Tls::from_files(&chain, &key).unwrap();
+        let shown = || Arc::clone(&tls.current.shown.read().unwrap().1);
+        let first = shown();
+        assert!(!tls.current.reload().unwrap());
+        std::fs::write(&chain, given("other.pem")).unwrap();
+        assert!(matches!(tls.current.reload(), Err(TlsError::Pair { .. })));
+        assert!(Arc::ptr_eq(&shown(), &first));
+        std::fs::write(&key, given("other.key")).unwrap();
+        assert!(tls.current.reload().unwrap());
+        assert_ne!(shown().cert, first.cert);
+    }
+}
