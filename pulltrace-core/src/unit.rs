@@ -111,14 +111,20 @@ impl Percent {
     /// The most that is said of something that is not over: the last tenth needs evidence.
     pub const ALMOST: Self = Self(99.9);
 
+    /// From a number of 0 to 100; numbers outside are clamped and NaN is 0.
+    #[must_use]
+    pub fn new(percent: f64) -> Self {
+        Self(if percent.is_nan() {
+            0.0
+        } else {
+            percent.clamp(0.0, 100.0)
+        })
+    }
+
     /// From a share of 0 to 1; numbers outside are clamped and NaN is 0.
     #[must_use]
     pub fn from_share(share: f64) -> Self {
-        Self(if share.is_nan() {
-            0.0
-        } else {
-            share.clamp(0.0, 1.0) * 100.0
-        })
+        Self::new(share.clamp(0.0, 1.0) * 100.0)
     }
 
     /// The number, 0 to 100.

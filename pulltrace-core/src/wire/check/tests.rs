@@ -78,7 +78,7 @@ fn as_told(mut pull: Pull) -> Pull {
             layer.chains.clear();
         }
     }
-    pull.percent = (pull.percent).map(|told| Percent::from_share(percent(told) / 100.0));
+    pull.percent = (pull.percent).map(|told| Percent::new(percent(told)));
     pull.rate = pull.rate.map(whole);
     if let Some(eta) = &mut pull.eta {
         (eta.left, eta.low, eta.high) = (tenths(eta.left), tenths(eta.low), tenths(eta.high));
@@ -125,6 +125,17 @@ fn a_server_has_the_pulls_that_an_agent_had() {
     for pull in [live(), failed(), resolving(), completed()] {
         let report = told(&agent(std::slice::from_ref(&pull), true)).unwrap();
         assert_eq!(pulls_of(report).unwrap(), [as_told(pull)]);
+    }
+}
+
+#[test]
+fn readers_see_the_percentage_that_the_agent_told() {
+    for tenths in 0..=999 {
+        let mut report = agent(&[live()], true);
+        report.pulls[0].percent = Some(f64::from(tenths) / 10.0);
+        let pulls = pulls_of(told(&report).unwrap()).unwrap();
+        let shown = v1::PullStatus::from(&pulls[0]).percent;
+        assert_eq!(shown, report.pulls[0].percent);
     }
 }
 
