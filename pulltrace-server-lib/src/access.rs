@@ -149,40 +149,44 @@ impl Access {
             .try_for_each(Token::reload)
     }
 
-    /// Whether one may report. `local` is the address that it reached, where that is known.
+    /// Whether one may report. `listener` is what it came in by, where that is known.
     pub(crate) fn agent(
         &self,
-        local: Option<SocketAddr>,
+        listener: Option<SocketAddr>,
         bearer: Option<&str>,
     ) -> Result<(), Denied> {
-        self.enter(self.agents.as_ref(), local, bearer)
+        self.enter(self.agents.as_ref(), listener, bearer)
     }
 
     pub(crate) fn reader(
         &self,
-        local: Option<SocketAddr>,
+        listener: Option<SocketAddr>,
         bearer: Option<&str>,
     ) -> Result<(), Denied> {
-        self.enter(self.readers.as_ref(), local, bearer)
+        self.enter(self.readers.as_ref(), listener, bearer)
     }
 
     fn enter(
         &self,
         token: Option<&Token>,
-        local: Option<SocketAddr>,
+        listener: Option<SocketAddr>,
         bearer: Option<&str>,
     ) -> Result<(), Denied> {
         match token {
             Some(token) if bearer.is_some_and(|brought| token.opens(brought)) => Ok(()),
             Some(_) => Err(Denied::Token),
-            None if self.insecure_open || of_this_machine(local) => Ok(()),
+            None if self.insecure_open || of_this_machine(listener) => Ok(()),
             None => Err(Denied::Closed),
         }
     }
 
     /// Whether a request may call the server by this name: a page of another site that had its own
     /// name resolve to this machine calls it by that.
-    pub(crate) fn host(&self, local: Option<SocketAddr>, host: Option<&str>) -> Result<(), Denied> {
+    pub(crate) fn host(
+        &self,
+        listener: Option<SocketAddr>,
+        host: Option<&str>,
+    ) -> Result<(), Denied> {
         let name = host.map(without_port);
         let ours = |name: &str| {
             name.eq_ignore_ascii_case("localhost")
@@ -193,7 +197,7 @@ impl Access {
                 .iter()
                 .any(|host| host.eq_ignore_ascii_case(name))
         };
-        let any = self.hosts.is_empty() && !of_this_machine(local);
+        let any = self.hosts.is_empty() && !of_this_machine(listener);
         if any || name.is_some_and(|name| ours(name) || named(name)) {
             Ok(())
         } else {
@@ -202,8 +206,8 @@ impl Access {
     }
 }
 
-fn of_this_machine(local: Option<SocketAddr>) -> bool {
-    local.is_some_and(|address| address.ip().to_canonical().is_loopback())
+fn of_this_machine(listener: Option<SocketAddr>) -> bool {
+    listener.is_some_and(|address| address.ip().to_canonical().is_loopback())
 }
 
 /// `[::1]:8080` and `::1`, `a.b:80` and `a.b`.
@@ -231,9 +235,9 @@ mod tests {
         assert_eq!(access.reader(None, None), Err(Denied::Closed));
         let access = Access::new().reader_token("t").unwrap();
         assert_eq!(access.reader(at("10.0.0.1:80"), Some("t")), Ok(()));
-        for local in [at("127.0.0.1:80"), at("10.0.0.1:80"), None] {
-            assert_eq!(access.reader(local, None), Err(Denied::Token));
-            assert_eq!(access.reader(local, Some("u")), Err(Denied::Token));
+        for listener in [at("127.0.0.1:80"), at("10.0.0.1:80"), None] {
+            assert_eq!(access.reader(listener, None), Err(Denied::Token));
+            assert_eq!(access.reader(listener, Some("u")), Err(Denied::Token));
         }
     }
 

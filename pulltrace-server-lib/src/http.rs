@@ -160,11 +160,11 @@ async fn page(request: Request) -> Response {
 
 /// Lets in who may read.
 async fn may_read(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
-    let local = local(&request);
+    let listener = listener(&request);
     let allowed = api
         .access
-        .host(local, host(&request))
-        .and_then(|()| api.access.reader(local, bearer(&request)));
+        .host(listener, host(&request))
+        .and_then(|()| api.access.reader(listener, bearer(&request)));
     match allowed {
         Ok(()) => next.run(request).await,
         Err(denied) => Refusal::denied(denied).into_response(),
@@ -173,14 +173,14 @@ async fn may_read(State(api): State<Arc<Api>>, request: Request, next: Next) -> 
 
 /// Whether somebody may report.
 fn may_report(api: &Api, request: &Request) -> Result<(), Denied> {
-    let local = local(request);
-    api.access.host(local, host(request))?;
-    api.access.agent(local, bearer(request))
+    let listener = listener(request);
+    api.access.host(listener, host(request))?;
+    api.access.agent(listener, bearer(request))
 }
 
-fn local(request: &Request) -> Option<std::net::SocketAddr> {
+fn listener(request: &Request) -> Option<std::net::SocketAddr> {
     let link = request.extensions().get::<Arc<Link>>();
-    link.map(|link| link.local())
+    link.map(|link| link.listener())
 }
 
 /// The name by which the server is called: HTTP/2 has it in the target.

@@ -137,7 +137,11 @@ pub(crate) async fn serve(
     stats: Arc<Stats>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let Listener { socket, tls, .. } = listener;
+    let Listener {
+        socket,
+        address,
+        tls,
+    } = listener;
     let room = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
     let mut connections = JoinSet::new();
@@ -164,6 +168,7 @@ pub(crate) async fn serve(
             continue;
         };
         let one = One {
+            listener: address,
             router: router.clone(),
             limits,
             watcher: graceful.watcher(),
@@ -189,6 +194,7 @@ pub(crate) async fn serve(
 
 /// One connection.
 struct One {
+    listener: SocketAddr,
     router: Router,
     limits: ServeLimits,
     watcher: Watcher,
@@ -198,13 +204,10 @@ struct One {
 impl One {
     /// Whatever goes wrong with a connection ends it, and concerns nobody else.
     async fn run(self, stream: TcpStream, tls: Option<Tls>) {
-        let Ok(local) = stream.local_addr() else {
-            return;
-        };
         // Small answers and events are not held back to be sent with others.
         let _slower_without = stream.set_nodelay(true);
         let (cut, cut_off) = watch::channel(false);
-        let link = Arc::new(Link::new(local, cut));
+        let link = Arc::new(Link::new(self.listener, cut));
         let greeting = self.limits.greeting;
         let patient = Patient::new(stream, self.limits.write, Arc::clone(&link));
         match tls {

@@ -8,23 +8,23 @@ use tokio::sync::watch;
 /// One connection. A router that is mounted elsewhere has none: then nothing is known.
 #[derive(Debug)]
 pub(crate) struct Link {
-    local: SocketAddr,
+    listener: SocketAddr,
     cut: watch::Sender<bool>,
     stalled: AtomicBool,
 }
 
 impl Link {
-    pub(crate) const fn new(local: SocketAddr, cut: watch::Sender<bool>) -> Self {
+    pub(crate) const fn new(listener: SocketAddr, cut: watch::Sender<bool>) -> Self {
         Self {
-            local,
+            listener,
             cut,
             stalled: AtomicBool::new(false),
         }
     }
 
-    /// This side's address.
-    pub(crate) const fn local(&self) -> SocketAddr {
-        self.local
+    /// What it came in by.
+    pub(crate) const fn listener(&self) -> SocketAddr {
+        self.listener
     }
 
     /// The other side accepted nothing for too long: the connection ends.

@@ -238,7 +238,8 @@ impl Reader {
                 chunk.place("ping", self.cursor);
             }
             () = tokio::time::sleep(rest), if more => {}
-            changed = self.changes.changed() => if changed.is_err() {
+            // A frame that has to wait does not get more urgent.
+            changed = self.changes.changed(), if !more || self.options.format == Format::Event => if changed.is_err() {
                 self.step = Step::End;
             },
         }
