@@ -1,8 +1,9 @@
 //! A report as JSON, in one body or in several, none larger than a server takes: pure.
 //!
 //! Nothing is left out of a report that is too large for one body. The first part then holds the live
-//! pulls, so that a receiver of a full report does not take one of them for over; where even they do
-//! not fit, without their layers. What is missing follows at once, in parts that are not full.
+//! pulls, and of the others those that ended last: a receiver of a full report takes what is absent for
+//! over. Where even the live ones do not fit, they are there without their layers. What is missing
+//! follows at once, in parts that are not full.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -152,7 +153,8 @@ impl<'a> Cutter<'a> {
         for pull in &live {
             self.add(pull)?;
         }
-        if self.report.full && !self.parts.is_empty() {
+        let too_many = self.report.full && !self.parts.is_empty();
+        if too_many {
             // The live pulls alone are too much for the part that must have them all.
             (self.parts, self.part) = (Vec::new(), Open::default());
             self.left_out = 0;
@@ -161,13 +163,16 @@ impl<'a> Cutter<'a> {
                 without_image(&mut brief);
                 self.push(self.item(brief, None, None)?)?;
             }
-            self.close()?;
-            for pull in &live {
-                self.add(pull)?;
-            }
         }
         for pull in ended {
             self.add(pull)?;
+        }
+        if too_many {
+            // No part may name a pull twice.
+            self.close()?;
+            for pull in live {
+                self.add(pull)?;
+            }
         }
         if !self.part.pulls.is_empty() || self.parts.is_empty() {
             self.close()?;
