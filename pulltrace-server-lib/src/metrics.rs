@@ -21,6 +21,7 @@ impl Count {
         self.0.fetch_sub(by, Ordering::Relaxed);
     }
 
+    #[cfg(any(test, feature = "metrics"))]
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -116,6 +117,7 @@ impl Stats {
         }
     }
 
+    #[cfg(feature = "metrics")]
     pub(crate) fn rejected(&self, why: Rejected) -> u64 {
         self.rejected.get(why as usize).map_or(0, Count::get)
     }

@@ -84,7 +84,13 @@ async fn a_reader_that_never_reads_is_cut_off_and_slows_nobody() {
 
 #[tokio::test]
 async fn a_server_that_stops_tells_its_readers_to_come_back() {
-    let world = World::start().await;
+    let world = World::with(|server| {
+        let mut limits = ServeLimits::default();
+        // It must not be this that ends it.
+        limits.drain = Duration::from_secs(3_600);
+        server.serve_limits(limits)
+    })
+    .await;
     world
         .tell(&full("w1", 1, &[downloading("w1", "1-a", 0)]))
         .await;
@@ -94,7 +100,6 @@ async fn a_server_that_stops_tells_its_readers_to_come_back() {
         reader.until("snapshot-end").await;
         readers.push(reader);
     }
-    // The bound of the drain is a minute here: it must not be what ends it.
     world.stop().await;
     for mut reader in readers {
         assert_eq!(reader.rest().await, []);
