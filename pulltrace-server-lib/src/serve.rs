@@ -144,6 +144,7 @@ pub(crate) async fn serve(
     } = listener;
     let room = Arc::new(Semaphore::new(limits.connections));
     let graceful = GracefulShutdown::new();
+    let (stop, stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
     let reloading = tls.clone().map(|tls| tokio::spawn(tls.reload_for_ever()));
     let mut shutdown = std::pin::pin!(shutdown);
@@ -172,11 +173,13 @@ pub(crate) async fn serve(
             router: router.clone(),
             limits,
             watcher: graceful.watcher(),
+            stopping: stopping.clone(),
             _place: place,
         };
         connections.spawn(one.run(stream, tls.clone()));
     }
     drop(socket);
+    stop.send_replace(true);
     if let Some(reloading) = reloading {
         reloading.abort();
     }
@@ -198,6 +201,7 @@ struct One {
     router: Router,
     limits: ServeLimits,
     watcher: Watcher,
+    stopping: watch::Receiver<bool>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -208,18 +212,15 @@ impl One {
         let _slower_without = stream.set_nodelay(true);
         let (cut, cut_off) = watch::channel(false);
         let link = Arc::new(Link::new(self.listener, cut));
-        let greeting = self.limits.greeting;
-        let patient = Patient::new(stream, self.limits.write, Arc::clone(&link));
+        let mut patient = Patient::new(stream, self.limits.write, Arc::clone(&link));
         match tls {
             None => {
-                let mut patient = patient;
-                if let Ok(Ok(version)) = tokio::time::timeout(greeting, patient.sniff()).await {
+                if let Some(version) = self.greet(patient.sniff()).await {
                     self.requests(patient, version, link, cut_off).await;
                 }
             }
             Some(tls) => {
-                let handshake = tls.acceptor().accept(patient);
-                if let Ok(Ok(stream)) = tokio::time::timeout(greeting, handshake).await {
+                if let Some(stream) = self.greet(tls.acceptor().accept(patient)).await {
                     let version = match stream.get_ref().1.alpn_protocol() {
                         Some(b"h2") => Version::Two,
                         _ => Version::One,
@@ -227,6 +228,15 @@ impl One {
                     self.requests(stream, version, link, cut_off).await;
                 }
             }
+        }
+    }
+
+    /// What comes before the first request; `None` where it takes too long, or the server stops.
+    async fn greet<T>(&self, greeting: impl Future<Output = std::io::Result<T>>) -> Option<T> {
+        let mut stopping = self.stopping.clone();
+        tokio::select! {
+            _ = stopping.wait_for(|now| *now) => None,
+            done = tokio::time::timeout(self.limits.greeting, greeting) => done.ok()?.ok(),
         }
     }
 

@@ -86,8 +86,10 @@ async fn a_reader_that_never_reads_is_cut_off_and_slows_nobody() {
 async fn a_server_that_stops_tells_its_readers_to_come_back() {
     let world = World::with(|server| {
         let mut limits = ServeLimits::default();
-        // It must not be this that ends it.
+        // It must not be one of these that ends it.
         limits.drain = Duration::from_secs(3_600);
+        limits.greeting = Duration::from_secs(3_600);
+        limits.head = Duration::from_secs(3_600);
         server.serve_limits(limits)
     })
     .await;
@@ -100,7 +102,17 @@ async fn a_server_that_stops_tells_its_readers_to_come_back() {
         reader.until("snapshot-end").await;
         readers.push(reader);
     }
+    // One that was opened for later, and one that waits for its next request.
+    let early = TcpStream::connect(world.address).await.unwrap();
+    let mut idle = TcpStream::connect(world.address).await.unwrap();
+    let request = format!("GET /healthz HTTP/1.1\r\nHost: {}\r\n\r\n", world.address);
+    idle.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    within("an answer", idle.read_exact(&mut answer))
+        .await
+        .unwrap();
     world.stop().await;
+    drop((early, idle));
     for mut reader in readers {
         assert_eq!(reader.rest().await, []);
     }

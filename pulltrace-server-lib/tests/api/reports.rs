@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::world::{World, downloading, full, resolving, within};
+use crate::world::{World, downloading, full, resolving, send, within};
 
 const JSON: &str = "application/json";
 
@@ -213,4 +213,56 @@ async fn a_body_that_stops_half_way_is_waited_for_only_so_long() {
     assert_eq!(&answer, b"HTTP/1.1 408");
     let series = "pulltrace_reports_rejected_total{reason=\"timeout\"}";
     assert_eq!(world.metric(series).await, Some(1.0));
+}
+
+#[tokio::test]
+async fn one_node_too_many_is_refused() {
+    let world = World::with(|server| {
+        let mut limits = pulltrace_server_lib::Limits::default();
+        limits.nodes = 1;
+        server.limits(limits)
+    })
+    .await;
+    world.tell(&full("w1", 1, &[])).await;
+    let refused = world.report(&full("w2", 1, &[])).await;
+    refused.is_problem(503, "full");
+    assert_eq!(refused.headers["retry-after"], "5");
+    world.tell(&full("w1", 2, &[])).await;
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_keep_up_says_so() {
+    let mut limits = pulltrace_server_lib::Limits::default();
+    limits.queue = 1;
+    let access = pulltrace_server_lib::Access::new().insecure_open();
+    let server = pulltrace_server_lib::Server::builder()
+        .access(access)
+        .limits(limits);
+    let server = server.build().unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = server.router();
+    let served = tokio::spawn(async { axum::serve(listener, router).await });
+    let report = |node: &'static str| {
+        let request = Request::post("/api/v1/report").header(CONTENT_TYPE, JSON);
+        let body = full(node, 1, &[]).to_string();
+        tokio::spawn(send(address, request, body.into()))
+    };
+    // Nothing takes reports yet: one of the two waits, and there is room for no other.
+    let (first, second) = (report("w1"), report("w2"));
+    let ready = send(address, Request::get("/readyz"), Bytes::new()).await;
+    assert_eq!(ready.status, 503);
+    let (refused, waiting) = within("one is refused", async {
+        tokio::select! {
+            refused = first => (refused.unwrap(), report("w3")),
+            refused = second => (refused.unwrap(), report("w3")),
+        }
+    })
+    .await;
+    refused.is_problem(503, "busy");
+    within("the other, too", waiting)
+        .await
+        .unwrap()
+        .is_problem(503, "busy");
+    served.abort();
 }
