@@ -286,6 +286,35 @@ async fn a_server_that_stops_says_when_to_come_back() {
     assert_eq!(reader.next().await, None);
 }
 
+#[tokio::test(start_paused = true)]
+async fn frames_take_away_what_a_reader_wants_no_more_and_show_it_each_end() {
+    let mut world = World::new(Limits::default());
+    world.tell(|told| told.resolving(1).resolving(2)).await;
+    let mut reader = world.reader("phase=resolving", Format::Frame);
+    let snapshot = until(&mut reader, "snapshot-end").await;
+    let rows = |events: &Events, list: &str| -> usize {
+        let lists = events
+            .iter()
+            .filter_map(|(_, _, data)| data[list].as_array());
+        lists.map(Vec::len).sum()
+    };
+    assert_eq!(rows(&snapshot, "rows"), 2);
+    world
+        .tell(|told| told.downloading(1, 1, &[1, 0]).ended(2, "failed", 1))
+        .await;
+    let frame = until(&mut reader, "frame").await;
+    assert_eq!(frame[0].2["rm"][0], "lease~w1~k8s.io~1~0");
+    assert_eq!(frame[0].2["rows"][0]["id"], "lease~w1~k8s.io~2~0");
+    assert_eq!(frame[0].2["rows"][0]["phase"], "failed");
+    // What only moves of it is nothing to this reader.
+    world.tell(|told| told.downloading(1, 1, &[2, 0])).await;
+    let frame = next(&mut reader).await;
+    assert_eq!(
+        (rows(&frame, "rows"), rows(&frame, "up"), rows(&frame, "rm")),
+        (0, 0, 0)
+    );
+}
+
 /// Numbers that look drawn, and are the same each time.
 struct Draw(u64);
 
