@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use hyper::Request;
 use hyper::body::Bytes;
-use pulltrace_server_lib::{Access, Listener, ServeLimits, Server, Tls};
+use hyper_util::rt::TokioExecutor;
+use pulltrace_server_lib::{Access, HttpLimits, Listener, ServeLimits, Server, Tls};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -83,6 +84,36 @@ async fn a_reader_that_never_reads_is_cut_off_and_slows_nobody() {
 }
 
 #[tokio::test]
+async fn a_reader_over_http_2_that_takes_nothing_is_cut_off_too() {
+    let world = World::with(|server| {
+        let mut limits = HttpLimits::default();
+        limits.reader_idle = Duration::from_millis(300);
+        server.http_limits(limits)
+    })
+    .await;
+    let pulls: Vec<_> = (0..200)
+        .map(|n| downloading("w1", &format!("{n}-a"), 0))
+        .collect();
+    world.tell(&full("w1", 1, &pulls)).await;
+    let stream = TcpStream::connect(world.address).await.unwrap();
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let mut client = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    // The connection takes everything; this stream next to nothing.
+    client.initial_stream_window_size(1_024);
+    let (mut sender, connection) = client.handshake(io).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let request = Request::get(format!("http://{}/api/v1/events", world.address))
+        .body(http_body_util::Full::<Bytes>::default())
+        .unwrap();
+    let unread = sender.send_request(request).await.unwrap();
+    world
+        .until_metric("pulltrace_sse_readers_cut_off_total", 1.0)
+        .await;
+    assert!(within("the connection ends", connection).await.is_ok());
+    drop(unread);
+}
+
+#[tokio::test]
 async fn a_server_that_stops_tells_its_readers_to_come_back() {
     let world = World::with(|server| {
         let mut limits = ServeLimits::default();
@@ -152,7 +183,7 @@ async fn list_over_http_2(
     stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     address: SocketAddr,
 ) -> u16 {
-    let executor = hyper_util::rt::TokioExecutor::new();
+    let executor = TokioExecutor::new();
     let io = hyper_util::rt::TokioIo::new(stream);
     let (mut sender, connection) = hyper::client::conn::http2::handshake(executor, io)
         .await
