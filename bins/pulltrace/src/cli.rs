@@ -1,18 +1,20 @@
 //! Flags and their environment variables.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pulltrace_agent_lib::source::containerd::replay::Speed;
+use pulltrace_core::wire::v1::Phase;
 use pulltrace_shell::log::LogArgs;
 use pulltrace_shell::node::{LimitArgs, SourceArgs};
-use pulltrace_shell::value::time;
+use pulltrace_shell::value::{address, time};
 
 use crate::value;
 use crate::view::live::Layers;
 
-/// See every image pull of a containerd, live.
+/// See every image pull of a containerd, or of all nodes of a cluster, live.
 ///
 /// What is downloading, how far it is, how fast, when it will be ready; what waits, and for what; what
 /// is stuck; and how each pull ended. It only ever reads from containerd. What it cannot know it says
@@ -27,6 +29,8 @@ Examples:
   pulltrace watch                          the pulls of this machine, live
   pulltrace watch --namespace default      those that `ctr` and nerdctl make
   pulltrace watch --output json | jq .     each change as one JSON object
+  pulltrace watch --server URL             those of all nodes, as a pulltrace server tells them
+  pulltrace up                             those of this machine as a page, an API and a stream
   pulltrace record pulls.jsonl             write down what happens
   pulltrace replay pulls.jsonl --speed 10  and look at it again, ten times as fast
 
@@ -43,20 +47,26 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Watch(WatchArgs),
+    Up(UpArgs),
     Record(RecordArgs),
     Replay(ReplayArgs),
 }
 
-/// Show the pulls of a containerd as they happen
+/// Show the pulls of a containerd, or of all nodes of a server, as they happen
 ///
 /// On a terminal the view is drawn in place: a line or two for each pull, and below it the layers that
 /// move or wait. In a bar, what is unpacked stands before what is only downloaded. Pulls that ended
 /// stay with how they ended. In a pipe there is a line for each start, each change of what a pull is
 /// doing, each 5 seconds of progress and each end.
 ///
-/// A containerd that is not there is looked for until it is, and said to be away. Ctrl-C ends.
+/// A containerd or a server that is not there is looked for until it is, and said to be away. Ctrl-C ends.
+///
+/// With `--server` it asks a pulltrace server, also for the pulls that ended of late; the flags of this
+/// machine's containerd do nothing then.
 #[derive(Debug, Args)]
 pub(crate) struct WatchArgs {
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
     #[command(flatten)]
     pub(crate) source: SourceArgs,
     #[command(flatten)]
@@ -65,6 +75,68 @@ pub(crate) struct WatchArgs {
     /// Tell changes at most this often; starts and ends are told at once [default: 250ms drawn, 1s in lines]
     #[arg(long, env = "PULLTRACE_REPORT_INTERVAL", value_name = "DURATION", value_parser = time)]
     pub(crate) report_interval: Option<Duration>,
+}
+
+// No doc comments on these structs: clap would make them the help of the whole command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "All nodes")]
+pub(crate) struct ServerArgs {
+    /// The pulltrace server to ask instead of this machine's containerd, http or https
+    #[arg(long, env = "PULLTRACE_SERVER_URL", value_name = "URL", value_parser = value::server)]
+    pub(crate) server: Option<String>,
+
+    /// A file with the token that the server knows readers by, read for each request
+    #[arg(long, env = "PULLTRACE_READER_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+
+    /// Only the pulls of this node
+    #[arg(long, value_name = "NAME", requires = "server")]
+    pub(crate) node: Option<String>,
+
+    /// Only the pulls of images whose name has this in it, or whose digest is exactly this
+    #[arg(long, value_name = "TEXT", requires = "server")]
+    pub(crate) image: Option<String>,
+
+    /// Only pulls in one of these phases: resolving, downloading, extracting, completed, failed, cancelled, unknown
+    #[arg(long, value_name = "PHASE", value_delimiter = ',', value_parser = value::phase, requires = "server")]
+    pub(crate) phase: Vec<Phase>,
+}
+
+/// Show the pulls of this machine as a page, an API and a stream
+///
+/// Agent and server in one process: it prints its URL, and serves until Ctrl-C. Only this machine reaches
+/// it, unless another address is given.
+///
+/// With `--replay` it shows a recording instead of this machine's containerd. When that is over, what it
+/// showed stays to be looked at.
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// Where the page, the API and the stream are; port 0 is any free one
+    #[arg(long, env = "PULLTRACE_HTTP_ADDR", value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = address)]
+    pub(crate) http_addr: SocketAddr,
+
+    /// Open the page in the browser
+    #[arg(long)]
+    pub(crate) open: bool,
+
+    /// A file with the token that readers must bring, or several, one a line; needed where other machines reach the address
+    #[arg(long, env = "PULLTRACE_READER_TOKEN_FILE", value_name = "FILE")]
+    pub(crate) reader_token_file: Option<PathBuf>,
+
+    /// Let whoever reaches the address read, where no token is set
+    #[arg(long, env = "PULLTRACE_INSECURE_OPEN")]
+    pub(crate) insecure_open: bool,
+
+    /// A file that `record` wrote, to be shown instead of this machine's containerd
+    #[arg(long, value_name = "FILE")]
+    pub(crate) replay: Option<PathBuf>,
+
+    /// How many times as fast as it happened; `max` or `0` for no wait at all
+    #[arg(long, value_name = "N", default_value = "1", value_parser = value::speed, allow_negative_numbers = true, requires = "replay")]
+    pub(crate) speed: Speed,
+
+    #[command(flatten)]
+    pub(crate) source: SourceArgs,
 }
 
 /// Write down what containerd tells, to be replayed

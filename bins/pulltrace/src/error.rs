@@ -4,10 +4,13 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use pulltrace_agent_lib::sink::http::HttpSetupError;
 use pulltrace_agent_lib::source::SourceError;
 use pulltrace_agent_lib::source::containerd::recording::RecordingError;
 use pulltrace_agent_lib::{BuildError, RunError};
+use pulltrace_client::{FollowError, RequestError, SetupError};
 use pulltrace_core::NameError;
+use pulltrace_server_lib::{ListenError, OpenListener, ServerError, TokenError};
 
 /// Why a command ended before its time. Exit code 1, and 2 where the call was wrong.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +47,22 @@ pub(crate) enum Error {
         #[source]
         source: SourceError,
     },
+    #[error("cannot ask the server")]
+    Client(#[source] SetupError),
+    #[error(transparent)]
+    OpenToAll(#[from] OpenListener),
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    #[error("the agent cannot report")]
+    Sink(#[from] HttpSetupError),
+    #[error(transparent)]
+    Follow(#[from] FollowError),
+    #[error(transparent)]
+    Request(#[from] RequestError),
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
     #[error("cannot go on")]
@@ -67,9 +86,11 @@ impl Error {
 
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::NoTerminal | Self::NodeName(_) | Self::Setting(_) | Self::Exists { .. } => {
-                ExitCode::from(2)
-            }
+            Self::NoTerminal
+            | Self::NodeName(_)
+            | Self::Setting(_)
+            | Self::Exists { .. }
+            | Self::OpenToAll(_) => ExitCode::from(2),
             _ => ExitCode::FAILURE,
         }
     }

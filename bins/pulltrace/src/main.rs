@@ -1,4 +1,4 @@
-//! `pulltrace`: the pulls of a containerd in the terminal. Flags, signals and exit codes are here and
+//! `pulltrace`: the pulls of a containerd or a cluster, in the terminal or as a page. Flags, signals and exit codes are here and
 //! beside here; what a pull is doing is decided by the libraries.
 
 #![forbid(unsafe_code)]
@@ -9,6 +9,7 @@ mod log;
 mod record;
 mod replay;
 mod source;
+mod up;
 mod value;
 mod view;
 mod watch;
@@ -52,6 +53,7 @@ fn run(cli: Cli) -> Result<(), Error> {
         let command = tokio::spawn(async move {
             match cli.command {
                 Command::Watch(args) => watch::run(args, cli.log, stop).await,
+                Command::Up(args) => up::run(args, cli.log, stop).await,
                 Command::Record(args) => record::run(args, cli.log, stop).await,
                 Command::Replay(args) => replay::run(args, cli.log, stop).await,
             }

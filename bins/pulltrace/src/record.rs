@@ -17,7 +17,7 @@ use pulltrace_shell::stop::Stop;
 
 use crate::cli::RecordArgs;
 use crate::error::Error;
-use crate::source::Watched;
+use crate::source::{Teller, Watched};
 use crate::view::scene::Scene;
 use crate::view::{Form, View};
 use crate::{GRACE, log, watch};
@@ -48,7 +48,7 @@ pub(crate) async fn run(args: RecordArgs, log: LogArgs, stop: Stop) -> Result<()
         .build()
         .map_err(Error::Setting)?;
     let clock = Clock::system();
-    let scene = Scene::new(node, clock.now().node);
+    let scene = Scene::new(Teller::Containerd(node), clock.now().node);
     let view = View::new(Form::Plain, scene, sight, io::stderr());
     let shown = tokio::spawn(watch::show(view, reports, clock));
     let ran = collector.run(async move { stop.wait().await }).await;

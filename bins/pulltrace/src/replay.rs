@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader};
+use std::path::Path;
 use std::time::Duration;
 
 use pulltrace_agent_lib::Clock;
 use pulltrace_agent_lib::source::PullSource as _;
 use pulltrace_agent_lib::source::containerd::Replay;
+use pulltrace_agent_lib::source::containerd::replay::Speed;
 use pulltrace_core::{Mono, PullTable};
 
 use pulltrace_shell::log::LogArgs;
@@ -16,29 +18,33 @@ use pulltrace_shell::stop::Stop;
 use crate::cli::ReplayArgs;
 use crate::error::Error;
 use crate::log;
-use crate::source::Watched;
+use crate::source::{Teller, Watched};
 use crate::view::scene::Scene;
 use crate::view::{Form, View};
 
 /// Drawn more often than this nobody could see it.
 const DRAWN: Duration = Duration::from_millis(100);
 
+/// A recording, from its first line on.
+pub(crate) fn open(path: &Path, speed: Speed) -> Result<Replay<BufReader<File>>, Error> {
+    let file = File::open(path).map_err(|source| Error::Open {
+        path: path.into(),
+        source,
+    })?;
+    Replay::new(BufReader::new(file), speed).map_err(|source| Error::Recording {
+        path: path.into(),
+        source,
+    })
+}
+
 pub(crate) async fn run(args: ReplayArgs, log: LogArgs, stop: Stop) -> Result<(), Error> {
     let path = args.file;
-    let file = File::open(&path).map_err(|source| Error::Open {
-        path: path.clone(),
-        source,
-    })?;
-    let replay = Replay::new(BufReader::new(file), args.speed);
-    let replay = replay.map_err(|source| Error::Recording {
-        path: path.clone(),
-        source,
-    })?;
+    let replay = open(&path, args.speed)?;
     let form = Form::choose(args.view)?;
     log::begin(log, form.screen(), true);
 
     let header = replay.header();
-    let scene = Scene::new(header.node.clone(), header.started);
+    let scene = Scene::new(Teller::Containerd(header.node.clone()), header.started);
     let (mut source, sight) = Watched::new(replay);
     let draws = matches!(form, Form::Live(..));
     let mut view = View::new(form, scene, sight, io::stdout());

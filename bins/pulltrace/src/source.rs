@@ -1,9 +1,28 @@
-//! The source of pulls as the flags describe it, and whether it sees anything at the moment.
+//! Who tells of pulls, and whether it sees anything at the moment.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pulltrace_agent_lib::source::{Batch, PullSource, SourceError};
-use pulltrace_core::{NodeTime, Observation};
+use pulltrace_core::{NodeName, NodeTime, Observation};
+
+/// Who tells of the pulls that are shown.
+#[derive(Clone, Debug)]
+pub(crate) enum Teller {
+    /// The containerd of this node.
+    Containerd(NodeName),
+    /// The server at this URL, of all nodes.
+    Server(String),
+}
+
+impl Teller {
+    /// As it is called in a sentence.
+    pub(crate) const fn who(&self) -> &'static str {
+        match self {
+            Self::Containerd(_) => "containerd",
+            Self::Server(_) => "the server",
+        }
+    }
+}
 
 /// Whether a source sees anything.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -11,9 +30,9 @@ pub(crate) enum Sight {
     /// It has not said anything yet.
     #[default]
     Looking,
-    /// It sees the runtime.
+    /// It sees what it tells of.
     Sees,
-    /// It has not seen the runtime since.
+    /// It has not seen that since.
     Lost(NodeTime),
 }
 

@@ -1,6 +1,28 @@
 //! Texts of flags into values that only this program has. Each error says what is accepted.
 
 use pulltrace_agent_lib::source::containerd::replay::Speed;
+use pulltrace_client::{Client, SetupError};
+use pulltrace_core::wire::v1::Phase;
+
+/// The URL of a server.
+pub(crate) fn server(text: &str) -> Result<String, String> {
+    match Client::builder(text).build() {
+        Err(error @ SetupError::Url(_)) => Err(error.to_string()),
+        // What else is wrong is not the URL.
+        Ok(_) | Err(_) => Ok(text.to_owned()),
+    }
+}
+
+/// A phase, by its word.
+pub(crate) fn phase(text: &str) -> Result<Phase, String> {
+    match serde_json::from_value(text.into()) {
+        Ok(Phase::Other) | Err(_) => Err(
+            "no phase; accepted are resolving, downloading, extracting, completed, failed, cancelled, unknown"
+                .to_owned(),
+        ),
+        Ok(phase) => Ok(phase),
+    }
+}
 
 /// How fast to replay: `1`, `10`, `0.5`; `max` or `0` without any wait.
 pub(crate) fn speed(text: &str) -> Result<Speed, String> {
@@ -21,6 +43,23 @@ pub(crate) fn speed(text: &str) -> Result<Speed, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn phases_are_words() {
+        assert_eq!(phase("failed"), Ok(Phase::Failed));
+        for text in ["", "other", "dreaming", "Failed"] {
+            assert!(phase(text).unwrap_err().contains("accepted"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_server_has_a_url() {
+        for good in ["http://localhost:8080", "https://x.example/pulltrace/"] {
+            assert_eq!(server(good), Ok(good.to_owned()));
+        }
+        let error = server("localhost:8080").unwrap_err();
+        assert!(error.contains("http://HOST:PORT"), "{error}");
+    }
 
     #[test]
     fn speeds_are_read() {

@@ -1,4 +1,7 @@
-//! `pulltrace watch`: what containerd pulls, as it happens.
+//! `pulltrace watch`: what containerd pulls, as it happens; what all nodes pull is beside here.
+
+mod server;
+mod told;
 
 use std::io;
 use std::time::Duration;
@@ -13,7 +16,7 @@ use pulltrace_shell::stop::Stop;
 
 use crate::cli::WatchArgs;
 use crate::error::Error;
-use crate::source::Watched;
+use crate::source::{Teller, Watched};
 use crate::view::scene::Scene;
 use crate::view::{Form, View};
 use crate::{GRACE, log};
@@ -26,6 +29,9 @@ const DRAWN: Duration = Duration::from_millis(250);
 const WRITTEN: Duration = Duration::from_secs(1);
 
 pub(crate) async fn run(args: WatchArgs, log: LogArgs, stop: Stop) -> Result<(), Error> {
+    if let Some(url) = args.server.server.clone() {
+        return server::run(url, args, log, stop).await;
+    }
     let node = args.source.node().map_err(Error::NodeName)?;
     let form = Form::choose(args.view)?;
     log::begin(log, form.screen(), false);
@@ -56,7 +62,7 @@ pub(crate) async fn run(args: WatchArgs, log: LogArgs, stop: Stop) -> Result<(),
     let (sink, reports) = channel(4);
     let collector = collector.sink(sink).build().map_err(Error::Setting)?;
     let clock = Clock::system();
-    let scene = Scene::new(node, clock.now().node);
+    let scene = Scene::new(Teller::Containerd(node), clock.now().node);
     let view = View::new(form, scene, sight, io::stdout());
     let shown = tokio::spawn(show(view, reports, clock));
     let ran = collector.run(stopped).await;

@@ -11,7 +11,7 @@ use pulltrace_core::{
 };
 
 use super::scene::Scene;
-use crate::source::Sight;
+use crate::source::{Sight, Teller};
 
 pub(super) const MIB: u64 = 1 << 20;
 
@@ -225,7 +225,7 @@ pub(super) fn scene() -> Scene {
 /// A scene with these pulls.
 pub(super) fn of(pulls: impl IntoIterator<Item = Pull>, second: i64) -> Scene {
     let pulls: Vec<_> = pulls.into_iter().map(Arc::new).collect();
-    let mut scene = Scene::new("worker-1".parse().unwrap(), at(second));
+    let mut scene = Scene::new(Teller::Containerd("worker-1".parse().unwrap()), at(second));
     scene.runtime = Some("containerd 2.4.2".to_owned());
     let table = PullTable::new(Limits::default());
     let mut sums = table.sums(now(second));

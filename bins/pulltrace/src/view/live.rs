@@ -5,12 +5,14 @@
 
 mod drawer;
 
-use pulltrace_core::{Bytes, NodeSums, Pull};
+use std::collections::BTreeSet;
+
+use pulltrace_core::{Bytes, NodeName, NodeSums, Pull};
 
 use super::scene::Scene;
 use super::text::{Line, Style, Tone};
 use super::words;
-use crate::source::Sight;
+use crate::source::{Sight, Teller};
 use drawer::Drawer;
 
 /// Which layers are shown one by one.
@@ -85,19 +87,30 @@ pub(crate) fn render(scene: &Scene, layers: Layers, size: Size, style: Style) ->
         count if count > ENDED_FIRST => ENDED_FIRST + 1,
         count => count,
     };
+    let nodes = scene.pulls.values().map(|pull| pull.id.node());
+    let grouped = nodes.collect::<BTreeSet<_>>().len() > 1;
     let drawer = Drawer {
+        teller: &scene.teller,
+        grouped,
         pulls: &scene.pulls,
         now: scene.now,
         width: size.width,
         style,
     };
-    let mut rows: Vec<Line> = Vec::new();
+    // Each line, and whether a pull begins with it.
+    let mut rows: Vec<(Line, bool)> = Vec::new();
     let mut shown = 0;
     for detail in details(layers) {
         rows.clear();
         shown = 0;
+        let mut node = None;
         for pull in &live {
-            rows.extend(drawer.pull(pull, detail));
+            if grouped && node != Some(pull.id.node()) {
+                node = Some(pull.id.node());
+                rows.push((node_line(pull.id.node(), &live, style), false));
+            }
+            let lines = drawer.pull(pull, detail).into_iter().enumerate();
+            rows.extend(lines.map(|(index, line)| (line, index == 0)));
             shown += 1;
             if rows.len() > room {
                 break;
@@ -110,8 +123,9 @@ pub(crate) fn render(scene: &Scene, layers: Layers, size: Size, style: Style) ->
     // Here the shortest form is too long as well: the last line counts what has none.
     if rows.len() > room || (rows.len() == room && shown < live.len() + ended.len()) {
         rows.truncate(room.saturating_sub(1));
-        shown = rows.len();
+        shown = rows.iter().filter(|(_, begins)| *begins).count();
     }
+    let mut rows: Vec<Line> = rows.into_iter().map(|(line, _)| line).collect();
     let left = room.saturating_sub(rows.len());
     let ended_shown = if shown < live.len() {
         0
@@ -149,8 +163,7 @@ fn header(scene: &Scene, live: usize, size: Size, style: Style) -> Vec<Line> {
         // That nothing is seen does not say that nothing goes on.
         (0, Sight::Looking | Sight::Lost(_)) => {}
         (0, Sight::Sees) => facts.push("no pull is going on".to_owned()),
-        (1, _) => facts.push("1 pull".to_owned()),
-        (count, _) => facts.push(format!("{count} pulls")),
+        (count, _) => facts.push(pulls(count)),
     }
     let NodeSums {
         to_download,
@@ -164,7 +177,11 @@ fn header(scene: &Scene, live: usize, size: Size, style: Style) -> Vec<Line> {
     }
     let line = |runtime: Option<&String>| {
         let mut line = Line::default();
-        line.push(scene.node.as_str(), Tone::Strong);
+        let name = match &scene.teller {
+            Teller::Containerd(node) => node.as_str(),
+            Teller::Server(url) => url,
+        };
+        line.push(name, Tone::Strong);
         for fact in runtime.into_iter().chain(&facts) {
             line.push(style.dot(), Tone::Faint).push(fact, Tone::Plain);
         }
@@ -175,16 +192,17 @@ fn header(scene: &Scene, live: usize, size: Size, style: Style) -> Vec<Line> {
         first = line(None);
     }
     let mut lines = vec![first];
+    let who = scene.teller.who();
     let (text, tone) = match scene.sight {
         Sight::Lost(since) => {
             let time = words::seconds(scene.now.since(since));
             let text = match scene.pulls.is_empty() {
-                true => format!("containerd has not answered for {time}: still looking for it"),
-                false => format!("containerd has not answered for {time}: this was seen last"),
+                true => format!("{who} has not answered for {time}: still looking for it"),
+                false => format!("{who} has not answered for {time}: this was seen last"),
             };
             (text, Tone::Warning)
         }
-        Sight::Looking => ("looking for containerd".to_owned(), Tone::Faint),
+        Sight::Looking => (format!("looking for {who}"), Tone::Faint),
         Sight::Sees if scene.pulls.is_empty() => (
             "the next one shows up here; Ctrl-C ends".to_owned(),
             Tone::Faint,
@@ -195,6 +213,24 @@ fn header(scene: &Scene, live: usize, size: Size, style: Style) -> Vec<Line> {
     line.push(&text, tone);
     lines.push(line);
     lines
+}
+
+fn pulls(count: usize) -> String {
+    match count {
+        1 => "1 pull".to_owned(),
+        count => format!("{count} pulls"),
+    }
+}
+
+/// What stands above the pulls of a node, where there are several.
+fn node_line(node: &NodeName, live: &[&Pull], style: Style) -> Line {
+    let count = live.iter().filter(|pull| pull.id.node() == node).count();
+    let mut line = Line::default();
+    line.push("node ", Tone::Faint)
+        .push(node.as_str(), Tone::Strong)
+        .push(style.dot(), Tone::Faint)
+        .push(&pulls(count), Tone::Faint);
+    line
 }
 
 fn more(rest: &[&Pull], style: Style) -> Line {

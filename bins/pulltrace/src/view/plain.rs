@@ -9,6 +9,7 @@ use pulltrace_core::{NodeTime, Outcome, Phase, Pull, PullId};
 
 use super::scene::Scene;
 use super::words;
+use crate::source::Teller;
 
 /// From one line of progress to the next.
 const EVERY: Duration = Duration::from_secs(5);
@@ -37,18 +38,27 @@ impl Plain {
         let mut lines = Vec::new();
         for pull in changed {
             if let Some(text) = self.line(pull, scene) {
-                lines.push(format!("{} {text}", stamp(scene.now)));
+                // A server tells also of what ended before.
+                let at = match scene.teller {
+                    Teller::Server(_) => pull.ended_at.unwrap_or(scene.now),
+                    Teller::Containerd(_) => scene.now,
+                };
+                lines.push(format!("{} {text}", stamp(at)));
             }
         }
         lines
     }
 
     fn line(&mut self, pull: &Pull, scene: &Scene) -> Option<String> {
-        let notes: Vec<_> = words::notes(pull, scene.now, &scene.pulls)
+        let notes: Vec<_> = words::notes(pull, &scene.teller, scene.now, &scene.pulls)
             .into_iter()
             .map(|note| note.what)
             .collect();
-        let text = format!("{}: {}", words::title(pull), what(pull, &notes));
+        let node = match scene.teller {
+            Teller::Containerd(_) => String::new(),
+            Teller::Server(_) => format!("{} ", pull.id.node()),
+        };
+        let text = format!("{node}{}: {}", words::title(pull), what(pull, &notes));
         let due = match self.said.get(&pull.id) {
             None => true,
             Some(said) if said.phase != pull.phase => true,

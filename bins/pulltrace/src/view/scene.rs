@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use pulltrace_core::{NodeName, NodeSums, NodeTime, Pull};
+use pulltrace_core::{NodeSums, NodeTime, Pull};
 
 use super::words::Pulls;
-use crate::source::Sight;
+use crate::source::{Sight, Teller};
 
 /// Ended pulls that are kept for showing; the oldest go first.
 const MAX_ENDED: usize = 1_000;
 
-/// The pulls of a node, live and ended, and what is known around them.
+/// Pulls, live and ended, and what is known around them.
 #[derive(Clone, Debug)]
 pub(crate) struct Scene {
-    pub(crate) node: NodeName,
+    pub(crate) teller: Teller,
     /// The runtime and its version, where that is known.
     pub(crate) runtime: Option<String>,
     pub(crate) pulls: Pulls,
@@ -26,9 +26,9 @@ pub(crate) struct Scene {
 
 impl Scene {
     /// Nothing was told yet.
-    pub(crate) fn new(node: NodeName, now: NodeTime) -> Self {
+    pub(crate) fn new(teller: Teller, now: NodeTime) -> Self {
         Self {
-            node,
+            teller,
             runtime: None,
             pulls: Pulls::new(),
             sums: NodeSums::default(),
@@ -65,7 +65,7 @@ impl Scene {
         }
     }
 
-    /// The pulls that go on, the oldest first: none moves while others come and go.
+    /// The pulls that go on, by node, the oldest first: none moves while others come and go.
     pub(crate) fn live(&self) -> Vec<&Pull> {
         let mut live: Vec<_> = self
             .pulls
@@ -73,7 +73,7 @@ impl Scene {
             .filter(|pull| pull.outcome().is_none())
             .map(Arc::as_ref)
             .collect();
-        live.sort_by_key(|pull| pull.started_at);
+        live.sort_by(|a, b| (a.id.node(), a.started_at).cmp(&(b.id.node(), b.started_at)));
         live
     }
 

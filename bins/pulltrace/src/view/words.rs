@@ -9,6 +9,8 @@ use pulltrace_core::{
     PullId, Version, WaitingKind, WaitingOn,
 };
 
+use crate::source::Teller;
+
 /// The pulls that a text may have to name.
 pub(crate) type Pulls = BTreeMap<PullId, Arc<Pull>>;
 
@@ -102,7 +104,7 @@ pub(crate) struct Note {
 }
 
 /// What is to be said of a live pull beside its numbers, most pressing first.
-pub(crate) fn notes(pull: &Pull, now: NodeTime, pulls: &Pulls) -> Vec<Note> {
+pub(crate) fn notes(pull: &Pull, teller: &Teller, now: NodeTime, pulls: &Pulls) -> Vec<Note> {
     let mut notes = Vec::new();
     if pull.outcome().is_some() {
         return notes;
@@ -114,8 +116,12 @@ pub(crate) fn notes(pull: &Pull, now: NodeTime, pulls: &Pulls) -> Vec<Note> {
         });
     };
     if let Some(since) = pull.stale_since {
-        note(since, "not seen: containerd does not answer", &|time| {
-            format!("not seen for {time}: containerd does not answer")
+        let silent = match teller {
+            Teller::Containerd(_) => "containerd does not answer",
+            Teller::Server(_) => "its containerd or its agent does not answer",
+        };
+        note(since, &format!("not seen: {silent}"), &|time| {
+            format!("not seen for {time}: {silent}")
         });
     }
     match (pull.stalled_since, pull.phase) {
@@ -189,15 +195,17 @@ fn why(failure: &Failure) -> String {
 pub(crate) fn size(pull: &Pull) -> Option<String> {
     let total = pull.total?;
     let layers = match pull.layers.len() {
-        1 => "1 layer".to_owned(),
-        count => format!("{count} layers"),
+        // Those of a pull that ended long ago may not be kept.
+        0 => String::new(),
+        1 => " in 1 layer".to_owned(),
+        count => format!(" in {count} layers"),
     };
     let cached = match (pull.cached, pull.to_download?) {
         (pulltrace_core::Bytes::ZERO, _) => String::new(),
         (_, pulltrace_core::Bytes::ZERO) => ", all cached".to_owned(),
         (cached, _) => format!(", {cached} of them cached"),
     };
-    Some(format!("{total} in {layers}{cached}"))
+    Some(format!("{total}{layers}{cached}"))
 }
 
 /// What a layer is doing, as one word.

@@ -3,6 +3,7 @@
 use pulltrace_core::{Bytes, Layer, LayerState, NodeTime, Outcome, Pull};
 
 use super::Detail;
+use crate::source::Teller;
 use crate::view::text::{Line, Style, Tone, cells, elide};
 use crate::view::words::{self, Pulls};
 
@@ -25,6 +26,9 @@ const LEFT: usize = 15;
 
 /// Draws the parts of pulls that have no state of their own.
 pub(super) struct Drawer<'a> {
+    pub(super) teller: &'a Teller,
+    /// Whether the pulls are of more than one node.
+    pub(super) grouped: bool,
     pub(super) pulls: &'a Pulls,
     pub(super) now: NodeTime,
     pub(super) width: usize,
@@ -171,7 +175,7 @@ impl Drawer<'_> {
     }
 
     fn notes(&self, pull: &Pull) -> Option<Line> {
-        let notes = words::notes(pull, self.now, self.pulls);
+        let notes = words::notes(pull, self.teller, self.now, self.pulls);
         let trouble = pull.stale_since.or(pull.stalled_since).or(pull.slow_since);
         let tone = trouble.map_or(Tone::Faint, |_| Tone::Warning);
         let texts: Vec<_> = notes.into_iter().map(|note| note.text).collect();
@@ -299,7 +303,10 @@ impl Drawer<'_> {
             Outcome::Completed => words::size(pull).map(|size| format!(", {size}")),
             Outcome::Failed | Outcome::Cancelled | Outcome::Unknown => None,
         };
-        let title = words::title(pull);
+        let mut title = words::title(pull);
+        if self.grouped {
+            title = format!("{} {title}", pull.id.node());
+        }
         let beside = self.width.saturating_sub(cells(sign) + 2 + cells(&end));
         let name = beside
             .max(self.width / 3)
