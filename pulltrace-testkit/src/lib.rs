@@ -46,6 +46,8 @@ pub mod cri;
 pub mod ctr;
 pub mod image;
 pub mod need;
+pub mod proc;
+pub mod program;
 pub mod registry;
 mod rpc;
 pub mod truth;

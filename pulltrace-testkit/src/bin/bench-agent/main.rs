@@ -8,7 +8,6 @@
 
 mod bare;
 mod calls;
-mod proc;
 mod rows;
 
 use std::path::{Path, PathBuf};
@@ -28,7 +27,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use bare::{Listed, Lists};
 use calls::Metrics;
-use proc::Cpu;
+use pulltrace_testkit::proc::{self, Cpu};
 use rows::{Row, Who};
 
 const USAGE: &str = "usage: bench-agent [--seconds 30] [--containerd 2.4]…";

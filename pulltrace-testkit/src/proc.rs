@@ -10,13 +10,15 @@ use std::time::Duration;
 ///
 /// The kernel forgets the time of a thread that ends, so this is asked often.
 #[derive(Debug)]
-pub(crate) struct Cpu {
+pub struct Cpu {
     pid: u32,
     threads: HashMap<String, u64>,
 }
 
 impl Cpu {
-    pub(crate) fn of(pid: u32) -> Self {
+    /// That of the process with this id.
+    #[must_use]
+    pub fn of(pid: u32) -> Self {
         Self {
             pid,
             threads: HashMap::new(),
@@ -24,7 +26,10 @@ impl Cpu {
     }
 
     /// All of it up to now.
-    pub(crate) fn total(&mut self) -> io::Result<Duration> {
+    ///
+    /// # Errors
+    /// Where the process is gone.
+    pub fn total(&mut self) -> io::Result<Duration> {
         for thread in fs::read_dir(format!("/proc/{}/task", self.pid))? {
             let thread = thread?;
             let text = match fs::read_to_string(thread.path().join("schedstat")) {
@@ -53,7 +58,10 @@ fn schedstat(text: &str) -> Option<u64> {
 }
 
 /// The memory of a process that is in memory, in bytes.
-pub(crate) fn rss(pid: u32) -> io::Result<u64> {
+///
+/// # Errors
+/// Where the process is gone.
+pub fn rss(pid: u32) -> io::Result<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
     vm_rss(&text).ok_or_else(|| io::Error::other("no VmRSS: the process has ended"))
 }
@@ -65,14 +73,17 @@ fn vm_rss(text: &str) -> Option<u64> {
 }
 
 /// The load of the machine over the last minute.
-pub(crate) fn load_average() -> io::Result<String> {
+///
+/// # Errors
+/// Where there is no `/proc`.
+pub fn load_average() -> io::Result<String> {
     let text = fs::read_to_string("/proc/loadavg")?;
     Ok(text.split(' ').next().unwrap_or_default().to_owned())
 }
 
 #[cfg(test)]
 mod tests {
-    use pulltrace_testkit::wait;
+    use crate::wait;
 
     use super::*;
 

@@ -1,0 +1,211 @@
+//! `cargo xtask bench server`: what a server costs that many nodes report to: five pulls of ten layers
+//! on each, a report a second, and some who follow. The server is a process of its own.
+
+mod load;
+mod node;
+mod reader;
+
+use std::net::SocketAddr;
+use std::process::{ExitCode, Stdio};
+use std::time::Duration;
+
+use pulltrace_agent_lib::Clock;
+use pulltrace_testkit::clock;
+use pulltrace_testkit::proc::{self, Cpu};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
+
+use load::{Answers, Record};
+use node::Node;
+use reader::{KINDS, Read};
+
+type Error = Box<dyn std::error::Error + Send + Sync>;
+
+const USAGE: &str = "usage: bench-server [--nodes 1000]… [--seconds 30] [--settle 10]";
+
+/// The kernel forgets the time of a thread that ends, so it is asked so often.
+const LOOK: Duration = Duration::from_millis(500);
+
+struct Wanted {
+    nodes: Vec<usize>,
+    settle: Duration,
+    measure: Duration,
+}
+
+fn main() -> ExitCode {
+    let ran = parse(std::env::args().skip(1))
+        .map_err(|error| (2, format!("{error}\n{USAGE}")))
+        .and_then(|wanted| run(&wanted).map_err(|error| (1, error.to_string())));
+    match ran {
+        Ok(()) => ExitCode::SUCCESS,
+        Err((code, error)) => {
+            say(&error);
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn parse(mut args: impl Iterator<Item = String>) -> Result<Wanted, String> {
+    let mut wanted = Wanted {
+        nodes: Vec::new(),
+        settle: Duration::from_secs(10),
+        measure: Duration::from_secs(30),
+    };
+    while let Some(flag) = args.next() {
+        let value = args.next().ok_or(format!("{flag} needs a value"))?;
+        let number: u32 = value
+            .parse()
+            .ok()
+            .filter(|number| *number > 0)
+            .ok_or(format!(
+                "{flag} is {value:?}: a number from 1 on is accepted"
+            ))?;
+        match flag.as_str() {
+            "--nodes" => wanted.nodes.push(number as usize),
+            "--seconds" => wanted.measure = Duration::from_secs(number.into()),
+            "--settle" => wanted.settle = Duration::from_secs(number.into()),
+            _ => return Err(format!("there is no option {flag}")),
+        }
+    }
+    if wanted.nodes.is_empty() {
+        wanted.nodes.push(1_000);
+    }
+    Ok(wanted)
+}
+
+fn run(wanted: &Wanted) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    print(
+        "| nodes | reports/s | a report | server's CPU | a report | RSS | p50 | p99 | longest | refused | load of the machine |\n\
+         |--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+    );
+    let mut readers = Vec::new();
+    for nodes in &wanted.nodes {
+        readers.push(runtime.block_on(measure(*nodes, wanted))?);
+    }
+    let kinds: Vec<&str> = KINDS.iter().map(|(kind, _)| *kind).collect();
+    print(&format!(
+        "\nSent to one reader, MB/s:\n\n| nodes | {} |\n|--:|{}",
+        kinds.join(" | "),
+        "--:|".repeat(kinds.len())
+    ));
+    readers.iter().for_each(|row| print(row));
+    Ok(())
+}
+
+/// Prints the row of the server, and returns that of its readers.
+async fn measure(nodes: usize, wanted: &Wanted) -> Result<String, Error> {
+    let (mut server, address) = start().await?;
+    let pid = server.id().ok_or("the server has ended")?;
+    let record = Record::default();
+    let reads: [Read; KINDS.len()] = std::array::from_fn(|_| Read::default());
+    let mut tasks = JoinSet::new();
+    for number in 0..nodes {
+        let node = Node::new(number, Clock::system());
+        let after = Duration::from_secs(1) * u32::try_from(number)? / u32::try_from(nodes)?;
+        tasks.spawn(load::report(address, node, after, record.clone()));
+    }
+    for ((_, query), read) in KINDS.iter().zip(&reads) {
+        tasks.spawn(reader::follow(address, query, read.clone()));
+    }
+    let mut cpu = Cpu::of(pid);
+    pass(wanted.settle, &mut tasks, &mut cpu).await?;
+    record.take();
+    reads.iter().for_each(|read| _ = read.take());
+    let (before, began) = (cpu.total()?, clock::now());
+    pass(wanted.measure, &mut tasks, &mut cpu).await?;
+    let took = began.elapsed().as_secs_f64();
+    let spent = cpu.total()?.saturating_sub(before).as_secs_f64();
+    let rss = proc::rss(pid)?;
+    let answers = record.take();
+    let sent: Vec<f64> = reads
+        .iter()
+        .map(|read| megabytes(read.take()) / took)
+        .collect();
+    tasks.shutdown().await;
+    server.kill().await?;
+    print(&row(nodes, answers, spent, took, rss)?);
+    let sent: Vec<String> = sent.iter().map(|rate| format!("{rate:.2}")).collect();
+    Ok(format!("| {nodes} | {} |", sent.join(" | ")))
+}
+
+/// Lets the load go on; whoever of it ends has failed.
+async fn pass(
+    time: Duration,
+    tasks: &mut JoinSet<Result<(), Error>>,
+    cpu: &mut Cpu,
+) -> Result<(), Error> {
+    let over = tokio::time::sleep(time);
+    tokio::pin!(over);
+    loop {
+        tokio::select! {
+            () = &mut over => return Ok(()),
+            () = tokio::time::sleep(LOOK) => { cpu.total()?; }
+            Some(ended) = tasks.join_next() => ended??,
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn row(nodes: usize, answers: Answers, spent: f64, took: f64, rss: u64) -> Result<String, Error> {
+    let Answers {
+        took: mut times,
+        refused,
+        sent,
+    } = answers;
+    times.sort_unstable();
+    let reports = times.len();
+    let at = |share: f64| {
+        let index = (reports as f64 * share) as usize;
+        times
+            .get(index.min(reports.saturating_sub(1)))
+            .map_or(0.0, |micros| f64::from(*micros) / 1e3)
+    };
+    Ok(format!(
+        "| {nodes} | {:.0} | {:.1} kB | {:.3} cores | {:.3} ms | {:.0} MiB | {:.1} ms | {:.1} ms | {:.1} ms | {refused} | {} |",
+        reports as f64 / took,
+        sent as f64 / 1e3 / reports.max(1) as f64,
+        spent / took,
+        spent * 1e3 / reports.max(1) as f64,
+        rss as f64 / f64::from(1 << 20),
+        at(0.5),
+        at(0.99),
+        at(1.0),
+        proc::load_average()?,
+    ))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1e6
+}
+
+/// The server beside this program, on a port that is free.
+async fn start() -> Result<(Child, SocketAddr), Error> {
+    let program = std::env::current_exe()?.with_file_name("pulltrace-server");
+    let mut server = Command::new(&program)
+        .args(["--http-addr", "127.0.0.1:0", "--metrics-addr", "off"])
+        .args(["--log-level", "warn"])
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|error| format!("start {}: {error}", program.display()))?;
+    let stdout = server.stdout.take().ok_or("the server has no output")?;
+    let line = BufReader::new(stdout).lines().next_line().await?;
+    let url = line.ok_or("the server ended without saying where it is")?;
+    let address = url.trim_start_matches("http://").trim_end_matches('/');
+    Ok((server, address.parse()?))
+}
+
+#[expect(clippy::print_stdout, reason = "the figures are what was asked for")]
+fn print(text: &str) {
+    println!("{text}");
+}
+
+#[expect(clippy::print_stderr, reason = "what went wrong is for people")]
+fn say(text: &str) {
+    eprintln!("bench-server: {text}");
+}

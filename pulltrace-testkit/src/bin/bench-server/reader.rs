@@ -1,0 +1,54 @@
+//! Those who follow: how many bytes each of them is sent.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::Request;
+use hyper::client::conn::http1;
+use hyper::header::HOST;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::Error;
+
+/// What readers ask for, and what it is called in the table.
+pub(crate) const KINDS: [(&str, &str); 4] = [
+    ("frames", "?format=frame&layers=none"),
+    ("frames with layers", "?format=frame&layers=embed"),
+    ("events", "?layers=none"),
+    ("events with layers", "?layers=embed"),
+];
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Read(Arc<AtomicU64>);
+
+impl Read {
+    /// Bytes since this was last asked.
+    pub(crate) fn take(&self) -> u64 {
+        self.0.swap(0, Ordering::Relaxed)
+    }
+}
+
+/// Follows for ever.
+pub(crate) async fn follow(server: SocketAddr, query: &str, read: Read) -> Result<(), Error> {
+    let stream = TcpStream::connect(server).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    // Its error is that of the body.
+    tokio::spawn(async move { drop(connection.await) });
+    let request = Request::get(format!("/api/v1/events{query}"))
+        .header(HOST, server.to_string())
+        .body(Empty::<Bytes>::new())?;
+    let answer = sender.send_request(request).await?;
+    if !answer.status().is_success() {
+        return Err(format!("a reader was answered {}", answer.status()).into());
+    }
+    let mut body = answer.into_body();
+    while let Some(frame) = body.frame().await {
+        let bytes = frame?.into_data().map_or(0, |data| data.len());
+        read.0.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+    Err("the server ended a stream".into())
+}
