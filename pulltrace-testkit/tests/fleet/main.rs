@@ -1,0 +1,56 @@
+//! What people see of real pulls: a real containerd, the agent and the server as they are deployed, and
+//! readers of the server; scenario by scenario and version by version.
+//!
+//! The versions are those of `PULLTRACE_CONTAINERD` (`1.6,2.4` where that is not set). The programs are those
+//! that `cargo build --workspace --all-features --all-targets` put beside this one.
+
+mod kit;
+mod page;
+mod pulls;
+mod reader;
+mod restarts;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use kit::Scenario;
+
+const VERSIONS: &str = "1.6,2.4";
+
+/// Scenarios that run at once where `--test-threads` does not say: each mostly waits.
+const AT_ONCE: usize = 4;
+
+const ALL: &[&[Scenario]] = &[pulls::ALL, restarts::ALL];
+
+fn main() {
+    let versions = std::env::var("PULLTRACE_CONTAINERD").unwrap_or_default();
+    let versions = if versions.is_empty() {
+        VERSIONS
+    } else {
+        &versions
+    };
+    let versions: Vec<&str> = versions.split(',').map(str::trim).collect();
+    let mut trials = Vec::new();
+    for version in &versions {
+        let scenarios = ALL.iter().copied().flatten();
+        trials.extend(scenarios.map(|scenario| trial(version, scenario)));
+    }
+    // What a page shows does not depend on who pulls.
+    trials.extend(versions.last().map(|newest| trial(newest, &page::SCENARIO)));
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(AT_ONCE);
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+fn trial(version: &str, scenario: &'static Scenario) -> Trial {
+    let version = version.to_owned();
+    let name = format!("{version}::{}", scenario.name);
+    Trial::test(name, move || run(&version, scenario))
+}
+
+fn run(version: &str, scenario: &Scenario) -> Result<(), Failed> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(scenario.run(version));
+    Ok(())
+}

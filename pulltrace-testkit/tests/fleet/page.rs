@@ -1,0 +1,154 @@
+//! The page in a real browser, over all of the real thing. What it shows is judged by `web/test/e2e/real.ts`,
+//! which asks for what happens, one line each, over a connection to here.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::ExitStatus;
+
+use pulltrace_core::wire::v1::Outcome;
+use pulltrace_testkit::cri::Pull;
+use pulltrace_testkit::image::{Image, Layer, mib};
+use pulltrace_testkit::need::{self, Missing};
+use pulltrace_testkit::registry::{Gate, Times};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::TcpListener;
+use tokio::process::Command;
+
+use crate::kit::{Kit, Scenario, image_of, scenario};
+
+pub(crate) const SCENARIO: Scenario =
+    scenario!(a_page_over_restarts_of_server_and_agent_shows_what_is_true);
+
+const WEB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../web");
+
+fn needs() -> Result<(), Missing> {
+    need::program("chromium", "chromium")?;
+    need::program("node", "nodejs")?;
+    if Path::new(WEB).join("node_modules").is_dir() {
+        return Ok(());
+    }
+    Err(Missing::new(
+        "what the page is tested with",
+        "npm ci, in the folder web",
+    ))
+}
+
+/// Five pulls. Stock containerd from 2.1 on has three slots: two that share a base and one more take them,
+/// and the last two wait for those that share to end.
+struct Pulls {
+    shared: Option<(Gate, Vec<Pull>)>,
+    broken: Option<(Gate, Pull)>,
+    held: Option<(Gate, Pull)>,
+    /// The layer that breaks.
+    breaks: String,
+}
+
+async fn a_page_over_restarts_of_server_and_agent_shows_what_is_true(mut kit: Kit) -> Kit {
+    if need::or_skip(needs()).is_none() {
+        return kit;
+    }
+    let mut pulls = begin(&kit).await;
+    let stage = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = stage.local_addr().expect("an address").to_string();
+    let log = kit.containerd.dir().join("page.log");
+    let mut page = Command::new("node")
+        .args(["node_modules/vitest/vitest.mjs", "run"])
+        .args(["--config", "test/e2e/real.config.ts"])
+        .current_dir(WEB)
+        .envs([
+            ("PULLTRACE_URL", kit.server.url()),
+            ("PULLTRACE_STAGE", &address),
+        ])
+        .env("NO_COLOR", "1")
+        .stdout(File::create(&log).expect("a log"))
+        .stderr(File::options().append(true).open(&log).expect("a log"))
+        .kill_on_drop(true)
+        .spawn()
+        .expect("node starts");
+    let status: ExitStatus = tokio::select! {
+        status = page.wait() => status.expect("node ends"),
+        () = obey(&mut kit, &mut pulls, &stage) => unreachable!("it obeys until node ends"),
+    };
+    let said = std::fs::read_to_string(&log).expect("a log");
+    assert!(status.success(), "{said}");
+    for path in ["one", "two", "held", "quick"] {
+        let row = kit.ended(&format!("page/{path}")).await;
+        assert_eq!(row.outcome, Some(Outcome::Completed), "{row:#?}");
+    }
+    let broken = kit.ended("page/broken").await;
+    assert_eq!(broken.outcome, Some(Outcome::Failed), "{broken:#?}");
+    kit
+}
+
+async fn begin(kit: &Kit) -> Pulls {
+    let base = Layer::random("base", mib(8));
+    let [one, two] = ["one", "two"].map(|name| {
+        let own = Layer::random(name, mib(1));
+        Image::builder().layer(&base).layer(&own).build()
+    });
+    let (held, broken) = (image_of(&["held"], 6), image_of(&["broken"], 6));
+    let gates = [&held, &broken].map(|image| kit.hold(image, mib(3)));
+    let [held_gate, broken_gate] = gates;
+    let (first, gate, _) = kit.pull_half("page/one:1", &one, mib(4)).await;
+    let second = kit.pull("page/two:1", &two);
+    kit.until("the second is seen", |log| log.find("page/two").map(drop))
+        .await;
+    let held = kit.pull("page/held:1", &held);
+    let seen = |log: &crate::reader::Log| {
+        let row = log.find("page/held")?;
+        (row.downloaded_bytes >= Some(mib(2))).then_some(())
+    };
+    kit.until("the held one is seen to load", seen).await;
+    let breaks = broken.layers()[0].descriptor.digest.clone();
+    let broken = kit.pull("page/broken:1", &broken);
+    let quick = kit.pull("page/quick:1", &image_of(&["quick"], 1));
+    let five = |log: &crate::reader::Log| (log.rows().count() == 5).then_some(());
+    kit.until("five pulls are seen", five).await;
+    Pulls {
+        shared: Some((gate, vec![first, second, quick])),
+        broken: Some((broken_gate, broken)),
+        held: Some((held_gate, held)),
+        breaks,
+    }
+}
+
+/// Does what each line asks for, and says so by a line.
+async fn obey(kit: &mut Kit, pulls: &mut Pulls, stage: &TcpListener) {
+    loop {
+        let (stream, _) = stage.accept().await.expect("a call");
+        let (lines, mut answers) = stream.into_split();
+        let mut lines = BufReader::new(lines).lines();
+        while let Some(line) = lines.next_line().await.expect("a line") {
+            act(kit, pulls, &line).await;
+            answers.write_all(b"done\n").await.expect("it listens");
+        }
+    }
+}
+
+async fn act(kit: &mut Kit, pulls: &mut Pulls, line: &str) {
+    match line {
+        "kill server" => kit.server.kill9().await.expect("it is killed"),
+        "start server" => kit.server.restart().await.expect("it starts again"),
+        "kill agent" => kit.agent.kill9().await.expect("it is killed"),
+        "start agent" => kit.agent.restart().await.expect("it starts again"),
+        "release shared" => {
+            let (gate, pulls) = pulls.shared.take().expect("once");
+            gate.release();
+            for pull in pulls {
+                pull.outcome().await.expect("it succeeds");
+            }
+        }
+        "release held" => {
+            let (gate, pull) = pulls.held.take().expect("once");
+            gate.release();
+            pull.outcome().await.expect("it succeeds");
+        }
+        "break" => {
+            let (gate, pull) = pulls.broken.take().expect("once");
+            kit.registry.blob(&pulls.breaks).cut(mib(3), Times::Always);
+            gate.release();
+            pull.outcome().await.expect_err("it fails");
+        }
+        other => panic!("the page's test asks for `{other}`"),
+    }
+}
