@@ -8,7 +8,7 @@ use pulltrace_agent_lib::sink::http::HttpSetupError;
 use pulltrace_agent_lib::source::SourceError;
 use pulltrace_agent_lib::source::containerd::recording::RecordingError;
 use pulltrace_agent_lib::{BuildError, RunError};
-use pulltrace_client::{FollowError, RequestError, SetupError};
+use pulltrace_client::SetupError;
 use pulltrace_core::NameError;
 use pulltrace_server_lib::{ListenError, OpenListener, ServerError, TokenError};
 
@@ -59,10 +59,9 @@ pub(crate) enum Error {
     Server(#[from] ServerError),
     #[error("the agent cannot report")]
     Sink(#[from] HttpSetupError),
+    /// What a server refused, or is none.
     #[error(transparent)]
-    Follow(#[from] FollowError),
-    #[error(transparent)]
-    Request(#[from] RequestError),
+    Refused(Box<dyn std::error::Error + Send + Sync>),
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
     #[error("cannot go on")]

@@ -100,7 +100,7 @@ async fn ask(client: Client, (all, some): (Filter, Filter), to: Sender<Result<Sa
             }
             Err(error) => {
                 // Nobody may ask any more.
-                let _unheard = to.send(Err(error.into())).await;
+                let _unheard = to.send(Err(Error::Refused(error.into()))).await;
                 return;
             }
         };
@@ -113,7 +113,7 @@ async fn ask(client: Client, (all, some): (Filter, Filter), to: Sender<Result<Sa
             let said = match followed {
                 Ok(Followed::Reset) => break,
                 Ok(followed) => Ok(Said::Followed(followed)),
-                Err(error) => Err(error.into()),
+                Err(error) => Err(Error::Refused(error.into())),
             };
             let over = said.is_err();
             if to.send(said).await.is_err() || over {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::view::fixture::{self, scene};
-use pulltrace_core::LayerState;
+use pulltrace_core::{LayerState, Outcome, Phase};
 
 const PLAIN: Style = Style {
     colour: false,
@@ -121,4 +121,69 @@ fn a_terminal_of_any_size_is_filled_and_never_overfilled() {
             }
         }
     }
+}
+
+/// A pull of another node than those of the fixture.
+fn of_node(node: &str, lease: &str, path: &str) -> Pull {
+    let mut pull = fixture::pull(lease, path, &[10]);
+    pull.id = format!("lease~{node}~k8s.io~{lease}~0").parse().unwrap();
+    pull
+}
+
+#[test]
+fn the_pulls_of_several_nodes_stand_below_their_node() {
+    let mut done = of_node("b", "4-z", "team/api");
+    done.phase = Phase::Ended(Outcome::Completed);
+    done.ended_at = Some(fixture::at(9));
+    let pulls = [
+        of_node("b", "1-x", "team/web"),
+        of_node("a", "2-y", "team/web"),
+        of_node("b", "3-z", "team/db"),
+        done,
+    ];
+    let mut scene = fixture::of(pulls, 20);
+    scene.teller = Teller::Server("http://localhost:8080".to_owned());
+    (scene.runtime, scene.sums) = (None, NodeSums::default());
+    let text = show(&scene, Layers::None, 80, 24);
+    let starts: Vec<_> = text.lines().map(|line| line.split("  ").next()).collect();
+    let starts = starts.into_iter().flatten();
+    let lines: Vec<_> = starts.filter(|line| !line.is_empty()).collect();
+    assert_eq!(
+        lines,
+        [
+            "http://localhost:8080 · 3 pulls",
+            "node a · 1 pull",
+            "registry.example/team/web:1.2",
+            "node b · 2 pulls",
+            "registry.example/team/web:1.2",
+            "registry.example/team/db:1.2",
+            "✓ b registry.example/team/api:1.2",
+        ]
+    );
+    let low = show(&scene, Layers::None, 80, 4);
+    assert_eq!(
+        low.lines().last(),
+        Some("… and 3 more (2 downloading, 1 completed)")
+    );
+}
+
+#[test]
+fn a_server_that_is_away_is_said_and_its_rows_stay() {
+    let mut pull = of_node("a", "1-x", "team/web");
+    pull.stale_since = Some(fixture::at(5));
+    let mut scene = fixture::of([pull], 20);
+    scene.teller = Teller::Server("http://localhost:8080".to_owned());
+    scene.sight = Sight::Lost(fixture::at(8));
+    let text = show(&scene, Layers::None, 80, 24);
+    for part in [
+        "the server has not answered for 12 s: this was seen last",
+        "registry.example/team/web:1.2",
+        "not seen for 15 s: its containerd or its agent does not answer",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    scene.sight = Sight::Looking;
+    scene.pulls.clear();
+    let text = show(&scene, Layers::None, 80, 24);
+    assert!(text.contains("looking for the server"), "{text}");
 }
