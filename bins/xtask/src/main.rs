@@ -78,7 +78,7 @@ const TASKS: &[Task] = &[
     Task {
         name: "setup",
         args: "",
-        line: "install protoc, containerd, runc and chromium by apt where missing",
+        line: "install protoc, containerd, runc, chromium and curl by apt where missing",
         run: setup::run,
     },
     Task {

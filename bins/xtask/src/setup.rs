@@ -50,6 +50,12 @@ const NEEDS: &[Need] = &[
         why: "shows the page to the tests",
         for_tests: true,
     },
+    Need {
+        program: "curl",
+        package: "curl",
+        why: "runs the examples of the documentation",
+        for_tests: true,
+    },
 ];
 
 pub(crate) fn run(_root: &Root, args: &[String]) -> Result<()> {
@@ -62,7 +68,7 @@ pub(crate) fn run(_root: &Root, args: &[String]) -> Result<()> {
     match say_missing(&missing) {
         Some(text) => Err(Error::Failed(text)),
         None => {
-            println!("protoc, containerd, runc and chromium are installed");
+            println!("protoc, containerd, runc, chromium and curl are installed");
             Ok(())
         }
     }
@@ -131,7 +137,7 @@ pub(crate) fn say_missing(missing: &[&str]) -> Option<String> {
         .collect();
     Some(format!(
         "missing on this machine:\n{}\ninstall it as root: apt-get install {}\n(elsewhere than on \
-         Debian: protoc, containerd 1.6, runc and chromium on PATH)",
+         Debian: protoc, containerd 1.6, runc, chromium and curl on PATH)",
         reasons.join("\n"),
         missing.join(" ")
     ))

@@ -14,7 +14,7 @@ use crate::image::Image;
 use crate::layer::LayerState;
 use crate::pull::{Outcome, Pull};
 use crate::unit::Bytes;
-use crate::wire::fixtures::{completed, failed, live, resolving};
+use crate::wire::fixtures::{completed, failed, id, live, resolving};
 
 fn agent(pulls: &[Pull], full: bool) -> v1::AgentReport {
     let images = pulls.iter().filter_map(|pull| pull.image.as_deref());
@@ -105,10 +105,13 @@ fn golden(file: &str, report: &v1::AgentReport) {
 
 #[test]
 fn a_full_report_is_written_as_ever() {
-    golden(
-        "agent_report_v1_full.json",
-        &agent(&[live(), failed(), completed()], true),
-    );
+    let failed = Pull {
+        id: id("4-dddd"),
+        ..failed()
+    };
+    let report = agent(&[live(), failed, completed()], true);
+    golden("agent_report_v1_full.json", &report);
+    assert_eq!(pulls_of(told(&report).unwrap()).unwrap().len(), 3);
 }
 
 #[test]
