@@ -56,7 +56,7 @@ const fn stage(
 pub(crate) const STAGES: &[Stage] = &[
     stage(
         "setup",
-        "protoc, containerd, runc and chromium are installed",
+        "protoc, containerd, runc, chromium and curl are installed",
         5,
         setup_stage,
     ),
