@@ -1,7 +1,7 @@
 //! What can never be true of a pull, whatever the scenario: the rules by which the tests judge each
 //! state that the model shows. Nothing here knows where the states come from.
 
-use pulltrace_core::{NodeSums, Outcome, Percent, Phase, Pull};
+use pulltrace_core::{NodeSums, Outcome, Percent, Phase, Pull, PullId};
 
 /// What of `is`, which follows `was`, cannot be true; nothing where all may be.
 ///
@@ -31,9 +31,11 @@ pub fn doubts(was: Option<&Pull>, is: &Pull) -> Vec<String> {
         is.layers.iter().all(|layer| layer.downloaded <= layer.size),
         "a layer has more bytes than it has",
     );
+    // A single blob, as agents of version 0.1 tell it, has no layers.
+    let is_blob = matches!(is.id, PullId::Ingest { .. }) && is.layers.is_empty();
+    let sum = is.layers.iter().map(|layer| layer.size).sum();
     claim(
-        is.total
-            .is_none_or(|total| total == is.layers.iter().map(|layer| layer.size).sum()),
+        is_blob || is.total.is_none_or(|total| total == sum),
         "a total that is no sum",
     );
     let Some(was) = was else { return untrue };

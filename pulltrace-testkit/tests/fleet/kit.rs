@@ -139,19 +139,14 @@ impl Kit {
     }
 
     /// Waits until what the reader knows is as asked.
-    pub(crate) async fn until<T>(
-        &self,
-        what: &str,
-        mut look: impl FnMut(&Log) -> Option<T>,
-    ) -> T {
+    pub(crate) async fn until<T>(&self, what: &str, mut look: impl FnMut(&Log) -> Option<T>) -> T {
         let found = wait::until(what, SOON, async || look(&self.reader.log())).await;
         found.unwrap_or_else(|error| panic!("{error}; {}", self.logs()))
     }
 
     /// Waits until this pull has ended at the reader.
     pub(crate) async fn ended(&self, path: &str) -> PullStatus {
-        let ended =
-            |log: &Log| log.find(path).filter(|row| row.outcome.is_some()).cloned();
+        let ended = |log: &Log| log.find(path).filter(|row| row.outcome.is_some()).cloned();
         self.until(&format!("{path} has ended"), ended).await
     }
 
@@ -208,7 +203,7 @@ impl Kit {
         }
     }
 
-    fn logs(&self) -> String {
+    pub(crate) fn logs(&self) -> String {
         let (agent, server) = (self.agent.log(), self.server.log());
         format!(
             "agent:\n{agent}\nserver:\n{server}\nreader: {:#?}",

@@ -33,10 +33,10 @@ fn needs() -> Result<(), Missing> {
     ))
 }
 
-/// Five pulls. Stock containerd from 2.1 on has three slots: two that share a base and one more take them,
-/// and the last two wait for those that share to end.
+/// Five pulls. Stock containerd from 2.1 on has three slots, for which some of them wait.
 struct Pulls {
-    shared: Option<(Gate, Vec<Pull>)>,
+    /// Two that share a base, and a small one.
+    shared: Option<([Gate; 2], Vec<Pull>)>,
     broken: Option<(Gate, Pull)>,
     held: Option<(Gate, Pull)>,
     /// The layer that breaks.
@@ -101,11 +101,13 @@ async fn begin(kit: &Kit) -> Pulls {
     kit.until("the held one is seen to load", seen).await;
     let breaks = broken.layers()[0].descriptor.digest.clone();
     let broken = kit.pull("page/broken:1", &broken);
-    let quick = kit.pull("page/quick:1", &image_of(&["quick"], 1));
+    let quick = image_of(&["quick"], 1);
+    let closed = kit.hold(&quick, 0);
+    let quick = kit.pull("page/quick:1", &quick);
     let five = |log: &crate::reader::Log| (log.rows().count() == 5).then_some(());
     kit.until("five pulls are seen", five).await;
     Pulls {
-        shared: Some((gate, vec![first, second, quick])),
+        shared: Some(([gate, closed], vec![first, second, quick])),
         broken: Some((broken_gate, broken)),
         held: Some((held_gate, held)),
         breaks,
@@ -132,8 +134,8 @@ async fn act(kit: &mut Kit, pulls: &mut Pulls, line: &str) {
         "kill agent" => kit.agent.kill9().await.expect("it is killed"),
         "start agent" => kit.agent.restart().await.expect("it starts again"),
         "release shared" => {
-            let (gate, pulls) = pulls.shared.take().expect("once");
-            gate.release();
+            let (gates, pulls) = pulls.shared.take().expect("once");
+            drop(gates);
             for pull in pulls {
                 pull.outcome().await.expect("it succeeds");
             }

@@ -111,7 +111,6 @@ async fn an_agent_of_version_0_1_shows_its_ingests_and_completes_none(kit: Kit) 
         .await;
     for row in &rows {
         assert!(row.percent < Some(100.0), "{row:#?}");
-        assert_eq!(row.layers.len(), 1, "{row:#?}");
     }
     let known = rows.iter().filter(|row| row.total_known);
     let known: Vec<_> = known.map(|row| row.total_bytes).collect();

@@ -20,7 +20,7 @@ pub(crate) struct Reader {
 pub(crate) struct Log {
     /// The latest of each pull, over all restarts.
     rows: BTreeMap<String, PullStatus>,
-    /// How often a pull was said to have ended since the last reset.
+    /// How often a pull was said to have ended since the last reset, of those told since then.
     ends: BTreeMap<String, u32>,
     /// Every total that was said of a pull.
     totals: BTreeMap<String, Vec<u64>>,
@@ -42,13 +42,22 @@ impl Reader {
         let log = Arc::new(Mutex::new(Log::default()));
         let writer = Arc::clone(&log);
         let stream = client.follow(&Filter::default(), Start::Snapshot);
+        let client = client.clone();
         let task = tokio::spawn(async move {
             let mut stream = std::pin::pin!(stream);
             while let Some(followed) = stream.next().await {
+                // What ended before the snapshot is in the list. A server that is away again resets again.
+                let list = match &followed {
+                    Ok(Followed::SnapshotEnd(_)) => client.pulls(&Filter::default()).await.ok(),
+                    _ => None,
+                };
                 let mut log = writer.lock().unwrap_or_else(PoisonError::into_inner);
                 match followed {
                     Ok(followed) => log.take(followed),
                     Err(error) => log.untrue.push(format!("the stream ended: {error}")),
+                }
+                for row in list.map(|list| list.pulls).unwrap_or_default() {
+                    log.listed(row);
                 }
             }
         });
@@ -64,7 +73,8 @@ impl Reader {
         let log = self.log();
         assert!(log.untrue.is_empty(), "{:#?}", log.untrue);
         for (id, times) in &log.ends {
-            assert_eq!(*times, 1, "the end of {id} was told more than once");
+            let ended = u32::from(log.rows[id].outcome.is_some());
+            assert_eq!(*times, ended, "how often the end of {id} was told");
         }
     }
 }
@@ -96,12 +106,23 @@ impl Log {
             return self.untrue.push(format!("an event of no pull: {event:?}"));
         };
         let ended = matches!(event.kind, EventType::PullCompleted | EventType::PullFailed);
-        if ended != row.outcome.is_some() {
+        // One that is over when it is first heard of is told as it is, and then its end.
+        let may_be_over = ended || event.kind == EventType::PullStarted;
+        if (ended && row.outcome.is_none()) || (!may_be_over && row.outcome.is_some()) {
             self.untrue.push(format!("{:?} of {row:#?}", event.kind));
         }
-        if ended {
-            *self.ends.entry(row.id.clone()).or_default() += 1;
+        *self.ends.entry(row.id.clone()).or_default() += u32::from(ended);
+        self.row(row);
+    }
+
+    fn listed(&mut self, row: PullStatus) {
+        // Of the others the events tell.
+        if row.outcome.is_some() && !self.ends.contains_key(&row.id) {
+            self.row(row);
         }
+    }
+
+    fn row(&mut self, row: PullStatus) {
         let was = self.rows.get(&row.id).map(Pull::try_from);
         match (was.transpose(), Pull::try_from(&row)) {
             (Ok(was), Ok(is)) => self.untrue.extend(truth::doubts(was.as_ref(), &is)),
