@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::process;
 use crate::root::Root;
 use crate::setup;
+use crate::web;
 
 /// What cannot be built without; the demo does without the others.
 const COMPILER: &str = "protobuf-compiler";
@@ -33,7 +34,14 @@ pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
         let mut run = |command: &mut Command| process::run(told(command));
         containerd::ensure(root, version, &mut run)?;
     }
-    eprintln!("building pulltrace and the demo");
+    eprintln!("building the page, pulltrace and the demo");
+    if process::found("npm") {
+        web::build(root, &mut |command| process::run(told(command)))?;
+    } else {
+        eprintln!(
+            "there is no npm, so there is a note in place of the page: install Node 20.19 or newer"
+        );
+    }
     // In one call: two would build what both need twice, with other features.
     let mut build = process::cargo(&root.dir);
     build.args(["build", "-p", "pulltrace", "-p", "pulltrace-testkit"]);

@@ -14,6 +14,8 @@ pub(crate) struct Args {
     pub(crate) seed: u64,
     pub(crate) brief: bool,
     pub(crate) replay: bool,
+    /// Where the page is; a usual or a free port when `None`.
+    pub(crate) port: Option<u16>,
     /// Where to record to, in place of watching.
     pub(crate) record: Option<PathBuf>,
     pub(crate) help: bool,
@@ -29,6 +31,7 @@ impl Default for Args {
             seed: 1,
             brief: false,
             replay: false,
+            port: None,
             record: None,
             help: false,
             watch: Vec::new(),
@@ -67,14 +70,20 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, St
                 let version = value("a version, like 2.4")?;
                 out.containerd = Some(minor(&version.to_string_lossy()));
             }
+            "--port" => {
+                let accepted = "a port, like 8080";
+                let port = number(flag, &value(accepted)?, accepted)?;
+                let port = u16::try_from(port);
+                out.port = Some(port.map_err(|_| format!("--port: accepted is {accepted}"))?);
+            }
             "--record" => out.record = Some(value("a file to write to")?.into()),
             "--brief" => out.brief = true,
             "--replay" => out.replay = true,
             "--help" | "-h" => out.help = true,
-            "--socket" | "--namespace" => {
+            "--socket" | "--namespace" | "--server" => {
                 return Err(format!(
-                    "{flag} is not for the demo, which has a containerd of its own: \
-                     use `pulltrace watch {flag} …` for another one"
+                    "{flag} is not for the demo, which has a containerd and a server of its own: \
+                     use `pulltrace watch {flag} …` for others"
                 ));
             }
             _ => out.watch.push(arg),
@@ -132,6 +141,8 @@ mod tests {
             ("--seconds 0", "--seconds is 0: accepted is"),
             ("--seconds -1", "--seconds is \"-1\": accepted is"),
             ("--seed x", "--seed is \"x\": accepted is"),
+            ("--port 70000", "--port: accepted is a port"),
+            ("--server http://x", "--server is not for the demo"),
             ("--socket /run/x", "--socket is not for the demo"),
             ("--namespace=default", "--namespace is not for the demo"),
             ("--replay --brief", "--replay goes with neither"),

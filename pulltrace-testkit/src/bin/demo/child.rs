@@ -1,4 +1,4 @@
-//! The `pulltrace` that shows the pulls: on our terminal, in front.
+//! The `pulltrace` that serves the page, and the one that shows the pulls on our terminal.
 
 use std::ffi::OsString;
 use std::io;
@@ -7,6 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child as Process, Command};
 
 use crate::stop::Stop;
@@ -60,6 +61,25 @@ impl Pulltrace {
 
     /// Starts it. It ends when we do, also when we are killed.
     pub(crate) fn start(&self) -> io::Result<Child> {
+        let process = self.spawn(self.command())?;
+        Ok(Child { process })
+    }
+
+    /// Starts one that says in its first line where its page is; `None` where it ended before, and
+    /// has said why.
+    pub(crate) async fn start_page(&self) -> io::Result<(Child, Option<String>)> {
+        let mut command = self.command();
+        command.stdout(Stdio::piped());
+        let mut process = self.spawn(command)?;
+        let line = match process.stdout.take() {
+            Some(stdout) => BufReader::new(stdout).lines().next_line().await?,
+            None => None,
+        };
+        let url = line.and_then(|line| line.rsplit_once(' ').map(|(_, url)| url.to_owned()));
+        Ok((Child { process }, url))
+    }
+
+    fn command(&self) -> Command {
         let mut command = if Path::new("/usr/bin/setpriv").is_file() {
             // The kernel sends it when our thread ends that started it, which
             // is the first one.
@@ -81,11 +101,14 @@ impl Pulltrace {
                 command.env(name, value);
             }
         }
-        let process = command.spawn().map_err(|error| {
+        command
+    }
+
+    fn spawn(&self, mut command: Command) -> io::Result<Process> {
+        command.spawn().map_err(|error| {
             let text = format!("{} could not be started: {error}", self.program.display());
             io::Error::new(error.kind(), text)
-        })?;
-        Ok(Child { process })
+        })
     }
 }
 

@@ -1,5 +1,6 @@
-//! `cargo xtask demo`: pulls of a private containerd, shown by `pulltrace
-//! watch` until Ctrl-C; or a recording of that, where there can be none.
+//! `cargo xtask demo`: pulls of a private containerd, shown by `pulltrace up` as
+//! a page and by `pulltrace watch` in the terminal, until Ctrl-C; or a recording
+//! of that, where there can be none.
 //!
 //! Here: what is started and stopped, in which order, and what is said about
 //! it. What is pulled stands in `script`, how in `stage`.
@@ -8,6 +9,7 @@
 mod args;
 mod child;
 mod images;
+mod page;
 mod script;
 mod stage;
 mod stop;
@@ -25,6 +27,7 @@ use pulltrace_testkit::registry::Registry;
 use args::Args;
 use child::{Child, Pulltrace};
 use images::Library;
+use page::Page;
 use script::Step;
 use stage::Stage;
 use stop::Stop;
@@ -176,9 +179,8 @@ async fn live(
     let show = match &args.record {
         None => pulltrace.args(["watch"]),
         Some(file) => pulltrace.args(["record"]).args([file]),
-    }
-    .args(&args.watch);
-    passed(show.check().await?)?;
+    };
+    passed(show.args(&args.watch).check().await?)?;
 
     let version = binary.version()?;
     // What stands behind a `+` is for those who build it.
@@ -214,10 +216,18 @@ async fn live(
     if let Err(error) = containerd.ctr(NAMESPACE).run(namespace).await {
         return Err(Failure::Failed(error.to_string()).into());
     }
-    let mut child = show
-        .args(["--namespace", NAMESPACE, "--socket"])
-        .args([&socket])
-        .start()?;
+    let source = |command: &Pulltrace| {
+        let command = command.args(["--namespace", NAMESPACE, "--socket"]);
+        command.args([&socket])
+    };
+    // What is recorded is what containerd says, so no server stands in between.
+    let (mut child, page) = if args.record.is_some() {
+        (source(&show).args(&args.watch).start()?, None)
+    } else {
+        let page = Page::start(&source(&pulltrace.args(["up"])), args.port).await?;
+        let shown = page.shown_by(&show).args(&args.watch).start()?;
+        (shown, Some(page))
+    };
     let line = if args.brief {
         stage::BRIEF_LINE
     } else {
@@ -236,6 +246,9 @@ async fn live(
         };
         show_until(&mut child, play, args.time, stop).await
     };
+    if let Some(page) = page {
+        page.end(stop).await?;
+    }
     say("stopping containerd and taking away all that it had");
     let surprises = stage.surprises().to_vec();
     drop(stage);
@@ -260,14 +273,16 @@ fn memory_available() -> u64 {
 }
 
 async fn replay(args: &Args, pulltrace: &Pulltrace, stop: &Stop) -> Result<(), Failure> {
-    let show = pulltrace.args(["replay", RECORDING]).args(&args.watch);
     if !Path::new(RECORDING).is_file() {
         let text = format!("the recording {RECORDING} is missing: check out all of the repository");
         return Err(Failure::Failed(text));
     }
-    passed(show.check().await?)?;
-    let mut child = show.start()?;
+    let show = pulltrace.args(["watch"]);
+    passed(show.args(&args.watch).check().await?)?;
+    let page = Page::start(&pulltrace.args(["up", "--replay", RECORDING]), args.port).await?;
+    let mut child = page.shown_by(&show).args(&args.watch).start()?;
     let shown = show_until(&mut child, std::future::pending(), args.time, stop).await?;
+    page.end(stop).await?;
     passed(shown)?;
     say("that was a replay of a recording");
     Ok(())
