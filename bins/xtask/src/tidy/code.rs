@@ -75,6 +75,7 @@ fn without(source: &Source, words: &[&str]) -> Vec<Finding> {
 }
 
 const CORE: &str = "pulltrace-core/src/";
+const SERVER: &str = "pulltrace-server-lib/src/";
 
 pub(crate) fn core_is_pure(source: &Source) -> Vec<Finding> {
     if !source.path.starts_with(CORE) {
@@ -135,6 +136,31 @@ pub(crate) fn http_client_stays_inside(source: &Source) -> Vec<Finding> {
         return Vec::new();
     }
     without(source, &["reqwest"])
+}
+
+pub(crate) fn http_server_stays_inside(source: &Source) -> Vec<Finding> {
+    let Some(room) = source.path.strip_prefix(SERVER) else {
+        return Vec::new();
+    };
+    // Fleet, table and writer, and later the correlator, know nothing of how they are asked.
+    let rooms = ["http", "serve", "ui", "metrics"];
+    if rooms.iter().any(|name| room.starts_with(name)) {
+        return Vec::new();
+    }
+    without(
+        source,
+        &["axum", "hyper", "tower", "rustls", "tokio_rustls"],
+    )
+}
+
+pub(crate) fn telemetry_stays_inside(source: &Source) -> Vec<Finding> {
+    match source.path.strip_prefix(SERVER) {
+        Some(room) if !room.starts_with("metrics") => without(
+            source,
+            &["opentelemetry", "opentelemetry_sdk", "prometheus"],
+        ),
+        _ => Vec::new(),
+    }
 }
 
 /// A test waits for a condition, through the testkit's one way to do so. Under
@@ -257,6 +283,26 @@ mod tests {
         assert_eq!(at("bins/pulltrace-agent/src/main.rs"), [Some(2)]);
         assert_eq!(at("pulltrace-agent-lib/src/sink/http/mod.rs"), []);
         assert_eq!(at("pulltrace-client/src/lib.rs"), []);
+    }
+
+    #[test]
+    fn a_web_server_or_telemetry_outside_of_its_rooms_is_found() {
+        let text = "//! axum\nuse axum::Router;\nuse prometheus::Registry;\n";
+        let web = |path: &str| lines(http_server_stays_inside, path, text);
+        let telemetry = |path: &str| lines(telemetry_stays_inside, path, text);
+        for path in ["fleet/mod.rs", "table/row.rs", "writer.rs", "access.rs"] {
+            let path = format!("pulltrace-server-lib/src/{path}");
+            assert_eq!(web(&path), [Some(2)]);
+            assert_eq!(telemetry(&path), [Some(3)]);
+        }
+        for path in ["http/events.rs", "http.rs", "serve/tls.rs", "server.rs"] {
+            assert_eq!(web(&format!("pulltrace-server-lib/src/{path}")), []);
+        }
+        assert_eq!(
+            telemetry("pulltrace-server-lib/src/metrics/families.rs"),
+            []
+        );
+        assert_eq!(web("examples/src/bin/mount_router.rs"), []);
     }
 
     #[test]

@@ -64,13 +64,9 @@ const TREES: &[Tree] = &[
     },
 ];
 
-pub(crate) fn trees_are_clean(root: &Root, graph: &Graph) -> Result<Vec<Finding>> {
+pub(crate) fn trees_are_clean(root: &Root) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    // The server comes later than the agent.
-    for tree in TREES
-        .iter()
-        .filter(|tree| graph.member(tree.package).is_some())
-    {
+    for tree in TREES {
         findings.extend(dirt(tree, &graph::tree(root, tree.package, tree.args)?));
     }
     Ok(findings)
