@@ -2,3 +2,4 @@
 
 mod programs;
 mod real;
+mod server;

@@ -1,0 +1,57 @@
+//! An agent for what pulls images without containerd: a source of your own that reports to a stock server.
+//! This one plays a short pull and ends: `report_own_source URL`.
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pulltrace_agent_lib::source::{Batch, PullSource, SourceError};
+use pulltrace_agent_lib::{Clock, Collector, sink::HttpSink};
+use pulltrace_core::{BlobSight, Bytes, Compression, Digest, Evidence, Image, ImageLayer};
+use pulltrace_core::{NameError, NodeTime, Observation as See, PullId};
+
+/// What is seen, a step each 200 ms.
+struct Script(std::vec::IntoIter<Vec<See>>, Clock);
+
+impl PullSource for Script {
+    async fn next(&mut self) -> Result<Option<Batch>, SourceError> {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let seen = self.0.next();
+        Ok(seen.map(|seen| Batch::new(self.1.now(), seen)))
+    }
+}
+
+#[rustfmt::skip]
+fn script(at: NodeTime) -> Result<Vec<Vec<See>>, NameError> {
+    let (name, namespace) = ("registry.example/app:1".parse()?, "mine".parse()?);
+    // The same for ever, and another for each pull.
+    let id: PullId = format!("lease~my-node~mine~pull~{}", at.unix_nanos()).parse()?;
+    let pull = || id.clone();
+    // The manifest says what is to come; here one layer, whose digest stands for the image's too.
+    let digest: Digest = format!("sha256:{:064x}", at.unix_nanos()).parse()?;
+    let (media_type, created_by) = ("application/vnd.oci.image.layer.v1.tar".to_owned(), None);
+    let (size, compression, chains) = (Bytes(1_000_000), Compression::None, Vec::new());
+    let layer = ImageLayer { digest: digest.clone(), size, chains, compression, media_type, created_by };
+    let (root, manifests) = (digest.clone(), vec![digest.clone()]);
+    let image = Arc::new(Image { root, manifests, platform: None, layers: vec![layer] });
+    let here = Bytes(400_000);
+    let sight = BlobSight::Ingest { offset: here, started_at: at, updated_at: at, by: Some(pull()) };
+    Ok(vec![
+        vec![See::Began { pull: pull(), at }, See::Named { pull: pull(), name }],
+        vec![See::Root { pull: pull(), root: digest.clone() }, See::Image { pull: pull(), image }],
+        vec![See::Blob { namespace, digest, sight }],
+        // It ends by evidence alone.
+        vec![See::Ended { pull: pull(), evidence: Evidence::ImagePresent, at }],
+    ])
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let url = std::env::args().nth(1).ok_or("usage: URL")?;
+    let clock = Clock::system();
+    let source = Script(script(clock.now().node)?.into_iter(), clock);
+    let builder = Collector::builder("my-node".parse()?).source(source);
+    let collector = builder.sink(HttpSink::builder(url).build()?).build()?;
+    collector.run(std::future::pending()).await?;
+    Ok(())
+}
