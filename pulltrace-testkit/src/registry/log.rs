@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
+use std::time::Instant;
 
 use super::lock;
 
@@ -33,6 +34,8 @@ pub enum End {
 /// One request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
+    /// When it came.
+    pub at: Instant,
     /// `GET` or `HEAD`, or what else came.
     pub method: String,
     /// Path and query as they came.

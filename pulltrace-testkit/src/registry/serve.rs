@@ -26,6 +26,7 @@ use tokio::task::JoinSet;
 use super::fault::{Next, Refusal};
 use super::log::{End, Kind, Request};
 use super::{State, lock};
+use crate::clock;
 use crate::image::Blob;
 
 /// The most that is sent as one piece.
@@ -247,6 +248,7 @@ enum Found {
 
 fn look_up(request: &hyper::Request<Incoming>, state: &State) -> (Request, Found) {
     let mut record = Request {
+        at: clock::now(),
         method: request.method().to_string(),
         path: request.uri().to_string(),
         kind: Kind::Other,
