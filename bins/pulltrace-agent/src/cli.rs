@@ -100,4 +100,10 @@ mod tests {
     fn the_flags_are_sound() {
         Cli::command().debug_assert();
     }
+
+    #[test]
+    fn the_documentation_tells_of_each_flag() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+        pulltrace_shell::markdown::check(page.as_ref(), &Cli::command()).unwrap();
+    }
 }

@@ -126,6 +126,12 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_tells_of_each_flag() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+        pulltrace_shell::markdown::check(page.as_ref(), &Cli::command()).unwrap();
+    }
+
+    #[test]
     fn no_variable_is_one_that_kubernetes_sets_for_the_service() {
         for arg in Cli::command().get_arguments() {
             let name = arg.get_env().and_then(|name| name.to_str());

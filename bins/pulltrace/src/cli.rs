@@ -66,8 +66,6 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 pub(crate) struct WatchArgs {
     #[command(flatten)]
-    pub(crate) server: ServerArgs,
-    #[command(flatten)]
     pub(crate) source: SourceArgs,
     #[command(flatten)]
     pub(crate) view: ViewArgs,
@@ -75,11 +73,15 @@ pub(crate) struct WatchArgs {
     /// Tell changes at most this often; starts and ends are told at once [default: 250ms drawn, 1s in lines]
     #[arg(long, env = "PULLTRACE_REPORT_INTERVAL", value_name = "DURATION", value_parser = time)]
     pub(crate) report_interval: Option<Duration>,
+
+    // Last: what follows would stand under its heading.
+    #[command(flatten)]
+    pub(crate) server: ServerArgs,
 }
 
 // No doc comments on these structs: clap would make them the help of the whole command.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "All nodes")]
+#[command(next_help_heading = "All nodes, by a server")]
 pub(crate) struct ServerArgs {
     /// The pulltrace server to ask instead of this machine's containerd, http or https
     #[arg(long, env = "PULLTRACE_SERVER_URL", value_name = "URL", value_parser = value::server)]
@@ -208,5 +210,11 @@ mod tests {
     #[test]
     fn the_flags_are_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_documentation_tells_of_each_flag() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
+        pulltrace_shell::markdown::check(page.as_ref(), &Cli::command()).unwrap();
     }
 }

@@ -8,12 +8,14 @@
 //! | [`log`] | what is logged, and how? |
 //! | [`stop`] | who says that it is time to end? |
 //! | [`error`] | how is an error told? |
+//! | [`markdown`] | how do the flags get into the documentation? |
 
 #![forbid(unsafe_code)]
 
 pub mod args;
 pub mod error;
 pub mod log;
+pub mod markdown;
 pub mod node;
 pub mod stop;
 pub mod value;
