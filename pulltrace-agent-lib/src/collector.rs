@@ -17,7 +17,7 @@ use crate::source::{PullSource, SourceError};
 
 /// Watches the pulls of a node through a source, and tells them to a sink.
 ///
-/// - It reports at once when a pull starts or ends; otherwise at most each
+/// - It reports at once when a pull starts or ends, or its sizes become known; otherwise at most each
 ///   [`report_interval`](Builder::report_interval) while something changes, and each
 ///   [`heartbeat`](Builder::heartbeat) while nothing does.
 /// - A slow sink never delays the source: what changes meanwhile is told together in the next report,

@@ -4,7 +4,7 @@
 //! time it is. Each state is told by the table itself, so nothing queues up here while a receiver is
 //! away: later states take the place of earlier ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use pulltrace_core::{Change, ChangeKind, Mono, NodeName, Now, PullId, PullTable};
@@ -40,8 +40,10 @@ pub(crate) struct Outbox {
     acked: Option<u64>,
     epoch: Option<String>,
     flight: Option<Flight>,
-    /// A pull started or ended since the last report was made.
+    /// A pull started or ended, or its sizes became known, since the last report was made.
     urgent: bool,
+    /// Live pulls whose sizes are not known yet. Bounded by the table.
+    unknown: BTreeSet<PullId>,
     /// When the last report was made.
     made: Option<Mono>,
     /// Not before: what the receiver asks for.
@@ -77,6 +79,7 @@ impl Outbox {
             epoch: None,
             flight: None,
             urgent: false,
+            unknown: BTreeSet::new(),
             made: None,
             polite: Mono::default(),
             asked: Duration::ZERO,
@@ -92,8 +95,14 @@ impl Outbox {
     pub(crate) fn note(&mut self, changes: &[Change], table: &PullTable) {
         let mut ended = false;
         for change in changes {
+            let is_unknown = change.kind != ChangeKind::Ended && change.pull.image.is_none();
+            let was_unknown = if is_unknown {
+                !self.unknown.insert(change.pull.id.clone())
+            } else {
+                self.unknown.remove(&change.pull.id)
+            };
             match change.kind {
-                ChangeKind::Progressed => {}
+                ChangeKind::Progressed => self.urgent |= was_unknown && !is_unknown,
                 ChangeKind::Started => {
                     self.urgent = true;
                     self.ends.remove(&change.pull.id);

@@ -1,7 +1,7 @@
 //! When a report is due and what is in it, whatever is lost on the way.
 
 use super::*;
-use pulltrace_core::{Evidence, Limits, NodeTime, Observation};
+use pulltrace_core::{Digest, Evidence, Image, Limits, NodeTime, Observation};
 
 const INTERVAL: Duration = Duration::from_secs(1);
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -76,6 +76,19 @@ impl Bench {
         self.apply(&[ended], ms);
     }
 
+    /// The manifest of a pull is read.
+    fn size(&mut self, pull: u32, ms: u64) {
+        let root: Digest = format!("sha256:{}", "a".repeat(64)).parse().unwrap();
+        let image = Image {
+            manifests: vec![root.clone()],
+            root,
+            platform: None,
+            layers: Vec::new(),
+        };
+        let (pull, image) = (id(pull), image.into());
+        self.apply(&[Observation::Image { pull, image }], ms);
+    }
+
     /// Something of a pull changes that is neither a start nor an end.
     fn progress(&mut self, pull: u32, ms: u64) {
         let name = format!("registry.example/app:{ms}").parse().unwrap();
@@ -116,11 +129,12 @@ fn the_first_report_is_full_and_due_at_once() {
 }
 
 #[test]
-fn starts_and_ends_are_due_at_once_and_other_changes_by_interval() {
+fn starts_sizes_and_ends_are_due_at_once_and_other_changes_by_interval() {
     // What happens 100 ms after the last report, and when the next is due.
     type Step = fn(&mut Bench);
-    let cases: [(&str, Step, u64); 4] = [
+    let cases: [(&str, Step, u64); 5] = [
         ("a start", |b| b.begin(2, 200), 0),
+        ("a size", |b| b.size(1, 200), 0),
         ("an end", |b| b.end(1, Evidence::ImageAbsent, 200), 0),
         ("a change", |b| b.progress(1, 200), 1_100),
         ("nothing", |b| b.apply(&[], 200), 5_100),
@@ -133,6 +147,18 @@ fn starts_and_ends_are_due_at_once_and_other_changes_by_interval() {
         step(&mut bench);
         assert_eq!(bench.due(), Some(due), "{what}");
     }
+}
+
+#[test]
+fn a_size_is_news_once() {
+    let mut bench = Bench::settled();
+    bench.begin(1, 50);
+    bench.size(1, 60);
+    let report = bench.take(100);
+    bench.ack(&report, "a", 120);
+    bench.size(1, 200);
+    bench.progress(1, 200);
+    assert_eq!(bench.due(), Some(1_100));
 }
 
 #[test]
