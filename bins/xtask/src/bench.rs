@@ -1,22 +1,37 @@
-//! `cargo xtask bench agent|eta`: builds and runs the testkit's bench programs.
+//! `cargo xtask bench agent|eta|latency|server`: builds and runs the testkit's
+//! bench programs, and beside them the programs that they measure.
 
 use crate::containerd;
 use crate::error::{Error, Result};
 use crate::process;
 use crate::root::Root;
 use crate::setup;
+use crate::web;
 
-const BENCHES: [&str; 2] = ["agent", "eta"];
+/// What each bench measures, as people run it.
+const BENCHES: [(&str, &[&str]); 4] = [
+    ("agent", &["pulltrace"]),
+    ("eta", &[]),
+    ("latency", &["pulltrace-agent", "pulltrace-server"]),
+    ("server", &["pulltrace-server"]),
+];
 
 /// What the benches compare: the oldest and the newest way of containerd.
 const NEWEST: &str = "2.4";
 
 pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
-    let (bench, rest) = parse(args)?;
+    let (bench, measured, rest) = parse(args)?;
     setup::ensure()?;
-    containerd::ensure(root, NEWEST, &mut process::run)?;
-    // The agent that is measured is the one that people run.
-    process::run(process::cargo(&root.dir).args(["build", "--release", "-p", "pulltrace"]))?;
+    if bench != "server" {
+        containerd::ensure(root, NEWEST, &mut process::run)?;
+    }
+    if measured.contains(&"pulltrace-server") {
+        // It embeds the page.
+        web::build(root, &mut process::run)?;
+    }
+    for program in measured {
+        process::run(process::cargo(&root.dir).args(["build", "--release", "-p", program]))?;
+    }
     let mut cargo = process::cargo(&root.dir);
     cargo.args(["run", "--release", "-p", "pulltrace-testkit", "--bin"]);
     cargo.arg(format!("bench-{bench}")).arg("--").args(rest);
@@ -24,18 +39,16 @@ pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
     Err(process::become_program(&mut cargo))
 }
 
-fn parse(args: &[String]) -> Result<(&str, &[String])> {
-    match args.split_first() {
-        Some((bench, rest)) if BENCHES.contains(&bench.as_str()) => Ok((bench, rest)),
-        Some((other, _)) => Err(Error::Usage(format!(
-            "there is no bench `{other}`; one of {}",
-            BENCHES.join(", ")
-        ))),
-        None => Err(Error::Usage(format!(
-            "which bench? One of {}",
-            BENCHES.join(", ")
-        ))),
-    }
+/// Which bench, what it measures, and its own arguments.
+fn parse(args: &[String]) -> Result<(&'static str, &'static [&'static str], &[String])> {
+    let names = BENCHES.map(|(name, _)| name).join(", ");
+    let Some((wanted, rest)) = args.split_first() else {
+        return Err(Error::Usage(format!("which bench? One of {names}")));
+    };
+    let found = BENCHES.into_iter().find(|(name, _)| name == wanted);
+    let (name, measured) = found
+        .ok_or_else(|| Error::Usage(format!("there is no bench `{wanted}`; one of {names}")))?;
+    Ok((name, measured, rest))
 }
 
 #[cfg(test)]
@@ -45,7 +58,7 @@ mod tests {
     #[test]
     fn a_bench_is_one_of_those_and_keeps_its_arguments() {
         let args = ["eta", "--runs", "3"].map(str::to_owned);
-        assert_eq!(parse(&args).unwrap(), ("eta", &args[1..]));
+        assert_eq!(parse(&args).unwrap(), ("eta", &[][..], &args[1..]));
         assert!(matches!(parse(&args[1..]), Err(Error::Usage(_))));
         assert!(matches!(parse(&[]), Err(Error::Usage(_))));
     }

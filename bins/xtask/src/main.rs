@@ -59,8 +59,8 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "bench",
-        args: "agent|eta [ARG…]",
-        line: "what the agent costs, or how far off its time left is",
+        args: "agent|eta|latency|server [ARG…]",
+        line: "what agent and server cost, how far off times left are, how old what is shown",
         run: bench::run,
     },
     Task {

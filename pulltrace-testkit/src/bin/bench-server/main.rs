@@ -79,37 +79,60 @@ fn run(wanted: &Wanted) -> Result<(), Error> {
         .enable_all()
         .build()?;
     print(
-        "| nodes | reports/s | a report | server's CPU | a report | RSS | p50 | p99 | longest | refused | load of the machine |\n\
-         |--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+        "Two readers follow by frames without layers.\n\n\
+         | nodes | reports/s | a report | server's CPU | a report | RSS | one reader | p50 | p99 | longest | refused | load of the machine |\n\
+         |--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     );
-    let mut readers = Vec::new();
+    let followed = |nodes| runtime.block_on(measure(nodes, &[KINDS[0], KINDS[0]], wanted));
     for nodes in &wanted.nodes {
-        readers.push(runtime.block_on(measure(*nodes, wanted))?);
+        print(&row(*nodes, &followed(*nodes)?)?);
     }
     let kinds: Vec<&str> = KINDS.iter().map(|(kind, _)| *kind).collect();
     print(&format!(
-        "\nSent to one reader, MB/s:\n\n| nodes | {} |\n|--:|{}",
+        "\nSent to one reader of each kind, MB/s, and what the server then costs:\n\n| nodes | {} | server's CPU | RSS |\n|--:|{}--:|--:|",
         kinds.join(" | "),
         "--:|".repeat(kinds.len())
     ));
-    readers.iter().for_each(|row| print(row));
+    for nodes in &wanted.nodes {
+        let seen = runtime.block_on(measure(*nodes, &KINDS, wanted))?;
+        let sent: Vec<String> = seen.sent.iter().map(|rate| format!("{rate:.2}")).collect();
+        print(&format!(
+            "| {nodes} | {} | {:.3} cores | {:.0} MiB |",
+            sent.join(" | "),
+            seen.spent / seen.took,
+            mebibytes(seen.rss)
+        ));
+    }
     Ok(())
 }
 
-/// Prints the row of the server, and returns that of its readers.
-async fn measure(nodes: usize, wanted: &Wanted) -> Result<String, Error> {
+/// What was seen of a server in so many seconds.
+struct Seen {
+    took: f64,
+    /// Seconds of processor time.
+    spent: f64,
+    rss: u64,
+    answers: Answers,
+    /// Of each reader, MB/s.
+    sent: Vec<f64>,
+}
+
+async fn measure(nodes: usize, readers: &[(&str, &str)], wanted: &Wanted) -> Result<Seen, Error> {
     let (mut server, address) = start().await?;
     let pid = server.id().ok_or("the server has ended")?;
     let record = Record::default();
-    let reads: [Read; KINDS.len()] = std::array::from_fn(|_| Read::default());
     let mut tasks = JoinSet::new();
     for number in 0..nodes {
         let node = Node::new(number, Clock::system());
         let after = Duration::from_secs(1) * u32::try_from(number)? / u32::try_from(nodes)?;
         tasks.spawn(load::report(address, node, after, record.clone()));
     }
-    for ((_, query), read) in KINDS.iter().zip(&reads) {
-        tasks.spawn(reader::follow(address, query, read.clone()));
+    let mut reads = Vec::new();
+    for (_, query) in readers {
+        let read = Read::default();
+        reads.push(read.clone());
+        let query = (*query).to_owned();
+        tasks.spawn(async move { reader::follow(address, &query, read).await });
     }
     let mut cpu = Cpu::of(pid);
     pass(wanted.settle, &mut tasks, &mut cpu).await?;
@@ -118,18 +141,19 @@ async fn measure(nodes: usize, wanted: &Wanted) -> Result<String, Error> {
     let (before, began) = (cpu.total()?, clock::now());
     pass(wanted.measure, &mut tasks, &mut cpu).await?;
     let took = began.elapsed().as_secs_f64();
-    let spent = cpu.total()?.saturating_sub(before).as_secs_f64();
-    let rss = proc::rss(pid)?;
-    let answers = record.take();
-    let sent: Vec<f64> = reads
-        .iter()
-        .map(|read| megabytes(read.take()) / took)
-        .collect();
+    let seen = Seen {
+        took,
+        spent: cpu.total()?.saturating_sub(before).as_secs_f64(),
+        rss: proc::rss(pid)?,
+        answers: record.take(),
+        sent: reads
+            .iter()
+            .map(|read| megabytes(read.take()) / took)
+            .collect(),
+    };
     tasks.shutdown().await;
     server.kill().await?;
-    print(&row(nodes, answers, spent, took, rss)?);
-    let sent: Vec<String> = sent.iter().map(|rate| format!("{rate:.2}")).collect();
-    Ok(format!("| {nodes} | {} |", sent.join(" | ")))
+    Ok(seen)
 }
 
 /// Lets the load go on; whoever of it ends has failed.
@@ -150,32 +174,34 @@ async fn pass(
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn row(nodes: usize, answers: Answers, spent: f64, took: f64, rss: u64) -> Result<String, Error> {
-    let Answers {
-        took: mut times,
-        refused,
-        sent,
-    } = answers;
+fn row(nodes: usize, seen: &Seen) -> Result<String, Error> {
+    let mut times = seen.answers.took.clone();
     times.sort_unstable();
-    let reports = times.len();
+    let reports = times.len().max(1) as f64;
     let at = |share: f64| {
-        let index = (reports as f64 * share) as usize;
-        times
-            .get(index.min(reports.saturating_sub(1)))
-            .map_or(0.0, |micros| f64::from(*micros) / 1e3)
+        let index = (reports * share) as usize;
+        let time = times.get(index.min(times.len().saturating_sub(1)));
+        time.map_or(0.0, |micros| f64::from(*micros) / 1e3)
     };
     Ok(format!(
-        "| {nodes} | {:.0} | {:.1} kB | {:.3} cores | {:.3} ms | {:.0} MiB | {:.1} ms | {:.1} ms | {:.1} ms | {refused} | {} |",
-        reports as f64 / took,
-        sent as f64 / 1e3 / reports.max(1) as f64,
-        spent / took,
-        spent * 1e3 / reports.max(1) as f64,
-        rss as f64 / f64::from(1 << 20),
+        "| {nodes} | {:.0} | {:.1} kB | {:.3} cores | {:.3} ms | {:.0} MiB | {:.2} MB/s | {:.1} ms | {:.1} ms | {:.1} ms | {} | {} |",
+        reports / seen.took,
+        seen.answers.sent as f64 / 1e3 / reports,
+        seen.spent / seen.took,
+        seen.spent * 1e3 / reports,
+        mebibytes(seen.rss),
+        seen.sent.iter().sum::<f64>() / seen.sent.len().max(1) as f64,
         at(0.5),
         at(0.99),
         at(1.0),
+        seen.answers.refused,
         proc::load_average()?,
     ))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
