@@ -186,12 +186,18 @@ impl Shown {
     fn show(&mut self) -> Result<(), Error> {
         let here = self.clock.now();
         let now = self.told.now(here);
-        let lost = self.told.unheard(here.mono);
+        let (doubted, lost) = (self.told.doubted(), self.told.unheard(here.mono));
         if self.json {
             return self.write().map_err(Error::Output);
         }
-        let lost = lost.iter().filter_map(|id| self.view.scene.pulls.get(id));
-        let mut changed: Vec<_> = lost.map(|pull| Arc::new(told::lost(pull, now))).collect();
+        let pulls = &self.view.scene.pulls;
+        let doubted = doubted.iter().filter_map(|id| pulls.get(id));
+        let lost = lost.iter().filter_map(|id| pulls.get(id));
+        let mut changed: Vec<_> = doubted
+            .map(|pull| told::unseen(pull, now))
+            .chain(lost.map(|pull| told::lost(pull, now)))
+            .map(Arc::new)
+            .collect();
         for status in self.told.changed() {
             let mut pull = match Pull::try_from(&status) {
                 Ok(pull) => pull,

@@ -42,6 +42,8 @@ pub(super) struct Told {
     shown: BTreeSet<String>,
     /// Shown as live, and not known to the server that came back; since when.
     unheard: BTreeMap<String, Mono>,
+    /// Those of them that are not shown so yet.
+    doubted: Vec<String>,
     /// The server's clock, and when it was told.
     clock: Option<(NodeTime, Mono)>,
 }
@@ -53,6 +55,7 @@ impl Told {
             waiting: BTreeMap::new(),
             shown: BTreeSet::new(),
             unheard: BTreeMap::new(),
+            doubted: Vec::new(),
             clock: None,
         }
     }
@@ -68,6 +71,7 @@ impl Told {
                 for pull in list.pulls {
                     self.pull(pull);
                 }
+                self.doubted = self.unheard.keys().cloned().collect();
                 Some(News::AtOnce)
             }
             Said::Followed(Followed::Event(event)) => {
@@ -119,6 +123,12 @@ impl Told {
         std::mem::take(&mut self.waiting).into_values().collect()
     }
 
+    /// The pulls of which it is not known any more whether they go on.
+    pub(super) fn doubted(&mut self) -> Vec<PullId> {
+        let doubted = std::mem::take(&mut self.doubted);
+        doubted.iter().filter_map(|id| id.parse().ok()).collect()
+    }
+
     /// The pulls of which nobody will know how they ended.
     pub(super) fn unheard(&mut self, at: Mono) -> Vec<PullId> {
         let over = |since: &Mono| at.since(*since) >= UNHEARD;
@@ -139,12 +149,20 @@ impl Told {
     }
 }
 
+/// A pull that nobody sees any more.
+pub(super) fn unseen(pull: &Pull, now: NodeTime) -> Pull {
+    let mut unseen = pull.clone();
+    unseen.stale_since = pull.stale_since.or(Some(now));
+    (unseen.rate, unseen.eta) = (None, None);
+    (unseen.waiting_on, unseen.stalled_since) = (None, None);
+    unseen
+}
+
 /// A pull of which it is not known how, and whether, it ended.
 pub(super) fn lost(pull: &Pull, now: NodeTime) -> Pull {
-    let mut lost = pull.clone();
+    let mut lost = unseen(pull, now);
     lost.phase = pulltrace_core::Phase::Ended(Outcome::Unknown);
     lost.ended_at = Some(now);
-    (lost.rate, lost.eta, lost.waiting_on, lost.stalled_since) = (None, None, None, None);
     lost
 }
 

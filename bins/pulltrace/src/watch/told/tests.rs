@@ -92,7 +92,10 @@ fn a_pull_that_leaves_the_phases_asked_for_goes_and_its_end_is_told() {
 fn what_a_server_that_came_back_does_not_tell_ended_unseen() {
     let mut told = Told::new(Vec::new());
     told.take(all(&[("a", "downloading"), ("b", "downloading")]), at(0));
+    assert_eq!(told.doubted(), []);
     told.take(all(&[]), at(10));
+    assert_eq!(told.doubted().len(), 2, "nobody sees them now");
+    assert_eq!(told.doubted(), [], "once");
     assert!(
         told.unheard(at(69)).is_empty(),
         "its agent may be on its way"
@@ -102,6 +105,21 @@ fn what_a_server_that_came_back_does_not_tell_ended_unseen() {
     let ids: Vec<_> = unheard.iter().map(ToString::to_string).collect();
     assert_eq!(ids, ["lease~w1~k8s.io~a~0"]);
     assert!(told.unheard(at(1_000)).is_empty(), "once");
+}
+
+#[test]
+fn a_pull_that_nobody_sees_does_not_move_and_is_not_completed() {
+    let line = pull("a", "downloading");
+    let status: PullStatus = serde_json::from_str(&line).unwrap();
+    let mut pull = Pull::try_from(&status).unwrap();
+    pull.rate = pulltrace_core::BytesPerSecond::new(5.0);
+    let now: NodeTime = time(30).parse().unwrap();
+    let unseen = unseen(&pull, now);
+    assert_eq!((unseen.stale_since, unseen.rate), (Some(now), None));
+    assert_eq!(unseen.phase, pull.phase);
+    let lost = lost(&unseen, now);
+    assert_eq!(lost.outcome(), Some(Outcome::Unknown));
+    assert_eq!(lost.ended_at, Some(now));
 }
 
 #[test]
