@@ -18,8 +18,8 @@ use pulltrace_testkit::{clock, wait};
 use crate::Error;
 use crate::wire::Wire;
 
-/// What all pulls together load in a second: about one pull.
-const RATE: u64 = 2 << 20;
+/// What a layer loads in a second. A manifest and a config are not held up.
+const RATE: u64 = 1 << 19;
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -80,7 +80,6 @@ pub(crate) async fn measure(binary: &ContainerdBinary, pulls: usize) -> Result<M
     let images: Vec<Image> = (0..pulls).map(image).collect();
     let containerd = Containerd::start(binary, &Options::quick()).await?;
     let registry = Registry::start()?;
-    registry.blobs().throttle(Some(RATE));
     let server = Server::start(program::find("pulltrace-server")?, containerd.dir()).await?;
     let log = Log::default();
     let reader = tokio::spawn(listen(
@@ -103,6 +102,9 @@ pub(crate) async fn measure(binary: &ContainerdBinary, pulls: usize) -> Result<M
     let mut running = Vec::new();
     for (number, image) in images.iter().enumerate() {
         let name = registry.push(&format!("{}:1", path(number)), image);
+        for layer in image.layers() {
+            registry.blob(&layer.descriptor.digest).throttle(Some(RATE));
+        }
         running.push(containerd.cri().pull(&name));
         // Some begin while others run, and some when nothing does.
         let pause = 200 + number as u64 * 7_919 % 1_600;
