@@ -37,13 +37,13 @@ impl Plain {
         self.said.retain(|id, _| scene.pulls.contains_key(id));
         let mut lines = Vec::new();
         for pull in changed {
+            // A server tells also of what ended before it was asked.
+            let at = match scene.teller {
+                Teller::Server(_) if !self.said.contains_key(&pull.id) => pull.ended_at,
+                Teller::Server(_) | Teller::Containerd(_) => None,
+            };
             if let Some(text) = self.line(pull, scene) {
-                // A server tells also of what ended before.
-                let at = match scene.teller {
-                    Teller::Server(_) => pull.ended_at.unwrap_or(scene.now),
-                    Teller::Containerd(_) => scene.now,
-                };
-                lines.push(format!("{} {text}", stamp(at)));
+                lines.push(format!("{} {text}", stamp(at.unwrap_or(scene.now))));
             }
         }
         lines

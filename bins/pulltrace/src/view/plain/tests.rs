@@ -53,6 +53,36 @@ fn a_pull_is_told_from_its_start_to_its_end() {
 }
 
 #[test]
+fn what_a_server_tells_names_the_node_and_what_ended_before_has_its_own_time() {
+    let ended = |pull: &Pull| {
+        let mut pull = pull.clone();
+        pull.phase = Phase::Ended(Outcome::Completed);
+        pull.ended_at = Some(at(7));
+        pull
+    };
+    let (old, new) = (
+        fixture::pull("1-a", "team/web", &[10]),
+        fixture::pull("2-b", "team/db", &[10]),
+    );
+    let mut plain = Plain::default();
+    let mut tell = |pulls: Vec<Pull>, second| {
+        let mut scene = fixture::of(pulls, second);
+        scene.teller = Teller::Server("http://localhost:8080".to_owned());
+        let changed: Vec<_> = scene.pulls.values().cloned().collect();
+        plain.lines(&changed, &scene)
+    };
+    let lines = tell(vec![ended(&old), new.clone()], 20);
+    assert_eq!(
+        lines[0],
+        "2026-11-24T20:00:07Z worker-1 registry.example/team/web:1.2: completed in 7.0 s, 10.0 MiB in 1 layer"
+    );
+    assert!(lines[1].starts_with("2026-11-24T20:00:20Z worker-1 registry.example/team/db"));
+    let lines = tell(vec![ended(&old), ended(&new)], 21);
+    assert!(lines[0].starts_with("2026-11-24T20:00:21Z"), "{lines:?}");
+    assert_eq!(lines.len(), 1);
+}
+
+#[test]
 fn what_is_forgotten_is_forgotten_here_too() {
     let mut plain = Plain::default();
     let pull = fixture::pull("1-a", "team/web", &[10]);
