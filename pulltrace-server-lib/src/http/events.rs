@@ -1,6 +1,6 @@
 //! `GET /api/v1/events`: what happens, as it happens.
 //!
-//! A reader holds a cursor, and at most one piece of text of [`CHUNK`] bytes and one row; another
+//! A reader holds a cursor, and at most one piece of text of [`CHUNK`] bytes and a few rows; another
 //! 64 KiB wait in its connection. It is asked for the next piece only when the one before is on its
 //! way, so one that does not read costs no more than that, and slows nobody.
 
@@ -23,7 +23,7 @@ use super::{Api, Link};
 use reader::Reader;
 use watch::Guard;
 
-/// A piece of text ends with the row that makes it this long.
+/// A piece of text that is this long gets no longer.
 const CHUNK: usize = 64 * 1024;
 
 /// What a reader asked for.

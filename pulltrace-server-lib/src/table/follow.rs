@@ -93,7 +93,7 @@ impl Follower {
         self.settled
     }
 
-    /// Reads on: at most `limit` changes.
+    /// Reads on: as much as [`Table::changed_since`] gives with `limit`.
     ///
     /// # Errors
     /// Where it has fallen too far behind, and must start anew.
@@ -101,7 +101,7 @@ impl Follower {
         let delta = table.changed_since(self.at, limit)?;
         let complete = delta.upto == table.seq();
         let mut page = Page {
-            removed: delta.removed.into_iter().map(|(_, id)| id).collect(),
+            removed: delta.removed,
             nodes: delta.nodes,
             complete,
             ..Page::default()
@@ -119,7 +119,7 @@ impl Follower {
         Ok(page)
     }
 
-    /// Reads ahead: only rows that start or end, of at most `limit` changes. The others, what was
+    /// Reads ahead: only rows that start or end, of so much. The others, what was
     /// removed, and nodes wait for [`read`](Self::read).
     ///
     /// # Errors

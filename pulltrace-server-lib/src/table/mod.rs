@@ -60,8 +60,8 @@ enum Item {
 pub struct Delta {
     /// Rows in the order of their last changes, each in its latest state.
     pub rows: Vec<Arc<Row>>,
-    /// Pulls that are kept no more, with the change that removed each. None of them is in the table.
-    pub removed: Vec<(u64, PullId)>,
+    /// Pulls that are kept no more. None of them is in the table.
+    pub removed: Vec<PullId>,
     /// Nodes in the order of their last changes; one that is kept no more is marked so.
     pub nodes: Vec<Arc<NodeRow>>,
     /// The cursor from which to go on.
@@ -143,7 +143,8 @@ impl Table {
         self.nodes.values()
     }
 
-    /// What changed after `cursor`, at most `limit` changes of it, oldest first.
+    /// What changed after `cursor`, oldest first: at least one change, where there is one, and then more
+    /// until rows and their layers together are `limit`.
     ///
     /// Where [`Delta::upto`] is not [`seq`](Self::seq), there is more. By the next call a row may have
     /// changed and moved to where it was not read yet, so a reader that reads in steps does it by a
@@ -157,24 +158,27 @@ impl Table {
         if cursor < self.floor || cursor > self.seq {
             return Err(self.too_old(cursor));
         }
-        let mut delta = Delta {
-            upto: self.seq,
-            ..Delta::default()
-        };
+        let mut delta = Delta::default();
         let after = (Bound::Excluded(cursor), Bound::Unbounded);
-        for (count, (seq, item)) in self.order.range(after).enumerate() {
-            if count == limit {
-                break;
+        let mut looked_at = 0;
+        for (seq, item) in self.order.range(after) {
+            if looked_at >= limit {
+                return Ok(delta);
             }
-            delta.upto = if count + 1 == limit { *seq } else { self.seq };
+            looked_at += 1;
+            delta.upto = *seq;
             match item {
-                Item::Row(row) => delta.rows.push(Arc::clone(row)),
+                Item::Row(row) => {
+                    looked_at += row.layers.len();
+                    delta.rows.push(Arc::clone(row));
+                }
                 Item::Node(node) => delta.nodes.push(Arc::clone(node)),
                 // One that came back is told as a row.
                 Item::Gone(id) if self.rows.contains_key(id) => {}
-                Item::Gone(id) => delta.removed.push((*seq, id.clone())),
+                Item::Gone(id) => delta.removed.push(id.clone()),
             }
         }
+        delta.upto = self.seq;
         Ok(delta)
     }
 

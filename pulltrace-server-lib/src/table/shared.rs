@@ -18,6 +18,7 @@ pub struct Shared(Arc<Inner>);
 struct Inner {
     state: RwLock<State>,
     mark: watch::Sender<Mark>,
+    urgent: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
@@ -31,10 +32,12 @@ impl Shared {
     #[must_use]
     pub fn new(table: Table) -> Self {
         let mark = watch::Sender::new(table.mark());
+        let urgent = watch::Sender::new(table.mark().urgent);
         let stats = Stats::default();
         Self(Arc::new(Inner {
             state: RwLock::new(State { table, stats }),
             mark,
+            urgent,
         }))
     }
 
@@ -57,6 +60,12 @@ impl Shared {
         self.0.mark.subscribe()
     }
 
+    /// Wakes when a pull started or ended; has [`Mark::urgent`].
+    #[must_use]
+    pub fn urgent(&self) -> watch::Receiver<u64> {
+        self.0.urgent.subscribe()
+    }
+
     /// Changes the table and what was counted. Nobody is woken before [`publish`](Self::publish).
     ///
     /// Only one may: a [`Writer`](crate::writer::Writer), or a test of readers.
@@ -69,10 +78,15 @@ impl Shared {
     /// Wakes whoever sleeps, where the table changed since the last time.
     pub fn publish(&self) {
         let mark = self.read(Table::mark);
-        self.0.mark.send_if_modified(|last| {
-            let changed = *last != mark;
-            *last = mark;
-            changed
-        });
+        set(&self.0.mark, mark);
+        set(&self.0.urgent, mark.urgent);
     }
+}
+
+fn set<T: PartialEq>(watched: &watch::Sender<T>, now: T) {
+    watched.send_if_modified(|last| {
+        let changed = *last != now;
+        *last = now;
+        changed
+    });
 }

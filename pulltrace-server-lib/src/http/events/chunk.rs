@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use pulltrace_core::NodeTime;
 use pulltrace_core::wire::v1::SCHEMA_VERSION;
 
-use crate::table::{Form, NodeRow, Row};
+use crate::table::{Form, NodeRow, Row, Seen};
 
 use super::Layers;
 
@@ -59,34 +59,41 @@ impl<'a> Chunk<'a> {
 
     /// A row of the snapshot.
     pub(super) fn begun(&mut self, row: &Row) {
-        self.pull("pull.started", row, None);
-        self.layers(row, 0, None);
+        self.pull("pull.started", row);
+        self.layers(row, 0);
     }
 
-    /// What happened to a row after the change `since`, with the cursor that a reader has then.
-    pub(super) fn changed(&mut self, row: &Row, since: u64, upto: u64) {
-        let ended = row.ended_seq.filter(|seq| *seq > since);
-        let started = (row.started_seq > since).then_some(row.started_seq);
-        let (first, then) = match (started, ended) {
-            (Some(_), Some(_)) => ("pull.started", Some(end(row))),
-            (Some(_), None) => ("pull.started", None),
-            (None, Some(_)) => (end(row), None),
-            (None, None) => ("pull.progress", None),
+    /// What happened to a row since a reader last saw it.
+    pub(super) fn changed(&mut self, seen: &Seen) {
+        let row = &seen.row;
+        let (first, then) = match (seen.has_started(), seen.has_ended()) {
+            (true, true) => ("pull.started", Some(end(row))),
+            (true, false) => ("pull.started", None),
+            (false, true) => (end(row), None),
+            (false, false) => ("pull.progress", None),
         };
-        self.pull(first, row, Some(upto));
-        self.layers(row, since, Some(upto));
+        self.pull(first, row);
+        self.layers(row, seen.since);
         if let Some(then) = then {
-            self.pull(then, row, Some(upto));
+            self.pull(then, row);
         }
     }
 
-    fn pull(&mut self, kind: &str, row: &Row, id: Option<u64>) {
+    /// Gives the last event an id.
+    pub(super) fn id(&mut self, seq: u64) {
+        // Into its block, before the line that ends it.
+        self.text.pop();
+        let epoch = self.epoch;
+        self.put(format_args!("id: {epoch}-{seq}\n\n"));
+    }
+
+    fn pull(&mut self, kind: &str, row: &Row) {
         let pull = row.json(self.pull_form());
-        self.event(kind, row, id, &pull, None);
+        self.event(kind, row, &pull, None);
     }
 
     /// The events of layers, where they are asked for.
-    fn layers(&mut self, row: &Row, since: u64, id: Option<u64>) {
+    fn layers(&mut self, row: &Row, since: u64) {
         if self.layers != Layers::Events || row.layers.iter().all(|marks| marks.changed <= since) {
             return;
         }
@@ -102,22 +109,19 @@ impl<'a> Chunk<'a> {
             let new = |at: Option<u64>| at.is_some_and(|at| at > since);
             let (started, completed) = (new(marks.started), new(marks.completed));
             if started {
-                self.event("layer.started", row, id, &pull, Some(&layer));
+                self.event("layer.started", row, &pull, Some(&layer));
             }
             if completed {
-                self.event("layer.completed", row, id, &pull, Some(&layer));
+                self.event("layer.completed", row, &pull, Some(&layer));
             }
             if !started && !completed {
-                self.event("layer.progress", row, id, &pull, Some(&layer));
+                self.event("layer.progress", row, &pull, Some(&layer));
             }
         }
     }
 
-    fn event(&mut self, kind: &str, row: &Row, id: Option<u64>, pull: &str, layer: Option<&str>) {
-        let (epoch, now, node) = (self.epoch, self.now, row.pull.id.node());
-        if let Some(seq) = id {
-            self.put(format_args!("id: {epoch}-{seq}\n"));
-        }
+    fn event(&mut self, kind: &str, row: &Row, pull: &str, layer: Option<&str>) {
+        let (now, node) = (self.now, row.pull.id.node());
         self.put(format_args!(
             "data: {{\"schemaVersion\":\"{SCHEMA_VERSION}\",\"timestamp\":\"{now}\",\"type\":\"{kind}\",\"nodeName\":\"{node}\",\"pull\":{pull}"
         ));

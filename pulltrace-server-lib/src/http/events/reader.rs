@@ -1,6 +1,5 @@
 //! One reader: where it is, what it has been told, and when it is told more.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +9,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::clock::Clock;
 use crate::http::Api;
-use crate::table::{Delta, Mark, NodeRow, Row, Shared};
+use crate::table::{Follower, Mark, NodeRow, Page, Seen, Shared};
 
 use super::chunk::{Chunk, Frame};
 use super::{Cursor, Format, Options};
@@ -21,11 +20,11 @@ const PACE: Duration = Duration::from_millis(250);
 /// A sign of life, which brings the cursor of a filtered reader on.
 const PING: Duration = Duration::from_secs(5);
 
-/// Changes that are looked at in one go, so that the writer waits for no reader.
-const PAGE: usize = 500;
+/// Rows of a snapshot that are looked at in one go, so that the writer waits for no reader.
+const ROWS: usize = 500;
 
-/// Starts and ends that were told before what stands in front of them; with more all is told.
-const MAX_AHEAD: usize = 4_096;
+/// Changed rows and layers that are looked at in one go, and told whole.
+const PAGE: usize = 256;
 
 pub(super) struct Reader {
     shared: Shared,
@@ -33,17 +32,11 @@ pub(super) struct Reader {
     epoch: Arc<str>,
     options: Options,
     step: Step,
-    /// All changes up to this one were told.
-    cursor: u64,
-    /// All starts and ends up to this one were told.
-    urgent: u64,
-    /// The version of each row that was told ahead of the cursor.
-    ahead: HashMap<PullId, u64>,
-    /// Whether something between the cursor and `urgent` is still to be told.
-    behind: bool,
+    follower: Follower,
     /// When all was told last.
     told_at: Option<Mono>,
     changes: watch::Receiver<Mark>,
+    urgent: watch::Receiver<u64>,
     stopping: watch::Receiver<bool>,
     ping: Interval,
 }
@@ -61,12 +54,14 @@ enum Step {
     Rows(Option<PullId>, u64),
     /// Changes as they come.
     Follow,
+    /// What there is of changes now.
+    Tell(Extent),
     /// Nothing.
     End,
 }
 
-/// What is told of a batch of changes.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// What is told of the changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Extent {
     /// Starts and ends.
     Urgent,
@@ -94,12 +89,10 @@ impl Reader {
             clock: api.clock,
             epoch,
             options,
-            cursor: 0,
-            urgent: 0,
-            ahead: HashMap::new(),
-            behind: false,
+            follower: Follower::new(0),
             told_at: None,
             changes: api.shared.changes(),
+            urgent: api.shared.urgent(),
             stopping: api.stopping.clone(),
             ping,
         }
@@ -138,10 +131,8 @@ impl Reader {
                 }
                 Step::Nodes(after, at) => self.step = self.nodes(&mut chunk, after.as_ref(), at),
                 Step::Rows(after, at) => self.step = self.rows(&mut chunk, after.as_ref(), at),
-                Step::Follow => {
-                    self.step = Step::Follow;
-                    self.follow(&mut chunk).await;
-                }
+                Step::Follow => self.step = self.follow(&mut chunk).await,
+                Step::Tell(extent) => self.step = self.tell(extent, &mut chunk),
             }
             if !chunk.text.is_empty() {
                 return Some(chunk.text);
@@ -156,7 +147,7 @@ impl Reader {
         };
         match self.shared.read(|table| table.changed_since(seq, 1)) {
             Ok(_) => {
-                (self.cursor, self.urgent) = (seq, seq);
+                self.follower = Follower::new(seq);
                 Step::Follow
             }
             Err(error) if error.cursor > error.newest => Step::Restart(Some("ahead")),
@@ -167,7 +158,7 @@ impl Reader {
     fn nodes(&self, chunk: &mut Chunk<'_>, after: Option<&NodeName>, at: u64) -> Step {
         let page: Vec<_> = self.shared.read(|table| {
             let behind = |node: &&Arc<NodeRow>| Some(&node.view.name) > after;
-            table.nodes().filter(behind).take(PAGE).cloned().collect()
+            table.nodes().filter(behind).take(ROWS).cloned().collect()
         });
         let mut frame = Frame::default();
         for node in &page {
@@ -177,7 +168,7 @@ impl Reader {
         }
         chunk.frame(&frame, at, false);
         match page.last() {
-            Some(last) if page.len() == PAGE => Step::Nodes(Some(last.view.name.clone()), at),
+            Some(last) if page.len() == ROWS => Step::Nodes(Some(last.view.name.clone()), at),
             _ => Step::Rows(None, at),
         }
     }
@@ -185,7 +176,7 @@ impl Reader {
     fn rows(&mut self, chunk: &mut Chunk<'_>, after: Option<&PullId>, at: u64) -> Step {
         let page: Vec<_> = self.shared.read(|table| {
             let rows = table.rows(after);
-            rows.take(PAGE).cloned().collect()
+            rows.take(ROWS).cloned().collect()
         });
         let mut frame = Frame::default();
         let mut last = None;
@@ -209,166 +200,107 @@ impl Reader {
             return Step::Rows(Some(last), at);
         }
         chunk.place("snapshot-end", at);
-        (self.cursor, self.urgent, self.behind) = (at, at, false);
-        self.ahead.clear();
+        self.follower = Follower::new(at);
         Step::Follow
     }
 
-    /// Waits until something is to be told, and tells it.
-    async fn follow(&mut self, chunk: &mut Chunk<'_>) {
-        let mark = *self.changes.borrow_and_update();
+    /// Waits until something is to be told.
+    async fn follow(&mut self, chunk: &mut Chunk<'_>) -> Step {
         let now = self.clock.now().mono;
         let rest = self
             .told_at
             .map_or(Duration::ZERO, |at| PACE.saturating_sub(now.since(at)));
-        let more = mark.seq > self.cursor;
-        if more && (rest.is_zero() || self.ahead.len() >= MAX_AHEAD) {
-            self.tell(Extent::All, chunk, now);
-            return;
+        let rested = rest.is_zero();
+        if rested && self.changes.borrow_and_update().seq > self.follower.cursor() {
+            return Step::Tell(Extent::All);
         }
-        if mark.urgent > self.urgent && self.options.format == Format::Event {
-            self.tell(Extent::Urgent, chunk, now);
-            return;
-        }
+        // While it rests, what only moves does not wake it. A frame does not get more urgent.
+        let urgent = !rested && self.options.format == Format::Event;
         tokio::select! {
             biased;
-            _ = self.stopping.changed() => {}
+            _ = self.stopping.changed() => Step::Follow,
             _ = self.ping.tick() => {
                 chunk.now = self.clock.now().at;
-                chunk.place("ping", self.cursor);
+                chunk.place("ping", self.follower.cursor());
+                Step::Follow
             }
-            () = tokio::time::sleep(rest), if more => {}
-            // A frame that has to wait does not get more urgent.
-            changed = self.changes.changed(), if !more || self.options.format == Format::Event => if changed.is_err() {
-                self.step = Step::End;
-            },
+            () = tokio::time::sleep(rest), if !rested => Step::Follow,
+            changed = self.urgent.changed(), if urgent => {
+                changed.map_or(Step::End, |()| Step::Tell(Extent::Urgent))
+            }
+            changed = self.changes.changed(), if rested => {
+                changed.map_or(Step::End, |()| Step::Follow)
+            }
         }
     }
 
-    fn tell(&mut self, extent: Extent, chunk: &mut Chunk<'_>, now: Mono) {
-        let from = match extent {
-            Extent::All => self.cursor,
-            Extent::Urgent => self.urgent,
-        };
-        let (delta, seq) = match self.shared.read(|table| {
-            let delta = table.changed_since(from, PAGE);
-            delta.map(|delta| (delta, table.seq()))
-        }) {
-            Ok(found) => found,
-            Err(_) => {
-                self.step = Step::Restart(Some("too_old"));
-                return;
-            }
-        };
-        let upto = match (self.options.format, extent) {
-            (Format::Frame, _) => self.frame(chunk, &delta),
-            (Format::Event, Extent::All) => self.events(chunk, &delta),
-            (Format::Event, Extent::Urgent) => return self.starts_and_ends(chunk, &delta),
-        };
-        (self.cursor, self.urgent) = (upto, self.urgent.max(upto));
-        if upto >= self.urgent {
-            self.behind = false;
-            self.ahead.clear();
+    /// Tells what there is, until there is no more or it is enough for one piece.
+    fn tell(&mut self, extent: Extent, chunk: &mut Chunk<'_>) -> Step {
+        if extent == Extent::All {
+            self.urgent.mark_unchanged();
         }
-        // What is still to come of it follows at once.
-        if upto == seq {
-            self.told_at = Some(now);
-        }
-    }
-
-    /// All that changed, as events; gives up to where.
-    fn events(&self, chunk: &mut Chunk<'_>, delta: &Delta) -> u64 {
-        let news = delta.rows.iter().map(|row| (row, self.told(row)));
-        let mut news = news
-            .filter(|(row, since)| row.seq > *since && self.wants_event(row, *since))
-            .peekable();
-        while let Some((row, since)) = news.next() {
-            // After the last one all is told, also what is nothing to this reader.
-            let upto = news.peek().map_or(delta.upto, |_| row.seq);
-            chunk.changed(row, since, upto);
-            if chunk.is_full() {
-                return upto;
-            }
-        }
-        delta.upto
-    }
-
-    /// Starts and ends only. The cursor stays where something before them was not told.
-    fn starts_and_ends(&mut self, chunk: &mut Chunk<'_>, delta: &Delta) {
-        let mut now = Vec::new();
-        for row in &delta.rows {
-            let since = self.told(row);
-            if row.seq <= since || !self.wants_event(row, since) {
-                continue;
-            }
-            if row.started_seq > since || row.ended_seq.is_some_and(|seq| seq > since) {
-                now.push((row, since));
-            } else {
-                self.behind = true;
-            }
-        }
-        let last = now.len().saturating_sub(1);
-        for (index, (row, since)) in now.into_iter().enumerate() {
-            let id = match self.behind {
-                true => self.cursor,
-                false if index == last => delta.upto,
-                false => row.seq,
+        while !chunk.is_full() {
+            let follower = &mut self.follower;
+            let page = self.shared.read(|table| match extent {
+                Extent::Urgent => follower.read_urgent(table, PAGE),
+                Extent::All => follower.read(table, PAGE),
+            });
+            let Ok(page) = page else {
+                return Step::Restart(Some("too_old"));
             };
-            chunk.changed(row, since, id);
-            self.ahead.insert(row.pull.id.clone(), row.seq);
+            match self.options.format {
+                Format::Event => self.events(chunk, &page),
+                Format::Frame => self.frame(chunk, &page),
+            }
+            if page.complete {
+                if extent == Extent::All {
+                    self.told_at = Some(self.clock.now().mono);
+                }
+                return Step::Follow;
+            }
         }
-        self.urgent = delta.upto;
-        if !self.behind {
-            self.cursor = delta.upto;
-            self.ahead.clear();
+        Step::Tell(extent)
+    }
+
+    fn events(&self, chunk: &mut Chunk<'_>, page: &Page) {
+        let before = chunk.text.len();
+        for seen in page.rows.iter().filter(|seen| self.wants(seen)) {
+            chunk.changed(seen);
+        }
+        // Not with an earlier one: who resumes there would miss those after it.
+        if chunk.text.len() > before {
+            chunk.id(self.follower.cursor());
         }
     }
 
-    /// All that changed, as one frame; gives up to where.
-    fn frame(&self, chunk: &mut Chunk<'_>, delta: &Delta) -> u64 {
+    fn frame(&self, chunk: &mut Chunk<'_>, page: &Page) {
         let filter = &self.options.filter;
         let mut frame = Frame::default();
-        let mut upto = delta.upto;
-        for row in &delta.rows {
-            let whole = row.whole_seq > self.cursor;
-            if !filter.wants(&row.pull) {
-                continue;
-            }
-            if filter.wants_phase(row.pull.phase) || filter.wants_end(row.pull.phase) {
+        for seen in &page.rows {
+            let (row, whole) = (&seen.row, seen.is_whole());
+            if self.wants(seen) {
                 frame.row(row, chunk.frame_form(whole));
-            } else if whole {
+            } else if whole && filter.wants(&row.pull) && !filter.wants_end(row.pull.phase) {
                 frame.gone(&row.pull.id);
             }
-            if frame.len() >= super::CHUNK {
-                upto = row.seq;
-                break;
-            }
         }
-        for (_, id) in delta.removed.iter().filter(|(seq, _)| *seq <= upto) {
+        for id in &page.removed {
             if filter.wants_node(id.node()) {
                 frame.gone(id);
             }
         }
-        for node in delta.nodes.iter().filter(|node| node.seq <= upto) {
+        for node in &page.nodes {
             if filter.wants_node(&node.view.name) {
                 frame.node(node);
             }
         }
-        chunk.frame(&frame, upto, true);
-        upto
+        chunk.frame(&frame, self.follower.cursor(), true);
     }
 
-    /// Up to which change the reader knows a row.
-    fn told(&self, row: &Row) -> u64 {
-        self.ahead
-            .get(&row.pull.id)
-            .map_or(self.cursor, |seq| self.cursor.max(*seq))
-    }
-
-    fn wants_event(&self, row: &Row, since: u64) -> bool {
+    fn wants(&self, seen: &Seen) -> bool {
         let filter = &self.options.filter;
-        let phase = row.pull.phase;
-        let ends = row.ended_seq.is_some_and(|seq| seq > since);
-        filter.wants(&row.pull) && (filter.wants_phase(phase) || (ends && filter.wants_end(phase)))
+        let (pull, phase) = (&seen.row.pull, seen.row.pull.phase);
+        let ends = || seen.has_ended() && filter.wants_end(phase);
+        filter.wants(pull) && (filter.wants_phase(phase) || ends())
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use pulltrace_core::Mono;
@@ -20,6 +22,8 @@ use crate::metrics::Stats;
 use crate::ready::Ready;
 use crate::table::Table;
 use crate::writer::Writer;
+
+mod mirror;
 
 struct World {
     api: Api,
@@ -57,9 +61,13 @@ impl World {
     }
 
     async fn tell(&mut self, fill: impl FnOnce(Told) -> Told) {
+        self.tell_of("w1", fill).await;
+    }
+
+    async fn tell_of(&mut self, node: &str, fill: impl FnOnce(Told) -> Told) {
         self.sequence += 1;
         let told = fill(
-            Told::new("w1", self.sequence, 0)
+            Told::new(node, self.sequence, 0)
                 .partial()
                 .image(1, &[1, 2]),
         );
@@ -75,23 +83,26 @@ impl World {
     }
 
     fn reader(&self, query: &str, format: Format) -> Reader {
-        let filter = Filter::of(&Query::parse(Some(query), &FILTERS).unwrap()).unwrap();
-        let options = Options {
-            filter,
-            layers: Layers::Embed,
-            format,
-        };
-        Reader::new(&self.api, options, None)
+        Reader::new(&self.api, options(query, format), None)
     }
 
-    fn resumed(&self, id: &str) -> Reader {
-        Reader::new(&self.api, Options::default(), Some(Cursor::parse(id)))
+    fn resumed(&self, query: &str, format: Format, id: &str) -> Reader {
+        let options = options(query, format);
+        Reader::new(&self.api, options, Some(Cursor::parse(id)))
+    }
+}
+
+fn options(query: &str, format: Format) -> Options {
+    Options {
+        filter: Filter::of(&Query::parse(Some(query), &FILTERS).unwrap()).unwrap(),
+        layers: Layers::Embed,
+        format,
     }
 }
 
 async fn next(reader: &mut Reader) -> Events {
     let text = reader.next().await.unwrap();
-    assert!(text.len() < super::CHUNK + 4_096, "{} bytes", text.len());
+    assert!(text.len() < 3 * super::CHUNK, "{} bytes", text.len());
     let events = text.split_terminator("\n\n").map(|block| {
         let field = |name: &str| {
             let mut lines = block.lines().filter_map(|line| line.split_once(": "));
@@ -173,6 +184,46 @@ async fn what_only_moves_is_told_each_250_ms_and_starts_and_ends_at_once() {
     assert!(late <= Duration::from_millis(25), "{late:?}");
 }
 
+/// Counts how often a task is woken.
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_only_moves_does_not_wake_a_reader_before_its_time() {
+    for format in [Format::Event, Format::Frame] {
+        let mut world = World::new(Limits::default());
+        world.tell(|told| told.downloading(1, 1, &[1, 0])).await;
+        let mut reader = world.reader("", format);
+        until(&mut reader, "snapshot-end").await;
+        world.tell(|told| told.downloading(1, 1, &[2, 0])).await;
+        next(&mut reader).await;
+        let wakes = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&wakes));
+        let mut waits = Box::pin(reader.next());
+        assert!(
+            waits
+                .as_mut()
+                .poll(&mut Context::from_waker(&waker))
+                .is_pending()
+        );
+        for bytes in 3..10 {
+            world.tell(|told| told.downloading(1, 1, &[bytes, 0])).await;
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        assert_eq!(wakes.0.load(Ordering::Relaxed), 0);
+        world.tell(|told| told.resolving(2)).await;
+        tokio::time::sleep(Duration::from_millis(25)).await;
+        let urgent = usize::from(format == Format::Event);
+        assert_eq!(wakes.0.load(Ordering::Relaxed), urgent);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_wants_nothing_of_it_is_brought_on_each_5_s() {
     let mut world = World::new(Limits::default());
@@ -207,7 +258,7 @@ async fn what_stands_before_a_start_that_was_told_ahead_is_not_lost() {
     assert_eq!(ahead.len(), 1);
     assert_eq!(ahead[0].0, "pull.started");
     // A connection that breaks here misses nothing,
-    let mut resumed = world.resumed(ahead[0].1.as_deref().unwrap());
+    let mut resumed = world.resumed("", Format::Event, ahead[0].1.as_deref().unwrap());
     let events = until(&mut resumed, "pull.started").await;
     assert_eq!(events[0].0, "pull.progress");
     assert_eq!(events[0].2["pull"]["downloadedBytes"], 3);
@@ -257,9 +308,9 @@ async fn a_great_change_comes_in_pieces_and_whole() {
         let place = |seq: &Value| seq.as_u64().unwrap();
         let mut upto = 0;
         while upto < world.seq() {
+            pieces += 1;
             for (_, id, data) in next(&mut reader).await {
-                pieces += 1;
-                assert!(place(&data["seq"]) > upto);
+                assert!(place(&data["seq"]) >= upto);
                 upto = place(&data["seq"]);
                 assert_eq!(id, Some(format!("life-{upto}")));
                 let lists = ["rows", "up"].map(|list| data[list].as_array().cloned());
