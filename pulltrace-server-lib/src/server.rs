@@ -248,14 +248,15 @@ impl Server {
         let (end, ended) = watch::channel(false);
         let stopping = stop.subscribe();
         let mut serving = tokio::task::JoinSet::new();
+        // Before the first request can be answered: what comes in from here on is taken.
+        api.ready
+            .require("state", true, "reports are taken and read");
         for (listener, router) in listeners {
             let stats = Arc::clone(&api.stats);
             let stopping = stopping.clone();
             let until = async move { wait(stopping).await };
             serving.spawn(serve::serve(listener, router, serve, stats, until));
         }
-        api.ready
-            .require("state", true, "reports are taken and read");
         if api.access.is_open() {
             tracing::warn!(
                 "--insecure-open: whoever reaches this server may do what no token is asked for"

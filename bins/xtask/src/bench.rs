@@ -25,8 +25,8 @@ pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
     if bench != "server" {
         containerd::ensure(root, NEWEST, &mut process::run)?;
     }
-    if measured.contains(&"pulltrace-server") {
-        // It embeds the page.
+    if measured.iter().any(|program| *program != "pulltrace-agent") {
+        // They embed the page.
         web::build(root, &mut process::run)?;
     }
     for program in measured {
