@@ -51,9 +51,19 @@ pub struct PullChange {
     pub pull: Arc<Pull>,
     /// From its node's clock to the server's.
     pub correction: Correction,
-    /// Whether more changed than moves: than
-    /// [`PullMotion`](pulltrace_core::wire::v1::PullMotion) has.
-    pub whole: bool,
+    /// How much of it changed.
+    pub scope: Scope,
+}
+
+/// How much of a pull changed; each is more than the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// Only what [`PullMotion`](pulltrace_core::wire::v1::PullMotion) has.
+    Motion,
+    /// Its layers, beyond what moves of them: nothing to who does not read layers.
+    Layers,
+    /// Anything.
+    Whole,
 }
 
 /// A node as it is now.

@@ -6,15 +6,14 @@ use pulltrace_core::{
     Bytes, BytesPerSecond, ChangeKind, Eta, NodeTime, Outcome, Percent, Phase, Pull,
 };
 
-use super::Counters;
+use super::{Counters, Scope};
 
 /// A pull after what was told of it, and what kind of change that is.
 #[derive(Debug)]
 pub(super) struct Merged {
     pub(super) pull: Pull,
     pub(super) kind: ChangeKind,
-    /// Whether more changed than moves.
-    pub(super) whole: bool,
+    pub(super) scope: Scope,
 }
 
 /// The pull after what is told now; `None` where that changes nothing.
@@ -47,14 +46,14 @@ pub(super) fn merge(before: &Pull, mut told: Pull, counters: &mut Counters) -> O
     if before.stalled_since.is_none() && told.stalled_since.is_some() {
         counters.stalls.add(told.phase, 1);
     }
-    let whole = !only_moved(before, &mut told);
+    let scope = scope(before, &mut told);
     Some(Merged {
         kind: match (was, is) {
             (Some(_), None) => ChangeKind::Started,
             (_, Some(_)) if was != is => ChangeKind::Ended,
             _ => ChangeKind::Progressed,
         },
-        whole,
+        scope,
         pull: told,
     })
 }
@@ -167,17 +166,36 @@ impl Motion {
     }
 }
 
-/// Whether nothing else is different than what moves. The pull is as before afterwards: what moves is
-/// set to what it was, and back, so that a field that comes to the model later is seen to change too.
-fn only_moved(before: &Pull, now: &mut Pull) -> bool {
+/// How much is different. The pull is as before afterwards: what moves, and then its layers, are set to
+/// what they were, and back, so that a field that comes to the model later is seen to change too.
+fn scope(before: &Pull, now: &mut Pull) -> Scope {
     let basis = |pull: &Pull| pull.eta.map(|eta| eta.basis);
     if basis(before) != basis(now) || before.layers.len() != now.layers.len() {
-        return false;
+        return Scope::Whole;
     }
     let motion = Motion::of(now);
     Motion::of(before).put(now);
-    let same = *now == *before;
+    let scope = if *now == *before {
+        Scope::Motion
+    } else if done(before) == done(now) && same_but_layers(before, now) {
+        Scope::Layers
+    } else {
+        Scope::Whole
+    };
     motion.put(now);
+    scope
+}
+
+/// How many of its layers are done, which is told also to who does not read them.
+fn done(pull: &Pull) -> usize {
+    let done = pull.layers.iter().filter(|layer| layer.state.is_done());
+    done.count()
+}
+
+fn same_but_layers(before: &Pull, now: &mut Pull) -> bool {
+    let layers = std::mem::replace(&mut now.layers, before.layers.clone());
+    let same = *now == *before;
+    now.layers = layers;
     same
 }
 

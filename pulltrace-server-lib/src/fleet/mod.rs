@@ -34,7 +34,7 @@ use self::node::{Node, Whole};
 use crate::clock::ServerNow;
 use crate::limits::Limits;
 
-pub use change::{Changes, Downloaded, Ended, NodeView, PullChange};
+pub use change::{Changes, Downloaded, Ended, NodeView, PullChange, Scope};
 pub(crate) use correction::status_bare;
 pub use correction::{Correction, status};
 pub use stats::{Counters, PerPhase, Stats};

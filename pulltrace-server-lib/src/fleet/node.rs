@@ -9,7 +9,7 @@ use pulltrace_core::{Bytes, ChangeKind, Digest, Image, NodeName, NodeTime, Pull,
 
 use super::Heard;
 use super::agents::Agents;
-use super::change::{Changes, Downloaded, NodeView, PullChange};
+use super::change::{Changes, Downloaded, NodeView, PullChange, Scope};
 use super::correction::{Offset, shift};
 use super::count::{self, Blobs};
 use super::history::{End, History};
@@ -19,8 +19,9 @@ use super::v0::Meters;
 use crate::clock::ServerNow;
 use crate::limits::Limits;
 
-/// How late [`NodeView::last_report_at`] may be told, where nothing else of the node changed.
-const HEARD_STEP: Duration = Duration::from_secs(10);
+/// How much later than it was told a node must be heard to be told again, where nothing but sums and
+/// times changed: less than from one heartbeat to the next, so that each is told.
+const STEP: Duration = Duration::from_millis(1_500);
 
 /// What a step of one node needs of the whole.
 #[derive(Debug)]
@@ -57,7 +58,7 @@ pub(super) struct Node {
     blobs: Blobs,
     /// How fast the ingests come that an agent of version 0.1 tells of.
     pub(super) meters: Meters,
-    /// When it was heard as readers were told last; `None` where something else changed since.
+    /// When it was heard as readers were told last; `None` where what changed since must not wait.
     told: Option<NodeTime>,
 }
 
@@ -141,7 +142,7 @@ impl Node {
                     kind: ChangeKind::Progressed,
                     pull: Arc::clone(&entry.shown),
                     correction: self.offset.correction(),
-                    whole: true,
+                    scope: Scope::Whole,
                 });
             }
         }
@@ -209,9 +210,9 @@ impl Node {
         if self.server_time(told.started_at, now) >= all.started {
             count_bytes(grown, &told, changes);
         }
-        let whole = true;
+        let scope = Scope::Whole;
         let pull = told;
-        self.put(Merged { pull, kind, whole }, now, all, changes);
+        self.put(Merged { pull, kind, scope }, now, all, changes);
     }
 
     /// Whether one more live pull is too many.
@@ -224,7 +225,7 @@ impl Node {
 
     /// Shows a pull as it is now.
     fn put(&mut self, merged: Merged, now: ServerNow, all: &mut Whole, changes: &mut Changes) {
-        let Merged { pull, kind, whole } = merged;
+        let Merged { pull, kind, scope } = merged;
         // Of an end that is news here the age is that of the news: nobody must miss it.
         let since = pull
             .ended_at
@@ -253,9 +254,11 @@ impl Node {
             kind,
             pull,
             correction: self.offset.correction(),
-            whole,
+            scope,
         });
-        self.told = None;
+        if kind != ChangeKind::Progressed {
+            self.told = None;
+        }
     }
 
     fn count(&mut self, pull: &Arc<Pull>, since: Option<NodeTime>, all: &mut Whole) {
@@ -298,8 +301,8 @@ impl Node {
         let over: Vec<Arc<Pull>> = live.cloned().collect();
         for pull in over {
             let pull = merge::given_up(&pull, at);
-            let (kind, whole) = (ChangeKind::Ended, true);
-            self.put(Merged { pull, kind, whole }, now, all, changes);
+            let (kind, scope) = (ChangeKind::Ended, Scope::Whole);
+            self.put(Merged { pull, kind, scope }, now, all, changes);
         }
     }
 
@@ -315,7 +318,7 @@ impl Node {
                 kind: ChangeKind::Progressed,
                 pull: stale,
                 correction,
-                whole: true,
+                scope: Scope::Whole,
             });
         }
     }
@@ -331,7 +334,7 @@ impl Node {
                     kind: ChangeKind::Progressed,
                     pull: told,
                     correction,
-                    whole: true,
+                    scope: Scope::Whole,
                 });
             }
         }
@@ -359,7 +362,7 @@ impl Node {
             kind: ChangeKind::Progressed,
             pull: Arc::clone(&entry.shown),
             correction,
-            whole: true,
+            scope: Scope::Whole,
         });
         true
     }
@@ -401,7 +404,7 @@ impl Node {
     pub(super) fn tell(&mut self, changes: &mut Changes) {
         let news = self
             .told
-            .is_none_or(|heard| self.heard.since(heard) >= HEARD_STEP);
+            .is_none_or(|heard| self.heard.since(heard) >= STEP);
         if !news {
             return;
         }

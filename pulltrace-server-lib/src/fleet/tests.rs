@@ -327,7 +327,7 @@ fn a_layer_that_two_pulls_share_counts_once() {
     assert_eq!(changes.downloaded[0].bytes, pulltrace_core::Bytes(50));
     let registry = changes.downloaded[0].registry.as_deref();
     assert_eq!(registry, Some("docker.io"));
-    let (_, changes) = world.tell(&told(2, 2, &[100, 7]));
+    let (_, changes) = world.tell(&told(2, 3, &[100, 7]));
     assert_eq!(
         changes.downloaded[0].bytes,
         pulltrace_core::Bytes(50 + 2 * 7)
@@ -590,4 +590,15 @@ fn a_registry_is_known_by_its_host_without_the_port() {
     assert_eq!(merge::registry(&pull), None);
     pull.repository = Some(Repository::new("ghcr.io", "a/b").unwrap());
     assert_eq!(merge::registry(&pull).as_deref(), Some("ghcr.io"));
+}
+
+#[test]
+fn when_a_node_was_heard_is_true_to_the_last_heartbeat() {
+    let mut world = world();
+    world.tell(&Told::new("w1", 1, 0).resolving(1));
+    for (sequence, second) in [(2, 5), (3, 10), (4, 12)] {
+        let (_, changes) = world.tell(&Told::new("w1", sequence, second).partial());
+        assert_eq!(changes.nodes.len(), 1);
+        assert_eq!(changes.nodes[0].last_report_at, time(second));
+    }
 }

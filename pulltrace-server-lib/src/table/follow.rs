@@ -55,10 +55,15 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// Whether the reader needs the whole row, and not only what moved.
+    /// Whether the reader, which reads layers or does not, needs the whole row, and not only what moved.
     #[must_use]
-    pub fn is_whole(&self) -> bool {
-        self.row.whole_seq > self.since
+    pub fn is_whole(&self, layers: bool) -> bool {
+        let whole = if layers {
+            self.row.whole_seq
+        } else {
+            self.row.bare_seq
+        };
+        whole > self.since
     }
 
     /// Whether it is new to the reader, or came back to life.

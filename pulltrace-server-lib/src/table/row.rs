@@ -6,7 +6,7 @@ use std::time::Duration;
 use pulltrace_core::wire::v1::{LayerMotion, NodeStatus, PullMotion, PullStatus};
 use pulltrace_core::{Bytes, Layer, Pull};
 
-use crate::fleet::{Correction, NodeView, PullChange, status, status_bare};
+use crate::fleet::{Correction, NodeView, PullChange, Scope, status, status_bare};
 
 /// A pull as it is since one change of the table. A later change makes another row.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct Row {
     /// The last change of more than what [`PullMotion`] has: a reader whose cursor is older needs the
     /// whole row.
     pub whole_seq: u64,
+    /// The same for a reader that does not read layers.
+    pub bare_seq: u64,
     /// The change with which it came, or last came back to life.
     pub started_seq: u64,
     /// The change with which it ended, where it did.
@@ -72,6 +74,7 @@ impl Row {
             correction,
             seq,
             whole_seq: seq,
+            bare_seq: seq,
             started_seq: seq,
             ended_seq,
             layers,
@@ -84,7 +87,7 @@ impl Row {
         let PullChange {
             pull,
             correction,
-            whole,
+            scope,
             ..
         } = change;
         let (was, is) = (self.pull.outcome(), pull.outcome());
@@ -92,7 +95,16 @@ impl Row {
         Self {
             correction: *correction,
             seq,
-            whole_seq: if *whole { seq } else { self.whole_seq },
+            whole_seq: if *scope >= Scope::Layers {
+                seq
+            } else {
+                self.whole_seq
+            },
+            bare_seq: if *scope == Scope::Whole {
+                seq
+            } else {
+                self.bare_seq
+            },
             started_seq: if revived { seq } else { self.started_seq },
             ended_seq: is.and(if was == is { self.ended_seq } else { Some(seq) }),
             layers: marks(&self.layers, &self.pull.layers, &pull.layers, seq),

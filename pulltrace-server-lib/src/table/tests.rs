@@ -93,14 +93,14 @@ fn a_reader_in_small_steps_misses_nothing_of_a_row_that_moves_meanwhile() {
     );
     let mut follower = Follower::new(cursor);
     // A row that it has not read moves behind the one that it reads first.
-    world.tell(&Told::new("w1", 2, 1).partial().downloading(1, 9, &[20]));
+    world.tell(&Told::new("w1", 2, 2).partial().downloading(1, 9, &[20]));
     let page = follower.read(&world.table, 1).unwrap();
     assert_eq!(page.rows[0].row.pull.id, id("w1", 2));
     assert!(!page.complete);
     assert_eq!(follower.cursor(), cursor, "who resumes here misses nothing");
     let page = follower.read(&world.table, 1).unwrap();
     assert_eq!(page.rows[0].row.pull.id, id("w1", 1));
-    assert!(page.rows[0].is_whole() && page.rows[0].has_started());
+    assert!(page.rows[0].is_whole(true) && page.rows[0].has_started());
     follower.read(&world.table, 9).unwrap();
     assert_eq!(follower.cursor(), world.table.seq());
 }
@@ -181,7 +181,7 @@ fn a_row_that_comes_back_is_not_told_as_removed() {
         kind: ChangeKind::Started,
         pull,
         correction: crate::fleet::Correction::NONE,
-        whole: true,
+        scope: crate::fleet::Scope::Whole,
     });
     world.table.take(&back);
     let delta = world.table.changed_since(cursor, 9).unwrap();

@@ -53,7 +53,7 @@ impl Reader {
             }
             match self.rows.get(&id) {
                 Some(before) => one_step(before, &seen)?,
-                None => prop_assert!(seen.is_whole(), "a new row is told whole"),
+                None => prop_assert!(seen.is_whole(true), "a new row is told whole"),
             }
             self.rows.insert(id, seen.row);
         }
@@ -114,7 +114,7 @@ fn one_step(before: &Row, seen: &Seen) -> Result<(), TestCaseError> {
             .is_some_and(|percent| percent.get() >= 100.0),
         is == Some(Outcome::Completed)
     );
-    if !seen.is_whole() {
+    if !seen.is_whole(true) {
         // The reader would be told the motion alone, with which it has the same.
         let motion = row.motion(true);
         let mut status = before.status(true);

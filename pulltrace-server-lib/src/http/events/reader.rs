@@ -12,7 +12,7 @@ use crate::http::Api;
 use crate::table::{Follower, Mark, NodeRow, Page, Seen, Shared};
 
 use super::chunk::{Chunk, Frame};
-use super::{Cursor, Format, Options};
+use super::{Cursor, Format, Layers, Options};
 
 /// What only moves is told at most so often.
 const PACE: Duration = Duration::from_millis(250);
@@ -275,9 +275,10 @@ impl Reader {
 
     fn frame(&self, chunk: &mut Chunk<'_>, page: &Page) {
         let filter = &self.options.filter;
+        let layers = self.options.layers == Layers::Embed;
         let mut frame = Frame::default();
         for seen in &page.rows {
-            let (row, whole) = (&seen.row, seen.is_whole());
+            let (row, whole) = (&seen.row, seen.is_whole(layers));
             if self.wants(seen) {
                 frame.row(row, chunk.frame_form(whole));
             } else if whole && filter.wants(&row.pull) && !filter.wants_end(row.pull.phase) {

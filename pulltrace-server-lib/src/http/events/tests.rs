@@ -83,19 +83,18 @@ impl World {
     }
 
     fn reader(&self, query: &str, format: Format) -> Reader {
-        Reader::new(&self.api, options(query, format), None)
+        Reader::new(&self.api, options(query, format, Layers::Embed), None)
     }
 
-    fn resumed(&self, query: &str, format: Format, id: &str) -> Reader {
-        let options = options(query, format);
+    fn resumed(&self, options: Options, id: &str) -> Reader {
         Reader::new(&self.api, options, Some(Cursor::parse(id)))
     }
 }
 
-fn options(query: &str, format: Format) -> Options {
+fn options(query: &str, format: Format, layers: Layers) -> Options {
     Options {
         filter: Filter::of(&Query::parse(Some(query), &FILTERS).unwrap()).unwrap(),
-        layers: Layers::Embed,
+        layers,
         format,
     }
 }
@@ -258,7 +257,7 @@ async fn what_stands_before_a_start_that_was_told_ahead_is_not_lost() {
     assert_eq!(ahead.len(), 1);
     assert_eq!(ahead[0].0, "pull.started");
     // A connection that breaks here misses nothing,
-    let mut resumed = world.resumed("", Format::Event, ahead[0].1.as_deref().unwrap());
+    let mut resumed = world.resumed(Options::default(), ahead[0].1.as_deref().unwrap());
     let events = until(&mut resumed, "pull.started").await;
     assert_eq!(events[0].0, "pull.progress");
     assert_eq!(events[0].2["pull"]["downloadedBytes"], 3);

@@ -6,15 +6,15 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::{Draw, Events, World, next, until};
+use super::{Draw, Events, World, next, options, until};
 use crate::fixture::Told;
 use crate::http::events::reader::Reader;
-use crate::http::events::{Cursor, Format};
+use crate::http::events::{Cursor, Format, Layers, Options};
 use crate::limits::Limits;
 use crate::table::Form;
 
 /// More than are read in one go, and than go into one piece of text.
-const PULLS: u32 = 120;
+const PULLS: u32 = 90;
 
 /// What a pull of the test is doing.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -125,10 +125,14 @@ impl Mirror {
     }
 
     /// Compares it with what the server knows.
-    fn check(&self, world: &World, wanted: &Wanted, format: Format) {
+    fn check(&self, world: &World, wanted: &Wanted) {
+        let form = match wanted.layers {
+            Layers::Embed => Form::Status,
+            Layers::None | Layers::Events => Form::StatusBare,
+        };
         let rows: Vec<Value> = world.api.shared.read(|table| {
             let rows = table.rows(None);
-            rows.map(|row| serde_json::from_str(&row.json(Form::Status)).unwrap())
+            rows.map(|row| serde_json::from_str(&row.json(form)).unwrap())
                 .collect()
         });
         assert_eq!(rows.len(), 2 * PULLS as usize);
@@ -140,7 +144,7 @@ impl Mirror {
             if !wanted.node(&row) || !(wanted.phase(&row) || wanted.end(&row)) {
                 assert_eq!(ends, 0, "{row}");
                 // Events do not take away what is wanted no more.
-                assert!(known.is_none() || format == Format::Event, "{row}");
+                assert!(known.is_none() || wanted.format == Format::Event, "{row}");
             } else if wanted.phase(&row) {
                 assert_eq!(known, Some(&row));
                 assert_eq!(ends > 0, ended, "{row}");
@@ -169,21 +173,29 @@ fn put(row: &mut Value, name: &str, value: &Value) {
 /// What a reader asked for.
 struct Wanted {
     query: &'static str,
+    format: Format,
+    layers: Layers,
     node: Option<&'static str>,
     phases: BTreeSet<&'static str>,
 }
 
 impl Wanted {
-    fn of(query: &'static str) -> Self {
+    fn of(query: &'static str, format: Format, layers: Layers) -> Self {
         let field = |name| query.split('&').find_map(|part| part.strip_prefix(name));
         Self {
             query,
+            format,
+            layers,
             node: field("node="),
             phases: field("phase=")
                 .into_iter()
                 .flat_map(|p| p.split(','))
                 .collect(),
         }
+    }
+
+    fn options(&self) -> Options {
+        options(self.query, self.format, self.layers)
     }
 
     fn node(&self, row: &Value) -> bool {
@@ -226,23 +238,27 @@ async fn read(mut reader: Reader, last: watch::Receiver<u64>, mut draw: Draw) ->
 async fn whatever_moves_meanwhile_a_reader_knows_what_the_server_knows() {
     for seed in 0..2 {
         for query in ["", "node=w1", "phase=downloading", "phase=resolving,failed"] {
-            for format in [Format::Event, Format::Frame] {
-                follow(seed, &Wanted::of(query), format).await;
+            for (format, layers) in [
+                (Format::Event, Layers::Embed),
+                (Format::Frame, Layers::Embed),
+                (Format::Frame, Layers::None),
+            ] {
+                follow(seed, &Wanted::of(query, format, layers)).await;
             }
         }
     }
 }
 
-async fn follow(seed: u64, wanted: &Wanted, format: Format) {
+async fn follow(seed: u64, wanted: &Wanted) {
     let mut world = World::new(Limits::default());
     let mut draw = Draw(seed);
     let mut pulls = vec![Doing::Resolving; 2 * PULLS as usize];
     tell(&mut world, &pulls, |_| true).await;
-    let mut reader = world.reader(wanted.query, format);
+    let mut reader = Reader::new(&world.api, wanted.options(), None);
     let snapshot = until(&mut reader, "snapshot-end").await;
     let (done, last) = watch::channel(u64::MAX);
     let reading = tokio::spawn(read(reader, last.clone(), Draw(seed + 1_000)));
-    for step in 0..18 {
+    for step in 0..12 {
         // Sometimes all, and then the second half at once again: those move behind what is being read.
         let all = step % 6 == 0;
         let moved: Vec<bool> = (0..pulls.len())
@@ -259,21 +275,21 @@ async fn follow(seed: u64, wanted: &Wanted, format: Format) {
     let mut told = snapshot;
     told.extend(reading.await.unwrap());
     let mirror = Mirror::of(&told, wanted);
-    mirror.check(&world, wanted, format);
-    if format == Format::Event {
+    mirror.check(&world, wanted);
+    if wanted.format == Format::Event {
         let most = mirror.ends.values().max().copied().unwrap_or(0);
         assert!(most <= 1, "an end was told {most} times");
     }
     // Wherever its connection breaks, it goes on without a gap.
-    for _ in 0..4 {
+    for _ in 0..3 {
         let cut = usize::try_from(draw.below(told.len() as u64)).unwrap();
         let before: Events = told[..=cut].to_vec();
         let mut mirror = Mirror::of(&before, wanted);
         let Some(id) = &mirror.id else { continue };
-        let resumed = world.resumed(wanted.query, format, id);
+        let resumed = world.resumed(wanted.options(), id);
         let after = read(resumed, last.clone(), Draw(seed)).await;
         mirror.take(&after, wanted);
-        mirror.check(&world, wanted, format);
+        mirror.check(&world, wanted);
     }
 }
 
@@ -299,7 +315,7 @@ async fn tell(world: &mut World, pulls: &[Doing], moved: impl Fn(usize) -> bool)
 async fn an_end_is_told_also_where_more_was_learned_of_it_while_others_were_read() {
     for format in [Format::Event, Format::Frame] {
         let mut world = World::new(Limits::default());
-        let wanted = Wanted::of("");
+        let wanted = Wanted::of("", format, Layers::Embed);
         let mut pulls = vec![Doing::Downloading(5); 2 * PULLS as usize];
         tell(&mut world, &pulls, |_| true).await;
         let mut reader = world.reader("", format);
@@ -314,7 +330,7 @@ async fn an_end_is_told_also_where_more_was_learned_of_it_while_others_were_read
         let (_done, last) = watch::channel(world.seq());
         told.extend(read(reader, last, Draw(1)).await);
         let mirror = Mirror::of(&told, &wanted);
-        mirror.check(&world, &wanted, format);
+        mirror.check(&world, &wanted);
         assert_eq!(mirror.ends.len(), 2 * PULLS as usize);
         assert!(format == Format::Frame || mirror.ends.values().all(|ends| *ends == 1));
     }
