@@ -202,14 +202,18 @@ export class Store {
     this.#schedule();
   }
 
-  /** After a restart the server knows a node's pulls when the node has reported again, and not before. */
+  /**
+   * After a restart the server knows a node's pulls when the node has reported again, and not before. One that is
+   * heard already may have said only what changed, and says the rest when it is asked.
+   */
   #hold(): void {
     const now = Date.now();
     const since = new Date(this.now()).toISOString();
     for (const [id, row] of this.#shownRows) {
-      if (this.#rows.has(id) || this.#nodes.has(row.nodeName)) continue;
+      if (this.#rows.has(id)) continue;
       this.#rows.set(id, isLive(row) && !row.staleSince ? { ...row, staleSince: since } : row);
       this.#held.row(id, row.nodeName, now);
+      if (this.#nodes.has(row.nodeName)) this.#held.heard(row.nodeName, now);
     }
     for (const [name, node] of this.#shownNodes) {
       if (this.#nodes.has(name)) continue;

@@ -173,6 +173,21 @@ test('after a restart of the server a node keeps its rows, as not seen, until it
   expect(ids()).toEqual(['a']);
 });
 
+test('a node that a restarted server has heard but does not know all of yet keeps its rows', () => {
+  snapshot('e1', 9, { rows: [pull('a'), ended('b')], nodes: [node('n1')] });
+  flush();
+  store.event('reset', '{}', '');
+  // It was told what had changed, and has asked for the rest.
+  snapshot('e2', 1, { rows: [], nodes: [node('n1')] });
+  flush();
+  expect(ids()).toEqual(['a', 'b']);
+  expect(store.node('n1')?.state).toBe('live');
+  vi.advanceTimersByTime(1_000);
+  store.event('frame', frame(2, { rows: [pull('a', { percent: 70 })] }), 'e2-2');
+  vi.advanceTimersByTime(3_000);
+  expect(ids()).toEqual(['a']);
+});
+
 test('a node that never comes back after a restart goes in the end', () => {
   snapshot('e1', 9, { rows: [pull('a')], nodes: [node('n1')] });
   flush();
