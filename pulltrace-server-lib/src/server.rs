@@ -274,7 +274,14 @@ impl Server {
             while serving.join_next().await.is_some() {}
             end.send_replace(true);
         };
-        tokio::join!(writer.run(wait(ended)), around);
+        // A task of its own runs where the requests are that it serves, and not on another thread.
+        let writing = tokio::spawn(writer.run(wait(ended)));
+        around.await;
+        if let Err(error) = writing.await
+            && let Ok(panic) = error.try_into_panic()
+        {
+            std::panic::resume_unwind(panic);
+        }
     }
 }
 

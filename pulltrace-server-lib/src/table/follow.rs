@@ -112,7 +112,7 @@ impl Follower {
             ..Page::default()
         };
         for row in delta.rows {
-            self.see(row, &mut page);
+            self.see(row, false, &mut page);
         }
         self.at = delta.upto;
         if complete {
@@ -136,32 +136,26 @@ impl Follower {
             ..Page::default()
         };
         for row in delta.rows {
-            let seen = self.seen(row);
-            if seen.has_started() || seen.has_ended() {
-                self.see(seen.row, &mut page);
-            }
+            self.see(row, true, &mut page);
         }
         self.urgent = delta.upto;
         self.check(table)?;
         Ok(page)
     }
 
-    fn seen(&self, row: Arc<Row>) -> Seen {
-        let told = self.told.get(&row.pull.id).copied();
-        Seen {
-            since: told.unwrap_or(self.settled),
-            row,
-        }
-    }
-
-    fn see(&mut self, row: Arc<Row>, page: &mut Page) {
-        let seen = self.seen(row);
-        if seen.row.seq <= seen.since {
-            return;
-        }
-        let known = self.told.contains_key(&seen.row.pull.id);
-        if known || seen.has_started() || seen.has_ended() {
+    /// Takes a row, where it or what is urgent of it is news.
+    fn see(&mut self, row: Arc<Row>, urgent: bool, page: &mut Page) {
+        let since = self.settled;
+        let mut seen = Seen { row, since };
+        if seen.has_started() || seen.has_ended() {
+            // Only of such a row something may have been told in this round.
+            seen.since = self.told.get(&seen.row.pull.id).copied().unwrap_or(since);
+            if seen.row.seq <= seen.since || (urgent && !seen.has_started() && !seen.has_ended()) {
+                return;
+            }
             self.told.insert(seen.row.pull.id.clone(), seen.row.seq);
+        } else if urgent {
+            return;
         }
         page.rows.push(seen);
     }

@@ -1,6 +1,7 @@
 //! A piece of the stream's text: events, frames and the words of the protocol.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use pulltrace_core::NodeTime;
 use pulltrace_core::wire::v1::SCHEMA_VERSION;
@@ -149,10 +150,11 @@ impl<'a> Chunk<'a> {
 
     /// A frame; nothing where there is nothing in it.
     pub(super) fn frame(&mut self, frame: &Frame, seq: u64, with_id: bool) {
-        if frame.is_empty() {
+        if frame.len() == 0 {
             return;
         }
         let (epoch, now) = (self.epoch, self.now);
+        self.text.reserve(frame.len() + 256);
         self.text.push_str("event: frame\n");
         if with_id {
             self.put(format_args!("id: {epoch}-{seq}\n"));
@@ -164,8 +166,16 @@ impl<'a> Chunk<'a> {
             ("rm", &frame.rm),
             ("nodes", &frame.nodes),
         ] {
+            for (index, json) in list.iter().enumerate() {
+                if index == 0 {
+                    self.put(format_args!(",\"{name}\":["));
+                } else {
+                    self.text.push(',');
+                }
+                self.text.push_str(json);
+            }
             if !list.is_empty() {
-                self.put(format_args!(",\"{name}\":[{list}]"));
+                self.text.push(']');
             }
         }
         self.text.push_str("}\n\n");
@@ -184,45 +194,41 @@ fn end(row: &Row) -> &'static str {
     }
 }
 
-/// The lists of a frame, each already written as JSON.
+/// The lists of a frame, of what is already written as JSON.
 #[derive(Debug, Default)]
 pub(super) struct Frame {
-    rows: String,
-    up: String,
-    rm: String,
-    nodes: String,
+    rows: Vec<Arc<str>>,
+    up: Vec<Arc<str>>,
+    rm: Vec<Arc<str>>,
+    nodes: Vec<Arc<str>>,
+    len: usize,
 }
 
 impl Frame {
     pub(super) fn row(&mut self, row: &Row, form: Form) {
-        let list = match form {
-            Form::Status | Form::StatusBare => &mut self.rows,
-            Form::Motion | Form::MotionBare => &mut self.up,
-        };
-        append(list, &row.json(form));
+        let json = row.json(form);
+        self.len += json.len();
+        match form {
+            Form::Status | Form::StatusBare => self.rows.push(json),
+            Form::Motion | Form::MotionBare => self.up.push(json),
+        }
     }
 
     pub(super) fn gone(&mut self, id: &pulltrace_core::PullId) {
         // Ids are of characters that need no escape.
-        append(&mut self.rm, &format!("\"{id}\""));
+        let json = format!("\"{id}\"");
+        self.len += json.len();
+        self.rm.push(json.into());
     }
 
     pub(super) fn node(&mut self, node: &NodeRow) {
-        append(&mut self.nodes, &node.json());
+        let json = node.json();
+        self.len += json.len();
+        self.nodes.push(json);
     }
 
+    /// In bytes.
     pub(super) const fn len(&self) -> usize {
-        self.rows.len() + self.up.len() + self.rm.len() + self.nodes.len()
+        self.len
     }
-
-    const fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-fn append(list: &mut String, item: &str) {
-    if !list.is_empty() {
-        list.push(',');
-    }
-    list.push_str(item);
 }
