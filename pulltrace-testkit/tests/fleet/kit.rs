@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use pulltrace_client::{Client, Filter};
+use pulltrace_core::NodeTime;
 use pulltrace_core::wire::v1::PullStatus;
 use pulltrace_testkit::containerd::{Containerd, ContainerdBinary, Options};
 use pulltrace_testkit::cri::Pull;
@@ -157,6 +158,22 @@ impl Kit {
         said.unwrap_or_else(|error| panic!("{error}; {}", self.logs()));
     }
 
+    /// Starts an agent that was killed again, and waits until the server has heard it: it has then seen what
+    /// goes on. What it has not seen alive it does not claim.
+    pub(crate) async fn agent_again(&mut self) {
+        let before = self.heard_at().await;
+        self.agent.restart().await.expect("it starts again");
+        let heard = async || (self.heard_at().await > before).then_some(());
+        let heard = wait::until("the new agent has reported", SOON, heard).await;
+        heard.unwrap_or_else(|error| panic!("{error}; {}", self.logs()));
+    }
+
+    /// When the server last heard the node's agent.
+    async fn heard_at(&self) -> NodeTime {
+        let nodes = self.client.nodes().await.expect("the server answers").nodes;
+        nodes.first().expect("a node").last_report_at
+    }
+
     /// Waits until the server has heard the agent, and of a containerd.
     async fn agent_connected(&self) {
         let connected = async || {
@@ -203,7 +220,7 @@ impl Kit {
         }
     }
 
-    pub(crate) fn logs(&self) -> String {
+    fn logs(&self) -> String {
         let (agent, server) = (self.agent.log(), self.server.log());
         format!(
             "agent:\n{agent}\nserver:\n{server}\nreader: {:#?}",

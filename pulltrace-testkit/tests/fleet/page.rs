@@ -51,6 +51,8 @@ async fn a_page_over_restarts_of_server_and_agent_shows_what_is_true(mut kit: Ki
     let stage = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = stage.local_addr().expect("an address").to_string();
     let log = kit.containerd.dir().join("page.log");
+    let output = File::options().create(true).append(true).open(&log);
+    let output = output.expect("a log");
     let mut page = Command::new("node")
         .args(["node_modules/vitest/vitest.mjs", "run"])
         .args(["--config", "test/e2e/real.config.ts"])
@@ -60,8 +62,8 @@ async fn a_page_over_restarts_of_server_and_agent_shows_what_is_true(mut kit: Ki
             ("PULLTRACE_STAGE", &address),
         ])
         .env("NO_COLOR", "1")
-        .stdout(File::create(&log).expect("a log"))
-        .stderr(File::options().append(true).open(&log).expect("a log"))
+        .stdout(output.try_clone().expect("a second end"))
+        .stderr(output)
         .kill_on_drop(true)
         .spawn()
         .expect("node starts");
@@ -69,8 +71,8 @@ async fn a_page_over_restarts_of_server_and_agent_shows_what_is_true(mut kit: Ki
         status = page.wait() => status.expect("node ends"),
         () = obey(&mut kit, &mut pulls, &stage) => unreachable!("it obeys until node ends"),
     };
-    let said = std::fs::read_to_string(&log).expect("a log");
-    assert!(status.success(), "{said}");
+    let said = std::fs::read(&log).expect("a log");
+    assert!(status.success(), "{}", String::from_utf8_lossy(&said));
     for path in ["one", "two", "held", "quick"] {
         let row = kit.ended(&format!("page/{path}")).await;
         assert_eq!(row.outcome, Some(Outcome::Completed), "{row:#?}");
@@ -132,7 +134,7 @@ async fn act(kit: &mut Kit, pulls: &mut Pulls, line: &str) {
         "kill server" => kit.server.kill9().await.expect("it is killed"),
         "start server" => kit.server.restart().await.expect("it starts again"),
         "kill agent" => kit.agent.kill9().await.expect("it is killed"),
-        "start agent" => kit.agent.restart().await.expect("it starts again"),
+        "start agent" => kit.agent_again().await,
         "release shared" => {
             let (gates, pulls) = pulls.shared.take().expect("once");
             drop(gates);

@@ -99,9 +99,7 @@ async fn a_killed_agent_goes_on_where_it_was(mut kit: Kit) -> Kit {
     let image = image_of(&["a"], 6);
     let (pull, gate, half) = kit.pull_half("agent/app:1", &image, mib(3)).await;
     kit.agent.kill9().await.expect("it is killed");
-    kit.agent.restart().await.expect("it starts again");
-    let twice = "reporting";
-    kit.agent_says(twice, 2).await;
+    kit.agent_again().await;
     gate.release();
     pull.outcome().await.expect("it succeeds");
     let row = kit.ended("agent/app").await;

@@ -103,13 +103,12 @@ class Watch {
     const before = new Map<string, ShownRow>();
     while (!this.#over) {
       const now = await rows(page);
-      for (const id of ids) {
-        const times = now.filter((row) => row.id === id).length;
-        if (times !== 1) this.untrue.push(`${id} is shown ${times} times`);
+      const shown = now.map((row) => row.id).sort();
+      if (shown.join() !== [...ids].sort().join()) {
+        this.untrue.push(`${await connection(page)}, ${await sync(page)}: ${shown.length} rows: ${shown}`);
       }
       for (const row of now) {
         const was = before.get(row.id);
-        if (!ids.has(row.id)) this.untrue.push(`a row that is none: ${JSON.stringify(row)}`);
         if (share(was) >= 0 && row.percent && !(share(row) >= share(was))) {
           this.untrue.push(`${row.image} went from ${was?.percent} to ${row.percent}`);
         }
