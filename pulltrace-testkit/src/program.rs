@@ -137,6 +137,12 @@ impl Server {
         self.url.trim_start_matches("http://")
     }
 
+    /// Its process; `None` while it does not run.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.program.child.as_ref().and_then(Child::id)
+    }
+
     /// Starts it again at the same address, after killing it where it still runs, and waits until it serves.
     ///
     /// # Errors

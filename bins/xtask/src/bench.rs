@@ -10,7 +10,7 @@ use crate::web;
 
 /// What each bench measures, as people run it.
 const BENCHES: [(&str, &[&str]); 4] = [
-    ("agent", &["pulltrace"]),
+    ("agent", &["pulltrace-agent", "pulltrace-server"]),
     ("eta", &[]),
     ("latency", &["pulltrace-agent", "pulltrace-server"]),
     ("server", &["pulltrace-server"]),

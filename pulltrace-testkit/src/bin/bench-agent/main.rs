@@ -28,6 +28,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use bare::{Listed, Lists};
 use calls::Metrics;
 use pulltrace_testkit::proc::{self, Cpu};
+use pulltrace_testkit::program::{self, Server};
 use rows::{Row, Who};
 
 const USAGE: &str = "usage: bench-agent [--seconds 30] [--containerd 2.4]…";
@@ -164,19 +165,18 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Wanted, Error> {
 }
 
 async fn bench(seconds: Duration, versions: &[String]) -> Result<(), Error> {
-    let pulltrace = std::env::current_exe()?.with_file_name("pulltrace");
-    let size = std::fs::metadata(&pulltrace).map_err(|_| {
-        Error::Usage(format!(
-            "{} is missing: start this as `cargo xtask bench agent`, which builds it",
-            pulltrace.display()
-        ))
-    })?;
+    let agent = program::find("pulltrace-agent")?;
+    let size = std::fs::metadata(&agent)?;
+    // One that takes what the agent reports: that is a part of what it costs.
+    let logs = tempfile::tempdir()?;
+    let server = Server::start(program::find("pulltrace-server")?, logs.path()).await?;
     let cores = std::thread::available_parallelism()?;
     let began = proc::load_average()?;
     let mut rows = Vec::new();
     for version in versions {
         let bench = Bench {
-            pulltrace: &pulltrace,
+            agent: &agent,
+            server: server.url(),
             seconds,
             version,
         };
@@ -194,7 +194,9 @@ async fn bench(seconds: Duration, versions: &[String]) -> Result<(), Error> {
 
 /// One version of containerd.
 struct Bench<'a> {
-    pulltrace: &'a Path,
+    agent: &'a Path,
+    /// Where it reports to.
+    server: &'a str,
     seconds: Duration,
     version: &'a str,
 }
@@ -245,12 +247,11 @@ impl Bench<'_> {
         };
 
         let alone = measure(Who::Nobody, None).await?;
-        let mut watch = command(self.pulltrace);
-        watch
-            .args(["watch", "--output", "json", "--socket"])
-            .arg(&socket);
-        watch.args(["--node-name", "bench"]);
-        let mut agent = measure(Who::Agent, Some(watch)).await?;
+        let mut report = command(self.agent);
+        report.args(["--node-name", "bench", "--log-level", "warn"]);
+        report.args(["--server-url", self.server, "--socket"]);
+        report.arg(&socket);
+        let mut agent = measure(Who::Agent, Some(report)).await?;
         let interval = agent.interval().unwrap_or(Duration::from_secs(1));
         let bare_loop = |interval: Duration| -> Result<Command, Error> {
             let mut again = command(&std::env::current_exe()?);

@@ -19,7 +19,7 @@ impl Who {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Nobody => "containerd alone",
-            Self::Agent => "pulltrace",
+            Self::Agent => "pulltrace-agent",
             Self::Bare => "bare loop",
             Self::BareOften => "bare loop, ten times as often",
         }
@@ -233,7 +233,7 @@ mod tests {
         let table = table(&[row(Who::Agent)]);
         assert_eq!(
             table.lines().nth(2).unwrap(),
-            "| 2.4 | idle | 0, 0, 0 | pulltrace | 30 | 1000 ms | 60 | 0.020 % | 200 µs | 9.0 MiB | 0.150 % | 0.100 % | 1000 µs |"
+            "| 2.4 | idle | 0, 0, 0 | pulltrace-agent | 30 | 1000 ms | 60 | 0.020 % | 200 µs | 9.0 MiB | 0.150 % | 0.100 % | 1000 µs |"
         );
     }
 

@@ -6,14 +6,13 @@ mod node;
 mod reader;
 
 use std::net::SocketAddr;
-use std::process::{ExitCode, Stdio};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use pulltrace_agent_lib::Clock;
 use pulltrace_testkit::clock;
 use pulltrace_testkit::proc::{self, Cpu};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use pulltrace_testkit::program::{self, Server};
 use tokio::task::JoinSet;
 
 use load::{Answers, Record};
@@ -118,8 +117,10 @@ struct Seen {
 }
 
 async fn measure(nodes: usize, readers: &[(&str, &str)], wanted: &Wanted) -> Result<Seen, Error> {
-    let (mut server, address) = start().await?;
-    let pid = server.id().ok_or("the server has ended")?;
+    let logs = tempfile::tempdir()?;
+    let mut server = Server::start(program::find("pulltrace-server")?, logs.path()).await?;
+    let address: SocketAddr = server.address().parse()?;
+    let pid = server.pid().ok_or("the server has ended")?;
     let record = Record::default();
     let mut tasks = JoinSet::new();
     for number in 0..nodes {
@@ -152,7 +153,7 @@ async fn measure(nodes: usize, readers: &[(&str, &str)], wanted: &Wanted) -> Res
             .collect(),
     };
     tasks.shutdown().await;
-    server.kill().await?;
+    server.kill9().await?;
     Ok(seen)
 }
 
@@ -207,23 +208,6 @@ fn mebibytes(bytes: u64) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "figures for people")]
 fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
-}
-
-/// The server beside this program, on a port that is free.
-async fn start() -> Result<(Child, SocketAddr), Error> {
-    let program = std::env::current_exe()?.with_file_name("pulltrace-server");
-    let mut server = Command::new(&program)
-        .args(["--http-addr", "127.0.0.1:0", "--metrics-addr", "off"])
-        .args(["--log-level", "warn"])
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| format!("start {}: {error}", program.display()))?;
-    let stdout = server.stdout.take().ok_or("the server has no output")?;
-    let line = BufReader::new(stdout).lines().next_line().await?;
-    let url = line.ok_or("the server ended without saying where it is")?;
-    let address = url.trim_start_matches("http://").trim_end_matches('/');
-    Ok((server, address.parse()?))
 }
 
 #[expect(clippy::print_stdout, reason = "the figures are what was asked for")]
