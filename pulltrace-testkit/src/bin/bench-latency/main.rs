@@ -34,13 +34,13 @@ const KINDS: [Kind; 3] = [
         p99: Some(1_200.0),
     },
     Kind {
-        name: "report → reader, starts and ends",
+        name: "report → reader, another phase",
         of: |measured| &measured.urgent,
         median: None,
         p99: Some(300.0),
     },
     Kind {
-        name: "report → reader, progress",
+        name: "report → reader, the same phase",
         of: |measured| &measured.progress,
         median: None,
         p99: Some(300.0),
