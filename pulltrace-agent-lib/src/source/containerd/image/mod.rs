@@ -232,9 +232,7 @@ pub fn select(
 /// # Errors
 /// Where they contradict each other or go beyond the limits.
 pub fn assemble(root: Digest, parts: &[(Digest, &Manifest, &Config)]) -> Result<Image, ImageError> {
-    let mut layers: Vec<ImageLayer> = Vec::new();
-    let mut places: BTreeMap<Digest, usize> = BTreeMap::new();
-    let mut total: u64 = 0;
+    let mut steps = Vec::new();
     for (_, manifest, config) in parts {
         if manifest.layers.len() != config.diff_ids.len() {
             return Err(ImageError::LayerCount {
@@ -242,39 +240,70 @@ pub fn assemble(root: Digest, parts: &[(Digest, &Manifest, &Config)]) -> Result<
                 diff_ids: config.diff_ids.len(),
             });
         }
+        let made = chains(config).into_iter().zip(&config.created_by);
+        let layers = manifest.layers.iter().zip(made);
+        steps.extend(layers.map(|(layer, (chain, step))| (layer, Some(chain), step.as_ref())));
+    }
+    let layers = join(steps)?;
+    let (_, _, first) = parts.first().ok_or(ImageError::NoManifest)?;
+    Ok(Image {
+        root,
+        manifests: parts.iter().map(|(digest, _, _)| digest.clone()).collect(),
+        platform: first.platform.clone(),
+        layers,
+    })
+}
 
-        for ((layer, chain), step) in manifest
-            .layers
-            .iter()
-            .zip(chains(config))
-            .zip(&config.created_by)
-        {
-            let place = *places.entry(layer.digest.clone()).or_insert(layers.len());
-            let Some(known) = layers.get_mut(place) else {
-                total = total.saturating_add(layer.size.0);
-                layers.push(ImageLayer {
-                    digest: layer.digest.clone(),
-                    size: layer.size,
-                    chains: vec![chain],
-                    compression: Compression::of(&layer.media_type),
-                    media_type: layer.media_type.clone(),
-                    created_by: step.clone(),
-                });
-                continue;
-            };
-            if known.size != layer.size {
-                return Err(ImageError::TwoSizes {
-                    digest: layer.digest.clone(),
-                    one: known.size,
-                    other: layer.size,
-                });
-            }
-            if !known.chains.contains(&chain) {
-                known.chains.push(chain);
-            }
-            if known.created_by.is_none() {
-                known.created_by.clone_from(step);
-            }
+/// The same from the manifests alone: what it weighs, before it is known what its layers unpack to.
+///
+/// # Errors
+/// Where they contradict each other or go beyond the limits.
+pub fn sizes(root: Digest, parts: &[(Digest, &Manifest)]) -> Result<Image, ImageError> {
+    if parts.is_empty() {
+        return Err(ImageError::NoManifest);
+    }
+    let layers = parts.iter().flat_map(|(_, manifest)| &manifest.layers);
+    Ok(Image {
+        root,
+        manifests: parts.iter().map(|(digest, _)| digest.clone()).collect(),
+        platform: None,
+        layers: join(layers.map(|layer| (layer, None, None)))?,
+    })
+}
+
+/// Each layer once, in the order in which they come, with the chains and the steps of all its places.
+fn join<'a>(
+    steps: impl IntoIterator<Item = (&'a ManifestLayer, Option<Digest>, Option<&'a String>)>,
+) -> Result<Vec<ImageLayer>, ImageError> {
+    let mut layers: Vec<ImageLayer> = Vec::new();
+    let mut places: BTreeMap<Digest, usize> = BTreeMap::new();
+    let mut total: u64 = 0;
+    for (layer, chain, step) in steps {
+        let place = *places.entry(layer.digest.clone()).or_insert(layers.len());
+        let Some(known) = layers.get_mut(place) else {
+            total = total.saturating_add(layer.size.0);
+            layers.push(ImageLayer {
+                digest: layer.digest.clone(),
+                size: layer.size,
+                chains: chain.into_iter().collect(),
+                compression: Compression::of(&layer.media_type),
+                media_type: layer.media_type.clone(),
+                created_by: step.cloned(),
+            });
+            continue;
+        };
+        if known.size != layer.size {
+            return Err(ImageError::TwoSizes {
+                digest: layer.digest.clone(),
+                one: known.size,
+                other: layer.size,
+            });
+        }
+        if let Some(chain) = chain.filter(|chain| !known.chains.contains(chain)) {
+            known.chains.push(chain);
+        }
+        if known.created_by.is_none() {
+            known.created_by = step.cloned();
         }
     }
     if layers.len() > MAX_LAYERS {
@@ -287,13 +316,7 @@ pub fn assemble(root: Digest, parts: &[(Digest, &Manifest, &Config)]) -> Result<
     if total > i64::MAX as u64 {
         return Err(ImageError::SizesOverflow);
     }
-    let (_, _, first) = parts.first().ok_or(ImageError::NoManifest)?;
-    Ok(Image {
-        root,
-        manifests: parts.iter().map(|(digest, _, _)| digest.clone()).collect(),
-        platform: first.platform.clone(),
-        layers,
-    })
+    Ok(layers)
 }
 
 /// The chain ids of an image, lowest first: as many as its manifest has layers.

@@ -94,13 +94,15 @@ impl Tracker {
         let mut said = Vec::new();
         let mut seen = BTreeSet::new();
         for pull in live() {
-            if let (Some(root), None) = (&pull.root, &pull.image) {
+            if let (Some(root), None) = (&pull.root, pull.layers().next()) {
                 said.extend(
                     Tracked::blob_sight(&self.view, root).map(|sight| (root.clone(), sight)),
                 );
             }
-            let layers = pull.image.iter().flat_map(|known| &known.image.layers);
-            for layer in layers.filter(|layer| seen.insert(layer.digest.clone())) {
+            for layer in pull
+                .layers()
+                .filter(|layer| seen.insert(layer.digest.clone()))
+            {
                 let digest = &layer.digest;
                 let whole = self.view.content.contains(digest);
                 if whole
@@ -173,11 +175,8 @@ impl Tracker {
             .pulls
             .values()
             .flat_map(|pull| {
-                pull.root.iter().chain(
-                    pull.image
-                        .iter()
-                        .flat_map(|known| known.image.layers.iter().map(|l| &l.digest)),
-                )
+                let layers = pull.layers().map(|layer| &layer.digest);
+                pull.root.iter().chain(layers)
             })
             .cloned()
             .collect();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use pulltrace_core::{Anomaly, Digest, Image, NodeTime, Repository};
 
-use super::super::image::{self, Config, Document, Index, Manifest};
+use super::super::image::{self, Config, Document, ImageError, Index, Manifest};
 use super::super::input::{Query, Reply};
 
 /// Documents that are kept; at the limit the cache is emptied, and what is needed is read again.
@@ -59,6 +59,9 @@ pub(super) struct Assembled {
 pub(super) enum Known {
     /// All of it.
     Image(Assembled),
+    /// What it weighs; what its layers unpack to is not here yet. From 2.1 on a config waits for a
+    /// download slot as layers do.
+    Sizes(Arc<Image>),
     /// Something is to be read first.
     Asking,
     /// Nothing in the lease or on the node makes it an image of this platform.
@@ -284,12 +287,13 @@ impl Documents {
         }
         if parts.is_empty() || (parts.len() < manifests.len() && !asks.is_empty()) {
             let known = match (asks.is_empty(), over) {
-                (false, _) => Known::Asking,
+                (false, true) => Known::Asking,
+                (false, false) => self.sizes(root, &manifests, host),
                 (true, _) if configs.iter().any(|config| self.others.contains(config)) => {
                     Known::Bad
                 }
                 (true, true) => Known::Nothing,
-                (true, false) => Known::Asking,
+                (true, false) => self.sizes(root, &manifests, host),
             };
             return (known, asks);
         }
@@ -316,6 +320,22 @@ impl Documents {
                 )
             }
             Err(_) => (Known::Bad, Vec::new()),
+        }
+    }
+
+    /// What the manifests alone say of the image; nothing while another may come, since a total stands.
+    fn sizes(&self, root: &Digest, manifests: &[Digest], host: &str) -> Known {
+        let index = self.indexes.get(root);
+        let all = index.map_or(vec![root.clone()], |index| index.of_platform(host));
+        if all != manifests {
+            return Known::Asking;
+        }
+        let read = manifests.iter();
+        let read = read.filter_map(|digest| Some((digest.clone(), self.manifests.get(digest)?)));
+        match image::sizes(root.clone(), &read.collect::<Vec<_>>()) {
+            Ok(image) => Known::Sizes(Arc::new(image)),
+            Err(ImageError::NoManifest) => Known::Asking,
+            Err(_) => Known::Bad,
         }
     }
 }

@@ -4,10 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pulltrace_core::{
-    Anomaly, BlobSight, Bytes, Digest, ImageRef, NodeTime, Now, Observation, PullId,
+    Anomaly, BlobSight, Bytes, Digest, Image, ImageLayer, ImageRef, NodeTime, Now, Observation,
+    PullId,
 };
 
 use super::super::input::{Query, Record};
@@ -48,6 +50,8 @@ pub(super) struct Tracked {
     /// What its lease held when it was not known yet which of it is the root.
     pub(super) held: BTreeSet<Digest>,
     pub(super) image: Option<Assembled>,
+    /// Its layers and what they weigh, while only the manifest is known.
+    pub(super) sized: Option<Arc<Image>>,
     /// The image cannot be known: its documents are none.
     pub(super) bad: bool,
     /// It was said that it unpacks what it should not know of.
@@ -116,6 +120,7 @@ impl Tracked {
             root: None,
             held: BTreeSet::new(),
             image: None,
+            sized: None,
             bad: false,
             strange: false,
             done: BTreeMap::new(),
@@ -149,15 +154,21 @@ impl Tracked {
 
     /// Whether this blob is one of the image's layers.
     pub(super) fn has_layer(&self, digest: &Digest) -> bool {
-        self.image
-            .as_ref()
-            .is_some_and(|known| known.image.layer(digest).is_some())
+        self.layers().any(|layer| layer.digest == *digest)
+    }
+
+    /// The layers of its image, as soon as its manifest is known.
+    pub(super) fn layers(&self) -> impl Iterator<Item = &ImageLayer> {
+        let known = self.image.as_ref().map(|known| &known.image);
+        let known = known.or(self.sized.as_ref());
+        known.into_iter().flat_map(|image| &image.layers)
     }
 
     /// Whether its manifest gives one of its layers another size than the blob has.
     pub(super) fn contradicts(&self, digest: &str, size: i64) -> bool {
-        let layers = self.image.iter().flat_map(|known| &known.image.layers);
-        let mut layers = layers.filter(|layer| layer.digest.as_str() == digest);
+        let mut layers = self
+            .layers()
+            .filter(|layer| layer.digest.as_str() == digest);
         layers.any(|layer| u64::try_from(size) != Ok(layer.size.0))
     }
 
@@ -361,6 +372,18 @@ impl Tracked {
         out.ask_all(asks);
         match known {
             Known::Image(image) => self.take_image(image, out),
+            Known::Sizes(image) => {
+                out.say(Observation::Image {
+                    pull: self.id.clone(),
+                    image: image.clone(),
+                });
+                for layer in &image.layers {
+                    if holding.ingests.contains_key(&layer.digest) {
+                        self.in_flight.insert(layer.digest.clone());
+                    }
+                }
+                self.sized = Some(image);
+            }
             Known::Bad if !self.bad => {
                 self.bad = true;
                 out.doubt(Anomaly::BadDocument);
@@ -375,6 +398,7 @@ impl Tracked {
             image: image.image.clone(),
         });
         self.image = Some(image);
+        self.sized = None;
     }
 
     /// Whether it may stand still because others use the slots: nothing of it is being fetched.

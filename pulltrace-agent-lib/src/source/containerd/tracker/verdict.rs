@@ -62,7 +62,7 @@ impl Tracked {
             Some(image) => self.take_image(image, out),
             None => match documents.assemble(&root, &BTreeSet::new(), host, true) {
                 (Known::Image(image), _) => self.take_image(image, out),
-                (Known::Asking, asks) => {
+                (Known::Asking | Known::Sizes(_), asks) => {
                     out.ask_all(asks);
                     return Verdict::Open;
                 }
