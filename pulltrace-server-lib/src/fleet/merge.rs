@@ -177,19 +177,13 @@ fn scope(before: &Pull, now: &mut Pull) -> Scope {
     Motion::of(before).put(now);
     let scope = if *now == *before {
         Scope::Motion
-    } else if done(before) == done(now) && same_but_layers(before, now) {
+    } else if same_but_layers(before, now) {
         Scope::Layers
     } else {
         Scope::Whole
     };
     motion.put(now);
     scope
-}
-
-/// How many of its layers are done, which is told also to who does not read them.
-fn done(pull: &Pull) -> usize {
-    let done = pull.layers.iter().filter(|layer| layer.state.is_done());
-    done.count()
 }
 
 fn same_but_layers(before: &Pull, now: &mut Pull) -> bool {

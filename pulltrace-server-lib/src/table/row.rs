@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use pulltrace_core::wire::v1::{LayerMotion, NodeStatus, PullMotion, PullStatus};
-use pulltrace_core::{Bytes, Layer, Pull};
+use pulltrace_core::{Bytes, Image, Layer, Pull};
 
 use crate::fleet::{Correction, NodeView, PullChange, Scope, status, status_bare};
 
@@ -142,6 +142,9 @@ impl Row {
                 layer.rate.map(|rate| rate.get().round()),
             ))
         });
+        // The layers of a pull that ended long ago may not be kept.
+        let kept = |image: &&Arc<Image>| image.layers.len() == pull.layers.len();
+        let done = || pull.layers.iter().filter(|layer| layer.state.is_done());
         PullMotion {
             id: pull.id.to_string(),
             percent: pull
@@ -153,6 +156,11 @@ impl Row {
             eta_seconds: pull.eta.map(|eta| seconds(eta.left)),
             eta_low_seconds: pull.eta.map(|eta| seconds(eta.low)),
             eta_high_seconds: pull.eta.map(|eta| seconds(eta.high)),
+            layers_done: pull
+                .image
+                .as_ref()
+                .filter(kept)
+                .map(|_| done().count() as u64),
             layers: moving.collect(),
         }
     }

@@ -13,6 +13,7 @@ const MOVING = [
   'etaSeconds',
   'etaLowSeconds',
   'etaHighSeconds',
+  'layersDone',
 ] as const satisfies readonly (keyof Moving)[];
 
 export function moved(row: PullStatus, motion: PullMotion): PullStatus {

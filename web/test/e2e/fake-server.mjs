@@ -39,6 +39,7 @@ const MOVING = [
   'etaSeconds',
   'etaLowSeconds',
   'etaHighSeconds',
+  'layersDone',
 ];
 const LAYER_MOVING = ['downloadedBytes', 'unpackedBytes', 'bytesPerSec'];
 

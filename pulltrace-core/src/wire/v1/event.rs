@@ -125,6 +125,9 @@ pub struct PullMotion {
     /// As in [`PullStatus::eta_high_seconds`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_high_seconds: Option<f64>,
+    /// As in [`PullStatus::layers_done`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layers_done: Option<u64>,
     /// The layers whose bytes moved, with `?layers=embed`; each number as in [`LayerStatus`], null where it is unknown. They replace these fields of
     /// the row's layers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

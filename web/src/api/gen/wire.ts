@@ -346,6 +346,10 @@ export type PullMotion = {
    */
   etaHighSeconds?: number,
   /**
+   * As in [`PullStatus::layers_done`].
+   */
+  layersDone?: number,
+  /**
    * The layers whose bytes moved, with `?layers=embed`; each number as in [`LayerStatus`], null where it is unknown. They replace these fields of
    * the row's layers.
    */
