@@ -275,7 +275,6 @@ impl<C: Connect> Task<C> {
 
     /// Puts the questions that wait to containerd, as many as may be at once. Something where it is gone.
     async fn ask(&mut self, daemon: &C::Daemon) -> Result<Option<Gone>, Closed> {
-        let mut all = self.batch(self.clock.now(), Step::default());
         let mut gone = None;
         for _ in 0..AT_ONCE {
             let Some(to) = self.questions.next() else {
@@ -296,9 +295,10 @@ impl<C: Connect> Task<C> {
                 stats.queries += 1;
                 stats.failed_queries += failures;
             });
-            all.now = self.clock.now();
-            let step = self.tell(&Input::Answer(Answer { to, reply }), all.now);
-            append(&mut all, step);
+            let now = self.clock.now();
+            let step = self.tell(&Input::Answer(Answer { to, reply }), now);
+            // Each at its own time, as a replay of the recording says it.
+            self.hand_on_what_is_there(self.batch(now, step)).await?;
             match failed {
                 Some(error) if error.is_lost() => {
                     gone = Some(Gone {
@@ -314,7 +314,6 @@ impl<C: Connect> Task<C> {
                 Some(_) => {}
             }
         }
-        self.hand_on_what_is_there(all).await?;
         Ok(gone)
     }
 
