@@ -180,4 +180,6 @@ pub struct Downloaded {
     pub registry: Option<Arc<str>>,
     /// How many.
     pub bytes: Bytes,
+    /// Layers that began anew: what was there of them came to nothing.
+    pub restarts: u64,
 }

@@ -17,12 +17,13 @@ const MAX_BLOBS: usize = 16_384;
 pub(super) struct Blobs(HashMap<Digest, Bytes>);
 
 impl Blobs {
-    /// The bytes that came since `before`, and that no other pull of the node was seen to get.
-    pub(super) fn grown(&mut self, before: Option<&Pull>, now: &Pull) -> Bytes {
+    /// The bytes that came since `before`, and that no other pull of the node was seen to get; and how
+    /// many layers began anew.
+    pub(super) fn grown(&mut self, before: Option<&Pull>, now: &Pull) -> (Bytes, u64) {
         if matches!(now.id, PullId::Ingest { .. }) {
-            return v0::grown(before, now);
+            return (v0::grown(before, now), 0);
         }
-        let mut grown = Bytes::ZERO;
+        let (mut grown, mut restarts) = (Bytes::ZERO, 0);
         let before = before.map_or(&[][..], |pull| &pull.layers);
         for (index, layer) in now.layers.iter().enumerate() {
             let old = before.get(index).map(|layer| layer.downloaded);
@@ -31,7 +32,11 @@ impl Blobs {
             }
             let restarted = old.is_some_and(|old| old > layer.downloaded);
             match self.0.get_mut(&layer.digest) {
-                Some(seen) if restarted => *seen = layer.downloaded,
+                Some(seen) if restarted => {
+                    // Of pulls that share it the first that tells of it counts.
+                    restarts += u64::from(*seen > layer.downloaded);
+                    *seen = layer.downloaded;
+                }
                 Some(seen) => {
                     grown += layer.downloaded.saturating_sub(*seen);
                     *seen = layer.downloaded.max(*seen);
@@ -46,7 +51,7 @@ impl Blobs {
                 }
             }
         }
-        grown
+        (grown, restarts)
     }
 
     /// To be called where the node has no live pull any more.

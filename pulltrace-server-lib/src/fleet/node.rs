@@ -427,8 +427,8 @@ impl Node {
     }
 }
 
-fn count_bytes(bytes: Bytes, pull: &Pull, changes: &mut Changes) {
-    if bytes == Bytes::ZERO {
+fn count_bytes((bytes, restarts): (Bytes, u64), pull: &Pull, changes: &mut Changes) {
+    if bytes == Bytes::ZERO && restarts == 0 {
         return;
     }
     let registry = merge::registry(pull);
@@ -437,8 +437,15 @@ fn count_bytes(bytes: Bytes, pull: &Pull, changes: &mut Changes) {
         .iter_mut()
         .find(|known| known.registry == registry)
     {
-        Some(known) => known.bytes += bytes,
-        None => changes.downloaded.push(Downloaded { registry, bytes }),
+        Some(known) => {
+            known.bytes += bytes;
+            known.restarts += restarts;
+        }
+        None => changes.downloaded.push(Downloaded {
+            registry,
+            bytes,
+            restarts,
+        }),
     }
 }
 

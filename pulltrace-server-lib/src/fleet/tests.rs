@@ -339,6 +339,22 @@ fn a_layer_that_two_pulls_share_counts_once() {
 }
 
 #[test]
+fn a_layer_that_begins_anew_counts_as_restarted_once() {
+    let mut world = world();
+    let told = |sequence, second, bytes: &[u64]| {
+        Told::new("w1", sequence, second)
+            .image(8, &[1, 2])
+            .downloading(1, 8, bytes)
+    };
+    world.tell(&told(1, 1, &[50, 20]));
+    let (_, changes) = world.tell(&told(2, 2, &[10, 30]));
+    assert_eq!(changes.downloaded[0].restarts, 1);
+    assert_eq!(changes.downloaded[0].bytes, pulltrace_core::Bytes(10));
+    let (_, changes) = world.tell(&told(3, 3, &[60, 30]));
+    assert_eq!(changes.downloaded[0].restarts, 0);
+}
+
+#[test]
 fn an_end_counts_with_how_long_each_phase_took() {
     let mut world = world();
     let told = Told::new("w1", 1, 9).image(9, &[1, 2]).completed(1, 9, 9);

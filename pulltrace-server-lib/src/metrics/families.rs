@@ -8,11 +8,11 @@ use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider as _};
 use opentelemetry::{KeyValue, StringValue};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Registry, TextEncoder};
-use pulltrace_core::{FailureReason, Outcome};
+use pulltrace_core::{FailureReason, NodeTime, Outcome};
 
 use super::{Rejected, Stats};
 use crate::fleet::{Changes, Downloaded, Ended, PerPhase, Stats as Fleet};
-use crate::table::Shared;
+use crate::table::{Shared, Table};
 
 /// Registries with a name of their own; those that come later are `other`.
 const MAX_REGISTRIES: usize = 20;
@@ -198,6 +198,18 @@ fn observe_fleet(meter: &Meter, shared: &Shared) {
         .build();
     let all = shared.clone();
     meter
+        .f64_observable_gauge("pulltrace_agent_last_report_timestamp")
+        .with_unit("s")
+        .with_description("When each node's agent was last heard, in seconds after 1970")
+        .with_callback(move |gauge| {
+            // OpenTelemetry shows 2,000 of them, and the rest as one.
+            for (node, at) in all.read(last_reports) {
+                gauge.observe(at, &[KeyValue::new("node", node)]);
+            }
+        })
+        .build();
+    let all = shared.clone();
+    meter
         .u64_observable_counter("pulltrace_dropped")
         .with_description("What was left out or let go before its time because a bound was reached")
         .with_callback(move |counter| {
@@ -212,6 +224,15 @@ fn observe_fleet(meter: &Meter, shared: &Shared) {
             }
         })
         .build();
+}
+
+#[expect(clippy::cast_precision_loss, reason = "seconds, to the microsecond")]
+fn last_reports(table: &Table) -> Vec<(String, f64)> {
+    let seconds = |at: NodeTime| at.unix_nanos() as f64 / 1e9;
+    let nodes = table.nodes().map(|node| &node.view);
+    nodes
+        .map(|view| (view.name.to_string(), seconds(view.last_report_at)))
+        .collect()
 }
 
 fn observe_server(meter: &Meter, stats: &Arc<Stats>) {
@@ -277,6 +298,7 @@ struct Counted {
     phase_duration: Histogram<f64>,
     downloaded: Counter<u64>,
     wasted: Counter<u64>,
+    restarts: Counter<u64>,
     layers: Counter<u64>,
     layer_bytes: Counter<u64>,
     throughput: Histogram<f64>,
@@ -323,6 +345,11 @@ impl Counted {
                 "By",
                 "Bytes that came and had to be fetched again",
             ),
+            restarts: counter(
+                "pulltrace_layer_restarts",
+                "",
+                "Layers that began anew while they were fetched",
+            ),
             layers: counter(
                 "pulltrace_layers",
                 "",
@@ -367,6 +394,7 @@ impl Counted {
         self.failures.add(0, &[registry(), reason]);
         self.downloaded.add(0, &[registry()]);
         self.wasted.add(0, &[registry()]);
+        self.restarts.add(0, &[registry()]);
     }
 
     fn ended(&self, ended: &Ended) {
@@ -409,7 +437,9 @@ impl Counted {
 
     fn downloaded(&self, downloaded: &Downloaded) {
         let registry = self.registry(downloaded.registry.as_ref());
-        self.downloaded.add(downloaded.bytes.0, &[registry]);
+        let registry = &[registry];
+        self.downloaded.add(downloaded.bytes.0, registry);
+        self.restarts.add(downloaded.restarts, registry);
     }
 
     /// The label of a registry. Hosts come from what people deploy, so their number is bounded.
