@@ -59,10 +59,7 @@ impl TryFrom<&v1::PullStatus> for Pull {
             resolved_at: status.downloading_at,
             downloaded_at: status.extracting_at,
             ended_at: status.completed_at,
-            // What was rounded down once must not be rounded down again.
-            percent: status
-                .percent
-                .map(|percent| Percent::from_share((percent + 1e-9) / 100.0)),
+            percent: status.percent.map(Percent::new),
             total: status.total_bytes.map(Bytes),
             cached: known(status.cached_bytes),
             to_download: status.to_download_bytes.map(Bytes),

@@ -60,7 +60,8 @@ pub struct PullChange {
 pub enum Scope {
     /// Only what [`PullMotion`](pulltrace_core::wire::v1::PullMotion) has.
     Motion,
-    /// Its layers, beyond what moves of them: nothing to who does not read layers.
+    /// Its layers, beyond what moves of them: to who does not read layers no more than the motion, which
+    /// says how many are done.
     Layers,
     /// Anything.
     Whole,
