@@ -2,6 +2,7 @@
 
 mod body;
 mod events;
+mod frame;
 mod health;
 mod link;
 mod lists;
@@ -33,6 +34,7 @@ use crate::metrics::Stats;
 use crate::ready::Ready;
 use crate::table::Shared;
 use crate::writer::Intake;
+pub use frame::{FrameAncestors, FrameAncestorsError};
 pub(crate) use link::Link;
 use problem::Refusal;
 
@@ -81,13 +83,9 @@ pub(crate) struct Api {
     pub(crate) stopping: watch::Receiver<bool>,
 }
 
-/// What a page of this server may do: load what is its own, and no more.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; \
-    img-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
-    frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'";
-
-const HEADERS: [(HeaderName, &str); 5] = [
-    (header::CONTENT_SECURITY_POLICY, POLICY),
+/// What each response carries beside the policy. No `X-Frame-Options`: it could not name who may show the
+/// page, and every browser that runs the page goes by the policy.
+const HEADERS: [(HeaderName, &str); 4] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
     (
@@ -100,7 +98,7 @@ const HEADERS: [(HeaderName, &str); 5] = [
     ),
 ];
 
-pub(crate) fn router(api: Arc<Api>) -> Router {
+pub(crate) fn router(api: Arc<Api>, frame_ancestors: &FrameAncestors) -> Router {
     let readers = Router::new()
         .route("/api/v1/pulls", get(lists::pulls))
         .route("/api/v1/pulls/{id}", get(lists::pull))
@@ -116,7 +114,10 @@ pub(crate) fn router(api: Arc<Api>) -> Router {
         .route("/readyz", get(health::readyz))
         .fallback(page)
         .method_not_allowed_fallback(async || Refusal::method())
-        .layer(middleware::map_response(with_headers))
+        .layer(middleware::map_response_with_state(
+            frame_ancestors.policy(),
+            with_headers,
+        ))
         .with_state(api)
 }
 
@@ -138,7 +139,10 @@ pub(crate) fn metrics_router(metrics: Arc<Metrics>) -> Router {
         .route("/healthz", get(health::healthz))
         .fallback(async || Refusal::not_found())
         .method_not_allowed_fallback(async || Refusal::method())
-        .layer(middleware::map_response(with_headers))
+        .layer(middleware::map_response_with_state(
+            FrameAncestors::default().policy(),
+            with_headers,
+        ))
         .with_state(metrics)
 }
 
@@ -203,11 +207,11 @@ fn bearer(request: &Request) -> Option<&str> {
         .then_some(token.trim())
 }
 
-async fn with_headers(mut response: Response) -> Response {
+async fn with_headers(State(policy): State<HeaderValue>, mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     for (name, value) in HEADERS {
-        response
-            .headers_mut()
-            .insert(name, HeaderValue::from_static(value));
+        headers.insert(name, HeaderValue::from_static(value));
     }
     response
 }

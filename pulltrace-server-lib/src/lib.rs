@@ -27,7 +27,7 @@ pub mod writer;
 #[cfg(feature = "http")]
 pub use access::{Access, OpenListener, TokenError};
 #[cfg(feature = "http")]
-pub use http::HttpLimits;
+pub use http::{FrameAncestors, FrameAncestorsError, HttpLimits};
 #[cfg(feature = "metrics")]
 pub use metrics::{Metrics, MetricsError};
 #[cfg(feature = "http")]

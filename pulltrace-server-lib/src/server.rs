@@ -8,7 +8,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::access::{Access, OpenListener};
 use crate::clock::Clock;
-use crate::http::{self, Api, HttpLimits};
+use crate::http::{self, Api, FrameAncestors, HttpLimits};
 use crate::limits::Limits;
 use crate::metrics::Stats;
 #[cfg(feature = "metrics")]
@@ -60,6 +60,7 @@ pub struct Server {
     api: Arc<Api>,
     writer: Writer,
     serve: ServeLimits,
+    frame_ancestors: FrameAncestors,
     stop: watch::Sender<bool>,
     listeners: Vec<(Listener, Router)>,
     #[cfg(feature = "metrics")]
@@ -76,6 +77,7 @@ pub struct Builder {
     serve: ServeLimits,
     clock: Clock,
     revision: String,
+    frame_ancestors: FrameAncestors,
 }
 
 /// A server that cannot be set up. A retry does not help.
@@ -125,6 +127,12 @@ impl Builder {
         self
     }
 
+    /// Which sites may show the page within their own. Default: none.
+    pub fn frame_ancestors(mut self, sites: FrameAncestors) -> Self {
+        self.frame_ancestors = sites;
+        self
+    }
+
     /// Makes the server.
     ///
     /// # Errors
@@ -160,6 +168,7 @@ impl Builder {
             api: Arc::new(api),
             writer,
             serve: self.serve,
+            frame_ancestors: self.frame_ancestors,
             stop,
             listeners: Vec::new(),
             #[cfg(feature = "metrics")]
@@ -178,6 +187,7 @@ impl Server {
             serve: ServeLimits::default(),
             clock: Clock::system(),
             revision: "unknown".to_owned(),
+            frame_ancestors: FrameAncestors::default(),
         }
     }
 
@@ -188,7 +198,7 @@ impl Server {
     /// [`Access::insecure_open`]; and a reader that never reads is not cut off, though it holds no more
     /// than 64 KiB and a row.
     pub fn router(&self) -> Router {
-        http::router(Arc::clone(&self.api))
+        http::router(Arc::clone(&self.api), &self.frame_ancestors)
     }
 
     /// `/metrics` and `/healthz`, for a listener of their own.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser};
+use pulltrace_server_lib::FrameAncestors;
 use pulltrace_shell::log::LogArgs;
 use pulltrace_shell::value;
 
@@ -85,6 +86,15 @@ pub(crate) struct AccessArgs {
         value_delimiter = ','
     )]
     pub(crate) allowed_host: Vec<String>,
+
+    /// Sites that may show the page within their own: `none`, or `self` and origins like https://grafana.example, by commas or spaces
+    #[arg(
+        long,
+        env = "PULLTRACE_FRAME_ANCESTORS",
+        value_name = "SITES",
+        default_value = "none"
+    )]
+    pub(crate) frame_ancestors: FrameAncestors,
 }
 
 #[derive(Debug, Args)]

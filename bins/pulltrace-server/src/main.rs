@@ -46,6 +46,7 @@ fn run(cli: Cli) -> Result<(), Error> {
 /// Serves until a signal says that it is enough.
 async fn serve(cli: Cli) -> Result<(), Error> {
     let stop = Stop::on_signals().map_err(Error::Runtime)?;
+    let frame_ancestors = cli.access.frame_ancestors.clone();
     let access = access(cli.access)?;
     // Before anything is opened.
     access.check(cli.http_addr)?;
@@ -56,6 +57,7 @@ async fn serve(cli: Cli) -> Result<(), Error> {
         .access(access)
         .limits(limits)
         .revision(revision())
+        .frame_ancestors(frame_ancestors)
         .build()?;
     let mut listener = Listener::bind(cli.http_addr).await?;
     if let Some(tls) = tls {

@@ -116,6 +116,15 @@ fn a_bad_variable_is_named() {
         2,
         "PULLTRACE_HTTP_ADDR is \"8080\": no address; accepted are",
     );
+    let output = server(&[])
+        .env("PULLTRACE_FRAME_ANCESTORS", "self https://a.example/d")
+        .output()
+        .unwrap();
+    fails(
+        &output,
+        2,
+        "PULLTRACE_FRAME_ANCESTORS is \"self https://a.example/d\": `https://a.example/d` is no origin; accepted are `none`, or `self` and origins",
+    );
 }
 
 #[test]

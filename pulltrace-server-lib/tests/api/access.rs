@@ -95,6 +95,7 @@ async fn every_answer_says_what_a_page_may_do() {
             policy.starts_with("default-src 'none'; script-src 'self';"),
             "{policy}"
         );
+        assert!(policy.ends_with("; frame-ancestors 'none'"), "{policy}");
         assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
         assert_eq!(headers["referrer-policy"], "no-referrer", "{path}");
         assert_eq!(
@@ -102,6 +103,24 @@ async fn every_answer_says_what_a_page_may_do() {
             "{path}"
         );
     }
+}
+
+#[tokio::test]
+async fn the_page_is_shown_within_the_sites_that_are_named_and_no_other() {
+    let sites = "self,https://grafana.example".parse().unwrap();
+    let world = World::with(|server| server.frame_ancestors(sites)).await;
+    for path in ["/", "/api/v1/pulls", "/api/v1/nothing"] {
+        let headers = world.get(path).await.headers;
+        let policy = headers["content-security-policy"].to_str().unwrap();
+        let (rest, ancestors) = policy.split_once("; frame-ancestors ").unwrap();
+        assert!(rest.starts_with("default-src 'none';"), "{policy}");
+        assert_eq!(ancestors, "'self' https://grafana.example", "{path}");
+        // It would forbid what the policy allows.
+        assert!(!headers.contains_key("x-frame-options"), "{path}");
+    }
+    let metrics = send(world.metrics, Request::get("/metrics"), Bytes::new()).await;
+    let policy = metrics.headers["content-security-policy"].to_str().unwrap();
+    assert!(policy.ends_with("; frame-ancestors 'none'"), "{policy}");
 }
 
 #[tokio::test]
