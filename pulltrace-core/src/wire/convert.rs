@@ -104,8 +104,9 @@ fn layer_status(layer: &Layer, told: Option<&ImageLayer>) -> v1::LayerStatus {
 impl From<&Failure> for v1::Failure {
     fn from(failure: &Failure) -> Self {
         Self {
-            reason: failure.reason.to_string(),
+            reason: failure.reason.into(),
             message: failure.message.clone(),
+            hint: failure.reason.hint().map(str::to_owned),
         }
     }
 }

@@ -189,12 +189,14 @@ fn add<T: ToSchema>(found: &mut Vec<(String, RefOr<Schema>)>) {
     T::schemas(found);
 }
 
-/// What the derives cannot know: what is unknown is absent and never null, and no word is `other`.
+/// What the derives cannot know: what is unknown is absent and never null, and no word is `other`,
+/// except among the reasons of failures, where it is said.
 fn as_written(schema: &mut Value) {
     match schema {
         Value::Object(map) => {
             if let Some(Value::Array(words)) = map.get_mut("enum") {
-                words.retain(|word| word != "other");
+                let said = words.iter().any(|word| word == "unexplained");
+                words.retain(|word| said || word != "other");
             }
             if let Some(Value::Object(fields)) = map.get_mut("properties") {
                 fields.values_mut().for_each(never_null);

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::v1;
 use crate::eta::Eta;
-use crate::failure::{Failure, FailureReason};
+use crate::failure::Failure;
 use crate::id::Digest;
 use crate::image::{Compression, Image, ImageLayer};
 use crate::layer::{Layer, LayerState};
@@ -48,7 +48,7 @@ impl TryFrom<&v1::PullStatus> for Pull {
             id: status.id.parse().map_err(|_| not("id"))?,
             phase: status.phase.try_into().map_err(|_| not("phase"))?,
             failure: status.failure.as_ref().map(|failure| Failure {
-                reason: FailureReason::of(&failure.reason),
+                reason: failure.reason.into(),
                 message: failure.message.clone(),
             }),
             root: parsed(status.root_digest.as_ref()),

@@ -46,7 +46,11 @@ impl From<&Pull> for v1::ReportPull {
             repository: pull.repository.as_ref().map(ToString::to_string),
             names: texts(&pull.names),
             phase: pull.phase.into(),
-            failure: pull.failure.as_ref().map(Into::into),
+            // Whoever reads the reason knows the hint.
+            failure: pull.failure.as_ref().map(|failure| v1::Failure {
+                hint: None,
+                ..failure.into()
+            }),
             waiting_on: pull.waiting_on.as_ref().map(Into::into),
             percent: pull.percent.map(super::convert::percent),
             cached_bytes: pull.cached.0,

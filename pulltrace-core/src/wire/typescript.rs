@@ -33,6 +33,7 @@ pub fn document() -> String {
     declare::<v1::LayerState>(&mut module, &config);
     declare::<v1::WaitingKind>(&mut module, &config);
     declare::<v1::EtaBasis>(&mut module, &config);
+    declare::<v1::FailureReason>(&mut module, &config);
     declare::<v1::NodeState>(&mut module, &config);
     declare::<v1::EventType>(&mut module, &config);
     module

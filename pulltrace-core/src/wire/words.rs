@@ -2,6 +2,7 @@
 
 use super::v1;
 use crate::eta::EtaBasis;
+use crate::failure::FailureReason;
 use crate::layer::LayerState;
 use crate::pull::{Outcome, Phase};
 use crate::wait::WaitingKind;
@@ -61,6 +62,62 @@ impl From<EtaBasis> for v1::EtaBasis {
         match basis {
             EtaBasis::Learned => Self::Learned,
             EtaBasis::Assumed => Self::Assumed,
+        }
+    }
+}
+
+impl From<FailureReason> for v1::FailureReason {
+    fn from(reason: FailureReason) -> Self {
+        match reason {
+            FailureReason::NotFound => Self::NotFound,
+            FailureReason::Unauthorized => Self::Unauthorized,
+            FailureReason::RateLimited => Self::RateLimited,
+            FailureReason::KubeletQps => Self::KubeletQps,
+            FailureReason::RegistryError => Self::RegistryError,
+            FailureReason::Dns => Self::Dns,
+            FailureReason::ConnectionRefused => Self::ConnectionRefused,
+            FailureReason::Timeout => Self::Timeout,
+            FailureReason::Tls => Self::Tls,
+            FailureReason::Proxy => Self::Proxy,
+            FailureReason::NoSpace => Self::NoSpace,
+            FailureReason::NoMatchingPlatform => Self::NoMatchingPlatform,
+            FailureReason::DigestMismatch => Self::DigestMismatch,
+            FailureReason::Signature => Self::Signature,
+            FailureReason::InvalidName => Self::InvalidName,
+            FailureReason::NeverPull => Self::NeverPull,
+            FailureReason::ProgressTimeout => Self::ProgressTimeout,
+            FailureReason::RuntimeRestarted => Self::RuntimeRestarted,
+            FailureReason::Cancelled => Self::Cancelled,
+            FailureReason::Unexplained => Self::Unexplained,
+            FailureReason::Other => Self::Other,
+        }
+    }
+}
+
+impl From<v1::FailureReason> for FailureReason {
+    fn from(word: v1::FailureReason) -> Self {
+        match word {
+            v1::FailureReason::NotFound => Self::NotFound,
+            v1::FailureReason::Unauthorized => Self::Unauthorized,
+            v1::FailureReason::RateLimited => Self::RateLimited,
+            v1::FailureReason::KubeletQps => Self::KubeletQps,
+            v1::FailureReason::RegistryError => Self::RegistryError,
+            v1::FailureReason::Dns => Self::Dns,
+            v1::FailureReason::ConnectionRefused => Self::ConnectionRefused,
+            v1::FailureReason::Timeout => Self::Timeout,
+            v1::FailureReason::Tls => Self::Tls,
+            v1::FailureReason::Proxy => Self::Proxy,
+            v1::FailureReason::NoSpace => Self::NoSpace,
+            v1::FailureReason::NoMatchingPlatform => Self::NoMatchingPlatform,
+            v1::FailureReason::DigestMismatch => Self::DigestMismatch,
+            v1::FailureReason::Signature => Self::Signature,
+            v1::FailureReason::InvalidName => Self::InvalidName,
+            v1::FailureReason::NeverPull => Self::NeverPull,
+            v1::FailureReason::ProgressTimeout => Self::ProgressTimeout,
+            v1::FailureReason::RuntimeRestarted => Self::RuntimeRestarted,
+            v1::FailureReason::Cancelled => Self::Cancelled,
+            v1::FailureReason::Unexplained => Self::Unexplained,
+            v1::FailureReason::Other => Self::Other,
         }
     }
 }

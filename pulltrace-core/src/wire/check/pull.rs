@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::ReportError;
 use super::bound::{MAX_NAMES, count, name, number, real, text};
 use crate::eta::Eta;
-use crate::failure::{Failure, FailureReason};
+use crate::failure::Failure;
 use crate::id::{Digest, NodeName, PullId};
 use crate::image::{Image, ImageLayer, MAX_LAYERS};
 use crate::layer::{Layer, LayerState};
@@ -268,10 +268,9 @@ fn layer(
 }
 
 fn failure(told: v1::Failure) -> Result<Failure, ReportError> {
-    text("pulls.failure.reason", Some(&told.reason))?;
     text("pulls.failure.message", told.message.as_ref())?;
     Ok(Failure {
-        reason: FailureReason::of(&told.reason),
+        reason: told.reason.into(),
         message: told.message,
     })
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::eta::EtaBasis;
+use crate::failure::FailureReason;
 use crate::layer::LayerState;
 use crate::pull::{Outcome, Phase};
 use crate::wait::WaitingKind;
@@ -88,6 +89,11 @@ fn every_word_of_the_model_is_the_wires() {
     ] {
         let wire = serde_json::to_value(v1::WaitingKind::from(kind)).unwrap();
         assert_eq!(word(wire), kind.as_str());
+    }
+    for reason in FailureReason::ALL {
+        let wire = v1::FailureReason::from(reason);
+        assert_eq!(FailureReason::from(wire), reason);
+        assert_eq!(word(serde_json::to_value(wire).unwrap()), reason.as_str());
     }
     for basis in [EtaBasis::Learned, EtaBasis::Assumed] {
         let wire = serde_json::to_value(v1::EtaBasis::from(basis)).unwrap();

@@ -21,7 +21,7 @@ pub use report::{
     ReportImageLayer, ReportLayer, ReportPull,
 };
 pub use status::{Failure, LayerStatus, PullStatus, WaitingOn};
-pub use words::{EtaBasis, LayerState, NodeState, Outcome, Phase, WaitingKind};
+pub use words::{EtaBasis, FailureReason, LayerState, NodeState, Outcome, Phase, WaitingKind};
 
 /// What [`AgentReport::schema_version`] and [`PullEvent::schema_version`] say.
 pub const SCHEMA_VERSION: &str = "v1";

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::is_false;
-use super::words::{EtaBasis, LayerState, Outcome, Phase, WaitingKind};
+use super::words::{EtaBasis, FailureReason, LayerState, Outcome, Phase, WaitingKind};
 use crate::time::NodeTime;
 
 /// One pull as it is at one moment.
@@ -231,10 +231,13 @@ pub struct LayerStatus {
 #[non_exhaustive]
 pub struct Failure {
     /// One word of a set that grows: `unexplained`.
-    pub reason: String,
+    pub reason: FailureReason,
     /// What is known beyond the word, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+    /// What a person does next, in one line. Agents do not tell it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 /// What a pull or a layer waits for.

@@ -133,3 +133,55 @@ pub enum NodeState {
     #[cfg_attr(feature = "ts", ts(skip))]
     Other,
 }
+
+/// Why a pull failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum FailureReason {
+    /// The registry has no such tag, digest or layer, or says so to whom it does not know.
+    NotFound,
+    /// The registry wants other credentials, or gives these no access: 401, 403.
+    Unauthorized,
+    /// The registry limits how often may be pulled: 429.
+    RateLimited,
+    /// The kubelet begins pulls less often than the pods of its node want them. No registry was asked.
+    KubeletQps,
+    /// The registry has a fault of its own: 5xx.
+    RegistryError,
+    /// The name of a registry has no address, or no name server told it.
+    Dns,
+    /// There is no connection to the registry: its port is closed, or no way leads there.
+    ConnectionRefused,
+    /// The registry, or what stands before it, did not answer in time.
+    Timeout,
+    /// Node and registry do not agree on a safe connection: a certificate, or plain HTTP against HTTPS.
+    Tls,
+    /// The proxy of the node does not let the pull through.
+    Proxy,
+    /// The disk of the node is full, or a quota of it.
+    NoSpace,
+    /// The image is not made for the platform of the node.
+    NoMatchingPlatform,
+    /// What came is not what the manifest says: other bytes, or fewer, or more.
+    DigestMismatch,
+    /// The image is not signed as the node wants it, or whoever judges images there refused it.
+    Signature,
+    /// The name of the image is none.
+    InvalidName,
+    /// The image is not on the node, and the pod forbids to pull it.
+    NeverPull,
+    /// No byte came for as long as the runtime waits for one.
+    ProgressTimeout,
+    /// The runtime was started anew, or went away, while it pulled.
+    RuntimeRestarted,
+    /// Somebody called it off: its caller, or the runtime itself.
+    Cancelled,
+    /// The pull is over, the image is not there, and nobody says why.
+    Unexplained,
+    /// Something was said, and it is none of these reasons; or a word that this version does not know.
+    #[serde(other)]
+    Other,
+}

@@ -218,11 +218,15 @@ export type Failure = {
   /**
    * One word of a set that grows: `unexplained`.
    */
-  reason: string,
+  reason: FailureReason,
   /**
    * What is known beyond the word, for people.
    */
   message?: string,
+  /**
+   * What a person does next, in one line. Agents do not tell it.
+   */
+  hint?: string,
 };
 
 /**
@@ -552,6 +556,11 @@ export type WaitingKind = "download_slot" | "shared_layer" | "parent_layer" | "r
  * What the unpacking part of the time left rests on.
  */
 export type EtaBasis = "learned" | "assumed";
+
+/**
+ * Why a pull failed.
+ */
+export type FailureReason = "not_found" | "unauthorized" | "rate_limited" | "kubelet_qps" | "registry_error" | "dns" | "connection_refused" | "timeout" | "tls" | "proxy" | "no_space" | "no_matching_platform" | "digest_mismatch" | "signature" | "invalid_name" | "never_pull" | "progress_timeout" | "runtime_restarted" | "cancelled" | "unexplained" | "other";
 
 /**
  * Whether a node's agent is heard.
