@@ -9,6 +9,7 @@ pub mod eta;
 pub mod failure;
 pub mod id;
 pub mod image;
+pub mod kubelet;
 pub mod layer;
 mod motion;
 pub mod observation;

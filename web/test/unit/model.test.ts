@@ -120,7 +120,7 @@ test('a note without a time leaves it out', () => {
 
 test('a failure says why', () => {
   expect(reason(ended('a', { failure: { reason: 'unexplained' } }))).toBe('the runtime does not say why');
-  expect(reason(ended('a', { failure: { reason: 'new_word', message: 'x <b>y</b>' } }))).toBe(
+  expect(reason(ended('a', { failure: { reason: 'new_word' as never, message: 'x <b>y</b>' } }))).toBe(
     'new word: x <b>y</b>',
   );
   expect(reason(ended('a'))).toBeUndefined();
