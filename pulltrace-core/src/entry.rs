@@ -59,34 +59,7 @@ pub(crate) struct Track {
 
 impl Entry {
     pub(crate) fn new(id: PullId, at: NodeTime, now: Now) -> Self {
-        let shown = Pull {
-            id,
-            phase: Phase::Resolving,
-            failure: None,
-            root: None,
-            repository: None,
-            names: Vec::new(),
-            image: None,
-            layers: Vec::new(),
-            started_at: at,
-            resolved_at: None,
-            downloaded_at: None,
-            ended_at: None,
-            percent: None,
-            total: None,
-            cached: Bytes::ZERO,
-            to_download: None,
-            downloaded: Bytes::ZERO,
-            to_extract: None,
-            extracted: Bytes::ZERO,
-            wasted: Bytes::ZERO,
-            rate: None,
-            eta: None,
-            waiting_on: None,
-            stalled_since: None,
-            slow_since: None,
-            stale_since: None,
-        };
+        let shown = Pull::new(id, Phase::Resolving, at);
         Self {
             shown: Arc::new(shown),
             revision: 0,

@@ -108,6 +108,31 @@ name!(
     |t| plain(t)
 );
 
+name!(
+    /// The uid of a pod; of a static one the kubelet's own, not that of its mirror.
+    PodUid,
+    "pod uid",
+    "1 to 253 letters, digits, `-`, `_`, `.`",
+    |t| plain(t)
+);
+
+name!(
+    /// What of a pod pulls an image: a container's name, or `Image-` and a number for an image volume,
+    /// of which the kubelet's events tell no more than the image.
+    Slot,
+    "container name",
+    "1 to 253 letters, digits, `-`, `_`",
+    |t| plain(t) && !t.contains('.')
+);
+
+name!(
+    /// The name of a pod or of a namespace of Kubernetes.
+    KubeName,
+    "Kubernetes name",
+    "1 to 253 letters, digits, `-`, `_`, `.`",
+    |t| plain(t)
+);
+
 fn plain(text: &str) -> bool {
     (1..=MAX_NAME).contains(&text.len())
         && text
@@ -188,6 +213,19 @@ pub enum PullId {
         /// When it was first told of.
         since: NodeTime,
     },
+    /// The kubelet announced it, and no lease of it was seen: it is queued, or failed before it began.
+    Announced {
+        /// The node whose kubelet it is.
+        node: NodeName,
+        /// The containerd namespace that kubelets pull into: always `k8s.io`.
+        namespace: Namespace,
+        /// The pod that wants the image; where several do, the one that was announced first.
+        pod: PodUid,
+        /// What of the pod wants it.
+        slot: Slot,
+        /// When it was announced, by the node's clock: another try is another pull.
+        at: NodeTime,
+    },
 }
 
 impl PullId {
@@ -195,9 +233,10 @@ impl PullId {
     #[must_use]
     pub fn node(&self) -> &NodeName {
         match self {
-            Self::Lease { node, .. } | Self::Record { node, .. } | Self::Ingest { node, .. } => {
-                node
-            }
+            Self::Lease { node, .. }
+            | Self::Record { node, .. }
+            | Self::Ingest { node, .. }
+            | Self::Announced { node, .. } => node,
         }
     }
 
@@ -207,18 +246,20 @@ impl PullId {
         match self {
             Self::Lease { namespace, .. }
             | Self::Record { namespace, .. }
-            | Self::Ingest { namespace, .. } => namespace,
+            | Self::Ingest { namespace, .. }
+            | Self::Announced { namespace, .. } => namespace,
         }
     }
 
     /// The time that is part of the id: when the lease was made, the record written, the blob first
-    /// told of.
+    /// told of, the pull announced.
     #[must_use]
     pub const fn at(&self) -> NodeTime {
         match self {
             Self::Lease { created: at, .. }
             | Self::Record { at, .. }
-            | Self::Ingest { since: at, .. } => *at,
+            | Self::Ingest { since: at, .. }
+            | Self::Announced { at, .. } => *at,
         }
     }
 }
@@ -258,6 +299,19 @@ impl fmt::Display for PullId {
                     since.unix_nanos()
                 )
             }
+            Self::Announced {
+                node,
+                namespace,
+                pod,
+                slot,
+                at,
+            } => {
+                write!(
+                    f,
+                    "announced~{node}~{namespace}~{pod}.{slot}~{}",
+                    at.unix_nanos()
+                )
+            }
         }
     }
 }
@@ -269,7 +323,7 @@ impl FromStr for PullId {
         let refuse = || {
             NameError::new(
                 "pull id",
-                "lease, record or ingest, node, namespace, what it is known by, and a time, joined by `~`",
+                "lease, record, ingest or announced, node, namespace, what it is known by, and a time, joined by `~`",
                 text,
             )
         };
@@ -305,6 +359,17 @@ impl FromStr for PullId {
                 digest: key.parse()?,
                 since: at,
             },
+            "announced" => {
+                // A slot has no dots; a uid may.
+                let (pod, slot) = key.rsplit_once('.').ok_or_else(refuse)?;
+                Self::Announced {
+                    node,
+                    namespace,
+                    pod: pod.parse()?,
+                    slot: slot.parse()?,
+                    at,
+                }
+            }
             _ => return Err(refuse()),
         })
     }

@@ -21,6 +21,8 @@ pub const DOWNLOAD_SHARE: f64 = 0.8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Phase {
+    /// The kubelet announced it, and the runtime has not begun.
+    Queued,
     /// The manifest is not here yet: what is to come, and how much, is unknown.
     Resolving,
     /// The manifest is here, and bytes of layers are still to come, even while lower layers unpack.
@@ -78,7 +80,7 @@ impl Phase {
     pub const fn outcome(self) -> Option<Outcome> {
         match self {
             Self::Ended(outcome) => Some(outcome),
-            Self::Resolving | Self::Downloading | Self::Extracting => None,
+            Self::Queued | Self::Resolving | Self::Downloading | Self::Extracting => None,
         }
     }
 
@@ -86,6 +88,7 @@ impl Phase {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Queued => "queued",
             Self::Resolving => "resolving",
             Self::Downloading => "downloading",
             Self::Extracting => "extracting",
@@ -201,6 +204,39 @@ pub struct Pull {
 }
 
 impl Pull {
+    /// A pull of which nothing is known but that it is, and since when.
+    #[must_use]
+    pub const fn new(id: PullId, phase: Phase, started_at: NodeTime) -> Self {
+        Self {
+            id,
+            phase,
+            failure: None,
+            root: None,
+            repository: None,
+            names: Vec::new(),
+            image: None,
+            layers: Vec::new(),
+            started_at,
+            resolved_at: None,
+            downloaded_at: None,
+            ended_at: None,
+            percent: None,
+            total: None,
+            cached: Bytes::ZERO,
+            to_download: None,
+            downloaded: Bytes::ZERO,
+            to_extract: None,
+            extracted: Bytes::ZERO,
+            wasted: Bytes::ZERO,
+            rate: None,
+            eta: None,
+            waiting_on: None,
+            stalled_since: None,
+            slow_since: None,
+            stale_since: None,
+        }
+    }
+
     /// How it ended; `None` while it lives.
     #[must_use]
     pub const fn outcome(&self) -> Option<Outcome> {
@@ -225,7 +261,8 @@ impl Pull {
 mod tests {
     use super::*;
 
-    const PHASES: [Phase; 7] = [
+    const PHASES: [Phase; 8] = [
+        Phase::Queued,
         Phase::Resolving,
         Phase::Downloading,
         Phase::Extracting,

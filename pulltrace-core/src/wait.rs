@@ -1,6 +1,7 @@
 //! Waiting: one concept, with what is waited for. Waiting is never a stall.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::id::{Digest, PullId};
 use crate::time::NodeTime;
@@ -17,6 +18,25 @@ pub struct WaitingOn {
     pub pull: Option<PullId>,
     /// The layer that must get on first, where one must.
     pub layer: Option<Digest>,
+    /// How many pulls come before it, where it stands in a queue.
+    pub ahead: Option<u32>,
+    /// How much longer what it waits for takes, where that is known.
+    pub left: Option<Duration>,
+}
+
+impl WaitingOn {
+    /// Waiting for what is not a pull or a layer.
+    #[must_use]
+    pub const fn new(kind: WaitingKind, since: NodeTime) -> Self {
+        Self {
+            kind,
+            since,
+            pull: None,
+            layer: None,
+            ahead: None,
+            left: None,
+        }
+    }
 }
 
 /// What there is to wait for. The words are the wire's.
@@ -31,6 +51,8 @@ pub enum WaitingKind {
     ParentLayer,
     /// The registry has not said yet what the image is made of.
     Registry,
+    /// The kubelet pulls one image at a time, or so many, and others came first.
+    KubeletQueue,
 }
 
 impl WaitingKind {
@@ -42,6 +64,7 @@ impl WaitingKind {
             Self::SharedLayer => "shared_layer",
             Self::ParentLayer => "parent_layer",
             Self::Registry => "registry",
+            Self::KubeletQueue => "kubelet_queue",
         }
     }
 }
@@ -63,9 +86,8 @@ pub(crate) fn renewed(
         .filter(|b| b.kind == kind && b.pull == pull)
         .map_or(at, |b| b.since);
     Some(WaitingOn {
-        kind,
-        since,
         pull,
         layer,
+        ..WaitingOn::new(kind, since)
     })
 }

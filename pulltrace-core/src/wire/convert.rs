@@ -6,6 +6,7 @@ use super::v1;
 use crate::failure::Failure;
 use crate::image::ImageLayer;
 use crate::layer::Layer;
+use crate::link::{KubeletTimes, LinkEvidence, Links, Waiter};
 use crate::pull::Pull;
 use crate::reference::Version;
 use crate::unit::{BytesPerSecond, Percent};
@@ -30,6 +31,12 @@ impl From<&Pull> for v1::PullStatus {
             node_name: pull.id.node().to_string(),
             image_ref: tagged.or(pull.names.first()).map(ToString::to_string),
             repository: pull.repository.as_ref().map(ToString::to_string),
+            pods: Vec::new(),
+            candidates: Vec::new(),
+            attempt: None,
+            supersedes: None,
+            queued_at: None,
+            kubelet: None,
             root_digest: pull.root.as_ref().map(ToString::to_string),
             manifest_digest: image
                 .and_then(|image| image.manifests.first())
@@ -78,6 +85,52 @@ impl From<&Pull> for v1::PullStatus {
     }
 }
 
+impl From<(&Pull, &Links)> for v1::PullStatus {
+    fn from((pull, links): (&Pull, &Links)) -> Self {
+        let mut status = Self::from(pull);
+        if status.image_ref.is_none() {
+            status.image_ref = links.image().map(ToString::to_string);
+        }
+        let known = links.pods.iter();
+        status.pods = known
+            .map(|(waiter, evidence)| pod_link(waiter, Some(*evidence)))
+            .collect();
+        let possible = links.candidates.iter();
+        status.candidates = possible.map(|waiter| pod_link(waiter, None)).collect();
+        status.attempt = links.attempt;
+        status.supersedes = links.supersedes.as_ref().map(ToString::to_string);
+        status.queued_at = links.queued_at;
+        status.kubelet = links.kubelet.map(Into::into);
+        if let Some(failure) = &mut status.failure {
+            failure.next_retry_at = links.next_retry_at;
+        }
+        status
+    }
+}
+
+fn pod_link(waiter: &Waiter, evidence: Option<LinkEvidence>) -> v1::PodLink {
+    v1::PodLink {
+        namespace: waiter.pod.namespace.to_string(),
+        pod_name: waiter.pod.name.to_string(),
+        uid: waiter.pod.uid.to_string(),
+        container: waiter.slot.to_string(),
+        image: waiter.image.to_string(),
+        evidence: evidence.map(Into::into),
+    }
+}
+
+impl From<KubeletTimes> for v1::KubeletTimes {
+    fn from(times: KubeletTimes) -> Self {
+        Self {
+            // The kubelet says milliseconds.
+            pull_seconds: times.pulling.as_secs_f64(),
+            with_waiting_seconds: times.with_waiting.map(|wait| wait.as_secs_f64()),
+            image_bytes: times.size.map(|size| size.0),
+            agrees: times.agrees,
+        }
+    }
+}
+
 fn told<'a>(image: &'a crate::image::Image, layer: &Layer) -> Option<&'a ImageLayer> {
     image.layer(&layer.digest).map(|index| &image.layers[index])
 }
@@ -107,6 +160,7 @@ impl From<&Failure> for v1::Failure {
             reason: failure.reason.into(),
             message: failure.message.clone(),
             hint: failure.reason.hint().map(str::to_owned),
+            next_retry_at: None,
         }
     }
 }
@@ -118,6 +172,8 @@ impl From<&WaitingOn> for v1::WaitingOn {
             since: waiting.since,
             pull: waiting.pull.as_ref().map(ToString::to_string),
             layer: waiting.layer.as_ref().map(ToString::to_string),
+            ahead: waiting.ahead,
+            eta_seconds: waiting.left.map(seconds),
         }
     }
 }

@@ -35,37 +35,9 @@ pub(super) fn id(lease: &str) -> PullId {
 
 pub(super) fn resolving() -> Pull {
     Pull {
-        id: id("1-aaaa"),
-        phase: Phase::Resolving,
-        failure: None,
-        root: None,
-        repository: None,
-        names: vec![],
-        image: None,
-        layers: vec![],
-        started_at: at(0),
-        resolved_at: None,
-        downloaded_at: None,
-        ended_at: None,
-        percent: None,
-        total: None,
-        cached: Bytes::ZERO,
-        to_download: None,
-        downloaded: Bytes::ZERO,
-        to_extract: None,
-        extracted: Bytes::ZERO,
-        wasted: Bytes::ZERO,
-        rate: None,
-        eta: None,
-        waiting_on: Some(WaitingOn {
-            kind: WaitingKind::Registry,
-            since: at(2),
-            pull: None,
-            layer: None,
-        }),
-        stalled_since: None,
-        slow_since: None,
+        waiting_on: Some(WaitingOn::new(WaitingKind::Registry, at(2))),
         stale_since: Some(at(9)),
+        ..Pull::new(id("1-aaaa"), Phase::Resolving, at(0))
     }
 }
 
@@ -136,10 +108,9 @@ pub(super) fn live() -> Pull {
             },
             Layer {
                 waiting_on: Some(WaitingOn {
-                    kind: WaitingKind::SharedLayer,
-                    since: at(4),
                     pull: Some(id("2-bbbb")),
                     layer: Some(digest('d')),
+                    ..WaitingOn::new(WaitingKind::SharedLayer, at(4))
                 }),
                 ..layer('d', 4_000, LayerState::Waiting)
             },

@@ -172,6 +172,8 @@ fn schemas() -> Map<String, Value> {
     add::<v1::PullList>(&mut found);
     add::<v1::NodeList>(&mut found);
     add::<v1::ImageList>(&mut found);
+    add::<v1::PodList>(&mut found);
+    add::<v1::PodPulls>(&mut found);
     add::<v1::PullEvent>(&mut found);
     add::<v1::Frame>(&mut found);
     add::<v1::Problem>(&mut found);

@@ -146,6 +146,10 @@ fn waiting(told: &v1::WaitingOn) -> Option<WaitingOn> {
         since: told.since,
         pull: parsed(told.pull.as_ref()),
         layer: parsed(told.layer.as_ref()),
+        ahead: told.ahead,
+        left: told
+            .eta_seconds
+            .and_then(|left| Duration::try_from_secs_f64(left).ok()),
     })
 }
 

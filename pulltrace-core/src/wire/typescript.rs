@@ -19,6 +19,8 @@ pub fn document() -> String {
     declare::<v1::LayerStatus>(&mut module, &config);
     declare::<v1::Failure>(&mut module, &config);
     declare::<v1::WaitingOn>(&mut module, &config);
+    declare::<v1::PodLink>(&mut module, &config);
+    declare::<v1::KubeletTimes>(&mut module, &config);
     declare::<v1::PullEvent>(&mut module, &config);
     declare::<v1::Frame>(&mut module, &config);
     declare::<v1::PullMotion>(&mut module, &config);
@@ -27,11 +29,18 @@ pub fn document() -> String {
     declare::<v1::NodeStatus>(&mut module, &config);
     declare::<v1::ImageList>(&mut module, &config);
     declare::<v1::ImageStatus>(&mut module, &config);
+    declare::<v1::PodList>(&mut module, &config);
+    declare::<v1::PodStatus>(&mut module, &config);
+    declare::<v1::PodImage>(&mut module, &config);
+    declare::<v1::PodPulls>(&mut module, &config);
     declare::<v1::Problem>(&mut module, &config);
     declare::<v1::Phase>(&mut module, &config);
     declare::<v1::Outcome>(&mut module, &config);
     declare::<v1::LayerState>(&mut module, &config);
     declare::<v1::WaitingKind>(&mut module, &config);
+    declare::<v1::LinkEvidence>(&mut module, &config);
+    declare::<v1::SlotKind>(&mut module, &config);
+    declare::<v1::ImageState>(&mut module, &config);
     declare::<v1::EtaBasis>(&mut module, &config);
     declare::<v1::FailureReason>(&mut module, &config);
     declare::<v1::NodeState>(&mut module, &config);

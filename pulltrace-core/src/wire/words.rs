@@ -4,12 +4,14 @@ use super::v1;
 use crate::eta::EtaBasis;
 use crate::failure::FailureReason;
 use crate::layer::LayerState;
+use crate::link::LinkEvidence;
 use crate::pull::{Outcome, Phase};
 use crate::wait::WaitingKind;
 
 impl From<Phase> for v1::Phase {
     fn from(phase: Phase) -> Self {
         match phase {
+            Phase::Queued => Self::Queued,
             Phase::Resolving => Self::Resolving,
             Phase::Downloading => Self::Downloading,
             Phase::Extracting => Self::Extracting,
@@ -53,6 +55,19 @@ impl From<WaitingKind> for v1::WaitingKind {
             WaitingKind::SharedLayer => Self::SharedLayer,
             WaitingKind::ParentLayer => Self::ParentLayer,
             WaitingKind::Registry => Self::Registry,
+            WaitingKind::KubeletQueue => Self::KubeletQueue,
+        }
+    }
+}
+
+impl From<LinkEvidence> for v1::LinkEvidence {
+    fn from(evidence: LinkEvidence) -> Self {
+        match evidence {
+            LinkEvidence::OnlyCandidate => Self::OnlyCandidate,
+            LinkEvidence::Event => Self::Event,
+            LinkEvidence::LearnedTag => Self::LearnedTag,
+            LinkEvidence::Digest => Self::Digest,
+            LinkEvidence::ImageRecord => Self::ImageRecord,
         }
     }
 }
@@ -132,6 +147,7 @@ impl TryFrom<v1::Phase> for Phase {
 
     fn try_from(word: v1::Phase) -> Result<Self, UnknownWord> {
         Ok(match word {
+            v1::Phase::Queued => Self::Queued,
             v1::Phase::Resolving => Self::Resolving,
             v1::Phase::Downloading => Self::Downloading,
             v1::Phase::Extracting => Self::Extracting,
@@ -170,6 +186,7 @@ impl TryFrom<v1::WaitingKind> for WaitingKind {
             v1::WaitingKind::SharedLayer => Self::SharedLayer,
             v1::WaitingKind::ParentLayer => Self::ParentLayer,
             v1::WaitingKind::Registry => Self::Registry,
+            v1::WaitingKind::KubeletQueue => Self::KubeletQueue,
             v1::WaitingKind::Other => return Err(UnknownWord),
         })
     }

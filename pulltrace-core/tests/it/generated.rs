@@ -138,6 +138,8 @@ mod openapi {
                 Some("pull_list") => "PullList",
                 Some("node_list") => "NodeList",
                 Some("image_list") => "ImageList",
+                Some("pod_list") => "PodList",
+                Some("pod_pulls") => "PodPulls",
                 Some("frame") => "Frame",
                 Some("problem") => "Problem",
                 Some(other) => panic!("`{other}` has no schema here"),

@@ -36,6 +36,8 @@ fn answers_stay() {
     stays::<v1::PullList>(&["pull_list_v1.json"]);
     stays::<v1::NodeList>(&["node_list_v1.json"]);
     stays::<v1::ImageList>(&["image_list_v1.json"]);
+    stays::<v1::PodList>(&["pod_list_v1.json"]);
+    stays::<v1::PodPulls>(&["pod_pulls_v1.json"]);
     stays::<v1::Problem>(&["problem_v1.json"]);
 }
 

@@ -135,6 +135,7 @@ fn of(pull: &Pull, asked: &str) -> bool {
 fn phase(word: &str) -> Result<Phase, Refusal> {
     let read = serde_json::from_value(serde_json::Value::from(word));
     Ok(match read.unwrap_or(Word::Other) {
+        Word::Queued => Phase::Queued,
         Word::Resolving => Phase::Resolving,
         Word::Downloading => Phase::Downloading,
         Word::Extracting => Phase::Extracting,
@@ -144,7 +145,7 @@ fn phase(word: &str) -> Result<Phase, Refusal> {
         Word::Unknown => Phase::Ended(Outcome::Unknown),
         _ => {
             return Err(Refusal::query().detail(
-                "`phase` is a list of resolving, downloading, extracting, completed, failed, cancelled, unknown",
+                "`phase` is a list of queued, resolving, downloading, extracting, completed, failed, cancelled, unknown",
             ));
         }
     })

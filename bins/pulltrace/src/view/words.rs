@@ -37,6 +37,9 @@ pub(crate) fn title(pull: &Pull) -> String {
         (None, None, None, PullId::Ingest { digest, .. }) => {
             format!("unknown image (layer {})", digest.short())
         }
+        (None, None, None, PullId::Announced { pod, .. }) => {
+            format!("unknown image (pod {pod})")
+        }
     }
 }
 

@@ -160,7 +160,12 @@ fn contradiction(told: &CheckedPull, percent: Option<f64>) -> Option<&'static st
     let completed = outcome == Some(Outcome::Completed);
     let moves = pull.rate.is_some() || pull.eta.is_some() || pull.waiting_on.is_some();
     let to_extract = pull.to_extract.unwrap_or(pull.extracted);
+    let announced = matches!(pull.id, PullId::Announced { .. });
     [
+        (
+            announced || pull.phase == Phase::Queued,
+            "only a server knows what the kubelet announced",
+        ),
         (
             percent.is_some_and(|percent| percent > 100.0),
             "it is further than 100 %",
@@ -290,6 +295,9 @@ fn waiting(told: &v1::WaitingOn, node: &NodeName) -> Result<WaitingOn, ReportErr
         layer: layer
             .map(|told| name("waitingOn.layer", told))
             .transpose()?,
+        // Only a server knows a queue.
+        ahead: None,
+        left: None,
     })
 }
 

@@ -6,22 +6,27 @@
 //! | who says it | to whom | types |
 //! |---|---|---|
 //! | an agent | its server | [`AgentReport`] and the [`ReportAck`] that answers it |
-//! | a server | people and programs | [`PullStatus`], [`PullList`], [`PullEvent`], [`Frame`], [`NodeStatus`], [`ImageStatus`], [`Problem`] |
+//! | a server | people and programs | [`PullStatus`], [`PullList`], [`PullEvent`], [`Frame`], [`NodeStatus`], [`ImageStatus`], [`PodStatus`], [`Problem`] |
 
 mod event;
 mod list;
+mod pod;
 mod report;
 mod status;
 mod words;
 
 pub use event::{EventType, Frame, LayerMotion, PullEvent, PullMotion};
 pub use list::{ImageList, ImageStatus, NodeList, NodeStatus, Problem, PullList};
+pub use pod::{PodImage, PodList, PodPulls, PodStatus};
 pub use report::{
     AgentInfo, AgentReport, Dropped, LayerDetail, NodeInfo, ReportAck, ReportImage,
     ReportImageLayer, ReportLayer, ReportPull,
 };
-pub use status::{Failure, LayerStatus, PullStatus, WaitingOn};
-pub use words::{EtaBasis, FailureReason, LayerState, NodeState, Outcome, Phase, WaitingKind};
+pub use status::{Failure, KubeletTimes, LayerStatus, PodLink, PullStatus, WaitingOn};
+pub use words::{
+    EtaBasis, FailureReason, ImageState, LayerState, LinkEvidence, NodeState, Outcome, Phase,
+    SlotKind, WaitingKind,
+};
 
 /// What [`AgentReport::schema_version`] and [`PullEvent::schema_version`] say.
 pub const SCHEMA_VERSION: &str = "v1";

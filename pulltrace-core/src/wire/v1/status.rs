@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::is_false;
-use super::words::{EtaBasis, FailureReason, LayerState, Outcome, Phase, WaitingKind};
+use super::words::{
+    EtaBasis, FailureReason, LayerState, LinkEvidence, Outcome, Phase, WaitingKind,
+};
 use crate::time::NodeTime;
 
 /// One pull as it is at one moment.
@@ -42,6 +44,20 @@ pub struct PullStatus {
     /// `linux/amd64`, where the image says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
+    /// The pods that wait for it, or waited; absent where none is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "ts", ts(as = "Option<Vec<PodLink>>"))]
+    pub pods: Vec<PodLink>,
+    /// The pods that may be waiting for it, where nothing decides between several images.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(feature = "ts", ts(as = "Option<Vec<PodLink>>"))]
+    pub candidates: Vec<PodLink>,
+    /// Which try it is of the same image for the same pod; the first is 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
+    /// The id that it had while it was only announced: a row of that id is this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub supersedes: Option<String>,
     /// What it is doing; of a pull that is over, its outcome.
     pub phase: Phase,
     /// How it ended; absent while it lives.
@@ -94,7 +110,15 @@ pub struct PullStatus {
     /// What the unpacking part of the time left rests on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_basis: Option<EtaBasis>,
-    /// When it began.
+    /// When the kubelet announced it, which is before its queue.
+    #[serde(
+        with = "super::super::time::option",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
+    pub queued_at: Option<NodeTime>,
+    /// When it began; of one that is queued, when it was announced.
     #[serde(with = "super::super::time")]
     #[cfg_attr(feature = "ts", ts(as = "String"))]
     pub started_at: NodeTime,
@@ -142,6 +166,9 @@ pub struct PullStatus {
     )]
     #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub stale_since: Option<NodeTime>,
+    /// How long it took as the kubelet measured it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubelet: Option<KubeletTimes>,
     /// How many layers it has; absent until the manifest is here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer_count: Option<u64>,
@@ -223,6 +250,49 @@ pub struct LayerStatus {
     pub completed_at: Option<NodeTime>,
 }
 
+/// A container or a volume of a pod that waits for a pull, or waited.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct PodLink {
+    /// The pod's namespace.
+    pub namespace: String,
+    /// The pod's name.
+    pub pod_name: String,
+    /// The pod's uid.
+    pub uid: String,
+    /// The container, or the image volume.
+    pub container: String,
+    /// The image that it wants.
+    pub image: String,
+    /// How that is known; absent of a candidate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<LinkEvidence>,
+}
+
+/// How long a pull took as the kubelet measured it.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct KubeletTimes {
+    /// The pull itself.
+    pub pull_seconds: f64,
+    /// The pull and the wait for it in the kubelet's queue; older kubelets do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with_waiting_seconds: Option<f64>,
+    /// What the kubelet says that the image weighs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_bytes: Option<u64>,
+    /// Whether what was measured here is within 20 % of it, or within a second; absent where not the
+    /// whole pull was seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agrees: Option<bool>,
+}
+
 /// Why a pull failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -238,10 +308,18 @@ pub struct Failure {
     /// What a person does next, in one line. Agents do not tell it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// When the kubelet tries again, as its back-off implies.
+    #[serde(
+        with = "super::super::time::option",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
+    pub next_retry_at: Option<NodeTime>,
 }
 
 /// What a pull or a layer waits for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
@@ -259,4 +337,10 @@ pub struct WaitingOn {
     /// The digest of the layer that must get on first, where one must.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer: Option<String>,
+    /// How many pulls come before it, where it stands in a queue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ahead: Option<u32>,
+    /// How much longer what it waits for takes, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta_seconds: Option<f64>,
 }

@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Phase {
+    /// The kubelet announced it, and the runtime has not begun.
+    Queued,
     /// The manifest is not here yet.
     Resolving,
     /// Bytes of layers are still to come.
@@ -92,6 +94,77 @@ pub enum WaitingKind {
     ParentLayer,
     /// The registry has not said yet what the image is made of.
     Registry,
+    /// The kubelet pulls one image at a time, or so many, and others came first.
+    KubeletQueue,
+    /// A word that this version does not know.
+    #[serde(other)]
+    #[cfg_attr(feature = "ts", ts(skip))]
+    Other,
+}
+
+/// How it is known that a pull is what a pod waits for; each is better than the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum LinkEvidence {
+    /// Of all images that are waited for on the node, only this one can be it: from the specs of pods.
+    OnlyCandidate,
+    /// The kubelet announced this image, and the pull is the only one that can be it.
+    Event,
+    /// The digest that is pulled was seen under this name before, on any node.
+    LearnedTag,
+    /// The pod names the image by the very digest that is pulled.
+    Digest,
+    /// The runtime recorded the finished image under this name.
+    ImageRecord,
+    /// A word that this version does not know.
+    #[serde(other)]
+    #[cfg_attr(feature = "ts", ts(skip))]
+    Other,
+}
+
+/// What of a pod wants an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SlotKind {
+    /// A volume that is an image.
+    Volume,
+    /// A container that runs before the others, and ends.
+    Init,
+    /// An init container that goes on running.
+    Sidecar,
+    /// A container.
+    Container,
+    /// A container that was added to a running pod.
+    Ephemeral,
+    /// A word that this version does not know.
+    #[serde(other)]
+    #[cfg_attr(feature = "ts", ts(skip))]
+    Other,
+}
+
+/// How it stands with one image of a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum ImageState {
+    /// The kubelet has not come to it yet: it takes one container after the other.
+    Pending,
+    /// The kubelet announced it, and others come first.
+    Queued,
+    /// It is being pulled.
+    Pulling,
+    /// The last try failed, and the kubelet tries again.
+    Failed,
+    /// It is on the node.
+    Present,
     /// A word that this version does not know.
     #[serde(other)]
     #[cfg_attr(feature = "ts", ts(skip))]

@@ -36,6 +36,22 @@ export type PullStatus = {
    */
   platform?: string,
   /**
+   * The pods that wait for it, or waited; absent where none is known.
+   */
+  pods?: Array<PodLink>,
+  /**
+   * The pods that may be waiting for it, where nothing decides between several images.
+   */
+  candidates?: Array<PodLink>,
+  /**
+   * Which try it is of the same image for the same pod; the first is 1.
+   */
+  attempt?: number,
+  /**
+   * The id that it had while it was only announced: a row of that id is this one.
+   */
+  supersedes?: string,
+  /**
    * What it is doing; of a pull that is over, its outcome.
    */
   phase: Phase,
@@ -108,7 +124,11 @@ export type PullStatus = {
    */
   etaBasis?: EtaBasis,
   /**
-   * When it began.
+   * When the kubelet announced it, which is before its queue.
+   */
+  queuedAt?: string,
+  /**
+   * When it began; of one that is queued, when it was announced.
    */
   startedAt: string,
   /**
@@ -135,6 +155,10 @@ export type PullStatus = {
    * Since when nobody has been able to see it.
    */
   staleSince?: string,
+  /**
+   * How long it took as the kubelet measured it.
+   */
+  kubelet?: KubeletTimes,
   /**
    * How many layers it has; absent until the manifest is here.
    */
@@ -227,6 +251,10 @@ export type Failure = {
    * What a person does next, in one line. Agents do not tell it.
    */
   hint?: string,
+  /**
+   * When the kubelet tries again, as its back-off implies.
+   */
+  nextRetryAt?: string,
 };
 
 /**
@@ -249,6 +277,67 @@ export type WaitingOn = {
    * The digest of the layer that must get on first, where one must.
    */
   layer?: string,
+  /**
+   * How many pulls come before it, where it stands in a queue.
+   */
+  ahead?: number,
+  /**
+   * How much longer what it waits for takes, where that is known.
+   */
+  etaSeconds?: number,
+};
+
+/**
+ * A container or a volume of a pod that waits for a pull, or waited.
+ */
+export type PodLink = {
+  /**
+   * The pod's namespace.
+   */
+  namespace: string,
+  /**
+   * The pod's name.
+   */
+  podName: string,
+  /**
+   * The pod's uid.
+   */
+  uid: string,
+  /**
+   * The container, or the image volume.
+   */
+  container: string,
+  /**
+   * The image that it wants.
+   */
+  image: string,
+  /**
+   * How that is known; absent of a candidate.
+   */
+  evidence?: LinkEvidence,
+};
+
+/**
+ * How long a pull took as the kubelet measured it.
+ */
+export type KubeletTimes = {
+  /**
+   * The pull itself.
+   */
+  pullSeconds: number,
+  /**
+   * The pull and the wait for it in the kubelet's queue; older kubelets do not say.
+   */
+  withWaitingSeconds?: number,
+  /**
+   * What the kubelet says that the image weighs.
+   */
+  imageBytes?: number,
+  /**
+   * Whether what was measured here is within 20 % of it, or within a second; absent where not the
+   * whole pull was seen.
+   */
+  agrees?: boolean,
 };
 
 /**
@@ -511,6 +600,144 @@ export type ImageStatus = {
 };
 
 /**
+ * `GET /api/v1/pods`: the pods that wait for an image.
+ */
+export type PodList = {
+  /**
+   * The life of the server.
+   */
+  epoch: string,
+  /**
+   * Where in the server's changes this was true.
+   */
+  seq: number,
+  /**
+   * The server's clock.
+   */
+  now: string,
+  /**
+   * The pods, in the order of their namespaces and names.
+   */
+  pods: Array<PodStatus>,
+};
+
+/**
+ * One pod: what it waits for, and how much longer.
+ */
+export type PodStatus = {
+  /**
+   * Its namespace.
+   */
+  namespace: string,
+  /**
+   * Its name.
+   */
+  podName: string,
+  /**
+   * Its uid.
+   */
+  uid: string,
+  /**
+   * The node that it is on.
+   */
+  nodeName: string,
+  /**
+   * Whether all its images are there.
+   */
+  ready: boolean,
+  /**
+   * Whether it gets on: something that it waits for moves, so whoever waits for it should go on
+   * waiting.
+   */
+  moving: boolean,
+  /**
+   * How it stands, in one sentence for people.
+   */
+  summary: string,
+  /**
+   * How much longer until all its images are there, by the best guess; absent where one of them cannot
+   * be guessed.
+   */
+  etaSeconds?: number,
+  /**
+   * How much longer at least: what of it can be told.
+   */
+  etaLowSeconds?: number,
+  /**
+   * Its images in the order in which the kubelet takes them; those that are there too.
+   */
+  images: Array<PodImage>,
+};
+
+/**
+ * One image that a pod needs.
+ */
+export type PodImage = {
+  /**
+   * The container or the volume.
+   */
+  container: string,
+  /**
+   * Which of these it is.
+   */
+  kind: SlotKind,
+  /**
+   * The image, as the pod names it.
+   */
+  image: string,
+  /**
+   * How it stands with it.
+   */
+  state: ImageState,
+  /**
+   * The id of the pull that it waits for, or last waited for.
+   */
+  pull?: string,
+  /**
+   * Which try it is; the first is 1.
+   */
+  attempt?: number,
+  /**
+   * What Kubernetes says of it: `ContainerCreating`, `ImagePullBackOff`.
+   */
+  waitingReason?: string,
+  /**
+   * Why the last try failed, where it did.
+   */
+  failure?: Failure,
+  /**
+   * How much longer it takes, by the best guess.
+   */
+  etaSeconds?: number,
+};
+
+/**
+ * `GET /api/v1/namespaces/{namespace}/pods/{pod}/pulls`: one pod with its pulls.
+ */
+export type PodPulls = {
+  /**
+   * The life of the server.
+   */
+  epoch: string,
+  /**
+   * Where in the server's changes this was true.
+   */
+  seq: number,
+  /**
+   * The server's clock.
+   */
+  now: string,
+  /**
+   * The pod.
+   */
+  pod: PodStatus,
+  /**
+   * The pulls that its images name, in the order of the images; without their layers.
+   */
+  pulls: Array<PullStatus>,
+};
+
+/**
  * Why a request was refused, as RFC 9457 has it: `application/problem+json`.
  */
 export type Problem = {
@@ -535,7 +762,7 @@ export type Problem = {
 /**
  * What a pull is doing, or how it ended.
  */
-export type Phase = "resolving" | "downloading" | "extracting" | "completed" | "failed" | "cancelled" | "unknown";
+export type Phase = "queued" | "resolving" | "downloading" | "extracting" | "completed" | "failed" | "cancelled" | "unknown";
 
 /**
  * How a pull ended.
@@ -550,7 +777,22 @@ export type LayerState = "waiting" | "downloading" | "downloaded" | "extracting"
 /**
  * What there is to wait for.
  */
-export type WaitingKind = "download_slot" | "shared_layer" | "parent_layer" | "registry";
+export type WaitingKind = "download_slot" | "shared_layer" | "parent_layer" | "registry" | "kubelet_queue";
+
+/**
+ * How it is known that a pull is what a pod waits for; each is better than the one before.
+ */
+export type LinkEvidence = "only_candidate" | "event" | "learned_tag" | "digest" | "image_record";
+
+/**
+ * What of a pod wants an image.
+ */
+export type SlotKind = "volume" | "init" | "sidecar" | "container" | "ephemeral";
+
+/**
+ * How it stands with one image of a pod.
+ */
+export type ImageState = "pending" | "queued" | "pulling" | "failed" | "present";
 
 /**
  * What the unpacking part of the time left rests on.

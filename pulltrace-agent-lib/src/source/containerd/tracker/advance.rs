@@ -320,7 +320,9 @@ fn end(pull: &mut Tracked, over: Over, sight: Sight<'_>, out: &mut Out) -> Optio
                     .map(|info| info.created_at)
                     .filter(|fetched| *fetched >= pull.created)
                     .unwrap_or(*at),
-                PullId::Lease { .. } | PullId::Ingest { .. } => pull.created,
+                PullId::Lease { .. } | PullId::Ingest { .. } | PullId::Announced { .. } => {
+                    pull.created
+                }
             };
             out.say(Observation::Began {
                 pull: pull.id.clone(),

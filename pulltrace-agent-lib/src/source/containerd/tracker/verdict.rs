@@ -94,7 +94,7 @@ impl Tracked {
     fn may_have_written(&self, record: &Record) -> bool {
         match self.id {
             PullId::Lease { created, .. } => record.updated_at >= created,
-            PullId::Record { .. } | PullId::Ingest { .. } => true,
+            PullId::Record { .. } | PullId::Ingest { .. } | PullId::Announced { .. } => true,
         }
     }
 
