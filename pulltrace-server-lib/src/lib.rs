@@ -5,6 +5,7 @@
 #[cfg(feature = "http")]
 mod access;
 mod clock;
+pub mod cluster;
 #[cfg(test)]
 mod fixture;
 pub mod fleet;

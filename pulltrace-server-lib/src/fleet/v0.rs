@@ -112,7 +112,7 @@ fn pulls(
 fn by_digest(pull: &Arc<Pull>) -> Option<(Digest, Arc<Pull>)> {
     match &pull.id {
         PullId::Ingest { digest, .. } => Some((digest.clone(), Arc::clone(pull))),
-        PullId::Lease { .. } | PullId::Record { .. } => None,
+        PullId::Lease { .. } | PullId::Record { .. } | PullId::Announced { .. } => None,
     }
 }
 
