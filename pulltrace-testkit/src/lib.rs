@@ -1,6 +1,6 @@
 //! What the tests, the demo and the benches of pulltrace run against: a local
-//! registry, images with known numbers, a private containerd, and the clients
-//! that pull.
+//! registry, images with known numbers, a private containerd, the clients that
+//! pull, and a real API server of Kubernetes.
 //!
 //! Unpublished. It knows nothing of the collector, so that it can judge it; its
 //! programs (`src/bin`) bring the two together.
@@ -45,6 +45,7 @@ pub mod containerd;
 pub mod cri;
 pub mod ctr;
 pub mod image;
+pub mod kubernetes;
 pub mod need;
 pub mod proc;
 pub mod program;

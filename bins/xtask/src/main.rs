@@ -18,6 +18,7 @@ mod e2e;
 mod error;
 mod fuzz;
 mod graph;
+mod kubernetes;
 mod process;
 mod root;
 mod setup;
@@ -78,7 +79,7 @@ const TASKS: &[Task] = &[
     Task {
         name: "setup",
         args: "",
-        line: "install protoc, containerd, runc, chromium and curl by apt where missing",
+        line: "install protoc, containerd, runc, chromium and curl, and build the API server, where missing",
         run: setup::run,
     },
     Task {
@@ -86,6 +87,12 @@ const TASKS: &[Task] = &[
         args: "VERSION…",
         line: "build a version of containerd into the cache (needs Go)",
         run: containerd::run,
+    },
+    Task {
+        name: "kubernetes",
+        args: "[node]",
+        line: "build the tests' API server, or a whole node, into the cache (needs Go)",
+        run: kubernetes::run,
     },
 ];
 

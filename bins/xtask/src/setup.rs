@@ -1,10 +1,12 @@
 //! `cargo xtask setup`: what a build and its tests need from the system,
-//! installed by apt where that is possible, and named where it is not.
+//! installed by apt where that is possible, and named where it is not; and the
+//! API server of the tests.
 
 use std::env;
 use std::process::Command;
 
 use crate::error::{Error, Result};
+use crate::kubernetes;
 use crate::process;
 use crate::root::Root;
 
@@ -58,7 +60,7 @@ const NEEDS: &[Need] = &[
     },
 ];
 
-pub(crate) fn run(_root: &Root, args: &[String]) -> Result<()> {
+pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
     if let Some(arg) = args.first() {
         return Err(Error::Usage(format!(
             "setup takes no argument, and got `{arg}`"
@@ -69,7 +71,7 @@ pub(crate) fn run(_root: &Root, args: &[String]) -> Result<()> {
         Some(text) => Err(Error::Failed(text)),
         None => {
             println!("protoc, containerd, runc, chromium and curl are installed");
-            Ok(())
+            kubernetes::run(root, &[])
         }
     }
 }

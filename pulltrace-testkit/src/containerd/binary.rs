@@ -102,7 +102,8 @@ fn is_minor(version: &str, minor: &str) -> bool {
         .is_some_and(|rest| rest.starts_with(['.', '~', '-', '+']) || rest.is_empty())
 }
 
-fn cache_dir() -> Option<PathBuf> {
+/// Where `cargo xtask` keeps what it built.
+pub(crate) fn cache_dir() -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     set("PULLTRACE_CACHE")
         .map(PathBuf::from)

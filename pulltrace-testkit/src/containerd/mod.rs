@@ -25,6 +25,7 @@ use crate::wait::{self, TimedOut};
 use home::Home;
 
 pub use binary::ContainerdBinary;
+pub(crate) use binary::cache_dir;
 pub use config::Options;
 
 /// How long a start may take; measured on two busy cores: below 2 s.

@@ -4,6 +4,7 @@
 //! The versions are those of `PULLTRACE_CONTAINERD` (`1.6,2.4` where that is not set). The programs are those
 //! that `cargo build --workspace --all-features --all-targets` put beside this one.
 
+mod agent;
 mod kit;
 mod page;
 mod pulls;
@@ -19,7 +20,7 @@ const VERSIONS: &str = "1.6,2.4";
 /// Scenarios that run at once where `--test-threads` does not say: each mostly waits.
 const AT_ONCE: usize = 4;
 
-const ALL: &[&[Scenario]] = &[pulls::ALL, restarts::ALL];
+const ALL: &[&[Scenario]] = &[pulls::ALL, restarts::ALL, agent::ALL];
 
 fn main() {
     let versions = std::env::var("PULLTRACE_CONTAINERD").unwrap_or_default();

@@ -57,7 +57,10 @@ async fn a_failing_pull_fails_and_is_never_whole(kit: Kit) -> Kit {
     pull.outcome().await.expect_err("it fails");
     let row = kit.ended("broken/app").await;
     assert_eq!((row.id, row.phase), (live.id, Phase::Failed));
-    assert_eq!(row.failure.expect("a reason").reason, pulltrace_core::wire::v1::FailureReason::Unexplained);
+    assert_eq!(
+        row.failure.expect("a reason").reason,
+        pulltrace_core::wire::v1::FailureReason::Unexplained
+    );
     assert!(row.percent < Some(100.0), "{:?}", row.percent);
     kit
 }

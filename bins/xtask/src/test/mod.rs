@@ -10,12 +10,14 @@ mod programs;
 mod runner;
 mod stages;
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::clock::{self, Stopwatch};
 use crate::error::{Context as _, Error, Result};
+use crate::kubernetes::{Build, Program};
 use crate::root::Root;
 use count::Counts;
 use runner::Runner;
@@ -34,6 +36,8 @@ pub(crate) struct Plan {
     root: Root,
     versions: Vec<String>,
     skipped_file: PathBuf,
+    /// Takes long, so it goes on beside the other stages until its own.
+    kubernetes: RefCell<Option<Result<Build>>>,
 }
 
 #[derive(Debug)]
@@ -50,7 +54,7 @@ pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
 
 /// The scenarios on these versions of containerd alone.
 pub(crate) fn run_scenarios(root: &Root, versions: &[String]) -> Result<()> {
-    let names = ["setup", "containerd", "integration"].map(str::to_owned);
+    let names = ["setup", "containerd", stages::KUBERNETES, "integration"].map(str::to_owned);
     run_stages(root, &chosen(&names)?, versions)
 }
 
@@ -77,10 +81,13 @@ fn run_stages(root: &Root, stages: &[&'static Stage], versions: &[String]) -> Re
     fs::create_dir_all(&logs).context(|| format!("create {}", logs.display()))?;
     let skipped_file = logs.join("skipped");
     fs::write(&skipped_file, "").context(|| format!("empty {}", skipped_file.display()))?;
+    let wanted = stages.iter().any(|stage| stage.name == stages::KUBERNETES);
+    let kubernetes = wanted.then(|| Build::start(root, Program::Apiserver));
     let plan = Plan {
         root: root.clone(),
         versions: versions.to_vec(),
         skipped_file,
+        kubernetes: RefCell::new(kubernetes),
     };
 
     let watch = Stopwatch::start();

@@ -36,6 +36,8 @@ pub(crate) enum Verdict {
 const TESTKIT: &str = "pulltrace-testkit";
 const EXAMPLES: &str = "examples";
 
+pub(crate) const KUBERNETES: &str = "kubernetes";
+
 /// A workspace of its own: the flags of fuzzing are not those of a build.
 const FUZZ: &str = "fuzz/Cargo.toml";
 
@@ -91,8 +93,14 @@ pub(crate) const STAGES: &[Stage] = &[
     stage("unit", "tests that need no containerd", 10, unit),
     stage("doctest", "examples in the documentation", 10, doctest),
     stage(
+        KUBERNETES,
+        "the API server is built: begun at the start, by Go",
+        15,
+        kubernetes_stage,
+    ),
+    stage(
         "integration",
-        "scenarios on real containerd",
+        "scenarios on real containerd, and on a real API server",
         25,
         integration,
     ),
@@ -278,6 +286,14 @@ fn integration(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
     run_tests(plan, runner, |test| {
         test.kind == "test" && test.package == TESTKIT
     })
+}
+
+fn kubernetes_stage(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
+    if let Some(build) = plan.kubernetes.take() {
+        let program = build?.finish()?;
+        runner.write(&format!("{}", program.display()))?;
+    }
+    Ok(Verdict::Done)
 }
 
 fn examples(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {

@@ -76,6 +76,7 @@ fn without(source: &Source, words: &[&str]) -> Vec<Finding> {
 
 const CORE: &str = "pulltrace-core/src/";
 const SERVER: &str = "pulltrace-server-lib/src/";
+const AGENT: &str = "pulltrace-agent-lib/src/";
 
 pub(crate) fn core_is_pure(source: &Source) -> Vec<Finding> {
     if !source.path.starts_with(CORE) {
@@ -138,24 +139,33 @@ pub(crate) fn http_client_stays_inside(source: &Source) -> Vec<Finding> {
     without(source, &["reqwest"])
 }
 
+/// Where the source lies within one of the wings, and which.
+fn wing(source: &Source) -> Option<(&str, &str)> {
+    let within = |wing: &'static str| Some((wing, source.path.strip_prefix(wing)?));
+    within(SERVER).or_else(|| within(AGENT))
+}
+
 pub(crate) fn http_server_stays_inside(source: &Source) -> Vec<Finding> {
-    let Some(room) = source.path.strip_prefix(SERVER) else {
+    let Some((wing, room)) = wing(source) else {
         return Vec::new();
     };
-    // Fleet, table and writer, and later the correlator, know nothing of how they are asked.
-    let rooms = ["http", "serve", "ui", "metrics"];
+    // Fleet, table and writer, and later the correlator, know nothing of how they are asked; nor does the
+    // agent, but for what counts.
+    let (rooms, words): (&[&str], &[&str]) = if wing == SERVER {
+        let words = &["axum", "hyper", "tower", "rustls", "tokio_rustls"];
+        (&["http", "serve", "ui", "metrics"], words)
+    } else {
+        (&["metrics"], &["axum", "hyper", "hyper_util", "tower"])
+    };
     if rooms.iter().any(|name| room.starts_with(name)) {
         return Vec::new();
     }
-    without(
-        source,
-        &["axum", "hyper", "tower", "rustls", "tokio_rustls"],
-    )
+    without(source, words)
 }
 
 pub(crate) fn telemetry_stays_inside(source: &Source) -> Vec<Finding> {
-    match source.path.strip_prefix(SERVER) {
-        Some(room) if !room.starts_with("metrics") => without(
+    match wing(source) {
+        Some((_, room)) if !room.starts_with("metrics") => without(
             source,
             &["opentelemetry", "opentelemetry_sdk", "prometheus"],
         ),
@@ -303,6 +313,15 @@ mod tests {
             []
         );
         assert_eq!(web("examples/src/bin/mount_router.rs"), []);
+        for path in ["monitor.rs", "collector/run.rs", "sink/http/mod.rs"] {
+            let path = format!("pulltrace-agent-lib/src/{path}");
+            assert_eq!(web(&path), [Some(2)]);
+            assert_eq!(telemetry(&path), [Some(3)]);
+        }
+        for path in ["metrics/serve.rs", "metrics/families.rs"] {
+            let path = format!("pulltrace-agent-lib/src/{path}");
+            assert_eq!((web(&path), telemetry(&path)), (vec![], vec![]));
+        }
     }
 
     #[test]

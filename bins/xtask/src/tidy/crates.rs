@@ -49,6 +49,12 @@ const TREES: &[Tree] = &[
         args: &["-e", "normal"],
         without: &["reqwest", "rustls", "kube", "axum", "opentelemetry"],
     },
+    // What reports, and is asked for no metrics.
+    Tree {
+        package: AGENT,
+        args: &["--features", "http", "-e", "normal"],
+        without: &["kube", "axum", "opentelemetry", "prometheus"],
+    },
     Tree {
         package: SERVER,
         args: &["--no-default-features", "-e", "normal"],

@@ -111,11 +111,11 @@ pub(crate) fn check(root: &Root) -> Result<Vec<(&'static str, Vec<Finding>)>> {
             each(code::http_client_stays_inside),
         ),
         (
-            "of the server, only its rim names axum and hyper",
+            "of server and agent, only their rims name axum and hyper",
             each(code::http_server_stays_inside),
         ),
         (
-            "of the server, only metrics name opentelemetry",
+            "of server and agent, only metrics name opentelemetry",
             each(code::telemetry_stays_inside),
         ),
         ("no test sleeps", each(code::tests_do_not_sleep)),
