@@ -11,6 +11,7 @@ use std::time::Duration;
 use pulltrace_core::{Counters, Limits, NodeName};
 
 use crate::clock::Clock;
+use crate::monitor::Monitor;
 use crate::sink::ReportSink;
 use crate::sink::outbox::Pace;
 use crate::source::{PullSource, SourceError};
@@ -58,12 +59,14 @@ pub struct Collector<S, K> {
     grace: Duration,
     clock: Clock,
     seed: u64,
+    monitor: Monitor,
 }
 
 impl Collector<(), ()> {
     /// Begins a collector for this node; it needs a [`source`](Builder::source) and a
     /// [`sink`](Builder::sink).
     pub fn builder(node: NodeName) -> Builder<(), ()> {
+        let clock = Clock::system();
         Builder(Collector {
             node,
             source: (),
@@ -74,10 +77,19 @@ impl Collector<(), ()> {
                 heartbeat: Duration::from_secs(5),
             },
             grace: Duration::from_secs(5),
-            clock: Clock::system(),
+            clock,
             // The hasher is the standard library's only source of randomness.
             seed: std::hash::RandomState::new().build_hasher().finish(),
+            monitor: Monitor::new(clock),
         })
+    }
+}
+
+impl<S, K> Collector<S, K> {
+    /// By which to ask what it is doing while it runs.
+    #[must_use]
+    pub fn monitor(&self) -> Monitor {
+        self.monitor.clone()
     }
 }
 
@@ -112,6 +124,7 @@ impl<S, K> Builder<S, K> {
             grace,
             clock,
             seed,
+            monitor,
         } = self.0;
         Builder(Collector {
             node,
@@ -122,6 +135,7 @@ impl<S, K> Builder<S, K> {
             grace,
             clock,
             seed,
+            monitor,
         })
     }
 
@@ -136,6 +150,7 @@ impl<S, K> Builder<S, K> {
             grace,
             clock,
             seed,
+            monitor,
         } = self.0;
         Builder(Collector {
             node,
@@ -146,6 +161,7 @@ impl<S, K> Builder<S, K> {
             grace,
             clock,
             seed,
+            monitor,
         })
     }
 
@@ -177,6 +193,7 @@ impl<S, K> Builder<S, K> {
     /// The clock of the collector. Default: that of this machine.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.0.clock = clock;
+        self.0.monitor = Monitor::new(clock);
         self
     }
 }

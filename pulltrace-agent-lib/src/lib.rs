@@ -5,6 +5,9 @@
 mod clock;
 mod collector;
 mod log;
+#[cfg(feature = "metrics")]
+pub mod metrics;
+mod monitor;
 pub mod sink;
 pub mod source;
 #[cfg(feature = "testing")]
@@ -12,3 +15,4 @@ pub mod testing;
 
 pub use clock::Clock;
 pub use collector::{BuildError, Builder, Collector, RunError, Summary};
+pub use monitor::{Monitor, Unwell, Vitals};

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use pulltrace_agent_lib::sink::HttpSink;
 use pulltrace_shell::log::LogArgs;
 use pulltrace_shell::node::SourceArgs;
-use pulltrace_shell::value::time;
+use pulltrace_shell::value::{MetricsAddress, metrics_address, time};
 
 /// Tells a pulltrace server of every image pull of this node, until it is stopped.
 ///
@@ -31,6 +31,9 @@ pub(crate) struct Cli {
     pub(crate) server: ServerArgs,
     #[command(flatten)]
     pub(crate) source: SourceArgs,
+    /// Where Prometheus reads of the agent itself, and whether it is well is answered; `off` for nowhere
+    #[arg(long, env = "PULLTRACE_METRICS_ADDR", value_name = "ADDRESS", default_value = "off", value_parser = metrics_address, global = true)]
+    pub(crate) metrics_addr: MetricsAddress,
     #[command(flatten)]
     pub(crate) log: LogArgs,
     #[command(subcommand)]

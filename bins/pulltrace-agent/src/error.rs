@@ -3,6 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
+use pulltrace_agent_lib::metrics::{ListenError, MetricsError};
 use pulltrace_agent_lib::sink::http::{HttpSetupError, TokenError};
 use pulltrace_agent_lib::{BuildError, RunError};
 use pulltrace_core::NameError;
@@ -20,6 +21,10 @@ pub(crate) enum Error {
     Setting(#[source] BuildError),
     #[error("cannot report")]
     Setup(#[source] HttpSetupError),
+    #[error("--metrics-addr")]
+    Listen(#[source] ListenError),
+    #[error("cannot count")]
+    Metrics(#[source] MetricsError),
     #[error("cannot go on")]
     Run(#[source] RunError),
     #[error("the system does not give what a program needs to run")]

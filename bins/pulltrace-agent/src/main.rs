@@ -11,9 +11,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use pulltrace_agent_lib::Collector;
+use pulltrace_agent_lib::metrics::{Endpoint, Metrics};
 use pulltrace_agent_lib::sink::HttpSink;
 use pulltrace_agent_lib::source::containerd::Containerd;
 use pulltrace_shell::stop::Stop;
+use pulltrace_shell::value::MetricsAddress;
 
 use cli::{Cli, Command, ServerArgs};
 use error::Error;
@@ -68,9 +70,15 @@ async fn report(cli: Cli) -> Result<(), Error> {
     if let Some(socket) = cli.source.socket {
         source = source.socket(socket);
     }
+    let metrics = metrics(cli.metrics_addr).await?;
+    if let Some((_, metrics)) = &metrics {
+        source = source.on_call(metrics.on_call());
+    }
+    let source = source.start();
     pulltrace_shell::log::begin_on_stderr(cli.log);
+    let stats = source.stats_reader();
     let collector = Collector::builder(node.clone())
-        .source(source.start())
+        .source(source)
         .sink(sink)
         .limits(cli.source.limits.limits())
         .report_interval(interval)
@@ -83,8 +91,13 @@ async fn report(cli: Cli) -> Result<(), Error> {
         version = pulltrace_shell::VERSION,
         %node,
         server = url,
+        metrics = metrics.as_ref().map(|(endpoint, _)| endpoint.address().to_string()),
         "reporting"
     );
+    if let Some((endpoint, metrics)) = metrics {
+        metrics.watch_source(stats);
+        tokio::spawn(endpoint.serve(metrics, collector.monitor()));
+    }
     let late = stop.clone();
     let summary = tokio::select! {
         ran = collector.run(async move { stop.wait().await }) => ran.map_err(Error::Run)?,
@@ -101,6 +114,16 @@ async fn report(cli: Cli) -> Result<(), Error> {
         );
     }
     Ok(())
+}
+
+/// What counts, and where that is read, where it is asked for.
+async fn metrics(address: MetricsAddress) -> Result<Option<(Endpoint, Metrics)>, Error> {
+    let MetricsAddress::At(address) = address else {
+        return Ok(None);
+    };
+    let endpoint = Endpoint::bind(address).await.map_err(Error::Listen)?;
+    let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), pulltrace_shell::REVISION);
+    Ok(Some((endpoint, metrics.map_err(Error::Metrics)?)))
 }
 
 /// The sink as the flags describe it.

@@ -128,6 +128,11 @@ fn a_bad_value_is_named_with_its_variable_and_what_is_accepted() {
             "accepted are off, error, warn, info, debug, trace",
         ),
         ("PULLTRACE_LOG_FORMAT", "xml", "accepted are text, json"),
+        (
+            "PULLTRACE_METRICS_ADDR",
+            "9090",
+            "no address; accepted are an IP address and a port, like 127.0.0.1:8080 or [::1]:8080, and a port alone, like :8080, and `off`",
+        ),
     ] {
         let line = format!("{name} is {value:?}: {accepted}");
         refused(&[], &[SERVER, (name, value)], 2, &line);
@@ -228,14 +233,14 @@ struct Running {
 }
 
 impl Running {
-    fn start(dir: &Path, server: &str) -> Self {
+    fn start(dir: &Path, server: &str, args: &[&str]) -> Self {
         let socket = dir.join("containerd.sock");
         let env = [
             NODE,
             ("PULLTRACE_SERVER_URL", server),
             ("PULLTRACE_CONTAINERD_SOCKET", socket.to_str().unwrap()),
         ];
-        let mut child = agent(&[], &env).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = agent(args, &env).stderr(Stdio::piped()).spawn().unwrap();
         let errors = BufReader::new(child.stderr.take().unwrap());
         let (sender, log) = sync_channel(1_000);
         std::thread::spawn(move || {
@@ -270,15 +275,57 @@ impl Running {
 fn without_containerd_and_server_it_goes_on_until_it_is_told_to_stop() {
     for signal in ["TERM", "INT"] {
         let dir = tempfile::tempdir().unwrap();
-        let running = Running::start(dir.path(), "http://127.0.0.1:9");
+        let running = Running::start(dir.path(), "http://127.0.0.1:9", &[]);
         let line = running.says("reporting");
         assert!(
             line.contains("worker-1") && line.contains("http://127.0.0.1:9"),
             "{line}"
         );
+        assert!(!line.contains("metrics"), "nobody asked for them: {line}");
         running.says("containerd.sock");
         running.stop(signal);
     }
+}
+
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn on_a_port_of_its_own_it_says_what_it_does_and_that_it_is_well() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = ["--metrics-addr", "127.0.0.1:0"];
+    let running = Running::start(dir.path(), "http://127.0.0.1:9", &args);
+    let line = running.says("reporting");
+    let address = line.split("metrics=\"").nth(1).unwrap();
+    let address = address.split('"').next().unwrap();
+    assert!(get(address, "/healthz").starts_with("HTTP/1.1 200"));
+    let metrics = get(address, "/metrics");
+    assert!(metrics.starts_with("HTTP/1.1 200"), "{metrics}");
+    assert!(
+        metrics.contains("\npulltrace_agent_runtime_connected 0\n"),
+        "{metrics}"
+    );
+    let taken = [
+        "--metrics-addr",
+        address,
+        "--server-url",
+        "http://127.0.0.1:9",
+    ];
+    let output = run(&taken, &[NODE]);
+    let said = text(&output.stderr);
+    let what = format!("pulltrace-agent: --metrics-addr: cannot listen on {address}: ");
+    assert!(
+        said.starts_with(&what) && said.lines().count() == 1,
+        "{said}"
+    );
+    assert_eq!(output.status.code(), Some(1));
+    running.stop("TERM");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Args, Parser};
 use pulltrace_server_lib::FrameAncestors;
 use pulltrace_shell::log::LogArgs;
-use pulltrace_shell::value;
+use pulltrace_shell::value::{self, MetricsAddress};
 
 /// Gathers what the agents of all nodes report, and shows it live: as a page, an API with a stream, and
 /// metrics.
@@ -34,7 +34,7 @@ pub(crate) struct Cli {
     pub(crate) http_addr: SocketAddr,
 
     /// Where Prometheus reads; `off` for nowhere
-    #[arg(long, env = "PULLTRACE_METRICS_ADDR", value_name = "ADDRESS", default_value = ":9090", value_parser = metrics_address)]
+    #[arg(long, env = "PULLTRACE_METRICS_ADDR", value_name = "ADDRESS", default_value = ":9090", value_parser = value::metrics_address)]
     pub(crate) metrics_addr: MetricsAddress,
 
     /// How long pulls that ended are kept
@@ -109,21 +109,6 @@ pub(crate) struct TlsArgs {
     pub(crate) tls_key_file: Option<PathBuf>,
 }
 
-/// Where metrics are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MetricsAddress {
-    Off,
-    At(SocketAddr),
-}
-
-fn metrics_address(text: &str) -> Result<MetricsAddress, String> {
-    if text == "off" {
-        return Ok(MetricsAddress::Off);
-    }
-    let address = value::address(text).map_err(|error| format!("{error}, and `off`"))?;
-    Ok(MetricsAddress::At(address))
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -150,15 +135,5 @@ mod tests {
                 "{name:?}"
             );
         }
-    }
-
-    #[test]
-    fn metrics_can_be_off() {
-        assert_eq!(metrics_address("off"), Ok(MetricsAddress::Off));
-        let error = metrics_address("no").unwrap_err();
-        assert!(
-            error.contains("accepted") && error.contains("`off`"),
-            "{error}"
-        );
     }
 }

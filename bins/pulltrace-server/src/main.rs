@@ -12,8 +12,9 @@ use std::time::Duration;
 
 use pulltrace_server_lib::{Access, Limits, Listener, Server, Tls};
 use pulltrace_shell::stop::Stop;
+use pulltrace_shell::value::MetricsAddress;
 
-use cli::{AccessArgs, Cli, MetricsAddress, TlsArgs};
+use cli::{AccessArgs, Cli, TlsArgs};
 use error::Error;
 
 /// After this long it ends, whatever holds it up.
@@ -56,7 +57,7 @@ async fn serve(cli: Cli) -> Result<(), Error> {
     let mut server = Server::builder()
         .access(access)
         .limits(limits)
-        .revision(revision())
+        .revision(pulltrace_shell::REVISION)
         .frame_ancestors(frame_ancestors)
         .build()?;
     let mut listener = Listener::bind(cli.http_addr).await?;
@@ -88,12 +89,6 @@ async fn serve(cli: Cli) -> Result<(), Error> {
     }
     tracing::info!(target: "pulltrace::server", "stopped");
     Ok(())
-}
-
-/// The one in `0.1.0 (0123456789ab)`.
-fn revision() -> &'static str {
-    let parts = pulltrace_shell::VERSION.split(['(', ')']).nth(1);
-    parts.unwrap_or("unknown")
 }
 
 /// Who may report and who may read, as the flags say.

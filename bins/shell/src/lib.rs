@@ -27,3 +27,6 @@ pub const VERSION: &str = concat!(
     env!("PULLTRACE_REVISION"),
     ")"
 );
+
+/// The revision alone, for the label of a metric: `0123456789ab`.
+pub const REVISION: &str = env!("PULLTRACE_REVISION");

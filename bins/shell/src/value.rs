@@ -67,9 +67,38 @@ pub fn address(text: &str) -> Result<SocketAddr, String> {
     })
 }
 
+/// Where metrics are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricsAddress {
+    Off,
+    At(SocketAddr),
+}
+
+/// An [`address`], or `off`.
+///
+/// # Errors
+/// What is accepted, where it is neither.
+pub fn metrics_address(text: &str) -> Result<MetricsAddress, String> {
+    if text == "off" {
+        return Ok(MetricsAddress::Off);
+    }
+    let address = address(text).map_err(|error| format!("{error}, and `off`"))?;
+    Ok(MetricsAddress::At(address))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn metrics_can_be_off() {
+        assert_eq!(metrics_address("off"), Ok(MetricsAddress::Off));
+        let error = metrics_address("no").unwrap_err();
+        assert!(
+            error.contains("accepted") && error.contains("`off`"),
+            "{error}"
+        );
+    }
 
     #[test]
     fn durations_of_go_are_read() {

@@ -9,6 +9,7 @@ use pulltrace_core::{Change, ChangeKind, Mono, Now, Observation, PullTable};
 use super::{Collector, RunError, Summary};
 use crate::clock::Clock;
 use crate::log::{self, PullLog};
+use crate::monitor::Pulse;
 use crate::sink::outbox::Outbox;
 use crate::sink::{Ack, ReportSink, SinkError};
 use crate::source::{Batch, PullSource, SourceError};
@@ -69,6 +70,7 @@ struct Run<'a, S, K> {
     interval: Option<Duration>,
     over: Option<(Over, Mono)>,
     summary: Summary,
+    pulse: Pulse,
 }
 
 pub(super) async fn run<S: PullSource, K: ReportSink>(
@@ -119,6 +121,7 @@ impl<'a, S: PullSource + 'a, K: ReportSink + 'a> Run<'a, S, K> {
             interval: None,
             over: None,
             summary: Summary::default(),
+            pulse: Pulse(collector.monitor),
         }
     }
 
@@ -164,6 +167,9 @@ impl<'a, S: PullSource + 'a, K: ReportSink + 'a> Run<'a, S, K> {
             Action::Due => self.tick(at),
             Action::Stop => self.stop(Over::Intended, at),
         }
+        let (counters, outbox) = (self.table.counters(), &self.outbox);
+        self.pulse
+            .counted(counters, outbox.delivered(), outbox.ends_lost());
     }
 
     fn take_batch(&mut self, batch: &Batch, at: Mono) {
@@ -179,6 +185,8 @@ impl<'a, S: PullSource + 'a, K: ReportSink + 'a> Run<'a, S, K> {
                 _ => {}
             }
         }
+        self.pulse
+            .heard(batch.observations.len(), batch.interval, !self.lost, at);
         self.seen |= !self.lost && !partial;
         self.settling = match self.settling {
             _ if self.lost || self.seen => None,
@@ -195,6 +203,9 @@ impl<'a, S: PullSource + 'a, K: ReportSink + 'a> Run<'a, S, K> {
     }
 
     fn take_result(&mut self, sink: K, result: Result<Ack, SinkError>, at: Mono) {
+        if result.is_err() {
+            self.pulse.report_failed();
+        }
         match result {
             Ok(ack) => self.outbox.acknowledged(&ack, at),
             Err(SinkError::Closed) => {
@@ -238,6 +249,9 @@ impl<'a, S: PullSource + 'a, K: ReportSink + 'a> Run<'a, S, K> {
     fn advance(&mut self, observations: &[Observation], now: Now, at: Mono) {
         self.moment = Some((now, at));
         let changes = self.table.apply(observations, now);
+        if !changes.is_empty() {
+            self.pulse.changed(&self.table);
+        }
         self.outbox.note(&changes, &self.table);
         for pull in self.log.due(&changes, &self.table, now) {
             log::write(&pull, now.node);

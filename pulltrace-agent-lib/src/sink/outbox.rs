@@ -246,6 +246,11 @@ impl Outbox {
         self.delivered
     }
 
+    /// Ends whose pulls the table dropped before a report of them was made.
+    pub(crate) const fn ends_lost(&self) -> u64 {
+        self.ends_lost
+    }
+
     /// Ends that no acknowledged report told: those that wait, and those that were dropped.
     pub(crate) fn ends_untold(&self) -> u64 {
         self.ends_lost + self.ends.len() as u64

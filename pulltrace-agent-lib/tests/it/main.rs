@@ -6,6 +6,8 @@ mod common;
 mod conformance;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "metrics")]
+mod metrics;
 #[cfg(feature = "containerd")]
 mod replay;
 #[cfg(feature = "http")]

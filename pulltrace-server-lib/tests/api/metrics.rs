@@ -123,6 +123,7 @@ async fn the_page_of_the_docs_has_every_family() {
     }
     let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md");
     let page = std::fs::read_to_string(page).unwrap();
+    let (page, _) = page.split_once("\n## An agent\n").unwrap();
     let rows = page
         .lines()
         .filter(|line| line.starts_with("| `pulltrace_"));

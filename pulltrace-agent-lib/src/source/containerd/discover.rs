@@ -8,6 +8,7 @@ use pulltrace_core::Namespace;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
+use super::call::OnCall;
 use super::client::{Cause, Client, ClientError, DEADLINE};
 use super::input::Server;
 
@@ -105,7 +106,7 @@ pub struct Sighting {
 /// # Errors
 /// Where none answers. A retry helps once somebody did what the message says.
 pub async fn look(socket: Option<&Path>, namespace: &Namespace) -> Result<Sighting, DiscoverError> {
-    let found = find(socket, namespace).await?;
+    let found = find(socket, namespace, &OnCall::default()).await?;
     Ok(Sighting {
         socket: found.path,
         is_known: is_known(&found.server.version),
@@ -118,13 +119,14 @@ pub async fn look(socket: Option<&Path>, namespace: &Namespace) -> Result<Sighti
 pub(super) async fn find(
     socket: Option<&Path>,
     namespace: &Namespace,
+    on_call: &OnCall,
 ) -> Result<Found, DiscoverError> {
     if let Some(path) = socket {
-        return probe(path, namespace).await;
+        return probe(path, namespace, on_call).await;
     }
     let mut looks = Vec::new();
     for path in SOCKETS {
-        let look = probe(Path::new(path), namespace).await;
+        let look = probe(Path::new(path), namespace, on_call).await;
         let done = look.as_ref().is_ok_and(|found| found.has_namespace);
         looks.push(look);
         if done {
@@ -175,7 +177,11 @@ fn telling(error: &DiscoverError) -> u8 {
     }
 }
 
-async fn probe(path: &Path, namespace: &Namespace) -> Result<Found, DiscoverError> {
+async fn probe(
+    path: &Path,
+    namespace: &Namespace,
+    on_call: &OnCall,
+) -> Result<Found, DiscoverError> {
     let path = path.to_owned();
     // The channel of the client would say all of this in one vague sentence, so the plain socket is asked first.
     match std::fs::metadata(&path) {
@@ -189,7 +195,7 @@ async fn probe(path: &Path, namespace: &Namespace) -> Result<Found, DiscoverErro
         Err(error) => return Err(refused(path, error)),
     }
     let ask = async {
-        let client = Client::new(&path, namespace)?;
+        let client = Client::new(&path, namespace, on_call.clone())?;
         let server = client.server().await?;
         let has_namespace = client.has_namespace().await?;
         Ok::<_, ClientError>((client, server, has_namespace))
@@ -303,7 +309,7 @@ mod tests {
 
     async fn look(path: &Path) -> DiscoverError {
         let namespace = "k8s.io".parse().unwrap();
-        find(Some(path), &namespace)
+        find(Some(path), &namespace, &OnCall::default())
             .await
             .expect_err("a containerd was found")
     }

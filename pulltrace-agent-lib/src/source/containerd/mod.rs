@@ -4,6 +4,7 @@
 //! without any I/O. Everything around it is here: finding the socket, calls that only ever read, polls and
 //! events, and recordings that replay what the tracker was told.
 
+mod call;
 mod client;
 mod daemon;
 pub mod discover;
@@ -27,6 +28,8 @@ use pulltrace_core::{Namespace, NodeName, NodeTime};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use self::call::OnCall;
+pub use self::call::{Call, methods};
 use self::client::Client;
 pub use self::client::{Cause, ClientError};
 use self::daemon::{Connect, Connected, Daemon};
@@ -96,6 +99,7 @@ pub struct Builder {
     socket: Option<PathBuf>,
     silence: Duration,
     record: Option<Box<dyn Write + Send>>,
+    on_call: OnCall,
 }
 
 impl Containerd {
@@ -111,14 +115,20 @@ impl Containerd {
             socket: None,
             silence: tracker::SILENCE,
             record: None,
+            on_call: OnCall::default(),
         }
     }
 
     /// What was counted until now.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
-        stats.clone()
+        read(&self.stats)
+    }
+
+    /// The same for whoever gives the source away: it counts on, and this says what.
+    pub fn stats_reader(&self) -> impl Fn() -> Stats + Send + Sync + 'static {
+        let stats = Arc::clone(&self.stats);
+        move || read(&stats)
     }
 
     fn spawn<C: Connect>(
@@ -138,6 +148,10 @@ impl Containerd {
             _task: tasks,
         }
     }
+}
+
+fn read(stats: &Mutex<Stats>) -> Stats {
+    stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
 impl PullSource for Containerd {
@@ -185,6 +199,15 @@ impl Builder {
         }
     }
 
+    /// Tells of each call to containerd when it is over. Called from the task, so it must not block.
+    #[must_use]
+    pub fn on_call(self, tell: impl Fn(&Call) + Send + Sync + 'static) -> Self {
+        Self {
+            on_call: OnCall::new(tell),
+            ..self
+        }
+    }
+
     /// Begins to watch.
     ///
     /// # Panics
@@ -198,6 +221,7 @@ impl Builder {
         let connect = Socket {
             path: self.socket,
             namespace: self.namespace,
+            on_call: self.on_call,
         };
         Containerd::spawn(connect, Clock::system(), tracker, recorder)
     }
@@ -219,13 +243,14 @@ impl fmt::Debug for Builder {
 struct Socket {
     path: Option<PathBuf>,
     namespace: Namespace,
+    on_call: OnCall,
 }
 
 impl Connect for Socket {
     type Daemon = Client;
 
     async fn connect(&mut self) -> Result<Connected<Client>, DiscoverError> {
-        let found = discover::find(self.path.as_deref(), &self.namespace).await?;
+        let found = discover::find(self.path.as_deref(), &self.namespace, &self.on_call).await?;
         Ok(Connected {
             daemon: found.client,
             server: found.server,

@@ -145,6 +145,37 @@ impl Cause {
     }
 }
 
+/// The word for a call that ended so; `None` where that was an answer.
+pub(super) fn word(status: &Status) -> Option<&'static str> {
+    let word = match (Cause::of(status), status.code()) {
+        (Cause::NotFound, _) | (_, Code::Ok) => return None,
+        (Cause::Unreachable(_), _) => UNREACHABLE,
+        (_, Code::Cancelled) => "cancelled",
+        (_, Code::Unknown) => "unknown",
+        (_, Code::InvalidArgument) => "invalid_argument",
+        (_, Code::DeadlineExceeded) => "deadline_exceeded",
+        (_, Code::NotFound) => "not_found",
+        (_, Code::AlreadyExists) => "already_exists",
+        (_, Code::PermissionDenied) => "permission_denied",
+        (_, Code::ResourceExhausted) => "resource_exhausted",
+        (_, Code::FailedPrecondition) => "failed_precondition",
+        (_, Code::Aborted) => "aborted",
+        (_, Code::OutOfRange) => "out_of_range",
+        (_, Code::Unimplemented) => "unimplemented",
+        (_, Code::Internal) => "internal",
+        (_, Code::Unavailable) => UNREACHABLE,
+        (_, Code::DataLoss) => "data_loss",
+        (_, Code::Unauthenticated) => "unauthenticated",
+    };
+    Some(word)
+}
+
+/// The word for a connection that could not be made, or broke.
+pub(super) const UNREACHABLE: &str = "unavailable";
+
+/// The word for an answer that did not come in time.
+pub(super) const LATE: &str = "deadline";
+
 /// An error and all that it wraps, in one line.
 pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -193,6 +224,18 @@ mod tests {
         let broke = Status::from_error("a pipe burst".into());
         assert_eq!(Cause::of(&broke), Cause::Unreachable("a pipe burst".into()));
         assert!(ClientError::Leases(Cause::of(&broke)).is_lost());
+    }
+
+    #[test]
+    fn each_call_that_failed_has_the_word_of_its_status() {
+        assert_eq!(word(&Status::unknown("bad filter")), Some("unknown"));
+        assert_eq!(
+            word(&Status::from_error("a pipe burst".into())),
+            Some("unavailable")
+        );
+        assert_eq!(word(&Status::unavailable("down")), Some("unavailable"));
+        assert_eq!(word(&Status::unimplemented("no")), Some("unimplemented"));
+        assert_eq!(word(&Status::not_found("no")), None);
     }
 
     #[test]

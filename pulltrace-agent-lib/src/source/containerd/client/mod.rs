@@ -13,14 +13,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use containerd_client::services::v1 as api;
+use containerd_client::types::Envelope;
 use pulltrace_core::{Digest, Namespace, NodeTime};
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Response, Status};
+use tonic::{Response, Status, Streaming};
 
 use self::allow::Guarded;
+pub(super) use self::allow::Method;
 pub(crate) use self::error::chain;
 pub use self::error::{Cause, ClientError};
+use super::call::{Call, OnCall};
 use super::input::{Event, Lease, Poll, Query, Record, Reply, Server};
+use crate::clock::Clock;
 
 /// How long any call may take, to the last byte of its answer.
 pub(super) const DEADLINE: Duration = Duration::from_secs(2);
@@ -47,14 +51,20 @@ pub(crate) struct Client {
     stream: Wire,
     /// What containerd sent without the times that it always sends.
     left_out: AtomicU64,
+    clock: Clock,
+    on_call: OnCall,
 }
 
 impl Client {
-    /// A client of the containerd behind `socket`. Nothing is opened yet.
+    /// A client of the containerd behind `socket`, which tells of each call. Nothing is opened yet.
     ///
     /// # Errors
     /// Where the path cannot be that of a socket.
-    pub(crate) fn new(socket: &Path, namespace: &Namespace) -> Result<Self, ClientError> {
+    pub(super) fn new(
+        socket: &Path,
+        namespace: &Namespace,
+        on_call: OnCall,
+    ) -> Result<Self, ClientError> {
         let refused = |reason: String| ClientError::Socket {
             path: socket.display().to_string(),
             reason,
@@ -76,6 +86,8 @@ impl Client {
             calls: wire(Some(DEADLINE))?,
             stream: wire(None)?,
             left_out: AtomicU64::new(0),
+            clock: Clock::system(),
+            on_call,
         })
     }
 
@@ -95,7 +107,8 @@ impl Client {
     /// Which containerd this is.
     pub(crate) async fn server(&self) -> Result<Server, ClientError> {
         let mut client = api::version_client::VersionClient::new(self.calls.clone());
-        let answer = within(client.version(()))
+        let answer = self
+            .within(Method::Version, client.version(()))
             .await
             .map_err(ClientError::Version)?;
         Ok(Server {
@@ -108,7 +121,12 @@ impl Client {
     pub(crate) async fn has_namespace(&self) -> Result<bool, ClientError> {
         let mut client = api::namespaces_client::NamespacesClient::new(self.calls.clone())
             .max_decoding_message_size(MAX_MESSAGE);
-        let all = within(client.list(api::ListNamespacesRequest::default())).await;
+        let all = self
+            .within(
+                Method::NamespacesList,
+                client.list(api::ListNamespacesRequest::default()),
+            )
+            .await;
         let all = all.map_err(ClientError::Namespaces)?.namespaces;
         Ok(all
             .iter()
@@ -133,7 +151,12 @@ impl Client {
         }
         let mut content = api::content_client::ContentClient::new(self.calls.clone())
             .max_decoding_message_size(MAX_MESSAGE);
-        let statuses = within(content.list_statuses(api::ListStatusesRequest::default())).await;
+        let statuses = self
+            .within(
+                Method::ContentListStatuses,
+                content.list_statuses(api::ListStatusesRequest::default()),
+            )
+            .await;
         let statuses = statuses.map_err(ClientError::Ingests)?.statuses;
         let ingests = self.usable(statuses.into_iter().map(convert::ingest));
 
@@ -152,7 +175,10 @@ impl Client {
             let request = api::ListResourcesRequest {
                 id: lease.id.clone(),
             };
-            lease.resources = match within(client.list_resources(request)).await {
+            lease.resources = match self
+                .within(Method::LeasesListResources, client.list_resources(request))
+                .await
+            {
                 Ok(answer) => Some(
                     answer
                         .resources
@@ -172,7 +198,12 @@ impl Client {
         let mut client = api::leases_client::LeasesClient::new(self.calls.clone())
             .max_decoding_message_size(MAX_MESSAGE);
         let filters = vec![r#"labels."containerd.io/gc.expire""#.to_owned()];
-        let answer = within(client.list(api::ListRequest { filters })).await;
+        let answer = self
+            .within(
+                Method::LeasesList,
+                client.list(api::ListRequest { filters }),
+            )
+            .await;
         let leases = answer.map_err(ClientError::Leases)?.leases;
         Ok(self.usable(leases.into_iter().map(convert::lease)))
     }
@@ -202,7 +233,7 @@ impl Client {
     ///
     /// containerd does not answer this call before the first event, so that nothing comes for a while says
     /// nothing. What happens after it returned and before it is called again is never announced.
-    pub(crate) async fn events(&self, mut tell: impl FnMut(Event) + Send) -> ClientError {
+    pub(crate) async fn events(&self, tell: impl FnMut(Event) + Send) -> ClientError {
         let mut client = api::events_client::EventsClient::new(self.stream.clone())
             .max_decoding_message_size(MAX_MESSAGE);
         let filter = format!(
@@ -214,10 +245,24 @@ impl Client {
                 filters: vec![filter],
             })
             .await;
-        let mut stream = match subscribed.map(Response::into_inner) {
-            Ok(stream) => stream,
-            Err(status) => return ClientError::Events(Cause::of(&status)),
+        let (cause, word) = match subscribed.map(Response::into_inner) {
+            Ok(stream) => self.hear(stream, tell).await,
+            Err(status) => (Cause::of(&status), error::word(&status)),
         };
+        self.on_call.tell(&Call {
+            method: Method::EventsSubscribe.name(),
+            took: None,
+            error: word,
+        });
+        ClientError::Events(cause)
+    }
+
+    /// Hands each event to `tell` until the stream breaks, and says why it did.
+    async fn hear(
+        &self,
+        mut stream: Streaming<Envelope>,
+        mut tell: impl FnMut(Event) + Send,
+    ) -> (Cause, Option<&'static str>) {
         loop {
             match stream.message().await {
                 Ok(Some(envelope)) => {
@@ -228,19 +273,24 @@ impl Client {
                     }
                 }
                 Ok(None) => {
-                    return ClientError::Events(Cause::Unreachable("containerd ended it".into()));
+                    let ended = Cause::Unreachable("containerd ended it".into());
+                    return (ended, Some(error::UNREACHABLE));
                 }
-                Err(status) => return ClientError::Events(Cause::of(&status)),
+                Err(status) => return (Cause::of(&status), error::word(&status)),
             }
         }
     }
 
     async fn info(&self, digest: &str) -> Result<Reply, Cause> {
         let mut client = api::content_client::ContentClient::new(self.calls.clone());
-        let answer = within(client.info(api::InfoRequest {
-            digest: digest.to_owned(),
-        }))
-        .await?;
+        let answer = self
+            .within(
+                Method::ContentInfo,
+                client.info(api::InfoRequest {
+                    digest: digest.to_owned(),
+                }),
+            )
+            .await?;
         answer
             .info
             .and_then(convert::info)
@@ -274,7 +324,7 @@ impl Client {
             }
             Ok(Response::new(bytes))
         };
-        let bytes = within(read).await?;
+        let bytes = self.within(Method::ContentRead, read).await?;
         Ok(Reply::Document {
             text: String::from_utf8_lossy(&bytes).into_owned(),
         })
@@ -286,7 +336,9 @@ impl Client {
             snapshotter: snapshotter.to_owned(),
             key: key.to_owned(),
         };
-        let answer = within(client.stat(request)).await?;
+        let answer = self
+            .within(Method::SnapshotsStat, client.stat(request))
+            .await?;
         answer
             .info
             .as_ref()
@@ -300,7 +352,9 @@ impl Client {
             snapshotter: snapshotter.to_owned(),
             key: key.to_owned(),
         };
-        let answer = within(client.usage(request)).await?;
+        let answer = self
+            .within(Method::SnapshotsUsage, client.usage(request))
+            .await?;
         Ok(Reply::Usage { size: answer.size })
     }
 
@@ -314,7 +368,10 @@ impl Client {
         let request = api::ListImagesRequest {
             filters: vec![format!(r#"target.digest=="{target}""#)],
         };
-        let images = within(client.list(request)).await?.images;
+        let images = self
+            .within(Method::ImagesList, client.list(request))
+            .await?
+            .images;
         Ok(Reply::Records {
             records: self.usable(images.into_iter().map(convert::record)),
         })
@@ -322,17 +379,41 @@ impl Client {
 
     async fn record(&self, name: &str) -> Result<Reply, Cause> {
         let mut client = api::images_client::ImagesClient::new(self.calls.clone());
-        let image = within(client.get(api::GetImageRequest {
-            name: name.to_owned(),
-        }))
-        .await?
-        .image;
+        let image = self
+            .within(
+                Method::ImagesGet,
+                client.get(api::GetImageRequest {
+                    name: name.to_owned(),
+                }),
+            )
+            .await?
+            .image;
         let records: Vec<Record> = image.and_then(convert::record).into_iter().collect();
         if records.is_empty() {
             Err(no("target"))
         } else {
             Ok(Reply::Records { records })
         }
+    }
+
+    /// The answer of a call, which must be whole before the deadline: the one place that waits for one.
+    async fn within<T>(
+        &self,
+        method: Method,
+        call: impl Future<Output = Result<Response<T>, Status>>,
+    ) -> Result<T, Cause> {
+        let began = self.clock.now().mono;
+        let (answer, error) = match tokio::time::timeout(DEADLINE, call).await {
+            Ok(Ok(answer)) => (Ok(answer.into_inner()), None),
+            Ok(Err(status)) => (Err(Cause::of(&status)), error::word(&status)),
+            Err(_) => (Err(Cause::Timeout), Some(error::LATE)),
+        };
+        self.on_call.tell(&Call {
+            method: method.name(),
+            took: Some(self.clock.now().mono.since(began)),
+            error,
+        });
+        answer
     }
 
     fn usable<T>(&self, all: impl Iterator<Item = Option<T>>) -> Vec<T> {
@@ -344,15 +425,6 @@ impl Client {
             }
         }
         usable
-    }
-}
-
-/// The answer of a call, which must be whole before the deadline.
-async fn within<T>(call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Cause> {
-    match tokio::time::timeout(DEADLINE, call).await {
-        Ok(Ok(answer)) => Ok(answer.into_inner()),
-        Ok(Err(status)) => Err(Cause::of(&status)),
-        Err(_) => Err(Cause::Timeout),
     }
 }
 
