@@ -22,8 +22,10 @@ impl R {
     pub fn classify(text: &str) -> Self {
         let text = spaced(bounded(text));
         let says = |phrase: &&str| text.contains(*phrase);
-        if VAGUE.contains(&text.trim()) {
-            return Self::Unexplained;
+        let word = text.trim();
+        let word = word.strip_prefix("error: ").unwrap_or(word);
+        if let Some((_, reason)) = WORDS.iter().find(|(known, _)| *known == word) {
+            return *reason;
         }
         // What happened to the call of the kubelet, rather than to one of the runtime.
         let by_runtime = text.contains("failed to pull and unpack image");
@@ -47,14 +49,16 @@ impl R {
 
 type Rules = &'static [(R, &'static [&'static str])];
 
-/// What says that it failed, and no more.
-const VAGUE: &[&str] = &[
-    "",
-    "errimagepull",
-    "error: errimagepull",
-    "imagepullbackoff",
-    "error: imagepullbackoff",
-    "error: imageinspecterror",
+/// The kubelet's own words for a state, which say no more where they stand alone.
+const WORDS: &[(&str, R)] = &[
+    ("", R::Unexplained),
+    ("errimagepull", R::Unexplained),
+    ("imagepullbackoff", R::Unexplained),
+    ("imageinspecterror", R::Unexplained),
+    ("errimageneverpull", R::NeverPull),
+    ("invalidimagename", R::InvalidName),
+    ("registryunavailable", R::RegistryError),
+    ("signaturevalidationfailed", R::Signature),
 ];
 
 /// gRPC's words for a server that is gone; the kubelet's only server is the runtime.
@@ -74,21 +78,14 @@ const FIRST: Rules = &[
             " couldn't parse image reference ",
             " failed to parse image reference ",
             " invalid reference format",
-            " invalidimagename ",
         ],
     ),
-    (
-        R::NeverPull,
-        &[
-            " is not present with pull policy of never",
-            " errimageneverpull ",
-        ],
-    ),
+    (R::NeverPull, &[" is not present with pull policy of never"]),
     (
         R::Signature,
         &[
-            " signaturevalidationfailed",
-            " the signature validation failed",
+            " signaturevalidationfailed: ",
+            " because the signature validation failed",
             " blocked pull of ",
             " blocking pull of ",
         ],
@@ -127,7 +124,8 @@ const FIRST: Rules = &[
             " byte manifest for ",
         ],
     ),
-    (R::RateLimited, &[" toomanyrequests: "]),
+    // A name server was asked, and then it did not matter any more.
+    (R::Cancelled, &[" operation was canceled"]),
 ];
 
 /// The meaning of an answer's status.
@@ -168,7 +166,6 @@ const LAST: Rules = &[
             " context deadline exceeded",
             " timeout awaiting response headers",
             "(client.timeout ",
-            " code = deadlineexceeded ",
         ],
     ),
     (
@@ -199,23 +196,12 @@ const LAST: Rules = &[
     (
         R::RegistryError,
         &[
-            " unavailable: service unavailable",
-            " registryunavailable",
-            " the registry is unavailable",
+            "\": registryunavailable ",
+            " because the registry is unavailable",
         ],
     ),
-    (
-        R::NotFound,
-        &[": not found ", " code = notfound ", " manifest unknown"],
-    ),
-    (
-        R::Cancelled,
-        &[
-            " context canceled",
-            " code = canceled ",
-            " operation was canceled",
-        ],
-    ),
+    (R::NotFound, &[": not found ", " code = notfound "]),
+    (R::Cancelled, &[" context canceled"]),
 ];
 
 fn first(rules: Rules, says: impl Fn(&&str) -> bool) -> Option<R> {
@@ -258,4 +244,40 @@ fn spaced(text: &str) -> String {
 pub(super) fn bounded(text: &str) -> &str {
     let end = text.floor_char_boundary(Failure::MAX_TEXT);
     text.get(..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts() -> impl Iterator<Item = String> {
+        let rows = include_str!("../../tests/failures.tsv").lines();
+        let rows = rows.filter(|row| !row.starts_with('#'));
+        rows.map(|row| spaced(&row.rsplit('\t').next().unwrap().replace("\\n", "\n")))
+    }
+
+    #[test]
+    fn each_phrase_stands_in_a_real_text_and_in_no_name() {
+        let texts: Vec<String> = texts().collect();
+        let rules = FIRST.iter().chain(LAST).flat_map(|(_, phrases)| *phrases);
+        for phrase in rules.chain(CALL_LOST) {
+            assert!(texts.iter().any(|text| text.contains(phrase)), "`{phrase}`");
+            assert_eq!(phrase.to_ascii_lowercase(), *phrase);
+            assert!(phrase.contains(' '), "`{phrase}` may be a name");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_has_a_reason(text in "(unexpected status|: |429|dial|[\\[\\],\\n \"]|.){0,60}") {
+            proptest::prop_assert!(R::ALL.contains(&R::classify(&text)));
+            proptest::prop_assert!(R::ALL.contains(&R::classify(&text.repeat(200))));
+        }
+
+        #[test]
+        fn what_an_image_is_called_is_no_reason(name in "[a-z0-9./:@_-]{1,60}") {
+            let text = format!("Failed to pull image \"{name}\": something new about {name} happened");
+            proptest::prop_assert_eq!(R::classify(&text), R::Other);
+        }
+    }
 }

@@ -1,0 +1,217 @@
+//! What is told from the events of real kubelets, as the testkit's recordings have them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Duration;
+
+use pulltrace_core::kubelet::Said;
+use pulltrace_core::{Bytes, Failure, FailureReason, ImageRef};
+use serde_json::Value;
+
+struct Recording {
+    name: String,
+    scenario: String,
+    value: Value,
+}
+
+fn recordings() -> Vec<Recording> {
+    let folders = fs::read_dir("../pulltrace-testkit/fixtures/kubelet").unwrap();
+    let folders = folders.map(|folder| folder.unwrap().path());
+    let files = folders.filter(|path| path.is_dir()).flat_map(|folder| {
+        fs::read_dir(folder)
+            .unwrap()
+            .map(|file| file.unwrap().path())
+    });
+    let mut found: Vec<Recording> = files
+        .map(|path| {
+            let value: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+            Recording {
+                name: path.display().to_string(),
+                scenario: value["scenario"].as_str().unwrap().to_owned(),
+                value,
+            }
+        })
+        .collect();
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    assert_eq!(found.len(), 48);
+    found
+}
+
+impl Recording {
+    /// Which container, the reason and the message of each event, in their order.
+    fn events(&self) -> impl Iterator<Item = (String, &str, &str)> {
+        let events = self.value["events"].as_array().unwrap().iter();
+        events.map(|event| {
+            let object = &event["object"];
+            let involved = &object["involvedObject"];
+            let container = format!("{} {}", involved["name"], involved["fieldPath"]);
+            let text = |field: &str| object[field].as_str().unwrap();
+            (container, text("reason"), text("message"))
+        })
+    }
+
+    /// Why its pulls fail, where they do.
+    fn cause(&self) -> Option<FailureReason> {
+        Some(match self.scenario.as_str() {
+            "not-found" | "then-found" | "image-volume-not-found" => FailureReason::NotFound,
+            "unauthorized" | "forbidden" => FailureReason::Unauthorized,
+            "rate-limited" => FailureReason::RateLimited,
+            "server-error" => FailureReason::RegistryError,
+            "connection-refused" => FailureReason::ConnectionRefused,
+            "invalid-name" => FailureReason::InvalidName,
+            "never-present" => FailureReason::NeverPull,
+            "qps-exceeded" => FailureReason::KubeletQps,
+            _ => return None,
+        })
+    }
+}
+
+#[test]
+fn each_failure_has_the_cause_that_was_made_and_keeps_it() {
+    let mut failures = 0;
+    for recording in recordings() {
+        let mut known: BTreeMap<String, Failure> = BTreeMap::new();
+        for (container, reason, message) in recording.events() {
+            let said = Said::of(reason, message);
+            if matches!(reason, "Failed" | "InspectFailed" | "ErrImageNeverPull") {
+                assert_ne!(said, Said::Unrelated, "{}: {message}", recording.name);
+                failures += 1;
+            }
+            let Some(told) = said.failure() else { continue };
+            let word_only = told.reason == FailureReason::Unexplained;
+            assert!(
+                word_only || Some(told.reason) == recording.cause(),
+                "{}: {} for {message}",
+                recording.name,
+                told.reason
+            );
+            let now = match known.remove(&container) {
+                Some(before) => before.refine(told),
+                None => told,
+            };
+            known.insert(container, now);
+        }
+        let causes: Vec<FailureReason> = known.values().map(|known| known.reason).collect();
+        match recording.cause() {
+            // An image volume's own event names no container: that of the container has no cause.
+            Some(cause) if recording.scenario == "image-volume-not-found" => {
+                assert!(causes.contains(&cause), "{}: {causes:?}", recording.name);
+            }
+            Some(cause) => {
+                assert!(!causes.is_empty(), "{}", recording.name);
+                assert!(
+                    causes.iter().all(|c| *c == cause),
+                    "{}: {causes:?}",
+                    recording.name
+                );
+            }
+            None => assert!(causes.is_empty(), "{}: {causes:?}", recording.name),
+        }
+    }
+    assert!(failures > 100, "{failures}");
+}
+
+#[test]
+fn each_status_says_the_cause_too() {
+    fn messages<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+        match value {
+            Value::Object(map) => {
+                let waiting = &value["waiting"];
+                let pulling = [
+                    "ErrImagePull",
+                    "ImagePullBackOff",
+                    "InvalidImageName",
+                    "ErrImageNeverPull",
+                ];
+                if waiting["reason"]
+                    .as_str()
+                    .is_some_and(|r| pulling.contains(&r))
+                {
+                    found.extend(waiting["message"].as_str());
+                }
+                map.values().for_each(|value| messages(value, found));
+            }
+            Value::Array(items) => items.iter().for_each(|item| messages(item, found)),
+            _ => {}
+        }
+    }
+    let mut count = 0;
+    for recording in recordings() {
+        let mut found = Vec::new();
+        messages(&recording.value["statuses"], &mut found);
+        for message in found {
+            let told = FailureReason::classify(message);
+            assert_eq!(
+                Some(told),
+                recording.cause(),
+                "{}: {message}",
+                recording.name
+            );
+            count += 1;
+        }
+    }
+    assert!(count > 50, "{count}");
+}
+
+#[test]
+fn each_event_of_an_image_names_one_of_the_pod() {
+    let mut pulled = 0;
+    for recording in recordings() {
+        let pods = recording.value["pods"].to_string();
+        for (_, reason, message) in recording.events() {
+            let said = Said::of(reason, message);
+            let image = match &said {
+                Said::Pulling { image } | Said::AlreadyPresent { image } => image,
+                Said::Pulled {
+                    image,
+                    took,
+                    with_waiting,
+                    size,
+                } => {
+                    let (took, with_waiting) = (took.unwrap(), with_waiting.unwrap());
+                    assert!(took > Duration::ZERO && took <= with_waiting, "{message}");
+                    assert!(size.unwrap() > Bytes::ZERO);
+                    pulled += 1;
+                    image
+                }
+                Said::Failed {
+                    image: Some(image), ..
+                }
+                | Said::BackOff { image: Some(image) } => image,
+                _ => {
+                    assert!(!matches!(reason, "Pulling" | "Pulled"), "{message}");
+                    continue;
+                }
+            };
+            // The pod of one scenario is recorded without its digest.
+            let name = image.split_once('@').map_or(&**image, |(name, _)| name);
+            assert!(
+                pods.contains(&format!(":\"{name}")),
+                "{}: {image}",
+                recording.name
+            );
+            image.parse::<ImageRef>().unwrap();
+        }
+    }
+    assert!(pulled > 30, "{pulled}");
+}
+
+#[test]
+fn the_time_in_the_kubelets_queue_is_told_apart() {
+    let recordings = recordings();
+    let queued = recordings.iter().filter(|recording| {
+        recording.scenario == "two-pods-two-images" && !recording.name.contains("parallel")
+    });
+    let mut seen = 0;
+    for recording in queued {
+        let waited = recording.events().any(|(_, reason, message)| {
+            matches!(
+                Said::of(reason, message),
+                Said::Pulled { took: Some(took), with_waiting: Some(all), .. } if all > took + Duration::from_secs(1)
+            )
+        });
+        assert!(waited, "{}", recording.name);
+        seen += 1;
+    }
+    assert_eq!(seen, 3);
+}
