@@ -68,10 +68,18 @@ impl ImageRef {
     }
 
     /// Host without port, and path: what containerd stores of a pull that is not over.
+    ///
+    /// ```
+    /// use pulltrace_core::{ImageRef, Repository};
+    /// let image: ImageRef = "localhost:5000/team/app:1".parse()?;
+    /// // containerd.io/distribution.source.localhost=team/app
+    /// assert_eq!(image.repository(), Repository::new("localhost", "team/app")?);
+    /// # Ok::<(), pulltrace_core::NameError>(())
+    /// ```
     #[must_use]
     pub fn repository(&self) -> Repository {
         Repository {
-            host: without_port(&self.domain).to_owned(),
+            host: bare_host(&self.domain).to_owned(),
             path: self.path.clone(),
         }
     }
@@ -88,7 +96,8 @@ impl Repository {
         if host.len() + 1 + path.len() > MAX_REPOSITORY {
             return Err(refuse("at most 255 bytes"));
         }
-        if !is_domain(host) {
+        let bare_v6 = host.matches(':').count() > 1 && is_v6(host);
+        if !bare_v6 && !is_registry(host) {
             return Err(refuse("its host is no host name"));
         }
         if !is_path(path) {
@@ -97,12 +106,12 @@ impl Repository {
             ));
         }
         Ok(Self {
-            host: without_port(host).to_owned(),
+            host: bare_host(host).to_owned(),
             path: path.to_owned(),
         })
     }
 
-    /// The registry's host, without a port.
+    /// The registry's host, without a port, and without the brackets of an IPv6 address.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
@@ -131,7 +140,7 @@ impl FromStr for ImageRef {
             },
             None => (text, None),
         };
-        if is_hex_id(rest) {
+        if is_hex_id(text) {
             return refuse("64 hex digits name an image's id, not a repository");
         }
         let (name, tag) = match rest.rsplit_once(':') {
@@ -146,7 +155,7 @@ impl FromStr for ImageRef {
         if domain.len() + 1 + path.len() > MAX_REPOSITORY {
             return refuse("its name has more than 255 bytes");
         }
-        if !is_domain(&domain) {
+        if !is_registry(&domain) {
             return refuse("its registry is no host name");
         }
         if !is_path(&path) {
@@ -208,12 +217,21 @@ fn split_domain(name: &str) -> (String, String) {
     (domain.to_owned(), path)
 }
 
-fn without_port(domain: &str) -> &str {
-    // `[::1]:5000` has colons of its own.
-    match domain.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|b| b.is_ascii_digit()) => host,
+/// `::1` of `[::1]:5000`, as containerd stores it.
+fn bare_host(domain: &str) -> &str {
+    if let Some((host, _)) = domain.strip_prefix('[').and_then(|d| d.split_once(']')) {
+        return host;
+    }
+    match domain.split_once(':') {
+        Some((host, port)) if !port.contains(':') => host,
         _ => domain,
     }
+}
+
+/// A host name; or a word of a path that has a dot, which the grammar takes for a path, and
+/// containerd for a host: `my_registry.example`.
+fn is_registry(text: &str) -> bool {
+    is_domain(text) || is_component(text)
 }
 
 fn is_domain(text: &str) -> bool {
@@ -225,7 +243,7 @@ fn is_domain(text: &str) -> bool {
         return false;
     }
     if let Some(v6) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
-        return !v6.is_empty() && v6.bytes().all(|b| b.is_ascii_hexdigit() || b == b':');
+        return is_v6(v6);
     }
     !host.is_empty()
         && host.split('.').all(|part| {
@@ -234,6 +252,10 @@ fn is_domain(text: &str) -> bool {
                 && !part.ends_with('-')
                 && part.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
         })
+}
+
+fn is_v6(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b':')
 }
 
 fn is_path(text: &str) -> bool {
@@ -305,6 +327,14 @@ mod tests {
         );
         check("[::1]:5000/app", "[::1]:5000/app:latest");
         check("Upper/app", "Upper/app:latest");
+        check("localhost:5000", "docker.io/library/localhost:5000");
+        check("a.b", "docker.io/library/a.b:latest");
+        check("127.0.0.1/x", "127.0.0.1/x:latest");
+        check("Docker.io/a", "Docker.io/a:latest");
+        check("my_registry.example/a", "my_registry.example/a:latest");
+        let id = "0123456789abcdef".repeat(4);
+        check(&format!("{id}:1"), &format!("docker.io/library/{id}:1"));
+        check(&format!("r.io/{id}"), &format!("r.io/{id}:latest"));
     }
 
     #[test]
@@ -317,6 +347,11 @@ mod tests {
         check(
             &format!("r.io/repo@{digest}"),
             &format!("r.io/repo@{digest}"),
+        );
+        let id = "0123456789abcdef".repeat(4);
+        check(
+            &format!("{id}@{digest}"),
+            &format!("docker.io/library/{id}@{digest}"),
         );
     }
 
@@ -341,6 +376,15 @@ mod tests {
             "r..io/a",
             "r.io:x/a",
             "nginx\n",
+            " nginx",
+            "nginx:latest:latest",
+            "https://registry.example/app",
+            "my_registry:5000/a",
+            "::1/x",
+            "localhost/B",
+            "r.io/a:b/c",
+            "r.io/ünder",
+            "${IMAGE}",
             &"a".repeat(256),
             &"0123456789abcdef".repeat(4),
             &format!("nginx:{}", "t".repeat(129)),
@@ -358,7 +402,11 @@ mod tests {
         assert_eq!(with.to_string(), "localhost/x");
         assert_eq!(Repository::new("localhost", "x").unwrap(), with);
         let v6 = "[::1]:5000/x".parse::<ImageRef>().unwrap().repository();
-        assert_eq!(v6.host(), "[::1]");
+        assert_eq!(v6.host(), "::1");
+        assert_eq!(Repository::new("::1", "x").unwrap(), v6);
+        assert_eq!(Repository::new("[::1]:5000", "x").unwrap(), v6);
+        let hub = "nginx:1.27".parse::<ImageRef>().unwrap().repository();
+        assert_eq!(Repository::new("docker.io", "library/nginx").unwrap(), hub);
     }
 
     proptest::proptest! {
