@@ -1,15 +1,14 @@
-//! The one task that owns the fleet and changes the table.
+//! Who applies reports to the fleet and changes the table: whoever brings a report, one at a time.
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pulltrace_core::Mono;
 use pulltrace_core::wire::check::AnyReport;
 use pulltrace_core::wire::v1::ReportAck;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::clock::{Clock, ServerNow};
@@ -32,7 +31,7 @@ const SLOW_DOWN: u64 = 5_000;
 /// Called with what each step changed, and what there is after it: for metrics and logs.
 type Observer = Box<dyn FnMut(&Changes, &Stats) + Send>;
 
-/// The task that owns the fleet.
+/// The task that lets time pass for the fleet. While it runs, reports are taken.
 ///
 /// ```
 /// use pulltrace_server_lib::writer::Writer;
@@ -49,17 +48,41 @@ type Observer = Box<dyn FnMut(&Changes, &Stats) + Send>;
 /// # }
 /// ```
 pub struct Writer {
+    work: Box<Work>,
+    desk: Arc<Desk>,
+    /// When readers are to be woken next, where that was too early.
+    due: watch::Receiver<Mono>,
+}
+
+/// The fleet and its table, in the hands of one at a time.
+struct Work {
     clock: Clock,
     fleet: Fleet,
     shared: Shared,
-    queue: mpsc::Receiver<Job>,
-    busy: Arc<AtomicU64>,
     observer: Observer,
     /// The table's mark at each of the last ticks.
     marks: VecDeque<u64>,
     /// When readers were last woken, and whether there is more to wake them for.
     woken: Mono,
     pending: bool,
+    due: watch::Sender<Mono>,
+}
+
+/// Where what is to be done lies. Whoever brings something does all that lies there, unless another
+/// one is at it: then that one does. So nobody is held up, and no task must be woken to take a report.
+#[derive(Debug)]
+struct Desk {
+    limit: usize,
+    state: Mutex<State>,
+}
+
+struct State {
+    waiting: VecDeque<Job>,
+    /// Not here while somebody works, and before the writer runs.
+    work: Option<Box<Work>>,
+    closed: bool,
+    /// Reports that were turned away.
+    busy: u64,
 }
 
 /// Makes a [`Writer`].
@@ -73,9 +96,8 @@ pub struct Builder {
 /// Where reports go in; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Intake {
-    queue: mpsc::Sender<Job>,
+    desk: Arc<Desk>,
     clock: Clock,
-    busy: Arc<AtomicU64>,
 }
 
 /// A report that was not taken.
@@ -93,12 +115,15 @@ pub enum IntakeError {
     Refused(#[from] Refusal),
 }
 
-#[derive(Debug)]
-struct Job {
-    report: AnyReport,
-    received: ServerNow,
-    verdict: oneshot::Sender<Result<ReportAck, Refusal>>,
+enum Job {
+    Report(Box<AnyReport>, ServerNow, Verdict),
+    /// A second is over.
+    Tick,
+    /// Readers are to be woken.
+    Wake,
 }
+
+type Verdict = oneshot::Sender<Result<ReportAck, Refusal>>;
 
 impl Intake {
     /// Hands over a report, and waits for what its agent is to be answered.
@@ -109,19 +134,68 @@ impl Intake {
     /// Where the report was not taken.
     pub async fn report(&self, report: AnyReport) -> Result<ReportAck, IntakeError> {
         let (verdict, answer) = oneshot::channel();
-        let job = Job {
-            report,
-            received: self.clock.now(),
-            verdict,
-        };
-        self.queue.try_send(job).map_err(|error| match error {
-            mpsc::error::TrySendError::Full(_) => {
-                self.busy.fetch_add(1, Ordering::Relaxed);
-                IntakeError::Busy
-            }
-            mpsc::error::TrySendError::Closed(_) => IntakeError::Stopped,
-        })?;
+        let job = Job::Report(Box::new(report), self.clock.now(), verdict);
+        self.desk.bring(job)?;
         Ok(answer.await.map_err(|_| IntakeError::Stopped)??)
+    }
+}
+
+impl Desk {
+    /// Lays a report there, where there is room.
+    fn bring(&self, job: Job) -> Result<(), IntakeError> {
+        let mut state = self.state();
+        if state.closed {
+            return Err(IntakeError::Stopped);
+        }
+        if state.waiting.len() >= self.limit {
+            state.busy += 1;
+            return Err(IntakeError::Busy);
+        }
+        state.waiting.push_back(job);
+        self.work(state);
+        Ok(())
+    }
+
+    /// Does what lies there, unless somebody is at it.
+    fn work<'a>(&'a self, mut state: MutexGuard<'a, State>) {
+        let Some(work) = state.work.take() else {
+            return;
+        };
+        let mut hands = Hands {
+            desk: self,
+            work: Some(work),
+        };
+        while let Some(work) = &mut hands.work {
+            let Some(job) = state.waiting.pop_front() else {
+                state.work = hands.work.take();
+                return;
+            };
+            let slow = state.waiting.len() > self.limit / 2;
+            let busy = state.busy;
+            drop(state);
+            work.take(job, slow, busy);
+            state = self.state();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who works. Where that ends by a panic, the fleet is gone, and whoever waits is told.
+struct Hands<'a> {
+    desk: &'a Desk,
+    work: Option<Box<Work>>,
+}
+
+impl Drop for Hands<'_> {
+    fn drop(&mut self) {
+        if self.work.is_some() {
+            let mut state = self.desk.state();
+            state.closed = true;
+            state.waiting.clear();
+        }
     }
 }
 
@@ -159,30 +233,37 @@ impl Builder {
     #[must_use]
     pub fn start(self) -> (Writer, Intake, Shared) {
         let now = self.clock.now();
-        let (sender, queue) = mpsc::channel(self.limits.queue.max(1));
-        let busy = Arc::new(AtomicU64::new(0));
         let epoch = self
             .epoch
             .unwrap_or_else(|| format!("{:x}", now.at.unix_nanos()));
         let table = Table::new(epoch.as_str(), self.limits.tombstones);
         let shared = Shared::new(table);
+        let desk = Arc::new(Desk {
+            limit: self.limits.queue.max(1),
+            state: Mutex::new(State {
+                waiting: VecDeque::new(),
+                work: None,
+                closed: false,
+                busy: 0,
+            }),
+        });
         let intake = Intake {
-            queue: sender,
+            desk: Arc::clone(&desk),
             clock: self.clock,
-            busy: Arc::clone(&busy),
         };
-        let writer = Writer {
+        let (sender, due) = watch::channel(now.mono);
+        let work = Work {
             clock: self.clock,
             fleet: Fleet::new(epoch, self.limits, now.at),
             shared: shared.clone(),
-            queue,
-            busy,
             observer: self.observer,
             marks: VecDeque::with_capacity(FRESH + 1),
             woken: now.mono,
             pending: false,
+            due: sender,
         };
-        (writer, intake, shared)
+        let work = Box::new(work);
+        (Writer { work, desk, due }, intake, shared)
     }
 }
 
@@ -198,50 +279,76 @@ impl Writer {
         }
     }
 
-    /// Runs until `shutdown`, and takes what waits then. It is over too when all [`Intake`]s are gone.
-    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
+    /// Runs until `shutdown`, and takes what waits then.
+    ///
+    /// # Panics
+    /// Where a step of the fleet did: what it knew is gone.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let Self {
+            work,
+            desk,
+            mut due,
+        } = self;
+        let clock = work.clock;
         let mut shutdown = std::pin::pin!(shutdown);
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        desk.state().work = Some(work);
+        let mut wake: Option<Mono> = None;
         loop {
-            let wake = WAKE.saturating_sub(self.clock.now().mono.since(self.woken));
-            tokio::select! {
+            let rest = wake.map(|at| at.since(clock.now().mono));
+            let job = tokio::select! {
                 biased;
                 () = &mut shutdown => break,
-                // Before the queue, which may never be empty.
-                _ = tick.tick() => self.pass(),
-                () = tokio::time::sleep(wake), if self.pending => self.wake(),
-                job = self.queue.recv() => match job {
-                    Some(job) => self.take(job),
-                    None => break,
-                },
+                _ = tick.tick() => Job::Tick,
+                () = tokio::time::sleep(rest.unwrap_or_default()), if rest.is_some() => {
+                    wake = None;
+                    Job::Wake
+                }
+                Ok(()) = due.changed() => {
+                    wake = Some(*due.borrow_and_update());
+                    continue;
+                }
+            };
+            let mut state = desk.state();
+            assert!(!state.closed, "a step of the fleet panicked");
+            // Before the reports, which may never be all taken.
+            state.waiting.push_front(job);
+            desk.work(state);
+        }
+        let mut state = desk.state();
+        state.closed = true;
+        state.waiting.push_back(Job::Wake);
+        desk.work(state);
+    }
+}
+
+impl Work {
+    /// `slow`: whether so much waits that agents should wait, too; `busy`: how many had to.
+    fn take(&mut self, job: Job, slow: bool, busy: u64) {
+        match job {
+            Job::Report(report, received, verdict) => {
+                let Applied {
+                    verdict: mut answer,
+                    changes,
+                } = self.fleet.apply(*report, received);
+                if let Ok(ack) = &mut answer
+                    && slow
+                {
+                    ack.next_report_ms = Some(SLOW_DOWN);
+                }
+                self.publish(&changes, busy);
+                // Nobody may wait for the answer any more.
+                drop(verdict.send(answer));
             }
+            Job::Tick => self.pass(busy),
+            Job::Wake => self.wake(),
         }
-        self.queue.close();
-        while let Some(job) = self.queue.recv().await {
-            self.take(job);
-        }
-        self.wake();
     }
 
-    fn take(&mut self, job: Job) {
-        let Applied {
-            mut verdict,
-            changes,
-        } = self.fleet.apply(job.report, job.received);
-        if let Ok(ack) = &mut verdict
-            && self.queue.len() > self.queue.max_capacity() / 2
-        {
-            ack.next_report_ms = Some(SLOW_DOWN);
-        }
-        self.publish(&changes);
-        // Nobody may wait for the answer any more.
-        drop(job.verdict.send(verdict));
-    }
-
-    fn pass(&mut self) {
+    fn pass(&mut self, busy: u64) {
         let changes = self.fleet.expire(self.clock.now());
-        self.publish(&changes);
+        self.publish(&changes, busy);
         let seq = self.shared.read(Table::seq);
         self.marks.push_back(seq);
         if self.marks.len() > FRESH
@@ -251,17 +358,23 @@ impl Writer {
         }
     }
 
-    fn publish(&mut self, changes: &Changes) {
+    fn publish(&mut self, changes: &Changes, busy: u64) {
         let mut stats = self.fleet.stats().clone();
-        stats.counters.reports_busy = self.busy.load(Ordering::Relaxed);
+        stats.counters.reports_busy = busy;
         (self.observer)(changes, &stats);
         self.shared.write(|table, known| {
             table.take(changes);
             *known = stats;
         });
-        self.pending |= !changes.is_empty();
-        if self.clock.now().mono.since(self.woken) >= WAKE {
+        if changes.is_empty() || self.pending {
+            return;
+        }
+        self.pending = true;
+        let due = self.woken + WAKE;
+        if self.clock.now().mono >= due {
             self.wake();
+        } else {
+            self.due.send_replace(due);
         }
     }
 
@@ -276,7 +389,7 @@ impl Writer {
 impl fmt::Debug for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Writer")
-            .field("fleet", &self.fleet)
+            .field("fleet", &self.work.fleet)
             .finish_non_exhaustive()
     }
 }
@@ -286,6 +399,15 @@ impl fmt::Debug for Builder {
         f.debug_struct("Builder")
             .field("limits", &self.limits)
             .field("epoch", &self.epoch)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State")
+            .field("waiting", &self.waiting.len())
+            .field("closed", &self.closed)
             .finish_non_exhaustive()
     }
 }

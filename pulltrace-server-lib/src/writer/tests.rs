@@ -2,7 +2,7 @@
 
 use pulltrace_core::wire::check::parse;
 use pulltrace_core::wire::v1::NodeState;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -51,10 +51,11 @@ fn report(told: &Told) -> AnyReport {
 /// Hands over a report for which nobody takes the time to wait.
 async fn hand_over(intake: &Intake, told: Told) -> JoinHandle<Result<ReportAck, IntakeError>> {
     let intake = intake.clone();
-    let before = intake.queue.capacity();
+    let waiting = |intake: &Intake| intake.desk.state().waiting.len();
+    let before = waiting(&intake);
     let watched = intake.clone();
     let handle = tokio::spawn(async move { intake.report(report(&told)).await });
-    while watched.queue.capacity() == before && !handle.is_finished() {
+    while waiting(&watched) == before && !handle.is_finished() {
         tokio::task::yield_now().await;
     }
     handle
@@ -147,6 +148,21 @@ async fn what_waits_at_the_stop_is_taken_and_what_comes_later_is_told_so() {
     );
     let late = running.intake.report(report(&Told::new("w1", 2, 0))).await;
     assert!(matches!(late, Err(IntakeError::Stopped)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_a_step_panics_whoever_reports_is_told_and_the_writer_ends() {
+    let parts = Writer::builder()
+        .observer(|changes, _| assert!(changes.pulls.is_empty(), "as the test wants it"))
+        .start();
+    let running = running(parts);
+    let intake = running.intake.clone();
+    let told = report(&Told::new("w1", 1, 0).resolving(1));
+    let broken = tokio::spawn(async move { intake.report(told).await });
+    assert!(broken.await.unwrap_err().is_panic());
+    let next = running.intake.report(report(&Told::new("w1", 2, 0))).await;
+    assert!(matches!(next, Err(IntakeError::Stopped)));
+    assert!(running.task.await.unwrap_err().is_panic());
 }
 
 #[tokio::test(start_paused = true)]
