@@ -148,6 +148,11 @@ impl Containerd {
         self.snapshotter
     }
 
+    /// The parent of its containers' control groups.
+    pub(crate) fn cgroup(&self) -> String {
+        self.home.cgroup()
+    }
+
     /// Where it logs, over all its restarts.
     #[must_use]
     pub fn log_path(&self) -> PathBuf {
@@ -221,7 +226,7 @@ impl Containerd {
     /// # Errors
     /// [`CallError`].
     pub async fn run_sandbox(&self, name: &str) -> Result<String, CallError> {
-        self.cri().run_sandbox(name, &self.home.cgroup()).await
+        self.cri().run_sandbox(name, &self.cgroup()).await
     }
 
     /// Kills it with SIGKILL and waits until it is gone. Does nothing when it

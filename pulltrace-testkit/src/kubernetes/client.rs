@@ -132,7 +132,16 @@ impl Client {
     /// # Errors
     /// [`ApiError`].
     pub async fn delete(&self, path: &str) -> Result<(), ApiError> {
-        let path = format!("{path}?gracePeriodSeconds=0");
+        self.delete_within(path, 0).await
+    }
+
+    /// Deletes an object; a pod that runs has so many seconds to end, and is
+    /// there until its kubelet says that it has.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn delete_within(&self, path: &str, seconds: u64) -> Result<(), ApiError> {
+        let path = format!("{path}?gracePeriodSeconds={seconds}");
         self.json(reqwest::Method::DELETE, &path, None)
             .await
             .map(drop)

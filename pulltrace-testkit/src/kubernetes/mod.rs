@@ -41,73 +41,50 @@ mod binary;
 mod client;
 mod kubelet;
 mod manifest;
+mod node;
 mod objects;
+mod process;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use tempfile::TempDir;
-use tokio::net::TcpSocket;
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 
-use crate::wait::{self, TimedOut};
+use process::{Port, Process};
 
 pub use access::Grant;
 pub use binary::KubernetesBinary;
 pub use client::{ApiError, Client, Watch};
 pub use kubelet::Kubelet;
-
-/// How long a start may take; measured on two busy cores: 4 s.
-const START: Duration = Duration::from_secs(60);
+pub use node::{Node, NodeOptions};
+pub use process::StartError;
 
 /// The token, and the name, of who may do anything.
 pub const ADMIN: &str = "admin";
 /// The token, and the name, of who may do nothing that was not granted.
 pub const NOBODY: &str = "nobody";
 
-/// Token, name, id, groups.
-const USERS: &str = "admin,admin,admin,system:masters\nnobody,nobody,nobody\n";
+/// The token, and the name, of the kubelet of the one node that a [`Node`] is.
+const NODE: &str = "node-1";
 
-/// An API server that could not be started.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// Its folder, its port or its process could not be made.
-    #[error("could not prepare an API server")]
-    Prepare(#[from] io::Error),
-    /// It ended before it was ready.
-    #[error("the API server ended with {status} before it was ready; the end of its log:\n{log}")]
-    Ended {
-        /// Its exit status.
-        status: String,
-        /// The last lines of its log.
-        log: String,
-    },
-    /// It did not become ready.
-    #[error("the API server was not ready in time; the end of its log:\n{log}")]
-    NotReady {
-        /// What was waited for.
-        #[source]
-        source: TimedOut,
-        /// The last lines of its log.
-        log: String,
-    },
-}
+/// Token, name, id, groups.
+const USERS: &str = "admin,admin,admin,system:masters\nnobody,nobody,nobody\n\
+                     node-1,system:node:node-1,node-1,system:nodes\n";
+
+/// The name of its program.
+const APISERVER: &str = "apiserver";
 
 /// A running (or killed) API server on 127.0.0.1. Dropping it kills it and
 /// deletes its data; where the test itself is killed, it does so by itself.
 #[derive(Debug)]
 pub struct ApiServer {
-    process: Option<Child>,
+    process: Option<Process>,
     binary: KubernetesBinary,
-    address: SocketAddr,
-    /// Bound, and never listening: nobody else is given the port, also while
-    /// the server does not run.
-    _port: TcpSocket,
+    port: Port,
     admin: Client,
     home: TempDir,
     kubeconfigs: AtomicU32,
@@ -121,18 +98,12 @@ impl ApiServer {
     pub async fn start(binary: &KubernetesBinary) -> Result<Self, StartError> {
         let home = tempfile::Builder::new().prefix("k8s-").tempdir()?;
         fs::write(home.path().join("users.csv"), USERS)?;
-        let port = TcpSocket::new_v4()?;
-        port.set_reuseaddr(true)?;
-        port.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
-        let address = port.local_addr()?;
-        let mut process = spawn(binary, home.path(), address)?;
-        // It makes its certificate before it is ready.
-        let admin = ready(&mut process, home.path(), address).await?;
+        let port = Port::reserve()?;
+        let (process, admin) = run(binary, home.path(), port.address).await?;
         Ok(Self {
             process: Some(process),
             binary: binary.clone(),
-            address,
-            _port: port,
+            port,
             admin,
             home,
             kubeconfigs: AtomicU32::new(0),
@@ -142,7 +113,7 @@ impl ApiServer {
     /// Where it is: `https://127.0.0.1:34567`.
     #[must_use]
     pub fn url(&self) -> String {
-        url(self.address)
+        url(self.port.address)
     }
 
     /// The certificates to trust, a PEM file.
@@ -162,7 +133,7 @@ impl ApiServer {
     /// # Errors
     /// [`ApiError`] where the certificate cannot be read.
     pub fn client(&self, token: &str) -> Result<Client, ApiError> {
-        client(self.home.path(), self.address, token)
+        client(self.home.path(), self.port.address, token)
     }
 
     /// Writes a kubeconfig of who has this token: [`ADMIN`], [`NOBODY`] or what
@@ -196,7 +167,7 @@ impl ApiServer {
     /// When the process cannot be waited for.
     pub async fn kill9(&mut self) -> io::Result<()> {
         match self.process.take() {
-            Some(mut process) => process.kill().await,
+            Some(process) => process.kill9().await,
             None => Ok(()),
         }
     }
@@ -210,8 +181,7 @@ impl ApiServer {
     /// [`StartError`], with the end of its log.
     pub async fn restart(&mut self) -> Result<(), StartError> {
         self.kill9().await?;
-        let mut process = spawn(&self.binary, self.home.path(), self.address)?;
-        ready(&mut process, self.home.path(), self.address).await?;
+        let (process, _) = run(&self.binary, self.home.path(), self.port.address).await?;
         self.process = Some(process);
         Ok(())
     }
@@ -238,24 +208,13 @@ impl ApiServer {
     /// The last `lines` lines of its log, over all its restarts.
     #[must_use]
     pub fn log_tail(&self, lines: usize) -> String {
-        log_tail(self.home.path(), lines)
+        process::tail(&process::log_file(self.home.path(), APISERVER), lines)
     }
 
     /// Its process; `None` while it does not run.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
-        self.process.as_ref().and_then(Child::id)
-    }
-}
-
-impl Drop for ApiServer {
-    fn drop(&mut self) {
-        if let Some(process) = &mut self.process {
-            // Its folder goes after it, so it must not write any more.
-            drop(process.start_kill());
-            let gone = || process.try_wait().ok().flatten();
-            drop(wait::until_blocking("the API server is gone", START, gone));
-        }
+        self.process.as_ref().and_then(Process::pid)
     }
 }
 
@@ -274,70 +233,37 @@ fn client(home: &Path, address: SocketAddr, token: &str) -> Result<Client, ApiEr
     Client::new(&url(address), token, &ca)
 }
 
-fn log_tail(home: &Path, lines: usize) -> String {
-    let log = match fs::read(home.join("log")) {
-        Ok(log) => log,
-        Err(error) => return format!("(the log cannot be read: {error})"),
-    };
-    let log = String::from_utf8_lossy(&log);
-    let skip = log.lines().count().saturating_sub(lines);
-    log.lines().skip(skip).collect::<Vec<_>>().join("\n")
-}
-
-fn spawn(binary: &KubernetesBinary, home: &Path, address: SocketAddr) -> io::Result<Child> {
-    let log = home.join("log");
-    let log = File::options().create(true).append(true).open(log)?;
-    Command::new(&binary.path)
-        .arg("apiserver")
-        .arg(home)
-        .args([
-            &format!("--secure-port={}", address.port()),
-            "--bind-address=127.0.0.1",
-            "--cert-dir=certificates",
-            "--token-auth-file=users.csv",
-            "--authorization-mode=Node,RBAC",
-            "--service-account-issuer=https://kubernetes.default.svc",
-            "--service-cluster-ip-range=10.96.0.0/24",
-            // It refuses pods without an account, which controllers make.
-            "--disable-admission-plugins=ServiceAccount",
-            // A loopback address cannot be the cluster's way to itself.
-            "--endpoint-reconciler-type=none",
-            "--allow-privileged=true",
-            "--profiling=false",
-            // A test may be as impolite as it likes.
-            "--enable-priority-and-fairness=false",
-        ])
-        .current_dir(home)
-        // When we are gone its input ends, and it with it.
-        .stdin(Stdio::piped())
-        .stdout(log.try_clone()?)
-        .stderr(log)
-        // Ctrl-C is for us.
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-}
-
-async fn ready(
-    process: &mut Child,
+/// Starts it in this folder and waits until it is ready.
+async fn run(
+    binary: &KubernetesBinary,
     home: &Path,
     address: SocketAddr,
-) -> Result<Client, StartError> {
-    let ready = wait::until("the API server is ready", START, async || {
-        match process.try_wait() {
-            Ok(None) => {}
-            Ok(Some(status)) => return Some(Err(status.to_string())),
-            Err(error) => return Some(Err(error.to_string())),
-        }
-        // Before it has its certificate there is nobody to ask.
-        let client = client(home, address, ADMIN).ok()?;
-        client.is_ready().await.then_some(Ok(client))
-    })
-    .await;
-    let log = || log_tail(home, 20);
-    match ready {
-        Ok(Ok(client)) => Ok(client),
-        Ok(Err(status)) => Err(StartError::Ended { status, log: log() }),
-        Err(source) => Err(StartError::NotReady { source, log: log() }),
-    }
+) -> Result<(Process, Client), StartError> {
+    let port = format!("--secure-port={}", address.port());
+    let args = [
+        &*home.to_string_lossy(),
+        &port,
+        "--bind-address=127.0.0.1",
+        "--cert-dir=certificates",
+        "--token-auth-file=users.csv",
+        "--authorization-mode=Node,RBAC",
+        "--service-account-issuer=https://kubernetes.default.svc",
+        "--service-cluster-ip-range=10.96.0.0/24",
+        // It refuses pods without an account, which controllers make.
+        "--disable-admission-plugins=ServiceAccount",
+        // A loopback address cannot be the cluster's way to itself.
+        "--endpoint-reconciler-type=none",
+        "--allow-privileged=true",
+        "--profiling=false",
+        // A test may be as impolite as it likes.
+        "--enable-priority-and-fairness=false",
+    ];
+    let mut process = Process::spawn(binary, APISERVER, &args.map(str::to_owned), home)?;
+    let ready = async || {
+        // Before it has made its certificate there is nobody to ask.
+        let admin = client(home, address, ADMIN).ok()?;
+        admin.is_ready().await.then_some(admin)
+    };
+    let admin = process.until_ready(ready).await?;
+    Ok((process, admin))
 }
