@@ -11,7 +11,6 @@ use crate::unit::{Bytes, BytesPerSecond};
 
 /// How much longer.
 #[derive(Clone, Copy, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct Eta {
     /// The best guess.
     pub left: Duration,

@@ -6,6 +6,7 @@
 mod access;
 mod clock;
 pub mod cluster;
+pub mod correlate;
 #[cfg(test)]
 mod fixture;
 pub mod fleet;

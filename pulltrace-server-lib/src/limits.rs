@@ -26,6 +26,10 @@ pub struct Limits {
     /// Removals that are remembered: a reader whose cursor is older than the oldest must start anew.
     /// Default 16,384.
     pub tombstones: usize,
+    /// Slots of pods that want an image, of one node: one more is left out. Default 2,000.
+    pub wants_per_node: usize,
+    /// The same of all nodes. Default 200,000.
+    pub wants: usize,
     /// Reports that wait to be applied: one more is refused as busy. Default 256.
     pub queue: usize,
 }
@@ -41,6 +45,8 @@ impl Default for Limits {
             history_ttl: Duration::from_mins(30),
             lost_after: Duration::from_secs(10),
             tombstones: 16_384,
+            wants_per_node: 2_000,
+            wants: 200_000,
             queue: 256,
         }
     }

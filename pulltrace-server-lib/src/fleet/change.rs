@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use pulltrace_core::wire::v1::{NodeState, NodeStatus};
 use pulltrace_core::{
-    Bytes, BytesPerSecond, ChangeKind, Digest, FailureReason, Namespace, NodeName, NodeTime,
+    Bytes, BytesPerSecond, ChangeKind, Digest, FailureReason, Links, Namespace, NodeName, NodeTime,
     Outcome, Pull, PullId,
 };
 
 use super::correction::Correction;
+use crate::correlate::PodView;
 
 /// What one step changed.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +24,10 @@ pub struct Changes {
     pub nodes: Vec<NodeView>,
     /// Nodes that are kept no more.
     pub forgotten_nodes: Vec<NodeName>,
+    /// Pods that wait for images and are new or changed.
+    pub pods: Vec<PodView>,
+    /// Pods that are shown no more.
+    pub forgotten_pods: Vec<PodView>,
     /// Pulls whose end counts, once each.
     pub ended: Vec<Ended>,
     /// Bytes that came over the network.
@@ -37,6 +42,8 @@ impl Changes {
             && self.forgotten.is_empty()
             && self.nodes.is_empty()
             && self.forgotten_nodes.is_empty()
+            && self.pods.is_empty()
+            && self.forgotten_pods.is_empty()
             && self.ended.is_empty()
             && self.downloaded.is_empty()
     }
@@ -53,6 +60,22 @@ pub struct PullChange {
     pub correction: Correction,
     /// How much of it changed.
     pub scope: Scope,
+    /// What Kubernetes knows of it; `None` where that is nothing.
+    pub links: Option<Arc<Links>>,
+}
+
+impl PullChange {
+    /// All of a pull, on a node whose clock is the server's, of which Kubernetes knows nothing.
+    #[must_use]
+    pub const fn new(kind: ChangeKind, pull: Arc<Pull>) -> Self {
+        Self {
+            kind,
+            pull,
+            correction: Correction::NONE,
+            scope: Scope::Whole,
+            links: None,
+        }
+    }
 }
 
 /// How much of a pull changed; each is more than the one before.
@@ -143,6 +166,14 @@ impl NodeView {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Ended {
+    /// Which.
+    pub id: PullId,
+    /// When it began, by its node's clock.
+    pub started_at: NodeTime,
+    /// How long it was in its kubelet's queue; `None` where that is not known.
+    pub queued: Option<Duration>,
+    /// Whether its kubelet measured about the same; `None` where it said nothing to compare.
+    pub kubelet_agrees: Option<bool>,
     /// The registry's host, without a port; `None` where it is not known.
     pub registry: Option<Arc<str>>,
     /// How it ended.

@@ -65,7 +65,7 @@ fn is_fetched(layer: &Layer) -> bool {
 }
 
 /// The end of a pull, as metrics count it; `None` while it lives.
-pub(super) fn ended(pull: &Pull) -> Option<Ended> {
+pub(crate) fn ended(pull: &Pull) -> Option<Ended> {
     let (outcome, at) = (pull.outcome()?, pull.ended_at?);
     let since = |from: Option<_>| from.map(|from| at.since(from));
     let downloading = pull
@@ -82,6 +82,10 @@ pub(super) fn ended(pull: &Pull) -> Option<Ended> {
     let fetched = pull.downloaded > Bytes::ZERO && pull.downloaded_at.is_some();
     let throughput = downloading.filter(|took| fetched && !took.is_zero());
     Some(Ended {
+        id: pull.id.clone(),
+        started_at: pull.started_at,
+        queued: None,
+        kubelet_agrees: None,
         registry: registry(pull),
         outcome,
         reason: pull.failure.as_ref().map(|failure| failure.reason),

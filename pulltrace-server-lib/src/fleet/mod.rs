@@ -35,8 +35,9 @@ use crate::clock::ServerNow;
 use crate::limits::Limits;
 
 pub use change::{Changes, Downloaded, Ended, NodeView, PullChange, Scope};
-pub(crate) use correction::status_bare;
 pub use correction::{Correction, status};
+pub(crate) use correction::{shift, status_bare};
+pub(crate) use count::ended;
 pub use stats::{Counters, PerPhase, Stats};
 
 /// What all nodes pull, as their agents tell.

@@ -143,6 +143,7 @@ impl Node {
                     pull: Arc::clone(&entry.shown),
                     correction: self.offset.correction(),
                     scope: Scope::Whole,
+                    links: None,
                 });
             }
         }
@@ -255,6 +256,7 @@ impl Node {
             pull,
             correction: self.offset.correction(),
             scope,
+            links: None,
         });
         if kind != ChangeKind::Progressed {
             self.told = None;
@@ -319,6 +321,7 @@ impl Node {
                 pull: stale,
                 correction,
                 scope: Scope::Whole,
+                links: None,
             });
         }
     }
@@ -335,6 +338,7 @@ impl Node {
                     pull: told,
                     correction,
                     scope: Scope::Whole,
+                    links: None,
                 });
             }
         }
@@ -363,6 +367,7 @@ impl Node {
             pull: Arc::clone(&entry.shown),
             correction,
             scope: Scope::Whole,
+            links: None,
         });
         true
     }

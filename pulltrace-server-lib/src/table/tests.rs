@@ -182,6 +182,7 @@ fn a_row_that_comes_back_is_not_told_as_removed() {
         pull,
         correction: crate::fleet::Correction::NONE,
         scope: crate::fleet::Scope::Whole,
+        links: None,
     });
     world.table.take(&back);
     let delta = world.table.changed_since(cursor, 9).unwrap();

@@ -1,0 +1,566 @@
+//! Which pods wait for which pulls. Everything here is a function of what was handed in.
+//!
+//! | file | the question |
+//! |---|---|
+//! | `want` | what does a slot of a pod want, and what did its kubelet say of it? |
+//! | `learned` | which names was a digest seen under? |
+//! | `fit` | can this pull be what brings this image? |
+//! | `judge` | who waits for which pull of a node, and by what evidence? |
+//! | `queue` | what was announced, and is no pull yet? |
+//! | `view` | what does one pod wait for, and how much longer? |
+//! | `node` | one node: facts, and what was found of them |
+//! | `hold` | how did a pull end, once its kubelet had time to say why? |
+//!
+//! `docs/correlation.md` tells the rules.
+
+mod fit;
+mod hold;
+mod judge;
+mod learned;
+mod node;
+mod queue;
+mod view;
+mod want;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use pulltrace_core::wire::v1::NodeState;
+use pulltrace_core::{ChangeKind, Mono, NodeName, Outcome, PodUid, Pull, PullId, Version};
+
+use self::hold::Hold;
+use self::learned::Learned;
+use self::node::{Context, Judged, Key, Node};
+use self::want::{Spec, Want};
+use crate::clock::ServerNow;
+use crate::cluster::{Pod, PodUpdate, PullEvent, PullEventUpdate, Seen, Trouble, volume_slot};
+use crate::fleet::{Changes, PullChange, Scope};
+use crate::limits::Limits;
+
+pub use view::{ImageState, ImageView, PodView, pod_status};
+
+/// How often what nobody waits for is looked for.
+const TIDY: Duration = Duration::from_secs(10);
+
+/// Joins the pulls of nodes with pods and with what kubelets say.
+///
+/// It needs no server: pulls come as [`Changes`], pods and events from any source.
+///
+/// ```
+/// use std::sync::Arc;
+/// use pulltrace_core::{ChangeKind, Mono, Phase, Pull, PullId};
+/// use pulltrace_server_lib::cluster::{KubeletWord, PullEvent, PullEventUpdate};
+/// use pulltrace_server_lib::correlate::Correlator;
+/// use pulltrace_server_lib::fleet::{Changes, Correction, PullChange, Scope};
+/// use pulltrace_server_lib::{Limits, ServerNow};
+///
+/// let now = ServerNow { mono: Mono::default(), at: "2026-11-24T16:08:05Z".parse()? };
+/// let mut correlator = Correlator::new(Limits::default());
+/// let (word, image) = KubeletWord::of("Pulling", r#"Pulling image "registry.test/app:1""#).unwrap();
+/// let pod = pulltrace_core::PodRef {
+///     namespace: "shop".parse()?,
+///     name: "web".parse()?,
+///     uid: "f7d35e9a".parse()?,
+/// };
+/// correlator.event(PullEventUpdate::Applied(PullEvent {
+///     name: "web.1".into(),
+///     pod,
+///     node: "w1".parse()?,
+///     slot: Some("app".parse()?),
+///     image,
+///     first: "2026-11-24T16:08:04Z".parse()?,
+///     last: "2026-11-24T16:08:04Z".parse()?,
+///     count: 1,
+///     word,
+/// }), now);
+///
+/// let created = "2026-11-24T16:08:04.5Z".parse()?;
+/// let id: PullId = format!("lease~w1~k8s.io~1-a~{}", 1_795_536_484_500_000_000_i64).parse()?;
+/// let change = PullChange::new(ChangeKind::Started, Arc::new(Pull::new(id, Phase::Resolving, created)));
+/// let mut changes = Changes::default();
+/// changes.pulls.push(change);
+/// let changes = correlator.pulls(changes, now);
+/// let links = changes.pulls[0].links.as_ref().unwrap();
+/// assert_eq!(links.pods[0].0.pod.to_string(), "shop/web");
+/// assert_eq!(links.pods[0].1.as_str(), "event");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Correlator {
+    limits: Limits,
+    nodes: BTreeMap<NodeName, Node>,
+    /// The node of each pod of which something is kept.
+    pods: HashMap<PodUid, NodeName>,
+    learned: Learned,
+    listening: Listening,
+    /// The pods that were said since the last `Reset`, until `Done`.
+    listed: Option<HashSet<PodUid>>,
+    hold: Hold,
+    stats: CorrelateStats,
+    tidied: Mono,
+}
+
+/// Whether anything is heard of the cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Listening {
+    /// Of pods.
+    pub pods: Heard,
+    /// Of what kubelets say.
+    pub events: Heard,
+}
+
+/// Whether anything is heard of a source.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Heard {
+    /// There is none, or it has not said anything yet.
+    #[default]
+    Nothing,
+    /// It says what there is.
+    Listing,
+    /// It says what changes.
+    Live,
+    /// It has trouble, and tries again.
+    Trouble(Trouble),
+}
+
+impl Heard {
+    /// Whether what it knows is whole and new.
+    #[must_use]
+    pub const fn is_live(&self) -> bool {
+        matches!(self, Self::Live)
+    }
+}
+
+/// What there is, and what was counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CorrelateStats {
+    /// Slots of pods that want an image, or did a moment ago.
+    pub wants: u64,
+    /// Pods that are known to wait for a pull.
+    pub pods_waiting: u64,
+    /// Pulls that were announced and that the runtime has not begun.
+    pub queued: u64,
+    /// Events that were taken.
+    pub events: u64,
+    /// Events that a source did not understand.
+    pub events_odd: u64,
+    /// Changes of pods that were taken.
+    pub pods: u64,
+    /// Wants that were left out, since there were too many.
+    pub wants_refused: u64,
+    /// Pulls whose time the kubelet told, and it was about ours.
+    pub kubelet_agrees: u64,
+    /// Pulls whose time the kubelet told, and it was another: more than 20 % and a second apart.
+    pub kubelet_disagrees: u64,
+}
+
+impl Correlator {
+    /// One that knows nothing yet.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            nodes: BTreeMap::new(),
+            pods: HashMap::new(),
+            learned: Learned::default(),
+            listening: Listening::default(),
+            listed: None,
+            hold: Hold::default(),
+            stats: CorrelateStats::default(),
+            tidied: Mono::default(),
+        }
+    }
+
+    /// What there is, and what was counted.
+    #[must_use]
+    pub const fn stats(&self) -> &CorrelateStats {
+        &self.stats
+    }
+
+    /// Whether anything is heard of the cluster.
+    #[must_use]
+    pub const fn listening(&self) -> &Listening {
+        &self.listening
+    }
+
+    /// Takes what changed of pulls, and gives it back with what is known of their pods; with it whatever
+    /// else changes by it.
+    pub fn pulls(&mut self, mut changes: Changes, now: ServerNow) -> Changes {
+        let mut dirty = BTreeSet::new();
+        for view in &changes.nodes {
+            let node = self.nodes.entry(view.name.clone()).or_default();
+            let seen = view.state != NodeState::Lost;
+            if node.seen != seen {
+                node.seen = seen;
+                dirty.insert(view.name.clone());
+            }
+            node.offset_ms = view.clock_offset_ms.unwrap_or(node.offset_ms);
+        }
+        for name in &changes.forgotten_nodes {
+            if let Some(node) = self.nodes.get_mut(name) {
+                node.seen = false;
+                dirty.insert(name.clone());
+            }
+        }
+        let mut learned = Vec::new();
+        for change in &changes.pulls {
+            let name = change.pull.id.node();
+            let node = self.nodes.entry(name.clone()).or_default();
+            node.correction = change.correction;
+            if change.kind != ChangeKind::Progressed || change.scope == Scope::Whole {
+                dirty.insert(name.clone());
+            }
+            if change.pull.outcome() == Some(Outcome::Completed) {
+                learned.push(Arc::clone(&change.pull));
+            }
+            node.take(change, now.mono);
+        }
+        for id in &changes.forgotten {
+            if let Some(node) = self.nodes.get_mut(id.node()) {
+                node.pulls.remove(id);
+            }
+        }
+        for pull in learned {
+            self.learn(&pull, &mut dirty);
+        }
+        let live = self.listening.events.is_live();
+        self.hold.take(&mut changes.ended, live, now.mono);
+        self.finish(changes, dirty, now)
+    }
+
+    /// Takes what a source of pods says.
+    pub fn pod(&mut self, update: PodUpdate, now: ServerNow) -> Changes {
+        let mut dirty = BTreeSet::new();
+        match update {
+            PodUpdate::Reset => {
+                self.listening.pods = Heard::Listing;
+                self.listed = Some(HashSet::new());
+            }
+            PodUpdate::Init(pod) => {
+                if let Some(listed) = &mut self.listed
+                    && (self.pods.contains_key(&pod.pod.uid) || pod.is_waiting())
+                {
+                    listed.insert(pod.pod.uid.clone());
+                }
+                self.take_pod(pod, now, &mut dirty);
+            }
+            PodUpdate::Applied(pod) => self.take_pod(pod, now, &mut dirty),
+            PodUpdate::Done => {
+                self.listening.pods = Heard::Live;
+                if let Some(listed) = self.listed.take() {
+                    let gone = self.pods.keys().filter(|uid| !listed.contains(*uid));
+                    let gone: Vec<PodUid> = gone.cloned().collect();
+                    for uid in gone {
+                        self.lose_pod(&uid, true, now, &mut dirty);
+                    }
+                }
+            }
+            PodUpdate::Deleted(uid) => self.lose_pod(&uid, false, now, &mut dirty),
+            PodUpdate::Trouble(trouble) => {
+                self.listening.pods = Heard::Trouble(trouble);
+            }
+        }
+        self.finish(Changes::default(), dirty, now)
+    }
+
+    /// Takes what a source of kubelets' events says.
+    pub fn event(&mut self, update: PullEventUpdate, now: ServerNow) -> Changes {
+        let mut dirty = BTreeSet::new();
+        match update {
+            PullEventUpdate::Reset => self.listening.events = Heard::Listing,
+            PullEventUpdate::Done => self.listening.events = Heard::Live,
+            PullEventUpdate::Init(event) => self.take_event(&event, false, now, &mut dirty),
+            PullEventUpdate::Applied(event) => self.take_event(&event, true, now, &mut dirty),
+            PullEventUpdate::Odd => self.stats.events_odd += 1,
+            PullEventUpdate::Trouble(trouble) => {
+                self.listening.events = Heard::Trouble(trouble);
+            }
+        }
+        self.finish(Changes::default(), dirty, now)
+    }
+
+    /// Lets time pass. To be called about each second.
+    pub fn expire(&mut self, now: ServerNow) -> Changes {
+        let timed = self
+            .nodes
+            .iter()
+            .filter(|(_, node)| node.is_timed(now.mono));
+        let mut dirty: BTreeSet<NodeName> = timed.map(|(name, _)| name.clone()).collect();
+        if now.mono.since(self.tidied) >= TIDY {
+            self.tidied = now.mono;
+            let ttl = self.limits.history_ttl;
+            for (name, node) in &mut self.nodes {
+                if node.forget(now.mono, ttl) {
+                    dirty.insert(name.clone());
+                }
+            }
+            let nodes = &self.nodes;
+            self.pods.retain(|uid, name| {
+                nodes
+                    .get(name)
+                    .is_some_and(|node| node.wants_of(uid).next().is_some())
+            });
+        }
+        let changes = self.finish(Changes::default(), dirty, now);
+        self.nodes.retain(|_, node| !node.is_empty());
+        changes
+    }
+
+    fn take_pod(&mut self, pod: Pod, now: ServerNow, dirty: &mut BTreeSet<NodeName>) {
+        self.stats.pods += 1;
+        for image in &pod.images {
+            if let (
+                Seen::Present {
+                    root: Some(root), ..
+                },
+                Some(name),
+            ) = (&image.state, image.image.named())
+                && matches!(name.version(), Version::Tag(_))
+            {
+                self.learned.learn(root, name, None);
+            }
+        }
+        let uid = &pod.pod.uid;
+        let waiting = pod.is_waiting();
+        if !waiting && !self.pods.contains_key(uid) {
+            return;
+        }
+        let node = self.nodes.entry(pod.node.clone()).or_default();
+        let (most, all) = (self.limits.wants_per_node, self.limits.wants);
+        let mut named = BTreeSet::new();
+        for (order, image) in pod.images.into_iter().enumerate() {
+            let key = Key {
+                uid: uid.clone(),
+                slot: image.slot,
+                image: image.image,
+            };
+            let full = node.wants.len() >= most || self.stats.wants >= all as u64;
+            if full && !node.wants.contains_key(&key) {
+                self.stats.wants_refused += 1;
+                continue;
+            }
+            named.insert(key.clone());
+            let want = node.wants.entry(key).or_insert_with(|| {
+                self.stats.wants += 1;
+                Want::new(pod.pod.clone(), now.mono)
+            });
+            let since = match &want.spec {
+                Some(before) if before.seen == image.state => before.since,
+                _ => now.mono,
+            };
+            let spec = Some(Spec {
+                order,
+                name: image.name,
+                kind: image.kind,
+                seen: image.state,
+                since,
+            });
+            if want.spec != spec || want.gone.is_some() {
+                (want.spec, want.gone, want.news) = (spec, None, now.mono);
+                dirty.insert(pod.node.clone());
+            }
+        }
+        for (_, want) in node
+            .wants_of_mut(uid)
+            .filter(|(key, _)| !named.contains(key))
+        {
+            if want.spec.take().is_some() {
+                want.gone = Some(now.mono);
+                dirty.insert(pod.node.clone());
+            }
+        }
+        self.pods.insert(uid.clone(), pod.node);
+    }
+
+    /// A pod is gone. `listed`: since it was not listed, so that one of which only its kubelet spoke
+    /// may have come later.
+    fn lose_pod(
+        &mut self,
+        uid: &PodUid,
+        listed: bool,
+        now: ServerNow,
+        dirty: &mut BTreeSet<NodeName>,
+    ) {
+        let Some(name) = self.pods.get(uid) else {
+            return;
+        };
+        let Some(node) = self.nodes.get_mut(name) else {
+            return;
+        };
+        for (_, want) in node.wants_of_mut(uid) {
+            if want.gone.is_none() && (want.spec.is_some() || !listed) {
+                want.gone = Some(now.mono);
+                want.news = now.mono;
+                dirty.insert(name.clone());
+            }
+        }
+    }
+
+    fn take_event(
+        &mut self,
+        event: &PullEvent,
+        live: bool,
+        now: ServerNow,
+        dirty: &mut BTreeSet<NodeName>,
+    ) {
+        self.stats.events += 1;
+        // Without an image it says no more than what was said before.
+        let Some(image) = &event.image else {
+            return;
+        };
+        let key = Key {
+            uid: event.pod.uid.clone(),
+            slot: event.slot.clone().unwrap_or_else(|| volume_slot(image)),
+            image: image.clone(),
+        };
+        let node = self.nodes.entry(event.node.clone()).or_default();
+        let full = node.wants.len() >= self.limits.wants_per_node
+            || self.stats.wants >= self.limits.wants as u64;
+        if full && !node.wants.contains_key(&key) {
+            self.stats.wants_refused += 1;
+            return;
+        }
+        let want = node.wants.entry(key).or_insert_with(|| {
+            self.stats.wants += 1;
+            Want::new(event.pod.clone(), now.mono)
+        });
+        if want.hear(event, live, now.mono) {
+            dirty.insert(event.node.clone());
+        }
+        self.pods.insert(event.pod.uid.clone(), event.node.clone());
+    }
+
+    /// Learns the names of a finished pull, and finds the nodes to which that is news.
+    fn learn(&mut self, pull: &Pull, dirty: &mut BTreeSet<NodeName>) {
+        let Some(root) = &pull.root else { return };
+        let mut news = false;
+        for name in &pull.names {
+            if matches!(name.version(), Version::Tag(_)) {
+                news |= self.learned.learn(root, name, pull.total);
+            }
+        }
+        if news {
+            let nodes = self.nodes.iter().filter(|(_, node)| node.pulls_live(root));
+            dirty.extend(nodes.map(|(name, _)| name.clone()));
+        }
+    }
+
+    /// Judges the nodes of which something changed, and adds what that changes.
+    fn finish(
+        &mut self,
+        mut changes: Changes,
+        dirty: BTreeSet<NodeName>,
+        now: ServerNow,
+    ) -> Changes {
+        let context = Context {
+            learned: &self.learned,
+            now,
+            ttl: self.limits.history_ttl,
+            pods: self.listening.pods.is_live(),
+        };
+        let mut judged: BTreeMap<NodeName, Judged> = BTreeMap::new();
+        for name in dirty {
+            if let Some(node) = self.nodes.get_mut(&name) {
+                let found = node.judge(&name, context);
+                judged.insert(name, found);
+            }
+        }
+        // What the fleet says, as it is shown.
+        let mut said: HashSet<PullId> = HashSet::new();
+        for change in &mut changes.pulls {
+            let id = change.pull.id.clone();
+            let Some(node) = self.nodes.get(id.node()) else {
+                continue;
+            };
+            if let Some(known) = node.pulls.get(&id) {
+                change.pull = Arc::clone(&known.shown);
+                change.links.clone_from(&known.links);
+                let news = judged.get(id.node());
+                if news.is_some_and(|judged| judged.pulls.contains(&id)) {
+                    change.scope = Scope::Whole;
+                }
+                said.insert(id);
+            }
+        }
+        for (name, found) in judged {
+            if let Some(node) = self.nodes.get(&name) {
+                self.hold.hear(&found, node, now.mono);
+                add(node, found, &said, &mut changes);
+            }
+        }
+        let nodes = &self.nodes;
+        let known = |id: &PullId| nodes.get(id.node())?.shown(id);
+        self.hold.release(&known, &mut changes.ended, now.mono);
+        for ended in &changes.ended {
+            match ended.kubelet_agrees {
+                Some(true) => self.stats.kubelet_agrees += 1,
+                Some(false) => self.stats.kubelet_disagrees += 1,
+                None => {}
+            }
+        }
+        self.count();
+        changes
+    }
+
+    fn count(&mut self) {
+        let mut stats = CorrelateStats {
+            wants: 0,
+            pods_waiting: 0,
+            queued: 0,
+            ..self.stats.clone()
+        };
+        for node in self.nodes.values() {
+            stats.wants += node.wants.len() as u64;
+            stats.pods_waiting += node.pods_waiting;
+            stats.queued += node.queued;
+        }
+        self.stats = stats;
+    }
+}
+
+/// What a judgement changed, as changes.
+fn add(node: &Node, found: Judged, said: &HashSet<PullId>, changes: &mut Changes) {
+    let Judged {
+        pulls,
+        rows,
+        gone,
+        pods,
+        gone_pods,
+    } = found;
+    for id in pulls.iter().filter(|id| !said.contains(*id)) {
+        if let Some(known) = node.pulls.get(id) {
+            changes.pulls.push(PullChange {
+                correction: node.correction,
+                links: known.links.clone(),
+                ..PullChange::new(ChangeKind::Progressed, Arc::clone(&known.shown))
+            });
+        }
+    }
+    for (id, kind) in rows {
+        if let Some((pull, links)) = node.rows.get(&id) {
+            changes.pulls.push(PullChange {
+                correction: node.correction,
+                links: Some(Arc::clone(links)),
+                ..PullChange::new(kind, Arc::clone(pull))
+            });
+        }
+    }
+    changes.forgotten.extend(gone);
+    changes.pods.extend(pods);
+    changes.forgotten_pods.extend(gone_pods);
+}
+
+impl Pod {
+    /// Whether one of its images may not be there yet.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        let waits = |state: &Seen| matches!(state, Seen::Waiting { .. });
+        self.images.iter().any(|image| waits(&image.state))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! In whatever order things are heard, the same is found in the end.
