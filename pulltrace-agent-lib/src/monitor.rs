@@ -53,7 +53,7 @@ pub enum Unwell {
     #[error("the collector has stopped")]
     Stopped,
     /// The source has not seen the runtime for so long, and said so.
-    #[error("the source has seen nothing for {} s, and is looked for", .0.as_secs())]
+    #[error("the runtime has not been seen for {} s, and is looked for; the log says why", .0.as_secs())]
     Lost(Duration),
     /// The source has said nothing at all for so long.
     #[error("the source has said nothing for {} s", .0.as_secs())]
@@ -195,7 +195,7 @@ mod tests {
         pass(31).await;
         let lost = monitor.health().unwrap_err();
         assert_eq!(lost, Unwell::Lost(Duration::from_secs(61)));
-        let line = "the source has seen nothing for 61 s, and is looked for";
+        let line = "the runtime has not been seen for 61 s, and is looked for; the log says why";
         assert_eq!(lost.to_string(), line);
         pulse.heard(1, None, true, clock.now().mono);
         pass(61).await;

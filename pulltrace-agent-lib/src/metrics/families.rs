@@ -12,6 +12,9 @@ use pulltrace_core::Anomaly;
 use crate::monitor::{Monitor, Vitals};
 use crate::source::containerd::{Call, Stats, methods};
 
+/// Takes a number and its labels.
+type Observe<'a> = &'a mut dyn FnMut(u64, &[KeyValue]);
+
 /// Seconds of a call: containerd answers most within a millisecond, and 2 s is the deadline. Few, since each
 /// is a series for each method on each node.
 const SECONDS: [f64; 5] = [0.001, 0.01, 0.1, 0.5, 2.0];
@@ -154,7 +157,7 @@ impl Metrics {
     /// Shows what a collector does.
     pub fn watch(&self, monitor: &Monitor) {
         self.gauges(monitor);
-        let counter = |name, what, get: fn(&Vitals, &mut dyn FnMut(u64, &[KeyValue]))| {
+        let counter = |name, what, get: fn(&Vitals, Observe<'_>)| {
             let monitor = monitor.clone();
             self.counter(name, what, move |observe| get(&monitor.vitals(), observe));
         };
@@ -239,7 +242,7 @@ impl Metrics {
         &self,
         name: &'static str,
         what: &'static str,
-        ask: impl Fn(&mut dyn FnMut(u64, &[KeyValue])) + Send + Sync + 'static,
+        ask: impl Fn(Observe<'_>) + Send + Sync + 'static,
     ) {
         self.meter
             .u64_observable_counter(name)

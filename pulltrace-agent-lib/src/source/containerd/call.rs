@@ -26,9 +26,11 @@ pub fn methods() -> impl Iterator<Item = &'static str> {
         .map(super::client::Method::name)
 }
 
+type Tell = dyn Fn(&Call) + Send + Sync;
+
 /// Who is told of calls, if anybody is.
 #[derive(Clone, Default)]
-pub(super) struct OnCall(Option<Arc<dyn Fn(&Call) + Send + Sync>>);
+pub(super) struct OnCall(Option<Arc<Tell>>);
 
 impl OnCall {
     pub(super) fn new(tell: impl Fn(&Call) + Send + Sync + 'static) -> Self {

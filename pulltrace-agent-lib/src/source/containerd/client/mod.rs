@@ -431,3 +431,36 @@ impl Client {
 fn no(what: &str) -> Cause {
     Cause::Nonsense(format!("it has no {what}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn each_call_is_told_with_how_it_ended() {
+        let dir = tempfile::tempdir().unwrap();
+        let (hangs, gone) = (dir.path().join("hangs"), dir.path().join("gone"));
+        let _listener = std::os::unix::net::UnixListener::bind(&hangs).unwrap();
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let client = |socket: &Path| {
+            let told = Arc::clone(&told);
+            let on_call = OnCall::new(move |call| told.lock().unwrap().push(call.clone()));
+            Client::new(socket, &"k8s.io".parse().unwrap(), on_call).unwrap()
+        };
+        let query = Query::Record { name: "a".into() };
+        assert!(client(&hangs).answer(&query).await.is_err());
+        assert!(client(&gone).poll(true, |_| true).await.is_err());
+        client(&gone).events(|_| {}).await;
+        let told = told.lock().unwrap();
+        let told: Vec<_> = told.iter().map(|call| (call.method, call.error)).collect();
+        let unreachable = Some("unavailable");
+        let expected = [
+            ("Images/Get", Some("deadline")),
+            ("Leases/List", unreachable),
+            ("Events/Subscribe", unreachable),
+        ];
+        assert_eq!(told, expected);
+    }
+}
