@@ -1,7 +1,16 @@
 //! What Kubernetes knows of pods and their images: a trait for each source, and what sources say.
 //!
 //! A source says explicitly when it begins anew, and when all that was there has been said: nothing is
-//! inferred from silence. What `kube` gives is in `kube` alone; what a test says is in `scripted`.
+//! inferred from silence. What `kube` gives is in `kube` alone; what a test or a program of one's own says
+//! is in `scripted`; where there is no cluster, there is `none`.
+
+#[cfg(feature = "kube")]
+pub mod kube;
+mod none;
+mod scripted;
+
+pub use none::Nothing;
+pub use scripted::{Script, ScriptError, Scripted};
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,19 +23,27 @@ use pulltrace_core::{
 
 /// A source of pods.
 ///
-/// - **Who retries:** the source. It goes on for ever over disconnects, and says [`Trouble`] meanwhile.
+/// - **Who retries:** the source. It goes on for ever over disconnects, and says [`Trouble`] meanwhile: once,
+///   and again where the kind of trouble is another. The trouble is over with the next `Done`: that of a new
+///   list, or, where nothing was missed, one that comes alone.
 /// - **Cancel-safe:** a `next` that is dropped loses nothing.
 /// - **Empty:** a cluster without pods is `Reset`, `Done`. `None` is: there will never be more.
 /// - **Order:** `Reset` first; then each pod that is there as `Init`; then `Done`; then changes. After a
 ///   gap that cannot be closed (`410 Gone`) it begins again with `Reset`: pods that are not said until
-///   `Done` are gone.
+///   `Done` are gone. It may begin again before it came to `Done`.
+/// - **Part of it:** a source that may hear of some namespaces only says `Done`, and then the trouble again.
+///
+/// The suite `testing::conformance` (feature `testing`) checks this of any implementation.
 pub trait PodSource: Send + 'static {
     /// What is next; waits for it.
     fn next(&mut self) -> impl Future<Output = Option<PodUpdate>> + Send;
 }
 
-/// A source of what kubelets say of images, in events. The contract is that of [`PodSource`]; events that
-/// are deleted are not said, since what they say stays true.
+/// A source of what kubelets say of images, in events.
+///
+/// The contract is that of [`PodSource`], but that events are never gone: one that is deleted is not said,
+/// since what it says stays true, and after a gap the source may say all that is there as `Applied` instead
+/// of beginning anew. So an event may be said twice: it is the same where `name` and `count` are.
 pub trait PullEventSource: Send + 'static {
     /// What is next; waits for it.
     fn next(&mut self) -> impl Future<Output = Option<PullEventUpdate>> + Send;
@@ -39,12 +56,14 @@ pub enum PodUpdate {
     Reset,
     /// A pod that is there.
     Init(Pod),
-    /// All that was there at `Reset` has been said.
+    /// All that was there at `Reset` has been said, and no trouble is left.
     Done,
     /// A pod is new or changed.
     Applied(Pod),
     /// A pod is gone, or has finished.
     Deleted(PodUid),
+    /// A pod that was not understood, and is left out; it is counted.
+    Odd,
     /// Nothing is heard; the source tries again.
     Trouble(Trouble),
 }
@@ -56,7 +75,7 @@ pub enum PullEventUpdate {
     Reset,
     /// An event that is there.
     Init(PullEvent),
-    /// All that was there at `Reset` has been said.
+    /// All that was there at `Reset` has been said, and no trouble is left.
     Done,
     /// An event is new, or happened again.
     Applied(PullEvent),
@@ -185,7 +204,7 @@ pub struct PullEvent {
     /// When it happened first, by the node's clock. Whole seconds, or exact where the object's name tells
     /// (client-go puts the nanoseconds there, in hex, behind the last dot).
     pub first: NodeTime,
-    /// When it happened last, by the node's clock, in whole seconds.
+    /// When it happened last, by the node's clock: in whole seconds, and not before `first`.
     pub last: NodeTime,
     /// How often it happened; at least 1.
     pub count: u32,

@@ -145,6 +145,8 @@ pub struct CorrelateStats {
     pub queued: u64,
     /// Events that were taken.
     pub events: u64,
+    /// Pods that were not understood.
+    pub pods_odd: u64,
     /// Events that a source did not understand.
     pub events_odd: u64,
     /// Changes of pods that were taken.
@@ -259,6 +261,7 @@ impl Correlator {
                 }
             }
             PodUpdate::Deleted(uid) => self.lose_pod(&uid, false, now, &mut dirty),
+            PodUpdate::Odd => self.stats.pods_odd += 1,
             PodUpdate::Trouble(trouble) => {
                 self.listening.pods = Heard::Trouble(trouble);
             }
