@@ -8,6 +8,8 @@ out=$1 tag=${2:-none}
 cd "$(dirname "$0")"
 # Flags or a workspace of the caller are not about this build.
 export CGO_ENABLED=0 GOFLAGS= GOWORK=off
+# The compiler collects its garbage more seldom: a sixth less work, for memory that a machine of tests has.
+export GOGC=400
 version=$(sed -n 's,^.*k8s.io/kubernetes v,,p' go.mod)
 minor=${version#1.}
 set_version="-X k8s.io/component-base/version.git"

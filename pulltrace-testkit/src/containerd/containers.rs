@@ -137,7 +137,7 @@ fn shim_socket(container: &Path) -> Option<PathBuf> {
 }
 
 /// Version 2 has one tree, version 1 one for each controller.
-fn cgroup_roots() -> io::Result<Vec<PathBuf>> {
+pub(crate) fn cgroup_roots() -> io::Result<Vec<PathBuf>> {
     let root = PathBuf::from("/sys/fs/cgroup");
     let mut roots = Vec::new();
     if !root.join("cgroup.controllers").exists() {
@@ -148,7 +148,7 @@ fn cgroup_roots() -> io::Result<Vec<PathBuf>> {
 }
 
 /// Removes a control group and those in it; there is no process in them.
-fn remove_cgroup(group: &Path) -> io::Result<()> {
+pub(crate) fn remove_cgroup(group: &Path) -> io::Result<()> {
     for entry in entries(group)? {
         if entry.is_dir() {
             remove_cgroup(&entry)?;

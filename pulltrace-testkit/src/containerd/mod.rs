@@ -27,6 +27,7 @@ use home::Home;
 pub use binary::ContainerdBinary;
 pub(crate) use binary::cache_dir;
 pub use config::Options;
+pub(crate) use containers::{cgroup_roots, remove_cgroup};
 
 /// How long a start may take; measured on two busy cores: below 2 s.
 const START: Duration = Duration::from_secs(60);
@@ -148,11 +149,6 @@ impl Containerd {
         self.snapshotter
     }
 
-    /// The parent of its containers' control groups.
-    pub(crate) fn cgroup(&self) -> String {
-        self.home.cgroup()
-    }
-
     /// Where it logs, over all its restarts.
     #[must_use]
     pub fn log_path(&self) -> PathBuf {
@@ -226,7 +222,7 @@ impl Containerd {
     /// # Errors
     /// [`CallError`].
     pub async fn run_sandbox(&self, name: &str) -> Result<String, CallError> {
-        self.cri().run_sandbox(name, &self.cgroup()).await
+        self.cri().run_sandbox(name, &self.home.cgroup()).await
     }
 
     /// Kills it with SIGKILL and waits until it is gone. Does nothing when it

@@ -2,7 +2,7 @@
 //! come from the testkit's registry.
 //!
 //! The kubelet is told to leave the machine as it is. What it does all the same
-//! outside of its folder is undone at the end.
+//! outside of its folder, which is containerd's, is undone at the end.
 
 use std::fs;
 use std::io;
@@ -42,6 +42,10 @@ const FOLDERS: [&str; 3] = [
     LOG_LINKS,
 ];
 
+/// The control group in which containerd has those of containers, where the
+/// kubelet names none.
+const GROUP: &str = "k8s.io";
+
 /// Where it links the logs of containers.
 const LOG_LINKS: &str = "/var/log/containers";
 
@@ -62,8 +66,8 @@ pub struct NodeOptions {
 pub struct Node {
     // The order is that in which they go.
     kubelet: Option<Process>,
-    traces: Traces,
     containerd: Containerd,
+    traces: Traces,
     registry: Registry,
     admin: Client,
     _port: Port,
@@ -119,8 +123,8 @@ impl Node {
         let started = kubelet.until_ready(ready).await;
         let node = Self {
             kubelet: Some(kubelet),
-            traces,
             containerd,
+            traces,
             registry,
             admin,
             _port: port,
@@ -226,7 +230,6 @@ fn config(dir: &Path, containerd: &Containerd, port: u16, options: &NodeOptions)
         "failCgroupV1": false,
         "cgroupDriver": "cgroupfs",
         "cgroupsPerQOS": false,
-        "cgroupRoot": containerd.cgroup(),
         "enforceNodeAllocatable": [],
         "evictionHard": {
             "memory.available": "0%",
@@ -258,6 +261,7 @@ struct Traces {
     sysctls: Vec<(PathBuf, String)>,
     /// Those that were not there.
     folders: Vec<&'static Path>,
+    groups: Vec<PathBuf>,
 }
 
 impl Traces {
@@ -268,10 +272,13 @@ impl Traces {
         };
         let sysctls = SYSCTLS.into_iter().map(read);
         let folders = FOLDERS.into_iter().map(Path::new);
+        let groups = containerd::cgroup_roots()?.into_iter();
+        let groups = groups.map(|root| root.join(GROUP));
         Ok(Self {
             dir: dir.to_owned(),
             sysctls: sysctls.collect::<io::Result<_>>()?,
             folders: folders.filter(|folder| !folder.exists()).collect(),
+            groups: groups.filter(|group| !group.exists()).collect(),
         })
     }
 
@@ -292,10 +299,8 @@ impl Traces {
                 Ok(()) | Err(_) => {}
             }
         }
-        for mount in containerd::mounts_below(&self.dir)?.into_iter().rev() {
-            rustix::mount::unmount(&mount, rustix::mount::UnmountFlags::DETACH)?;
-        }
-        Ok(())
+        let mut groups = self.groups.iter();
+        groups.try_for_each(|group| containerd::remove_cgroup(group))
     }
 }
 
