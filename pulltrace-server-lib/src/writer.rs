@@ -12,6 +12,8 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
 use crate::clock::{Clock, ServerNow};
+use crate::cluster::{PodSource, PodUpdate, PullEventSource, PullEventUpdate};
+use crate::correlate::Correlator;
 use crate::fleet::{Applied, Changes, Fleet, Refusal, Stats};
 use crate::limits::Limits;
 use crate::table::{Shared, Table};
@@ -58,6 +60,7 @@ pub struct Writer {
 struct Work {
     clock: Clock,
     fleet: Fleet,
+    correlator: Correlator,
     shared: Shared,
     observer: Observer,
     /// The table's mark at each of the last ticks.
@@ -117,6 +120,10 @@ pub enum IntakeError {
 
 enum Job {
     Report(Box<AnyReport>, ServerNow, Verdict),
+    /// A source of pods said something.
+    Pod(Box<PodUpdate>, oneshot::Sender<()>),
+    /// A source of kubelets' events said something.
+    Event(Box<PullEventUpdate>, oneshot::Sender<()>),
     /// A second is over.
     Tick,
     /// Readers are to be woken.
@@ -138,20 +145,61 @@ impl Intake {
         self.desk.bring(job)?;
         Ok(answer.await.map_err(|_| IntakeError::Stopped)??)
     }
+
+    /// Hands over all that a source of pods says, until it ends or the server stops. The source waits
+    /// while the server is busy.
+    pub async fn follow_pods(&self, mut source: impl PodSource) {
+        while let Some(update) = source.next().await {
+            let (done, taken) = oneshot::channel();
+            if !self.offer(Job::Pod(Box::new(update), done)).await || taken.await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// The same of a source of kubelets' events.
+    pub async fn follow_events(&self, mut source: impl PullEventSource) {
+        while let Some(update) = source.next().await {
+            let (done, taken) = oneshot::channel();
+            if !self.offer(Job::Event(Box::new(update), done)).await || taken.await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Lays a job there once there is room; `false` where the server stops.
+    async fn offer(&self, job: Job) -> bool {
+        let mut job = Some(job);
+        loop {
+            match self.desk.lay(&mut job) {
+                Ok(()) => return true,
+                Err(IntakeError::Busy) => tokio::time::sleep(WAKE).await,
+                Err(_) => return false,
+            }
+        }
+    }
 }
 
 impl Desk {
     /// Lays a report there, where there is room.
     fn bring(&self, job: Job) -> Result<(), IntakeError> {
+        self.lay(&mut Some(job)).inspect_err(|error| {
+            if matches!(error, IntakeError::Busy) {
+                self.state().busy += 1;
+            }
+        })
+    }
+
+    /// Lays a job there and takes it from `job`, where there is room.
+    fn lay(&self, job: &mut Option<Job>) -> Result<(), IntakeError> {
         let mut state = self.state();
         if state.closed {
             return Err(IntakeError::Stopped);
         }
         if state.waiting.len() >= self.limit {
-            state.busy += 1;
             return Err(IntakeError::Busy);
         }
-        state.waiting.push_back(job);
+        state.waiting.extend(job.take());
         self.work(state);
         Ok(())
     }
@@ -255,6 +303,7 @@ impl Builder {
         let work = Work {
             clock: self.clock,
             fleet: Fleet::new(epoch, self.limits, now.at),
+            correlator: Correlator::new(self.limits),
             shared: shared.clone(),
             observer: self.observer,
             marks: VecDeque::with_capacity(FRESH + 1),
@@ -337,9 +386,24 @@ impl Work {
                 {
                     ack.next_report_ms = Some(SLOW_DOWN);
                 }
+                let changes = self.correlator.pulls(changes, received);
                 self.publish(&changes, busy);
                 // Nobody may wait for the answer any more.
                 drop(verdict.send(answer));
+            }
+            Job::Pod(update, done) => {
+                let changes = self.correlator.pod(*update, self.clock.now());
+                self.listen();
+                self.publish(&changes, busy);
+                // Its source may be gone.
+                done.send(()).ok();
+            }
+            Job::Event(update, done) => {
+                let changes = self.correlator.event(*update, self.clock.now());
+                self.listen();
+                self.publish(&changes, busy);
+                // Its source may be gone.
+                done.send(()).ok();
             }
             Job::Tick => self.pass(busy),
             Job::Wake => self.wake(),
@@ -347,7 +411,11 @@ impl Work {
     }
 
     fn pass(&mut self, busy: u64) {
-        let changes = self.fleet.expire(self.clock.now());
+        let now = self.clock.now();
+        let changes = self.fleet.expire(now);
+        let changes = self.correlator.pulls(changes, now);
+        self.publish(&changes, busy);
+        let changes = self.correlator.expire(now);
         self.publish(&changes, busy);
         let seq = self.shared.read(Table::seq);
         self.marks.push_back(seq);
@@ -361,6 +429,8 @@ impl Work {
     fn publish(&mut self, changes: &Changes, busy: u64) {
         let mut stats = self.fleet.stats().clone();
         stats.counters.reports_busy = busy;
+        stats.correlate = self.correlator.stats().clone();
+        stats.live.queued = stats.correlate.queued;
         (self.observer)(changes, &stats);
         self.shared.write(|table, known| {
             table.take(changes);
@@ -375,6 +445,14 @@ impl Work {
             self.wake();
         } else {
             self.due.send_replace(due);
+        }
+    }
+
+    /// Says whether anything is heard of the cluster, where that changed.
+    fn listen(&self) {
+        if self.shared.listening() != *self.correlator.listening() {
+            self.shared
+                .set_listening(self.correlator.listening().clone());
         }
     }
 

@@ -297,6 +297,7 @@ impl Correlator {
             let ttl = self.limits.history_ttl;
             for (name, node) in &mut self.nodes {
                 if node.forget(now.mono, ttl) {
+                    // It is counted anew when it is judged.
                     dirty.insert(name.clone());
                 }
             }
@@ -346,10 +347,8 @@ impl Correlator {
                 continue;
             }
             named.insert(key.clone());
-            let want = node.wants.entry(key).or_insert_with(|| {
-                self.stats.wants += 1;
-                Want::new(pod.pod.clone(), now.mono)
-            });
+            let new = || Want::new(pod.pod.clone(), now.mono);
+            let want = node.wants.entry(key).or_insert_with(new);
             let since = match &want.spec {
                 Some(before) if before.seen == image.state => before.since,
                 _ => now.mono,
@@ -426,10 +425,8 @@ impl Correlator {
             self.stats.wants_refused += 1;
             return;
         }
-        let want = node.wants.entry(key).or_insert_with(|| {
-            self.stats.wants += 1;
-            Want::new(event.pod.clone(), now.mono)
-        });
+        let new = || Want::new(event.pod.clone(), now.mono);
+        let want = node.wants.entry(key).or_insert_with(new);
         if want.hear(event, live, now.mono) {
             dirty.insert(event.node.clone());
         }
@@ -468,6 +465,7 @@ impl Correlator {
         for name in dirty {
             if let Some(node) = self.nodes.get_mut(&name) {
                 let found = node.judge(&name, context);
+                node.count(&mut self.stats);
                 judged.insert(name, found);
             }
         }
@@ -504,23 +502,7 @@ impl Correlator {
                 None => {}
             }
         }
-        self.count();
         changes
-    }
-
-    fn count(&mut self) {
-        let mut stats = CorrelateStats {
-            wants: 0,
-            pods_waiting: 0,
-            queued: 0,
-            ..self.stats.clone()
-        };
-        for node in self.nodes.values() {
-            stats.wants += node.wants.len() as u64;
-            stats.pods_waiting += node.pods_waiting;
-            stats.queued += node.queued;
-        }
-        self.stats = stats;
     }
 }
 

@@ -9,6 +9,7 @@ use pulltrace_core::{
     PullId, Slot, WantedImage,
 };
 
+use super::CorrelateStats;
 use super::judge::{self, Mode, Wanting};
 use super::learned::Learned;
 use super::queue::{self, Around};
@@ -44,9 +45,9 @@ pub(super) struct Node {
     pub(super) offset_ms: i64,
     /// Whether an agent reports for it.
     pub(super) seen: bool,
-    pub(super) queued: u64,
-    pub(super) pods_waiting: u64,
     mode: Mode,
+    /// What of it is in the sums.
+    counted: [u64; 3],
 }
 
 /// A pull of the fleet.
@@ -192,10 +193,6 @@ impl Node {
             }
             known.shown = shown;
         }
-        let queued = rows
-            .values()
-            .filter(|(pull, _)| pull.phase == Phase::Queued);
-        self.queued = queued.count() as u64;
         self.take_rows(rows, &mut judged);
         self.take_pods(pods, &mut judged);
         judged
@@ -274,7 +271,6 @@ impl Node {
     }
 
     fn take_pods(&mut self, pods: BTreeMap<PodUid, PodView>, judged: &mut Judged) {
-        self.pods_waiting = pods.values().filter(|view| view.waits_for_a_pull()).count() as u64;
         let mut before = std::mem::take(&mut self.pods);
         for (uid, view) in &pods {
             if before.remove(uid).as_ref() != Some(view) {
@@ -283,6 +279,21 @@ impl Node {
         }
         judged.gone_pods.extend(before.into_values());
         self.pods = pods;
+    }
+
+    /// Brings what is counted of it up to date.
+    pub(super) fn count(&mut self, stats: &mut CorrelateStats) {
+        let pods = self.pods.values().filter(|view| view.waits_for_a_pull());
+        let queued = self
+            .rows
+            .values()
+            .filter(|(pull, _)| pull.phase == Phase::Queued);
+        let now = [self.wants.len(), pods.count(), queued.count()].map(|count| count as u64);
+        let sums = [&mut stats.wants, &mut stats.pods_waiting, &mut stats.queued];
+        for ((sum, before), now) in sums.into_iter().zip(self.counted).zip(now) {
+            *sum = (*sum + now).saturating_sub(before);
+        }
+        self.counted = now;
     }
 
     /// Whether something of it changes by time alone.

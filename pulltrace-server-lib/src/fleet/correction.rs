@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pulltrace_core::wire::v1::{LayerStatus, PullStatus, WaitingOn};
-use pulltrace_core::{Mono, NodeTime, Pull};
+use pulltrace_core::{Links, Mono, NodeTime, Pull};
 
 /// The smallest difference is taken over the last one to two of these.
 const WINDOW: Duration = Duration::from_mins(10);
@@ -90,7 +90,7 @@ impl Offset {
     }
 }
 
-/// What people read of a pull, with its times on the server's clock.
+/// What people read of a pull and of who waits for it, with its times on the server's clock.
 ///
 /// ```
 /// # use pulltrace_core::{Limits, Mono, NodeTime, Now, Observation, PullId, PullTable};
@@ -104,19 +104,30 @@ impl Offset {
 /// # };
 /// # let mut table = PullTable::new(Limits::default());
 /// # let changes = table.apply(&[Observation::Began { pull, at: now.node }], now);
-/// let shown = status(&changes[0].pull, Correction::of(90_000));
+/// let shown = status(&changes[0].pull, None, Correction::of(90_000));
 /// assert_eq!(shown.started_at.to_string(), "2026-11-24T20:01:30Z");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use]
-pub fn status(pull: &Pull, correction: Correction) -> PullStatus {
-    corrected(PullStatus::from(pull), correction)
+pub fn status(pull: &Pull, links: Option<&Links>, correction: Correction) -> PullStatus {
+    corrected(linked(pull, links), correction)
+}
+
+fn linked(pull: &Pull, links: Option<&Links>) -> PullStatus {
+    match links {
+        Some(links) => PullStatus::from((pull, links)),
+        None => PullStatus::from(pull),
+    }
 }
 
 /// The same without its layers, which are most of it.
-pub(crate) fn status_bare(pull: &Pull, correction: Correction) -> PullStatus {
+pub(crate) fn status_bare(
+    pull: &Pull,
+    links: Option<&Links>,
+    correction: Correction,
+) -> PullStatus {
     // Layers are many times cheaper to copy than to write.
-    let mut status = PullStatus::from(&super::merge::bare(pull));
+    let mut status = linked(&super::merge::bare(pull), links);
     if !pull.layers.is_empty() {
         let done = pull.layers.iter().filter(|layer| layer.state.is_done());
         status.layers_done = Some(done.count() as u64);
@@ -129,7 +140,11 @@ fn corrected(mut status: PullStatus, correction: Correction) -> PullStatus {
         return status;
     }
     status.started_at = correction.apply(status.started_at);
+    if let Some(failure) = &mut status.failure {
+        failure.next_retry_at = failure.next_retry_at.map(|at| correction.apply(at));
+    }
     for at in [
+        &mut status.queued_at,
         &mut status.downloading_at,
         &mut status.extracting_at,
         &mut status.completed_at,

@@ -2,6 +2,8 @@
 
 use pulltrace_core::Phase;
 
+use crate::correlate::CorrelateStats;
+
 /// What there is, and what was counted, at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -20,12 +22,16 @@ pub struct Stats {
     pub nodes_conflict: u64,
     /// What was counted since the server started.
     pub counters: Counters,
+    /// Of pods and kubelets.
+    pub correlate: CorrelateStats,
 }
 
 /// One number for each phase of a live pull.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PerPhase {
+    /// The kubelet announced it, and the runtime has not begun.
+    pub queued: u64,
     /// The manifest is not here yet.
     pub resolving: u64,
     /// Bytes of layers are still to come.
@@ -87,6 +93,7 @@ impl PerPhase {
 
     fn of(&mut self, phase: Phase) -> Option<&mut u64> {
         match phase {
+            Phase::Queued => Some(&mut self.queued),
             Phase::Resolving => Some(&mut self.resolving),
             Phase::Downloading => Some(&mut self.downloading),
             Phase::Extracting => Some(&mut self.extracting),
@@ -97,6 +104,6 @@ impl PerPhase {
     /// All of them.
     #[must_use]
     pub const fn sum(&self) -> u64 {
-        self.resolving + self.downloading + self.extracting
+        self.queued + self.resolving + self.downloading + self.extracting
     }
 }

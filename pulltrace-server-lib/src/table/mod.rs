@@ -11,7 +11,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use pulltrace_core::{ChangeKind, NodeName, PullId};
+use pulltrace_core::{ChangeKind, KubeName, NodeName, PodRef, PullId};
+
+use crate::correlate::PodView;
 
 use crate::fleet::{Changes, NodeView, PullChange};
 
@@ -27,6 +29,7 @@ pub struct Table {
     urgent: u64,
     rows: BTreeMap<PullId, Arc<Row>>,
     nodes: BTreeMap<NodeName, Arc<NodeRow>>,
+    pods: BTreeMap<PodRef, Arc<PodView>>,
     order: BTreeMap<u64, Item>,
     /// The changes that removed something, oldest first; at most `tombstones`.
     removals: VecDeque<u64>,
@@ -91,6 +94,7 @@ impl Table {
             urgent: 0,
             rows: BTreeMap::new(),
             nodes: BTreeMap::new(),
+            pods: BTreeMap::new(),
             order: BTreeMap::new(),
             removals: VecDeque::new(),
             tombstones,
@@ -141,6 +145,31 @@ impl Table {
     /// All nodes, in the order of their names.
     pub fn nodes(&self) -> impl Iterator<Item = &Arc<NodeRow>> {
         self.nodes.values()
+    }
+
+    /// The pods that wait for images, or did a moment ago, in the order of their namespaces and names.
+    pub fn pods(&self) -> impl Iterator<Item = &Arc<PodView>> {
+        self.pods.values()
+    }
+
+    /// Those of this name: more than one where a pod was made again under it.
+    pub fn pods_named(
+        &self,
+        namespace: &KubeName,
+        name: &KubeName,
+    ) -> impl Iterator<Item = &Arc<PodView>> {
+        let first = "-".parse().ok().map(|uid| PodRef {
+            namespace: namespace.clone(),
+            name: name.clone(),
+            uid,
+        });
+        let named = move |pod: &PodRef| pod.namespace == *namespace && pod.name == *name;
+        // `-` is before all other uids.
+        let pods = first.map(|first| self.pods.range(first..));
+        pods.into_iter()
+            .flatten()
+            .take_while(move |(pod, _)| named(pod))
+            .map(|(_, view)| view)
     }
 
     /// What changed after `cursor`, oldest first: at least one change, where there is one, and then more
@@ -196,6 +225,17 @@ impl Table {
         for view in &changes.nodes {
             self.put_node(view.clone());
         }
+        for view in &changes.forgotten_pods {
+            self.pods.remove(&view.pod);
+        }
+        for view in &changes.pods {
+            let view = Arc::new(view.clone());
+            self.pods.insert(view.pod.clone(), view);
+        }
+        if !changes.pods.is_empty() || !changes.forgotten_pods.is_empty() {
+            // Who follows a pod is woken; who follows pulls reads nothing.
+            self.next();
+        }
         for name in &changes.forgotten_nodes {
             if let Some(node) = self.nodes.remove(name) {
                 self.order.remove(&node.seq);
@@ -243,7 +283,7 @@ impl Table {
                 self.order.remove(&before.seq);
                 before.next(change, seq)
             }
-            None => Row::new(Arc::clone(&change.pull), change.correction, seq),
+            None => Row::new(change, seq),
         };
         let row = Arc::new(row);
         self.order.insert(seq, Item::Row(Arc::clone(&row)));

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use pulltrace_core::wire::v1::{LayerMotion, NodeStatus, PullMotion, PullStatus};
-use pulltrace_core::{Bytes, Image, Layer, Pull};
+use pulltrace_core::{Bytes, Image, Layer, Links, Pull};
 
 use crate::fleet::{Correction, NodeView, PullChange, Scope, status, status_bare};
 
@@ -14,6 +14,8 @@ use crate::fleet::{Correction, NodeView, PullChange, Scope, status, status_bare}
 pub struct Row {
     /// The pull.
     pub pull: Arc<Pull>,
+    /// What Kubernetes knows of it.
+    pub links: Option<Arc<Links>>,
     /// From its node's clock to the server's.
     pub correction: Correction,
     /// The change that made this version.
@@ -66,12 +68,14 @@ enum Written {
 
 impl Row {
     /// The first version of a row.
-    pub(super) fn new(pull: Arc<Pull>, correction: Correction, seq: u64) -> Self {
+    pub(super) fn new(change: &PullChange, seq: u64) -> Self {
+        let pull = Arc::clone(&change.pull);
         let layers = marks(&[], &[], &pull.layers, seq);
         let ended_seq = pull.outcome().map(|_| seq);
         Self {
             pull,
-            correction,
+            links: change.links.clone(),
+            correction: change.correction,
             seq,
             whole_seq: seq,
             bare_seq: seq,
@@ -88,6 +92,7 @@ impl Row {
             pull,
             correction,
             scope,
+            links,
             ..
         } = change;
         let (was, is) = (self.pull.outcome(), pull.outcome());
@@ -109,6 +114,7 @@ impl Row {
             ended_seq: is.and(if was == is { self.ended_seq } else { Some(seq) }),
             layers: marks(&self.layers, &self.pull.layers, &pull.layers, seq),
             pull: Arc::clone(pull),
+            links: links.clone(),
             json: Mutex::new(Written::Fresh(Default::default())),
         }
     }
@@ -117,9 +123,9 @@ impl Row {
     #[must_use]
     pub fn status(&self, layers: bool) -> PullStatus {
         if layers {
-            status(&self.pull, self.correction)
+            status(&self.pull, self.links.as_deref(), self.correction)
         } else {
-            status_bare(&self.pull, self.correction)
+            status_bare(&self.pull, self.links.as_deref(), self.correction)
         }
     }
 

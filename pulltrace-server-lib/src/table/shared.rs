@@ -5,6 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::watch;
 
 use super::{Mark, Table};
+use crate::correlate::Listening;
 use crate::fleet::Stats;
 
 /// A handle to the table; cheap to clone.
@@ -25,6 +26,7 @@ struct Inner {
 struct State {
     table: Table,
     stats: Stats,
+    listening: Listening,
 }
 
 impl Shared {
@@ -35,7 +37,11 @@ impl Shared {
         let urgent = watch::Sender::new(table.mark().urgent);
         let stats = Stats::default();
         Self(Arc::new(Inner {
-            state: RwLock::new(State { table, stats }),
+            state: RwLock::new(State {
+                table,
+                stats,
+                listening: Listening::default(),
+            }),
             mark,
             urgent,
         }))
@@ -52,6 +58,18 @@ impl Shared {
     pub fn stats(&self) -> Stats {
         let state = self.0.state.read().unwrap_or_else(PoisonError::into_inner);
         state.stats.clone()
+    }
+
+    /// Whether anything is heard of the cluster.
+    #[must_use]
+    pub fn listening(&self) -> Listening {
+        let state = self.0.state.read().unwrap_or_else(PoisonError::into_inner);
+        state.listening.clone()
+    }
+
+    pub(crate) fn set_listening(&self, listening: Listening) {
+        let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.listening = listening;
     }
 
     /// Wakes when the table changed. Marks come at most each 20 ms, so many readers cost little.
@@ -71,7 +89,7 @@ impl Shared {
     /// Only one may: a [`Writer`](crate::writer::Writer), or a test of readers.
     pub fn write(&self, write: impl FnOnce(&mut Table, &mut Stats)) {
         let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
-        let State { table, stats } = &mut *state;
+        let State { table, stats, .. } = &mut *state;
         write(table, stats);
     }
 
