@@ -22,6 +22,8 @@ mod serve;
 #[cfg(feature = "http")]
 mod server;
 pub mod table;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[cfg(feature = "ui")]
 mod ui;
 pub mod writer;
