@@ -1,6 +1,15 @@
 // What came over the wire, checked as far as the page relies on it. What is not understood is left out and counted.
 
-import type { Frame, LayerStatus, NodeStatus, PullMotion, PullStatus } from '../api/gen/wire';
+import type {
+  Failure,
+  Frame,
+  LayerStatus,
+  NodeStatus,
+  PodLink,
+  PullMotion,
+  PullStatus,
+  WaitingOn,
+} from '../api/gen/wire';
 
 export interface Understood {
   frame: Frame;
@@ -13,14 +22,34 @@ type Fields = Record<string, unknown>;
 const isObject = (value: unknown): value is Fields =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 const isText = (value: unknown): value is string => typeof value === 'string' && value !== '';
+const isWaiting = (value: unknown): value is WaitingOn => isObject(value) && isText(value.kind);
 const isLayer = (value: unknown): value is LayerStatus =>
-  isObject(value) && isText(value.digest) && isText(value.state) && typeof value.totalBytes === 'number';
+  isObject(value) &&
+  isText(value.digest) &&
+  isText(value.state) &&
+  typeof value.totalBytes === 'number' &&
+  isOptional(value.waitingOn, isWaiting);
+const isFailure = (value: unknown): value is Failure =>
+  isObject(value) &&
+  isText(value.reason) &&
+  [value.message, value.hint].every((text) => text === undefined || typeof text === 'string');
+const isLink = (value: unknown): value is PodLink =>
+  isObject(value) && isText(value.namespace) && isText(value.podName) && typeof value.container === 'string';
+const isOptional = (value: unknown, is: (item: unknown) => boolean): boolean =>
+  value === undefined || is(value);
+const isList = (value: unknown, is: (item: unknown) => boolean): boolean =>
+  value === undefined || (Array.isArray(value) && value.every(is));
 const isRow = (value: unknown): value is PullStatus =>
   isObject(value) &&
   isText(value.id) &&
   isText(value.nodeName) &&
   isText(value.phase) &&
-  (value.layers === undefined || (Array.isArray(value.layers) && value.layers.every(isLayer)));
+  isOptional(value.failure, isFailure) &&
+  isOptional(value.waitingOn, isWaiting) &&
+  isOptional(value.kubelet, isObject) &&
+  isList(value.pods, isLink) &&
+  isList(value.candidates, isLink) &&
+  isList(value.layers, isLayer);
 const isMotion = (value: unknown): value is PullMotion =>
   isObject(value) && isText(value.id) && (value.layers === undefined || Array.isArray(value.layers));
 const isNode = (value: unknown): value is NodeStatus =>

@@ -9,6 +9,7 @@ import { type NodeOutline, outline, type Totals, totals } from '../model/outline
 import { isLive } from '../model/pull';
 import { understand } from './frame';
 import { Held } from './held';
+import { Lines } from './lines';
 import { moved } from './motion';
 
 export const FLUSH_MS = 250;
@@ -72,6 +73,8 @@ export class Store {
   #dirtyRows = new Set<string>();
   #dirtyNodes = new Set<string>();
   #held = new Held();
+  /** Of rows that had another id before. */
+  readonly lines = new Lines();
   #sync: Sync = 'filling';
   #shownSync: Sync = 'filling';
   #epoch = '';
@@ -164,6 +167,7 @@ export class Store {
       this.#dirtyRows.add(row.id);
       this.#held.seen(row.id);
       this.#held.heard(row.nodeName, now);
+      if (row.supersedes !== undefined) this.#supersede(row, row.supersedes);
     }
     for (const motion of frame.up ?? []) {
       const row = this.#rows.get(motion.id);
@@ -189,6 +193,16 @@ export class Store {
     this.#schedule();
   }
 
+  /** The row is what another one has become. */
+  #supersede(row: PullStatus, before: string): void {
+    const known = this.#rows.get(before) ?? this.#shownRows.get(before);
+    if (before === row.id || known?.nodeName !== row.nodeName) return;
+    this.#rows.delete(before);
+    this.#dirtyRows.add(before);
+    this.#held.seen(before);
+    this.lines.goesOn(row.id, before);
+  }
+
   #end(): void {
     if (this.#sync === 'whole') return;
     const epoch = this.#lastId.slice(0, Math.max(0, this.#lastId.lastIndexOf('-')));
@@ -209,8 +223,9 @@ export class Store {
   #hold(): void {
     const now = Date.now();
     const since = new Date(this.now()).toISOString();
+    const superseded = new Set([...this.#rows.values()].map((row) => row.supersedes));
     for (const [id, row] of this.#shownRows) {
-      if (this.#rows.has(id)) continue;
+      if (this.#rows.has(id) || superseded.has(id)) continue;
       this.#rows.set(id, isLive(row) && !row.staleSince ? { ...row, staleSince: since } : row);
       this.#held.row(id, row.nodeName, now);
       if (this.#nodes.has(row.nodeName)) this.#held.heard(row.nodeName, now);
@@ -261,6 +276,7 @@ export class Store {
     this.#dirtyNodes = new Set();
 
     let moves = dirtyNodes.size > 0;
+    const gone: string[] = [];
     for (const id of dirtyRows) {
       const before = this.#shownRows.get(id);
       const row = this.#rows.get(id);
@@ -269,10 +285,14 @@ export class Store {
         continue;
       }
       if (row) this.#shownRows.set(id, row);
-      else this.#shownRows.delete(id);
-      if (row?.outcome === 'failed' && before && isLive(before)) this.#lastFailed = row;
+      else {
+        this.#shownRows.delete(id);
+        gone.push(id);
+      }
+      if (row?.outcome === 'failed' && this.#isNews(row, before)) this.#lastFailed = row;
       moves ||= !row || !before || isLive(row) !== isLive(before) || place(row) !== place(before);
     }
+    if (gone.length > 0) this.lines.forget(gone, this.#shownRows.keys());
     for (const name of dirtyNodes) {
       const node = this.#nodes.get(name);
       if (node) this.#shownNodes.set(name, node);
@@ -290,6 +310,12 @@ export class Store {
     if (this.#held.size > 0) this.#heldTimer = setTimeout(this.flush, 1_000);
   };
 
+  /** A failure that begins here. The next try of what has failed already is none. */
+  #isNews(row: PullStatus, before: PullStatus | undefined): boolean {
+    if ((row.attempt ?? 1) > 1) return false;
+    return before ? isLive(before) : this.#shownSync === 'whole';
+  }
+
   #sample(): void {
     const now = Date.now();
     const last = this.#speeds.at(-1);
@@ -300,4 +326,5 @@ export class Store {
 }
 
 /** What decides where a row stands. */
-const place = (row: PullStatus): string => `${row.nodeName} ${row.startedAt} ${row.completedAt ?? ''}`;
+const place = (row: PullStatus): string =>
+  `${row.nodeName} ${row.startedAt} ${row.completedAt ?? ''} ${row.phase === 'queued'}`;

@@ -220,3 +220,79 @@ test('a failure that the page saw happen is told, one that it only found is not'
   expect(store.lastFailed()).toEqual(failed);
   expect(store.totals()).toMatchObject({ failed: 2, live: 0 });
 });
+
+test('a row that goes on under another id is one row, and as open as it was', () => {
+  snapshot('e', 1, { rows: [pull('announced', { phase: 'queued' }), pull('b')] });
+  flush();
+  store.lines.choose('announced', true);
+  store.event('frame', frame(2, { rows: [pull('lease', { supersedes: 'announced' })] }), 'e-2');
+  flush();
+  expect(ids()).toEqual(['b', 'lease']);
+  expect(store.lines.first('lease')).toBe('announced');
+  expect(store.lines.open('lease')).toBe(true);
+  // The server says that the old one is gone as well, later; and the row again.
+  store.event(
+    'frame',
+    frame(3, { rm: ['announced'], rows: [pull('lease', { supersedes: 'announced' })] }),
+    'e-3',
+  );
+  flush();
+  expect(store.lines.open('lease')).toBe(true);
+  store.event('frame', frame(4, { rows: [pull('third', { supersedes: 'lease' })] }), 'e-4');
+  flush();
+  expect(store.lines.open('third')).toBe(true);
+  store.event('frame', frame(5, { rm: ['third'] }), 'e-5');
+  store.event('frame', frame(5, { rows: [pull('third')] }), 'e-5');
+  flush();
+  store.event('frame', frame(6, { rm: ['third'] }), 'e-6');
+  flush();
+  expect(store.lines.open('announced')).toBeUndefined();
+});
+
+test('a row supersedes none of another node, and not itself', () => {
+  snapshot('e', 1, { rows: [pull('a', { nodeName: 'n2' }), pull('b', { supersedes: 'a' })] });
+  store.event('frame', frame(2, { rows: [pull('c', { supersedes: 'c' })] }), 'e-2');
+  flush();
+  expect(ids()).toEqual(['b', 'c', 'a']);
+});
+
+test('a restarted server that knows the next id of a row does not bring back the old one', () => {
+  snapshot('e', 1, { rows: [pull('announced', { phase: 'queued' })], nodes: [node('n1')] });
+  flush();
+  store.event('reset', '{}', '');
+  snapshot('f', 1, { rows: [pull('lease', { supersedes: 'announced' })], nodes: [node('n1')] });
+  flush();
+  expect(ids()).toEqual(['lease']);
+});
+
+test('a failure that comes from events alone is news once, and its next tries are not', () => {
+  const failed = (id: string, attempt: number) =>
+    ended(id, { phase: 'failed', outcome: 'failed', failure: { reason: 'not_found' }, attempt });
+  snapshot('e', 1, { rows: [failed('old', 1)] });
+  flush();
+  expect(store.lastFailed()).toBeUndefined();
+  store.event('frame', frame(2, { rows: [failed('a', 1)] }), 'e-2');
+  flush();
+  expect(store.lastFailed()?.id).toBe('a');
+  store.event('frame', frame(3, { rows: [{ ...failed('b', 2), supersedes: 'a' }] }), 'e-3');
+  flush();
+  expect(store.lastFailed()?.id).toBe('a');
+  expect(ids()).toEqual(['b', 'old']);
+});
+
+test('a row with pods, failures or waits that are none is left out', () => {
+  const bad = [
+    { pods: {} },
+    { pods: [{ namespace: 'a' }] },
+    { candidates: [null] },
+    { failure: 'no' },
+    { failure: { reason: 'dns', hint: 7 } },
+    { waitingOn: {} },
+    { kubelet: 5 },
+  ];
+  const rows = bad.map((more, i) => ({ ...pull(`bad${i}`), ...more }));
+  store.event('frame', JSON.stringify({ seq: 1, now: T0, rows: [...rows, pull('good')] }), 'e-1');
+  flush();
+  expect(store.counts.notUnderstood).toBe(bad.length);
+  expect(ids()).toEqual(['good']);
+});
