@@ -116,7 +116,7 @@ impl<'a> Wanting<'a> {
 
     /// The tries that this pull can have been begun for.
     fn own(&self, pull: &Pull) -> impl Iterator<Item = usize> + '_ {
-        let (from, id) = (pull.started_at, pull.id.clone());
+        let (from, id, outcome) = (pull.started_at, pull.id.clone(), pull.outcome());
         self.tries
             .iter()
             .enumerate()
@@ -124,7 +124,8 @@ impl<'a> Wanting<'a> {
                 let announced = one.announced?;
                 let taken = self.served(index).is_some_and(|other| *other != id);
                 let before = announced.0 <= from.saturating_add(SLACK);
-                (before && !taken && self.goes_on_at(index, from)).then_some(index)
+                (before && !taken && ended_so(one, outcome) && self.goes_on_at(index, from))
+                    .then_some(index)
             })
     }
 
@@ -219,6 +220,17 @@ pub(super) fn judge<'a>(
         }
     }
     found
+}
+
+/// Whether a try can have been a pull with this end.
+const fn ended_so(one: &Try, outcome: Option<Outcome>) -> bool {
+    match (&one.end, outcome) {
+        (Some((_, End::Failed(_))), Some(Outcome::Completed)) => false,
+        (Some((_, End::Pulled { .. } | End::Present)), Some(outcome)) => {
+            !matches!(outcome, Outcome::Failed | Outcome::Cancelled)
+        }
+        _ => true,
+    }
 }
 
 enum Choice<'a> {
