@@ -4,4 +4,5 @@ mod failures;
 mod joins;
 mod order;
 mod queues;
+mod recorded;
 mod world;
