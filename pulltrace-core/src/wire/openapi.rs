@@ -40,7 +40,8 @@ pub fn document() -> String {
 }
 
 fn paths() -> Value {
-    let filters = ["node", "image", "phase"];
+    let filters = ["node", "namespace", "pod", "image", "phase"];
+    let pods = ["node", "namespace", "pod", "image", "limit", "continue"];
     let list = [&filters[..], &["layers", "limit", "continue"]].concat();
     let stream = [
         &filters[..],
@@ -65,6 +66,27 @@ fn paths() -> Value {
         "/api/v1/pulls/{id}": get("getPull", "One pull", &["id"], "PullStatus"),
         "/api/v1/nodes": get("listNodes", "The nodes, with sums over their pulls", &[], "NodeList"),
         "/api/v1/images": get("listImages", "The images of all known pulls", &[], "ImageList"),
+        "/api/v1/pods": get("listPods", "The pods that wait for an image", &pods, "PodList"),
+        "/api/v1/namespaces/{namespace}/pods/{pod}/pulls": {"get": {
+            "summary": "What one pod waits for",
+            "description": "With follow=1 server-sent events: one without a name is a PodPulls, at once and \
+                at each change; `ping` is a sign of life, and `end` a PodEnd, the last of them.",
+            "operationId": "getPodPulls",
+            "parameters": references(&["namespaceOfPod", "nameOfPod", "follow"]),
+            "responses": {
+                "200": {
+                    "description": "The pod with its pulls, or the stream.",
+                    "content": {
+                        "application/json": {"schema": {"$ref": "#/components/schemas/PodPulls"}},
+                        "text/event-stream": {"schema": {"anyOf": [
+                            {"$ref": "#/components/schemas/PodPulls"},
+                            {"$ref": "#/components/schemas/PodEnd"},
+                        ]}},
+                    },
+                },
+                "default": {"$ref": "#/components/responses/Problem"},
+            },
+        }},
         "/api/v1/events": {"get": {
             "summary": "What happens, as it happens",
             "description": "Server-sent events. Those without a name are a PullEvent, those named `frame` \
@@ -117,6 +139,20 @@ fn parameters() -> Value {
             "description": "The id of a pull.",
         },
         "node": query("node", text(), "Only pulls of this node."),
+        "namespace": query("namespace", text(), "Only pulls that a pod of this namespace waits for, or \
+            waited; only pods of it."),
+        "pod": query("pod", text(), "Only pulls that a pod of this name waits for, or waited; only pods \
+            of it."),
+        "namespaceOfPod": {
+            "name": "namespace", "in": "path", "required": true, "schema": text(),
+            "description": "The namespace of the pod.",
+        },
+        "nameOfPod": {
+            "name": "pod", "in": "path", "required": true, "schema": text(),
+            "description": "The name of the pod.",
+        },
+        "follow": query("follow", word(&["0", "1"]), "Whether to be told of each change, until all images \
+            are there or the pod is gone."),
         "image": query("image", text(), "Only pulls of images whose name has this in it, or whose \
             digest is exactly this."),
         "phase": query("phase", text(), "Only pulls in one of these phases, joined by commas."),
@@ -126,7 +162,7 @@ fn parameters() -> Value {
         "limit": query(
             "limit",
             json!({"type": "integer", "minimum": 1, "maximum": 5_000, "default": 500}),
-            "The most pulls of a page.",
+            "The most pulls or pods of a page.",
         ),
         "continue": query("continue", text(), "What the page before said as `continue`."),
         "format": query("format", word(&["event", "frame"]), "An event per change, or frames of what \
@@ -174,6 +210,7 @@ fn schemas() -> Map<String, Value> {
     add::<v1::ImageList>(&mut found);
     add::<v1::PodList>(&mut found);
     add::<v1::PodPulls>(&mut found);
+    add::<v1::PodEnd>(&mut found);
     add::<v1::PullEvent>(&mut found);
     add::<v1::Frame>(&mut found);
     add::<v1::Problem>(&mut found);

@@ -30,9 +30,11 @@ pub fn document() -> String {
     declare::<v1::ImageList>(&mut module, &config);
     declare::<v1::ImageStatus>(&mut module, &config);
     declare::<v1::PodList>(&mut module, &config);
+    declare::<v1::ClusterStatus>(&mut module, &config);
     declare::<v1::PodStatus>(&mut module, &config);
     declare::<v1::PodImage>(&mut module, &config);
     declare::<v1::PodPulls>(&mut module, &config);
+    declare::<v1::PodEnd>(&mut module, &config);
     declare::<v1::Problem>(&mut module, &config);
     declare::<v1::Phase>(&mut module, &config);
     declare::<v1::Outcome>(&mut module, &config);
@@ -41,6 +43,8 @@ pub fn document() -> String {
     declare::<v1::LinkEvidence>(&mut module, &config);
     declare::<v1::SlotKind>(&mut module, &config);
     declare::<v1::ImageState>(&mut module, &config);
+    declare::<v1::SourceState>(&mut module, &config);
+    declare::<v1::PodEndReason>(&mut module, &config);
     declare::<v1::EtaBasis>(&mut module, &config);
     declare::<v1::FailureReason>(&mut module, &config);
     declare::<v1::NodeState>(&mut module, &config);

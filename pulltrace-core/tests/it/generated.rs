@@ -140,6 +140,7 @@ mod openapi {
                 Some("image_list") => "ImageList",
                 Some("pod_list") => "PodList",
                 Some("pod_pulls") => "PodPulls",
+                Some("pod_end") => "PodEnd",
                 Some("frame") => "Frame",
                 Some("problem") => "Problem",
                 Some(other) => panic!("`{other}` has no schema here"),

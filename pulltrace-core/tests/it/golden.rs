@@ -38,6 +38,7 @@ fn answers_stay() {
     stays::<v1::ImageList>(&["image_list_v1.json"]);
     stays::<v1::PodList>(&["pod_list_v1.json"]);
     stays::<v1::PodPulls>(&["pod_pulls_v1.json"]);
+    stays::<v1::PodEnd>(&["pod_end_v1.json"]);
     stays::<v1::Problem>(&["problem_v1.json"]);
 }
 

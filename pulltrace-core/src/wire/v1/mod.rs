@@ -17,7 +17,7 @@ mod words;
 
 pub use event::{EventType, Frame, LayerMotion, PullEvent, PullMotion};
 pub use list::{ImageList, ImageStatus, NodeList, NodeStatus, Problem, PullList};
-pub use pod::{PodImage, PodList, PodPulls, PodStatus};
+pub use pod::{ClusterStatus, PodEnd, PodImage, PodList, PodPulls, PodStatus};
 pub use report::{
     AgentInfo, AgentReport, Dropped, LayerDetail, NodeInfo, ReportAck, ReportImage,
     ReportImageLayer, ReportLayer, ReportPull,
@@ -25,7 +25,7 @@ pub use report::{
 pub use status::{Failure, KubeletTimes, LayerStatus, PodLink, PullStatus, WaitingOn};
 pub use words::{
     EtaBasis, FailureReason, ImageState, LayerState, LinkEvidence, NodeState, Outcome, Phase,
-    SlotKind, WaitingKind,
+    PodEndReason, SlotKind, SourceState, WaitingKind,
 };
 
 /// What [`AgentReport::schema_version`] and [`PullEvent::schema_version`] say.

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::status::{Failure, PullStatus};
-use super::words::{ImageState, SlotKind};
+use super::words::{ImageState, PodEndReason, SlotKind, SourceState};
 use crate::time::NodeTime;
 
-/// `GET /api/v1/pods`: the pods that wait for an image.
+/// `GET /api/v1/pods`: the pods that wait for an image, and for a few seconds those that did.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
@@ -20,8 +20,31 @@ pub struct PodList {
     #[serde(with = "super::super::time")]
     #[cfg_attr(feature = "ts", ts(as = "String"))]
     pub now: NodeTime,
+    /// Whether the server hears what it rests on.
+    pub cluster: ClusterStatus,
     /// The pods, in the order of their namespaces and names.
     pub pods: Vec<PodStatus>,
+    /// Where there are more: the value of `continue` for the next page.
+    #[serde(rename = "continue", default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// Whether a server hears of pods, and of what kubelets say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterStatus {
+    /// Whether it hears of pods.
+    pub pods: SourceState,
+    /// Whether it hears of the kubelets' events.
+    pub events: SourceState,
+    /// Why it does not hear of pods, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods_reason: Option<String>,
+    /// Why it does not hear of events, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events_reason: Option<String>,
 }
 
 /// One pod: what it waits for, and how much longer.
@@ -105,4 +128,20 @@ pub struct PodPulls {
     pub pod: PodStatus,
     /// The pulls that its images name, in the order of the images; without their layers.
     pub pulls: Vec<PullStatus>,
+}
+
+/// The event `end` of a pod that is followed: nothing more comes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
+#[serde(rename_all = "camelCase")]
+pub struct PodEnd {
+    /// Why.
+    pub reason: PodEndReason,
+    /// Where in the server's changes this was true.
+    pub seq: u64,
+    /// The server's clock.
+    #[serde(with = "super::super::time")]
+    #[cfg_attr(feature = "ts", ts(as = "String"))]
+    pub now: NodeTime,
 }

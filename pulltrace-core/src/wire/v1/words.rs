@@ -207,6 +207,50 @@ pub enum NodeState {
     Other,
 }
 
+/// Why a pod is followed no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum PodEndReason {
+    /// All its images are there.
+    Ready,
+    /// It is gone, or waits for no image any more.
+    Gone,
+    /// A word that this version does not know.
+    #[serde(other)]
+    #[cfg_attr(feature = "ts", ts(skip))]
+    Other,
+}
+
+/// Whether a server hears of a source: of pods, or of what kubelets say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum SourceState {
+    /// It hears what changes.
+    Live,
+    /// It is told what there is, and does not know all of it yet.
+    Listing,
+    /// The permission to list or watch is missing.
+    Forbidden,
+    /// The API server does not know who asks.
+    Unauthorized,
+    /// The API server cannot be reached.
+    Unreachable,
+    /// The API server answers what is not understood.
+    Odd,
+    /// The server was given no such source.
+    Off,
+    /// A word that this version does not know.
+    #[serde(other)]
+    #[cfg_attr(feature = "ts", ts(skip))]
+    Other,
+}
+
 /// Why a pull failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

@@ -600,7 +600,7 @@ export type ImageStatus = {
 };
 
 /**
- * `GET /api/v1/pods`: the pods that wait for an image.
+ * `GET /api/v1/pods`: the pods that wait for an image, and for a few seconds those that did.
  */
 export type PodList = {
   /**
@@ -616,9 +616,39 @@ export type PodList = {
    */
   now: string,
   /**
+   * Whether the server hears what it rests on.
+   */
+  cluster: ClusterStatus,
+  /**
    * The pods, in the order of their namespaces and names.
    */
   pods: Array<PodStatus>,
+  /**
+   * Where there are more: the value of `continue` for the next page.
+   */
+  continue?: string,
+};
+
+/**
+ * Whether a server hears of pods, and of what kubelets say.
+ */
+export type ClusterStatus = {
+  /**
+   * Whether it hears of pods.
+   */
+  pods: SourceState,
+  /**
+   * Whether it hears of the kubelets' events.
+   */
+  events: SourceState,
+  /**
+   * Why it does not hear of pods, for people.
+   */
+  podsReason?: string,
+  /**
+   * Why it does not hear of events, for people.
+   */
+  eventsReason?: string,
 };
 
 /**
@@ -738,6 +768,24 @@ export type PodPulls = {
 };
 
 /**
+ * The event `end` of a pod that is followed: nothing more comes.
+ */
+export type PodEnd = {
+  /**
+   * Why.
+   */
+  reason: PodEndReason,
+  /**
+   * Where in the server's changes this was true.
+   */
+  seq: number,
+  /**
+   * The server's clock.
+   */
+  now: string,
+};
+
+/**
  * Why a request was refused, as RFC 9457 has it: `application/problem+json`.
  */
 export type Problem = {
@@ -793,6 +841,16 @@ export type SlotKind = "volume" | "init" | "sidecar" | "container" | "ephemeral"
  * How it stands with one image of a pod.
  */
 export type ImageState = "pending" | "queued" | "pulling" | "failed" | "present";
+
+/**
+ * Whether a server hears of a source: of pods, or of what kubelets say.
+ */
+export type SourceState = "live" | "listing" | "forbidden" | "unauthorized" | "unreachable" | "odd" | "off";
+
+/**
+ * Why a pod is followed no more.
+ */
+export type PodEndReason = "ready" | "gone";
 
 /**
  * What the unpacking part of the time left rests on.
