@@ -126,8 +126,8 @@ pub struct Layer {
     pub unpacked_bytes: Option<Bytes>,
     /// How fast its bytes come; `None` where that is not known, or none come any more.
     pub rate: Option<BytesPerSecond>,
-    /// What it waits for, where it does.
-    pub waiting_on: Option<WaitingOn>,
+    /// What it waits for, where it does; apart, as few layers wait and a server keeps a great many.
+    pub waiting_on: Option<Box<WaitingOn>>,
     /// When the first byte was seen.
     pub started_at: Option<NodeTime>,
     /// When all bytes were seen.

@@ -219,8 +219,8 @@ impl Entry {
                 .shown
                 .layers
                 .get(index)
-                .and_then(|layer| layer.waiting_on.as_ref());
-            pull.layers[index].waiting_on = renewed(before, waits, now.node);
+                .and_then(|layer| layer.waiting_on.as_deref());
+            pull.layers[index].waiting_on = renewed(before, waits, now.node).map(Box::new);
         }
     }
 }

@@ -28,6 +28,7 @@ impl From<&Pull> for v1::PullStatus {
             .collect();
         Self {
             id: pull.id.to_string(),
+            row: None,
             node_name: pull.id.node().to_string(),
             image_ref: tagged.or(pull.names.first()).map(ToString::to_string),
             repository: pull.repository.as_ref().map(ToString::to_string),
@@ -146,7 +147,7 @@ fn layer_status(layer: &Layer, told: Option<&ImageLayer>) -> v1::LayerStatus {
         blob_cached: layer.blob_cached,
         unpacked_bytes: layer.unpacked_bytes.map(|bytes| bytes.0),
         bytes_per_sec: layer.rate.map(rate),
-        waiting_on: layer.waiting_on.as_ref().map(Into::into),
+        waiting_on: layer.waiting_on.as_deref().map(Into::into),
         started_at: layer.started_at,
         downloaded_at: layer.downloaded_at,
         extracting_at: layer.extracting_at,

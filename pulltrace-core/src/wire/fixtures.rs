@@ -107,11 +107,11 @@ pub(super) fn live() -> Pull {
                 ..layer('c', 3_000, LayerState::Downloading)
             },
             Layer {
-                waiting_on: Some(WaitingOn {
+                waiting_on: Some(Box::new(WaitingOn {
                     pull: Some(id("2-bbbb")),
                     layer: Some(digest('d')),
                     ..WaitingOn::new(WaitingKind::SharedLayer, at(4))
-                }),
+                })),
                 ..layer('d', 4_000, LayerState::Waiting)
             },
         ],

@@ -95,7 +95,7 @@ fn layer(status: &v1::LayerStatus) -> Option<Layer> {
         downloaded,
         unpacked_bytes: status.unpacked_bytes.map(Bytes),
         rate: status.bytes_per_sec.and_then(BytesPerSecond::new),
-        waiting_on: status.waiting_on.as_ref().and_then(waiting),
+        waiting_on: status.waiting_on.as_ref().and_then(waiting).map(Box::new),
         started_at: status.started_at,
         downloaded_at: status.downloaded_at,
         extracting_at: status.extracting_at,

@@ -85,7 +85,7 @@ fn report_layer(layer: &Layer, index: u32, start: NodeTime) -> v1::ReportLayer {
             blob_cached: layer.blob_cached,
             unpacked_bytes: layer.unpacked_bytes.map(|bytes| bytes.0),
             bytes_per_sec: layer.rate.map(super::convert::rate),
-            waiting_on: layer.waiting_on.as_ref().map(Into::into),
+            waiting_on: layer.waiting_on.as_deref().map(Into::into),
             started_ms: after(layer.started_at),
             downloaded_ms: after(layer.downloaded_at),
             extracting_ms: after(layer.extracting_at),

@@ -7,7 +7,7 @@ mod follow;
 mod row;
 mod shared;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::Arc;
 
@@ -27,7 +27,9 @@ pub struct Table {
     epoch: Arc<str>,
     seq: u64,
     urgent: u64,
-    rows: BTreeMap<PullId, Arc<Row>>,
+    rows: HashMap<PullId, Arc<Row>>,
+    /// The ids of all rows: only lists need their order, and each report finds rows by their ids.
+    ids: BTreeSet<PullId>,
     nodes: BTreeMap<NodeName, Arc<NodeRow>>,
     pods: BTreeMap<PodRef, Arc<PodView>>,
     order: BTreeMap<u64, Item>,
@@ -92,7 +94,8 @@ impl Table {
             epoch: epoch.into(),
             seq: 0,
             urgent: 0,
-            rows: BTreeMap::new(),
+            rows: HashMap::new(),
+            ids: BTreeSet::new(),
             nodes: BTreeMap::new(),
             pods: BTreeMap::new(),
             order: BTreeMap::new(),
@@ -133,7 +136,8 @@ impl Table {
     /// All pulls in the order of their ids, or those after one: so lists are read in pages.
     pub fn rows(&self, after: Option<&PullId>) -> impl Iterator<Item = &Arc<Row>> {
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
-        self.rows.range((after, Bound::Unbounded)).map(|(_, r)| r)
+        let ids = self.ids.range((after, Bound::Unbounded));
+        ids.filter_map(|id| self.rows.get(id))
     }
 
     /// One node.
@@ -218,6 +222,7 @@ impl Table {
         }
         for id in &changes.forgotten {
             if let Some(row) = self.rows.remove(id) {
+                self.ids.remove(id);
                 self.order.remove(&row.seq);
                 self.bury(|_| Item::Gone(id.clone()));
             }
@@ -278,16 +283,18 @@ impl Table {
         if change.kind != ChangeKind::Progressed {
             self.urgent = seq;
         }
-        let row = match self.rows.get(&change.pull.id) {
-            Some(before) => {
-                self.order.remove(&before.seq);
-                before.next(change, seq)
-            }
-            None => Row::new(change, seq),
+        let row = if let Some(known) = self.rows.get_mut(&change.pull.id) {
+            self.order.remove(&known.seq);
+            *known = Arc::new(known.next(change, seq));
+            Arc::clone(known)
+        } else {
+            let row = Row::new(change, seq);
+            let (id, row) = (row.pull.id.clone(), Arc::new(row));
+            self.ids.insert(id.clone());
+            self.rows.insert(id, Arc::clone(&row));
+            row
         };
-        let row = Arc::new(row);
-        self.order.insert(seq, Item::Row(Arc::clone(&row)));
-        self.rows.insert(row.pull.id.clone(), row);
+        self.order.insert(seq, Item::Row(row));
     }
 
     fn put_node(&mut self, view: NodeView) {

@@ -18,6 +18,8 @@ pub struct Row {
     pub links: Option<Arc<Links>>,
     /// From its node's clock to the server's.
     pub correction: Correction,
+    /// The change that made its first version: its number for as long as it is kept.
+    pub number: u64,
     /// The change that made this version.
     pub seq: u64,
     /// The last change of more than what [`PullMotion`] has: a reader whose cursor is older needs the
@@ -76,6 +78,7 @@ impl Row {
             pull,
             links: change.links.clone(),
             correction: change.correction,
+            number: seq,
             seq,
             whole_seq: seq,
             bare_seq: seq,
@@ -99,6 +102,7 @@ impl Row {
         let revived = was.is_some() && is.is_none();
         Self {
             correction: *correction,
+            number: self.number,
             seq,
             whole_seq: if *scope >= Scope::Layers {
                 seq
@@ -122,11 +126,10 @@ impl Row {
     /// What people read of it.
     #[must_use]
     pub fn status(&self, layers: bool) -> PullStatus {
-        if layers {
-            status(&self.pull, self.links.as_deref(), self.correction)
-        } else {
-            status_bare(&self.pull, self.links.as_deref(), self.correction)
-        }
+        let told = if layers { status } else { status_bare };
+        let mut told = told(&self.pull, self.links.as_deref(), self.correction);
+        told.row = Some(self.number);
+        told
     }
 
     /// What moves of it; with the layers whose bytes moved since [`whole_seq`](Self::whole_seq), if
@@ -152,7 +155,7 @@ impl Row {
         let kept = |image: &&Arc<Image>| image.layers.len() == pull.layers.len();
         let done = || pull.layers.iter().filter(|layer| layer.state.is_done());
         PullMotion {
-            id: pull.id.to_string(),
+            row: self.number,
             percent: pull
                 .percent
                 .map(|percent| tenths(percent.get(), f64::floor)),

@@ -242,8 +242,10 @@ async fn frames_have_all_rows_first_and_then_only_what_changed() {
         .tell(&some("w1", 2, &[downloading("w1", "1-a", 70)]))
         .await;
     let moved = reader.until("frame").await.pop().unwrap();
-    assert_eq!(moved.data["up"][0]["downloadedBytes"], 1070);
-    assert_eq!(moved.data["up"][0]["layers"][0][1], 70);
+    let motion = &moved.data["up"][0];
+    assert_eq!(motion[0], of("rows")[0]["row"]);
+    assert_eq!(motion[2], 1070);
+    assert_eq!(motion[9][0][1], 70);
     assert!(moved.data.get("rows").is_none());
     let id = moved.id.clone().unwrap();
     assert!(id.ends_with(&format!("-{}", moved.data["seq"])));

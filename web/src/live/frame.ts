@@ -51,7 +51,7 @@ const isRow = (value: unknown): value is PullStatus =>
   isList(value.candidates, isLink) &&
   isList(value.layers, isLayer);
 const isMotion = (value: unknown): value is PullMotion =>
-  isObject(value) && isText(value.id) && (value.layers === undefined || Array.isArray(value.layers));
+  Array.isArray(value) && typeof value[0] === 'number' && Array.isArray(value[9]);
 const isNode = (value: unknown): value is NodeStatus =>
   isObject(value) && isText(value.name) && isText(value.state);
 

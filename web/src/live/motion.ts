@@ -2,30 +2,26 @@
 
 import type { LayerStatus, PullMotion, PullStatus } from '../api/gen/wire';
 
-type Moving = Omit<PullMotion, 'id' | 'layers'>;
-
-/** All of these are replaced: one that the motion does not have is unknown from now on. */
-const MOVING = [
-  'percent',
-  'downloadedBytes',
-  'extractedBytes',
-  'bytesPerSec',
-  'etaSeconds',
-  'etaLowSeconds',
-  'etaHighSeconds',
-  'layersDone',
-] as const satisfies readonly (keyof Moving)[];
-
+/** All of these are replaced: one that is null is unknown from now on. */
 export function moved(row: PullStatus, motion: PullMotion): PullStatus {
+  const [, percent, downloadedBytes, extractedBytes, bytesPerSec, ...rest] = motion;
+  const [etaSeconds, etaLowSeconds, etaHighSeconds, layersDone, moving] = rest;
   const next = { ...row };
-  for (const field of MOVING) {
-    const value = motion[field];
-    if (value === undefined) delete next[field];
-    else next[field] = value;
-  }
-  if (motion.layers?.length && row.layers?.length) {
+  const put = <F extends keyof PullStatus>(field: F, value: PullStatus[F] | null): void => {
+    if (value === null) delete next[field];
+    else next[field] = value as (typeof next)[F];
+  };
+  put('percent', percent);
+  put('downloadedBytes', downloadedBytes);
+  put('extractedBytes', extractedBytes);
+  put('bytesPerSec', bytesPerSec);
+  put('etaSeconds', etaSeconds);
+  put('etaLowSeconds', etaLowSeconds);
+  put('etaHighSeconds', etaHighSeconds);
+  put('layersDone', layersDone);
+  if (moving.length > 0 && row.layers?.length) {
     const layers = [...row.layers];
-    for (const [index, downloaded, unpacked, speed] of motion.layers) {
+    for (const [index, downloaded, unpacked, speed] of moving) {
       const layer = layers[index];
       if (layer) layers[index] = movedLayer(layer, downloaded, unpacked, speed);
     }

@@ -61,6 +61,8 @@ class Listeners {
 export class Store {
   // What the server said.
   #rows = new Map<string, PullStatus>();
+  // Motions name rows by a number, which is of one life of the server.
+  #ids = new Map<number, string>();
   #nodes = new Map<string, NodeStatus>();
   // What is shown of it.
   #shownRows = new Map<string, PullStatus>();
@@ -140,6 +142,7 @@ export class Store {
   begin(): void {
     this.#sync = this.#shownRows.size + this.#shownNodes.size === 0 ? 'filling' : 'refilling';
     this.#rows = new Map();
+    this.#ids = new Map();
     this.#nodes = new Map();
     this.#held.clear();
     this.#lastId = '';
@@ -164,22 +167,24 @@ export class Store {
     }
     for (const row of frame.rows ?? []) {
       this.#rows.set(row.id, row);
+      if (row.row !== undefined) this.#ids.set(row.row, row.id);
       this.#dirtyRows.add(row.id);
       this.#held.seen(row.id);
       this.#held.heard(row.nodeName, now);
       if (row.supersedes !== undefined) this.#supersede(row, row.supersedes);
     }
     for (const motion of frame.up ?? []) {
-      const row = this.#rows.get(motion.id);
+      const row = this.#rows.get(this.#ids.get(motion[0]) ?? '');
       if (row === undefined) {
         this.counts.unknownRow += 1;
         continue;
       }
-      this.counts.unknownRow += motion.layers?.filter(([index]) => !row.layers?.[index]).length ?? 0;
-      this.#rows.set(motion.id, moved(row, motion));
-      this.#dirtyRows.add(motion.id);
+      this.counts.unknownRow += motion[9].filter(([index]) => !row.layers?.[index]).length;
+      this.#rows.set(row.id, moved(row, motion));
+      this.#dirtyRows.add(row.id);
     }
     for (const id of frame.rm ?? []) {
+      this.#ids.delete(this.#rows.get(id)?.row ?? 0);
       this.#rows.delete(id);
       this.#dirtyRows.add(id);
       this.#held.seen(id);

@@ -54,8 +54,7 @@ function motion(before, row) {
     if (JSON.stringify(old) === JSON.stringify(layer)) return [];
     return [[index, ...LAYER_MOVING.map((field) => layer[field] ?? null)]];
   });
-  const fields = MOVING.filter((field) => row[field] !== undefined).map((field) => [field, row[field]]);
-  return { id: row.id, ...Object.fromEntries(fields), ...(layers.length > 0 ? { layers } : {}) };
+  return [row.row, ...MOVING.map((field) => row[field] ?? null), layers];
 }
 
 /** What turns one world into the other. */

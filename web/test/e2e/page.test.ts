@@ -200,7 +200,7 @@ test('a server that is killed and restarted under the page loses no row and need
 test('what it does not understand changes nothing', async () => {
   await start();
   server.send('frame', '{"seq":');
-  server.send('frame', '{"seq":1,"rows":[{"id":7}],"up":[{"id":"nobody"}]}');
+  server.send('frame', '{"seq":1,"rows":[{"id":7}],"up":[{"id":"nobody"},[99]]}');
   server.send('some-day', '{}');
   server.to(13);
   await showsTruth();

@@ -310,9 +310,9 @@ function rowAt(pull, t) {
 
 /** Everything at second `t`, of the nodes in `heard`. */
 export function worldAt(t, heard = NODES.map((node) => node.name)) {
-  const rows = PULLS.filter((pull) => pull.begin <= t && heard.includes(pull.node)).map((pull) =>
-    rowAt(pull, t),
-  );
+  const rows = PULLS.map((pull, index) => ({ pull, row: index + 1 }))
+    .filter(({ pull }) => pull.begin <= t && heard.includes(pull.node))
+    .map(({ pull, row }) => ({ ...rowAt(pull, t), row }));
   const nodes = NODES.filter((node) => heard.includes(node.name)).map(({ lostAt, ...node }) => {
     const live = rows.filter((row) => row.nodeName === node.name && !row.outcome);
     const lost = lostAt !== undefined && t >= lostAt;

@@ -75,8 +75,9 @@ test.each(of('frame_v1'))('the store takes $name as it is', ({ text }) => {
   const { rows = [], up = [], nodes = [] } = JSON.parse(text);
   const store = new Store();
   // What moves must be known before.
-  const known = up.map(({ id }: { id: string }) => ({
-    id,
+  const known = up.map(([row]: [number]) => ({
+    id: `${row}`,
+    row,
     nodeName: 'n',
     phase: 'downloading',
     startedAt: '',
@@ -86,6 +87,9 @@ test.each(of('frame_v1'))('the store takes $name as it is', ({ text }) => {
   store.flush();
   expect(store.counts.notUnderstood).toBe(0);
   for (const row of rows) expect(store.row(row.id)).toMatchObject({ id: row.id, nodeName: row.nodeName });
-  for (const { layers: _, ...motion } of up) expect(store.row(motion.id)).toMatchObject(motion);
+  for (const [row, percent, downloadedBytes] of up.slice(1)) {
+    expect(store.row(`${row}`)?.percent ?? null).toBe(percent);
+    expect(store.row(`${row}`)?.downloadedBytes ?? null).toBe(downloadedBytes);
+  }
   for (const node of nodes) expect(store.node(node.name)).toEqual(node.removed ? undefined : node);
 });

@@ -10,7 +10,7 @@ import { Store } from '../../src/live/store';
 import { Stream } from '../../src/live/stream';
 import { ErrorBoundary } from '../../src/ui/ErrorBoundary';
 import { PullRow } from '../../src/ui/PullRow';
-import { at, ended, frame, layer, node, pull } from './some';
+import { at, ended, frame, layer, motion, node, pull } from './some';
 
 let store: Store;
 let stream: Stream;
@@ -80,7 +80,7 @@ test('five hundred frames for one pull draw that row and no other', () => {
   );
   act(() => {
     for (let seq = 2; seq <= 501; seq += 1) {
-      store.event('frame', frame(seq, { up: [{ id: 'a', percent: seq / 10 }] }), `e-${seq}`);
+      store.event('frame', frame(seq, { up: [motion('a', { percent: seq / 10 })] }), `e-${seq}`);
     }
     store.flush();
   });

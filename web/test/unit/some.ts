@@ -1,12 +1,21 @@
 // Rows and nodes of the wire, with as little as a test must say.
 
-import type { Frame, LayerStatus, NodeStatus, PullStatus } from '../../src/api/gen/wire';
+import type { Frame, LayerStatus, NodeStatus, PullMotion, PullStatus } from '../../src/api/gen/wire';
 
 export const T0 = '2026-11-24T20:00:00Z';
 export const at = (seconds: number): string => new Date(Date.parse(T0) + seconds * 1000).toISOString();
 
+// A number for each id.
+const numbers = new Map<string, number>();
+const number = (id: string): number => {
+  const found = numbers.get(id) ?? numbers.size + 1;
+  numbers.set(id, found);
+  return found;
+};
+
 export const pull = (id: string, more: Partial<PullStatus> = {}): PullStatus => ({
   id,
+  row: number(id),
   nodeName: 'n1',
   imageRef: `registry.example/team/${id}:1.0`,
   phase: 'downloading',
@@ -38,6 +47,16 @@ export const node = (name: string, more: Partial<NodeStatus> = {}): NodeStatus =
   downloadedBytes: 0,
   ...more,
 });
+
+/** What moves of a pull; all else is unknown. */
+export const motion = (
+  id: string,
+  more: Partial<Pick<PullStatus, 'percent' | 'downloadedBytes'>> = {},
+  layers: PullMotion[9] = [],
+): PullMotion => {
+  const { percent = null, downloadedBytes = null } = more;
+  return [number(id), percent, downloadedBytes, null, null, null, null, null, null, layers];
+};
 
 export const frame = (seq: number, more: Partial<Frame> = {}): string =>
   JSON.stringify({ seq, now: at(seq), ...more });

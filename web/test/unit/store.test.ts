@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { FLUSH_MS, Store } from '../../src/live/store';
-import { at, ended, frame, layer, node, pull, T0 } from './some';
+import { at, ended, frame, layer, motion, node, pull, T0 } from './some';
 
 let store: Store;
 
@@ -40,7 +40,7 @@ test('a motion replaces what moves, and what it leaves out is unknown', () => {
   snapshot('e', 1, { rows: [pull('a', { percent: 10, bytesPerSec: 7, etaSeconds: 9, layers })] });
   flush();
   const before = store.row('a');
-  store.event('frame', frame(2, { up: [{ id: 'a', percent: 20, layers: [[0, 500, null, null]] }] }), 'e-2');
+  store.event('frame', frame(2, { up: [motion('a', { percent: 20 }, [[0, 500, null, null]])] }), 'e-2');
   flush();
   const after = store.row('a');
   expect(after).toMatchObject({ percent: 20, imageRef: before?.imageRef });
@@ -71,7 +71,7 @@ test('a hundred frames in a moment are drawn once', () => {
   const heard = vi.fn();
   store.onRow('a', heard);
   for (let seq = 2; seq <= 101; seq += 1) {
-    store.event('frame', frame(seq, { up: [{ id: 'a', downloadedBytes: seq }] }), `e-${seq}`);
+    store.event('frame', frame(seq, { up: [motion('a', { downloadedBytes: seq })] }), `e-${seq}`);
   }
   flush();
   expect(heard).toHaveBeenCalledTimes(1);
@@ -85,7 +85,7 @@ test('only the rows that changed are told', () => {
   const b = vi.fn();
   store.onRow('a', a);
   store.onRow('b', b);
-  store.event('frame', frame(2, { up: [{ id: 'a', downloadedBytes: 5 }] }), 'e-2');
+  store.event('frame', frame(2, { up: [motion('a', { downloadedBytes: 5 })] }), 'e-2');
   flush();
   expect(a).toHaveBeenCalledTimes(1);
   expect(b).not.toHaveBeenCalled();
@@ -107,15 +107,15 @@ test('frames that are none are counted, and the page goes on', () => {
 
 test('a motion of a row or layer that is not known is counted', () => {
   snapshot('e', 1, { rows: [pull('a', { layers: [layer('a')] })] });
-  store.event('frame', frame(2, { up: [{ id: 'x', percent: 1 }] }), 'e-2');
-  store.event('frame', frame(3, { up: [{ id: 'a', layers: [[7, 1, null, null]] }] }), 'e-3');
+  store.event('frame', frame(2, { up: [motion('x', { percent: 1 })] }), 'e-2');
+  store.event('frame', frame(3, { up: [motion('a', {}, [[7, 1, null, null]])] }), 'e-3');
   expect(store.counts.unknownRow).toBe(2);
 });
 
 test('an older frame does not undo a newer one', () => {
   snapshot('e', 5, { rows: [pull('a')] });
-  store.event('frame', frame(7, { up: [{ id: 'a', downloadedBytes: 700 }] }), 'e-7');
-  store.event('frame', frame(6, { up: [{ id: 'a', downloadedBytes: 600 }] }), 'e-6');
+  store.event('frame', frame(7, { up: [motion('a', { downloadedBytes: 700 })] }), 'e-7');
+  store.event('frame', frame(6, { up: [motion('a', { downloadedBytes: 600 })] }), 'e-6');
   flush();
   expect(store.row('a')?.downloadedBytes).toBe(700);
   expect(store.counts.outOfOrder).toBe(1);

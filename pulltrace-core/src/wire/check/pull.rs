@@ -219,9 +219,12 @@ fn made(
     if !told.is_empty() && !places.eq(0..image.layers.len()) {
         return Err(wrong("its layers are not each layer of its image once"));
     }
-    let both = told.into_iter().zip(&image.layers);
-    both.map(|(told, known)| layer(told, known, pull, wrong))
-        .collect()
+    // Collecting results would grow it by steps, and leave room that is kept as long as the pull.
+    let mut layers = Vec::with_capacity(told.len());
+    for (told, known) in told.into_iter().zip(&image.layers) {
+        layers.push(layer(told, known, pull, wrong)?);
+    }
+    Ok(layers)
 }
 
 fn layer(
@@ -264,7 +267,7 @@ fn layer(
         downloaded,
         unpacked_bytes: bytes("pulls.layers", detail.unpacked_bytes)?,
         rate: rate("pulls.layers", detail.bytes_per_sec)?,
-        waiting_on: waits.transpose()?,
+        waiting_on: waits.transpose()?.map(Box::new),
         started_at: at(detail.started_ms)?,
         downloaded_at: at(detail.downloaded_ms)?,
         extracting_at: at(detail.extracting_ms)?,

@@ -85,6 +85,10 @@ pub struct Frame {
     /// What moves of the other rows that changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "ts", ts(as = "Option<Vec<PullMotion>>"))]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(value_type = Vec<(u64, Option<f64>, Option<u64>, Option<u64>, Option<f64>, Option<f64>, Option<f64>, Option<f64>, Option<u64>, Vec<(u32, Option<u64>, Option<u64>, Option<f64>)>)>)
+    )]
     pub up: Vec<PullMotion>,
     /// The ids of rows that the server keeps no more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -97,47 +101,92 @@ pub struct Frame {
 }
 
 /// What moves of a pull. It replaces all of these fields of its row: one that is absent is unknown.
+///
+/// As most of what a reader is sent is this, it is an array: `[row, percent, downloadedBytes,
+/// extractedBytes, bytesPerSec, etaSeconds, etaLowSeconds, etaHighSeconds, layersDone, layers]`, with
+/// null for what is unknown.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
-#[serde(rename_all = "camelCase")]
+#[cfg_attr(
+    feature = "ts",
+    derive(ts_rs::TS),
+    ts(
+        type = "[row: number, percent: number | null, downloadedBytes: number | null, extractedBytes: number | null, bytesPerSec: number | null, etaSeconds: number | null, etaLowSeconds: number | null, etaHighSeconds: number | null, layersDone: number | null, layers: Array<[index: number, downloadedBytes: number | null, unpackedBytes: number | null, bytesPerSec: number | null]>]"
+    )
+)]
+#[serde(from = "MotionFields", into = "MotionFields")]
 pub struct PullMotion {
-    /// Which pull.
-    pub id: String,
+    /// Which pull: as in [`PullStatus::row`].
+    pub row: u64,
     /// As in [`PullStatus::percent`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percent: Option<f64>,
     /// As in [`PullStatus::downloaded_bytes`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub downloaded_bytes: Option<u64>,
     /// As in [`PullStatus::extracted_bytes`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extracted_bytes: Option<u64>,
     /// As in [`PullStatus::bytes_per_sec`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_per_sec: Option<f64>,
     /// As in [`PullStatus::eta_seconds`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_seconds: Option<f64>,
     /// As in [`PullStatus::eta_low_seconds`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_low_seconds: Option<f64>,
     /// As in [`PullStatus::eta_high_seconds`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_high_seconds: Option<f64>,
     /// As in [`PullStatus::layers_done`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layers_done: Option<u64>,
-    /// The layers whose bytes moved, with `?layers=embed`; each number as in [`LayerStatus`], null where it is unknown. They replace these fields of
-    /// the row's layers.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[cfg_attr(feature = "ts", ts(as = "Option<Vec<LayerMotion>>"))]
-    #[cfg_attr(
-        feature = "openapi",
-        schema(value_type = Vec<(u32, Option<u64>, Option<u64>, Option<f64>)>)
-    )]
+    /// The layers whose bytes moved, with `?layers=embed`; each number as in [`LayerStatus`], null
+    /// where it is unknown. They replace these fields of the row's layers.
     pub layers: Vec<LayerMotion>,
 }
 
 /// `[index, downloadedBytes, unpackedBytes, bytesPerSec]`.
 pub type LayerMotion = (u32, Option<u64>, Option<u64>, Option<f64>);
+
+/// A [`PullMotion`] as it is written.
+type MotionFields = (
+    u64,
+    Option<f64>,
+    Option<u64>,
+    Option<u64>,
+    Option<f64>,
+    Option<f64>,
+    Option<f64>,
+    Option<f64>,
+    Option<u64>,
+    Vec<LayerMotion>,
+);
+
+impl From<PullMotion> for MotionFields {
+    fn from(motion: PullMotion) -> Self {
+        (
+            motion.row,
+            motion.percent,
+            motion.downloaded_bytes,
+            motion.extracted_bytes,
+            motion.bytes_per_sec,
+            motion.eta_seconds,
+            motion.eta_low_seconds,
+            motion.eta_high_seconds,
+            motion.layers_done,
+            motion.layers,
+        )
+    }
+}
+
+impl From<MotionFields> for PullMotion {
+    fn from(fields: MotionFields) -> Self {
+        let (row, percent, downloaded_bytes, extracted_bytes, bytes_per_sec, ..) = fields;
+        let (.., eta_seconds, eta_low_seconds, eta_high_seconds, layers_done, layers) = fields;
+        Self {
+            row,
+            percent,
+            downloaded_bytes,
+            extracted_bytes,
+            bytes_per_sec,
+            eta_seconds,
+            eta_low_seconds,
+            eta_high_seconds,
+            layers_done,
+            layers,
+        }
+    }
+}

@@ -27,6 +27,9 @@ use crate::time::NodeTime;
 pub struct PullStatus {
     /// Which pull: the same for ever, and safe in a path of a URL.
     pub id: String,
+    /// By what frames name it: a number of this life of the server, which is another one in the next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row: Option<u64>,
     /// The node that pulls.
     pub node_name: String,
     /// The image's whole name with its tag or digest, where it is known.

@@ -12,6 +12,10 @@ export type PullStatus = {
    */
   id: string,
   /**
+   * By what frames name it: a number of this life of the server, which is another one in the next.
+   */
+  row?: number,
+  /**
    * The node that pulls.
    */
   nodeName: string,
@@ -404,50 +408,12 @@ export type Frame = {
 
 /**
  * What moves of a pull. It replaces all of these fields of its row: one that is absent is unknown.
+ *
+ * As most of what a reader is sent is this, it is an array: `[row, percent, downloadedBytes,
+ * extractedBytes, bytesPerSec, etaSeconds, etaLowSeconds, etaHighSeconds, layersDone, layers]`, with
+ * null for what is unknown.
  */
-export type PullMotion = {
-  /**
-   * Which pull.
-   */
-  id: string,
-  /**
-   * As in [`PullStatus::percent`].
-   */
-  percent?: number,
-  /**
-   * As in [`PullStatus::downloaded_bytes`].
-   */
-  downloadedBytes?: number,
-  /**
-   * As in [`PullStatus::extracted_bytes`].
-   */
-  extractedBytes?: number,
-  /**
-   * As in [`PullStatus::bytes_per_sec`].
-   */
-  bytesPerSec?: number,
-  /**
-   * As in [`PullStatus::eta_seconds`].
-   */
-  etaSeconds?: number,
-  /**
-   * As in [`PullStatus::eta_low_seconds`].
-   */
-  etaLowSeconds?: number,
-  /**
-   * As in [`PullStatus::eta_high_seconds`].
-   */
-  etaHighSeconds?: number,
-  /**
-   * As in [`PullStatus::layers_done`].
-   */
-  layersDone?: number,
-  /**
-   * The layers whose bytes moved, with `?layers=embed`; each number as in [`LayerStatus`], null where it is unknown. They replace these fields of
-   * the row's layers.
-   */
-  layers?: Array<[number, number | null, number | null, number | null]>,
-};
+export type PullMotion = [row: number, percent: number | null, downloadedBytes: number | null, extractedBytes: number | null, bytesPerSec: number | null, etaSeconds: number | null, etaLowSeconds: number | null, etaHighSeconds: number | null, layersDone: number | null, layers: Array<[index: number, downloadedBytes: number | null, unpackedBytes: number | null, bytesPerSec: number | null]>];
 
 /**
  * `GET /api/v1/pulls`: live pulls, and ended ones until they are forgotten.

@@ -59,6 +59,8 @@ impl Doing {
 #[derive(Default)]
 struct Mirror {
     rows: BTreeMap<String, Value>,
+    /// The id of each number that motions have.
+    ids: BTreeMap<u64, String>,
     ends: BTreeMap<String, u32>,
     id: Option<String>,
 }
@@ -98,11 +100,13 @@ impl Mirror {
         assert!(wanted.phase(row) || end && wanted.end(row), "{row}");
         let id = row["id"].as_str().unwrap().to_owned();
         *self.ends.entry(id.clone()).or_default() += u32::from(end);
+        self.ids.insert(row["row"].as_u64().unwrap(), id.clone());
         self.rows.insert(id, row.clone());
     }
 
     fn moves(&mut self, motion: &Value) {
-        let row = self.rows.get_mut(motion["id"].as_str().unwrap());
+        let id = self.ids.get(&motion[0].as_u64().unwrap());
+        let row = id.and_then(|id| self.rows.get_mut(id));
         let row = row.unwrap_or_else(|| panic!("of what row is {motion}?"));
         let numbers = [
             "percent",
@@ -112,11 +116,12 @@ impl Mirror {
             "etaSeconds",
             "etaLowSeconds",
             "etaHighSeconds",
+            "layersDone",
         ];
-        for name in numbers {
-            put(row, name, &motion[name]);
+        for (index, name) in numbers.into_iter().enumerate() {
+            put(row, name, &motion[index + 1]);
         }
-        for layer in list(motion, "layers") {
+        for layer in motion[9].as_array().unwrap() {
             let index = usize::try_from(layer[0].as_u64().unwrap()).unwrap();
             let row = &mut row["layers"][index];
             put(row, "downloadedBytes", &layer[1]);
