@@ -15,7 +15,6 @@ const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 
 /// What was granted, until [`Client::revoke`].
 #[derive(Debug)]
-#[must_use = "it is what can be revoked"]
 pub struct Grant {
     binding: String,
     user: String,

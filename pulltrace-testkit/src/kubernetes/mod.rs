@@ -254,6 +254,8 @@ async fn run(
         // A loopback address cannot be the cluster's way to itself.
         "--endpoint-reconciler-type=none",
         "--allow-privileged=true",
+        // Without it an image that is a volume is dropped in silence.
+        "--feature-gates=ImageVolume=true",
         "--profiling=false",
         // A test may be as impolite as it likes.
         "--enable-priority-and-fairness=false",

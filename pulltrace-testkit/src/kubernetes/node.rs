@@ -225,6 +225,7 @@ fn config(dir: &Path, containerd: &Containerd, port: u16, options: &NodeOptions)
         "authentication": {"anonymous": {"enabled": true}, "webhook": {"enabled": false}},
         "authorization": {"mode": "AlwaysAllow"},
         "serializeImagePulls": !options.parallel_pulls,
+        "featureGates": {"ImageVolume": true},
         // Machines of tests have swap, old control groups, no systemd, and full disks.
         "failSwapOn": false,
         "failCgroupV1": false,

@@ -3,3 +3,4 @@
 mod deploy;
 mod kit;
 mod server;
+mod sources;

@@ -7,8 +7,11 @@ use serde_json::{Value, json};
 use crate::kit::{SOON, admin, api_server, next, next_of};
 
 async fn pod(admin: &Client, namespace: &str, name: &str) -> Value {
-    let spec =
-        json!({"nodeName": "node-1", "containers": [{"name": "app", "image": "shop/web:1"}]});
+    let spec = json!({
+        "nodeName": "node-1",
+        "containers": [{"name": "app", "image": "shop/web:1"}],
+        "volumes": [{"name": "model", "image": {"reference": "shop/model:1"}}],
+    });
     admin.pod(namespace, name, spec).await.expect("a pod")
 }
 
@@ -32,6 +35,7 @@ async fn pods_are_watched_from_their_creation_over_their_status_to_their_end() {
         (kind.as_str(), &spec["nodeName"]),
         ("ADDED", &json!("node-1"))
     );
+    assert_eq!(spec["volumes"][0]["image"]["reference"], "shop/model:1");
 
     let waiting = json!({"containerStatuses": [{
         "name": "app", "image": "shop/web:1", "imageID": "", "ready": false, "restartCount": 0,
