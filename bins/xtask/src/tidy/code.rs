@@ -153,7 +153,8 @@ pub(crate) fn http_server_stays_inside(source: &Source) -> Vec<Finding> {
     // agent, but for what counts.
     let (rooms, words): (&[&str], &[&str]) = if wing == SERVER {
         let words = &["axum", "hyper", "tower", "rustls", "tokio_rustls"];
-        (&["http", "serve", "ui", "metrics"], words)
+        // A client of the API server chooses its TLS.
+        (&["http", "serve", "ui", "metrics", "cluster/kube"], words)
     } else {
         (&["metrics"], &["axum", "hyper", "hyper_util", "tower"])
     };
@@ -161,6 +162,31 @@ pub(crate) fn http_server_stays_inside(source: &Source) -> Vec<Finding> {
         return Vec::new();
     }
     without(source, words)
+}
+
+/// The module of that name may be named, but not what it is made of.
+pub(crate) fn kube_stays_inside(source: &Source) -> Vec<Finding> {
+    let path = source.path.as_str();
+    let rooms = ["cluster/kube/", "access/kube"].map(|room| format!("{SERVER}{room}"));
+    let ours = [CORE, AGENT, SERVER, "pulltrace-client/src/", "bins/"];
+    if rooms.iter().any(|room| path.starts_with(room.as_str()))
+        || !ours.iter().any(|folder| path.starts_with(folder))
+    {
+        return Vec::new();
+    }
+    let named = |line: &str| {
+        let line = line.replace("cluster::kube", "").replace("self::kube", "");
+        let words = ["kube::", "kube_client", "kube_core", "k8s_openapi"];
+        words.into_iter().find(|word| names(&line, word))
+    };
+    source
+        .code()
+        .filter_map(|(number, line)| {
+            let word = named(line)?;
+            let what = format!("names `{word}`");
+            Some(Finding::new(&source.path, Some(number), what))
+        })
+        .collect()
 }
 
 pub(crate) fn telemetry_stays_inside(source: &Source) -> Vec<Finding> {
@@ -322,6 +348,21 @@ mod tests {
             let path = format!("pulltrace-agent-lib/src/{path}");
             assert_eq!((web(&path), telemetry(&path)), (vec![], vec![]));
         }
+    }
+
+    #[test]
+    fn kube_outside_of_its_room_is_found() {
+        let text = "//! kube::Client\npub mod kube;\nuse crate::cluster::kube::Config;\n\
+                    use kube::Client;\nfn f(x: k8s_openapi::Pod) {}\n";
+        let at = |path| lines(kube_stays_inside, path, text);
+        assert_eq!(
+            at("pulltrace-server-lib/src/cluster/mod.rs"),
+            [Some(4), Some(5)]
+        );
+        assert_eq!(at("bins/pulltrace-server/src/main.rs"), [Some(4), Some(5)]);
+        assert_eq!(at("pulltrace-server-lib/src/cluster/kube/pod.rs"), []);
+        assert_eq!(at("pulltrace-server-lib/src/access/kube.rs"), []);
+        assert_eq!(at("pulltrace-testkit/tests/kubernetes/sources.rs"), []);
     }
 
     #[test]

@@ -64,9 +64,22 @@ const TREES: &[Tree] = &[
             "hyper",
             "reqwest",
             "kube",
+            "k8s-openapi",
             "axum",
             "opentelemetry",
         ],
+    },
+    // A server without Kubernetes.
+    Tree {
+        package: SERVER,
+        args: &["--features", "metrics", "-e", "normal"],
+        without: &["kube", "k8s-openapi", "reqwest", "tonic"],
+    },
+    // Sources without a server.
+    Tree {
+        package: SERVER,
+        args: &["--features", "kube", "-e", "normal"],
+        without: &["axum", "opentelemetry", "reqwest", "tonic"],
     },
 ];
 

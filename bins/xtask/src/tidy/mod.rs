@@ -118,6 +118,10 @@ pub(crate) fn check(root: &Root) -> Result<Vec<(&'static str, Vec<Finding>)>> {
             "of server and agent, only metrics name opentelemetry",
             each(code::telemetry_stays_inside),
         ),
+        (
+            "of the server, only the source of pods names kube",
+            each(code::kube_stays_inside),
+        ),
         ("no test sleeps", each(code::tests_do_not_sleep)),
         (
             "every package takes the workspace's lints",
