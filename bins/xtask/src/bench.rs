@@ -1,4 +1,4 @@
-//! `cargo xtask bench agent|eta|latency|server`: builds and runs the testkit's
+//! `cargo xtask bench agent|correlate|eta|latency|server`: builds and runs the testkit's
 //! bench programs, and beside them the programs that they measure.
 
 use crate::containerd;
@@ -9,8 +9,9 @@ use crate::setup;
 use crate::web;
 
 /// What each bench measures, as people run it.
-const BENCHES: [(&str, &[&str]); 4] = [
+const BENCHES: [(&str, &[&str]); 5] = [
     ("agent", &["pulltrace-agent", "pulltrace-server"]),
+    ("correlate", &[]),
     ("eta", &[]),
     ("latency", &["pulltrace-agent", "pulltrace-server"]),
     ("server", &["pulltrace-server"]),
@@ -22,7 +23,7 @@ const NEWEST: &str = "2.4";
 pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
     let (bench, measured, rest) = parse(args)?;
     setup::ensure()?;
-    if bench != "server" {
+    if !matches!(bench, "server" | "correlate") {
         containerd::ensure(root, NEWEST, &mut process::run)?;
     }
     if measured.iter().any(|program| *program != "pulltrace-agent") {

@@ -60,7 +60,7 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "bench",
-        args: "agent|eta|latency|server [ARG…]",
+        args: "agent|correlate|eta|latency|server [ARG…]",
         line: "what agent and server cost, how far off times left are, how old what is shown",
         run: bench::run,
     },
