@@ -65,3 +65,19 @@ async fn a_sink_of_ones_own_says_what_failed_and_that_nothing_goes_on() {
     let last = told.lines().last().unwrap();
     assert!(last.ends_with("  0 pulls  0 B of 0 B"), "{told}");
 }
+
+#[tokio::test]
+async fn pods_are_found_for_the_pulls_of_a_recording() {
+    let announced = "shop/web app 127.0.0.1:43325/app:1 0\nshop/db db 127.0.0.1:43325/app:2 1\n";
+    let told = run(env!("CARGO_BIN_EXE_who_waits"), &[RECORDING], announced).await;
+    for part in [
+        "/app:1  completed\n  for shop/web (app), by image_record\n",
+        "/app:2  completed\n  for shop/db (db), by image_record\n",
+    ] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(
+        told.ends_with("/broken  failed\n"),
+        "nobody asked for it: {told}"
+    );
+}

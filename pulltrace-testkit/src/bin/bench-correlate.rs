@@ -34,6 +34,7 @@ const EVENTS: usize = 50_000;
 
 type Error = Box<dyn std::error::Error>;
 
+#[expect(clippy::print_stderr, reason = "an error is for people")]
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let run = parse(&args).and_then(|(pods, waiting)| run(pods, waiting));
@@ -61,6 +62,7 @@ fn parse(args: &[String]) -> Result<(usize, usize), Error> {
     Ok((pods, waiting.min(pods)))
 }
 
+#[expect(clippy::print_stdout, reason = "the figures are what was asked for")]
 fn run(pods: usize, waiting: usize) -> Result<(), Error> {
     let me = std::process::id();
     let mut cpu = Cpu::of(me);
