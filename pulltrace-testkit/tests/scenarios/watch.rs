@@ -283,8 +283,8 @@ impl Log {
             }
         }
         for pull in moment.live() {
-            let layers = pull.layers.iter().map(|layer| &layer.waiting_on);
-            let waits = layers.chain([&pull.waiting_on]).flatten();
+            let layers = pull.layers.iter().map(|layer| layer.waiting_on.as_deref());
+            let waits = layers.chain([pull.waiting_on.as_ref()]).flatten();
             for by in waits.filter_map(|waits| waits.pull.as_ref()) {
                 if !moment.live().iter().any(|other| other.id == *by) {
                     self.untrue
