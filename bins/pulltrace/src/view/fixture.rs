@@ -163,7 +163,7 @@ pub(super) fn scene() -> Scene {
     web.layers[0].state = LayerState::Cached;
     web.layers[1].state = LayerState::Complete;
     downloading(&mut web.layers[2], 31, 12);
-    web.layers[3].waiting_on = Some(waiting(WaitingKind::DownloadSlot, 8));
+    web.layers[3].waiting_on = Some(Box::new(waiting(WaitingKind::DownloadSlot, 8)));
 
     let mut api = pull("2-api", "team/api", &[30, 5]);
     api.phase = Phase::Extracting;
@@ -176,7 +176,7 @@ pub(super) fn scene() -> Scene {
     api.layers[0].extracting_at = Some(at(16));
     api.layers[0].unpacked_bytes = Some(Bytes(70 * MIB));
     api.layers[1].state = LayerState::Downloaded;
-    api.layers[1].waiting_on = Some(waiting(WaitingKind::ParentLayer, 17));
+    api.layers[1].waiting_on = Some(Box::new(waiting(WaitingKind::ParentLayer, 17)));
 
     let mut shared = pull("3-shared", "team/worker-with-a-long-name", &[10, 1]);
     shared.phase = Phase::Downloading;
@@ -186,7 +186,7 @@ pub(super) fn scene() -> Scene {
     let mut on = waiting(WaitingKind::SharedLayer, 9);
     on.pull = Some(id("1-web"));
     on.layer = Some(digest('a'));
-    shared.layers[0].waiting_on = Some(on.clone());
+    shared.layers[0].waiting_on = Some(Box::new(on.clone()));
     shared.layers[1].state = LayerState::Downloaded;
     shared.layers[1].downloaded = Bytes(MIB);
     shared.downloaded = Bytes(MIB);
