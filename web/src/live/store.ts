@@ -183,12 +183,7 @@ export class Store {
       this.#rows.set(row.id, moved(row, motion));
       this.#dirtyRows.add(row.id);
     }
-    for (const id of frame.rm ?? []) {
-      this.#ids.delete(this.#rows.get(id)?.row ?? 0);
-      this.#rows.delete(id);
-      this.#dirtyRows.add(id);
-      this.#held.seen(id);
-    }
+    for (const id of frame.rm ?? []) this.#forget(id);
     for (const node of frame.nodes ?? []) {
       if (node.removed) this.#nodes.delete(node.name);
       else this.#nodes.set(node.name, node);
@@ -198,13 +193,18 @@ export class Store {
     this.#schedule();
   }
 
+  #forget(id: string): void {
+    this.#ids.delete(this.#rows.get(id)?.row ?? 0);
+    this.#rows.delete(id);
+    this.#dirtyRows.add(id);
+    this.#held.seen(id);
+  }
+
   /** The row is what another one has become. */
   #supersede(row: PullStatus, before: string): void {
     const known = this.#rows.get(before) ?? this.#shownRows.get(before);
     if (before === row.id || known?.nodeName !== row.nodeName) return;
-    this.#rows.delete(before);
-    this.#dirtyRows.add(before);
-    this.#held.seen(before);
+    this.#forget(before);
     this.lines.goesOn(row.id, before);
   }
 

@@ -10,6 +10,8 @@ export interface NodeOutline {
   live: readonly string[];
   /** Ids of ended pulls, the latest end first. */
   ended: readonly string[];
+  /** How many of the live ones wait in the kubelet's queue: nothing of them comes yet. */
+  queued: number;
 }
 
 interface Group {
@@ -53,9 +55,15 @@ export function outline(
         name,
         live: live.sort((a, b) => start(a) - start(b) || byText(a.id, b.id)).map((pull) => pull.id),
         ended: ended.sort((a, b) => end(b) - end(a) || byText(a.id, b.id)).map((pull) => pull.id),
+        queued: live.filter((pull) => pull.phase === 'queued').length,
       };
       const previous = old.get(name);
-      return previous && same(previous.live, next.live) && same(previous.ended, next.ended) ? previous : next;
+      const unchanged =
+        previous &&
+        previous.queued === next.queued &&
+        same(previous.live, next.live) &&
+        same(previous.ended, next.ended);
+      return unchanged ? previous : next;
     });
 }
 
@@ -63,11 +71,15 @@ export function outline(
 export interface Totals {
   nodes: number;
   lost: number;
-  /** Nodes that are heard and have live pulls. */
+  /** Nodes that are heard and have live pulls, not only queued ones. */
   pulling: number;
   live: number;
+  /** Live pulls that wait in a kubelet's queue. */
+  queued: number;
   /** Live pulls of which nobody knows what they do: they are in none of the figures below. */
   unseen: number;
+  /** Pods that wait for live pulls, as far as they are known. */
+  pods: number;
   waiting: number;
   stalled: number;
   slow: number;
@@ -92,7 +104,9 @@ export function totals(pulls: Iterable<PullStatus>, nodes: Iterable<NodeStatus>)
     lost: 0,
     pulling: 0,
     live: 0,
+    queued: 0,
     unseen: 0,
+    pods: 0,
     waiting: 0,
     stalled: 0,
     slow: 0,
@@ -114,6 +128,7 @@ export function totals(pulls: Iterable<PullStatus>, nodes: Iterable<NodeStatus>)
     if (node.bytesPerSec !== undefined) sum.speed = (sum.speed ?? 0) + node.bytesPerSec;
   }
   const pulling = new Set<string>();
+  const pods = new Set<string>();
   for (const pull of pulls) {
     const state = pullState(pull);
     if (!isLive(pull)) {
@@ -122,11 +137,13 @@ export function totals(pulls: Iterable<PullStatus>, nodes: Iterable<NodeStatus>)
       continue;
     }
     sum.live += 1;
+    for (const { namespace, podName } of pull.pods ?? []) pods.add(`${namespace}/${podName}`);
     if (state === 'unseen') {
       sum.unseen += 1;
       continue;
     }
-    pulling.add(pull.nodeName);
+    if (state === 'queued') sum.queued += 1;
+    else pulling.add(pull.nodeName);
     if (state === 'waiting') sum.waiting += 1;
     if (state === 'stalled') sum.stalled += 1;
     if (pull.slow) sum.slow += 1;
@@ -134,5 +151,6 @@ export function totals(pulls: Iterable<PullStatus>, nodes: Iterable<NodeStatus>)
     else sum.lastReady = Math.max(sum.lastReady ?? 0, pull.etaSeconds);
   }
   sum.pulling = pulling.size;
+  sum.pods = pods.size;
   return sum;
 }

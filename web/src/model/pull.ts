@@ -1,11 +1,12 @@
 // What a pull says, in words and shares. Nothing here draws, and nothing reads a clock.
 
-import type { LayerStatus, PullStatus, WaitingOn } from '../api/gen/wire';
-import { bytes, count, instant, seconds } from './format';
+import type { KubeletTimes, LayerStatus, PullStatus, WaitingOn } from '../api/gen/wire';
+import { bytes, count, duration, instant, seconds } from './format';
 import { shortDigest } from './image';
 
 /** What a pull is doing, as one word that also says if it is in trouble. */
 export type PullState =
+  | 'queued'
   | 'resolving'
   | 'downloading'
   | 'extracting'
@@ -18,7 +19,7 @@ export type PullState =
   | 'unknown'
   | 'other';
 
-const LIVE = new Set(['resolving', 'downloading', 'extracting']);
+const LIVE = new Set(['queued', 'resolving', 'downloading', 'extracting']);
 const ENDED = new Set(['completed', 'failed', 'cancelled', 'unknown']);
 
 export function isLive(pull: Pick<PullStatus, 'phase' | 'outcome' | 'completedAt'>): boolean {
@@ -38,7 +39,8 @@ export function pullState(pull: PullStatus): PullState {
   }
   if (!isSeen(pull)) return 'unseen';
   if (pull.stalledSince !== undefined) return 'stalled';
-  if (pull.waitingOn !== undefined && pull.phase !== 'resolving') return 'waiting';
+  const still = pull.phase === 'queued' || pull.phase === 'resolving';
+  if (pull.waitingOn !== undefined && !still) return 'waiting';
   return LIVE.has(pull.phase) ? (pull.phase as PullState) : 'other';
 }
 
@@ -88,6 +90,8 @@ export function waiting(on: WaitingOn, title?: string): string {
       const layer = on.layer ? `layer ${shortDigest(on.layer)}` : 'a layer';
       return `waiting for ${layer} of ${title ?? 'another pull'}`;
     }
+    case 'kubelet_queue':
+      return title === undefined ? 'queued by the kubelet' : `queued behind ${title}`;
     default:
       return `waiting for ${String(on.kind).replaceAll('_', ' ')}`;
   }
@@ -100,7 +104,7 @@ export interface Note {
   since: number | undefined;
 }
 
-/** Most pressing first. */
+/** Most pressing first. What a queue says is drawn beside it: it leads to another row. */
 export function notes(pull: PullStatus, title?: string): Note[] {
   if (!isLive(pull)) return [];
   const found: Note[] = [];
@@ -116,7 +120,7 @@ export function notes(pull: PullStatus, title?: string): Note[] {
   if (pull.slow) {
     found.push({ kind: 'slow', text: 'far slower than usual from this registry', since: undefined });
   }
-  if (pull.waitingOn !== undefined) {
+  if (pull.waitingOn !== undefined && pull.waitingOn.kind !== 'kubelet_queue') {
     found.push({
       kind: 'waiting',
       text: `${waiting(pull.waitingOn, title)} ({ago})`,
@@ -132,23 +136,65 @@ export function noteText(note: Note, now: number): string {
   return ago === undefined ? note.text.replace(/ (for )?\(?\{ago\}\)?/, '') : note.text.replace('{ago}', ago);
 }
 
+/** The words that the terminal has too. */
 const REASONS: Record<string, string> = {
-  unexplained: 'the runtime does not say why',
-  runtime_restarted: 'the runtime was restarted',
-  rate_limited: 'the registry limits how often may be pulled',
   not_found: 'the registry does not have it',
   unauthorized: 'the registry refused the credentials',
+  rate_limited: 'the registry limits how often may be pulled',
+  kubelet_qps: 'the kubelet itself holds pulls back',
+  registry_error: 'the registry has a fault',
+  dns: 'the name of the registry has no address',
+  connection_refused: 'nothing answers at the address of the registry',
+  timeout: 'no answer in time',
+  tls: 'no safe connection to the registry',
+  proxy: 'the proxy does not let it through',
   no_space: 'no space left on the node',
   no_matching_platform: 'the image is not built for this platform',
   digest_mismatch: 'what came is not what was asked for',
+  signature: 'the signature of the image was refused',
+  invalid_name: 'the name of the image is none',
+  never_pull: 'it is not on the node, and may not be pulled',
+  progress_timeout: 'no byte came for too long',
+  runtime_restarted: 'the runtime was restarted',
+  cancelled: 'it was called off',
+  unexplained: 'the runtime does not say why',
+  other: 'it failed',
 };
+
+/** Why it failed, in words. */
+export function why(pull: PullStatus): string | undefined {
+  const word = pull.failure?.reason;
+  return word === undefined ? undefined : (REASONS[word] ?? word.replaceAll('_', ' '));
+}
 
 /** Why it failed, as one sentence without a dot. */
 export function reason(pull: PullStatus): string | undefined {
-  if (pull.failure === undefined) return pull.error;
-  const { reason: word, message } = pull.failure;
-  const words = REASONS[word] ?? word.replaceAll('_', ' ');
+  const words = why(pull);
+  if (words === undefined) return pull.error;
+  const message = pull.failure?.message;
   return message ? `${words}: ${message}` : words;
+}
+
+/** `3rd try`; nothing of a first. */
+export function attempt(pull: Pick<PullStatus, 'attempt'>): string | undefined {
+  const { attempt: n } = pull;
+  if (n === undefined || !(n > 1)) return undefined;
+  const ending = n % 100 > 10 && n % 100 < 14 ? 'th' : (['th', 'st', 'nd', 'rd'][n % 10] ?? 'th');
+  return `${n}${ending} try`;
+}
+
+/** When the kubelet tries again, in words: it does so at the sync that follows. */
+export function retry(at: number, now: number): string {
+  const left = (at - now) / 1000;
+  // A minute after it was due nobody knows what the kubelet waits for.
+  if (left < -60) return '';
+  return left < 1 ? 'again any moment' : `again in ${seconds(left)}`;
+}
+
+/** The kubelet's own number: `5.2 s, 7.1 s with waiting`. */
+export function kubelet({ pullSeconds, withWaitingSeconds }: KubeletTimes): string {
+  const whole = withWaitingSeconds === undefined ? '' : `, ${duration(withWaitingSeconds)} with waiting`;
+  return duration(pullSeconds) + whole;
 }
 
 /** From its start to its end in seconds; undefined where only its end was seen. */

@@ -2,7 +2,7 @@
 
 import { useNow } from '../live/hooks';
 import { instant, seconds } from '../model/format';
-import { type Note, noteText } from '../model/pull';
+import { type Note, noteText, retry } from '../model/pull';
 
 /** `2 m 10 s ago` */
 export function Ago({ at }: { at: string | undefined }) {
@@ -25,4 +25,9 @@ export function Elapsed({ since }: { since: string | undefined }) {
 
 export function NoteText({ note }: { note: Note }) {
   return noteText(note, useNow());
+}
+
+/** When the kubelet tries again. */
+export function Retry({ at }: { at: number }) {
+  return retry(at, useNow());
 }

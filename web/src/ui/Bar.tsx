@@ -6,9 +6,9 @@ import styles from './Bar.module.css';
 
 /**
  * `live`: both stages in their colours. `unpacking`: all is here and is being unpacked, nobody knows how far.
- * `unsized`: something goes on, nobody knows how far. `cached`: it was here before. `still`: it does not move.
+ * `queued`: nothing of it has begun. `unsized`: something goes on, nobody knows how far. `cached`: it was here before. `still`: it does not move.
  */
-export type Tone = 'live' | 'unpacking' | 'unsized' | 'cached' | 'still' | 'bad';
+export type Tone = 'queued' | 'live' | 'unpacking' | 'unsized' | 'cached' | 'still' | 'bad';
 
 interface Props extends Shares {
   tone: Tone;

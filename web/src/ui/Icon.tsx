@@ -1,6 +1,9 @@
 // The few icons of the page, drawn here: 16 units, strokes in the colour of the text.
 
 const PATHS = {
+  queued: 'M2.5 3.5h11M2.5 8h7.5M2.5 12.5h4',
+  pod: 'M4.5 2.5h7a2 2 0 0 1 2 2v7a2 2 0 0 1-2 2h-7a2 2 0 0 1-2-2v-7a2 2 0 0 1 2-2zM5.8 8h4.4',
+  hint: 'M8 1.8a4.3 4.3 0 0 0-2.4 7.9c.5.4.7.8.7 1.4h3.4c0-.6.2-1 .7-1.4A4.3 4.3 0 0 0 8 1.8zM6.6 13.8h2.8',
   resolving: 'M8 2.2a5.8 5.8 0 1 1-5.8 5.8',
   downloading: 'M8 2.5v8M4.6 7.3 8 10.7l3.4-3.4M3 13.5h10',
   extracting: 'M2.5 5.5 8 2.5l5.5 3v5.5L8 14l-5.5-3zM2.5 5.5 8 8.5l5.5-3M8 8.5V14',

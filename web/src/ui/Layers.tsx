@@ -10,16 +10,15 @@ const SHOWN = 30;
 
 interface Props {
   pull: PullStatus;
-  id: string;
   /** Whether its pull goes on, and is seen to. */
   live: boolean;
 }
 
-export function Layers({ pull, id, live }: Props) {
+export function Layers({ pull, live }: Props) {
   const layers = pull.layers ?? [];
   const keys = layers.map((_, index) => String(index));
   return (
-    <ol className={styles.layers} id={id} aria-label="Layers">
+    <ol className={styles.layers} aria-label="Layers">
       <More ids={keys} limit={SHOWN} what="layers">
         {(key, index) => {
           const layer = layers[index];

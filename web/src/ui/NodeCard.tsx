@@ -2,7 +2,7 @@
 
 import { memo } from 'react';
 import type { NodeStatus } from '../api/gen/wire';
-import { useNode } from '../live/hooks';
+import { useLive, useNode } from '../live/hooks';
 import { bytes, count } from '../model/format';
 import type { NodeOutline } from '../model/outline';
 import { Ago } from './Ago';
@@ -23,6 +23,7 @@ interface Props {
 
 export const NodeCard = memo(({ node, liveLimit, endedLimit, open }: Props) => {
   const status = useNode(node.name);
+  const { lines } = useLive().store;
   return (
     <section
       className={`${styles.card} ${status?.state === 'lost' ? styles.lost : ''}`}
@@ -38,14 +39,14 @@ export const NodeCard = memo(({ node, liveLimit, endedLimit, open }: Props) => {
       {node.live.length > 0 && (
         <ul className={styles.pulls} aria-label={`Pulls that go on, on ${node.name}`}>
           <More ids={node.live} limit={liveLimit} what="live pulls">
-            {(id, index) => <PullRow key={id} id={id} open={index < open} />}
+            {(id, index) => <PullRow key={lines.first(id)} id={id} open={index < open} />}
           </More>
         </ul>
       )}
       {node.ended.length > 0 && (
         <ul className={`${styles.pulls} ${styles.ended}`} aria-label={`Pulls that are over, on ${node.name}`}>
           <More ids={node.ended} limit={endedLimit} what="ended pulls">
-            {(id) => <PullRow key={id} id={id} open={false} />}
+            {(id) => <PullRow key={lines.first(id)} id={id} open={false} />}
           </More>
         </ul>
       )}
@@ -81,7 +82,8 @@ function Sums({ node, status }: { node: NodeOutline; status: NodeStatus | undefi
   }
   return (
     <span className={styles.sums}>
-      <span>{node.live.length.toLocaleString('en')} pulling</span>
+      <span>{(node.live.length - node.queued).toLocaleString('en')} pulling</span>
+      {node.queued > 0 && <span>{node.queued.toLocaleString('en')} queued</span>}
       {status && status.toDownloadBytes > 0 && (
         <span>
           {bytes(status.downloadedBytes)} of {bytes(status.toDownloadBytes)}

@@ -1,17 +1,20 @@
 // One pull. It listens to its own row only, so a frame for another does not draw it again.
 
-import { memo, useId, useState } from 'react';
+import { memo, useId } from 'react';
 import type { PullStatus } from '../api/gen/wire';
-import { useNameOf, useRow } from '../live/hooks';
+import { useOpen, useRow } from '../live/hooks';
 import { bytes, count, duration, left, NONE, percent, range, speed } from '../model/format';
 import { shortName } from '../model/image';
-import { isLive, isSeen, notes, pullState, reason, shares, size, took } from '../model/pull';
-import { Ago, Elapsed, NoteText } from './Ago';
+import { isLive, isSeen, kubelet, pullState, shares, size, took } from '../model/pull';
+import { Ago, Elapsed } from './Ago';
 import { Bar, type Tone } from './Bar';
+import { Facts, hasFacts } from './Facts';
 import { Bytes, Figure } from './Figure';
-import { Icon, type IconName } from './Icon';
+import { Icon } from './Icon';
 import { Image } from './Image';
 import { Layers } from './Layers';
+import { anchor, Notes } from './Notes';
+import { Pods } from './Pods';
 import styles from './PullRow.module.css';
 import { State } from './State';
 
@@ -23,14 +26,16 @@ interface Props {
 
 export const PullRow = memo(({ id, open }: Props) => {
   const pull = useRow(id);
-  const [chosen, setChosen] = useState<boolean>();
-  const layers = useId();
+  const [chosen, choose] = useOpen(id);
+  const details = useId();
   if (!pull) return null;
   const live = isLive(pull);
-  const shown = chosen ?? (open && live);
-  const has = (pull.layers?.length ?? 0) > 0;
+  const layers = (pull.layers?.length ?? 0) > 0;
+  const has = layers || hasFacts(pull);
+  const shown = has && (chosen ?? (open && live && layers));
   return (
     <li
+      id={anchor(id)}
       className={`${styles.pull} ${live ? '' : styles.over}`}
       data-pull={id}
       data-node={pull.nodeName}
@@ -41,24 +46,29 @@ export const PullRow = memo(({ id, open }: Props) => {
         <button
           type="button"
           className={styles.toggle}
-          aria-expanded={shown && has}
-          aria-controls={layers}
-          aria-label={`Layers of ${shortName(pull)}`}
+          aria-expanded={shown}
+          aria-controls={details}
+          aria-label={`Details of ${shortName(pull)}`}
           disabled={!has}
-          onClick={() => setChosen(!shown)}
+          onClick={() => choose(!shown)}
         >
           <Icon name="chevron" />
         </button>
         {live ? <LiveCells pull={pull} /> : <EndedCells pull={pull} />}
       </div>
+      <Pods pull={pull} open={() => choose(true)} />
       <Notes pull={pull} />
-      {has && shown && <Layers pull={pull} id={layers} live={live && isSeen(pull)} />}
+      <div id={details}>
+        {shown && <Facts pull={pull} />}
+        {shown && layers && <Layers pull={pull} live={live && isSeen(pull)} />}
+      </div>
     </li>
   );
 });
 
 function tone(pull: PullStatus): Tone {
   const state = pullState(pull);
+  if (state === 'queued') return 'queued';
   if (state === 'unseen' || state === 'stalled') return 'still';
   if (pull.toDownloadBytes === 0 && pull.totalBytes) return 'cached';
   return pull.totalKnown ? 'live' : 'unsized';
@@ -76,7 +86,9 @@ function LiveCells({ pull }: { pull: PullStatus }) {
   ].filter(Boolean);
   const amount = pull.totalKnown
     ? `${bytes(pull.downloadedBytes)} of ${bytes(pull.toDownloadBytes)}`
-    : 'size not known yet';
+    : pull.phase === 'queued'
+      ? 'not begun yet'
+      : 'size not known yet';
   return (
     <>
       <State state={pullState(pull)} word={pull.phase} />
@@ -134,6 +146,11 @@ function EndedCells({ pull }: { pull: PullStatus }) {
       </span>
       <span className={styles.took} data-field="took">
         {time === undefined ? '' : `${how} ${duration(time)}`}
+        {pull.kubelet?.agrees === false && (
+          <span className={styles.disagrees} title={`The kubelet says ${kubelet(pull.kubelet)}`}>
+            <Icon name="warning" size={12} />
+          </span>
+        )}
       </span>
       <span className={styles.mean}>{mean(pull, time)}</span>
       <span className={styles.ago}>
@@ -147,35 +164,6 @@ function EndedCells({ pull }: { pull: PullStatus }) {
 function mean(pull: PullStatus, time: number | undefined): string {
   if (!time || !pull.downloadedBytes || pullState(pull) !== 'completed') return '';
   return speed(pull.downloadedBytes / time);
-}
-
-const ICONS: Record<string, IconName> = {
-  unseen: 'unknown',
-  stalled: 'warning',
-  slow: 'slow',
-  waiting: 'waiting',
-};
-
-function Notes({ pull }: { pull: PullStatus }) {
-  const other = useNameOf(pull.waitingOn?.pull);
-  const why = isLive(pull) ? undefined : reason(pull);
-  return (
-    <>
-      {why && (
-        <p className={`${styles.note} ${styles.why}`} title={why} data-field="reason">
-          {why}
-        </p>
-      )}
-      {notes(pull, other).map((note) => (
-        <p key={note.kind} className={`${styles.note} ${styles[note.kind]}`} data-field="note">
-          <Icon name={ICONS[note.kind] ?? 'unknown'} size={13} />
-          <span>
-            <NoteText note={note} />
-          </span>
-        </p>
-      ))}
-    </>
-  );
 }
 
 /** What `Image` needs: with less it is drawn again less often. */

@@ -8,6 +8,7 @@ import styles from './State.module.css';
 type Look = 'quiet' | 'moving' | 'good' | 'bad' | 'warn';
 
 const STATES: Record<PullState, { word: string; icon: IconName; look: Look }> = {
+  queued: { word: 'Queued', icon: 'queued', look: 'quiet' },
   resolving: { word: 'Resolving', icon: 'resolving', look: 'quiet' },
   downloading: { word: 'Downloading', icon: 'downloading', look: 'moving' },
   extracting: { word: 'Extracting', icon: 'extracting', look: 'good' },

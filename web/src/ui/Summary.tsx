@@ -20,8 +20,10 @@ const amount = (value: number | undefined, per = ''): Pick<Item, 'value' | 'unit
   return { value: number, unit: unit + per };
 };
 
-function pulling({ waiting, unseen, completed }: Totals): string {
+function pulling({ waiting, unseen, completed, queued, pods }: Totals): string {
   const parts = [
+    pods > 0 && `for ${count(pods, 'pod')}`,
+    queued > 0 && `${queued.toLocaleString('en')} queued`,
     waiting > 0 && `${waiting.toLocaleString('en')} waiting`,
     unseen > 0 && `${unseen.toLocaleString('en')} not seen`,
   ];
@@ -36,7 +38,7 @@ export function Summary() {
   const items: Item[] = [
     {
       name: 'Pulling',
-      value: sum.live.toLocaleString('en'),
+      value: (sum.live - sum.queued).toLocaleString('en'),
       more: pulling(sum),
     },
     {

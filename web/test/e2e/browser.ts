@@ -92,6 +92,15 @@ export interface ShownRow {
   took: string;
   /** Why it failed. */
   reason: string;
+  /** What to do about that. */
+  hint: string;
+  /** Who waits for it, as far as the row names them; and who perhaps does. */
+  pods: string[];
+  candidates: string;
+  /** `3rd try` of one that is not the first. */
+  attempt: string;
+  /** `again in 12 s` of one that failed. */
+  retry: string;
   /** What it waits for, that it is stalled or slow. */
   notes: string[];
   /** The states of its layers, where they are shown, by the wire's words. */
@@ -118,6 +127,11 @@ export function rows(page: Page): Promise<ShownRow[]> {
         eta: field('eta'),
         took: field('took'),
         reason: field('reason'),
+        hint: field('hint'),
+        pods: [...row.querySelectorAll('[data-field="pod"]')].map(clean),
+        candidates: field('candidates'),
+        attempt: field('attempt'),
+        retry: field('retry'),
         notes: [...row.querySelectorAll('[data-field="note"]')].map(clean),
         layers: [...row.querySelectorAll<HTMLElement>('[data-layer]')].map(
           (layer) => layer.dataset.state ?? '',

@@ -66,16 +66,17 @@ function expected(row: PullStatus): Partial<ShownRow> {
     return {
       ...shown,
       percent: percent(row.percent),
-      bytes: row.totalKnown ? amount : 'size not known yet',
+      bytes: row.totalKnown ? amount : row.phase === 'queued' ? 'not begun yet' : 'size not known yet',
       speed: speed(row.bytesPerSec),
     };
   }
   const how = row.outcome === 'completed' ? 'in' : 'after';
   return {
     ...shown,
-    bytes: size(row) ?? '',
+    bytes: size(row) ?? 'size not known',
     took: `${how} ${duration(took(row))}`,
     reason: reason(row) ?? '',
+    hint: row.failure?.hint ?? '',
   };
 }
 
@@ -148,6 +149,86 @@ test('five pulls at once, a failing one and a shared layer are told apart', asyn
   expect(await opened?.faults()).toEqual([]);
 });
 
+test('each pull names the pods that wait for it, and a queue what is before it', async () => {
+  await start();
+  const find = async (id: string) => (await rows(page())).find((row) => row.id.includes(id));
+  expect(await find('1-web')).toMatchObject({
+    pods: ['shop/web-5d8f7c-2xk4j · app', 'shop/web-5d8f7c-9sl2m · app, migrate'],
+    attempt: '',
+  });
+  expect(await find('3-tool')).toMatchObject({ candidates: 'perhaps jobs/backup-28 or jobs/report-28' });
+  expect(await find('mail-0')).toMatchObject({
+    state: 'Failed',
+    reason: expect.stringMatching(/^the registry does not have it: rpc error.*mial:3: not found$/),
+    hint: expect.stringContaining('check the name'),
+    pods: ['shop/mail-0 · mail'],
+    attempt: '3rd try',
+    retry: expect.stringMatching(/^again in \d+ s$/),
+  });
+  expect(await find('announced~worker-2~k8s.io~uid-cart')).toMatchObject({
+    state: 'Queued',
+    percent: '–',
+    bytes: 'not begun yet',
+    pods: ['shop/cart-6b5c · cart'],
+    attempt: '2nd try',
+    notes: [
+      expect.stringMatching(
+        /^queued behind registry.example\/shop\/web:5.1.0 \(\d+ %, ~\d+ s left\), 2 before it$/,
+      ),
+    ],
+  });
+  const texts = (selector: string) => page().locator(selector).allInnerTexts();
+  expect(await texts('[data-node-card="worker-2"] header')).toEqual([
+    expect.stringMatching(/2 pulling\s+1 queued/),
+  ]);
+
+  await page().getByRole('link', { name: 'registry.example/shop/web:5.1.0' }).click();
+  expect(await page().locator(':target').getAttribute('data-pull')).toContain('1-web');
+
+  // All of them, and how that is known; and what the kubelet measured.
+  await page().getByRole('button', { name: '+2 more' }).click();
+  expect(await texts('[data-pull*="1-web"] [data-field="waiter"]')).toEqual([
+    expect.stringMatching(/^shop\/web-5d8f7c-2xk4j · app\s+the kubelet announced the image/),
+    expect.stringContaining('9sl2m · app, migrate'),
+    expect.stringContaining('q8w7e · app'),
+    expect.stringMatching(/^shop\/preview-7 · app\s+the digest that is pulled was seen under this name/),
+  ]);
+  await page().getByRole('button', { name: 'Details of sidecar:1.9' }).click();
+  await page().getByRole('button', { name: 'Details of mial:3' }).click();
+  const sidecar = '[data-pull*="5-sidecar"]';
+  expect(await texts(`${sidecar} [data-field="kubelet"]`)).toEqual(['14.2 s, 18.2 s with waiting']);
+  expect(await texts(`${sidecar} [data-field="disagrees"]`)).toEqual([
+    'far from the 6.5 s that were seen here',
+  ]);
+  expect(await texts('[data-pull*="mail-0"] [data-field="said"]')).toEqual([
+    expect.stringContaining('rpc error'),
+  ]);
+  expect(await accessibility(page())).toEqual([]);
+  await page().screenshot({ path: `${OUT}/pods-dark.png`, fullPage: true });
+  await page().emulateMedia({ colorScheme: 'light' });
+  expect(await accessibility(page())).toEqual([]);
+  await page().screenshot({ path: `${OUT}/pods-light.png`, fullPage: true });
+  expect(await opened?.faults()).toEqual([]);
+});
+
+test('a queued pull that begins stays the row that it was, as open as it was', async () => {
+  server.to(20);
+  await start();
+  const toggle = page().getByRole('button', { name: 'Details of cart:2.0' });
+  const row = () => page().locator('[data-pull]', { has: toggle });
+  expect(await row().getAttribute('data-state')).toBe('queued');
+  await toggle.focus();
+  await page().keyboard.press('Enter');
+  expect(await row().locator('[data-field="waiter"]').count()).toBe(1);
+  server.to(26);
+  await until('it downloads', async () => (await row().getAttribute('data-state')) === 'downloading');
+  expect(await row().count()).toBe(1);
+  expect(await row().locator('[data-field="waiter"]').count()).toBe(1);
+  expect(await toggle.evaluate((element) => element === document.activeElement)).toBe(true);
+  await showsTruth();
+  expect(await opened?.faults()).toEqual([]);
+});
+
 test('a cut connection goes on where it was, without a new snapshot', async () => {
   await start();
   server.cut();
@@ -189,7 +270,7 @@ test('a server that is killed and restarted under the page loses no row and need
   });
   expect((await rows(page())).map((row) => row.id).sort()).toEqual(before.map((row) => row.id).sort());
 
-  server.hear(['worker-1', 'worker-3', 'worker-4', 'worker-7']);
+  server.hear(['worker-2', 'worker-1', 'worker-3', 'worker-4', 'worker-7']);
   server.hear(['gpu-worker-2']);
   server.to(21);
   await showsTruth();
@@ -246,7 +327,7 @@ test('a server without agents, and one without pulls, say so', async () => {
 
 test('layers open and close by the keyboard', async () => {
   await start();
-  const toggle = page().getByRole('button', { name: 'Layers of pytorch:26.09-py3' });
+  const toggle = page().getByRole('button', { name: 'Details of pytorch:26.09-py3' });
   const layers = async () =>
     (await rows(page())).find((row) => row.image.startsWith('pytorch'))?.layers.length;
   expect(await layers()).toBe(5);
@@ -307,19 +388,43 @@ test('names of 300 characters and texts of 4,000 break nothing', async () => {
     totalKnown: true,
     totalBytes: 1e30,
     imageRef: `${long}/${long}:${long}`,
+    attempt: 4e9,
+    pods: Array.from({ length: 200 }, (_, i) => ({
+      namespace: '<b>x</b>',
+      podName: `\u202e\u001b[31m${long}${i}`,
+      uid: '',
+      container: long,
+      image: '',
+      evidence: `<i>${long}</i>`,
+    })),
+    candidates: [{ namespace: long, podName: long, uid: 'u', container: '', image: long }],
+    kubelet: { pullSeconds: 'soon', agrees: false },
   };
   const rows = [
     { ...row, id: `"><img src=x>${long}`, phase: 'downloading', percent: 1e9, etaSeconds: 1e12, layers },
     {
       ...row,
+      id: 'queued',
+      phase: 'queued',
+      waitingOn: { kind: 'kubelet_queue', since: '', pull: `"><img src=x>${long}`, ahead: 1e9 },
+    },
+    {
+      ...row,
       id: "a' [b]",
       phase: 'failed',
       outcome: 'failed',
-      failure: { reason: long, message: `<script>alert(1)</script>${'no space '.repeat(450)}` },
+      failure: {
+        reason: long,
+        message: `<script>alert(1)</script>\u001b[2J${'no space '.repeat(450)}`,
+        hint: `<a href="javascript:alert(1)">${long}</a>`,
+        nextRetryAt: 'soon',
+      },
     },
   ];
   server.send('frame', JSON.stringify({ seq: 1e6, now: 'nonsense', rows }));
-  await until('both are shown', async () => (await page().locator(`[data-node="${long}"]`).count()) === 2);
+  await until('all are shown', async () => (await page().locator(`[data-node="${long}"]`).count()) === 3);
+  const closed = page().locator(`[data-node="${long}"] [aria-expanded="false"]`);
+  while ((await closed.count()) > 0) await closed.first().click();
   const over = await page().evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
   expect(over).toBe(0);
   await page().setViewportSize({ width: 1440, height: 900 });

@@ -19,7 +19,106 @@ const layer = (seed, mib, step, start, rate) => ({
 });
 const cached = (seed, mib, step) => ({ digest: digest(seed), size: mib * MiB, step, cached: true });
 
+/** A container of a pod that wants the image. */
+const link = (pod, container, image, evidence) => {
+  const [namespace, podName] = pod.split('/');
+  return { namespace, podName, uid: `uid-${podName}`, container, image, ...(evidence ? { evidence } : {}) };
+};
+const SHOP = 'registry.example/shop';
+const WEB = `${SHOP}/web:5.1.0`;
+const ANNOUNCED = 'announced~worker-2~k8s.io~uid-cart-6b5c.cart~1795550403000000000';
+
+/** What Kubernetes knows of a pull, by its id. `queued`: until then it was announced, under another id. */
+const LINKS = {
+  'lease~gpu-worker-2~k8s.io~1-pytorch~1795550395000000000': {
+    pods: [link('ml/train-0', 'trainer', 'nvcr.io/nvidia/pytorch:26.09-py3', 'image_record')],
+  },
+  'lease~gpu-worker-2~k8s.io~4-cilium~1795550402000000000': {
+    pods: [link('kube-system/cilium-x7k2p', 'cilium-agent', 'quay.io/cilium/cilium:v1.18.4', 'digest')],
+    kubelet: { pullSeconds: 0.412, withWaitingSeconds: 1.9, agrees: true },
+  },
+  'lease~worker-2~k8s.io~1-web~1795550402000000000': {
+    pods: [
+      link('shop/web-5d8f7c-2xk4j', 'app', WEB, 'event'),
+      link('shop/web-5d8f7c-9sl2m', 'app', WEB, 'event'),
+      link('shop/web-5d8f7c-9sl2m', 'migrate', WEB, 'event'),
+      link('shop/web-5d8f7c-q8w7e', 'app', WEB, 'event'),
+      link('shop/preview-7', 'app', WEB, 'learned_tag'),
+    ],
+  },
+  'lease~worker-2~k8s.io~2-cart~1795550424000000000': {
+    pods: [link('shop/cart-6b5c', 'cart', `${SHOP}/cart:2.0`, 'event')],
+    attempt: 2,
+    supersedes: ANNOUNCED,
+    queuedAt: 3,
+  },
+  'lease~worker-2~k8s.io~3-tool~1795550401000000000': {
+    candidates: [
+      link('jobs/backup-28', 'dump', `${SHOP}/tool:1`),
+      link('jobs/report-28', 'report', `${SHOP}/tool:2`),
+    ],
+  },
+  'lease~worker-2~k8s.io~5-sidecar~1795550380000000000': {
+    pods: [link('shop/search-0', 'proxy', `${SHOP}/sidecar:1.9`, 'image_record')],
+    queuedAt: -24,
+    kubelet: { pullSeconds: 14.2, withWaitingSeconds: 18.25, imageBytes: 62_000_000, agrees: false },
+  },
+};
+
 const PULLS = [
+  {
+    id: 'lease~worker-2~k8s.io~1-web~1795550402000000000',
+    node: 'worker-2',
+    image: WEB,
+    begin: 2,
+    manifest: 2.5,
+    layers: [
+      cached('1a', 28, 'FROM debian:13-slim'),
+      layer('1b', 210, 'COPY --from=build /srv /srv', 2.5, 12),
+      layer('1c', 40, 'COPY assets/ /srv/assets/', 2.5, 8),
+    ],
+  },
+  {
+    id: 'lease~worker-2~k8s.io~2-cart~1795550424000000000',
+    node: 'worker-2',
+    image: `${SHOP}/cart:2.0`,
+    begin: 24,
+    manifest: 24.5,
+    announced: { id: ANNOUNCED, at: 3, behind: 'lease~worker-2~k8s.io~1-web~1795550402000000000', ahead: 2 },
+    layers: [layer('2a', 80, 'COPY cart /usr/bin/', 24.5, 10)],
+  },
+  {
+    id: 'lease~worker-2~k8s.io~3-tool~1795550401000000000',
+    node: 'worker-2',
+    begin: 1,
+    manifest: 1e9,
+    layers: [],
+  },
+  {
+    id: 'announced~worker-2~k8s.io~uid-mail-0.mail~1795550398000000000',
+    node: 'worker-2',
+    image: `${SHOP}/mial:3`,
+    begin: -2,
+    only: {
+      end: -1,
+      attempt: 3,
+      pods: [link('shop/mail-0', 'mail', `${SHOP}/mial:3`, 'event')],
+      failure: {
+        reason: 'not_found',
+        message: `rpc error: code = NotFound desc = failed to pull and unpack image "${SHOP}/mial:3": failed to resolve reference "${SHOP}/mial:3": ${SHOP}/mial:3: not found`,
+        hint: 'the registry has no such tag or digest: check the name; a private registry may also say so where it should say 401',
+        nextRetryAt: 39,
+      },
+    },
+  },
+  {
+    id: 'lease~worker-2~k8s.io~5-sidecar~1795550380000000000',
+    node: 'worker-2',
+    image: `${SHOP}/sidecar:1.9`,
+    begin: -20,
+    manifest: -19.5,
+    layers: [layer('5a', 60, 'COPY proxy /usr/bin/', -19.5, 12)],
+  },
   {
     id: 'lease~worker-1~k8s.io~1-checkout~1795550400000000000',
     node: 'worker-1',
@@ -168,6 +267,7 @@ const PULLS = [
 ];
 
 const NODES = [
+  { name: 'worker-2', runtimeVersion: 'containerd://2.4.2' },
   { name: 'worker-1', runtimeVersion: 'containerd://2.4.2' },
   { name: 'gpu-worker-2', runtimeVersion: 'containerd://1.7.29' },
   { name: 'worker-7', runtimeVersion: 'containerd://2.4.2', lostAt: -12 },
@@ -231,8 +331,51 @@ function layersAt(pull, t) {
 
 const sum = (list, of) => list.reduce((total, each) => total + (of(each) ?? 0), 0);
 
+/** What the API server knows of it, with its times as instants. */
+const linked = (id) => {
+  const { queuedAt, ...links } = LINKS[id] ?? {};
+  return queuedAt === undefined ? links : { ...links, queuedAt: at(queuedAt) };
+};
+
+/** One that waits in the kubelet's queue. */
+function announcedAt(pull, t) {
+  const { id, at: since, behind, ahead } = pull.announced;
+  const { supersedes: _, ...links } = linked(pull.id);
+  return {
+    id,
+    row: 1_000,
+    nodeName: pull.node,
+    imageRef: pull.image,
+    ...links,
+    phase: 'queued',
+    totalKnown: false,
+    startedAt: at(since),
+    waitingOn: { kind: 'kubelet_queue', since: at(since), pull: behind, ahead, etaSeconds: 24 - t },
+  };
+}
+
+/** One that is known from events alone. */
+function toldAt(pull) {
+  const { end, failure, ...links } = pull.only;
+  return {
+    id: pull.id,
+    nodeName: pull.node,
+    imageRef: pull.image,
+    ...links,
+    phase: 'failed',
+    outcome: 'failed',
+    failure: { ...failure, nextRetryAt: at(failure.nextRetryAt) },
+    totalKnown: false,
+    queuedAt: at(pull.begin),
+    startedAt: at(pull.begin),
+    completedAt: at(end),
+  };
+}
+
 function rowAt(pull, t) {
-  const base = { id: pull.id, nodeName: pull.node, startedAt: at(pull.begin) };
+  if (pull.only) return toldAt(pull);
+  if (t < pull.begin) return announcedAt(pull, t);
+  const base = { id: pull.id, nodeName: pull.node, startedAt: at(pull.begin), ...linked(pull.id) };
   if (t < pull.manifest) {
     const waitingOn =
       t > pull.begin + 2 ? { waitingOn: { kind: 'registry', since: at(pull.begin + 2) } } : {};
@@ -311,8 +454,8 @@ function rowAt(pull, t) {
 /** Everything at second `t`, of the nodes in `heard`. */
 export function worldAt(t, heard = NODES.map((node) => node.name)) {
   const rows = PULLS.map((pull, index) => ({ pull, row: index + 1 }))
-    .filter(({ pull }) => pull.begin <= t && heard.includes(pull.node))
-    .map(({ pull, row }) => ({ ...rowAt(pull, t), row }));
+    .filter(({ pull }) => (pull.announced?.at ?? pull.begin) <= t && heard.includes(pull.node))
+    .map(({ pull, row }) => ({ row, ...rowAt(pull, t) }));
   const nodes = NODES.filter((node) => heard.includes(node.name)).map(({ lostAt, ...node }) => {
     const live = rows.filter((row) => row.nodeName === node.name && !row.outcome);
     const lost = lostAt !== undefined && t >= lostAt;

@@ -1,9 +1,25 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import type { Phase, PullStatus } from '../../src/api/gen/wire';
+import type { FailureReason, Phase, PodLink, PullStatus } from '../../src/api/gen/wire';
 import { bytes, duration, left, percent, range, seconds, speed } from '../../src/model/format';
 import { imageName, parts, shortName } from '../../src/model/image';
 import { outline, totals } from '../../src/model/outline';
-import { isLive, notes, noteText, pullState, reason, shares, size, took } from '../../src/model/pull';
+import { perhaps, podNames, podText } from '../../src/model/pods';
+import {
+  attempt,
+  isLive,
+  kubelet,
+  notes,
+  noteText,
+  pullState,
+  reason,
+  retry,
+  shares,
+  size,
+  took,
+  waiting,
+} from '../../src/model/pull';
 import { at, ended, layer, node, pull } from './some';
 
 test('sizes read like a person wrote them', () => {
@@ -75,9 +91,72 @@ test('the word for a pull says if it is in trouble', () => {
 });
 
 test('a phase of a newer server is another one, and goes on', () => {
-  const queued = pull('a', { phase: 'queued' as Phase });
-  expect(pullState(queued)).toBe('other');
+  const hashed = pull('a', { phase: 'being_hashed' as Phase });
+  expect(pullState(hashed)).toBe('other');
+  expect(isLive(hashed)).toBe(true);
+});
+
+test('what waits in the queue of a kubelet is queued, and its row says behind what', () => {
+  const on = { kind: 'kubelet_queue', since: at(1), pull: 'b', ahead: 2 } as const;
+  const queued = pull('a', { phase: 'queued', waitingOn: on });
+  expect(pullState(queued)).toBe('queued');
   expect(isLive(queued)).toBe(true);
+  expect(notes(queued)).toEqual([]);
+  expect(waiting(on)).toBe('queued by the kubelet');
+  expect(waiting(on, 'web:1')).toBe('queued behind web:1');
+});
+
+test('a try is counted from the second on', () => {
+  const of = (n?: number) => attempt({ attempt: n });
+  expect([undefined, 0, 1, 2, 3, 4, 11, 12, 21, 102, 111].map(of)).toEqual([
+    ...[undefined, undefined, undefined, '2nd try', '3rd try', '4th try', '11th try', '12th try', '21st try'],
+    ...['102nd try', '111th try'],
+  ]);
+});
+
+test('the next try counts down, and says nothing when it is long overdue', () => {
+  const texts = [0, 11, 12, 20, 90].map((second) => retry(Date.parse(at(12)), Date.parse(at(second))));
+  expect(texts).toEqual(['again in 12 s', 'again in 1 s', 'again any moment', 'again any moment', '']);
+});
+
+test('the kubelet says how long it took, with its queue where it says so', () => {
+  expect(kubelet({ pullSeconds: 5.21, withWaitingSeconds: 7.19 })).toBe('5.2 s, 7.1 s with waiting');
+  expect(kubelet({ pullSeconds: 90 })).toBe('1 m 30 s');
+  expect(kubelet({ pullSeconds: 'soon' as never })).toBe('–');
+});
+
+const link = (podName: string, container: string, more: Partial<PodLink> = {}): PodLink => ({
+  namespace: 'shop',
+  podName,
+  uid: podName,
+  container,
+  image: 'web',
+  ...more,
+});
+
+test('a pod is named once, with all its containers that want the image', () => {
+  const pods = podNames([
+    link('web-1', 'app', { evidence: 'digest' }),
+    link('web-2', 'app', { evidence: 'by_the_stars' as never }),
+    link('web-1', 'migrate', { evidence: 'digest' }),
+    link('web-3', ''),
+  ]);
+  expect(pods.map(podText)).toEqual(['shop/web-1 · app, migrate', 'shop/web-2 · app', 'shop/web-3']);
+  expect(pods.map((each) => each.evidence)).toEqual([
+    'the pod names the image by the digest that is pulled',
+    'by the stars',
+    undefined,
+  ]);
+  // A pod that was made anew under its name is another one.
+  expect(podNames([link('web-1', 'app'), link('web-1', 'app', { uid: 'new' })])).toHaveLength(2);
+  expect(podNames(undefined)).toEqual([]);
+});
+
+test('who perhaps waits is said as a guess', () => {
+  const of = (...names: string[]) => perhaps(podNames(names.map((name) => link(name, 'app'))));
+  expect(of('a')).toBe('perhaps shop/a');
+  expect(of('a', 'b')).toBe('perhaps shop/a or shop/b');
+  expect(of('a', 'b', 'c', 'd', 'e')).toBe('perhaps shop/a, shop/b, shop/c or 2 more');
 });
 
 test('what was on the node counts in neither stage', () => {
@@ -126,6 +205,15 @@ test('a failure says why', () => {
   expect(reason(ended('a'))).toBeUndefined();
 });
 
+test('each reason that the server has is said in words of its own', () => {
+  const wire = readFileSync(join(import.meta.dirname, '../../src/api/gen/wire.ts'), 'utf8');
+  const words = /type FailureReason = ([^;]+);/.exec(wire)?.[1]?.match(/\w+/g) as FailureReason[];
+  expect(words.length).toBeGreaterThan(20);
+  const texts = words.map((word) => reason(ended('a', { failure: { reason: word } })));
+  expect(new Set(texts).size).toBe(words.length);
+  for (const [index, word] of words.entries()) expect(texts[index]).not.toBe(word.replaceAll('_', ' '));
+});
+
 test('an ended pull says how long it took and what it was', () => {
   expect(took(ended('a'))).toBe(5);
   expect(took(ended('a', { completedAt: at(0) }))).toBeUndefined();
@@ -144,13 +232,13 @@ test('nodes come by name, live pulls by their start, ended ones by their end', (
     ended('first', { completedAt: at(3) }),
     pull('early', { startedAt: at(1) }),
     ended('last', { completedAt: at(9) }),
-    pull('there', { nodeName: 'n10' }),
+    pull('there', { nodeName: 'n10', phase: 'queued' }),
   ];
   const found = outline(rows, [node('n2'), node('n1')]);
   expect(found).toEqual([
-    { name: 'n1', live: ['early', 'late'], ended: ['last', 'first'] },
-    { name: 'n2', live: [], ended: [] },
-    { name: 'n10', live: ['there'], ended: [] },
+    { name: 'n1', live: ['early', 'late'], ended: ['last', 'first'], queued: 0 },
+    { name: 'n2', live: [], ended: [], queued: 0 },
+    { name: 'n10', live: ['there'], ended: [], queued: 1 },
   ]);
   const again = outline([...rows, pull('new', { nodeName: 'n2' })], [node('n1')], found);
   expect(again[0]).toBe(found[0]);
@@ -167,6 +255,7 @@ test('sums leave out what is not known', () => {
     pull('a', { etaSeconds: 4 }),
     pull('b', { stalledSince: at(1) }),
     pull('c', { etaSeconds: 9, slow: true }),
+    pull('queued', { nodeName: 'b', phase: 'queued', pods: [link('web', 'app'), link('web', 'b')] }),
     pull('lost', { nodeName: 'c', etaSeconds: 99, slow: true, staleSince: at(1) }),
     ended('d', { phase: 'failed', outcome: 'failed' }),
   ];
@@ -174,8 +263,10 @@ test('sums leave out what is not known', () => {
     nodes: 3,
     lost: 1,
     pulling: 1,
-    live: 4,
+    live: 5,
+    queued: 1,
     unseen: 1,
+    pods: 1,
     waiting: 0,
     stalled: 1,
     slow: 1,
@@ -184,7 +275,7 @@ test('sums leave out what is not known', () => {
     toGo: 70,
     speed: 5,
     lastReady: 9,
-    withoutEta: 1,
+    withoutEta: 2,
   });
   expect(totals([], [])).toMatchObject({ speed: undefined, lastReady: undefined, toGo: undefined });
 });

@@ -140,7 +140,7 @@ test('a pull shows its figures, and its layers until somebody closes them', asyn
   expect(text).toContain('downloading · 50 % · 2.00 KiB/s');
   expect(text).toContain('on the node');
 
-  const toggle = within(row('web')).getByRole('button', { name: 'Layers of web:1.0' });
+  const toggle = within(row('web')).getByRole('button', { name: 'Details of web:1.0' });
   expect(toggle.getAttribute('aria-expanded')).toBe('true');
   toggle.focus();
   await userEvent.setup({ advanceTimers: vi.advanceTimersByTime }).keyboard('{Enter}');
@@ -173,6 +173,61 @@ test('a failure is shown with its reason as text, and told once', () => {
   expect(row('a').textContent).toContain(`no space left on the node: ${message}`);
   expect(row('a').textContent).toContain('after 5.0 s');
   expect(screen.getByRole('status').textContent).toContain('The pull of a:1.0 on n1 failed');
+});
+
+test('a row names its pods, and all of them when asked', async () => {
+  render(live());
+  const pods = ['a', 'b', 'c', 'd'].map((podName) => ({
+    namespace: 'shop',
+    podName,
+    uid: podName,
+    container: 'app',
+    image: 'web:1.0',
+    evidence: 'digest' as const,
+  }));
+  say(1, { nodes: [node('n1', { live: 1 })], rows: [pull('web', { pods, attempt: 3 })] });
+  expect(row('web').textContent).toContain('shop/a · app');
+  expect(row('web').textContent).toContain('3rd try');
+  expect(row('web').textContent).not.toContain('shop/c');
+  await userEvent
+    .setup({ advanceTimers: vi.advanceTimersByTime })
+    .click(within(row('web')).getByRole('button', { name: '+2 more' }));
+  expect(within(row('web')).getByText('shop/d · app')).toBeTruthy();
+  expect(
+    within(row('web')).getAllByText('the pod names the image by the digest that is pulled'),
+  ).toHaveLength(4);
+});
+
+test('a queued pull says behind what, how far that is, and how many come before it', () => {
+  render(live());
+  const waitingOn = { kind: 'kubelet_queue', since: at(0), pull: 'web', ahead: 3, etaSeconds: 70 } as const;
+  const queued = pull('db', { phase: 'queued', totalKnown: false, waitingOn });
+  say(1, { nodes: [node('n1', { live: 2 })], rows: [queued] });
+  expect(row('db').textContent).toContain('queued by the kubelet (~1 m 10 s left), 3 before it');
+  say(2, { rows: [pull('web', { percent: 61, etaSeconds: 41 })] });
+  expect(row('db').textContent).toContain(
+    'queued behind registry.example/team/web:1.0 (61 %, ~40 s left), 3 before it',
+  );
+  expect(within(row('db')).getByText('Queued')).toBeTruthy();
+  expect(document.querySelector('[data-node-card] header')?.textContent).toContain('1 pulling1 queued');
+});
+
+test('what failed says when it is tried again, and counts down', async () => {
+  render(live());
+  stream.start();
+  await act(() => vi.advanceTimersByTimeAsync(0));
+  const failure = {
+    reason: 'dns',
+    message: 'no such host',
+    hint: 'look at the name',
+    nextRetryAt: at(13),
+  } as const;
+  say(1, { rows: [ended('a', { phase: 'failed', outcome: 'failed', failure, attempt: 2 })] });
+  expect(row('a').textContent).toContain('2nd tryagain in 12 s');
+  expect(row('a').textContent).toContain('the name of the registry has no address: no such host');
+  expect(row('a').textContent).toContain('look at the name');
+  await act(() => vi.advanceTimersByTimeAsync(4_000));
+  expect(row('a').textContent).toMatch(/again in [78] s/);
 });
 
 test('a lost connection says which, how old the figures are, and what comes next', async () => {
