@@ -1,6 +1,7 @@
 //! What a source said becomes facts of a node; nothing is decided here.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use pulltrace_core::{NodeName, PodUid, Pull, Version};
 
@@ -9,6 +10,10 @@ use super::node::Key;
 use super::want::{Spec, Want};
 use crate::clock::ServerNow;
 use crate::cluster::{Pod, PullEvent, Seen, volume_slot};
+use crate::fleet::shift;
+
+/// What happened within this is believed of a pod that no source of pods knows.
+const RECENT: Duration = Duration::from_mins(5);
 
 impl Correlator {
     pub(super) fn take_pod(&mut self, pod: Pod, now: ServerNow, dirty: &mut BTreeSet<NodeName>) {
@@ -125,6 +130,9 @@ impl Correlator {
         }
         let new = || Want::new(event.pod.clone(), now.mono);
         let want = node.wants.entry(key).or_insert_with(new);
+        let node_now = shift(now.at, node.offset_ms.saturating_neg());
+        // After a gap all that there is may be said as if it happened now.
+        let live = live && node_now.since(event.last) <= RECENT;
         if want.hear(event, live, now.mono) {
             dirty.insert(event.node.clone());
         }

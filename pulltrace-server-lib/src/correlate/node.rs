@@ -333,7 +333,7 @@ impl Node {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.pulls.is_empty() && self.wants.is_empty() && self.rows.is_empty()
+        !self.seen && self.pulls.is_empty() && self.wants.is_empty() && self.rows.is_empty()
     }
 }
 

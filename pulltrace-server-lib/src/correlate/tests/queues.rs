@@ -182,6 +182,29 @@ fn what_was_listed_of_pods_that_are_gone_is_no_queue() {
 }
 
 #[test]
+fn what_is_said_again_after_a_gap_is_no_queue_where_its_pod_is_gone() {
+    let mut world = World::new();
+    world.hear(pulling("gone", "app", APP, -1_800.0));
+    world.hear(pulling("static", "app", DB, -60.0));
+    world.pass(5);
+    let pods: Vec<_> = world
+        .announced()
+        .iter()
+        .map(|(_, links)| links.pods[0].0.pod.name.to_string())
+        .collect();
+    assert_eq!(pods, ["static"]);
+}
+
+#[test]
+fn a_node_on_which_nothing_happens_keeps_its_agent() {
+    let mut world = World::new();
+    world.pass(20);
+    world.hear(pulling("web", "app", APP, 20.0));
+    world.pass(5);
+    assert_eq!(world.announced()[0].0.phase, Phase::Queued);
+}
+
+#[test]
 fn an_image_that_was_there_all_along_is_no_row() {
     let mut world = World::new();
     world.apply(pod("web", vec![waiting("app", APP)]));
