@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt as _};
 use pulltrace_server_lib::cluster::kube::{Config, KubePods, KubePullEvents};
@@ -18,9 +19,12 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-use crate::kit::{SOON, api_server};
+use crate::kit::api_server;
 
 type Failure = Arc<dyn std::error::Error + Send + Sync>;
+
+/// A source asks again after 30 s at the latest, and one that just started may refuse it once more.
+const PATIENCE: Duration = Duration::from_secs(100);
 
 async fn connect(kubeconfig: PathBuf) -> (KubePods, KubePullEvents) {
     let config = Config {
@@ -32,7 +36,7 @@ async fn connect(kubeconfig: PathBuf) -> (KubePods, KubePullEvents) {
 
 /// The next that is not one of many.
 async fn next<T: Debug>(what: impl Future<Output = Option<T>>) -> T {
-    let next = tokio::time::timeout(SOON, what).await;
+    let next = tokio::time::timeout(PATIENCE, what).await;
     next.expect("it says something").expect("it goes on")
 }
 
@@ -151,6 +155,10 @@ impl Rig for PodRig {
     type Source = KubePods;
     type Error = Failure;
 
+    fn patience(&self) -> Duration {
+        PATIENCE
+    }
+
     async fn source(&mut self) -> Result<KubePods, Failure> {
         Ok(connect(self.0.kubeconfig.clone()).await.0)
     }
@@ -199,6 +207,10 @@ struct EventRig(Cluster);
 impl Rig for EventRig {
     type Source = KubePullEvents;
     type Error = Failure;
+
+    fn patience(&self) -> Duration {
+        PATIENCE
+    }
 
     async fn source(&mut self) -> Result<KubePullEvents, Failure> {
         Ok(connect(self.0.kubeconfig.clone()).await.1)
