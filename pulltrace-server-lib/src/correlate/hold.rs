@@ -93,5 +93,4 @@ impl Hold {
 fn add(end: &mut Ended, links: &Links) {
     let queued = links.queued_at.filter(|at| *at <= end.started_at);
     end.queued = queued.map(|at| end.started_at.since(at));
-    end.kubelet_agrees = links.kubelet.and_then(|times| times.agrees);
 }

@@ -332,6 +332,8 @@ impl Correlator {
             if let Some(node) = self.nodes.get_mut(&name) {
                 let found = node.judge(&name, context);
                 node.count(&mut self.stats);
+                self.stats.kubelet_agrees += found.agrees;
+                self.stats.kubelet_disagrees += found.disagrees;
                 judged.insert(name, found);
             }
         }
@@ -361,13 +363,6 @@ impl Correlator {
         let nodes = &self.nodes;
         let known = |id: &PullId| nodes.get(id.node())?.shown(id);
         self.hold.release(&known, &mut changes.ended, now.mono);
-        for ended in &changes.ended {
-            match ended.kubelet_agrees {
-                Some(true) => self.stats.kubelet_agrees += 1,
-                Some(false) => self.stats.kubelet_disagrees += 1,
-                None => {}
-            }
-        }
         changes
     }
 }
@@ -380,6 +375,7 @@ fn add(node: &Node, found: Judged, said: &HashSet<PullId>, changes: &mut Changes
         gone,
         pods,
         gone_pods,
+        ..
     } = found;
     for id in pulls.iter().filter(|id| !said.contains(*id)) {
         if let Some(known) = node.pulls.get(id) {

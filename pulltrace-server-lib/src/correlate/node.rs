@@ -104,6 +104,9 @@ pub(super) struct Judged {
     pub(super) pods: Vec<PodView>,
     /// Pods that are shown no more.
     pub(super) gone_pods: Vec<PodView>,
+    /// Pulls of which their kubelet just told a time: about ours, and another.
+    pub(super) agrees: u64,
+    pub(super) disagrees: u64,
 }
 
 impl Node {
@@ -182,6 +185,13 @@ impl Node {
                 continue;
             };
             let same = known.links.as_deref() == links.as_ref();
+            let agrees = |links: &Links| links.kubelet.and_then(|times| times.agrees);
+            let now = links.as_ref().and_then(agrees);
+            // Each pull is compared once: when its kubelet has told how long it took.
+            if known.links.as_deref().and_then(agrees).is_none() {
+                judged.agrees += u64::from(now == Some(true));
+                judged.disagrees += u64::from(now == Some(false));
+            }
             known.serves = serves;
             if !same || *known.shown != *shown {
                 known.links = if same {

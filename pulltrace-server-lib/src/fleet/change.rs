@@ -172,8 +172,6 @@ pub struct Ended {
     pub started_at: NodeTime,
     /// How long it was in its kubelet's queue; `None` where that is not known.
     pub queued: Option<Duration>,
-    /// Whether its kubelet measured about the same; `None` where it said nothing to compare.
-    pub kubelet_agrees: Option<bool>,
     /// The registry's host, without a port; `None` where it is not known.
     pub registry: Option<Arc<str>>,
     /// How it ended.

@@ -85,7 +85,6 @@ pub(crate) fn ended(pull: &Pull) -> Option<Ended> {
         id: pull.id.clone(),
         started_at: pull.started_at,
         queued: None,
-        kubelet_agrees: None,
         registry: registry(pull),
         outcome,
         reason: pull.failure.as_ref().map(|failure| failure.reason),

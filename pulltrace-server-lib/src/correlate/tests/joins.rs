@@ -96,6 +96,7 @@ fn two_pods_want_one_image_and_wait_for_one_pull() {
         world.row(&second).1.kubelet.unwrap().pulling.as_millis(),
         22
     );
+    assert_eq!(world.correlator.stats().kubelet_agrees, 2);
 }
 
 #[test]
@@ -335,6 +336,9 @@ fn the_kubelets_number_is_compared_with_ours() {
     world.hear(pulled("web", "app", APP, 14.0, 13.0, 13.0));
     let kubelet = world.row(&pull).1.kubelet.unwrap();
     assert_eq!(kubelet.agrees, Some(false), "10 s are not 13 s");
+    world.pass(3);
+    let stats = world.correlator.stats();
+    assert_eq!((stats.kubelet_agrees, stats.kubelet_disagrees), (0, 1));
 }
 
 #[test]
