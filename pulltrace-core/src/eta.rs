@@ -127,12 +127,9 @@ fn finish(
         if layer.to_unpack > Bytes::ZERO {
             let whole = layer.to_unpack.as_f64() / unpack(layer.compression) + PER_LAYER_SECONDS;
             let past = layer.unpacking_for.map_or(0.0, |d| d.as_secs_f64());
-            // It goes on, so it is not over: what is left falls slowly where it takes longer.
-            let left = if past < whole {
-                whole - past
-            } else {
-                whole * 0.1
-            };
+            // It goes on, so it is not over: where it takes longer a tenth is left. A slower guess is never
+            // a shorter one.
+            let left = (whole - past).max(whole * 0.1);
             done = done.max(fetched) + left;
         }
     }
