@@ -1,5 +1,6 @@
 //! What changed in the fleet, as data: for the table that readers read, and for metrics.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -106,40 +107,16 @@ pub struct NodeView {
     pub runtime_version: Option<Arc<str>>,
     /// How far the server's clock is ahead of the node's, in milliseconds.
     pub clock_offset_ms: Option<i64>,
-    /// Its live pulls, in the order of their ids.
-    pub live: Vec<Arc<Pull>>,
+    /// What its live pulls come to.
+    pub live: LiveSums,
     /// How many of its pulls ended and are still known.
     pub ended: usize,
 }
 
 impl NodeView {
-    /// What people read of it, with the sums over its live pulls. A layer that several share counts
-    /// once.
+    /// What people read of it.
     #[must_use]
     pub fn status(&self) -> NodeStatus {
-        let mut seen: std::collections::HashSet<(&Namespace, &Digest)> =
-            std::collections::HashSet::new();
-        let (mut to_download, mut downloaded) = (Bytes::ZERO, Bytes::ZERO);
-        let mut rate: Option<f64> = None;
-        for pull in &self.live {
-            if let Some(speed) = pull.rate {
-                *rate.get_or_insert(0.0) += speed.get();
-            }
-            // An agent of version 0.1 tells of a blob without its image.
-            if let PullId::Ingest { digest, .. } = &pull.id
-                && seen.insert((pull.id.namespace(), digest))
-            {
-                to_download += pull.to_download.unwrap_or(Bytes::ZERO);
-                downloaded += pull.to_download.map_or(Bytes::ZERO, |_| pull.downloaded);
-            }
-            for layer in &pull.layers {
-                let to_fetch = !layer.state.is_idle() && !layer.blob_cached;
-                if to_fetch && seen.insert((pull.id.namespace(), &layer.digest)) {
-                    to_download += layer.size;
-                    downloaded += layer.downloaded;
-                }
-            }
-        }
         NodeStatus {
             name: self.name.to_string(),
             state: self.state,
@@ -148,12 +125,56 @@ impl NodeView {
             agent_version: self.agent_version.as_deref().map(str::to_owned),
             runtime_version: self.runtime_version.as_deref().map(str::to_owned),
             clock_offset_ms: self.clock_offset_ms,
-            live: self.live.len() as u64,
+            live: self.live.pulls,
             ended: self.ended as u64,
-            to_download_bytes: to_download.0,
-            downloaded_bytes: downloaded.0,
-            bytes_per_sec: rate.map(f64::round),
+            to_download_bytes: self.live.to_download.0,
+            downloaded_bytes: self.live.downloaded.0,
+            bytes_per_sec: self.live.rate.map(f64::round),
         }
+    }
+}
+
+/// What the live pulls of a node come to. A layer that several share counts once.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct LiveSums {
+    /// How many there are.
+    pub pulls: u64,
+    /// Bytes to download, of those whose sizes are known.
+    pub to_download: Bytes,
+    /// What of them is here.
+    pub downloaded: Bytes,
+    /// How fast bytes come, in bytes per second; `None` where that is known of none.
+    pub rate: Option<f64>,
+}
+
+impl LiveSums {
+    /// The sums over these.
+    pub(super) fn of<'a>(pulls: impl Iterator<Item = &'a Arc<Pull>>) -> Self {
+        let mut seen: HashSet<(&Namespace, &Digest)> = HashSet::new();
+        let mut sums = Self::default();
+        for pull in pulls {
+            sums.pulls += 1;
+            if let Some(speed) = pull.rate {
+                *sums.rate.get_or_insert(0.0) += speed.get();
+            }
+            // An agent of version 0.1 tells of a blob without its image.
+            if let PullId::Ingest { digest, .. } = &pull.id
+                && let Some(size) = pull.to_download
+                && seen.insert((pull.id.namespace(), digest))
+            {
+                sums.to_download += size;
+                sums.downloaded += pull.downloaded;
+            }
+            for layer in &pull.layers {
+                let to_fetch = !layer.state.is_idle() && !layer.blob_cached;
+                if to_fetch && seen.insert((pull.id.namespace(), &layer.digest)) {
+                    sums.to_download += layer.size;
+                    sums.downloaded += layer.downloaded;
+                }
+            }
+        }
+        sums
     }
 }
 

@@ -34,7 +34,7 @@ use self::node::{Node, Whole};
 use crate::clock::ServerNow;
 use crate::limits::Limits;
 
-pub use change::{Changes, Downloaded, Ended, NodeView, PullChange, Scope};
+pub use change::{Changes, Downloaded, Ended, LiveSums, NodeView, PullChange, Scope};
 pub use correction::{Correction, status};
 pub(crate) use correction::{shift, status_bare};
 pub(crate) use count::ended;

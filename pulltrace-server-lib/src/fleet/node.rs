@@ -9,7 +9,7 @@ use pulltrace_core::{Bytes, ChangeKind, Digest, Image, NodeName, NodeTime, Pull,
 
 use super::Heard;
 use super::agents::Agents;
-use super::change::{Changes, Downloaded, NodeView, PullChange, Scope};
+use super::change::{Changes, Downloaded, LiveSums, NodeView, PullChange, Scope};
 use super::correction::{Offset, shift};
 use super::count::{self, Blobs};
 use super::history::{End, History};
@@ -421,7 +421,7 @@ impl Node {
             agent_version: Some(Arc::clone(&self.agent_version)).filter(|v| !v.is_empty()),
             runtime_version: self.runtime_version.clone(),
             clock_offset_ms: Some(self.offset.millis()),
-            live: self.live().cloned().collect(),
+            live: LiveSums::of(self.live()),
             ended: self.ended.len(),
         });
     }

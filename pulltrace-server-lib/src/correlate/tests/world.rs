@@ -229,7 +229,7 @@ impl World {
             agent_version: None,
             runtime_version: None,
             clock_offset_ms: Some(offset_ms),
-            live: Vec::new(),
+            live: crate::fleet::LiveSums::default(),
             ended: 0,
         });
         self.say(changes);
