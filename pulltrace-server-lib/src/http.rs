@@ -6,6 +6,7 @@ mod frame;
 mod health;
 mod link;
 mod lists;
+mod pods;
 mod problem;
 mod query;
 mod report;
@@ -28,6 +29,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::access::{Access, Denied};
 use crate::clock::Clock;
+use crate::hear::Cluster;
 #[cfg(feature = "metrics")]
 use crate::metrics::Metrics;
 use crate::metrics::Stats;
@@ -75,6 +77,7 @@ pub(crate) struct Api {
     pub(crate) intake: Intake,
     pub(crate) access: Access,
     pub(crate) ready: Ready,
+    pub(crate) cluster: Cluster,
     pub(crate) stats: Arc<Stats>,
     pub(crate) clock: Clock,
     pub(crate) limits: HttpLimits,
@@ -104,6 +107,11 @@ pub(crate) fn router(api: Arc<Api>, frame_ancestors: &FrameAncestors) -> Router 
         .route("/api/v1/pulls/{id}", get(lists::pull))
         .route("/api/v1/nodes", get(lists::nodes))
         .route("/api/v1/images", get(lists::images))
+        .route("/api/v1/pods", get(pods::list))
+        .route(
+            "/api/v1/namespaces/{namespace}/pods/{pod}/pulls",
+            get(pods::pulls),
+        )
         .route("/api/v1/events", get(events::get))
         .route("/api/v1/openapi.json", get(lists::openapi))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&api), may_read));

@@ -11,6 +11,8 @@ pub mod correlate;
 mod fixture;
 pub mod fleet;
 #[cfg(feature = "http")]
+mod hear;
+#[cfg(feature = "http")]
 mod http;
 mod limits;
 #[cfg(feature = "http")]

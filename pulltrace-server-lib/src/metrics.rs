@@ -2,6 +2,8 @@
 
 #[cfg(feature = "metrics")]
 mod families;
+#[cfg(feature = "metrics")]
+mod observe;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,5 +1,6 @@
 //! A whole server, in parts: its router for a program of one's own, and what must run beside it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,8 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::access::{Access, OpenListener};
 use crate::clock::Clock;
+use crate::cluster::{PodSource, PullEventSource};
+use crate::hear::{self, Cluster, Drive};
 use crate::http::{self, Api, FrameAncestors, HttpLimits};
 use crate::limits::Limits;
 use crate::metrics::Stats;
@@ -59,6 +62,7 @@ const RELOAD: Duration = Duration::from_secs(10);
 pub struct Server {
     api: Arc<Api>,
     writer: Writer,
+    sources: Sources,
     serve: ServeLimits,
     frame_ancestors: FrameAncestors,
     stop: watch::Sender<bool>,
@@ -67,11 +71,34 @@ pub struct Server {
     metrics: Arc<Metrics>,
 }
 
+/// What is to be driven while the server runs.
+#[derive(Default)]
+struct Sources {
+    pods: Option<Drive>,
+    events: Option<Drive>,
+}
+
+impl Sources {
+    fn given(&self) -> Cluster {
+        Cluster {
+            pods: self.pods.is_some(),
+            events: self.events.is_some(),
+        }
+    }
+}
+
+impl fmt::Debug for Sources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.given().fmt(f)
+    }
+}
+
 /// Makes a [`Server`].
 #[derive(Debug)]
 #[must_use]
 pub struct Builder {
     access: Access,
+    sources: Sources,
     limits: Limits,
     http: HttpLimits,
     serve: ServeLimits,
@@ -94,6 +121,19 @@ impl Builder {
     /// Who may report and read. Default: whoever is on this machine.
     pub fn access(mut self, access: Access) -> Self {
         self.access = access;
+        self
+    }
+
+    /// Where pods are heard of, which runs while the server does. Default: nowhere; then nothing is known of
+    /// what a pod waits for beyond what its kubelet says.
+    pub fn pods(mut self, source: impl PodSource) -> Self {
+        self.sources.pods = Some(hear::pods(source));
+        self
+    }
+
+    /// Where it is heard what kubelets say of images. Default: nowhere.
+    pub fn pull_events(mut self, source: impl PullEventSource) -> Self {
+        self.sources.events = Some(hear::events(source));
         self
     }
 
@@ -156,6 +196,7 @@ impl Builder {
             intake,
             access: self.access,
             ready: Ready::default(),
+            cluster: self.sources.given(),
             stats,
             clock: self.clock,
             limits: self.http,
@@ -164,9 +205,18 @@ impl Builder {
         };
         api.ready
             .require("state", false, "the server does not run yet");
+        let given = api.cluster;
+        for (name, given) in [("pods", given.pods), ("events", given.events)] {
+            if given {
+                api.ready.note(name, false, "the server does not run yet");
+            } else {
+                hear::none(name, &api.ready);
+            }
+        }
         Ok(Server {
             api: Arc::new(api),
             writer,
+            sources: self.sources,
             serve: self.serve,
             frame_ancestors: self.frame_ancestors,
             stop,
@@ -182,6 +232,7 @@ impl Server {
     pub fn builder() -> Builder {
         Builder {
             access: Access::default(),
+            sources: Sources::default(),
             limits: Limits::default(),
             http: HttpLimits::default(),
             serve: ServeLimits::default(),
@@ -250,6 +301,7 @@ impl Server {
         let Self {
             api,
             writer,
+            sources,
             serve,
             stop,
             listeners,
@@ -266,6 +318,11 @@ impl Server {
             let stopping = stopping.clone();
             let until = async move { wait(stopping).await };
             serving.spawn(serve::serve(listener, router, serve, stats, until));
+        }
+        // They end with this, and so do the connections that they hold.
+        let mut hearing = tokio::task::JoinSet::new();
+        for drive in [sources.pods, sources.events].into_iter().flatten() {
+            hearing.spawn(drive(api.intake.clone(), api.ready.clone()));
         }
         if api.access.is_open() {
             tracing::warn!(
@@ -287,6 +344,7 @@ impl Server {
         // A task of its own runs where the requests are that it serves, and not on another thread.
         let writing = tokio::spawn(writer.run(wait(ended)));
         around.await;
+        hearing.shutdown().await;
         if let Err(error) = writing.await
             && let Ok(panic) = error.try_into_panic()
         {

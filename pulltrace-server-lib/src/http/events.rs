@@ -16,6 +16,8 @@ use axum::extract::{RawQuery, Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, Version};
 use axum::response::{IntoResponse, Response};
+use futures_util::{Stream, StreamExt as _, stream};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::problem::Refusal;
 use super::query::{FILTERS, Filter, Query};
@@ -57,7 +59,7 @@ enum Format {
 }
 
 impl Options {
-    fn of(query: &Query) -> Result<Self, Refusal> {
+    fn of(query: &Query, pods: bool) -> Result<Self, Refusal> {
         let layers = [
             ("embed", Layers::Embed),
             ("none", Layers::None),
@@ -65,7 +67,7 @@ impl Options {
         ];
         let formats = [("event", Format::Event), ("frame", Format::Frame)];
         let options = Self {
-            filter: Filter::of(query)?,
+            filter: Filter::of(query, pods)?,
             layers: query.word("layers", &layers, Layers::Embed)?,
             format: query.word("format", &formats, Format::Event)?,
         };
@@ -100,34 +102,48 @@ pub(super) async fn get(
 ) -> Result<Response, Refusal> {
     let known = [&FILTERS[..], &["layers", "format", "since"]].concat();
     let query = Query::parse(query.as_deref(), &known)?;
-    let options = Options::of(&query)?;
+    let options = Options::of(&query, api.cluster.is_any())?;
     // What a browser sends by itself is newer than the address that it was given.
     let last = request.headers().get("last-event-id");
     let since = match (last, query.get("since")) {
         (Some(id), _) => Some(id.to_str().unwrap_or_default()),
         (None, since) => since,
     };
-    let Ok(place) = Arc::clone(&api.places).try_acquire_owned() else {
+    let place = place(&api)?;
+    let reader = Reader::new(&api, options, since.map(Cursor::parse));
+    let pieces = stream::unfold(reader, async |mut reader| {
+        let piece = reader.next().await?;
+        Some((piece, reader))
+    });
+    Ok(answer(&api, &request, place, pieces))
+}
+
+/// Room for one more reader.
+pub(super) fn place(api: &Api) -> Result<OwnedSemaphorePermit, Refusal> {
+    Arc::clone(&api.places).try_acquire_owned().map_err(|_| {
         api.stats.readers_refused.add(1);
-        return Err(Refusal::full(
-            "readers",
-            "There are as many readers as there may be",
-        ));
-    };
-    let mut reader = Reader::new(&api, options, since.map(Cursor::parse));
+        Refusal::full("readers", "There are as many readers as there may be")
+    })
+}
+
+/// A stream of events whose pieces are asked for one by one, when the one before is on its way.
+pub(super) fn answer(
+    api: &Api,
+    request: &Request,
+    place: OwnedSemaphorePermit,
+    pieces: impl Stream<Item = String> + Send + 'static,
+) -> Response {
     let link = request.extensions().get::<Arc<Link>>().cloned();
     // Over HTTP/1 the connection itself sees that nothing is accepted.
-    let watched = link.filter(|_| request.version() == Version::HTTP_2);
-    let mut guard = Guard::new(
-        Arc::clone(&api.stats),
-        request.extensions().get::<Arc<Link>>().cloned(),
-        watched.map(|_| api.limits.reader_idle),
-    );
+    let watched = link.is_some() && request.version() == Version::HTTP_2;
+    let patience = watched.then_some(api.limits.reader_idle);
+    let mut guard = Guard::new(Arc::clone(&api.stats), link, patience);
     let stream = async_stream::stream! {
         let _place = place;
-        while let Some(chunk) = reader.next().await {
+        let mut pieces = std::pin::pin!(pieces);
+        while let Some(piece) = pieces.next().await {
             guard.handed_over();
-            yield Ok::<Bytes, Infallible>(Bytes::from(chunk));
+            yield Ok::<Bytes, Infallible>(Bytes::from(piece));
             guard.taken();
         }
     };
@@ -139,7 +155,7 @@ pub(super) async fn get(
             HeaderValue::from_static("no"),
         ),
     ];
-    Ok((headers, Body::from_stream(stream)).into_response())
+    (headers, Body::from_stream(stream)).into_response()
 }
 
 #[cfg(test)]

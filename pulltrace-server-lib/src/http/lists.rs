@@ -19,7 +19,7 @@ use crate::table::{Form, Row};
 /// Rows that are looked at in one go, so that the writer waits for no reader.
 const PAGE: usize = 1_000;
 
-/// Pulls of a page where no other number is asked for, and the most.
+/// Items of a page where no other number is asked for, and the most.
 const USUAL: usize = 500;
 const MOST: usize = 5_000;
 
@@ -30,16 +30,10 @@ pub(super) async fn pulls(
 ) -> Result<Response, Refusal> {
     let known = [&FILTERS[..], &["layers", "limit", "continue"]].concat();
     let query = Query::parse(query.as_deref(), &known)?;
-    let filter = Filter::of(&query)?;
+    let filter = Filter::of(&query, api.cluster.is_any())?;
     let layers = [("embed", Form::Status), ("none", Form::StatusBare)];
     let form = query.word("layers", &layers, Form::Status)?;
-    let limit = match query.get("limit").map(str::parse) {
-        None => USUAL,
-        Some(Ok(limit @ 1..=MOST)) => limit,
-        Some(_) => {
-            return Err(Refusal::query().detail(format!("`limit` is a number from 1 to {MOST}")));
-        }
-    };
+    let limit = limit(&query)?;
     let after: Option<PullId> = match query.get("continue").map(str::parse) {
         None => None,
         Some(Ok(id)) => Some(id),
@@ -53,6 +47,15 @@ pub(super) async fn pulls(
     let rows = rows.into_iter().map(move |row| row.json(form));
     let list = pieces(format!("{head},\"pulls\":["), rows, format!("]{next}}}"));
     Ok(body::json(&headers, list))
+}
+
+/// The most items of a page.
+pub(super) fn limit(query: &Query) -> Result<usize, Refusal> {
+    match query.get("limit").map(str::parse) {
+        None => Ok(USUAL),
+        Some(Ok(limit @ 1..=MOST)) => Ok(limit),
+        Some(_) => Err(Refusal::query().detail(format!("`limit` is a number from 1 to {MOST}"))),
+    }
 }
 
 /// The first `limit` rows after one that the filter wants, and where there may be more the last of
@@ -74,7 +77,7 @@ async fn page(
                 return (rows, after);
             }
             after = Some(row.pull.id.clone());
-            if filter.wants(&row.pull) && filter.wants_phase(row.pull.phase) {
+            if filter.wants(row) && filter.wants_phase(row.pull.phase) {
                 rows.push(Arc::clone(row));
             }
         }
@@ -217,7 +220,7 @@ impl Image {
 }
 
 /// The head of a list: where in the changes it is true.
-fn head(api: &Api) -> String {
+pub(super) fn head(api: &Api) -> String {
     let now = api.clock.now().at;
     api.shared.read(|table| {
         let (epoch, seq) = (table.epoch(), table.seq());
@@ -226,9 +229,9 @@ fn head(api: &Api) -> String {
 }
 
 /// A list in pieces, of which only one is there at a time.
-fn pieces(
+pub(super) fn pieces(
     head: String,
-    mut items: impl Iterator<Item = Arc<str>> + Send + 'static,
+    mut items: impl Iterator<Item = impl AsRef<str> + Send> + Send + 'static,
     tail: String,
 ) -> impl Stream<Item = String> + Send + 'static {
     async_stream::stream! {
@@ -239,7 +242,7 @@ fn pieces(
                 piece.push(',');
             }
             first = false;
-            piece.push_str(&item);
+            piece.push_str(item.as_ref());
             if piece.len() >= PIECE {
                 yield std::mem::take(&mut piece);
             }

@@ -61,6 +61,16 @@ impl Refusal {
         )
     }
 
+    /// What needs pods, where the server was given no source of them. `what`, with its verb.
+    pub(super) fn no_pods(what: &str) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "not_available",
+            "This server does not know pods",
+        )
+        .detail(format!("{what} not available without Kubernetes"))
+    }
+
     /// For a while there is no room.
     pub(super) fn full(reason: &'static str, title: &'static str) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, reason, title).header("retry-after", "5")

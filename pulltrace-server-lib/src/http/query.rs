@@ -1,9 +1,10 @@
 //! What a reader asks for: filters, and how much of each pull.
 
 use pulltrace_core::wire::v1::Phase as Word;
-use pulltrace_core::{NodeName, Outcome, Phase, Pull};
+use pulltrace_core::{NodeName, Outcome, Phase, PodRef, Pull, Version, Waiter, WantedImage};
 
 use super::problem::Refusal;
+use crate::table::Row;
 
 /// The most values of one filter.
 const MAX_VALUES: usize = 64;
@@ -64,22 +65,38 @@ pub(super) const FILTERS: [&str; 5] = ["node", "namespace", "pod", "image", "pha
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Filter {
     node: Option<String>,
+    pods: PodFilter,
     image: Option<String>,
     /// Empty: all.
     phases: Vec<Phase>,
 }
 
+/// Which pods.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct PodFilter {
+    namespace: Option<String>,
+    pod: Option<String>,
+}
+
+impl PodFilter {
+    pub(super) fn wants(&self, pod: &PodRef) -> bool {
+        let is = |asked: &Option<String>, name: &str| asked.as_ref().is_none_or(|a| a == name);
+        is(&self.namespace, pod.namespace.as_str()) && is(&self.pod, pod.name.as_str())
+    }
+
+    const fn is_any(&self) -> bool {
+        self.namespace.is_none() && self.pod.is_none()
+    }
+}
+
 impl Filter {
-    pub(super) fn of(query: &Query) -> Result<Self, Refusal> {
-        for name in ["namespace", "pod"] {
-            if query.get(name).is_some() {
-                return Err(Refusal::new(
-                    axum::http::StatusCode::BAD_REQUEST,
-                    "not_available",
-                    "This server does not know pods",
-                )
-                .detail(format!("`{name}` is not available without Kubernetes")));
-            }
+    /// `pods`: whether this server knows pods.
+    pub(super) fn of(query: &Query, pods: bool) -> Result<Self, Refusal> {
+        let asked = ["namespace", "pod"];
+        if let Some(name) = asked.iter().find(|name| query.get(name).is_some())
+            && !pods
+        {
+            return Err(Refusal::no_pods(&format!("`{name}` is")));
         }
         let phases = query.get("phase").unwrap_or_default();
         let phases = phases.split(',').filter(|word| !word.is_empty());
@@ -89,14 +106,60 @@ impl Filter {
         }
         Ok(Self {
             node: query.get("node").map(ToOwned::to_owned),
+            pods: PodFilter {
+                namespace: query.get("namespace").map(ToOwned::to_owned),
+                pod: query.get("pod").map(ToOwned::to_owned),
+            },
             image: query.get("image").map(ToOwned::to_owned),
             phases,
         })
     }
 
     /// Whether it wants a pull, whatever that is doing.
-    pub(super) fn wants(&self, pull: &Pull) -> bool {
-        self.wants_node(pull.id.node()) && self.image.as_ref().is_none_or(|image| of(pull, image))
+    pub(super) fn wants(&self, row: &Row) -> bool {
+        self.wants_node(row.pull.id.node()) && self.wants_links(row, &row.waiters())
+    }
+
+    /// Whether it wants a pull now, and did not by who was known to wait for it at that change.
+    pub(super) fn is_new(&self, row: &Row, since: u64) -> bool {
+        row.linked.iter().any(|linked| *linked > since)
+            && self.wants(row)
+            && !self.wants_links(row, &row.waiters_at(since))
+    }
+
+    /// Whether it wanted a pull by who was known to wait for it at that change, and does no more.
+    pub(super) fn has_left(&self, row: &Row, since: u64) -> bool {
+        row.unlinked.iter().any(|(_, unlinked)| *unlinked > since)
+            && self.wants_node(row.pull.id.node())
+            && self.wants_links(row, &row.waiters_at(since))
+            && !self.wants(row)
+    }
+
+    /// Whether it wants a pull for which these wait.
+    fn wants_links<'a>(
+        &self,
+        row: &Row,
+        waiters: &(impl Iterator<Item = &'a Waiter> + Clone),
+    ) -> bool {
+        let pods = || waiters.clone().any(|waiter| self.pods.wants(&waiter.pod));
+        let image = |asked: &String| {
+            let mut images = waiters.clone().map(|waiter| &waiter.image);
+            of(&row.pull, asked) || images.any(|image| names(image, asked))
+        };
+        (self.pods.is_any() || pods()) && self.image.as_ref().is_none_or(image)
+    }
+
+    /// Whether it wants a pod on this node with these images.
+    pub(super) fn wants_pod<'a>(
+        &self,
+        pod: &PodRef,
+        node: &NodeName,
+        mut images: impl Iterator<Item = &'a WantedImage>,
+    ) -> bool {
+        let image = self.image.as_ref();
+        self.wants_node(node)
+            && self.pods.wants(pod)
+            && image.is_none_or(|asked| images.any(|image| names(image, asked)))
     }
 
     /// Whether it wants what is on a node.
@@ -132,6 +195,15 @@ fn of(pull: &Pull, asked: &str) -> bool {
     names.any(|name| name.contains(asked))
 }
 
+/// Whether an image that somebody wants is this one, in the same way.
+fn names(image: &WantedImage, asked: &str) -> bool {
+    match image.named().map(|name| name.version()) {
+        Some(Version::Digest(digest)) if asked.starts_with("sha256:") => digest.as_str() == asked,
+        _ if asked.starts_with("sha256:") => false,
+        _ => image.to_string().contains(asked),
+    }
+}
+
 fn phase(word: &str) -> Result<Phase, Refusal> {
     let read = serde_json::from_value(serde_json::Value::from(word));
     Ok(match read.unwrap_or(Word::Other) {
@@ -156,7 +228,7 @@ mod tests {
     use super::*;
 
     fn filter(query: &str) -> Result<Filter, Refusal> {
-        Filter::of(&Query::parse(Some(query), &FILTERS)?)
+        Filter::of(&Query::parse(Some(query), &FILTERS)?, false)
     }
 
     #[test]

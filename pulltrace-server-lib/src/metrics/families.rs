@@ -1,5 +1,5 @@
-//! The metric families, by OpenTelemetry: what there is now is asked at each scrape, what happened is
-//! counted when it happens.
+//! The metric families, by OpenTelemetry: what there is now is asked at each scrape (`observe`), what happened
+//! is counted when it happens.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,11 +8,12 @@ use opentelemetry::metrics::{Counter, Histogram, Meter, MeterProvider as _};
 use opentelemetry::{KeyValue, StringValue};
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Registry, TextEncoder};
-use pulltrace_core::{FailureReason, NodeTime, Outcome};
+use pulltrace_core::{FailureReason, Outcome};
 
-use super::{Rejected, Stats};
-use crate::fleet::{Changes, Downloaded, Ended, PerPhase, Stats as Fleet};
-use crate::table::{Shared, Table};
+use super::Stats;
+use super::observe::{observe_cluster, observe_fleet, observe_server};
+use crate::fleet::{Changes, Downloaded, Ended};
+use crate::table::Shared;
 
 /// Registries with a name of their own; those that come later are `other`.
 const MAX_REGISTRIES: usize = 20;
@@ -116,6 +117,7 @@ impl Metrics {
     /// Shows what there is in the fleet, too.
     pub(crate) fn watch(&self, shared: &Shared) {
         observe_fleet(&self.meter, shared);
+        observe_cluster(&self.meter, shared);
     }
 
     /// Counts what one step of the fleet brought.
@@ -137,156 +139,6 @@ impl Metrics {
             .encode_to_string(&self.registry.gather())
             .map_err(|error| MetricsError::Write(error.into()))
     }
-}
-
-fn observe_fleet(meter: &Meter, shared: &Shared) {
-    let gauge = |name: &'static str, what: &'static str, get: fn(&Fleet) -> PerPhase| {
-        let shared = shared.clone();
-        meter
-            .u64_observable_gauge(name)
-            .with_description(what)
-            .with_callback(move |gauge| {
-                for (phase, number) in phases(get(&shared.stats())) {
-                    gauge.observe(number, &[KeyValue::new("phase", phase)]);
-                }
-            })
-            .build()
-    };
-    gauge(
-        "pulltrace_pulls_in_progress",
-        "Pulls that are going on",
-        |fleet| fleet.live,
-    );
-    gauge(
-        "pulltrace_pulls_stalled",
-        "Pulls that should move and have not for long",
-        |fleet| fleet.stalled,
-    );
-    let all = shared.clone();
-    meter
-        .u64_observable_counter("pulltrace_stalls")
-        .with_description("Stalls that began")
-        .with_callback(move |counter| {
-            for (phase, number) in phases(all.stats().counters.stalls) {
-                counter.observe(number, &[KeyValue::new("phase", phase)]);
-            }
-        })
-        .build();
-    let all = shared.clone();
-    meter
-        .u64_observable_gauge("pulltrace_agents_connected")
-        .with_description("Nodes whose agent is heard")
-        .with_callback(move |gauge| {
-            let fleet = all.stats();
-            gauge.observe(fleet.nodes_live + fleet.nodes_conflict, &[]);
-        })
-        .build();
-    let all = shared.clone();
-    meter
-        .u64_observable_gauge("pulltrace_nodes")
-        .with_description("Nodes that are known, by whether their agent is heard")
-        .with_callback(move |gauge| {
-            let fleet = all.stats();
-            for (state, number) in [
-                ("live", fleet.nodes_live),
-                ("lost", fleet.nodes_lost),
-                ("conflict", fleet.nodes_conflict),
-            ] {
-                gauge.observe(number, &[KeyValue::new("state", state)]);
-            }
-        })
-        .build();
-    let all = shared.clone();
-    meter
-        .f64_observable_gauge("pulltrace_agent_last_report_timestamp")
-        .with_unit("s")
-        .with_description("When each node's agent was last heard, in seconds after 1970")
-        .with_callback(move |gauge| {
-            // OpenTelemetry shows 2,000 of them, and the rest as one.
-            for (node, at) in all.read(last_reports) {
-                gauge.observe(at, &[KeyValue::new("node", node)]);
-            }
-        })
-        .build();
-    let all = shared.clone();
-    meter
-        .u64_observable_counter("pulltrace_dropped")
-        .with_description("What was left out or let go before its time because a bound was reached")
-        .with_callback(move |counter| {
-            let counters = all.stats().counters;
-            for (what, number) in [
-                ("live_pull", counters.live_refused),
-                ("ended_pull", counters.ended_evicted),
-                ("layers", counters.layers_evicted),
-                ("image", counters.images_missing),
-            ] {
-                counter.observe(number, &[KeyValue::new("what", what)]);
-            }
-        })
-        .build();
-}
-
-#[expect(clippy::cast_precision_loss, reason = "seconds, to the microsecond")]
-fn last_reports(table: &Table) -> Vec<(String, f64)> {
-    let seconds = |at: NodeTime| at.unix_nanos() as f64 / 1e9;
-    let nodes = table.nodes().map(|node| &node.view);
-    nodes
-        .map(|view| (view.name.to_string(), seconds(view.last_report_at)))
-        .collect()
-}
-
-fn observe_server(meter: &Meter, stats: &Arc<Stats>) {
-    let counter = |name: &'static str, what: &'static str, get: fn(&Stats) -> u64| {
-        let stats = Arc::clone(stats);
-        meter
-            .u64_observable_counter(name)
-            .with_description(what)
-            .with_callback(move |counter| counter.observe(get(&stats), &[]))
-            .build()
-    };
-    counter("pulltrace_reports", "Reports that were taken", |stats| {
-        stats.reports.get()
-    });
-    counter(
-        "pulltrace_sse_readers_cut_off",
-        "Readers of the stream that did not read for too long",
-        |stats| stats.readers_cut_off.get(),
-    );
-    counter(
-        "pulltrace_sse_readers_refused",
-        "Readers of the stream for whom there was no room",
-        |stats| stats.readers_refused.get(),
-    );
-    counter(
-        "pulltrace_connections_refused",
-        "Connections for which there was no room",
-        |stats| stats.connections_refused.get(),
-    );
-    let all = Arc::clone(stats);
-    meter
-        .u64_observable_counter("pulltrace_reports_rejected")
-        .with_description("Reports that were refused")
-        .with_callback(move |counter| {
-            for why in Rejected::ALL {
-                let reason = KeyValue::new("reason", why.as_str());
-                counter.observe(all.rejected(why), &[reason]);
-            }
-        })
-        .build();
-    let all = Arc::clone(stats);
-    meter
-        .u64_observable_gauge("pulltrace_sse_clients")
-        .with_description("Readers of the stream")
-        .with_callback(move |gauge| gauge.observe(all.readers.get(), &[]))
-        .build();
-}
-
-fn phases(numbers: PerPhase) -> [(&'static str, u64); 3] {
-    [
-        ("resolving", numbers.resolving),
-        ("downloading", numbers.downloading),
-        ("extracting", numbers.extracting),
-    ]
 }
 
 /// What is counted when it happens.
@@ -390,8 +242,10 @@ impl Counted {
             let result = KeyValue::new("result", outcome.as_str());
             self.pulls.add(0, &[registry(), result]);
         }
-        let reason = KeyValue::new("reason", FailureReason::Unexplained.as_str());
-        self.failures.add(0, &[registry(), reason]);
+        for reason in FailureReason::ALL {
+            let reason = KeyValue::new("reason", reason.as_str());
+            self.failures.add(0, &[registry(), reason]);
+        }
         self.downloaded.add(0, &[registry()]);
         self.wasted.add(0, &[registry()]);
         self.restarts.add(0, &[registry()]);
@@ -408,6 +262,7 @@ impl Counted {
             self.failures.add(1, &[registry.clone(), reason]);
         }
         for (phase, time) in [
+            ("queued", ended.queued),
             ("resolving", ended.resolving),
             ("downloading", ended.downloading),
             ("extracting", ended.extracting),

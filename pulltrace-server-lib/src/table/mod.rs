@@ -151,9 +151,11 @@ impl Table {
         self.nodes.values()
     }
 
-    /// The pods that wait for images, or did a moment ago, in the order of their namespaces and names.
-    pub fn pods(&self) -> impl Iterator<Item = &Arc<PodView>> {
-        self.pods.values()
+    /// The pods that wait for images, or did a moment ago, in the order of their namespaces and names; or
+    /// those after one.
+    pub fn pods(&self, after: Option<&PodRef>) -> impl Iterator<Item = &Arc<PodView>> {
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.pods.range((after, Bound::Unbounded)).map(|(_, p)| p)
     }
 
     /// Those of this name: more than one where a pod was made again under it.

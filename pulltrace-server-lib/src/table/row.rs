@@ -1,12 +1,16 @@
 //! One version of a row, and what is written of it: once, for all who read it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use pulltrace_core::wire::v1::{LayerMotion, NodeStatus, PullMotion, PullStatus};
-use pulltrace_core::{Bytes, Image, Layer, Links, Pull};
+use pulltrace_core::{Bytes, Image, Layer, Links, Pull, Waiter};
 
 use crate::fleet::{Correction, NodeView, PullChange, Scope, status, status_bare};
+
+/// Who waits for it no more is remembered of so many.
+const MAX_UNLINKED: usize = 16;
 
 /// A pull as it is since one change of the table. A later change makes another row.
 #[derive(Debug)]
@@ -16,6 +20,11 @@ pub struct Row {
     pub pull: Arc<Pull>,
     /// What Kubernetes knows of it.
     pub links: Option<Arc<Links>>,
+    /// The change with which each of the links' pods came, in their order: a reader of that pod has not
+    /// seen the row before.
+    pub linked: Box<[u64]>,
+    /// Who was taken for one that waits for it and is no more, with the change that said so; the last 16.
+    pub unlinked: Vec<(Waiter, u64)>,
     /// From its node's clock to the server's.
     pub correction: Correction,
     /// The change that made its first version: its number for as long as it is kept.
@@ -74,9 +83,12 @@ impl Row {
         let pull = Arc::clone(&change.pull);
         let layers = marks(&[], &[], &pull.layers, seq);
         let ended_seq = pull.outcome().map(|_| seq);
+        let pods = change.links.as_ref().map_or(0, |links| links.pods.len());
         Self {
             pull,
             links: change.links.clone(),
+            linked: vec![seq; pods].into(),
+            unlinked: Vec::new(),
             correction: change.correction,
             number: seq,
             seq,
@@ -100,7 +112,10 @@ impl Row {
         } = change;
         let (was, is) = (self.pull.outcome(), pull.outcome());
         let revived = was.is_some() && is.is_none();
+        let (linked, unlinked) = self.links_next(links.as_ref(), seq);
         Self {
+            linked,
+            unlinked,
             correction: *correction,
             number: self.number,
             seq,
@@ -121,6 +136,48 @@ impl Row {
             links: links.clone(),
             json: Mutex::new(Written::Fresh(Default::default())),
         }
+    }
+
+    /// Since when each pod is linked in the next version, and which are no more.
+    fn links_next(&self, links: Option<&Arc<Links>>, seq: u64) -> (Box<[u64]>, Vec<(Waiter, u64)>) {
+        let same = match (&self.links, links) {
+            (Some(before), Some(now)) => Arc::ptr_eq(before, now),
+            (before, now) => before.is_none() && now.is_none(),
+        };
+        if same {
+            return (self.linked.clone(), self.unlinked.clone());
+        }
+        let mut before: BTreeMap<&Waiter, u64> =
+            self.waiters().zip(self.linked.iter().copied()).collect();
+        let pods = links.iter().flat_map(|links| &links.pods);
+        let linked = pods.map(|(waiter, _)| before.remove(waiter).unwrap_or(seq));
+        let linked = linked.collect();
+        let again = |waiter: &Waiter| {
+            let mut pods = links.iter().flat_map(|links| &links.pods);
+            pods.any(|(pod, _)| pod == waiter)
+        };
+        let mut unlinked = self.unlinked.clone();
+        unlinked.retain(|(waiter, _)| !again(waiter));
+        unlinked.extend(before.into_keys().map(|waiter| (waiter.clone(), seq)));
+        let over = unlinked.len().saturating_sub(MAX_UNLINKED);
+        unlinked.drain(..over);
+        (linked, unlinked)
+    }
+
+    /// Who waits for it, or waited.
+    pub fn waiters(&self) -> impl Iterator<Item = &Waiter> + Clone {
+        let pods = self.links.iter().flat_map(|links| &links.pods);
+        pods.map(|(waiter, _)| waiter)
+    }
+
+    /// Who was known to wait for it at an earlier change, as far as that is remembered.
+    pub fn waiters_at(&self, seq: u64) -> impl Iterator<Item = &Waiter> + Clone {
+        let linked = self.waiters().zip(&self.linked);
+        let linked = linked.filter(move |(_, at)| **at <= seq);
+        let unlinked = self.unlinked.iter();
+        let unlinked = unlinked.filter(move |(_, at)| *at > seq);
+        let unlinked = unlinked.map(|(waiter, _)| waiter);
+        linked.map(|(waiter, _)| waiter).chain(unlinked)
     }
 
     /// What people read of it.

@@ -1,9 +1,11 @@
 //! The API of a whole server, over real sockets.
 
 mod access;
+mod cluster;
 mod connections;
 mod lists;
 mod metrics;
+mod pods;
 mod reports;
 mod stream;
 mod world;

@@ -224,8 +224,16 @@ impl Reader {
     }
 
     pub(crate) async fn resume(world: &World, query: &str, last: Option<&str>) -> Self {
-        let mut request =
-            Request::get(format!("/api/v1/events{query}")).header(HOST, world.address.to_string());
+        Self::of(world, &format!("/api/v1/events{query}"), last).await
+    }
+
+    /// One of another stream than that of all events.
+    pub(crate) async fn at(world: &World, path: &str) -> Self {
+        Self::of(world, path, None).await
+    }
+
+    async fn of(world: &World, path: &str, last: Option<&str>) -> Self {
+        let mut request = Request::get(path).header(HOST, world.address.to_string());
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }

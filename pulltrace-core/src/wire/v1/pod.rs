@@ -6,7 +6,7 @@ use super::status::{Failure, PullStatus};
 use super::words::{ImageState, PodEndReason, SlotKind, SourceState};
 use crate::time::NodeTime;
 
-/// `GET /api/v1/pods`: the pods that wait for an image, and for a few seconds those that did.
+/// `GET /api/v1/pods`: the pods that wait for an image, and for about a minute those that did.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]

@@ -64,17 +64,18 @@ impl<'a> Chunk<'a> {
         self.layers(row, 0);
     }
 
-    /// What happened to a row since a reader last saw it.
-    pub(super) fn changed(&mut self, seen: &Seen) {
+    /// What happened to a row since a reader last saw it; `new`: it did not see it before, whenever that began.
+    pub(super) fn changed(&mut self, seen: &Seen, new: bool) {
         let row = &seen.row;
-        let (first, then) = match (seen.has_started(), seen.has_ended()) {
+        let ended = seen.has_ended() || (new && row.ended_seq.is_some());
+        let (first, then) = match (new || seen.has_started(), ended) {
             (true, true) => ("pull.started", Some(end(row))),
             (true, false) => ("pull.started", None),
             (false, true) => (end(row), None),
             (false, false) => ("pull.progress", None),
         };
         self.pull(first, row);
-        self.layers(row, seen.since);
+        self.layers(row, if new { 0 } else { seen.since });
         if let Some(then) = then {
             self.pull(then, row);
         }

@@ -182,10 +182,12 @@ impl Reader {
         let mut last = None;
         for row in &page {
             last = Some(row.pull.id.clone());
-            // One that came meanwhile is told as a change.
+            // One that came meanwhile, or whose pods did, is told as a change.
+            let filter = &self.options.filter;
             let wanted = row.started_seq <= at
-                && self.options.filter.wants(&row.pull)
-                && self.options.filter.wants_phase(row.pull.phase);
+                && filter.wants(row)
+                && filter.wants_phase(row.pull.phase)
+                && !filter.is_new(row, at);
             match self.options.format {
                 Format::Event if wanted && row.pull.outcome().is_none() => chunk.begun(row),
                 Format::Frame if wanted => frame.row(row, chunk.frame_form(true)),
@@ -264,8 +266,13 @@ impl Reader {
 
     fn events(&self, chunk: &mut Chunk<'_>, page: &Page) {
         let before = chunk.text.len();
-        for seen in page.rows.iter().filter(|seen| self.wants(seen)) {
-            chunk.changed(seen);
+        let filter = &self.options.filter;
+        for seen in &page.rows {
+            let (row, since) = (&seen.row, seen.since);
+            // One that is another pod's is told once more, since nothing of it is told later.
+            if self.wants(seen) || filter.has_left(row, since) {
+                chunk.changed(seen, filter.is_new(row, since));
+            }
         }
         // Not with an earlier one: who resumes there would miss those after it.
         if chunk.text.len() > before {
@@ -279,9 +286,14 @@ impl Reader {
         let mut frame = Frame::default();
         for seen in &page.rows {
             let (row, whole) = (&seen.row, seen.is_whole(layers));
+            let left = || {
+                let phase = filter.wants(row) && !filter.wants_end(row.pull.phase);
+                (whole && phase) || filter.has_left(row, seen.since)
+            };
             if self.wants(seen) {
+                // With its pods a row changes as a whole.
                 frame.row(row, chunk.frame_form(whole));
-            } else if whole && filter.wants(&row.pull) && !filter.wants_end(row.pull.phase) {
+            } else if left() {
                 frame.gone(&row.pull.id);
             }
         }
@@ -300,8 +312,8 @@ impl Reader {
 
     fn wants(&self, seen: &Seen) -> bool {
         let filter = &self.options.filter;
-        let (pull, phase) = (&seen.row.pull, seen.row.pull.phase);
+        let phase = seen.row.pull.phase;
         let ends = || seen.has_ended() && filter.wants_end(phase);
-        filter.wants(pull) && (filter.wants_phase(phase) || ends())
+        filter.wants(&seen.row) && (filter.wants_phase(phase) || ends())
     }
 }

@@ -47,6 +47,7 @@ impl World {
             intake,
             access: Access::new(),
             ready: Ready::default(),
+            cluster: crate::hear::Cluster::default(),
             stats: Arc::new(Stats::default()),
             clock,
             limits,
@@ -93,7 +94,7 @@ impl World {
 
 fn options(query: &str, format: Format, layers: Layers) -> Options {
     Options {
-        filter: Filter::of(&Query::parse(Some(query), &FILTERS).unwrap()).unwrap(),
+        filter: Filter::of(&Query::parse(Some(query), &FILTERS).unwrap(), true).unwrap(),
         layers,
         format,
     }

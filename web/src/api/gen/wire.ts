@@ -566,7 +566,7 @@ export type ImageStatus = {
 };
 
 /**
- * `GET /api/v1/pods`: the pods that wait for an image, and for a few seconds those that did.
+ * `GET /api/v1/pods`: the pods that wait for an image, and for about a minute those that did.
  */
 export type PodList = {
   /**
