@@ -12,6 +12,8 @@ use pulltrace_core::wire::v1::Phase;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
     pub(crate) node: Option<String>,
+    namespace: Option<String>,
+    pod: Option<String>,
     image: Option<String>,
     phases: Vec<Phase>,
     layers: Layers,
@@ -34,6 +36,22 @@ impl Filter {
     #[must_use]
     pub fn node(mut self, name: impl Into<String>) -> Self {
         self.node = Some(name.into());
+        self
+    }
+
+    /// Only pulls that pods of this namespace wait for, or may be waiting for. A server that knows no pods
+    /// refuses it.
+    #[must_use]
+    pub fn namespace(mut self, name: impl Into<String>) -> Self {
+        self.namespace = Some(name.into());
+        self
+    }
+
+    /// Only pulls that pods of this name wait for, or may be waiting for. A server that knows no pods
+    /// refuses it.
+    #[must_use]
+    pub fn pod(mut self, name: impl Into<String>) -> Self {
+        self.pod = Some(name.into());
         self
     }
 
@@ -84,6 +102,8 @@ impl Filter {
     fn query(&self, layers: &str) -> Vec<(&'static str, String)> {
         let mut query = vec![("layers", layers.to_owned())];
         query.extend(self.node.clone().map(|node| ("node", node)));
+        query.extend(self.namespace.clone().map(|name| ("namespace", name)));
+        query.extend(self.pod.clone().map(|pod| ("pod", pod)));
         query.extend(self.image.clone().map(|image| ("image", image)));
         let words = self
             .phases
@@ -107,6 +127,8 @@ mod tests {
     fn a_filter_is_the_servers_query() {
         let filter = Filter::default()
             .node("w1")
+            .namespace("shop")
+            .pod("web-0")
             .image("nginx")
             .phase(Phase::Failed)
             .phase(Phase::Resolving)
@@ -117,11 +139,11 @@ mod tests {
         };
         assert_eq!(
             text(filter.of_stream()),
-            "layers=events&node=w1&image=nginx&phase=failed,resolving"
+            "layers=events&node=w1&namespace=shop&pod=web-0&image=nginx&phase=failed,resolving"
         );
         assert_eq!(
             text(filter.in_any_phase().of_list()),
-            "layers=none&node=w1&image=nginx"
+            "layers=none&node=w1&namespace=shop&pod=web-0&image=nginx"
         );
         assert_eq!(text(Filter::default().of_stream()), "layers=embed");
     }

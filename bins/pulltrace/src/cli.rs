@@ -30,6 +30,7 @@ Examples:
   pulltrace watch --namespace default      those that `ctr` and nerdctl make
   pulltrace watch --output json | jq .     each change as one JSON object
   pulltrace watch --server URL             those of all nodes, as a pulltrace server tells them
+  pulltrace watch --server URL -n shop     those that pods of the namespace shop wait for
   pulltrace up                             those of this machine as a page, an API and a stream
   pulltrace record pulls.jsonl             write down what happens
   pulltrace replay pulls.jsonl --speed 10  and look at it again, ten times as fast
@@ -95,11 +96,19 @@ pub(crate) struct ServerArgs {
     #[arg(long, value_name = "NAME", requires = "server")]
     pub(crate) node: Option<String>,
 
+    /// Only the pulls that pods of this Kubernetes namespace wait for
+    #[arg(short = 'n', long, value_name = "NAME", requires = "server")]
+    pub(crate) pod_namespace: Option<String>,
+
+    /// Only the pulls that pods of this name wait for
+    #[arg(long, value_name = "NAME", requires = "server")]
+    pub(crate) pod: Option<String>,
+
     /// Only the pulls of images whose name has this in it, or whose digest is exactly this
     #[arg(long, value_name = "TEXT", requires = "server")]
     pub(crate) image: Option<String>,
 
-    /// Only pulls in one of these phases: resolving, downloading, extracting, completed, failed, cancelled, unknown
+    /// Only pulls in one of these phases: queued, resolving, downloading, extracting, completed, failed, cancelled, unknown
     #[arg(long, value_name = "PHASE", value_delimiter = ',', value_parser = value::phase, requires = "server")]
     pub(crate) phase: Vec<Phase>,
 }

@@ -17,7 +17,7 @@ pub(crate) fn server(text: &str) -> Result<String, String> {
 pub(crate) fn phase(text: &str) -> Result<Phase, String> {
     match serde_json::from_value(text.into()) {
         Ok(Phase::Other) | Err(_) => Err(
-            "no phase; accepted are resolving, downloading, extracting, completed, failed, cancelled, unknown"
+            "no phase; accepted are queued, resolving, downloading, extracting, completed, failed, cancelled, unknown"
                 .to_owned(),
         ),
         Ok(phase) => Ok(phase),

@@ -261,7 +261,7 @@ fn what_cannot_be_is_said_in_one_line() {
     fails(
         &run(&["watch", "--server", "http://x", "--phase", "done"]),
         2,
-        "--phase is \"done\": no phase; accepted are resolving",
+        "--phase is \"done\": no phase; accepted are queued, resolving",
     );
     fails(
         &run(&["up", "--http-addr", "0.0.0.0:0", "--node-name", "a"]),

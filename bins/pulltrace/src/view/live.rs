@@ -7,7 +7,7 @@ mod drawer;
 
 use std::collections::BTreeSet;
 
-use pulltrace_core::{Bytes, NodeName, NodeSums, Pull};
+use pulltrace_core::{Bytes, NodeName, NodeSums, Phase, Pull};
 
 use super::scene::Scene;
 use super::text::{Line, Style, Tone};
@@ -81,7 +81,7 @@ fn details(layers: Layers) -> Vec<Detail> {
 /// All lines of the view; at most `size.height`, each at most `size.width` cells.
 pub(crate) fn render(scene: &Scene, layers: Layers, size: Size, style: Style) -> Vec<Line> {
     let (live, ended) = (scene.live(), scene.ended());
-    let mut lines = header(scene, live.len(), size, style);
+    let mut lines = header(scene, &live, size, style);
     let room = size.height.saturating_sub(lines.len());
     let for_ended = match ended.len() {
         count if count > ENDED_FIRST => ENDED_FIRST + 1,
@@ -93,6 +93,7 @@ pub(crate) fn render(scene: &Scene, layers: Layers, size: Size, style: Style) ->
         teller: &scene.teller,
         grouped,
         pulls: &scene.pulls,
+        known: &scene.known,
         now: scene.now,
         width: size.width,
         style,
@@ -134,12 +135,16 @@ pub(crate) fn render(scene: &Scene, layers: Layers, size: Size, style: Style) ->
     } else {
         left.saturating_sub(1)
     };
-    rows.extend(
-        ended
-            .iter()
-            .take(ended_shown)
-            .map(|pull| drawer.ended(pull)),
-    );
+    // What else there is to say of them takes only lines that nothing else needs.
+    let mut spare = left.saturating_sub(ended_shown + usize::from(ended_shown < ended.len()));
+    for pull in ended.iter().take(ended_shown) {
+        rows.push(drawer.ended(pull));
+        let beside = drawer.beside_ended(pull);
+        if beside.len() <= spare {
+            spare -= beside.len();
+            rows.extend(beside);
+        }
+    }
     let rest: Vec<&Pull> = live
         .iter()
         .skip(shown)
@@ -157,13 +162,13 @@ pub(crate) fn render(scene: &Scene, layers: Layers, size: Size, style: Style) ->
         .collect()
 }
 
-fn header(scene: &Scene, live: usize, size: Size, style: Style) -> Vec<Line> {
+fn header(scene: &Scene, live: &[&Pull], size: Size, style: Style) -> Vec<Line> {
     let mut facts = Vec::new();
-    match (live, scene.sight) {
+    match (live.len(), scene.sight) {
         // That nothing is seen does not say that nothing goes on.
         (0, Sight::Looking | Sight::Lost(_)) => {}
         (0, Sight::Sees) => facts.push("no pull is going on".to_owned()),
-        (count, _) => facts.push(pulls(count)),
+        (_, _) => facts.push(pulls(live.iter().copied())),
     }
     let NodeSums {
         to_download,
@@ -171,7 +176,7 @@ fn header(scene: &Scene, live: usize, size: Size, style: Style) -> Vec<Line> {
         rate,
         ..
     } = scene.sums;
-    if live > 0 && to_download > Bytes::ZERO {
+    if !live.is_empty() && to_download > Bytes::ZERO {
         facts.push(format!("{downloaded} of {to_download}"));
         facts.extend(rate.map(|rate| rate.to_string()));
     }
@@ -215,21 +220,27 @@ fn header(scene: &Scene, live: usize, size: Size, style: Style) -> Vec<Line> {
     lines
 }
 
-fn pulls(count: usize) -> String {
-    match count {
-        1 => "1 pull".to_owned(),
-        count => format!("{count} pulls"),
-    }
+/// `3 pulls, 1 queued`.
+fn pulls<'a>(live: impl Iterator<Item = &'a Pull>) -> String {
+    let (queued, going): (Vec<_>, Vec<_>) = live.partition(|pull| pull.phase == Phase::Queued);
+    let going = match (going.len(), queued.is_empty()) {
+        (0, false) => None,
+        (1, _) => Some("1 pull".to_owned()),
+        (count, _) => Some(format!("{count} pulls")),
+    };
+    let queued = (!queued.is_empty()).then(|| format!("{} queued", queued.len()));
+    let parts: Vec<_> = going.into_iter().chain(queued).collect();
+    parts.join(", ")
 }
 
 /// What stands above the pulls of a node, where there are several.
 fn node_line(node: &NodeName, live: &[&Pull], style: Style) -> Line {
-    let count = live.iter().filter(|pull| pull.id.node() == node).count();
+    let mine = live.iter().copied().filter(|pull| pull.id.node() == node);
     let mut line = Line::default();
     line.push("node ", Tone::Faint)
         .push(node.as_str(), Tone::Strong)
         .push(style.dot(), Tone::Faint)
-        .push(&pulls(count), Tone::Faint);
+        .push(&pulls(mine), Tone::Faint);
     line
 }
 

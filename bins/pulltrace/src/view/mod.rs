@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 mod fixture;
+pub(crate) mod known;
 pub(crate) mod live;
 pub(crate) mod plain;
 pub(crate) mod scene;

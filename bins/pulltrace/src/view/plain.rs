@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use pulltrace_core::{NodeTime, Outcome, Phase, Pull, PullId};
 
+use super::known::Known;
 use super::scene::Scene;
 use super::words;
 use crate::source::Teller;
@@ -43,26 +44,37 @@ impl Plain {
                 Teller::Server(_) | Teller::Containerd(_) => None,
             };
             if let Some(text) = self.line(pull, scene) {
-                lines.push(format!("{} {text}", stamp(at.unwrap_or(scene.now))));
+                lines.push(format!(
+                    "{} {}",
+                    stamp(at.unwrap_or(scene.now)),
+                    printed(&text)
+                ));
             }
         }
         lines
     }
 
     fn line(&mut self, pull: &Pull, scene: &Scene) -> Option<String> {
-        let notes: Vec<_> = words::notes(pull, &scene.teller, scene.now, &scene.pulls)
-            .into_iter()
-            .map(|note| note.what)
-            .collect();
+        let known = scene.known.get(&pull.id);
+        let who = known.and_then(Known::who);
+        let notes = words::notes(pull, &scene.teller, scene.now, &scene.pulls);
+        let notes = notes.into_iter().map(|note| note.what);
+        let mut notes: Vec<_> = who.into_iter().chain(notes).collect();
+        // Why it failed may be heard later than that it did.
+        notes.extend(pull.failure.as_ref().map(words::why));
         let node = match scene.teller {
             Teller::Containerd(_) => String::new(),
             Teller::Server(_) => format!("{} ", pull.id.node()),
         };
-        let text = format!("{node}{}: {}", words::title(pull), what(pull, &notes));
+        let text = format!(
+            "{node}{}: {}",
+            words::title(pull),
+            what(pull, &notes, known, scene)
+        );
         let due = match self.said.get(&pull.id) {
             None => true,
             Some(said) if said.phase != pull.phase => true,
-            Some(_) if pull.outcome().is_some() => false,
+            Some(said) if pull.outcome().is_some() => said.notes != notes,
             Some(said) => {
                 let wait = if said.notes == notes { EVERY } else { CALM };
                 said.text != text && scene.now.since(said.at) >= wait
@@ -82,13 +94,16 @@ impl Plain {
     }
 }
 
-fn what(pull: &Pull, notes: &[String]) -> String {
+fn what(pull: &Pull, notes: &[String], known: Option<&Known>, scene: &Scene) -> String {
     if let Some(outcome) = pull.outcome() {
         let mut text = words::end(pull, outcome);
         if let (Outcome::Completed, Some(size)) = (outcome, words::size(pull)) {
             text += &format!(", {size}");
         }
-        return text;
+        let mut facts = vec![text];
+        facts.extend(words::hint(pull, &scene.teller).map(str::to_owned));
+        facts.extend(known.and_then(|known| known.all(scene.now)));
+        return facts.join("; ");
     }
     let mut facts = vec![pull.phase.to_string()];
     if let (Some(percent), Some(all)) = (pull.percent, pull.to_download) {
@@ -99,6 +114,12 @@ fn what(pull: &Pull, notes: &[String]) -> String {
     facts.extend(pull.eta.map(|eta| format!("{} left", words::left(eta))));
     facts.extend(notes.iter().cloned());
     facts.join(", ")
+}
+
+/// Texts of registries may hold anything, and what is written may be read on a terminal.
+fn printed(text: &str) -> String {
+    let print = |c: char| if c.is_control() { '?' } else { c };
+    text.chars().map(print).collect()
 }
 
 /// Whole seconds: `2026-11-24T20:29:40Z`.

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use pulltrace_core::{NodeSums, NodeTime, Pull};
+use pulltrace_core::{NodeSums, NodeTime, Pull, PullId};
 
+use super::known::{Known, KnownPulls};
 use super::words::Pulls;
 use crate::source::{Sight, Teller};
 
@@ -17,6 +18,8 @@ pub(crate) struct Scene {
     /// The runtime and its version, where that is known.
     pub(crate) runtime: Option<String>,
     pub(crate) pulls: Pulls,
+    /// What Kubernetes adds to them.
+    pub(crate) known: KnownPulls,
     pub(crate) sums: NodeSums,
     /// Whether the source sees anything.
     pub(crate) sight: Sight,
@@ -31,6 +34,7 @@ impl Scene {
             teller,
             runtime: None,
             pulls: Pulls::new(),
+            known: KnownPulls::new(),
             sums: NodeSums::default(),
             sight: Sight::default(),
             now,
@@ -60,9 +64,23 @@ impl Scene {
         if ended.len() > MAX_ENDED {
             ended.sort();
             for (_, id) in ended.iter().take(ended.len() - MAX_ENDED) {
-                self.pulls.remove(id);
+                self.remove(id);
             }
         }
+    }
+
+    /// Takes what Kubernetes adds to a pull.
+    pub(crate) fn know(&mut self, id: &PullId, known: Option<Known>) {
+        match known {
+            Some(known) => self.known.insert(id.clone(), known),
+            None => self.known.remove(id),
+        };
+    }
+
+    /// Forgets a pull.
+    pub(crate) fn remove(&mut self, id: &PullId) {
+        self.pulls.remove(id);
+        self.known.remove(id);
     }
 
     /// The pulls that go on, by node, the oldest first: none moves while others come and go.

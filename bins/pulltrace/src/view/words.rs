@@ -64,9 +64,13 @@ pub(crate) fn seconds(duration: Duration) -> String {
 
 /// `~2 m 10 s`.
 pub(crate) fn left(eta: Eta) -> String {
-    match eta.left.as_secs() {
-        0 => seconds(eta.left),
-        _ => format!("~{}", seconds(eta.left)),
+    about(eta.left)
+}
+
+fn about(left: Duration) -> String {
+    match left.as_secs() {
+        0 => seconds(left),
+        _ => format!("~{}", seconds(left)),
     }
 }
 
@@ -93,7 +97,39 @@ pub(crate) fn waiting(waiting: &WaitingOn, pulls: &Pulls) -> String {
                 Some(None) | None => format!("waiting for {layer} of another pull"),
             }
         }
+        WaitingKind::KubeletQueue => match waiting.pull.as_ref().and_then(|id| pulls.get(id)) {
+            Some(first) => format!("behind {}", title(first)),
+            None => "in the kubelet's queue".to_owned(),
+        },
         other => format!("waiting for {}", other.as_str().replace('_', " ")),
+    }
+}
+
+/// Where it stands in the queue of its kubelet: `behind registry.example/app:1 (61 %, ~40 s left), 3
+/// before it`.
+fn queue(waiting: &WaitingOn, what: &str, pulls: &Pulls) -> Note {
+    let first = waiting.pull.as_ref().and_then(|id| pulls.get(id));
+    let eta = first.and_then(|first| first.eta).map(|eta| eta.left);
+    let mut facts = Vec::new();
+    facts.extend(
+        first
+            .and_then(|first| first.percent)
+            .map(|percent| percent.to_string()),
+    );
+    facts.extend(
+        eta.or(waiting.left)
+            .map(|left| format!("{} left", about(left))),
+    );
+    let facts = match facts.is_empty() {
+        true => String::new(),
+        false => format!(" ({})", facts.join(", ")),
+    };
+    // The first of them is named.
+    let before = waiting.ahead.filter(|before| *before > 1);
+    let before = before.map_or_else(String::new, |before| format!(", {before} before it"));
+    Note {
+        what: format!("{what}{before}"),
+        text: format!("{what}{facts}{before}"),
     }
 }
 
@@ -147,6 +183,10 @@ pub(crate) fn notes(pull: &Pull, teller: &Teller, now: NodeTime, pulls: &Pulls) 
     }
     if let Some(on) = &pull.waiting_on {
         let what = waiting(on, pulls);
+        if on.kind == WaitingKind::KubeletQueue {
+            notes.push(queue(on, &what, pulls));
+            return notes;
+        }
         note(on.since, &what, &|time| format!("{what} ({time})"));
     }
     notes
@@ -158,7 +198,8 @@ pub(crate) fn state(pull: &Pull) -> &'static str {
         Phase::Ended(outcome) => outcome.as_str(),
         _ if pull.stale_since.is_some() => "not seen",
         _ if pull.stalled_since.is_some() => "stalled",
-        _ if pull.waiting_on.is_some() && pull.phase != Phase::Resolving => "waiting",
+        Phase::Queued | Phase::Resolving => pull.phase.as_str(),
+        _ if pull.waiting_on.is_some() => "waiting",
         phase => phase.as_str(),
     }
 }
@@ -182,15 +223,42 @@ pub(crate) fn end(pull: &Pull, outcome: Outcome) -> String {
     text
 }
 
-fn why(failure: &Failure) -> String {
+/// What to do about a failure. Of one that is unexplained only who sees pods can say more.
+pub(crate) const fn hint(pull: &Pull, teller: &Teller) -> Option<&'static str> {
+    match (&pull.failure, teller) {
+        (Some(failure), Teller::Server(_)) => failure.reason.hint(),
+        (Some(_) | None, _) => None,
+    }
+}
+
+/// Why it failed: `no space left on the node: write …`.
+pub(crate) fn why(failure: &Failure) -> String {
     let reason = match failure.reason {
-        FailureReason::Unexplained => "containerd does not say why".to_owned(),
-        FailureReason::RuntimeRestarted => "containerd was restarted".to_owned(),
-        other => other.as_str().replace('_', " "),
+        FailureReason::NotFound => "the registry does not have it",
+        FailureReason::Unauthorized => "the registry refused the credentials",
+        FailureReason::RateLimited => "the registry limits how often may be pulled",
+        FailureReason::KubeletQps => "the kubelet itself holds pulls back",
+        FailureReason::RegistryError => "the registry has a fault",
+        FailureReason::Dns => "the name of the registry has no address",
+        FailureReason::ConnectionRefused => "nothing answers at the address of the registry",
+        FailureReason::Timeout => "no answer in time",
+        FailureReason::Tls => "no safe connection to the registry",
+        FailureReason::Proxy => "the proxy does not let it through",
+        FailureReason::NoSpace => "no space left on the node",
+        FailureReason::NoMatchingPlatform => "the image is not built for this platform",
+        FailureReason::DigestMismatch => "what came is not what was asked for",
+        FailureReason::Signature => "the signature of the image was refused",
+        FailureReason::InvalidName => "the name of the image is none",
+        FailureReason::NeverPull => "it is not on the node, and may not be pulled",
+        FailureReason::ProgressTimeout => "no byte came for too long",
+        FailureReason::RuntimeRestarted => "containerd was restarted",
+        FailureReason::Cancelled => "it was called off",
+        FailureReason::Unexplained => "containerd does not say why",
+        _ => "it failed",
     };
     match &failure.message {
         Some(message) => format!("{reason}: {message}"),
-        None => reason,
+        None => reason.to_owned(),
     }
 }
 
@@ -275,5 +343,15 @@ mod tests {
             assert_eq!(duration(time), exact);
             assert_eq!(seconds(time), whole);
         }
+    }
+
+    #[test]
+    fn each_reason_is_said_in_words_of_its_own() {
+        let words = FailureReason::ALL.map(|reason| {
+            let message = None;
+            why(&Failure { reason, message })
+        });
+        let different: std::collections::BTreeSet<_> = words.iter().collect();
+        assert_eq!(different.len(), FailureReason::ALL.len());
     }
 }

@@ -22,11 +22,15 @@ use crate::cli::WatchArgs;
 use crate::error::Error;
 use crate::log;
 use crate::source::{Shared, Sight, Teller};
+use crate::view::known::Known;
 use crate::view::scene::Scene;
 use crate::view::{Form, View};
 
 /// From a start or an end to its showing: what comes together is shown together.
 const SOON: Duration = Duration::from_millis(20);
+
+/// The containerd namespace that is meant where none is given.
+const KUBELETS: &str = "k8s.io";
 
 /// Until a server that is away is asked again, before it was heard for the first time.
 const RETRY: Duration = Duration::from_secs(2);
@@ -44,6 +48,9 @@ pub(super) async fn run(
     let client = client.build().map_err(Error::Client)?;
     let form = Form::choose(args.view)?;
     log::begin(log, form.screen(), false);
+    if args.source.namespace.as_str() != KUBELETS {
+        tracing::warn!(target: "pulltrace::watch", "--namespace is one of containerd and does nothing with --server: -n, --pod-namespace, chooses pods");
+    }
     let usual = match form {
         Form::Live(..) => DRAWN,
         Form::Plain | Form::Json => WRITTEN,
@@ -211,9 +218,14 @@ impl Shown {
                 // Since when is not told: at the least since it was first seen to be.
                 pull.slow_since = before.and_then(|before| before.slow_since).or(Some(now));
             }
+            let superseded = status.supersedes.as_ref();
+            if let Some(before) = superseded.and_then(|id| id.parse().ok()) {
+                self.view.scene.remove(&before);
+            }
             if self.told.is_gone(&status) {
-                self.view.scene.pulls.remove(&pull.id);
+                self.view.scene.remove(&pull.id);
             } else {
+                self.view.scene.know(&pull.id, Known::of(&status));
                 changed.push(Arc::new(pull));
             }
         }

@@ -88,6 +88,13 @@ impl Told {
 
     fn pull(&mut self, status: PullStatus) -> Option<News> {
         self.unheard.remove(&status.id);
+        if let Some(before) = &status.supersedes {
+            // It is that one, under another id.
+            self.unheard.remove(before);
+            self.shown.remove(before);
+            self.waiting.remove(before);
+            self.doubted.retain(|id| id != before);
+        }
         let wanted = self.is_wanted(&status);
         let ended = status.outcome.is_some();
         let known = if ended || !wanted {
@@ -184,6 +191,12 @@ fn of_all(args: &ServerArgs) -> Filter {
     let mut filter = Filter::default();
     if let Some(node) = &args.node {
         filter = filter.node(node);
+    }
+    if let Some(namespace) = &args.pod_namespace {
+        filter = filter.namespace(namespace);
+    }
+    if let Some(pod) = &args.pod {
+        filter = filter.pod(pod);
     }
     if let Some(image) = &args.image {
         filter = filter.image(image);

@@ -1,9 +1,10 @@
 //! The lines of one pull: its row, what is to be said beside it, its layers.
 
-use pulltrace_core::{Bytes, Layer, LayerState, NodeTime, Outcome, Pull};
+use pulltrace_core::{Bytes, Layer, LayerState, NodeTime, Outcome, Phase, Pull};
 
 use super::Detail;
 use crate::source::Teller;
+use crate::view::known::KnownPulls;
 use crate::view::text::{Line, Style, Tone, cells, elide};
 use crate::view::words::{self, Pulls};
 
@@ -30,6 +31,7 @@ pub(super) struct Drawer<'a> {
     /// Whether the pulls are of more than one node.
     pub(super) grouped: bool,
     pub(super) pulls: &'a Pulls,
+    pub(super) known: &'a KnownPulls,
     pub(super) now: NodeTime,
     pub(super) width: usize,
     pub(super) style: Style,
@@ -123,6 +125,7 @@ impl Drawer<'_> {
             lines.push(row.line);
         }
         if detail.full {
+            lines.extend(self.known(pull));
             lines.extend(self.notes(pull));
             lines.extend(self.layers(pull, detail));
         }
@@ -141,7 +144,11 @@ impl Drawer<'_> {
     /// Bar, percent, bytes, speed, time left: each where it is known.
     fn numbers(&self, pull: &Pull, row: &mut Row, bar: usize) {
         let Some(to_download) = pull.to_download else {
-            row.left("size not known yet", bar.max(18), Tone::Faint);
+            let text = match pull.phase {
+                Phase::Queued => "not begun yet",
+                _ => "size not known yet",
+            };
+            row.left(text, bar.max(18), Tone::Faint);
             return;
         };
         // Where nothing is to be done, all of it is done.
@@ -172,6 +179,24 @@ impl Drawer<'_> {
             let width = cells(&text);
             row.left(&text, width, Tone::Plain);
         }
+    }
+
+    /// Who waits for it.
+    fn known(&self, pull: &Pull) -> Option<Line> {
+        let text = self.known.get(&pull.id)?.all(self.now)?;
+        let mut line = Line::default();
+        line.push("  ", Tone::Plain).push(&text, Tone::Plain);
+        Some(line)
+    }
+
+    /// What there is to say of one that is over and does not fit on its line.
+    pub(super) fn beside_ended(&self, pull: &Pull) -> Vec<Line> {
+        let hint = words::hint(pull, self.teller).map(|hint| {
+            let mut line = Line::default();
+            line.push("  ", Tone::Plain).push(hint, Tone::Faint);
+            line
+        });
+        self.known(pull).into_iter().chain(hint).collect()
     }
 
     fn notes(&self, pull: &Pull) -> Option<Line> {

@@ -187,3 +187,52 @@ fn a_server_that_is_away_is_said_and_its_rows_stay() {
     let text = show(&scene, Layers::None, 80, 24);
     assert!(text.contains("looking for the server"), "{text}");
 }
+
+#[test]
+fn pods_a_queue_and_what_to_do_have_lines_of_their_own() {
+    let known = |more: &str| {
+        let line = format!(
+            r#"{{"id":"lease~w1~k8s.io~a~0","nodeName":"w1","phase":"failed","totalKnown":false,
+                "startedAt":"2026-11-24T20:00:00Z","pods":[{{"namespace":"shop","podName":"web-0",
+                "uid":"u","container":"app","image":"a"}}]{more}}}"#
+        );
+        crate::view::known::Known::of(&serde_json::from_str(&line).unwrap())
+    };
+    let mut first = fixture::pull("1-a", "team/web", &[10]);
+    first.phase = Phase::Downloading;
+    first.percent = Some(pulltrace_core::Percent::from_share(0.61));
+    first.eta = Some(fixture::left(39, 40, 41));
+    let mut queued = fixture::bare("2-b");
+    queued.phase = Phase::Queued;
+    queued.names = vec!["registry.example/team/db:1".parse().unwrap()];
+    let mut on = fixture::waiting(pulltrace_core::WaitingKind::KubeletQueue, 0);
+    (on.pull, on.ahead) = (Some(first.id.clone()), Some(3));
+    queued.waiting_on = Some(on);
+    let mut failed = fixture::bare("3-c");
+    failed.phase = Phase::Ended(Outcome::Failed);
+    failed.names = vec!["registry.example/team/mial:1".parse().unwrap()];
+    failed.ended_at = Some(fixture::at(2));
+    failed.failure = Some(pulltrace_core::Failure {
+        reason: pulltrace_core::FailureReason::NoSpace,
+        message: None,
+    });
+    let ids = [first.id.clone(), queued.id.clone(), failed.id.clone()];
+    let mut scene = fixture::of([first, queued, failed], 20);
+    scene.teller = Teller::Server("http://localhost:8080".to_owned());
+    scene.know(&ids[0], known(""));
+    let hostile = r#","candidates":[{"namespace":"\u001b[2J","podName":"x\ny","uid":"v","container":"","image":""}]"#;
+    scene.know(&ids[1], known(hostile));
+    let retry =
+        r#","attempt":2,"failure":{"reason":"no_space","nextRetryAt":"2026-11-24T20:00:32Z"}"#;
+    scene.know(&ids[2], known(retry));
+    golden(
+        &show(&scene, Layers::None, 80, 24),
+        include_str!("golden/pods-80x24.txt"),
+    );
+    // What there is no room for is left out before a pull is.
+    let low = show(&scene, Layers::None, 80, 5);
+    assert!(
+        low.contains("team/mial") && !low.contains("again in"),
+        "{low}"
+    );
+}

@@ -99,3 +99,67 @@ fn every_state_has_its_words() {
     let golden = include_str!("golden/states.txt");
     assert_eq!(lines.join("\n"), golden.trim_end_matches('\n'));
 }
+
+/// What a server adds to a pull.
+fn known(more: &str) -> Option<Known> {
+    let line = format!(
+        r#"{{"id":"lease~w1~k8s.io~a~0","nodeName":"w1","phase":"failed","totalKnown":false,
+            "startedAt":"2026-11-24T20:00:00Z"{more}}}"#
+    );
+    Known::of(&serde_json::from_str(&line).unwrap())
+}
+
+const POD: &str = r#","attempt":3,"pods":[{"namespace":"shop","podName":"web-0","uid":"u","container":"app","image":"a"}]"#;
+
+#[test]
+fn a_queue_and_a_failure_name_the_pods_and_what_to_do() {
+    let mut first = fixture::pull("1-a", "team/web", &[10]);
+    first.phase = Phase::Downloading;
+    first.percent = Some(Percent::from_share(0.61));
+    let mut queued = fixture::bare("2-b");
+    queued.phase = Phase::Queued;
+    queued.names = vec!["registry.example/team/db:1".parse().unwrap()];
+    let mut on = fixture::waiting(pulltrace_core::WaitingKind::KubeletQueue, 0);
+    (on.pull, on.ahead) = (Some(first.id.clone()), Some(2));
+    on.left = Some(Duration::from_secs(40));
+    queued.waiting_on = Some(on);
+    let mut plain = Plain::default();
+    let mut tell = |queued: &Pull, more: &str, second| {
+        let mut scene = fixture::of([first.clone(), queued.clone()], second);
+        scene.teller = Teller::Server("http://localhost:8080".to_owned());
+        scene.know(&queued.id, known(more));
+        plain.lines(&[Arc::new(queued.clone())], &scene)
+    };
+    assert_eq!(
+        tell(&queued, POD, 1),
+        [
+            "2026-11-24T20:00:01Z worker-1 registry.example/team/db:1: queued, for shop/web-0 (app), 3rd try, behind registry.example/team/web:1.2, 2 before it"
+        ]
+    );
+    queued.phase = Phase::Ended(Outcome::Failed);
+    queued.ended_at = Some(at(4));
+    queued.waiting_on = None;
+    let failure = |reason, message: Option<&str>| {
+        Some(pulltrace_core::Failure {
+            reason,
+            message: message.map(str::to_owned),
+        })
+    };
+    queued.failure = failure(pulltrace_core::FailureReason::Unexplained, None);
+    let lines = tell(&queued, POD, 4);
+    assert!(
+        lines[0].contains("containerd does not say why"),
+        "{lines:?}"
+    );
+    // The kubelet says more, a moment later.
+    let text = Some("no \u{1b}[2Jsuch\ntag");
+    queued.failure = failure(pulltrace_core::FailureReason::NotFound, text);
+    let retry = r#","failure":{"reason":"not_found","nextRetryAt":"2026-11-24T20:00:25Z"}"#;
+    assert_eq!(
+        tell(&queued, &format!("{POD}{retry}"), 5),
+        [
+            "2026-11-24T20:00:05Z worker-1 registry.example/team/db:1: failed after 4.0 s: the registry does not have it: no ?[2Jsuch?tag; the registry has no such tag or digest: check the name; a private registry may also say so where it should say 401; for shop/web-0 (app), 3rd try, again in 20 s"
+        ]
+    );
+    assert_eq!(tell(&queued, &format!("{POD}{retry}"), 9), [""; 0], "once");
+}

@@ -142,13 +142,33 @@ fn a_live_phase_is_filtered_here_and_an_end_by_the_server() {
         server: None,
         token_file: None,
         node: Some("w1".to_owned()),
+        pod_namespace: Some("shop".to_owned()),
+        pod: Some("web-0".to_owned()),
         image: Some("nginx".to_owned()),
         phase: phase.to_vec(),
     };
-    let all = Filter::default().node("w1").image("nginx");
+    let all = Filter::default().node("w1").namespace("shop").pod("web-0");
+    let all = all.image("nginx");
     assert_eq!(of_stream(&args(&[])), all);
     assert_eq!(of_stream(&args(&[Phase::Failed, Phase::Resolving])), all);
     let failed = all.phase(Phase::Failed);
     assert_eq!(of_stream(&args(&[Phase::Failed])), failed);
     assert_eq!(of_list(&args(&[Phase::Failed])), failed);
+}
+
+#[test]
+fn a_pull_that_goes_on_under_another_id_is_one() {
+    let mut told = Told::new(Vec::new());
+    told.take(all(&[("a", "downloading")]), at(0));
+    assert_eq!(told.changed().len(), 1);
+    told.take(event("a", "extracting"), at(1));
+    let next = pull("b", "downloading").replacen('{', r#"{"supersedes":"lease~w1~k8s.io~a~0","#, 1);
+    let event = format!(
+        r#"{{"schemaVersion":"v1","timestamp":"{}","type":"pull.started","nodeName":"w1","pull":{next}}}"#,
+        time(20)
+    );
+    let said = Said::Followed(Followed::Event(serde_json::from_str(&event).unwrap()));
+    assert_eq!(told.take(said, at(2)), Some(News::AtOnce));
+    assert_eq!(changed(&mut told), [("b".to_owned(), Phase::Downloading)]);
+    assert_eq!(told.shown.len(), 1);
 }
