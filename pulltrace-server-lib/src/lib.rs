@@ -4,6 +4,7 @@
 
 #[cfg(feature = "http")]
 mod access;
+pub mod change;
 mod clock;
 pub mod cluster;
 pub mod correlate;

@@ -6,11 +6,10 @@ use std::time::Duration;
 use pulltrace_core::{NodeName, PodUid, Pull, Version};
 
 use super::Correlator;
-use super::node::Key;
-use super::want::{Spec, Want};
+use super::want::{Key, Spec, Want};
+use crate::change::shift;
 use crate::clock::ServerNow;
 use crate::cluster::{Pod, PullEvent, Seen, volume_slot};
-use crate::fleet::shift;
 
 /// What happened within this is believed of a pod that no source of pods knows.
 const RECENT: Duration = Duration::from_mins(5);

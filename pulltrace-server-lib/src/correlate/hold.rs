@@ -4,10 +4,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pulltrace_core::{ChangeKind, FailureReason, Links, Mono, Outcome, Pull, PullId};
+use pulltrace_core::{FailureReason, Links, Mono, Outcome, Pull, PullId};
 
-use super::node::{Judged, Node};
-use crate::fleet::{Ended, ended};
+use crate::change::Ended;
 
 /// How long an end waits for the kubelet's word.
 const WAITS: Duration = Duration::from_secs(10);
@@ -35,16 +34,9 @@ impl Hold {
         }
     }
 
-    /// Takes the ends of what was only ever announced: that may turn out to be a pull that was seen.
-    pub(super) fn hear(&mut self, judged: &Judged, node: &Node, now: Mono) {
-        for (id, _) in judged
-            .rows
-            .iter()
-            .filter(|(_, kind)| **kind == ChangeKind::Ended)
-        {
-            let over = node.rows.get(id).and_then(|(pull, _)| ended(pull));
-            self.0.extend(over.map(|over| (now, over)));
-        }
+    /// Takes the end of what was only ever announced: that may turn out to be a pull that was seen.
+    pub(super) fn wait(&mut self, end: Ended, now: Mono) {
+        self.0.push_back((now, end));
     }
 
     /// Gives back what need not wait any more. `shown` finds a pull as it is shown.

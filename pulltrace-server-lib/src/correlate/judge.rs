@@ -15,8 +15,7 @@ use pulltrace_core::{
 
 use super::fit::{Fit, KUBELETS};
 use super::learned::Learned;
-use super::node::Key;
-use super::want::{End, Standing, Try, Want};
+use super::want::{End, Key, Standing, Try, Want, next_retry};
 use crate::cluster::Seen;
 
 /// An announcement is written before its pull begins; clocks of one node are read in two processes.
@@ -89,8 +88,11 @@ impl<'a> Wanting<'a> {
     /// Why its last try failed: as its kubelet said it, or else as its pod's status has it.
     pub(super) fn failure(&self) -> Option<Failure> {
         let told = self.tries.last().and_then(Try::failure);
-        told.map(|(_, failure)| failure.clone())
-            .or_else(|| self.want.status_failure().filter(|_| self.tries.is_empty()))
+        told.map(|(_, failure)| failure.clone()).or_else(|| {
+            self.want
+                .status_failure(&self.key.image)
+                .filter(|_| self.tries.is_empty())
+        })
     }
 
     pub(super) fn waiter(&self) -> Waiter {
@@ -363,7 +365,7 @@ fn link<'a>(
 fn serve(pull: &Pull, want: &Wanting<'_>, one: &Try, links: &mut Links) {
     links.attempt = Some(one.number);
     links.queued_at = one.announced.map(|at| at.0);
-    links.supersedes = super::queue::announced_id(pull.id.node(), want, one);
+    links.supersedes = want.key.announced(pull.id.node(), one);
     match &one.end {
         Some((
             _,
@@ -384,7 +386,7 @@ fn serve(pull: &Pull, want: &Wanting<'_>, one: &Try, links: &mut Links) {
             });
         }
         Some((at, End::Failed(failure))) if pull.outcome().is_some() => {
-            links.next_retry_at = super::queue::next_retry(*at, one.number, failure);
+            links.next_retry_at = next_retry(*at, one.number, failure);
         }
         _ => {}
     }

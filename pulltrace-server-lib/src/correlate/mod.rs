@@ -34,12 +34,15 @@ use pulltrace_core::{ChangeKind, Mono, NodeName, Outcome, PodUid, PullId};
 use self::hold::Hold;
 use self::learned::Learned;
 use self::node::{Context, Judged, Node};
+use crate::change::{Changes, PullChange, Scope};
 use crate::clock::ServerNow;
 use crate::cluster::{Pod, PodUpdate, PullEventUpdate, Seen, Trouble};
-use crate::fleet::{Changes, PullChange, Scope};
+use crate::fleet::ended;
 use crate::limits::Limits;
 
-pub use view::{ImageState, ImageView, PodView, pod_status};
+pub use view::pod_status;
+
+pub use crate::change::{CorrelateStats, ImageState, ImageView, PodView};
 
 /// How often what nobody waits for is looked for.
 const TIDY: Duration = Duration::from_secs(10);
@@ -132,32 +135,6 @@ impl Heard {
     pub const fn is_live(&self) -> bool {
         matches!(self, Self::Live)
     }
-}
-
-/// What there is, and what was counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct CorrelateStats {
-    /// Slots of pods that want an image, or did a moment ago.
-    pub wants: u64,
-    /// Pods that are known to wait for a pull.
-    pub pods_waiting: u64,
-    /// Pulls that were announced and that the runtime has not begun.
-    pub queued: u64,
-    /// Events that were taken.
-    pub events: u64,
-    /// Pods that were not understood.
-    pub pods_odd: u64,
-    /// Events that a source did not understand.
-    pub events_odd: u64,
-    /// Changes of pods that were taken.
-    pub pods: u64,
-    /// Wants that were left out, since there were too many.
-    pub wants_refused: u64,
-    /// Pulls whose time the kubelet told, and it was about ours.
-    pub kubelet_agrees: u64,
-    /// Pulls whose time the kubelet told, and it was another: more than 20 % and a second apart.
-    pub kubelet_disagrees: u64,
 }
 
 impl Correlator {
@@ -356,7 +333,15 @@ impl Correlator {
         }
         for (name, found) in judged {
             if let Some(node) = self.nodes.get(&name) {
-                self.hold.hear(&found, node, now.mono);
+                let over = found
+                    .rows
+                    .iter()
+                    .filter(|(_, kind)| **kind == ChangeKind::Ended);
+                for (id, _) in over {
+                    let end = node.rows.get(id).and_then(|(pull, _)| ended(pull));
+                    end.into_iter()
+                        .for_each(|end| self.hold.wait(end, now.mono));
+                }
                 add(node, found, &said, &mut changes);
             }
         }

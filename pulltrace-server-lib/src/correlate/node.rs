@@ -6,31 +6,19 @@ use std::time::Duration;
 
 use pulltrace_core::{
     ChangeKind, Digest, Failure, Links, Mono, NodeName, NodeTime, Outcome, Phase, PodUid, Pull,
-    PullId, Slot, WantedImage,
+    PullId,
 };
 
-use super::CorrelateStats;
 use super::judge::{self, Mode, Wanting};
 use super::learned::Learned;
 use super::queue::{self, Around};
-use super::view::{self, PodView};
-use super::want::{Standing, Want};
+use super::view::{self, READY_FOR};
+use super::want::{Key, Standing, Want};
+use crate::change::{Correction, CorrelateStats, PodView, PullChange, shift};
 use crate::clock::ServerNow;
-use crate::fleet::{Correction, PullChange, shift};
-
-/// How long a pod of which all images are there is still shown: who follows it is told so.
-pub(super) const READY_FOR: Duration = Duration::from_mins(1);
 
 /// For so long after it ended a pull is judged anew when something is heard.
 const SETTLES: Duration = Duration::from_mins(3);
-
-/// What wants an image.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Key {
-    pub(super) uid: PodUid,
-    pub(super) slot: Slot,
-    pub(super) image: WantedImage,
-}
 
 #[derive(Debug, Default)]
 pub(super) struct Node {

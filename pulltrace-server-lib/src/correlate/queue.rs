@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pulltrace_core::{
-    Failure, FailureReason, LinkEvidence, Links, NodeName, NodeTime, Outcome, Phase, Pull, PullId,
-    WaitingKind, WaitingOn, WantedImage,
+    LinkEvidence, Links, NodeName, Outcome, Phase, Pull, PullId, WaitingKind, WaitingOn,
+    WantedImage,
 };
 
 use super::fit::KUBELETS;
 use super::judge::{Found, Mode, Wanting};
-use super::want::{End, Stamp, Standing, Try};
+use super::want::{End, Standing, Try, next_retry};
 use crate::clock::ServerNow;
 
 /// How long an announcement waits for its pull to be seen before it is a row, where nothing says that it
@@ -21,9 +21,6 @@ pub(super) const GRACE: Duration = Duration::from_millis(2_500);
 
 /// How long an announcement of a pod that is gone is still believed.
 const GONE_FOR: Duration = Duration::from_mins(5);
-
-/// The kubelet's first pause after a failed pull, which doubles up to the longest.
-const BACK_OFF: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(5));
 
 /// What is known of the node around its announcements.
 #[derive(Clone, Copy, Debug)]
@@ -36,29 +33,6 @@ pub(super) struct Around {
     pub(super) now: ServerNow,
     /// How long an announcement without news is kept.
     pub(super) ttl: Duration,
-}
-
-/// The id of what was announced so; `None` where it was not.
-pub(super) fn announced_id(node: &NodeName, want: &Wanting<'_>, one: &Try) -> Option<PullId> {
-    Some(PullId::Announced {
-        node: node.clone(),
-        namespace: KUBELETS.parse().ok()?,
-        pod: want.key.uid.clone(),
-        slot: want.key.slot.clone(),
-        at: one.at()?,
-    })
-}
-
-/// When the kubelet tries again after this failure. The pause is known only about: it is taken by the
-/// sync of a pod, which comes a little later.
-pub(super) fn next_retry(at: Stamp, number: u32, failure: &Failure) -> Option<NodeTime> {
-    let never = matches!(
-        failure.reason,
-        FailureReason::NeverPull | FailureReason::InvalidName
-    );
-    let doubled = 2_u32.saturating_pow(number.saturating_sub(1).min(10));
-    let pause = BACK_OFF.0.saturating_mul(doubled).min(BACK_OFF.1);
-    (!never).then(|| at.0.saturating_add(pause))
 }
 
 /// The rows of what no pull serves: one for each image. `pulls` are in the order of their starts; `fresh`
@@ -185,7 +159,7 @@ impl<'a> Row<'a> {
         around: Around,
     ) -> Option<(Pull, Links)> {
         let (want, one) = (self.leader, self.one);
-        let id = announced_id(node, want, one)?;
+        let id = want.key.announced(node, one)?;
         let at = one.at()?;
         let waits = around.mode == Mode::Serial && !live.is_empty();
         let heard = around.now.mono.since(want.want.announced);
@@ -203,7 +177,7 @@ impl<'a> Row<'a> {
         let mut links = Links {
             attempt: Some(one.number),
             queued_at: one.announced.map(|at| at.0),
-            supersedes: before.and_then(|before| announced_id(node, want, &want.tries[before])),
+            supersedes: before.and_then(|before| want.key.announced(node, &want.tries[before])),
             ..Links::default()
         };
         match (self.state, &one.end) {

@@ -5,93 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pulltrace_core::wire::v1;
-use pulltrace_core::{
-    Bytes, Failure, Links, Mono, NodeName, NodeTime, PodRef, PodUid, Pull, PullId, Slot,
-    WaitingKind, WantedImage,
-};
+use pulltrace_core::{Links, Mono, NodeName, PodUid, Pull, PullId, Slot, WaitingKind, WantedImage};
 
 use super::judge::Wanting;
 use super::learned::Learned;
-use super::node::READY_FOR;
-use super::want::Standing;
+use super::want::{Standing, next_retry};
+use crate::change::{Correction, ImageState, ImageView, PodView};
 use crate::cluster::{Seen, SlotKind};
-use crate::fleet::Correction;
 
-/// A pod that waits for images, or did a moment ago.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct PodView {
-    /// The pod.
-    pub pod: PodRef,
-    /// Its node.
-    pub node: NodeName,
-    /// Its images in the order in which the kubelet takes them.
-    pub images: Vec<ImageView>,
-    /// Whether the pod is gone.
-    pub gone: bool,
-}
-
-/// How it stands with one image of a pod.
-#[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
-pub struct ImageView {
-    /// The container's or volume's name.
-    pub name: Arc<str>,
-    /// What it is; a container where only the kubelet spoke of it.
-    pub kind: SlotKind,
-    /// The image.
-    pub image: WantedImage,
-    /// How it stands.
-    pub state: ImageState,
-    /// The pull that it waits for, or last waited for.
-    pub pull: Option<PullId>,
-    /// Which try it is.
-    pub attempt: Option<u32>,
-    /// What the pod's status says of it.
-    pub reason: Option<Arc<str>>,
-    /// Why the last try failed, where it did.
-    pub failure: Option<Failure>,
-    /// When the kubelet tries again, by the node's clock.
-    pub next_retry_at: Option<NodeTime>,
-    /// What it weighs, where a node pulled it before.
-    pub size: Option<Bytes>,
-}
-
-/// How it stands with one image of a pod; each is nearer to the image than the one before.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum ImageState {
-    /// The last try failed, and the kubelet tries again, or never will.
-    Failed,
-    /// The kubelet has not come to it yet.
-    Pending,
-    /// The kubelet announced it.
-    Queued,
-    /// It is being pulled.
-    Pulling,
-    /// It is on the node.
-    Present,
-}
-
-impl PodView {
-    /// Whether all its images are there.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        let there = |image: &ImageView| image.state == ImageState::Present;
-        self.images.iter().all(there)
-    }
-
-    /// Whether it is known to wait for a pull, and not perhaps for something else.
-    #[must_use]
-    pub fn waits_for_a_pull(&self) -> bool {
-        let waits = |image: &ImageView| {
-            matches!(
-                image.state,
-                ImageState::Failed | ImageState::Queued | ImageState::Pulling
-            )
-        };
-        !self.gone && self.images.iter().any(waits)
-    }
-}
+/// How long a pod of which all images are there is still shown: who follows it is told so.
+pub(super) const READY_FOR: Duration = Duration::from_mins(1);
 
 /// The pods of a node that are to be shown: those with an image that is not there, and those of which all
 /// have been there only since a moment ago.
@@ -169,7 +92,7 @@ fn image(want: &Wanting<'_>, pull: Option<(&Pull, &Links)>, learned: &Learned) -
     let last = want.tries.last();
     let next = last.and_then(|one| {
         let (at, failure) = one.failure()?;
-        super::queue::next_retry(at, one.number, failure)
+        next_retry(at, one.number, failure)
     });
     ImageView {
         name: spec.map_or_else(

@@ -6,7 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pulltrace_core::{Bytes, Failure, FailureReason, Mono, NodeTime, PodRef};
+use pulltrace_core::{
+    Bytes, Failure, FailureReason, Mono, NodeName, NodeTime, PodRef, PodUid, PullId, Slot,
+    WantedImage,
+};
+
+use super::fit::KUBELETS;
 
 use crate::cluster::{KubeletWord, PullEvent, Seen, SlotKind};
 
@@ -18,6 +23,27 @@ const MAX_SEEN: usize = 8;
 
 /// The most tries that are looked at, the latest.
 const MAX_TRIES: usize = 8;
+
+/// What wants an image.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Key {
+    pub(super) uid: PodUid,
+    pub(super) slot: Slot,
+    pub(super) image: WantedImage,
+}
+
+impl Key {
+    /// The id of what was announced so; `None` where it was not.
+    pub(super) fn announced(&self, node: &NodeName, one: &Try) -> Option<PullId> {
+        Some(PullId::Announced {
+            node: node.clone(),
+            namespace: KUBELETS.parse().ok()?,
+            pod: self.uid.clone(),
+            slot: self.slot.clone(),
+            at: one.at()?,
+        })
+    }
+}
 
 /// A slot of a pod that wants an image.
 #[derive(Clone, Debug)]
@@ -58,6 +84,21 @@ struct Object {
     last: NodeTime,
     /// Which occurrence happened when, of those that were heard.
     seen: Vec<(u32, NodeTime)>,
+}
+
+/// The kubelet's first pause after a failed pull, which doubles up to the longest.
+const BACK_OFF: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(5));
+
+/// When the kubelet tries again after this failure. The pause is known only about: it is taken by the
+/// sync of a pod, which comes a little later.
+pub(super) fn next_retry(at: Stamp, number: u32, failure: &Failure) -> Option<NodeTime> {
+    let never = matches!(
+        failure.reason,
+        FailureReason::NeverPull | FailureReason::InvalidName
+    );
+    let doubled = 2_u32.saturating_pow(number.saturating_sub(1).min(10));
+    let pause = BACK_OFF.0.saturating_mul(doubled).min(BACK_OFF.1);
+    (!never).then(|| at.0.saturating_add(pause))
 }
 
 /// A time that a kubelet said: whole seconds are cut, so it was up to a second later.
@@ -254,8 +295,9 @@ impl Want {
         }
     }
 
-    /// Why it could not be pulled, as the pod's status has it.
-    pub(super) fn status_failure(&self) -> Option<Failure> {
+    /// Why this image could not be pulled, as the pod's status has it. Of an image volume the status of a
+    /// container tells.
+    pub(super) fn status_failure(&self, image: &WantedImage) -> Option<Failure> {
         let Seen::Waiting { reason, message } = &self.spec.as_ref()?.seen else {
             return None;
         };
@@ -268,7 +310,12 @@ impl Want {
             "SignatureValidationFailed" => Some(FailureReason::Signature),
             _ => return None,
         };
-        let told = Failure::from_text(message.as_deref().unwrap_or_default());
+        let message = message.as_deref().unwrap_or_default();
+        let mut quoted = message.split('"').skip(1).step_by(2).peekable();
+        if quoted.peek().is_some() && !quoted.any(|name| WantedImage::of(name) == *image) {
+            return None;
+        }
+        let told = Failure::from_text(message);
         Some(match known {
             Some(reason) => Failure { reason, ..told },
             None => told,

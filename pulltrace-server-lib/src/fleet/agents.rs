@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pulltrace_core::wire::v1::AgentInfo;
-use pulltrace_core::{Mono, NodeTime};
+use pulltrace_core::{Mono, NodeName, NodeTime};
+
+use crate::clock::ServerNow;
 
 /// The longest interval that an agent may announce.
 const LONGEST_INTERVAL: Duration = Duration::from_mins(5);
@@ -143,6 +145,24 @@ impl Agents {
         let silent = |other: &Agent| other.is_silent(now, lost_after);
         self.conflict &= !self.other.as_ref().is_none_or(silent);
         self.conflict
+    }
+}
+
+/// Who reports, and when.
+#[derive(Debug)]
+pub(super) struct Heard {
+    pub(super) node: NodeName,
+    /// By the node's clock.
+    pub(super) sent: NodeTime,
+    pub(super) sequence: u64,
+    pub(super) full: bool,
+    pub(super) agent: AgentInfo,
+    pub(super) runtime: Option<String>,
+}
+
+impl Heard {
+    pub(super) fn agent(&self, now: ServerNow) -> Agent {
+        Agent::new(&self.agent, self.sequence, now.mono)
     }
 }
 

@@ -7,38 +7,37 @@
 //! | `node` | what is shown of one node? |
 //! | `v0` | what is shown of what an agent of version 0.1 tells? |
 //! | `history` | which ended pulls are kept? |
-//! | `count`, `stats` | what do metrics count? |
+//! | `count` | what do metrics count? |
 //! | `correction` | what is a node's time on the server's clock? |
-//! | `change` | what changed, as data |
 
 mod agents;
-mod change;
 mod correction;
 mod count;
 mod history;
 mod merge;
 mod node;
-mod stats;
 mod v0;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Weak};
 
 use pulltrace_core::wire::check::{AnyReport, CheckedPull, CheckedReport, ReportError};
-use pulltrace_core::wire::v1::{AgentInfo, NodeState, ReportAck};
+use pulltrace_core::wire::v1::{NodeState, ReportAck};
 use pulltrace_core::{Digest, Image, NodeName, NodeTime, Pull, PullId};
 
-use self::agents::{Agent, Standing};
+use self::agents::{Heard, Standing};
 use self::history::History;
 use self::node::{Node, Whole};
 use crate::clock::ServerNow;
 use crate::limits::Limits;
 
-pub use change::{Changes, Downloaded, Ended, LiveSums, NodeView, PullChange, Scope};
-pub use correction::{Correction, status};
-pub(crate) use correction::{shift, status_bare};
+pub use crate::change::{
+    Changes, Correction, Counters, Downloaded, Ended, LiveSums, NodeView, PerPhase, PullChange,
+    Scope, Stats,
+};
+pub use correction::status;
+pub(crate) use correction::status_bare;
 pub(crate) use count::ended;
-pub use stats::{Counters, PerPhase, Stats};
 
 /// What all nodes pull, as their agents tell.
 ///
@@ -101,24 +100,6 @@ pub enum Refusal {
     /// It contradicts itself. The same report never passes.
     #[error("the report cannot be true")]
     Invalid(#[source] ReportError),
-}
-
-/// Who reports, and when.
-#[derive(Debug)]
-struct Heard {
-    node: NodeName,
-    /// By the node's clock.
-    sent: NodeTime,
-    sequence: u64,
-    full: bool,
-    agent: AgentInfo,
-    runtime: Option<String>,
-}
-
-impl Heard {
-    fn agent(&self, now: ServerNow) -> Agent {
-        Agent::new(&self.agent, self.sequence, now.mono)
-    }
 }
 
 /// What is done with a report.

@@ -7,15 +7,13 @@ use std::time::Duration;
 use pulltrace_core::wire::v1::NodeState;
 use pulltrace_core::{Bytes, ChangeKind, Digest, Image, NodeName, NodeTime, Pull, PullId};
 
-use super::Heard;
-use super::agents::Agents;
-use super::change::{Changes, Downloaded, LiveSums, NodeView, PullChange, Scope};
-use super::correction::{Offset, shift};
+use super::agents::{Agents, Heard};
+use super::correction::Offset;
 use super::count::{self, Blobs};
 use super::history::{End, History};
 use super::merge::{self, Merged, merge};
-use super::stats::Stats;
 use super::v0::Meters;
+use crate::change::{Changes, Downloaded, LiveSums, NodeView, PullChange, Scope, Stats, shift};
 use crate::clock::ServerNow;
 use crate::limits::Limits;
 

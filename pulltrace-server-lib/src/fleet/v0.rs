@@ -13,9 +13,9 @@ use pulltrace_core::{
     PullId, PullTable, RateMeter,
 };
 
-use super::change::Changes;
 use super::node::Node;
 use super::{Fleet, Heard, Judged, Refusal, Told};
+use crate::change::Changes;
 use crate::clock::ServerNow;
 
 /// What is said of an agent that says nothing of itself. Any other one was started later.

@@ -2,8 +2,6 @@
 
 use pulltrace_core::Phase;
 
-use crate::correlate::CorrelateStats;
-
 /// What there is, and what was counted, at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -79,13 +77,13 @@ pub struct Counters {
 
 impl PerPhase {
     /// Counts pulls of a phase; those that are over are in none.
-    pub(super) fn add(&mut self, phase: Phase, count: u64) {
+    pub(crate) fn add(&mut self, phase: Phase, count: u64) {
         if let Some(number) = self.of(phase) {
             *number = number.saturating_add(count);
         }
     }
 
-    pub(super) fn remove(&mut self, phase: Phase, count: u64) {
+    pub(crate) fn remove(&mut self, phase: Phase, count: u64) {
         if let Some(number) = self.of(phase) {
             *number = number.saturating_sub(count);
         }
@@ -106,4 +104,30 @@ impl PerPhase {
     pub const fn sum(&self) -> u64 {
         self.queued + self.resolving + self.downloading + self.extracting
     }
+}
+
+/// What there is, and what was counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CorrelateStats {
+    /// Slots of pods that want an image, or did a moment ago.
+    pub wants: u64,
+    /// Pods that are known to wait for a pull.
+    pub pods_waiting: u64,
+    /// Pulls that were announced and that the runtime has not begun.
+    pub queued: u64,
+    /// Events that were taken.
+    pub events: u64,
+    /// Pods that were not understood.
+    pub pods_odd: u64,
+    /// Events that a source did not understand.
+    pub events_odd: u64,
+    /// Changes of pods that were taken.
+    pub pods: u64,
+    /// Wants that were left out, since there were too many.
+    pub wants_refused: u64,
+    /// Pulls whose time the kubelet told, and it was about ours.
+    pub kubelet_agrees: u64,
+    /// Pulls whose time the kubelet told, and it was another: more than 20 % and a second apart.
+    pub kubelet_disagrees: u64,
 }

@@ -1,4 +1,8 @@
-//! What changed in the fleet, as data: for the table that readers read, and for metrics.
+//! What changed, as data: from fleet and correlator, for the table that readers read, and for metrics.
+
+mod correction;
+mod pod;
+mod stats;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,8 +14,10 @@ use pulltrace_core::{
     Outcome, Pull, PullId,
 };
 
-use super::correction::Correction;
-use crate::correlate::PodView;
+pub use correction::Correction;
+pub(crate) use correction::shift;
+pub use pod::{ImageState, ImageView, PodView};
+pub use stats::{CorrelateStats, Counters, PerPhase, Stats};
 
 /// What one step changed.
 #[derive(Clone, Debug, Default)]
@@ -150,7 +156,7 @@ pub struct LiveSums {
 
 impl LiveSums {
     /// The sums over these.
-    pub(super) fn of<'a>(pulls: impl Iterator<Item = &'a Arc<Pull>>) -> Self {
+    pub(crate) fn of<'a>(pulls: impl Iterator<Item = &'a Arc<Pull>>) -> Self {
         let mut seen: HashSet<(&Namespace, &Digest)> = HashSet::new();
         let mut sums = Self::default();
         for pull in pulls {
