@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser};
+use clap::{Args, Parser, ValueEnum};
 use pulltrace_server_lib::FrameAncestors;
 use pulltrace_shell::log::LogArgs;
 use pulltrace_shell::value::{self, MetricsAddress};
@@ -23,6 +23,7 @@ Examples:
   pulltrace-server --http-addr 127.0.0.1:8080   for agents and readers of this machine
   pulltrace-server --agent-token-file a --reader-token-file r   for those with these tokens
   pulltrace-server --insecure-open              for whoever reaches it
+  pulltrace-server --kubeconfig ~/.kube/config  with the pods of a cluster, from outside
 
 It prints its URL. It stops at SIGTERM, SIGINT and SIGHUP, once requests have ended, after 5 s at the latest.
 Exit codes: 0 stopped by a signal, 1 failed (a port that is taken, a file that cannot be used), 2 the call was wrong.
@@ -42,6 +43,9 @@ pub(crate) struct Cli {
     pub(crate) history_ttl: Duration,
 
     #[command(flatten)]
+    pub(crate) cluster: ClusterArgs,
+
+    #[command(flatten)]
     pub(crate) access: AccessArgs,
 
     #[command(flatten)]
@@ -52,6 +56,58 @@ pub(crate) struct Cli {
 }
 
 // No doc comments on these structs: clap would make them the help of the whole command.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Kubernetes (which pods wait for what; reads pods and events)")]
+pub(crate) struct ClusterArgs {
+    /// Whether to ask an API server: auto does within a pod that has a service account, and where a kubeconfig or a context is given
+    #[arg(
+        long,
+        env = "PULLTRACE_KUBERNETES",
+        value_name = "WHETHER",
+        default_value = "auto"
+    )]
+    pub(crate) kubernetes: Whether,
+
+    /// The kubeconfig [default: that of `kubectl`, else the service account of the pod]
+    #[arg(long, env = "PULLTRACE_KUBECONFIG", value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+
+    /// The context of the kubeconfig [default: its current one]
+    #[arg(long, env = "PULLTRACE_KUBE_CONTEXT", value_name = "NAME")]
+    pub(crate) context: Option<String>,
+
+    /// The namespaces whose pods and events are read, by commas, at most 100 [default: all]
+    #[arg(
+        long,
+        env = "PULLTRACE_WATCH_NAMESPACES",
+        value_name = "NAMES",
+        value_delimiter = ',',
+        value_parser = namespace
+    )]
+    pub(crate) watch_namespaces: Vec<String>,
+}
+
+/// Whether to ask an API server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Whether {
+    Auto,
+    On,
+    Off,
+}
+
+/// A name that a namespace can have.
+fn namespace(text: &str) -> Result<String, String> {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let edge = text.starts_with('-') || text.ends_with('-');
+    if text.is_empty() || text.len() > 63 || edge || !text.bytes().all(inner) {
+        return Err(
+            "no namespace; accepted are names as `kubectl get namespaces` shows them, by commas"
+                .to_owned(),
+        );
+    }
+    Ok(text.to_owned())
+}
+
 #[derive(Debug, Args)]
 #[command(
     next_help_heading = "Access (on an address that only this machine reaches, none is needed)"

@@ -3,6 +3,7 @@
 use std::io;
 use std::process::ExitCode;
 
+use pulltrace_server_lib::cluster::kube::ConnectError;
 use pulltrace_server_lib::{ListenError, OpenListener, ServerError, TlsError, TokenError};
 
 /// Why the server ended before its time. Exit code 1, and 2 where the call was wrong.
@@ -17,6 +18,8 @@ pub(crate) enum Error {
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
+    Cluster(#[from] ConnectError),
+    #[error(transparent)]
     Listen(#[from] ListenError),
     #[error(transparent)]
     Setup(#[from] ServerError),
@@ -29,7 +32,11 @@ pub(crate) enum Error {
 impl Error {
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Open(_) | Self::HalfTls | Self::Token(TokenError::Value) => ExitCode::from(2),
+            // That of an exec plug-in may be gone the next time.
+            Self::Cluster(ConnectError::Client(_)) => ExitCode::FAILURE,
+            Self::Open(_) | Self::HalfTls | Self::Token(TokenError::Value) | Self::Cluster(_) => {
+                ExitCode::from(2)
+            }
             _ => ExitCode::FAILURE,
         }
     }

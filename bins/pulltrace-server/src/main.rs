@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod cli;
+mod cluster;
 mod error;
 
 use std::io::Write as _;
@@ -58,8 +59,15 @@ async fn serve(cli: Cli) -> Result<(), Error> {
         .access(access)
         .limits(limits)
         .revision(pulltrace_shell::REVISION)
-        .frame_ancestors(frame_ancestors)
-        .build()?;
+        .frame_ancestors(frame_ancestors);
+    let cluster = cluster::config(cli.cluster);
+    let kubernetes = cluster.is_some();
+    if let Some(cluster) = cluster {
+        // Where the API server is away, they say so while the server runs.
+        let (pods, events) = cluster.connect().await?;
+        server = server.pods(pods).pull_events(events);
+    }
+    let mut server = server.build()?;
     let mut listener = Listener::bind(cli.http_addr).await?;
     if let Some(tls) = tls {
         listener = listener.tls(tls);
@@ -78,6 +86,7 @@ async fn serve(cli: Cli) -> Result<(), Error> {
         version = pulltrace_shell::VERSION,
         url,
         metrics,
+        kubernetes,
         "serving"
     );
     // Whoever started it need not read it.

@@ -60,6 +60,39 @@ fn it_prints_its_url_serves_and_stops_at_a_signal() {
 }
 
 #[test]
+fn it_runs_on_where_the_api_server_is_away_and_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config");
+    std::fs::write(&file, NOBODY).unwrap();
+    let mut child = server(&["--http-addr", "127.0.0.1:0", "--metrics-addr", "off"])
+        .env("PULLTRACE_KUBECONFIG", &file)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut url = String::new();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    output.read_line(&mut url).unwrap();
+    let log = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut log = log.map(Result::unwrap);
+    let told = log.find(|line| line.contains("unreachable") && line.contains("pods"));
+    assert!(told.is_some(), "the log ended");
+    let address = url
+        .trim()
+        .trim_start_matches("http://")
+        .trim_end_matches('/');
+    let mut stream = TcpStream::connect(address).unwrap();
+    let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("\"reason\":\"unreachable: "), "{answer}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
 fn it_does_not_start_where_anybody_could_read() {
     let output = server(&["--http-addr", "0.0.0.0:0"]).output().unwrap();
     fails(&output, 2, "readers would need no token on 0.0.0.0:0");
@@ -135,4 +168,49 @@ fn what_kubernetes_sets_for_the_service_is_no_setting() {
         .output()
         .unwrap();
     fails(&output, 2, "readers would need no token");
+}
+
+/// A kubeconfig of an API server that nobody runs.
+const NOBODY: &str = r#"{"current-context": "c",
+  "clusters": [{"name": "k", "cluster": {"server": "http://127.0.0.1:9"}}],
+  "users": [{"name": "u", "user": {}}],
+  "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}]}"#;
+
+#[test]
+fn a_cluster_that_cannot_be_asked_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("config");
+    std::fs::write(&file, NOBODY).unwrap();
+    let file = file.to_str().unwrap();
+    let here = ["--http-addr", "127.0.0.1:0", "--metrics-addr", "off"];
+    let run = |args: &[&str]| {
+        let mut command = server(&[&here[..], args].concat());
+        // Nothing of this machine is found.
+        command.env("HOME", dir.path()).env_remove("KUBECONFIG");
+        command.env_remove("KUBERNETES_SERVICE_HOST");
+        command.output().unwrap()
+    };
+    fails(
+        &run(&["--kubeconfig", "/missing/config"]),
+        2,
+        "/missing/config",
+    );
+    let other = ["--kubeconfig", file, "--context", "other"];
+    fails(&run(&other), 2, "the name of the context");
+    fails(&run(&["--kubernetes", "on"]), 2, "no API server was found");
+    fails(
+        &run(&["--kubernetes", "perhaps"]),
+        2,
+        "--kubernetes is \"perhaps\": accepted are auto, on, off",
+    );
+    fails(
+        &run(&["--watch-namespaces", "shop,Sh op"]),
+        2,
+        "--watch-namespaces is \"Sh op\": no namespace; accepted are",
+    );
+    let output = server(&here)
+        .env("PULLTRACE_WATCH_NAMESPACES", "a.b")
+        .output()
+        .unwrap();
+    fails(&output, 2, "PULLTRACE_WATCH_NAMESPACES is \"a.b\"");
 }
