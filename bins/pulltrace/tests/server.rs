@@ -252,6 +252,8 @@ fn what_cannot_be_is_said_in_one_line() {
     fails(&run(&taken), 1, &format!("cannot listen on {address}"));
     let elsewhere = format!("{url}elsewhere");
     fails(&run(&["watch", "--server", &elsewhere]), 1, "answers 404");
+    let podless = ["watch", "--server", &url, "-n", "shop", "--pod", "web-0"];
+    fails(&run(&podless), 1, "does not know pods");
     up.stop();
     fails(
         &run(&["watch", "--server", "localhost:8080"]),
