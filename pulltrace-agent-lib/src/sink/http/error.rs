@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
+/// The longest token; a token of Kubernetes has about 1,000 characters.
+pub(super) const LONGEST_TOKEN: usize = 16 << 10;
+
 /// A setting of an [`HttpSink`](super::HttpSink) that cannot work. A retry does not help.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -59,7 +62,7 @@ pub enum TokenError {
         path: PathBuf,
     },
     /// It is empty, too long, or has other characters than a header may carry.
-    #[error("a token is 1 to {} visible ASCII characters", super::token::LONGEST)]
+    #[error("a token is 1 to {} visible ASCII characters", LONGEST_TOKEN)]
     Characters,
 }
 

@@ -6,10 +6,7 @@ use std::path::{Path, PathBuf};
 
 use reqwest::header::HeaderValue;
 
-use super::error::TokenError;
-
-/// The longest token; a token of Kubernetes has about 1,000 characters.
-pub(super) const LONGEST: usize = 16 << 10;
+use super::error::{LONGEST_TOKEN as LONGEST, TokenError};
 
 /// A token, and the file that it may change in.
 pub(super) struct Token {

@@ -8,7 +8,7 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Call {
-    /// Which: one of [`methods`].
+    /// Which: one of [`methods`](super::methods).
     pub method: &'static str,
     /// From the call to the last byte of its answer; `None` for the stream of events, which is over only when
     /// it breaks.
@@ -17,13 +17,6 @@ pub struct Call {
     /// refused, `unavailable` where it could not be reached or the connection broke, `deadline` where it did
     /// not answer in time. `None` where it answered; that something is not there is an answer.
     pub error: Option<&'static str>,
-}
-
-/// Every method that is ever called, as service and method: `Leases/List`. There are twelve.
-pub fn methods() -> impl Iterator<Item = &'static str> {
-    super::client::Method::ALL
-        .into_iter()
-        .map(super::client::Method::name)
 }
 
 type Tell = dyn Fn(&Call) + Send + Sync;

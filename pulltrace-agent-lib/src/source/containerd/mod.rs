@@ -28,8 +28,8 @@ use pulltrace_core::{Namespace, NodeName, NodeTime};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+pub use self::call::Call;
 use self::call::OnCall;
-pub use self::call::{Call, methods};
 use self::client::Client;
 pub use self::client::{Cause, ClientError};
 use self::daemon::{Connect, Connected, Daemon};
@@ -280,4 +280,9 @@ impl Daemon for Client {
     async fn events(&self, tell: impl FnMut(Event) + Send) -> ClientError {
         Client::events(self, tell).await
     }
+}
+
+/// Every method that is ever called, as service and method: `Leases/List`. There are twelve.
+pub fn methods() -> impl Iterator<Item = &'static str> {
+    client::Method::ALL.into_iter().map(client::Method::name)
 }
