@@ -6,22 +6,23 @@ use std::time::Duration;
 
 use futures_util::Stream;
 use pulltrace_core::PullId;
-use pulltrace_core::wire::v1::{ImageList, NodeList, PullList, PullStatus};
+use pulltrace_core::wire::v1::{ImageList, NodeList, PodList, PodPulls, PullList, PullStatus};
 use reqwest::Url;
 
 use crate::backoff::Backoff;
 use crate::error::{FollowError, RequestError, SetupError, WaitError};
 use crate::filter::Filter;
 use crate::follow::{self, Followed, Start};
+use crate::pod::{self, PodFollowed};
 use crate::request::Http;
 use crate::tls;
 use crate::token::Token;
 use crate::wait::{self, Target, Until};
 
-/// Pulls of one page of a list.
+/// Items of one page of a list.
 const PAGE: usize = 500;
 
-/// Pages of a list: a server keeps fewer pulls than these hold.
+/// Pages of a list: a server keeps fewer pulls and pods than these hold.
 const MAX_PAGES: usize = 2_000;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -116,13 +117,70 @@ impl Client {
         let url = self.http.url(&["api", "v1", "pulls", id], &[]);
         match self.http.json(url).await {
             Ok(pull) => Ok(Some(pull)),
-            Err(RequestError::Refused {
-                status: 404,
-                problem: Some(_),
-                ..
-            }) => Ok(None),
+            Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// The pods that wait for an image, that the filter wants by its node, namespace, pod and image; and
+    /// whether the server hears of pods and events: all pages of the list.
+    ///
+    /// # Errors
+    /// Where one of the pages has no answer; a server that knows no pods refuses. Nothing is tried twice,
+    /// unless the server starts anew between two pages: then the list is begun anew.
+    pub async fn pods(&self, filter: &Filter) -> Result<PodList, RequestError> {
+        let mut query = filter.of_pods();
+        query.push(("limit", PAGE.to_string()));
+        let mut whole: Option<PodList> = None;
+        let mut next: Option<String> = None;
+        for _ in 0..MAX_PAGES {
+            let mut query = query.clone();
+            query.extend(next.take().map(|next| ("continue", next)));
+            let url = self.http.url(&["api", "v1", "pods"], &query);
+            let mut page: PodList = self.http.json(url).await?;
+            next = page.next.take();
+            match &mut whole {
+                None => whole = Some(page),
+                Some(whole) if whole.epoch == page.epoch => whole.pods.append(&mut page.pods),
+                Some(_) => (whole, next) = (None, None),
+            }
+            if next.is_none()
+                && let Some(whole) = whole.take()
+            {
+                return Ok(whole);
+            }
+        }
+        Err(self.http.not_ours("its list of pods does not end"))
+    }
+
+    /// What one pod waits for, with its pulls; `None` where no pod of that name is known to wait.
+    ///
+    /// # Errors
+    /// Where the server does not answer, knows no pods, or does not know all of them yet.
+    pub async fn pod_pulls(
+        &self,
+        namespace: &str,
+        pod: &str,
+    ) -> Result<Option<PodPulls>, RequestError> {
+        let url = pod::url(self, namespace, pod, false);
+        match self.http.json(url).await {
+            Ok(pulls) => Ok(Some(pulls)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What one pod waits for, at once and at each change, until all its images are there or it is gone.
+    ///
+    /// It comes back over disconnects and restarts of the server, as [`follow`](Self::follow) does, and is
+    /// told all anew then. After [`PodFollowed::End`] the stream ends; after an error, too: each is one that
+    /// no retry cures, as where no pod of that name is known to wait.
+    pub fn follow_pod(
+        &self,
+        namespace: &str,
+        pod: &str,
+    ) -> impl Stream<Item = Result<PodFollowed, FollowError>> + Send + 'static + use<> {
+        pod::follow(self.clone(), namespace, pod)
     }
 
     /// The nodes, with sums over their pulls.

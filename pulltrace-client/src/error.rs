@@ -102,6 +102,19 @@ impl RequestError {
         }
     }
 
+    /// Whether a pulltrace server says that there is nothing of that name.
+    pub(crate) fn is_not_found(&self) -> bool {
+        let Self::Refused {
+            status: 404,
+            problem: Some(problem),
+            ..
+        } = self
+        else {
+            return false;
+        };
+        problem.reason == "not_found"
+    }
+
     /// After how long the server wants to be asked again, where it says so.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {

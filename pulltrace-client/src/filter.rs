@@ -39,7 +39,7 @@ impl Filter {
         self
     }
 
-    /// Only pulls that pods of this namespace wait for, or may be waiting for. A server that knows no pods
+    /// Only pulls that pods of this namespace wait for, or waited. A server that knows no pods
     /// refuses it.
     #[must_use]
     pub fn namespace(mut self, name: impl Into<String>) -> Self {
@@ -47,7 +47,7 @@ impl Filter {
         self
     }
 
-    /// Only pulls that pods of this name wait for, or may be waiting for. A server that knows no pods
+    /// Only pulls that pods of this name wait for, or waited. A server that knows no pods
     /// refuses it.
     #[must_use]
     pub fn pod(mut self, name: impl Into<String>) -> Self {
@@ -99,12 +99,19 @@ impl Filter {
         self.query(layers)
     }
 
-    fn query(&self, layers: &str) -> Vec<(&'static str, String)> {
-        let mut query = vec![("layers", layers.to_owned())];
+    /// What it says of pods: whatever phase their pulls are in.
+    pub(crate) fn of_pods(&self) -> Vec<(&'static str, String)> {
+        let mut query = Vec::new();
         query.extend(self.node.clone().map(|node| ("node", node)));
         query.extend(self.namespace.clone().map(|name| ("namespace", name)));
         query.extend(self.pod.clone().map(|pod| ("pod", pod)));
         query.extend(self.image.clone().map(|image| ("image", image)));
+        query
+    }
+
+    fn query(&self, layers: &str) -> Vec<(&'static str, String)> {
+        let mut query = vec![("layers", layers.to_owned())];
+        query.extend(self.of_pods());
         let words = self
             .phases
             .iter()
@@ -142,9 +149,11 @@ mod tests {
             "layers=events&node=w1&namespace=shop&pod=web-0&image=nginx&phase=failed,resolving"
         );
         assert_eq!(
-            text(filter.in_any_phase().of_list()),
+            text(filter.clone().in_any_phase().of_list()),
             "layers=none&node=w1&namespace=shop&pod=web-0&image=nginx"
         );
+        let pods = "node=w1&namespace=shop&pod=web-0&image=nginx";
+        assert_eq!(text(filter.of_pods()), pods);
         assert_eq!(text(Filter::default().of_stream()), "layers=embed");
     }
 }

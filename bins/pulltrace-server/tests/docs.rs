@@ -1,6 +1,7 @@
 //! The page of the wire format: each of its `curl` lines does what the page says.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -12,17 +13,74 @@ const STOCK: &str = "http://127.0.0.1:8080/";
 /// A server on a port that is free, and where it is.
 struct Server(Child, String);
 
+/// The pod of the page, which waits for its image.
+const POD: &str = r#"{"metadata": {"namespace": "shop", "name": "web-0", "uid": "8d1f", "resourceVersion": "1"},
+  "spec": {"nodeName": "worker-1", "containers": [{"name": "app", "image": "registry.example/team/app:1.2"}]},
+  "status": {"phase": "Pending", "containerStatuses": [{"name": "app", "image": "registry.example/team/app:1.2",
+    "imageID": "", "ready": false, "restartCount": 0, "state": {"waiting": {"reason": "ContainerCreating"}}}]}}"#;
+
+/// An API server with that pod, of which nothing ever changes. It gives its kubeconfig.
+fn api_server() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || {
+                let mut reader = BufReader::new(stream.try_clone().unwrap());
+                let mut head = String::new();
+                while !head.ends_with("\r\n\r\n") {
+                    if reader.read_line(&mut head).unwrap_or(0) == 0 {
+                        return;
+                    }
+                }
+                let json = "Content-Type: application/json\r\nConnection: close";
+                if head.contains("watch=") {
+                    // It stays open and says nothing.
+                    let answer = format!("HTTP/1.1 200 OK\r\n{json}\r\n\r\n");
+                    drop(stream.write_all(answer.as_bytes()));
+                    drop(reader.read_line(&mut head));
+                    return;
+                }
+                let items = if head.starts_with("GET /api/v1/pods") {
+                    POD
+                } else {
+                    ""
+                };
+                let list =
+                    format!(r#"{{"metadata": {{"resourceVersion": "1"}}, "items": [{items}]}}"#);
+                let length = list.len();
+                let answer =
+                    format!("HTTP/1.1 200 OK\r\n{json}\r\nContent-Length: {length}\r\n\r\n{list}");
+                drop(stream.write_all(answer.as_bytes()));
+            });
+        }
+    });
+    format!(
+        r#"{{"current-context": "c", "clusters": [{{"name": "k", "cluster": {{"server": "http://{address}"}}}}],
+          "users": [{{"name": "u", "user": {{}}}}], "contexts": [{{"name": "c", "context": {{"cluster": "k", "user": "u"}}}}]}}"#
+    )
+}
+
 impl Server {
-    fn start() -> Self {
+    /// One that knows the pod, with the kubeconfig in this file.
+    fn start(kubeconfig: &Path) -> Self {
+        std::fs::write(kubeconfig, api_server()).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_pulltrace-server"))
             .args(["--http-addr", "127.0.0.1:0", "--metrics-addr", "off"])
+            .arg("--kubeconfig")
+            .arg(kubeconfig)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let mut url = String::new();
         let mut output = BufReader::new(child.stdout.take().unwrap());
         output.read_line(&mut url).unwrap();
+        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
+        let heard = |line: String| line.contains("heard") && line.contains("pods");
+        assert!(log.any(|line| heard(line.unwrap())), "the log ended");
+        std::thread::spawn(move || log.for_each(drop));
         Self(child, url.trim().to_owned())
     }
 
@@ -46,15 +104,17 @@ impl Server {
         (body.to_owned(), status.to_owned())
     }
 
-    /// The lines of a stream until its snapshot is over.
+    /// The lines of a stream until its snapshot is over; of one pod, until that was told.
     fn follow(&self, line: &str) -> Vec<String> {
         let mut child = self.shell(line);
         let mut lines = Vec::new();
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
             lines.push(line.unwrap());
-            if lines
-                .last()
-                .is_some_and(|line| line == "event: snapshot-end")
+            let pod = line_of_pod(lines.last());
+            if pod
+                || lines
+                    .last()
+                    .is_some_and(|line| line == "event: snapshot-end")
             {
                 break;
             }
@@ -63,6 +123,10 @@ impl Server {
         child.wait().unwrap();
         lines
     }
+}
+
+fn line_of_pod(line: Option<&String>) -> bool {
+    line.is_some_and(|line| line.starts_with("data: {") && line.contains("\"podName\":\"web-0\""))
 }
 
 impl Drop for Server {
@@ -97,7 +161,8 @@ fn commands() -> Vec<String> {
 fn every_curl_line_of_the_page_does_what_the_page_says() {
     let found = Command::new("curl").arg("--version").output();
     assert!(found.is_ok(), "curl is needed: apt-get install curl");
-    let server = Server::start();
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("kubeconfig"));
     let golden = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../pulltrace-core/tests/golden/agent_report_v1_full.json");
     let report = format!(
@@ -108,7 +173,7 @@ fn every_curl_line_of_the_page_does_what_the_page_says() {
     assert_eq!(status, "202", "{answer}");
 
     let commands = commands();
-    assert!(commands.len() >= 11, "{commands:#?}");
+    assert!(commands.len() >= 14, "{commands:#?}");
     let (mut asked, mut followed) = (0, 0);
     for command in commands {
         if command.starts_with("curl -sN ") {
@@ -127,7 +192,7 @@ fn every_curl_line_of_the_page_does_what_the_page_says() {
         asked += 1;
     }
     assert!(
-        asked >= 9 && followed >= 2,
+        asked >= 11 && followed >= 3,
         "{asked} asked, {followed} followed"
     );
 }

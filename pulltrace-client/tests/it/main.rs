@@ -2,6 +2,7 @@
 
 mod follow;
 mod list;
+mod pod;
 mod server;
 mod wait;
 
