@@ -225,7 +225,13 @@ fn phase(word: &str) -> Result<Phase, Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use pulltrace_core::{ChangeKind, LinkEvidence, Links, PullId};
+
     use super::*;
+    use crate::fleet::{Changes, PullChange};
+    use crate::table::Table;
 
     fn filter(query: &str) -> Result<Filter, Refusal> {
         Filter::of(&Query::parse(Some(query), &FILTERS)?, false)
@@ -238,6 +244,74 @@ mod tests {
         assert!(filter.wants_phase(Phase::Ended(Outcome::Failed)));
         assert!(!filter.wants_phase(Phase::Extracting));
         assert!(Filter::default().wants_phase(Phase::Extracting));
+    }
+
+    /// The next version of a row that these pods wait for.
+    fn next(table: &mut Table, pods: &[&str]) -> Arc<Row> {
+        let id: PullId = "lease~w1~k8s.io~1-a~0".parse().unwrap();
+        let start = "2026-11-24T20:00:00Z".parse().unwrap();
+        let pull = Arc::new(Pull::new(id.clone(), Phase::Resolving, start));
+        let waiter = |name: &&str| {
+            let pod = PodRef {
+                namespace: "shop".parse().unwrap(),
+                name: name.parse().unwrap(),
+                uid: name.parse().unwrap(),
+            };
+            let waiter = Waiter {
+                pod,
+                slot: "app".parse().unwrap(),
+                image: WantedImage::of("registry.example/app:1"),
+            };
+            (waiter, LinkEvidence::OnlyCandidate)
+        };
+        let links = Links {
+            pods: pods.iter().map(waiter).collect(),
+            ..Links::default()
+        };
+        let mut changes = Changes::default();
+        changes.pulls.push(PullChange {
+            links: Some(Arc::new(links)),
+            ..PullChange::new(ChangeKind::Progressed, pull)
+        });
+        table.take(&changes);
+        Arc::clone(table.get(&id).unwrap())
+    }
+
+    #[test]
+    fn a_row_comes_and_goes_with_its_pods() {
+        let mut table = Table::new("e", 10);
+        let pods = |query: &str| Filter::of(&Query::parse(Some(query), &FILTERS).unwrap(), true);
+        let (web, db) = (pods("pod=web").unwrap(), pods("pod=db").unwrap());
+        let image = pods("image=app:1").unwrap();
+        // Which filter wants it, to which it is new and which it has left, to one that saw it then.
+        let told = |row: &Row, since: u64| {
+            [&web, &db, &image].map(|filter| {
+                let (new, left) = (filter.is_new(row, since), filter.has_left(row, since));
+                (filter.wants(row), new, left)
+            })
+        };
+        let [no, yes] = [false, true];
+        let row = next(&mut table, &[]);
+        assert_eq!(told(&row, 0), [(no, no, no); 3]);
+        let row = next(&mut table, &["web"]);
+        assert_eq!(
+            told(&row, 1),
+            [(yes, yes, no), (no, no, no), (yes, yes, no)]
+        );
+        let row = next(&mut table, &["db", "web"]);
+        assert_eq!(
+            told(&row, 2),
+            [(yes, no, no), (yes, yes, no), (yes, no, no)]
+        );
+        assert!(told(&row, 1)[0].1, "since it came, not since it changed");
+        let row = next(&mut table, &["db"]);
+        assert_eq!(told(&row, 3), [(no, no, yes), (yes, no, no), (yes, no, no)]);
+        assert_eq!(told(&row, 4), [(no, no, no), (yes, no, no), (yes, no, no)]);
+        let row = next(&mut table, &["web"]);
+        assert_eq!(
+            told(&row, 4),
+            [(yes, yes, no), (no, no, yes), (yes, no, no)]
+        );
     }
 
     #[test]

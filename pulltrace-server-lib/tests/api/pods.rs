@@ -465,6 +465,25 @@ async fn a_pull_whose_pod_is_known_late_is_told_whole_to_who_waits_for_it() {
 }
 
 #[tokio::test]
+async fn an_end_whose_pod_is_known_late_is_told_to_who_waits_for_it() {
+    let cluster = Cluster::start().await;
+    let world = &cluster.world;
+    let mut all = Reader::open(world, "").await;
+    let mut shop = Reader::open(world, "?namespace=shop").await;
+    for reader in [&mut all, &mut shop] {
+        reader.until("snapshot-end").await;
+    }
+    let pull = completed("w1", "1-a");
+    world.tell(&full("w1", 1, &[pull])).await;
+    all.until("pull.completed").await;
+    cluster.event(says("shop/web", "w1", PULLING, 0));
+    cluster.event(says("shop/web", "w1", PULLED, 5));
+    let told = [shop.next().await.unwrap(), shop.next().await.unwrap()];
+    let told: Vec<_> = told.iter().map(crate::world::Event::told).collect();
+    assert_eq!(told, [("pull.started", "1-a"), ("pull.completed", "1-a")]);
+}
+
+#[tokio::test]
 async fn what_a_kubelet_announces_is_told_and_counted_as_queued() {
     let cluster = Cluster::start().await;
     let world = &cluster.world;
