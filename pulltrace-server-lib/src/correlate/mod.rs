@@ -7,6 +7,7 @@
 //! | `fit` | can this pull be what brings this image? |
 //! | `judge` | who waits for which pull of a node, and by what evidence? |
 //! | `queue` | what was announced, and is no pull yet? |
+//! | `rows` | which of those are shown, and which are over? |
 //! | `view` | what does one pod wait for, and how much longer? |
 //! | `heard` | what becomes of what a source says? |
 //! | `node` | one node: facts, and what was found of them |
@@ -21,6 +22,7 @@ mod judge;
 mod learned;
 mod node;
 mod queue;
+mod rows;
 mod view;
 mod want;
 

@@ -12,6 +12,7 @@ use pulltrace_core::{
 use super::judge::{self, Mode, Wanting};
 use super::learned::Learned;
 use super::queue::{self, Around};
+use super::rows::Rows;
 use super::view::{self, READY_FOR};
 use super::want::{Key, Standing, Want};
 use crate::change::{Correction, CorrelateStats, PodView, PullChange, shift};
@@ -25,7 +26,7 @@ pub(super) struct Node {
     pub(super) pulls: BTreeMap<PullId, Known>,
     pub(super) wants: BTreeMap<Key, Want>,
     /// The announced rows that are shown.
-    pub(super) rows: BTreeMap<PullId, (Arc<Pull>, Arc<Links>)>,
+    pub(super) rows: Rows,
     /// The pods that are shown.
     pub(super) pods: BTreeMap<PodUid, PodView>,
     pub(super) correction: Correction,
@@ -146,6 +147,16 @@ impl Node {
             ended.is_some_and(|ended| now.mono.since(ended) < queue::GRACE)
         };
         let rows = queue::rows(name, &pulls, &wants, &found, around, fresh);
+        let links = found
+            .links
+            .values()
+            .chain(rows.values().map(|(_, links)| links));
+        let superseded: BTreeSet<PullId> = links.filter_map(|l| l.supersedes.clone()).collect();
+        let mut left = Vec::new();
+        for (id, (pull, _)) in self.rows.iter().filter(|(id, _)| !rows.contains_key(*id)) {
+            let over = queue::over(pull, &wants, node_now);
+            left.push((id.clone(), over.filter(|_| !superseded.contains(id))));
+        }
 
         let mut after = Vec::new();
         for pull in pulls {
@@ -191,7 +202,12 @@ impl Node {
             }
             known.shown = shown;
         }
-        self.take_rows(rows, &mut judged);
+        self.rows.take(
+            rows,
+            left,
+            (now.mono, ttl),
+            (&mut judged.rows, &mut judged.gone),
+        );
         self.take_pods(pods, &mut judged);
         judged
     }
@@ -244,30 +260,6 @@ impl Node {
             .filter(move |(key, _)| key.uid == *uid)
     }
 
-    fn take_rows(&mut self, rows: BTreeMap<PullId, (Pull, Links)>, judged: &mut Judged) {
-        self.rows.retain(|id, _| {
-            let stays = rows.contains_key(id);
-            if !stays {
-                judged.gone.push(id.clone());
-            }
-            stays
-        });
-        for (id, (pull, links)) in rows {
-            let before = self.rows.get(&id);
-            if before.is_some_and(|(p, l)| **p == pull && **l == links) {
-                continue;
-            }
-            let was = before.map(|(pull, _)| pull.outcome());
-            let kind = match (was, pull.outcome()) {
-                (Some(Some(_)), Some(_)) | (Some(None), None) => ChangeKind::Progressed,
-                (_, Some(_)) => ChangeKind::Ended,
-                (_, None) => ChangeKind::Started,
-            };
-            judged.rows.insert(id.clone(), kind);
-            self.rows.insert(id, (Arc::new(pull), Arc::new(links)));
-        }
-    }
-
     fn take_pods(&mut self, pods: BTreeMap<PodUid, PodView>, judged: &mut Judged) {
         let mut before = std::mem::take(&mut self.pods);
         for (uid, view) in &pods {
@@ -300,7 +292,7 @@ impl Node {
             let news = want.news.max(want.announced);
             now.since(news) <= READY_FOR + queue::GRACE
         };
-        !self.rows.is_empty() || self.wants.values().any(soon)
+        self.rows.any_live() || self.wants.values().any(soon)
     }
 
     /// Forgets what nobody waits for any more and nothing was heard of for long, and no pull is about.
@@ -327,7 +319,7 @@ impl Node {
             };
             stays || needed.contains(key)
         });
-        self.wants.len() != before
+        self.wants.len() != before || self.rows.is_due(now, ttl)
     }
 
     pub(super) fn is_empty(&self) -> bool {

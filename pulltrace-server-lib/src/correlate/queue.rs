@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pulltrace_core::{
-    LinkEvidence, Links, NodeName, Outcome, Phase, Pull, PullId, WaitingKind, WaitingOn,
-    WantedImage,
+    LinkEvidence, Links, NodeName, NodeTime, Outcome, Percent, Phase, Pull, PullId, WaitingKind,
+    WaitingOn, WantedImage,
 };
 
 use super::fit::KUBELETS;
@@ -93,6 +93,39 @@ pub(super) fn rows(
         }
     }
     written
+}
+
+/// An announced row that is not found any more, with its end: as its kubelet told it, or without evidence.
+pub(super) fn over(pull: &Pull, wants: &[Wanting<'_>], now: NodeTime) -> Option<Pull> {
+    let PullId::Announced { pod, slot, at, .. } = &pull.id else {
+        return None;
+    };
+    if pull.outcome().is_some() {
+        return Some(pull.clone());
+    }
+    let its = wants
+        .iter()
+        .filter(|w| w.key.uid == *pod && w.key.slot == *slot);
+    let its = its.flat_map(|want| &want.tries);
+    let end = its
+        .filter(|one| one.at() == Some(*at))
+        .find_map(|one| one.end.as_ref());
+    let mut over = pull.clone();
+    (over.waiting_on, over.stale_since) = (None, None);
+    let (at, outcome) = match end {
+        Some((at, End::Pulled { .. } | End::Present)) => {
+            over.percent = Some(Percent::DONE);
+            (at.0, Outcome::Completed)
+        }
+        Some((at, End::Failed(failure))) => {
+            over.failure = Some(failure.clone());
+            (at.0, Outcome::Failed)
+        }
+        None => (now, Outcome::Unknown),
+    };
+    over.phase = Phase::Ended(outcome);
+    over.ended_at = Some(at.max(pull.started_at));
+    Some(over)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,7 +222,7 @@ impl<'a> Row<'a> {
             }
             (State::Completed, Some((end, End::Pulled { took, .. }))) => {
                 pull.phase = Phase::Ended(Outcome::Completed);
-                pull.percent = Some(pulltrace_core::Percent::DONE);
+                pull.percent = Some(Percent::DONE);
                 pull.ended_at = Some(end.0.max(at));
                 if let Some(took) = took {
                     pull.started_at = end.0.saturating_sub(*took).max(at);

@@ -216,12 +216,60 @@ fn an_image_that_was_there_all_along_is_no_row() {
 }
 
 #[test]
+fn what_was_queued_and_was_pulled_unseen_ends_and_does_not_vanish() {
+    let mut world = World::new();
+    world.hear(pulling("web", "app", APP, 1.0));
+    world.pass(5);
+    let id = world.announced()[0].0.id.clone();
+    world.hear(pulled("web", "app", APP, 6.0, 0.02, 5.0));
+    let (pull, links) = &world.rows[&id];
+    assert_eq!(
+        (pull.phase.as_str(), pull.ended_at),
+        ("completed", Some(at(6.0)))
+    );
+    assert_eq!(links.pods.len(), 1);
+    // The agent saw it after all, and tells it late.
+    let pull = completed(
+        resolved(lease(1, 5.98), "registry.test/shop/app", 'a'),
+        6.0,
+        &[APP],
+    );
+    world.tell(&pull);
+    assert_eq!(world.row(&pull).1.supersedes, Some(id));
+    assert!(world.announced().is_empty());
+    world.pass(20);
+    assert_eq!(world.ended.len(), 1, "it counts once");
+}
+
+#[test]
+fn what_was_queued_for_a_pod_that_is_gone_ends_after_a_while() {
+    let mut world = World::new();
+    world.apply(pod("web", vec![waiting("app", APP)]));
+    world.hear(pulling("web", "app", APP, 1.0));
+    world.pass(5);
+    world.say_pod(PodUpdate::Deleted(pod_ref("web").uid));
+    world.pass(60);
+    assert_eq!(
+        world.announced()[0].0.phase,
+        Phase::Queued,
+        "its pull may still come"
+    );
+    world.pass(300);
+    assert_eq!(world.announced()[0].0.phase.as_str(), "unknown");
+}
+
+#[test]
 fn a_row_that_nothing_is_heard_of_any_more_goes_with_its_time() {
     let mut world = World::new();
     world.hear(pulling("web", "app", APP, 1.0));
     world.pass(5);
     assert_eq!(world.announced().len(), 1);
     world.pass(31 * 60);
-    assert!(world.announced().is_empty());
+    let [(pull, _)] = world.announced()[..] else {
+        panic!("whoever saw it is told that it is over")
+    };
+    assert_eq!(pull.phase.as_str(), "unknown");
     assert_eq!(world.correlator.stats().wants, 0);
+    world.pass(31 * 60);
+    assert!(world.announced().is_empty());
 }
