@@ -113,7 +113,15 @@ impl Server {
     /// # Errors
     /// When it cannot be run or prints no URL, with its log.
     pub async fn start(path: PathBuf, dir: &Path) -> io::Result<Self> {
-        let args = ["--http-addr", "127.0.0.1:0", "--metrics-addr", "off"];
+        Self::start_with(path, dir, &["--metrics-addr", "off"]).await
+    }
+
+    /// As [`Server::start`], with these flags beside the address.
+    ///
+    /// # Errors
+    /// When it cannot be run or prints no URL, with its log.
+    pub async fn start_with(path: PathBuf, dir: &Path, flags: &[&str]) -> io::Result<Self> {
+        let args = [&["--http-addr", "127.0.0.1:0"], flags].concat();
         let mut server = Self {
             program: Program::new(path, dir, &args),
             url: String::new(),

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use jiff::{Timestamp, Unit};
+use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
 use serde_json::{Value, json};
 
 use super::client::{ApiError, Client};
@@ -46,8 +46,11 @@ impl Kubelet {
     ) -> Result<Value, ApiError> {
         let of = &pod["metadata"];
         let text = |name: &str| of[name].as_str().unwrap_or_default();
-        // Events have whole seconds.
-        let second = at.round(Unit::Second);
+        // Events have whole seconds; what is beyond them is cut off.
+        let whole = TimestampRound::new()
+            .smallest(Unit::Second)
+            .mode(RoundMode::Floor);
+        let second = at.round(whole);
         let second = second.map_err(|error| ApiError::Unreadable(format!("{at}: {error}")))?;
         let second = second.to_string();
         let words = json!([of["uid"], part, kind, reason, message]).to_string();

@@ -85,7 +85,7 @@ async fn an_event_that_a_kubelet_repeats_is_counted_up_and_seen_as_modified() {
         ("reportingInstance", json!("node-1")),
         ("source", json!({"component": "kubelet", "host": "node-1"})),
         ("eventTime", Value::Null),
-        ("firstTimestamp", json!("2026-01-02T03:04:06Z")),
+        ("firstTimestamp", json!("2026-01-02T03:04:05Z")),
     ] {
         assert_eq!((&first[name], &again[name]), (&value, &value), "{name}");
     }
