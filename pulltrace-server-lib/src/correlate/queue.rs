@@ -58,10 +58,26 @@ pub(super) fn rows(
         .filter_map(|pull| found.links.get(&pull.id))
         .flat_map(|links| links.pods.iter().map(|(waiter, _)| &waiter.image))
         .collect();
+    let completed = pulls
+        .iter()
+        .filter(|pull| pull.outcome() == Some(Outcome::Completed));
+    let completed: Vec<_> = completed
+        .filter_map(|pull| Some((pull.ended_at?, found.links.get(&pull.id)?)))
+        .collect();
+    // What was brought since it was announced is there, whatever its kubelet still asks for.
+    let brought = |want: &Wanting<'_>, one: &Try| {
+        let since = one.announced.filter(|_| one.is_open());
+        let later = completed
+            .iter()
+            .filter(|(ended, _)| since.is_some_and(|at| at.0 <= *ended));
+        let mut waiters = later.flat_map(|(_, links)| &links.pods);
+        waiters.any(|(waiter, _)| *waiter == want.waiter())
+    };
     let mut groups: BTreeMap<&WantedImage, Vec<(&Wanting<'_>, &Try)>> = BTreeMap::new();
     for want in wants.iter().filter(|w| !pulled.contains(&w.key.image)) {
         if let Some(last) = want.tries.last()
             && want.served(want.tries.len() - 1).is_none()
+            && !brought(want, last)
         {
             groups
                 .entry(&want.key.image)

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pulltrace_core::wire::v1;
-use pulltrace_core::{Links, Mono, NodeName, PodUid, Pull, PullId, Slot, WaitingKind, WantedImage};
+use pulltrace_core::{
+    Links, Mono, NodeName, Outcome, PodUid, Pull, PullId, Slot, WaitingKind, WantedImage,
+};
 
 use super::judge::Wanting;
 use super::learned::Learned;
@@ -80,6 +82,8 @@ fn image(want: &Wanting<'_>, pull: Option<(&Pull, &Links)>, learned: &Learned) -
         (Standing::Present, _) => ImageState::Present,
         (_, Some((pull, _))) if matches!(pull.id, PullId::Announced { .. }) => ImageState::Queued,
         (_, Some(_)) => ImageState::Pulling,
+        // The kubelet's word, or the status, may be under way.
+        (Standing::Open(_) | Standing::Pending, None) if brought(pull) => ImageState::Present,
         (Standing::Open(_), None) => ImageState::Queued,
         (Standing::Failed(_), None) => ImageState::Failed,
         (Standing::Pending, None) if failure.is_some() => ImageState::Failed,
@@ -109,6 +113,11 @@ fn image(want: &Wanting<'_>, pull: Option<(&Pull, &Links)>, learned: &Learned) -
         failure: failure.filter(|_| state == ImageState::Failed),
         size: want.key.image.named().and_then(|name| learned.size(name)),
     }
+}
+
+/// Whether the pull brought its image.
+fn brought(pull: Option<(&Pull, &Links)>) -> bool {
+    pull.is_some_and(|(pull, _)| pull.outcome() == Some(Outcome::Completed))
 }
 
 /// What a slot is of which only the kubelet spoke.
@@ -262,14 +271,11 @@ fn summary(
         .find(|(image, _)| image.state == ImageState::Failed);
     let nearest = open.iter().max_by_key(|(image, _)| image.state);
     let Some((image, pull)) = failed.or(nearest) else {
-        return format!(
-            "all {} here",
-            if all == 1 {
-                "of its 1 image is".to_owned()
-            } else {
-                format!("of its {all} images are")
-            }
-        );
+        return if all == 1 {
+            "its image is here".to_owned()
+        } else {
+            format!("all of its {all} images are here")
+        };
     };
     let pull = pull.as_ref().map(|(pull, _)| &**pull);
     let what = match (image.state, pull) {

@@ -379,6 +379,23 @@ fn a_pod_says_how_long_all_its_images_take() {
 }
 
 #[test]
+fn an_image_that_a_pull_brought_is_there_before_its_kubelet_says_so() {
+    let mut world = World::new();
+    for name in ["web-1", "web-2"] {
+        world.apply(pod(name, vec![waiting("app", APP)]));
+        world.hear(pulling(name, "app", APP, 1.0));
+    }
+    let pull = resolved(lease(1, 1.3), "registry.test/shop/app", 'a');
+    world.tell(&pull);
+    world.tell(&completed(pull, 5.0, &[APP]));
+    world.pass(10);
+    assert!(world.announced().is_empty(), "nothing is queued");
+    for name in ["web-1", "web-2"] {
+        assert_eq!(world.summary(name), "its image is here");
+    }
+}
+
+#[test]
 fn a_list_that_lacks_a_pod_says_that_it_is_gone() {
     let mut world = World::new();
     world.apply(pod("web", vec![waiting("app", APP)]));
