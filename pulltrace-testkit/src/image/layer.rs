@@ -126,6 +126,16 @@ impl Layer {
         Self::of_files("pause", &[("pause", 0o755, &pause_program())])
     }
 
+    /// The same with the program `/exit`, which ends at once and well: for a
+    /// container that runs before others.
+    ///
+    /// # Panics
+    /// On a machine that is neither `x86_64` nor `aarch64`.
+    #[must_use]
+    pub fn exit() -> Self {
+        Self::of_files("exit", &[("exit", 0o755, &exit_program())])
+    }
+
     /// A gzip layer without a file: the one that builders write for an
     /// instruction that changed nothing.
     #[must_use]
@@ -211,27 +221,42 @@ impl Layer {
 
 /// A static ELF program of one loaded segment that waits for ever.
 fn pause_program() -> Vec<u8> {
+    // again: mov eax, 34 (pause); syscall; jmp again
+    let x86_64 = [0xb8, 34, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7];
+    let aarch64 = [
+        0xd280_0000, // again: mov x0, 0
+        0xd280_0001, // mov x1, 0
+        0xd280_0002, // mov x2, 0
+        0xd280_0003, // mov x3, 0
+        0xd280_0928, // mov x8, 73 (ppoll)
+        0xd400_0001, // svc 0
+        0x17ff_fffa, // b again
+    ];
+    program(&x86_64, &aarch64)
+}
+
+fn exit_program() -> Vec<u8> {
+    // xor edi, edi; mov eax, 60 (exit); syscall
+    let x86_64 = [0x31, 0xff, 0xb8, 60, 0, 0, 0, 0x0f, 0x05];
+    let aarch64 = [
+        0xd280_0000, // mov x0, 0
+        0xd280_0ba8, // mov x8, 93 (exit)
+        0xd400_0001, // svc 0
+    ];
+    program(&x86_64, &aarch64)
+}
+
+/// The smallest program there is of this machine's code.
+fn program(x86_64: &[u8], aarch64: &[u32]) -> Vec<u8> {
     const HEADERS: u64 = 64 + 56;
     const BASE: u64 = 0x40_0000;
     let (machine, code): (u16, Vec<u8>) = match std::env::consts::ARCH {
-        // again: mov eax, 34 (pause); syscall; jmp again
-        "x86_64" => (62, vec![0xb8, 34, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7]),
-        "aarch64" => {
-            let code: [u32; 7] = [
-                0xd280_0000, // again: mov x0, 0
-                0xd280_0001, // mov x1, 0
-                0xd280_0002, // mov x2, 0
-                0xd280_0003, // mov x3, 0
-                0xd280_0928, // mov x8, 73 (ppoll)
-                0xd400_0001, // svc 0
-                0x17ff_fffa, // b again
-            ];
-            (
-                183,
-                code.iter().flat_map(|word| word.to_le_bytes()).collect(),
-            )
-        }
-        other => panic!("no pause program for {other}"),
+        "x86_64" => (62, x86_64.to_vec()),
+        "aarch64" => (
+            183,
+            aarch64.iter().flat_map(|word| word.to_le_bytes()).collect(),
+        ),
+        other => panic!("no program for {other}"),
     };
     let mut elf = vec![0x7f, b'E', b'L', b'F', 2, 1, 1, 0];
     elf.extend([0; 8]);

@@ -166,6 +166,14 @@ impl Node {
         program.layers(layers).entrypoint(&["/pause"]).build()
     }
 
+    /// The same, but what is started of it ends at once: of an init container.
+    #[must_use]
+    pub fn image_that_ends(layers: &[Layer]) -> Image {
+        let program = Image::builder().layer(&Layer::exit());
+        let layers = layers.iter().cloned();
+        program.layers(layers).entrypoint(&["/exit"]).build()
+    }
+
     /// Deletes all pods of the node, waits until it has ended them, and ends
     /// it. The node itself stays in the API server, and becomes unready.
     ///

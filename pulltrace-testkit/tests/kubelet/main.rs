@@ -1,8 +1,16 @@
-//! That the testkit's node is a real one: a kubelet pulls by a private containerd, one image after the other or
-//! several at once, and leaves the machine as it was.
+//! Real kubelets. That the testkit's node is one: it pulls by a private containerd, one image after the other or
+//! several at once, and leaves the machine as it was. And that agent and server, as they are deployed, tell of pods
+//! what their kubelet says: who waits for which pull, what is queued, why it failed, how long it took.
 //!
 //! Only where `PULLTRACE_KUBELET` is set, for it needs `cargo xtask kubernetes node`. The versions of containerd are
 //! those of `PULLTRACE_CONTAINERD` (`1.6,2.4` where that is not set).
+
+mod judge;
+mod play;
+mod said;
+mod scenario;
+mod seen;
+mod table;
 
 use std::fs;
 use std::path::PathBuf;
@@ -16,17 +24,25 @@ use pulltrace_testkit::need::{self, Missing};
 use pulltrace_testkit::wait;
 use serde_json::{Value, json};
 
+use play::Case;
+use table::Table;
+
 /// The longest that anything is waited for.
 const SOON: Duration = Duration::from_secs(90);
 
 const VERSIONS: &str = "1.6,2.4";
 
 fn main() {
+    // By which requests are made; a second one would be an error of ours.
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .expect("the first");
     let mut arguments = Arguments::from_args();
     // There can be one node on a machine.
     arguments.test_threads = Some(1);
     let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let mut trials = Vec::new();
+    let table = Table::default();
     if set("PULLTRACE_KUBELET").is_some() {
         let versions = set("PULLTRACE_CONTAINERD").unwrap_or_else(|| VERSIONS.to_owned());
         for version in versions.split(',').map(|version| version.trim().to_owned()) {
@@ -34,10 +50,48 @@ fn main() {
                 let of = version.clone();
                 let name = format!("{version}::a_node_{name}_and_leaves_nothing");
                 trials.push(Trial::test(name, move || run(&of, parallel)));
+                let (of, told) = (version.clone(), table.clone());
+                let which = if parallel { "parallel" } else { "serial" };
+                let name = format!("{version}::{which}::pods_are_told_what_their_kubelet_says");
+                trials.push(Trial::test(name, move || tell(&of, parallel, &told)));
             }
         }
     }
-    libtest_mimic::run(&arguments, trials).exit();
+    let ran = libtest_mimic::run(&arguments, trials);
+    table.print();
+    ran.exit();
+}
+
+/// All scenarios on one kind of node.
+fn tell(version: &str, parallel: bool, table: &Table) -> Result<(), Failed> {
+    let needs = || Ok::<_, Missing>((KubernetesBinary::node()?, need::containerd(version)?));
+    let Some((kubernetes, containerd)) = need::or_skip(needs()) else {
+        return Ok(());
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let mut verdicts = Vec::new();
+    for hurried in [false, true] {
+        // One that pulls one by one never hurries.
+        if hurried && !parallel {
+            continue;
+        }
+        let case = Case {
+            kubernetes: &kubernetes,
+            containerd: &containerd,
+            parallel,
+            hurried,
+        };
+        verdicts.extend(runtime.block_on(play::play(case)));
+    }
+    let which = if parallel { "parallel" } else { "serial" };
+    let differ = table.take(&format!("{version} {which}"), verdicts);
+    if differ.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("not as the kubelet says:\n{differ}").into())
+    }
 }
 
 fn run(version: &str, parallel: bool) -> Result<(), Failed> {
@@ -48,11 +102,11 @@ fn run(version: &str, parallel: bool) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(play(&kubernetes, &containerd, parallel));
+    runtime.block_on(pull_two(&kubernetes, &containerd, parallel));
     Ok(())
 }
 
-async fn play(kubernetes: &KubernetesBinary, containerd: &ContainerdBinary, parallel: bool) {
+async fn pull_two(kubernetes: &KubernetesBinary, containerd: &ContainerdBinary, parallel: bool) {
     let before = machine();
     let server = ApiServer::start(kubernetes).await.expect("it starts");
     let admin = server.admin();
