@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::containerd;
 use crate::error::{Error, Result};
+use crate::kubernetes::{Build, Program};
 use crate::process;
 use crate::root::Root;
 use crate::setup;
@@ -14,6 +15,9 @@ use crate::web;
 
 /// What cannot be built without; the demo does without the others.
 const COMPILER: &str = "protobuf-compiler";
+
+/// With pods: what else that takes is built here.
+const KUBERNETES: &str = "--kubernetes";
 
 /// The demo's own; printed without a build.
 const HELP: &str = include_str!("../../../pulltrace-testkit/src/bin/demo/help.txt");
@@ -34,6 +38,11 @@ pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
         let mut run = |command: &mut Command| process::run(told(command));
         containerd::ensure(root, version, &mut run)?;
     }
+    let pods = args.iter().any(|arg| arg == KUBERNETES);
+    // It goes on while the others are built.
+    let kubernetes = pods
+        .then(|| Build::start(root, Program::Node))
+        .transpose()?;
     eprintln!("building the page, pulltrace and the demo");
     if process::found("npm") {
         web::build(root, &mut |command| process::run(told(command)))?;
@@ -45,7 +54,19 @@ pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
     // In one call: two would build what both need twice, with other features.
     let mut build = process::cargo(&root.dir);
     build.args(["build", "-p", "pulltrace", "-p", "pulltrace-testkit"]);
-    process::run(build.args(["--bin", "pulltrace", "--bin", "demo"]))?;
+    build.args(["--bin", "pulltrace", "--bin", "demo"]);
+    if pods {
+        for program in ["pulltrace-agent", "pulltrace-server"] {
+            build.args(["-p", program, "--bin", program]);
+        }
+    }
+    process::run(&mut build)?;
+    if let Some(kubernetes) = kubernetes {
+        eprintln!(
+            "waiting for Kubernetes: its first build takes some minutes, and later ones none"
+        );
+        kubernetes.finish()?;
+    }
     // Not `cargo run`: Ctrl-C must reach the demo and nothing else, for it has
     // a containerd to stop.
     let mut demo = Command::new(root.target.join("debug/demo"));

@@ -54,8 +54,8 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "e2e",
-        args: "[VERSION…] [--random SEED]",
-        line: "the scenarios on more versions of containerd, or random pulls",
+        args: "[VERSION…] [--kubelet | --random SEED]",
+        line: "the scenarios on more versions of containerd or with a real kubelet, or random pulls",
         run: e2e::run,
     },
     Task {

@@ -14,6 +14,8 @@ pub(crate) struct Args {
     pub(crate) seed: u64,
     pub(crate) brief: bool,
     pub(crate) replay: bool,
+    /// With pods: a kubelet pulls, and an API server knows for whom.
+    pub(crate) kubernetes: bool,
     /// Where the page is; a usual or a free port when `None`.
     pub(crate) port: Option<u16>,
     /// Where to record to, in place of watching.
@@ -31,6 +33,7 @@ impl Default for Args {
             seed: 1,
             brief: false,
             replay: false,
+            kubernetes: false,
             port: None,
             record: None,
             help: false,
@@ -79,6 +82,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, St
             "--record" => out.record = Some(value("a file to write to")?.into()),
             "--brief" => out.brief = true,
             "--replay" => out.replay = true,
+            "--kubernetes" => out.kubernetes = true,
             "--help" | "-h" => out.help = true,
             "--socket" | "--namespace" | "--server" => {
                 return Err(format!(
@@ -91,6 +95,9 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, St
     }
     if out.replay && (out.record.is_some() || out.brief || out.containerd.is_some()) {
         return Err("--replay goes with neither --record nor --brief nor --containerd".into());
+    }
+    if out.kubernetes && (out.replay || out.record.is_some() || out.brief) {
+        return Err("--kubernetes goes with neither --replay nor --record nor --brief".into());
     }
     Ok(out)
 }
@@ -146,6 +153,7 @@ mod tests {
             ("--socket /run/x", "--socket is not for the demo"),
             ("--namespace=default", "--namespace is not for the demo"),
             ("--replay --brief", "--replay goes with neither"),
+            ("--kubernetes --brief", "--kubernetes goes with neither"),
         ] {
             let error = read(line).unwrap_err();
             assert!(error.starts_with(text), "{line}: {error}");

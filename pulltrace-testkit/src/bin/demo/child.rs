@@ -1,4 +1,5 @@
-//! The `pulltrace` that serves the page, and the one that shows the pulls on our terminal.
+//! The programs that are shown: `pulltrace`, which serves the page and shows the pulls on our terminal, and with pods
+//! the agent and the server.
 
 use std::ffi::OsString;
 use std::io;
@@ -15,7 +16,7 @@ use crate::stop::Stop;
 /// How long it may take to end when it is told to.
 const END: Duration = Duration::from_secs(5);
 
-/// A `pulltrace` that can be started.
+/// A `pulltrace`, or another of its programs, that can be started.
 #[derive(Debug, Clone)]
 pub(crate) struct Pulltrace {
     program: PathBuf,
@@ -27,9 +28,9 @@ impl Pulltrace {
     ///
     /// # Errors
     /// One line when it is not there.
-    pub(crate) fn find() -> Result<Self, String> {
+    pub(crate) fn find(name: &str) -> Result<Self, String> {
         let here = std::env::current_exe().map_err(|error| format!("this program: {error}"))?;
-        let program = here.with_file_name("pulltrace");
+        let program = here.with_file_name(name);
         if program.is_file() {
             Ok(Self {
                 program,
@@ -65,7 +66,7 @@ impl Pulltrace {
         Ok(Child { process })
     }
 
-    /// Starts one that says in its first line where its page is; `None` where it ended before, and
+    /// Starts one that ends its first line with where its page is; `None` where it ended before, and
     /// has said why.
     pub(crate) async fn start_page(&self) -> io::Result<(Child, Option<String>)> {
         let mut command = self.command();
@@ -75,7 +76,7 @@ impl Pulltrace {
             Some(stdout) => BufReader::new(stdout).lines().next_line().await?,
             None => None,
         };
-        let url = line.and_then(|line| line.rsplit_once(' ').map(|(_, url)| url.to_owned()));
+        let url = line.and_then(|line| line.split_whitespace().next_back().map(str::to_owned));
         Ok((Child { process }, url))
     }
 

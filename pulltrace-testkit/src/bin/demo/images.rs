@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pulltrace_testkit::image::{Image, Layer, Platform};
+use pulltrace_testkit::kubernetes::Node;
 
 use crate::script::{Content, Piece, Pull};
 
@@ -51,6 +52,16 @@ impl Library {
             image
         };
         Made { image, digests }
+    }
+
+    /// Makes an image of the same layers that can be started: what runs of it ends at once, or never.
+    pub(crate) fn make_to_run(&self, pull: &Pull, ends: bool) -> Image {
+        let layers: Vec<_> = pull.layers.iter().map(|piece| self.layer(piece)).collect();
+        if ends {
+            Node::image_that_ends(&layers)
+        } else {
+            Node::image(&layers)
+        }
     }
 
     fn layer(&self, piece: &Piece) -> Layer {

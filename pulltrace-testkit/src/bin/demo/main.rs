@@ -1,6 +1,6 @@
 //! `cargo xtask demo`: pulls of a private containerd, shown by `pulltrace up` as
 //! a page and by `pulltrace watch` in the terminal, until Ctrl-C; or a recording
-//! of that, where there can be none.
+//! of that, where there can be none. With pods: `cluster`.
 //!
 //! Here: what is started and stopped, in which order, and what is said about
 //! it. What is pulled stands in `script`, how in `stage`.
@@ -8,13 +8,14 @@
 
 mod args;
 mod child;
+mod cluster;
 mod images;
 mod page;
+mod pods;
 mod script;
 mod stage;
 mod stop;
 
-use std::error::Error as _;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
@@ -97,8 +98,11 @@ fn run() -> Result<(), Failure> {
 
 async fn demo(args: &Args) -> Result<(), Failure> {
     let stop = Stop::on_signals()?;
-    let pulltrace = Pulltrace::find().map_err(Failure::Failed)?;
+    let pulltrace = Pulltrace::find("pulltrace").map_err(Failure::Failed)?;
     let missing = match choose(args) {
+        Ok(binary) if args.kubernetes => {
+            return cluster::demo(args, &binary, &pulltrace, &stop).await;
+        }
         Ok(binary) => match live(args, &binary, &pulltrace, &stop).await {
             Err(Live::NoStart(error)) => Missing {
                 reason: format!("containerd does not start here: {}", with_causes(&error)),
@@ -111,7 +115,7 @@ async fn demo(args: &Args) -> Result<(), Failure> {
     };
     let Missing { reason, remedy } = missing;
     let remedy = remedy.map_or_else(String::new, |remedy| format!("; {remedy}"));
-    if args.containerd.is_some() || args.record.is_some() || args.brief {
+    if args.containerd.is_some() || args.record.is_some() || args.brief || args.kubernetes {
         return Err(Failure::Failed(format!("{reason}{remedy}")));
     }
     say(&format!(
@@ -323,7 +327,7 @@ fn passed(status: ExitStatus) -> Result<(), Failure> {
     }
 }
 
-fn with_causes(error: &StartError) -> String {
+fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -1,4 +1,4 @@
-//! The `pulltrace up` of the demo: where its page is, and how it ends.
+//! The `pulltrace up` of the demo, or its server: where its page is, and how it ends.
 
 use std::net::{Ipv4Addr, TcpListener};
 
@@ -35,6 +35,10 @@ impl Page {
     /// The program that shows what the page shows.
     pub(crate) fn shown_by(&self, watch: &Pulltrace) -> Pulltrace {
         watch.args(["--server", &self.url])
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
     }
 
     pub(crate) async fn end(mut self, stop: &Stop) -> Result<(), Failure> {

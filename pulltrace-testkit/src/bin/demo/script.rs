@@ -74,7 +74,7 @@ const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Service {
+pub(crate) enum Service {
     Backup,
     Recommender,
     Checkout,
@@ -92,7 +92,7 @@ use Service::{
 };
 
 /// A version of a service: the `n`th.
-fn pull(service: Service, n: u64) -> Pull {
+pub(crate) fn pull(service: Service, n: u64) -> Pull {
     let n = n % VERSIONS;
     // Bases change now and then, as they do.
     let (era, patch) = (n / 5, n % 5);
