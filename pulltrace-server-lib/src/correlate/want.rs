@@ -109,7 +109,7 @@ impl Stamp {
     /// The latest that it can have been.
     pub(super) fn latest(self) -> NodeTime {
         if self.0.unix_nanos() % 1_000_000_000 == 0 {
-            self.0.saturating_add(Duration::from_secs(1))
+            self.0.saturating_add(Duration::from_nanos(999_999_999))
         } else {
             self.0
         }

@@ -65,6 +65,21 @@ fn a_failure_before_any_lease_is_a_row_with_its_reason_and_its_next_try() {
 }
 
 #[test]
+fn a_failure_of_one_second_is_not_that_of_a_try_of_the_next() {
+    let mut world = World::new();
+    for (count, last) in [(1, 1.0), (2, 12.0)] {
+        let (announced, failed) = again(count, last);
+        world.hear(announced);
+        world.hear(failed);
+    }
+    world.hear(again(3, 13.0).0);
+    let pull = resolved(lease(1, 13.1), "registry.test/shop/app", 'a');
+    world.tell(&pull);
+    assert_eq!(world.pods_of(&pull), ["web/app by event"]);
+    assert_eq!(world.row(&pull).1.attempt, Some(3));
+}
+
+#[test]
 fn a_server_that_starts_in_the_middle_counts_the_tries_too() {
     let mut world = World::new();
     let (announced, failed) = again(4, 90.0);
