@@ -133,8 +133,11 @@ impl<'a> Wanting<'a> {
 
     /// Whether this try was not over before `at`.
     fn goes_on_at(&self, which: usize, at: NodeTime) -> bool {
-        if let Some((_, Some(ended))) = self.served.get(&which) {
-            return *ended > at;
+        // Its pull may be seen to end a little later than the kubelet says it.
+        if let Some((_, Some(ended))) = self.served.get(&which)
+            && *ended <= at
+        {
+            return false;
         }
         let end = self.tries[which].end.as_ref();
         end.is_none_or(|(end, _)| end.latest() >= at)

@@ -52,6 +52,28 @@ fn the_event_may_never_come() {
     assert_eq!(world.pods_of(&pull), ["web/app by image_record"]);
 }
 
+/// The agent sees ends by polls; the kubelet's stamp may be exact.
+#[test]
+fn whose_kubelet_said_that_it_is_pulled_does_not_wait_for_the_next_pull() {
+    let mut world = World::new();
+    for name in ["web-1", "web-2"] {
+        world.hear(pulling(name, "app", APP, 1.2));
+    }
+    let first = resolved(lease(1, 1.3), "registry.test/shop/app", 'a');
+    let first = completed(first, 7.0, &[APP]);
+    let second = resolved(lease(2, 6.52), "registry.test/shop/app", 'a');
+    let second = completed(second, 6.54, &[APP]);
+    for (name, when, took) in [("web-1", 6.51, 5.2), ("web-2", 6.54, 0.022)] {
+        let mut event = pulled(name, "app", APP, when, took, 5.3);
+        (event.first, event.last) = (at(when), at(when));
+        world.hear(event);
+    }
+    world.tell(&first);
+    world.tell(&second);
+    assert_eq!(world.pods_of(&second), ["web-2/app by image_record"]);
+    assert_eq!(world.row(&second).1.attempt, Some(1));
+}
+
 #[test]
 fn two_pods_want_one_image_and_wait_for_one_pull() {
     let mut world = World::new();
