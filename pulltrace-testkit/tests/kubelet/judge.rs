@@ -13,13 +13,14 @@ const UNSEEN: f64 = 0.5;
 /// known that a kubelet pulls one by one, an announcement has 2.5 seconds to become a pull.
 const QUEUED: f64 = 4.0;
 
-/// What differs, of one container. `shared` is whether another container wants the same image.
+/// What differs, of one container, and in `apart` how far our durations are from the kubelet's. `shared` is whether another container wants the same image.
 pub(crate) fn differences(
     slot: &Slot,
     shared: bool,
     parallel: bool,
     fails: Option<FailureReason>,
     all: &All,
+    apart: &mut Vec<f64>,
 ) -> Vec<String> {
     let of = slot.of();
     let rows = all.of(&of);
@@ -43,7 +44,7 @@ pub(crate) fn differences(
                     times.is_some_and(|times| (times.pull_seconds - took).abs() < 0.001)
                 };
                 match rows.iter().find(told) {
-                    Some(row) => pulled(row, attempt, *took, &mut differs),
+                    Some(row) => apart.extend(pulled(row, attempt, *took, &mut differs)),
                     // Two pods want one image: the second's pull is over at once.
                     None if *took < UNSEEN => {}
                     None => differs(format!("no pull is shown that took the kubelet {took} s")),
@@ -96,25 +97,29 @@ pub(crate) fn differences(
     found
 }
 
-/// A pull that the kubelet measured.
-fn pulled(row: &PullStatus, attempt: u32, took: f64, differs: &mut impl FnMut(String)) {
+/// A pull that the kubelet measured: how many seconds we are apart from it, where the whole pull was seen.
+fn pulled(
+    row: &PullStatus,
+    attempt: u32,
+    took: f64,
+    differs: &mut impl FnMut(String),
+) -> Option<f64> {
     if row.outcome != Some(Outcome::Completed) || row.attempt != Some(attempt) {
         differs(format!("shown as {}", line(row)));
     }
-    let Some(ended) = row.completed_at else {
-        return;
-    };
-    let ours = ended.since(row.started_at).as_secs_f64();
+    let ours = row.completed_at?.since(row.started_at).as_secs_f64();
     if took < UNSEEN && row.id.starts_with("record~") {
-        return;
+        return None;
     }
-    let agrees = (ours - took).abs() <= (took * 0.2).max(1.0);
-    if !agrees || row.kubelet.as_ref().and_then(|times| times.agrees) != Some(true) {
+    let apart = (ours - took).abs();
+    let told = row.kubelet.as_ref().and_then(|times| times.agrees);
+    if apart > (took * 0.2).max(1.0) || told != Some(true) {
         differs(format!(
             "{took} s by the kubelet, {ours} s by us: {}",
             line(row)
         ));
     }
+    Some(apart)
 }
 
 /// A pull that stood in the queue: it was shown so, and the row went on as the pull.

@@ -27,6 +27,8 @@ const SOON: Duration = Duration::from_secs(20);
 pub(crate) struct Verdict {
     pub(crate) scenario: &'static str,
     pub(crate) differences: Vec<String>,
+    /// How many seconds our durations are from the kubelet's.
+    pub(crate) apart: Vec<f64>,
     pub(crate) story: Vec<String>,
 }
 
@@ -119,6 +121,7 @@ pub(crate) async fn play(case: Case<'_>) -> Vec<Verdict> {
         verdicts.push(Verdict {
             scenario: "(asking)",
             differences: errors.into_iter().collect(),
+            apart: Vec::new(),
             story: vec![agent.log(), served.log()],
         });
     }
@@ -136,7 +139,7 @@ async fn agent(node: &Node, dir: &Path, url: &str) -> Agent {
 
 impl Stage<'_> {
     async fn run(&self, scenario: &Scenario) -> Verdict {
-        let mut differences = Vec::new();
+        let (mut differences, mut apart) = (Vec::new(), Vec::new());
         let name = scenario.name;
         self.admin.namespace(name).await.expect("a namespace");
         let mut pods = Vec::new();
@@ -181,7 +184,14 @@ impl Stage<'_> {
                     .filter(|other| other.image == slot.image)
                     .count()
                     > 1;
-                let found = judge::differences(slot, shared, self.parallel, scenario.fails, all);
+                let found = judge::differences(
+                    slot,
+                    shared,
+                    self.parallel,
+                    scenario.fails,
+                    all,
+                    &mut apart,
+                );
                 let found = found.into_iter();
                 differences.extend(found.map(|text| format!("{}[{}] {text}", slot.pod, slot.name)));
             }
@@ -202,6 +212,7 @@ impl Stage<'_> {
         Verdict {
             scenario: name,
             differences,
+            apart,
             story,
         }
     }

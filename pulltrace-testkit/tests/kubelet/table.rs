@@ -16,6 +16,8 @@ struct Cells {
     /// The scenarios in their order.
     lines: Vec<&'static str>,
     cells: BTreeMap<(&'static str, String), usize>,
+    /// How many seconds durations are from the kubelet's.
+    apart: Vec<f64>,
 }
 
 impl Table {
@@ -28,8 +30,10 @@ impl Table {
             let Verdict {
                 scenario,
                 differences,
+                apart,
                 story,
             } = verdict;
+            table.apart.extend(apart);
             if !table.lines.contains(&scenario) {
                 table.lines.push(scenario);
             }
@@ -63,6 +67,15 @@ impl Table {
                 write!(text, "{cell:>16}").expect("a String");
             }
         }
+        let (count, most) = (
+            table.apart.len(),
+            table.apart.iter().copied().fold(0.0, f64::max),
+        );
+        write!(
+            text,
+            "\n{count} pulls took us as long as the kubelet, but for at most {most:.2} s"
+        )
+        .expect("a String");
         // Where nobody reads it any more, nobody misses it.
         drop(writeln!(std::io::stdout(), "{text}"));
     }
