@@ -139,7 +139,7 @@ async fn agent(node: &Node, dir: &Path, url: &str) -> Agent {
 
 impl Stage<'_> {
     async fn run(&self, scenario: &Scenario) -> Verdict {
-        let (mut differences, mut apart) = (Vec::new(), Vec::new());
+        let mut differences = Vec::new();
         let name = scenario.name;
         self.admin.namespace(name).await.expect("a namespace");
         let mut pods = Vec::new();
@@ -174,30 +174,16 @@ impl Stage<'_> {
         if let Err(late) = quiet.await {
             differences.push(format!("{late}, though all is said"));
         }
-        // The words of a kubelet that come last are on the way for a moment.
-        tokio::time::sleep(Duration::from_secs(2)).await;
-        let slots = self.slots(&pods);
+        // What the kubelet said last, the server may still be told.
+        let same = wait::until("it is told as the kubelet says", SOON, async || {
+            let (found, _) = self.judge(scenario, &pods);
+            found.is_empty().then_some(())
+        });
+        // What differs then, is told below.
+        let _late = same.await;
+        let (found, apart) = self.judge(scenario, &pods);
+        differences.extend(found);
         let story = self.seen.look(|all| {
-            for slot in &slots {
-                let shared = slots
-                    .iter()
-                    .filter(|other| other.image == slot.image)
-                    .count()
-                    > 1;
-                let found = judge::differences(
-                    slot,
-                    shared,
-                    self.parallel,
-                    scenario.fails,
-                    all,
-                    &mut apart,
-                );
-                let found = found.into_iter();
-                differences.extend(found.map(|text| format!("{}[{}] {text}", slot.pod, slot.name)));
-            }
-            if scenario.until != Until::DeletedMidway {
-                differences.extend(judge::view(&slots, scenario.fails, all));
-            }
             let mut story = self.events.told(name);
             let rows = all.rows.values();
             let mine = rows.filter(|row| row.pods.iter().any(|link| link.namespace == name));
@@ -215,6 +201,26 @@ impl Stage<'_> {
             apart,
             story,
         }
+    }
+
+    /// What differs now, and how far durations are apart.
+    fn judge(&self, scenario: &Scenario, pods: &[Value]) -> (Vec<String>, Vec<f64>) {
+        let (mut differences, mut apart) = (Vec::new(), Vec::new());
+        let slots = self.slots(pods);
+        self.seen.look(|all| {
+            for slot in &slots {
+                let same = slots.iter().filter(|other| other.image == slot.image);
+                let shared = same.count() > 1;
+                let (parallel, fails) = (self.parallel, scenario.fails);
+                let found = judge::differences(slot, shared, parallel, fails, all, &mut apart);
+                let of = format!("{}[{}]", slot.pod, slot.name);
+                differences.extend(found.into_iter().map(|text| format!("{of} {text}")));
+            }
+            if scenario.until != Until::DeletedMidway {
+                differences.extend(judge::view(&slots, scenario.fails, all));
+            }
+        });
+        (differences, apart)
     }
 
     fn slots(&self, pods: &[Value]) -> Vec<Slot> {
