@@ -49,13 +49,14 @@ pub(crate) struct Kit {
     pub(crate) registry: Registry,
 }
 
-struct Needs {
+/// What must be there before anything is started.
+pub(crate) struct Needs {
     containerd: ContainerdBinary,
     agent: PathBuf,
     server: PathBuf,
 }
 
-fn needs(version: &str) -> Result<Needs, Missing> {
+pub(crate) fn needs(version: &str) -> Result<Needs, Missing> {
     Ok(Needs {
         containerd: need::containerd(version)?,
         agent: program::find("pulltrace-agent")?,
@@ -68,30 +69,8 @@ impl Scenario {
         let Some(needs) = need::or_skip(needs(version)) else {
             return;
         };
-        let containerd = Containerd::start(&needs.containerd, &Options::quick()).await;
-        let containerd = containerd.expect("containerd starts");
-        let registry = Registry::start().expect("the registry starts");
-        let server = Server::start(needs.server, containerd.dir()).await;
-        let server = server.expect("the server starts");
-        let client = Client::builder(server.url()).build().expect("a client");
-        let reader = Reader::begin(&client);
-        let socket = containerd.socket();
-        let agent = Agent::start(
-            needs.agent,
-            containerd.dir(),
-            &socket,
-            server.url(),
-            self.agent,
-        );
-        let kit = Kit {
-            reader,
-            agent: agent.await.expect("the agent starts"),
-            server,
-            client,
-            containerd,
-            registry,
-        };
-        kit.agent_connected().await;
+        let flags = ["--metrics-addr", "off"];
+        let kit = Kit::start(needs, self.agent, &flags).await;
         let kit = (self.play)(kit).await;
         kit.reader.assert_true();
         kit.converged().await;
@@ -109,6 +88,30 @@ pub(crate) fn total(image: &Image) -> u64 {
 }
 
 impl Kit {
+    /// All of it, with an agent and a server of these flags beside what they need.
+    pub(crate) async fn start(needs: Needs, agent: &[&str], server: &[&str]) -> Self {
+        let containerd = Containerd::start(&needs.containerd, &Options::quick()).await;
+        let containerd = containerd.expect("containerd starts");
+        let registry = Registry::start().expect("the registry starts");
+        let dir = containerd.dir();
+        let server = Server::start_with(needs.server, dir, server).await;
+        let server = server.expect("the server starts");
+        let client = Client::builder(server.url()).build().expect("a client");
+        let reader = Reader::begin(&client);
+        let (socket, url) = (containerd.socket(), server.url());
+        let agent = Agent::start(needs.agent, dir, &socket, url, agent).await;
+        let kit = Self {
+            reader,
+            agent: agent.expect("the agent starts"),
+            server,
+            client,
+            containerd,
+            registry,
+        };
+        kit.agent_connected().await;
+        kit
+    }
+
     /// Pushes an image under this name and begins to pull it as the kubelet does.
     pub(crate) fn pull(&self, name: &str, image: &Image) -> Pull {
         self.containerd.cri().pull(&self.registry.push(name, image))
@@ -202,7 +205,7 @@ impl Kit {
     }
 
     /// That the list says of each pull what the reader was told last.
-    async fn converged(&self) {
+    pub(crate) async fn converged(&self) {
         let same = async || {
             let list = self.list().await;
             let log = self.reader.log();
@@ -220,7 +223,7 @@ impl Kit {
         }
     }
 
-    fn logs(&self) -> String {
+    pub(crate) fn logs(&self) -> String {
         let (agent, server) = (self.agent.log(), self.server.log());
         format!(
             "agent:\n{agent}\nserver:\n{server}\nreader: {:#?}",

@@ -7,6 +7,7 @@
 mod agent;
 mod kit;
 mod page;
+mod pods;
 mod pulls;
 mod reader;
 mod restarts;
@@ -14,6 +15,7 @@ mod restarts;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use kit::Scenario;
+use pods::kit::PodScenario;
 
 const VERSIONS: &str = "1.6,2.4";
 
@@ -34,24 +36,36 @@ fn main() {
     for version in &versions {
         let scenarios = ALL.iter().copied().flatten();
         trials.extend(scenarios.map(|scenario| trial(version, scenario)));
+        let with_pods = pods::ALL.iter().copied().flatten();
+        trials.extend(with_pods.map(|scenario| pod_trial(version, scenario)));
     }
-    // What a page shows does not depend on who pulls.
-    trials.extend(versions.last().map(|newest| trial(newest, &page::SCENARIO)));
+    // Of these nothing depends on who pulls.
+    if let Some(newest) = versions.last() {
+        trials.push(trial(newest, &page::SCENARIO));
+        let once = pods::ONCE.iter().copied().flatten();
+        trials.extend(once.map(|scenario| pod_trial(newest, scenario)));
+    }
     let mut arguments = Arguments::from_args();
     arguments.test_threads.get_or_insert(AT_ONCE);
     libtest_mimic::run(&arguments, trials).exit();
 }
 
 fn trial(version: &str, scenario: &'static Scenario) -> Trial {
-    let version = version.to_owned();
+    let of = version.to_owned();
     let name = format!("{version}::{}", scenario.name);
-    Trial::test(name, move || run(&version, scenario))
+    Trial::test(name, move || run(scenario.run(&of)))
 }
 
-fn run(version: &str, scenario: &Scenario) -> Result<(), Failed> {
+fn pod_trial(version: &str, scenario: &'static PodScenario) -> Trial {
+    let of = version.to_owned();
+    let name = format!("{version}::pods::{}", scenario.name);
+    Trial::test(name, move || run(scenario.run(&of)))
+}
+
+fn run(scenario: impl Future<Output = ()>) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    runtime.block_on(scenario.run(version));
+    runtime.block_on(scenario);
     Ok(())
 }

@@ -106,8 +106,13 @@ impl Log {
             return self.untrue.push(format!("an event of no pull: {event:?}"));
         };
         let ended = matches!(event.kind, EventType::PullCompleted | EventType::PullFailed);
-        // One that is over when it is first heard of is told as it is, and then its end.
-        let may_be_over = ended || event.kind == EventType::PullStarted;
+        // One that is over when it is first heard of is told as it is, and then its end. More may become known of
+        // it after that: its pods, its reason, what its kubelet measured.
+        let was_over = self
+            .rows
+            .get(&row.id)
+            .is_some_and(|row| row.outcome.is_some());
+        let may_be_over = ended || was_over || event.kind == EventType::PullStarted;
         if (ended && row.outcome.is_none()) || (!may_be_over && row.outcome.is_some()) {
             self.untrue.push(format!("{:?} of {row:#?}", event.kind));
         }
@@ -130,6 +135,11 @@ impl Log {
         }
         let totals = self.totals.entry(row.id.clone()).or_default();
         totals.extend(row.total_bytes);
+        // It went on under this id.
+        if let Some(before) = &row.supersedes {
+            self.rows.remove(before);
+            self.ends.remove(before);
+        }
         self.rows.insert(row.id.clone(), row);
     }
 
