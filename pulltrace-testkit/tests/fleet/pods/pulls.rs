@@ -341,7 +341,8 @@ async fn an_image_that_is_there_is_pulled_by_nobody(mut pods: Pods) -> Pods {
     let mut one = pods.app("web-1", &reference).await;
     let pull = pods.pulls(&one, "app").await;
     pods.ends(&mut one, pull).await.expect("it succeeds");
-    pods.linked("shop/web", &[("web-1", "app")]).await;
+    // Who comes while it is still seen to be pulled waits for it.
+    pods.kit.ended("shop/web").await;
     let mut two = pods.app("web-2", &reference).await;
     pods.until_view("web-2", "it is known", |_| Some(())).await;
     let message = format!("Container image \"{reference}\" already present on machine");
