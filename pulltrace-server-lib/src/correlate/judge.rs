@@ -118,7 +118,7 @@ impl<'a> Wanting<'a> {
 
     /// The tries that this pull can have been begun for.
     fn own(&self, pull: &Pull) -> impl Iterator<Item = usize> + '_ {
-        let (from, id, outcome) = (pull.started_at, pull.id.clone(), pull.outcome());
+        let (from, id, outcome) = (begun(pull), pull.id.clone(), pull.outcome());
         self.tries
             .iter()
             .enumerate()
@@ -155,7 +155,7 @@ impl<'a> Wanting<'a> {
             };
             let before = over.is_none_or(|over| announced.0 <= over);
             let mine = self.served(index) == Some(&pull.id);
-            mine || (before && self.goes_on_at(index, pull.started_at))
+            mine || (before && self.goes_on_at(index, begun(pull)))
         })
     }
 
@@ -347,7 +347,8 @@ fn link<'a>(
     let links = found.links.entry(pull.id.clone()).or_default();
     if let Some((index, which)) = served {
         let want = &mut wants[index];
-        want.served.insert(which, (pull.id.clone(), pull.ended_at));
+        let ended = seen_to_end(pull, &want.tries[which]);
+        want.served.insert(which, (pull.id.clone(), ended));
         let one = want.tries[which].clone();
         serve(pull, want, &one, links);
         let key = want.key;
@@ -362,6 +363,28 @@ fn link<'a>(
         }
     }
     links.pods.sort();
+}
+
+/// When a pull ended for the try that it served. The agent sees it by a poll, some time later; where the
+/// kubelet says how long its call took, it was over then, and the next pull may have begun before the poll.
+fn seen_to_end(pull: &Pull, one: &Try) -> Option<NodeTime> {
+    let seen = pull.ended_at?;
+    let told = match &one.end {
+        Some((_, End::Pulled { took, .. })) => *took,
+        _ => None,
+    };
+    // The call began a little before the lease.
+    let told = told.map(|took| pull.started_at.saturating_add(took.saturating_sub(SLACK)));
+    Some(told.map_or(seen, |told| told.min(seen)))
+}
+
+/// When a pull was under way for sure. Where only its record was seen, it may have begun with an image that
+/// was there before, so that its start is that of another pull; then it is when the record was written.
+const fn begun(pull: &Pull) -> NodeTime {
+    match &pull.id {
+        PullId::Record { at, .. } => *at,
+        _ => pull.started_at,
+    }
 }
 
 /// What the try that it serves says of a pull.

@@ -74,6 +74,50 @@ fn whose_kubelet_said_that_it_is_pulled_does_not_wait_for_the_next_pull() {
     assert_eq!(world.row(&second).1.attempt, Some(1));
 }
 
+/// Stamps are whole seconds, and the agent's poll saw the first end after the second had begun.
+#[test]
+fn who_was_served_by_a_pull_that_was_seen_to_end_late_does_not_wait_for_the_next() {
+    let mut world = World::new();
+    for name in ["web-1", "web-2"] {
+        world.hear(pulling(name, "app", APP, 1.2));
+    }
+    let first = resolved(lease(1, 1.3), "registry.test/shop/app", 'a');
+    world.tell(&completed(first.clone(), 6.9, &[APP]));
+    let second = resolved(lease(2, 6.52), "registry.test/shop/app", 'a');
+    let second = completed(second, 6.9, &[APP]);
+    world.tell(&second);
+    world.hear(pulled("web-1", "app", APP, 6.51, 5.211, 5.3));
+    world.hear(pulled("web-2", "app", APP, 6.54, 0.022, 5.3));
+    assert_eq!(world.pods_of(&second), ["web-2/app by image_record"]);
+    assert_eq!(
+        world.pods_of(&first),
+        ["web-1/app by image_record", "web-2/app by image_record"]
+    );
+}
+
+/// Of the second pull only the record is seen, with the start of the first, which fetched the image.
+#[test]
+fn a_pull_that_is_known_by_its_record_alone_is_waited_for_when_that_is_written() {
+    let mut world = World::new();
+    for name in ["web-1", "web-2"] {
+        world.hear(pulling(name, "app", APP, 1.2));
+    }
+    let first = resolved(lease(1, 1.3), "registry.test/shop/app", 'a');
+    world.tell(&completed(first, 6.9, &[APP]));
+    world.hear(pulled("web-1", "app", APP, 6.51, 5.211, 5.3));
+    let mut second = resolved(lease(2, 1.31), "registry.test/shop/app", 'a');
+    second.id = pulltrace_core::PullId::Record {
+        node: "w1".parse().unwrap(),
+        namespace: "k8s.io".parse().unwrap(),
+        root: digest('a'),
+        at: at(6.53),
+    };
+    let second = completed(second, 6.9, &[APP]);
+    world.tell(&second);
+    world.hear(pulled("web-2", "app", APP, 6.54, 0.022, 5.3));
+    assert_eq!(world.pods_of(&second), ["web-2/app by image_record"]);
+}
+
 #[test]
 fn two_pods_want_one_image_and_wait_for_one_pull() {
     let mut world = World::new();
