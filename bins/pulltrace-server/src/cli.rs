@@ -143,7 +143,7 @@ pub(crate) struct AccessArgs {
     )]
     pub(crate) allowed_host: Vec<String>,
 
-    /// Sites that may show the page within their own: `none`, or `self` and origins like https://grafana.example, by commas or spaces
+    /// Sites that may show the page within their own: `none`, or `self` and origins like `https://grafana.example`, by commas or spaces
     #[arg(
         long,
         env = "PULLTRACE_FRAME_ANCESTORS",
