@@ -59,6 +59,7 @@ impl From<&Pull> for v1::PullStatus {
             cached_bytes: known(pull.cached),
             to_download_bytes: pull.to_download.map(|bytes| bytes.0),
             downloaded_bytes: known(pull.downloaded),
+            to_extract_bytes: pull.to_extract.map(|bytes| bytes.0),
             extracted_bytes: known(pull.extracted),
             wasted_bytes: known(pull.wasted),
             bytes_per_sec: pull.rate.map(rate),

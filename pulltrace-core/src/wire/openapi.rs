@@ -105,6 +105,7 @@ fn paths() -> Value {
                 "default": {"$ref": "#/components/responses/Problem"},
             },
         }},
+        "/api/v1/server": get("getServer", "The server, and what all nodes download together", &[], "ServerStatus"),
         "/api/v1/openapi.json": {"get": {
             "summary": "This document",
             "operationId": "openapi",
@@ -211,6 +212,7 @@ fn schemas() -> Map<String, Value> {
     add::<v1::PodList>(&mut found);
     add::<v1::PodPulls>(&mut found);
     add::<v1::PodEnd>(&mut found);
+    add::<v1::ServerStatus>(&mut found);
     add::<v1::PullEvent>(&mut found);
     add::<v1::Frame>(&mut found);
     add::<v1::Problem>(&mut found);

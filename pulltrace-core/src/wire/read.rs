@@ -42,7 +42,10 @@ impl TryFrom<&v1::PullStatus> for Pull {
         let layers: Option<Vec<Layer>> = status.layers.iter().map(layer).collect();
         let layers = layers.unwrap_or_default();
         let to_extract = layers.iter().filter(|layer| !layer.state.is_idle());
-        let to_extract = to_extract.map(|layer| layer.size).sum();
+        let to_extract: Bytes = to_extract.map(|layer| layer.size).sum();
+        // An older server does not say it.
+        let to_extract = (status.to_extract_bytes.map(Bytes))
+            .or_else(|| (!layers.is_empty()).then_some(to_extract));
         let known = |bytes: Option<u64>| bytes.map_or(Bytes::ZERO, Bytes);
         Ok(Self {
             id: status.id.parse().map_err(|_| not("id"))?,
@@ -64,7 +67,7 @@ impl TryFrom<&v1::PullStatus> for Pull {
             cached: known(status.cached_bytes),
             to_download: status.to_download_bytes.map(Bytes),
             downloaded: known(status.downloaded_bytes),
-            to_extract: (!layers.is_empty()).then_some(to_extract),
+            to_extract,
             extracted: known(status.extracted_bytes),
             wasted: known(status.wasted_bytes),
             rate: status.bytes_per_sec.and_then(BytesPerSecond::new),
@@ -180,6 +183,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_to_be_unpacked_is_told_by_layers_where_the_server_does_not_say_it() {
+        for pull in [live(), completed()] {
+            let mut written = v1::PullStatus::from(&pull);
+            written.to_extract_bytes = None;
+            let read = Pull::try_from(&written).unwrap();
+            assert_eq!(read.to_extract, pull.to_extract);
+            written.layers.clear();
+            assert_eq!(Pull::try_from(&written).unwrap().to_extract, None);
+        }
+    }
+
+    #[test]
     fn no_percentage_goes_back_by_being_read() {
         let mut status = v1::PullStatus::from(&live());
         for tenths in 0..=1_000 {
@@ -197,7 +212,10 @@ mod tests {
         status.image_ref = Some("no name".to_owned());
         let read = Pull::try_from(&status).unwrap();
         assert!(read.layers.is_empty() && read.image.is_none() && read.names.is_empty());
-        assert_eq!((read.to_extract, read.total), (None, Some(Bytes(10_000))));
+        assert_eq!(read.total, Some(Bytes(10_000)));
+        assert_eq!(read.to_extract, Some(Bytes(9_000)));
+        status.to_extract_bytes = None;
+        assert_eq!(Pull::try_from(&status).unwrap().to_extract, None);
         status.phase = v1::Phase::Other;
         let error = Pull::try_from(&status).unwrap_err();
         assert_eq!(error, StatusError { what: "phase" });

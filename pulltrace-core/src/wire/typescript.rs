@@ -35,6 +35,8 @@ pub fn document() -> String {
     declare::<v1::PodImage>(&mut module, &config);
     declare::<v1::PodPulls>(&mut module, &config);
     declare::<v1::PodEnd>(&mut module, &config);
+    declare::<v1::ServerStatus>(&mut module, &config);
+    declare::<v1::Throughput>(&mut module, &config);
     declare::<v1::Problem>(&mut module, &config);
     declare::<v1::Phase>(&mut module, &config);
     declare::<v1::Outcome>(&mut module, &config);

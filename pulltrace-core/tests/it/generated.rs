@@ -141,6 +141,7 @@ mod openapi {
                 Some("pod_list") => "PodList",
                 Some("pod_pulls") => "PodPulls",
                 Some("pod_end") => "PodEnd",
+                Some("server_status") => "ServerStatus",
                 Some("frame") => "Frame",
                 Some("problem") => "Problem",
                 Some(other) => panic!("`{other}` has no schema here"),

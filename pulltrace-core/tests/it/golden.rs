@@ -39,6 +39,7 @@ fn answers_stay() {
     stays::<v1::PodList>(&["pod_list_v1.json"]);
     stays::<v1::PodPulls>(&["pod_pulls_v1.json"]);
     stays::<v1::PodEnd>(&["pod_end_v1.json"]);
+    stays::<v1::ServerStatus>(&["server_status_v1.json", "server_status_v1_new.json"]);
     stays::<v1::Problem>(&["problem_v1.json"]);
 }
 

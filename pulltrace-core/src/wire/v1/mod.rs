@@ -6,12 +6,13 @@
 //! | who says it | to whom | types |
 //! |---|---|---|
 //! | an agent | its server | [`AgentReport`] and the [`ReportAck`] that answers it |
-//! | a server | people and programs | [`PullStatus`], [`PullList`], [`PullEvent`], [`Frame`], [`NodeStatus`], [`ImageStatus`], [`PodStatus`], [`Problem`] |
+//! | a server | people and programs | [`PullStatus`], [`PullList`], [`PullEvent`], [`Frame`], [`NodeStatus`], [`ImageStatus`], [`PodStatus`], [`ServerStatus`], [`Problem`] |
 
 mod event;
 mod list;
 mod pod;
 mod report;
+mod server;
 mod status;
 mod words;
 
@@ -22,6 +23,7 @@ pub use report::{
     AgentInfo, AgentReport, Dropped, LayerDetail, NodeInfo, ReportAck, ReportImage,
     ReportImageLayer, ReportLayer, ReportPull,
 };
+pub use server::{ServerStatus, Throughput};
 pub use status::{Failure, KubeletTimes, LayerStatus, PodLink, PullStatus, WaitingOn};
 pub use words::{
     EtaBasis, FailureReason, ImageState, LayerState, LinkEvidence, NodeState, Outcome, Phase,

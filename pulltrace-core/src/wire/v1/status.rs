@@ -92,7 +92,11 @@ pub struct PullStatus {
     /// What of `to_download_bytes` is here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub downloaded_bytes: Option<u64>,
-    /// What is unpacked of what had to be, as compressed bytes.
+    /// What is to be unpacked by this pull or for it, as compressed bytes: all but layers that were
+    /// unpacked before, or are served remotely.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to_extract_bytes: Option<u64>,
+    /// What of `to_extract_bytes` is unpacked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extracted_bytes: Option<u64>,
     /// Bytes that came and had to be fetched again.

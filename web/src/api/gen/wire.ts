@@ -100,7 +100,12 @@ export type PullStatus = {
    */
   downloadedBytes?: number,
   /**
-   * What is unpacked of what had to be, as compressed bytes.
+   * What is to be unpacked by this pull or for it, as compressed bytes: all but layers that were
+   * unpacked before, or are served remotely.
+   */
+  toExtractBytes?: number,
+  /**
+   * What of `to_extract_bytes` is unpacked.
    */
   extractedBytes?: number,
   /**
@@ -749,6 +754,72 @@ export type PodEnd = {
    * The server's clock.
    */
   now: string,
+};
+
+/**
+ * `GET /api/v1/server`.
+ */
+export type ServerStatus = {
+  /**
+   * The life of the server.
+   */
+  epoch: string,
+  /**
+   * Where in the server's changes this was true.
+   */
+  seq: number,
+  /**
+   * The server's clock.
+   */
+  now: string,
+  /**
+   * Its version and revision, for people: `0.1.0 (0123456789ab)`.
+   */
+  version: string,
+  /**
+   * Another one for each build of the page, so that a page knows that it is older than its server;
+   * absent where the server has no page.
+   */
+  page?: string,
+  /**
+   * What people call the cluster; absent where nobody said it.
+   */
+  clusterName?: string,
+  /**
+   * When this life of the server began. What ended before, it knows by reports alone.
+   */
+  startedAt: string,
+  /**
+   * How long a pull that ended is kept.
+   */
+  keepsEndedSeconds: number,
+  /**
+   * Whether it hears of pods, and of what kubelets say.
+   */
+  cluster: ClusterStatus,
+  /**
+   * How fast bytes came to all nodes.
+   */
+  throughput: Throughput,
+};
+
+/**
+ * How fast bytes came to all nodes together, in equal steps until now: 15 minutes of them at most, and
+ * none from before the server started.
+ */
+export type Throughput = {
+  /**
+   * From one value to the next.
+   */
+  stepSeconds: number,
+  /**
+   * When the last value was taken, by the server's clock; absent where there is none yet.
+   */
+  endsAt?: string,
+  /**
+   * The values, oldest first: the sum over the nodes whose speed was known; null where that was none.
+   */
+  bytesPerSec: Array<number | null>,
 };
 
 /**
