@@ -1,30 +1,80 @@
-// The frame around the pages.
+// The frame around the pages, and which page is in it.
 
+import { type ComponentType, lazy, Suspense } from 'react';
 import styles from './App.module.css';
-import { Live } from './pages/Live';
+import { usePaused, useSync } from './live/hooks';
+import { Overview } from './pages/overview/Overview';
+import { href, type Page, type Route, useRoute } from './route';
 import { Announcer } from './ui/Announcer';
-import { ConnectionBanner, ConnectionState } from './ui/Connection';
+import { ConnectionBanner } from './ui/Connection';
 import { ErrorBoundary } from './ui/ErrorBoundary';
-import { Logo } from './ui/Icon';
-import { ThemeButton } from './ui/Theme';
+import { Message } from './ui/Message';
+import { Habits } from './ui/shell/Habits';
+import { usePast } from './ui/shell/past';
+import { TopBar } from './ui/shell/TopBar';
+
+export interface PageProps {
+  route: Route;
+}
+
+/** A page that is not the first one comes when it is asked for. */
+const later = (load: () => Promise<Record<string, unknown>>, name: string) =>
+  lazy(async () => ({ default: (await load())[name] as ComponentType<PageProps> }));
+
+const Pulls = later(() => import('./pages/pulls/Pulls'), 'Pulls');
+const Pull = later(() => import('./pages/pull/Pull'), 'Pull');
+const Images = later(() => import('./pages/images/Images'), 'Images');
+const Nodes = later(() => import('./pages/nodes/Nodes'), 'Nodes');
+const Failures = later(() => import('./pages/failures/Failures'), 'Failures');
+const Pod = later(() => import('./pages/pod/Pod'), 'Pod');
+
+const SCREENS: Record<Page, (route: Route) => ComponentType<PageProps>> = {
+  overview: () => Overview,
+  pulls: ({ path }) => (path.length > 0 ? Pull : Pulls),
+  images: () => Images,
+  nodes: () => Nodes,
+  failures: () => Failures,
+  pods: ({ path }) => (path.length === 2 ? Pod : Nowhere),
+};
 
 export function App() {
+  const route = useRoute();
+  const Screen = route.page === undefined ? Nowhere : SCREENS[route.page](route);
+  const past = usePast();
+  const sync = useSync();
+  const { paused } = usePaused();
   return (
     <>
-      <header className={styles.top}>
-        <span className={styles.logo}>
-          <Logo />
-          pulltrace
-        </span>
-        <span className={styles.space} />
-        <ConnectionState />
-        <ThemeButton />
-      </header>
+      <button type="button" className={styles.skip} onClick={() => document.getElementById('main')?.focus()}>
+        Skip to content
+      </button>
+      <TopBar route={route} />
       <ConnectionBanner />
       <Announcer />
-      <ErrorBoundary>
-        <Live />
-      </ErrorBoundary>
+      <Habits route={route} />
+      <main
+        id="main"
+        tabIndex={-1}
+        className={`${styles.main} ${past ? styles.past : ''}`}
+        data-sync={sync}
+        data-held={paused || undefined}
+      >
+        <ErrorBoundary key={`${route.page} ${route.path.join(' ')}`}>
+          <Suspense fallback={<p className="hidden">Loading</p>}>
+            <Screen route={route} />
+          </Suspense>
+        </ErrorBoundary>
+      </main>
     </>
+  );
+}
+
+function Nowhere() {
+  return (
+    <Message name="nowhere" title="There is no such page" level={1}>
+      <p>
+        <a href={href('overview')}>Go to the overview</a>
+      </p>
+    </Message>
   );
 }

@@ -5,7 +5,7 @@ import type { Problem } from './gen/wire';
 /** Why there is no stream: what a person can do about it differs. */
 export type Refusal =
   | { kind: 'unauthorized' }
-  | { kind: 'forbidden'; detail?: string }
+  | { kind: 'forbidden' | 'not_found'; detail?: string }
   | { kind: 'unavailable' | 'refused'; status: number; detail?: string }
   | { kind: 'unreachable' };
 
@@ -29,7 +29,7 @@ export async function openEvents(
   signal: AbortSignal,
   token?: string,
 ): Promise<Body> {
-  const query = new URLSearchParams({ format: 'frame', layers: 'embed' });
+  const query = new URLSearchParams({ format: 'frame', layers: 'none' });
   if (since !== undefined) query.set('since', since);
   let response: Response;
   try {
@@ -50,13 +50,15 @@ export async function openEvents(
   throw new Refused(await refusal(response));
 }
 
-async function refusal(response: Response): Promise<Refusal> {
+/** What an answer that is none says. */
+export async function refusal(response: Response): Promise<Refusal> {
   const { status } = response;
   const problem = (await response.json().catch(() => undefined)) as Partial<Problem> | undefined;
   const text = problem?.detail ?? problem?.title;
   const detail = typeof text === 'string' ? { detail: text } : {};
   if (status === 401) return { kind: 'unauthorized' };
   if (status === 403) return { kind: 'forbidden', ...detail };
+  if (status === 404) return { kind: 'not_found', ...detail };
   // A gateway in between says that the server behind it is away.
   if (status === 502 || status === 503 || status === 504 || status === 429) {
     return { kind: 'unavailable', status, ...detail };

@@ -39,7 +39,7 @@ const isOptional = (value: unknown, is: (item: unknown) => boolean): boolean =>
   value === undefined || is(value);
 const isList = (value: unknown, is: (item: unknown) => boolean): boolean =>
   value === undefined || (Array.isArray(value) && value.every(is));
-const isRow = (value: unknown): value is PullStatus =>
+export const isRow = (value: unknown): value is PullStatus =>
   isObject(value) &&
   isText(value.id) &&
   isText(value.nodeName) &&

@@ -1,16 +1,12 @@
 // The store and the stream, as components read them.
 
-import { createContext, useContext, useState, useSyncExternalStore } from 'react';
-import type { NodeStatus, PullStatus } from '../api/gen/wire';
+import { createContext, useContext, useMemo, useState, useSyncExternalStore } from 'react';
+import type { LayerStatus, NodeStatus, PullStatus, ServerStatus } from '../api/gen/wire';
 import { shortName } from '../model/image';
-import type { NodeOutline, Totals } from '../model/outline';
-import type { Sample, Store, Sync } from './store';
-import type { Connection, Stream } from './stream';
-
-export interface Live {
-  store: Store;
-  stream: Stream;
-}
+import type { Live } from './live';
+import type { Polled } from './poll';
+import type { All, Sample, Sync } from './store';
+import type { Connection } from './stream';
 
 export const LiveContext = createContext<Live | undefined>(undefined);
 
@@ -59,29 +55,56 @@ export function useNode(name: string): NodeStatus | undefined {
   );
 }
 
-export function useOutline(): readonly NodeOutline[] {
+/**
+ * All rows and nodes, for what is worked out over them: another object when that is worth it, which with many rows is
+ * once a second. A memo that depends on it is worked out as often.
+ */
+export function useAll(): All {
   const { store } = useLive();
-  return useSyncExternalStore(store.onList, store.outline);
+  return useSyncExternalStore(store.onBeat, store.all);
 }
 
-export function useTotals(): Totals {
-  const { store } = useLive();
-  return useSyncExternalStore(store.onList, store.totals);
+/** The layers of a row in view; undefined until they are known. */
+export function useLayers(id: string): readonly LayerStatus[] | undefined {
+  const { layers } = useLive();
+  const on = useMemo(() => (listener: () => void) => layers.on(id, listener), [layers, id]);
+  return useSyncExternalStore(on, () => layers.of(id));
+}
+
+/** What the server says of itself; undefined until it was asked. */
+export function useServer(): ServerStatus | undefined {
+  const { server } = useLive();
+  return useSyncExternalStore(server.on, server.state).value;
+}
+
+/** The answer at a path of the API, asked for again and again while the component is there. */
+export function usePolled<T>(path: string, everyMs: number): Polled<T> {
+  const live = useLive();
+  const poll = useMemo(() => live.poll<T>(path, everyMs), [live, path, everyMs]);
+  return useSyncExternalStore(poll.on, poll.state);
 }
 
 export function useSync(): Sync {
   const { store } = useLive();
-  return useSyncExternalStore(store.onList, store.sync);
+  return useSyncExternalStore(store.onSync, store.sync);
+}
+
+/** Whether the reader holds the page, and how many rows have changed since. */
+export function usePaused(): { paused: boolean; waiting: number } {
+  const { store } = useLive();
+  const paused = useSyncExternalStore(store.onSync, store.paused);
+  const waiting = useSyncExternalStore(store.onSync, store.waiting);
+  return { paused, waiting };
 }
 
 export function useSpeeds(): readonly Sample[] {
   const { store } = useLive();
-  return useSyncExternalStore(store.onList, store.speeds);
+  return useSyncExternalStore(store.onBeat, store.speeds);
 }
 
 export function useLastFailed(): PullStatus | undefined {
   const { store } = useLive();
-  return useSyncExternalStore(store.onList, store.lastFailed);
+  return useSyncExternalStore(store.onSync, store.lastFailed);
 }
 
 export function useConnection(): Connection {

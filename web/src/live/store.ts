@@ -5,7 +5,6 @@
 
 import type { Frame, NodeStatus, PullStatus } from '../api/gen/wire';
 import { instant } from '../model/format';
-import { type NodeOutline, outline, type Totals, totals } from '../model/outline';
 import { isLive } from '../model/pull';
 import { understand } from './frame';
 import { Held } from './held';
@@ -13,6 +12,9 @@ import { Lines } from './lines';
 import { moved } from './motion';
 
 export const FLUSH_MS = 250;
+/** With more rows than `MANY`, what is worked out over all of them (order, sums, groups) is so at most this often. */
+export const BEAT_MS = 1_000;
+const MANY = 1_000;
 
 /** What came and could not be used. */
 export interface Counts {
@@ -36,8 +38,15 @@ export interface Sample {
   speed: number | undefined;
 }
 
-/** So many of them are kept, one a second. */
-export const SAMPLES = 120;
+/** So many of them are kept, one each `SAMPLE_MS`: 15 minutes. */
+export const SAMPLES = 450;
+export const SAMPLE_MS = 2_000;
+
+/** What is shown, whole. The maps go on changing, while this object stays the same. */
+export interface All {
+  rows: ReadonlyMap<string, PullStatus>;
+  nodes: ReadonlyMap<string, NodeStatus>;
+}
 
 type Listener = () => void;
 
@@ -67,8 +76,10 @@ export class Store {
   // What is shown of it.
   #shownRows = new Map<string, PullStatus>();
   #shownNodes = new Map<string, NodeStatus>();
-  #outline: readonly NodeOutline[] = [];
-  #totals: Totals = totals([], []);
+  #all: All = { rows: this.#shownRows, nodes: this.#shownNodes };
+  #beatAt = Number.NEGATIVE_INFINITY;
+  #beatTimer: ReturnType<typeof setTimeout> | undefined;
+  #paused = false;
   #lastFailed: PullStatus | undefined;
   #speeds: readonly Sample[] = [];
 
@@ -88,7 +99,8 @@ export class Store {
   #flushedAt = Number.NEGATIVE_INFINITY;
   #rowListeners = new Listeners();
   #nodeListeners = new Listeners();
-  #listListeners = new Listeners();
+  #beatListeners = new Listeners();
+  #syncListeners = new Listeners();
 
   readonly counts: Counts = { notUnderstood: 0, unknownRow: 0, outOfOrder: 0 };
 
@@ -96,17 +108,30 @@ export class Store {
 
   row = (id: string): PullStatus | undefined => this.#shownRows.get(id);
   node = (name: string): NodeStatus | undefined => this.#shownNodes.get(name);
-  outline = (): readonly NodeOutline[] => this.#outline;
-  totals = (): Totals => this.#totals;
+  /** All rows and nodes that are shown: another object each time that they are worth being looked at again. */
+  all = (): All => this.#all;
   sync = (): Sync => this.#shownSync;
   speeds = (): readonly Sample[] => this.#speeds;
   /** The pull whose failure was seen last, by this page. */
   lastFailed = (): PullStatus | undefined => this.#lastFailed;
+  paused = (): boolean => this.#paused;
+  /** How many rows have changed since the reader paused the page. */
+  waiting = (): number => (this.#paused ? this.#dirtyRows.size : 0);
 
   onRow = (id: string, listener: Listener): (() => void) => this.#rowListeners.on(id, listener);
   onNode = (name: string, listener: Listener): (() => void) => this.#nodeListeners.on(name, listener);
-  /** Order, sums, failures and the state of the snapshot. */
-  onList = (listener: Listener): (() => void) => this.#listListeners.on('', listener);
+  /** For what is worked out over all rows and nodes. */
+  onBeat = (listener: Listener): (() => void) => this.#beatListeners.on('', listener);
+  /** The state of the snapshot, failures, and whether the page is paused. */
+  onSync = (listener: Listener): (() => void) => this.#syncListeners.on('', listener);
+
+  /** Nothing that is shown changes until the reader goes on; all of it is taken in meanwhile. */
+  pause(on: boolean): void {
+    if (this.#paused === on) return;
+    this.#paused = on;
+    this.#syncListeners.tell('');
+    this.flush();
+  }
 
   /** The server's clock in milliseconds, as near as its frames tell it, at a moment of this machine's. */
   now = (at: number = Date.now()): number => at + (this.#skew ?? 0);
@@ -270,8 +295,12 @@ export class Store {
     if (this.#sync === 'refilling') {
       if (this.#shownSync !== 'refilling') {
         this.#shownSync = 'refilling';
-        this.#listListeners.tell('');
+        this.#syncListeners.tell('');
       }
+      return;
+    }
+    if (this.#paused) {
+      this.#syncListeners.tell('');
       return;
     }
     this.#release();
@@ -280,7 +309,6 @@ export class Store {
     this.#dirtyRows = new Set();
     this.#dirtyNodes = new Set();
 
-    let moves = dirtyNodes.size > 0;
     const gone: string[] = [];
     for (const id of dirtyRows) {
       const before = this.#shownRows.get(id);
@@ -295,7 +323,6 @@ export class Store {
         gone.push(id);
       }
       if (row?.outcome === 'failed' && this.#isNews(row, before)) this.#lastFailed = row;
-      moves ||= !row || !before || isLive(row) !== isLive(before) || place(row) !== place(before);
     }
     if (gone.length > 0) this.lines.forget(gone, this.#shownRows.keys());
     for (const name of dirtyNodes) {
@@ -303,17 +330,31 @@ export class Store {
       if (node) this.#shownNodes.set(name, node);
       else this.#shownNodes.delete(name);
     }
-    if (moves) this.#outline = outline(this.#shownRows.values(), this.#shownNodes.values(), this.#outline);
-    this.#totals = totals(this.#shownRows.values(), this.#shownNodes.values());
     this.#shownSync = this.#sync;
     this.#sample();
 
     for (const id of dirtyRows) this.#rowListeners.tell(id);
     for (const name of dirtyNodes) this.#nodeListeners.tell(name);
-    this.#listListeners.tell('');
+    this.#syncListeners.tell('');
+    this.#look(dirtyRows.size + dirtyNodes.size > 0);
     clearTimeout(this.#heldTimer);
     if (this.#held.size > 0) this.#heldTimer = setTimeout(this.flush, 1_000);
   };
+
+  /** Has all rows looked at again, now or as soon as that is allowed. */
+  #look(changed: boolean): void {
+    if (!changed || this.#beatTimer !== undefined) return;
+    const every = this.#shownRows.size > MANY ? BEAT_MS : 0;
+    const wait = this.#beatAt + every - performance.now();
+    const beat = () => {
+      this.#beatTimer = undefined;
+      this.#beatAt = performance.now();
+      this.#all = { rows: this.#shownRows, nodes: this.#shownNodes };
+      this.#beatListeners.tell('');
+    };
+    if (wait <= 0) beat();
+    else this.#beatTimer = setTimeout(beat, wait);
+  }
 
   /** A failure that begins here. The next try of what has failed already is none. */
   #isNews(row: PullStatus, before: PullStatus | undefined): boolean {
@@ -324,12 +365,22 @@ export class Store {
   #sample(): void {
     const now = Date.now();
     const last = this.#speeds.at(-1);
-    if (last !== undefined && now - last.at < 1_000) return;
-    const speed = this.#totals.live === 0 ? 0 : this.#totals.speed;
-    this.#speeds = [...this.#speeds.slice(1 - SAMPLES), { at: now, speed }];
+    if (last !== undefined && now - last.at < SAMPLE_MS) return;
+    this.#speeds = [
+      ...this.#speeds.slice(1 - SAMPLES),
+      { at: now, speed: speedOf(this.#shownNodes.values()) },
+    ];
   }
 }
 
-/** What decides where a row stands. */
-const place = (row: PullStatus): string =>
-  `${row.nodeName} ${row.startedAt} ${row.completedAt ?? ''} ${row.phase === 'queued'}`;
+/** The speed of all nodes that are heard: 0 where none of them pulls, undefined where none knows. */
+function speedOf(nodes: Iterable<NodeStatus>): number | undefined {
+  let sum: number | undefined;
+  let live = 0;
+  for (const node of nodes) {
+    if (node.state === 'lost') continue;
+    live += node.live;
+    if (node.bytesPerSec !== undefined) sum = (sum ?? 0) + node.bytesPerSec;
+  }
+  return live === 0 ? 0 : sum;
+}

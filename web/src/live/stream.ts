@@ -53,6 +53,8 @@ export class Stream {
   }
 
   connection = (): Connection => this.#connection;
+  /** What somebody entered; for the other requests of the page. */
+  token = (): string | undefined => this.#token;
   /** When the server was last heard, by this machine's clock. */
   heardAt = (): number | undefined => this.#heardAt;
   onConnection = (listener: () => void): (() => void) => {

@@ -3,30 +3,90 @@
 
 export const NONE = '–';
 
-const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'];
+export type Units = 'iec' | 'si' | 'bits';
+export type Zone = 'utc' | 'local';
+
+const NAMES = {
+  iec: ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'],
+  si: ['B', 'kB', 'MB', 'GB', 'TB', 'PB', 'EB'],
+  bits: ['bit', 'kbit', 'Mbit', 'Gbit', 'Tbit', 'Pbit', 'Ebit'],
+};
 
 const known = (value: number | null | undefined): value is number =>
   typeof value === 'number' && Number.isFinite(value) && value >= 0;
 
 /** A number and its unit apart, so that the unit can be set more quietly. */
-export function iec(value: number): [number: string, unit: string] {
+function scaled(value: number, names: readonly string[], step: number): [number: string, unit: string] {
   let unit = 0;
   let rest = value;
   // 999.5 would print as four digits, so the next unit begins there.
-  while (rest >= 999.5 && unit + 1 < UNITS.length) {
-    rest /= 1024;
+  while (rest >= 999.5 && unit + 1 < names.length) {
+    rest /= step;
     unit += 1;
   }
   const digits = unit === 0 || rest >= 99.95 ? 0 : rest >= 9.995 ? 1 : 2;
-  return [rest.toFixed(digits), UNITS[unit] ?? ''];
+  return [rest.toFixed(digits), names[unit] ?? ''];
 }
 
-export function bytes(value: number | null | undefined): string {
-  return known(value) ? iec(value).join(' ') : NONE;
+/** `12.3`, `MiB` */
+export function amount(value: number, units: Units = 'iec'): [number: string, unit: string] {
+  return units === 'iec' ? scaled(value, NAMES.iec, 1024) : scaled(value, NAMES.si, 1000);
 }
 
-export function speed(value: number | null | undefined): string {
-  return known(value) ? `${iec(value).join(' ')}/s` : NONE;
+/** `12.3`, `MiB/s` */
+export function rate(value: number, units: Units = 'iec'): [number: string, unit: string] {
+  const [number, unit] = units === 'bits' ? scaled(value * 8, NAMES.bits, 1000) : amount(value, units);
+  return [number, `${unit}/s`];
+}
+
+export function bytes(value: number | null | undefined, units?: Units): string {
+  return known(value) ? amount(value, units).join(' ') : NONE;
+}
+
+export function speed(value: number | null | undefined, units?: Units): string {
+  return known(value) ? rate(value, units).join(' ') : NONE;
+}
+
+const clocks = new Map<string, Intl.DateTimeFormat>();
+
+/** `03:54:18`; an en dash of what is no instant. */
+export function clock(at: number | undefined, zone: Zone = 'utc', precise = true): string {
+  if (at === undefined || Number.isNaN(at)) return NONE;
+  const key = `${zone} ${precise}`;
+  const found =
+    clocks.get(key) ??
+    new Intl.DateTimeFormat('en-GB', {
+      hour: '2-digit',
+      minute: '2-digit',
+      ...(precise ? { second: '2-digit' } : {}),
+      ...(zone === 'utc' ? { timeZone: 'UTC' } : {}),
+    });
+  clocks.set(key, found);
+  return found.format(at);
+}
+
+/** What depends on how a reader wants it. */
+export interface Format {
+  bytes: (value: number | null | undefined) => string;
+  speed: (value: number | null | undefined) => string;
+  /** Number and unit apart; a dash and no unit of what is unknown. */
+  amount: (value: number | null | undefined) => [number: string, unit: string];
+  rate: (value: number | null | undefined) => [number: string, unit: string];
+  /** `03:54:18`, and without seconds where that is not asked for. */
+  clock: (at: number | undefined, precise?: boolean) => string;
+  /** `UTC`, or nothing where times are local. */
+  zone: string;
+}
+
+export function format(units: Units, zone: Zone): Format {
+  return {
+    bytes: (value) => bytes(value, units),
+    speed: (value) => speed(value, units),
+    amount: (value) => (known(value) ? amount(value, units) : [NONE, '']),
+    rate: (value) => (known(value) ? rate(value, units) : [NONE, '']),
+    clock: (at, precise) => clock(at, zone, precise),
+    zone: zone === 'utc' ? 'UTC' : '',
+  };
 }
 
 /** Whole percents, rounded down: `100 %` is only ever said of 100. */

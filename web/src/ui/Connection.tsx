@@ -18,6 +18,8 @@ export function explain(loss: Loss): string {
       return 'The server asks for a token (401).';
     case 'forbidden':
       return `You may not see the pulls of this cluster (403).${said}`;
+    case 'not_found':
+      return `The server does not have it (404).${said}`;
     case 'unavailable':
       return `The server cannot serve the page now (${loss.status}).${said}`;
     case 'refused':

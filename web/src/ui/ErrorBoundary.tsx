@@ -1,6 +1,7 @@
 // A fault in drawing says what it is, and offers the way back, instead of a blank page.
 
 import { Component, type ReactNode } from 'react';
+import { href } from '../route';
 import styles from './Message.module.css';
 
 export class ErrorBoundary extends Component<{ children: ReactNode }, { error?: unknown }> {
@@ -13,14 +14,17 @@ export class ErrorBoundary extends Component<{ children: ReactNode }, { error?: 
   override render(): ReactNode {
     if (this.state.error === undefined) return this.props.children;
     return (
-      <main className={styles.message}>
+      <section className={styles.message}>
         <h1>This page has a fault</h1>
         <p>The server and the pulls are not touched by it. What happened:</p>
         <pre>{String(this.state.error)}</pre>
         <button type="button" onClick={() => this.setState({ error: undefined })}>
-          Show the pulls again
+          Show it again
         </button>
-      </main>
+        <p>
+          <a href={href('overview')}>Go to the overview</a>
+        </p>
+      </section>
     );
   }
 }

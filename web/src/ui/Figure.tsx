@@ -1,6 +1,6 @@
 // A number and its unit, so that columns of them align and the unit stays quiet.
 
-import { iec, NONE } from '../model/format';
+import { useFormat } from '../settings';
 import styles from './Figure.module.css';
 
 export function Figure({ value, unit, field }: { value: string; unit?: string; field?: string }) {
@@ -12,9 +12,9 @@ export function Figure({ value, unit, field }: { value: string; unit?: string; f
   );
 }
 
+/** An amount of bytes in the reader's units; with `per`, how many a second. */
 export function Bytes({ value, per, field }: { value: number | undefined; per?: 's'; field?: string }) {
-  if (value === undefined || !Number.isFinite(value) || value < 0)
-    return <Figure value={NONE} field={field} />;
-  const [number, unit] = iec(value);
-  return <Figure value={number} unit={per ? `${unit}/${per}` : unit} field={field} />;
+  const { amount, rate } = useFormat();
+  const [number, unit] = per ? rate(value) : amount(value);
+  return <Figure value={number} unit={unit} field={field} />;
 }

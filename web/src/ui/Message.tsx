@@ -3,10 +3,19 @@
 import type { ReactNode } from 'react';
 import styles from './Message.module.css';
 
-export function Message({ title, name, children }: { title: string; name: string; children?: ReactNode }) {
+interface Props {
+  title: string;
+  name: string;
+  /** 1 where it is all that the page says. */
+  level?: 1 | 2;
+  children?: ReactNode;
+}
+
+export function Message({ title, name, level = 2, children }: Props) {
+  const Heading = `h${level}` as const;
   return (
     <section className={styles.message} data-message={name}>
-      <h2>{title}</h2>
+      <Heading>{title}</Heading>
       {children}
     </section>
   );

@@ -68,7 +68,7 @@ test.each(of('pull_status_v1'))('the store takes $name as it is', ({ text }) => 
   store.flush();
   expect(store.counts).toEqual({ notUnderstood: 0, unknownRow: 0, outOfOrder: 0 });
   expect(store.row(row.id)).toEqual(row);
-  expect(store.outline().map((node) => node.name)).toEqual([row.nodeName]);
+  expect([...store.all().rows.values()].map((each) => each.nodeName)).toEqual([row.nodeName]);
 });
 
 test.each(of('frame_v1'))('the store takes $name as it is', ({ text }) => {

@@ -4,7 +4,6 @@ import { expect, test } from 'vitest';
 import type { FailureReason, Phase, PodLink, PullStatus } from '../../src/api/gen/wire';
 import { bytes, duration, left, percent, range, seconds, speed } from '../../src/model/format';
 import { imageName, parts, shortName } from '../../src/model/image';
-import { outline, totals } from '../../src/model/outline';
 import { perhaps, podNames, podText } from '../../src/model/pods';
 import {
   attempt,
@@ -20,6 +19,7 @@ import {
   took,
   waiting,
 } from '../../src/model/pull';
+import { totals } from '../../src/model/totals';
 import { at, ended, layer, node, pull } from './some';
 
 test('sizes read like a person wrote them', () => {
@@ -224,25 +224,6 @@ test('an ended pull says how long it took and what it was', () => {
     '0.98 KiB in 1 layer, all cached',
   );
   expect(size(ended('a', { totalBytes: undefined }))).toBeUndefined();
-});
-
-test('nodes come by name, live pulls by their start, ended ones by their end', () => {
-  const rows = [
-    pull('late', { startedAt: at(2) }),
-    ended('first', { completedAt: at(3) }),
-    pull('early', { startedAt: at(1) }),
-    ended('last', { completedAt: at(9) }),
-    pull('there', { nodeName: 'n10', phase: 'queued' }),
-  ];
-  const found = outline(rows, [node('n2'), node('n1')]);
-  expect(found).toEqual([
-    { name: 'n1', live: ['early', 'late'], ended: ['last', 'first'], queued: 0 },
-    { name: 'n2', live: [], ended: [], queued: 0 },
-    { name: 'n10', live: ['there'], ended: [], queued: 1 },
-  ]);
-  const again = outline([...rows, pull('new', { nodeName: 'n2' })], [node('n1')], found);
-  expect(again[0]).toBe(found[0]);
-  expect(again[1]).not.toBe(found[1]);
 });
 
 test('sums leave out what is not known', () => {

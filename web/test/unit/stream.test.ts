@@ -181,7 +181,7 @@ test('the address of the stream is relative, and says where to go on', async () 
   const refused = await openEvents('e1-12', new AbortController().signal).catch((error: unknown) => error);
   expect((refused as Refused).refusal).toEqual({ kind: 'unreachable' });
   expect(fetched).toHaveBeenCalledWith(
-    'api/v1/events?format=frame&layers=embed&since=e1-12',
+    'api/v1/events?format=frame&layers=none&since=e1-12',
     expect.objectContaining({ cache: 'no-store' }),
   );
 });

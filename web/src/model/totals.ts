@@ -1,73 +1,9 @@
-// Which rows stand where: nodes, their live pulls, their ended ones. And the sums above them.
+// The sums of everything that is shown.
 
 import type { NodeStatus, PullStatus } from '../api/gen/wire';
-import { instant } from './format';
 import { isLive, pullState } from './pull';
 
-export interface NodeOutline {
-  name: string;
-  /** Ids of live pulls, in the order in which they began. */
-  live: readonly string[];
-  /** Ids of ended pulls, the latest end first. */
-  ended: readonly string[];
-  /** How many of the live ones wait in the kubelet's queue: nothing of them comes yet. */
-  queued: number;
-}
-
-interface Group {
-  live: PullStatus[];
-  ended: PullStatus[];
-}
-
-const byText = (a: string, b: string): number => (a < b ? -1 : a > b ? 1 : 0);
-const byName = (a: string, b: string): number => a.localeCompare(b, 'en', { numeric: true }) || byText(a, b);
-const start = (pull: PullStatus): number => instant(pull.startedAt) ?? 0;
-const end = (pull: PullStatus): number => instant(pull.completedAt) ?? start(pull);
-
-const same = (a: readonly string[], b: readonly string[]): boolean =>
-  a.length === b.length && a.every((id, i) => id === b[i]);
-
-/**
- * The rows by node, in an order that does not change while pulls move. A node of which nothing changed is the same
- * object as in `before`, so that its part of the page need not be drawn again.
- */
-export function outline(
-  pulls: Iterable<PullStatus>,
-  nodes: Iterable<NodeStatus>,
-  before: readonly NodeOutline[] = [],
-): NodeOutline[] {
-  const groups = new Map<string, Group>();
-  const group = (name: string): Group => {
-    const found = groups.get(name) ?? { live: [], ended: [] };
-    groups.set(name, found);
-    return found;
-  };
-  for (const node of nodes) group(node.name);
-  for (const pull of pulls) {
-    const { live, ended } = group(pull.nodeName);
-    (isLive(pull) ? live : ended).push(pull);
-  }
-  const old = new Map(before.map((node) => [node.name, node]));
-  return [...groups]
-    .sort(([a], [b]) => byName(a, b))
-    .map(([name, { live, ended }]) => {
-      const next: NodeOutline = {
-        name,
-        live: live.sort((a, b) => start(a) - start(b) || byText(a.id, b.id)).map((pull) => pull.id),
-        ended: ended.sort((a, b) => end(b) - end(a) || byText(a.id, b.id)).map((pull) => pull.id),
-        queued: live.filter((pull) => pull.phase === 'queued').length,
-      };
-      const previous = old.get(name);
-      const unchanged =
-        previous &&
-        previous.queued === next.queued &&
-        same(previous.live, next.live) &&
-        same(previous.ended, next.ended);
-      return unchanged ? previous : next;
-    });
-}
-
-/** What the page says above the nodes. */
+/** Over all rows and nodes. */
 export interface Totals {
   nodes: number;
   lost: number;
