@@ -296,3 +296,49 @@ test('a row with pods, failures or waits that are none is left out', () => {
   expect(store.counts.notUnderstood).toBe(bad.length);
   expect(ids()).toEqual(['good']);
 });
+
+test('a page that is held takes everything in, shows nothing of it, and then all at once', () => {
+  snapshot('e', 1, { rows: [pull('a', { percent: 10 })] });
+  flush();
+  store.pause(true);
+  store.event('frame', frame(2, { rows: [pull('a', { percent: 20 }), pull('b')] }), 'e-2');
+  flush();
+  expect(store.row('a')?.percent).toBe(10);
+  expect(ids()).toEqual(['a']);
+  expect(store.waiting()).toBe(2);
+  store.pause(false);
+  expect(store.row('a')?.percent).toBe(20);
+  expect(ids()).toEqual(['a', 'b']);
+  expect(store.waiting()).toBe(0);
+});
+
+test('a held page stays as it is over a restart of the server', () => {
+  snapshot('e1', 9, { rows: [pull('a'), pull('b')], nodes: [node('n1')] });
+  flush();
+  store.pause(true);
+  store.event('reset', '{}', '');
+  flush();
+  snapshot('e2', 1, { rows: [pull('a')], nodes: [node('n1')] });
+  vi.advanceTimersByTime(20_000);
+  expect(ids()).toEqual(['a', 'b']);
+  store.pause(false);
+  expect(ids()).toEqual(['a']);
+});
+
+test('few rows are looked at with each drawing, very many once a second', () => {
+  const heard = vi.fn();
+  store.onBeat(heard);
+  const seconds = (rows: number, seq: number) => {
+    snapshot('e', seq, { rows: Array.from({ length: rows }, (_, i) => pull(`p${i}`)) });
+    vi.advanceTimersByTime(3_000);
+    heard.mockClear();
+    for (let i = 1; i <= 8; i += 1) {
+      store.event('frame', frame(seq + i, { up: [motion('p1', { downloadedBytes: i })] }), `e-${seq + i}`);
+      flush();
+    }
+    return heard.mock.calls.length;
+  };
+  expect(seconds(10, 1)).toBe(8);
+  // At once, and after each second of the two.
+  expect(seconds(1_500, 20)).toBe(3);
+});
