@@ -15,6 +15,8 @@ export interface FailureGroup {
   last: PullStatus;
   /** Those that failed, the last one first. */
   pulls: readonly PullStatus[];
+  /** Live pulls that try again what failed. */
+  retrying: readonly PullStatus[];
   nodes: number;
   /** `namespace/name` of those that wait or waited. */
   pods: readonly string[];
@@ -24,42 +26,119 @@ export interface FailureGroup {
   lastAt: number | undefined;
 }
 
-const end = (pull: PullStatus): number => instant(pull.completedAt) ?? instant(pull.startedAt) ?? 0;
+const started = (pull: PullStatus): number => instant(pull.startedAt) ?? 0;
+const end = (pull: PullStatus): number => instant(pull.completedAt) ?? started(pull);
+const nameKey = ({ registry, name, version }: ImageName): string => `${registry} ${name} ${version}`;
 
-/** The latest first. What another try has since brought is no failure any more: its row is gone or completed. */
+/** One image on one node: what one try of it left undone there, a later one may have done. */
+function place(pull: PullStatus): string | undefined {
+  const name = imageName(pull);
+  return name.known ? `${pull.nodeName} ${nameKey(name)}` : undefined;
+}
+
+/**
+ * The latest first. What was brought since, to the same node, is no failure any more; what is tried again just now
+ * still is one. Costs next to nothing where nothing failed.
+ */
 export function failures(rows: Iterable<PullStatus>): FailureGroup[] {
-  const groups = new Map<string, PullStatus[]>();
+  const failed: PullStatus[] = [];
+  const others: PullStatus[] = [];
   for (const pull of rows) {
-    if (isLive(pull) || pull.outcome !== 'failed') continue;
-    const { registry, name, version } = imageName(pull);
-    const key = [pull.failure?.reason ?? 'unexplained', registry, name, version].join(' ');
-    groups.set(key, [...(groups.get(key) ?? []), pull]);
+    if (pull.outcome === 'failed') failed.push(pull);
+    else if (pull.outcome === 'completed' || (pull.attempt !== undefined && isLive(pull))) others.push(pull);
+  }
+  if (failed.length === 0) return [];
+
+  const nodes = new Set(failed.map((pull) => pull.nodeName));
+  const brought = new Map<string, number>();
+  const retrying = new Map<string, PullStatus[]>();
+  for (const pull of others) {
+    const at = nodes.has(pull.nodeName) ? place(pull) : undefined;
+    if (at === undefined) continue;
+    if (pull.outcome === 'completed') brought.set(at, Math.max(brought.get(at) ?? 0, end(pull)));
+    else if ((pull.attempt ?? 1) > 1) add(retrying, at, pull);
+  }
+
+  const groups = new Map<string, PullStatus[]>();
+  for (const pull of failed) {
+    if ((brought.get(place(pull) ?? '') ?? 0) > end(pull)) continue;
+    add(groups, `${pull.failure?.reason ?? 'unexplained'} ${nameKey(imageName(pull))}`, pull);
   }
   return [...groups]
-    .map(([key, pulls]) =>
-      group(
+    .map(([key, pulls]) => {
+      const places = new Set(pulls.map((pull) => place(pull) ?? ''));
+      const again = [...places].flatMap((at) => retrying.get(at) ?? []);
+      return group(
         key,
         pulls.sort((a, b) => end(b) - end(a)),
-      ),
-    )
+        again,
+      );
+    })
     .sort((a, b) => (b.lastAt ?? 0) - (a.lastAt ?? 0) || (a.key < b.key ? -1 : 1));
 }
 
-function group(key: string, pulls: PullStatus[]): FailureGroup {
+function add<T>(map: Map<string, T[]>, key: string, value: T): void {
+  const list = map.get(key);
+  if (list) list.push(value);
+  else map.set(key, [value]);
+}
+
+function group(key: string, pulls: PullStatus[], retrying: PullStatus[]): FailureGroup {
   const last = pulls[0] as PullStatus;
-  const pods = new Set(
-    pulls.flatMap((pull) => (pull.pods ?? []).map(({ namespace, podName }) => `${namespace}/${podName}`)),
-  );
+  const pods = new Set<string>();
+  for (const pull of [...pulls, ...retrying]) {
+    for (const { namespace, podName } of pull.pods ?? []) pods.add(`${namespace}/${podName}`);
+  }
   return {
     key,
     reason: last.failure?.reason ?? 'unexplained',
     image: imageName(last),
     last,
     pulls,
+    retrying,
     nodes: new Set(pulls.map((pull) => pull.nodeName)).size,
     pods: [...pods],
-    tries: pulls.reduce((sum, pull) => sum + (pull.attempt ?? 1), 0),
-    firstAt: Math.min(...pulls.map(end)) || undefined,
+    tries: tries(pulls, retrying),
+    firstAt: end(pulls.at(-1) ?? last) || undefined,
     lastAt: end(last) || undefined,
   };
+}
+
+/**
+ * A pull says which try of its pod it is, and rows of earlier tries may be there or gone: what counts is the highest
+ * number of each pod on each node, or the rows where nobody numbered them.
+ */
+function tries(pulls: readonly PullStatus[], retrying: readonly PullStatus[]): number {
+  const lines = new Map<string, { rows: number; highest: number }>();
+  for (const pull of [...pulls, ...retrying]) {
+    const pod = pull.pods?.[0];
+    const line = `${pull.nodeName} ${pod ? `${pod.uid} ${pod.container}` : ''}`;
+    const { rows, highest } = lines.get(line) ?? { rows: 0, highest: 0 };
+    lines.set(line, { rows: rows + 1, highest: Math.max(highest, pull.attempt ?? 1) });
+  }
+  let sum = 0;
+  for (const { rows, highest } of lines.values()) sum += Math.max(rows, highest);
+  return sum;
+}
+
+/** When one of them is tried again: the soonest that is still to come, or else the last that was due. */
+export function nextRetry({ pulls }: Pick<FailureGroup, 'pulls'>, now: number): number | undefined {
+  let next: number | undefined;
+  let due: number | undefined;
+  for (const pull of pulls) {
+    const at = instant(pull.failure?.nextRetryAt);
+    if (at === undefined) continue;
+    if (at >= now) next = Math.min(next ?? at, at);
+    else due = Math.max(due ?? at, at);
+  }
+  return next ?? due;
+}
+
+const known = new WeakMap<object, readonly FailureGroup[]>();
+
+/** The same, worked out once for all who ask of the same beat. */
+export function failing(all: { rows: ReadonlyMap<string, PullStatus> }): readonly FailureGroup[] {
+  const found = known.get(all) ?? failures(all.rows.values());
+  known.set(all, found);
+  return found;
 }

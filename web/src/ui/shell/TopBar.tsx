@@ -2,7 +2,7 @@
 
 import { useMemo } from 'react';
 import { useAll, useServer } from '../../live/hooks';
-import { failures } from '../../model/failures';
+import { failing } from '../../model/failures';
 import { isLive } from '../../model/pull';
 import { href, type Page, type Route } from '../../route';
 import { ConnectionState } from '../Connection';
@@ -68,6 +68,6 @@ function useCounts(): Partial<Record<Page, number>> {
   return useMemo(() => {
     let pulls = 0;
     for (const row of all.rows.values()) if (isLive(row)) pulls += 1;
-    return { pulls, failures: failures(all.rows.values()).length };
+    return { pulls, failures: failing(all).length };
   }, [all]);
 }
