@@ -1,0 +1,23 @@
+// Texts of others, such as errors of a runtime: what a terminal would obey, and what hides or turns letters, is made
+// visible. Lines and tabs stay.
+
+const HIDDEN =
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
+  /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+
+function picture(character: string): string {
+  const code = character.charCodeAt(0);
+  if (code < 0x20) return String.fromCharCode(0x2400 + code);
+  if (code === 0x7f) return '\u2421';
+  return `\\u${code.toString(16).padStart(4, '0')}`;
+}
+
+/** The same text, with `␛` for an escape and `\u202e` for what turns the direction of writing. */
+export function visible(text: string): string {
+  return text.replaceAll('\r\n', '\n').replace(HIDDEN, picture);
+}
+
+/** Whether there is anything to be made visible. */
+export function isPlain(text: string): boolean {
+  return !/[\n\t]/.test(text) && visible(text) === text;
+}
