@@ -1,5 +1,6 @@
 // Whether the page is live, how old its data is, and what to do where it is not.
 
+import { useEffect, useState } from 'react';
 import { useConnection, useLive, useNow } from '../live/hooks';
 import type { Loss } from '../live/stream';
 import { seconds } from '../model/format';
@@ -35,6 +36,19 @@ export function explain(loss: Loss): string {
   }
 }
 
+/** Whether the connection is lost, and for longer than most are. */
+export function useCut(): boolean {
+  const connection = useConnection();
+  const since = connection.state === 'lost' ? connection.since : undefined;
+  const [cut, setCut] = useState<number>();
+  useEffect(() => {
+    if (since === undefined) return;
+    const timer = setTimeout(() => setCut(since), Math.max(0, since + QUIET_MS - Date.now()));
+    return () => clearTimeout(timer);
+  }, [since]);
+  return since !== undefined && cut === since;
+}
+
 function useAge(): number | undefined {
   const { stream } = useLive();
   useNow();
@@ -45,7 +59,6 @@ function useAge(): number | undefined {
 /** In the top bar, always. */
 export function ConnectionState() {
   const connection = useConnection();
-  const age = useAge();
   const words = {
     connecting: 'Connecting',
     live: 'Live',
@@ -60,16 +73,22 @@ export function ConnectionState() {
     >
       <i className={styles.dot} />
       {words}
-      {age !== undefined && <span className={styles.age}>data {seconds(age)} old</span>}
+      {connection.state === 'lost' && <Age />}
     </span>
   );
+}
+
+/** Of what is shown, where that is not of now. */
+function Age() {
+  const age = useAge();
+  return age === undefined ? null : <span className={styles.age}>· data {seconds(age)} old</span>;
 }
 
 /** Under the top bar, where figures are not of now. */
 export function ConnectionBanner() {
   const connection = useConnection();
   const { stream } = useLive();
-  const age = useAge();
+  const cut = useCut();
   if (connection.state !== 'lost') return null;
   if (connection.loss.kind === 'unauthorized') {
     return (
@@ -79,19 +98,28 @@ export function ConnectionBanner() {
       </section>
     );
   }
-  if (Date.now() - connection.since < QUIET_MS) return null;
-  const wait = Math.ceil((connection.retryAt - Date.now()) / 1000);
+  if (!cut) return null;
   return (
     <section className={styles.banner} aria-label="Connection">
       <Icon name="warning" size={15} />
       <span>
-        {explain(connection.loss)}
-        {age !== undefined && ` What you see is ${seconds(age)} old.`}{' '}
-        {wait > 0 ? `Next try in ${wait} s.` : 'Trying now.'}
+        {explain(connection.loss)} <Stopped retryAt={connection.retryAt} />
       </span>
       <button type="button" onClick={stream.start}>
         Try now
       </button>
     </section>
+  );
+}
+
+/** How old the figures are, and when it is tried again: drawn each second. */
+function Stopped({ retryAt }: { retryAt: number }) {
+  const age = useAge();
+  const wait = Math.ceil((retryAt - Date.now()) / 1000);
+  return (
+    <>
+      {age !== undefined && `The figures below stopped ${seconds(age)} ago. `}
+      {wait > 0 ? `Next try in ${wait} s.` : 'Trying now.'}
+    </>
   );
 }

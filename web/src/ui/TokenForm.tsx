@@ -12,6 +12,8 @@ export function TokenForm({ words }: { words: string }) {
   const enter = (event: FormEvent) => {
     event.preventDefault();
     setTried(token);
+    // What runs, runs with another one.
+    stream.stop();
     stream.enter(token.trim());
   };
   return (
