@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use futures_util::Stream;
 use pulltrace_core::PullId;
-use pulltrace_core::wire::v1::{ImageList, NodeList, PodList, PodPulls, PullList, PullStatus};
+use pulltrace_core::wire::v1::{
+    ImageList, NodeList, PodList, PodPulls, PullList, PullStatus, ServerStatus,
+};
 use reqwest::Url;
 
 use crate::backoff::Backoff;
@@ -200,6 +202,16 @@ impl Client {
     pub async fn images(&self) -> Result<ImageList, RequestError> {
         self.http
             .json(self.http.url(&["api", "v1", "images"], &[]))
+            .await
+    }
+
+    /// The server itself, and how fast all nodes downloaded in the last 15 minutes.
+    ///
+    /// # Errors
+    /// Where the server does not answer.
+    pub async fn server(&self) -> Result<ServerStatus, RequestError> {
+        self.http
+            .json(self.http.url(&["api", "v1", "server"], &[]))
             .await
     }
 

@@ -10,6 +10,7 @@ mod pods;
 mod problem;
 mod query;
 mod report;
+mod server;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,10 +36,13 @@ use crate::metrics::Metrics;
 use crate::metrics::Stats;
 use crate::ready::Ready;
 use crate::table::Shared;
+use crate::throughput::Throughput;
 use crate::writer::Intake;
 pub use frame::{FrameAncestors, FrameAncestorsError};
 pub(crate) use link::Link;
 use problem::Refusal;
+pub(crate) use server::About;
+pub use server::{ClusterName, ClusterNameError};
 
 /// The bounds of what is read and served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,11 +77,13 @@ impl Default for HttpLimits {
 /// What all requests share.
 #[derive(Debug)]
 pub(crate) struct Api {
+    pub(crate) about: About,
     pub(crate) shared: Shared,
     pub(crate) intake: Intake,
     pub(crate) access: Access,
     pub(crate) ready: Ready,
     pub(crate) cluster: Cluster,
+    pub(crate) throughput: Throughput,
     pub(crate) stats: Arc<Stats>,
     pub(crate) clock: Clock,
     pub(crate) limits: HttpLimits,
@@ -113,6 +119,7 @@ pub(crate) fn router(api: Arc<Api>, frame_ancestors: &FrameAncestors) -> Router 
             get(pods::pulls),
         )
         .route("/api/v1/events", get(events::get))
+        .route("/api/v1/server", get(server::get))
         .route("/api/v1/openapi.json", get(lists::openapi))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&api), may_read));
     Router::new()

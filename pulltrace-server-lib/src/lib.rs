@@ -27,6 +27,8 @@ mod server;
 pub mod table;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "http")]
+mod throughput;
 #[cfg(feature = "ui")]
 mod ui;
 pub mod writer;
@@ -34,7 +36,7 @@ pub mod writer;
 #[cfg(feature = "http")]
 pub use access::{Access, OpenListener, TokenError};
 #[cfg(feature = "http")]
-pub use http::{FrameAncestors, FrameAncestorsError, HttpLimits};
+pub use http::{ClusterName, ClusterNameError, FrameAncestors, FrameAncestorsError, HttpLimits};
 #[cfg(feature = "metrics")]
 pub use metrics::{Metrics, MetricsError};
 #[cfg(feature = "http")]

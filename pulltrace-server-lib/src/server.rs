@@ -6,19 +6,21 @@ use std::time::Duration;
 
 use axum::Router;
 use tokio::sync::{Semaphore, watch};
+use tokio::time::MissedTickBehavior;
 
 use crate::access::{Access, OpenListener};
 use crate::clock::Clock;
 use crate::cluster::{PodSource, PullEventSource};
 use crate::hear::{self, Cluster, Drive};
-use crate::http::{self, Api, FrameAncestors, HttpLimits};
+use crate::http::{self, About, Api, ClusterName, FrameAncestors, HttpLimits};
 use crate::limits::Limits;
 use crate::metrics::Stats;
 #[cfg(feature = "metrics")]
 use crate::metrics::{Metrics, MetricsError};
 use crate::ready::Ready;
 use crate::serve::{self, Listener, ServeLimits};
-use crate::table::Shared;
+use crate::table::{Shared, Table};
+use crate::throughput::{self, Throughput};
 use crate::writer::{Intake, Writer};
 
 /// How often token files are read again.
@@ -104,6 +106,7 @@ pub struct Builder {
     serve: ServeLimits,
     clock: Clock,
     revision: String,
+    cluster_name: Option<ClusterName>,
     frame_ancestors: FrameAncestors,
 }
 
@@ -161,9 +164,15 @@ impl Builder {
         self
     }
 
-    /// What was built, for the label of a metric. Default: `unknown`.
+    /// What was built, for people and for the label of a metric. Default: `unknown`.
     pub fn revision(mut self, revision: impl Into<String>) -> Self {
         self.revision = revision.into();
+        self
+    }
+
+    /// What people call the cluster. Default: nothing.
+    pub fn cluster_name(mut self, name: ClusterName) -> Self {
+        self.cluster_name = Some(name);
         self
     }
 
@@ -179,6 +188,12 @@ impl Builder {
     /// Where a part of it cannot be set up.
     pub fn build(self) -> Result<Server, ServerError> {
         let stats = Arc::new(Stats::default());
+        let about = About {
+            version: format!("{} ({})", env!("CARGO_PKG_VERSION"), self.revision),
+            cluster_name: self.cluster_name,
+            started_at: self.clock.now().at,
+            keeps_ended: self.limits.history_ttl,
+        };
         let writer = Writer::builder().clock(self.clock).limits(self.limits);
         #[cfg(feature = "metrics")]
         let metrics = Arc::new(Metrics::new(&stats, &self.revision)?);
@@ -192,11 +207,13 @@ impl Builder {
         metrics.watch(&shared);
         let (stop, stopping) = watch::channel(false);
         let api = Api {
+            about,
             shared,
             intake,
             access: self.access,
             ready: Ready::default(),
             cluster: self.sources.given(),
+            throughput: Throughput::default(),
             stats,
             clock: self.clock,
             limits: self.http,
@@ -238,6 +255,7 @@ impl Server {
             serve: ServeLimits::default(),
             clock: Clock::system(),
             revision: "unknown".to_owned(),
+            cluster_name: None,
             frame_ancestors: FrameAncestors::default(),
         }
     }
@@ -330,10 +348,12 @@ impl Server {
             );
         }
         let reloading = reload_for_ever(&api);
+        let looking = look_for_ever(&api);
         let around = async {
             tokio::select! {
                 () = shutdown => {}
                 () = reloading => {}
+                () = looking => {}
             }
             api.ready
                 .require("state", false, "the server is about to stop");
@@ -372,5 +392,17 @@ async fn reload_for_ever(api: &Api) {
             }
             Err(_) => {}
         }
+    }
+}
+
+/// Never ends: looks again and again at how fast all nodes download.
+async fn look_for_ever(api: &Api) {
+    let mut step = tokio::time::interval(throughput::STEP);
+    step.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        step.tick().await;
+        let nodes = |table: &Table| throughput::sum(table.nodes().map(|node| &node.view));
+        let sum = api.shared.read(nodes);
+        api.throughput.take(api.clock.now(), sum);
     }
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, ValueEnum};
-use pulltrace_server_lib::FrameAncestors;
+use pulltrace_server_lib::{ClusterName, FrameAncestors};
 use pulltrace_shell::log::LogArgs;
 use pulltrace_shell::value::{self, MetricsAddress};
 
@@ -41,6 +41,10 @@ pub(crate) struct Cli {
     /// How long pulls that ended are kept
     #[arg(long, env = "PULLTRACE_HISTORY_TTL", value_name = "DURATION", default_value = "30m", value_parser = value::time)]
     pub(crate) history_ttl: Duration,
+
+    /// What people call the cluster, for the page: at most 63 characters that can be seen
+    #[arg(long, env = "PULLTRACE_CLUSTER_NAME", value_name = "NAME")]
+    pub(crate) cluster_name: Option<ClusterName>,
 
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,

@@ -60,6 +60,9 @@ async fn serve(cli: Cli) -> Result<(), Error> {
         .limits(limits)
         .revision(pulltrace_shell::REVISION)
         .frame_ancestors(frame_ancestors);
+    if let Some(name) = cli.cluster_name {
+        server = server.cluster_name(name);
+    }
     let cluster = cluster::config(cli.cluster);
     let kubernetes = cluster.is_some();
     if let Some(cluster) = cluster {

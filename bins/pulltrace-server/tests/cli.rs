@@ -27,6 +27,7 @@ fn fails(output: &Output, code: i32, says: &str) {
 #[test]
 fn it_prints_its_url_serves_and_stops_at_a_signal() {
     let mut child = server(&["--http-addr", "127.0.0.1:0", "--metrics-addr", "off"])
+        .env("PULLTRACE_CLUSTER_NAME", "prod-eu-1")
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
@@ -51,6 +52,15 @@ fn it_prints_its_url_serves_and_stops_at_a_signal() {
     };
     assert!(get("/readyz").starts_with("HTTP/1.1 200"));
     assert!(get("/").starts_with("HTTP/1.1 200"), "the page");
+    let told = get("/api/v1/server");
+    assert!(told.contains("\"clusterName\":\"prod-eu-1\""), "{told}");
+    let version = server(&["--version"]).output().unwrap().stdout;
+    let version = String::from_utf8(version).unwrap();
+    let (_, version) = version.trim().split_once(' ').unwrap();
+    assert!(
+        told.contains(&format!("\"version\":\"{version}\"")),
+        "{told}"
+    );
     let killed = Command::new("kill")
         .arg(child.id().to_string())
         .status()
@@ -116,6 +126,8 @@ fn what_cannot_be_used_is_named() {
         .unwrap();
     fails(&taken_output, 1, &format!("cannot listen on {taken}"));
     fails(&run(&["--metrics-addr", &taken]), 1, &taken);
+    let long = "x".repeat(64);
+    fails(&run(&["--cluster-name", &long]), 2, "1 to 63 characters");
     fails(
         &run(&["--reader-token-file", "/missing/token"]),
         1,

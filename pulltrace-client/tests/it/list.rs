@@ -69,6 +69,22 @@ async fn a_pull_that_is_not_there_is_none_and_what_is_no_id_is_not_asked_for() {
 }
 
 #[tokio::test]
+async fn a_server_says_what_it_is() {
+    let mut server = Server::start().await;
+    let client = client(&server).build().unwrap();
+    let asked = tokio::spawn(async move { client.server().await });
+    let call = server.call().await;
+    assert_eq!(call.target(), "/api/v1/server");
+    call.json(include_str!(
+        "../../../pulltrace-core/tests/golden/server_status_v1.json"
+    ));
+    let told = within(asked).await.unwrap().unwrap();
+    assert_eq!(told.cluster_name.as_deref(), Some("prod-eu-1"));
+    let values = told.throughput.bytes_per_sec;
+    assert_eq!(values, [None, Some(0.0), Some(123_456_789.0)]);
+}
+
+#[tokio::test]
 async fn an_error_says_who_what_and_whether_to_retry() {
     let mut server = Server::start().await;
     let client = client(&server).token("s3cret").build().unwrap();

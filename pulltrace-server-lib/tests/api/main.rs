@@ -7,5 +7,6 @@ mod lists;
 mod metrics;
 mod pods;
 mod reports;
+mod server;
 mod stream;
 mod world;

@@ -16,11 +16,12 @@ use crate::access::Access;
 use crate::clock::Clock;
 use crate::fixture::{Told, time};
 use crate::http::query::{FILTERS, Filter, Query};
-use crate::http::{Api, HttpLimits};
+use crate::http::{About, Api, HttpLimits};
 use crate::limits::Limits;
 use crate::metrics::Stats;
 use crate::ready::Ready;
 use crate::table::Table;
+use crate::throughput::Throughput;
 use crate::writer::Writer;
 
 mod mirror;
@@ -41,8 +42,16 @@ impl World {
         let (writer, intake, shared) = builder.start();
         tokio::spawn(writer.run(std::future::pending()));
         let (stop, stopping) = watch::channel(false);
+        let about = About {
+            version: String::new(),
+            cluster_name: None,
+            started_at: clock.now().at,
+            keeps_ended: limits.history_ttl,
+        };
         let limits = HttpLimits::default();
         let api = Api {
+            about,
+            throughput: Throughput::default(),
             shared,
             intake,
             access: Access::new(),
