@@ -1,17 +1,20 @@
 import react from '@vitejs/plugin-react';
 import { defineConfig } from 'vite';
+import { simulation } from './sim/dev.ts';
+
+/** The server whose API the page is developed against; without one a story of the simulation answers. */
+const real = process.env.PULLTRACE_URL;
+const story = process.env.PULLTRACE_STORY ?? 'rollout';
 
 // Nothing may be inlined: the page runs under a policy that allows files of its own origin only.
 export default defineConfig({
   base: './',
-  plugins: [react()],
+  plugins: [react(), ...(real ? [] : [simulation(story)])],
   build: {
     target: 'es2023',
     cssTarget: ['chrome123', 'firefox120', 'safari17.5'],
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
   },
-  server: {
-    proxy: { '/api': process.env.PULLTRACE_URL ?? 'http://127.0.0.1:8080' },
-  },
+  server: real ? { proxy: { '/api': real } } : {},
 });

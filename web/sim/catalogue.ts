@@ -56,6 +56,13 @@ const BASES: Record<string, readonly Step[]> = {
     ],
     [0.01, 'RUN for src in idle3 pip3 pydoc3 python3; do ln -svT "$src" "/usr/local/bin/"; done'],
   ],
+  'ghcr.io/acme/cuda:13': [
+    [28.4, 'FROM ubuntu:24.04'],
+    [0.4, 'RUN groupadd -r app && useradd -r -g app app'],
+    [212, 'RUN apt-get install -y --no-install-recommends cuda-cudart-13-0 libcublas-13-0'],
+    [780, 'RUN apt-get install -y --no-install-recommends libcudnn9-cuda-13 libnccl2'],
+    [46, 'RUN apt-get install -y --no-install-recommends python3.13 python3-pip'],
+  ],
   'nginx:1.29-alpine': [
     [3.6, 'FROM alpine:3.23'],
     [44.2, 'RUN apk add --no-cache nginx nginx-mod-http-brotli openssl'],
@@ -80,11 +87,7 @@ function image(ref: string, base: string | undefined, steps: readonly Step[], me
 }
 
 const ALL: readonly Image[] = [
-  image('ghcr.io/acme/ml-inference:2.4.1', 'ubuntu:24.04', [
-    [0.4, 'RUN groupadd -r app && useradd -r -g app app'],
-    [212, 'RUN apt-get install -y --no-install-recommends cuda-cudart-13-0 libcublas-13-0'],
-    [780, 'RUN apt-get install -y --no-install-recommends libcudnn9-cuda-13 libnccl2'],
-    [46, 'RUN apt-get install -y --no-install-recommends python3.13 python3-pip'],
+  image('ghcr.io/acme/ml-inference:2.4.1', 'ghcr.io/acme/cuda:13', [
     [0.002, 'COPY requirements.txt /app/'],
     [2460, 'RUN pip install --no-cache-dir torch==2.12.0 vllm==0.20.1'],
     [318, 'RUN pip install --no-cache-dir -r /app/requirements.txt'],
@@ -92,6 +95,10 @@ const ALL: readonly Image[] = [
     [640, 'COPY weights/embed-v3.safetensors /models/'],
     [12.6, 'COPY src/ /app/src/'],
     [0.01, 'COPY entrypoint.sh /usr/local/bin/'],
+  ]),
+  image('ghcr.io/acme/ml-batch:2.4.1', 'ghcr.io/acme/cuda:13', [
+    [402, 'RUN pip install --no-cache-dir polars pyarrow onnxruntime-gpu'],
+    [9, 'COPY src/ /app/src/'],
   ]),
   image('nvcr.io/nvidia/pytorch:26.09-py3', 'ubuntu:24.04', [
     [310, 'RUN /nvidia/build-scripts/installCUDA.sh'],

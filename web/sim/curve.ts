@@ -9,6 +9,12 @@ export class Curve {
     return this.#values.at(-1) ?? 0;
   }
 
+  /** It moves evenly to `value` from `since` on, and stood still before. */
+  to(since: number, time: number, value: number): void {
+    if ((this.#times.at(-1) ?? since) < since) this.push(since, this.last);
+    this.push(time, value);
+  }
+
   push(time: number, value: number): void {
     this.#times.push(time);
     this.#values.push(value);

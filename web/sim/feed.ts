@@ -4,7 +4,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Answer, answer, problem } from './answer';
 import { change, type Layers, told } from './change';
-import type { Story } from './stories';
+import { type Story, storyOf } from './stories';
 import { ORIGIN, type World } from './world';
 
 /** So many frames are kept for those who come back. */
@@ -226,6 +226,14 @@ export class Feed {
       ? this.#frames.filter((frame) => frame.seq > from)
       : undefined;
   }
+}
+
+/** A story that happens now. */
+export function runningFeed(name: string): Feed {
+  const feed = new Feed(storyOf(name), { epoch: `${name}.${Date.now()}` });
+  feed.start();
+  feed.run();
+  return feed;
 }
 
 /** Without an id a reader cannot go on from there. */

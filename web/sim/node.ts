@@ -341,7 +341,7 @@ class Play {
     for (const { layer, rate } of this.#moving()) {
       const bytes = layer.curve.last + rate * (to - this.#now);
       // A last byte must not be missed by rounding.
-      layer.curve.push(to, bytes > layer.of.size - 1 ? layer.of.size : bytes);
+      layer.curve.to(this.#now, to, bytes > layer.of.size - 1 ? layer.of.size : bytes);
     }
     this.#now = to;
   }

@@ -113,7 +113,8 @@ export function node(name: string, more: Partial<NodePlan> = {}): NodePlan {
     unpacks: (gpu ? 150 : 95) * MiB,
     parallel: 2,
     runtimeVersion: 'containerd://2.4.2',
-    has: ['registry.k8s.io/pause:3.10.1'],
+    // What runs on each node brought the base of many images.
+    has: ['registry.k8s.io/pause:3.10.1', 'quay.io/cilium/cilium:v1.18.2'],
     ...more,
   };
 }
@@ -130,7 +131,7 @@ export function pod(
   slots: readonly SlotPlan[],
 ): PodPlan {
   const name = `${app}-${letters(SAFE, 10, 'replicas', namespace, app)}-${letters(SAFE, 5, 'pod', app, index, on)}`;
-  const [a, b] = [hex(8, 'uid', name), hex(12, 'uid', name)];
+  const [a, b] = [hex(8, 'uid', name), hex(12, 'uid.node', name)];
   return { namespace, name, uid: `${a}-4d2e-4c1b-9f3a-${b}`, node: on, at, slots };
 }
 

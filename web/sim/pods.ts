@@ -1,6 +1,7 @@
 // A pod as the server would tell it, at a moment: its images in order, and in one sentence.
 
 import type { PodImage, PodStatus, PullStatus } from '../src/api/gen/wire';
+import { imageOf } from './catalogue';
 import type { NodeRecord, PullRecord } from './node';
 import type { PodPlan, SlotPlan } from './plan';
 import { type Clock, idAt } from './row';
@@ -92,14 +93,22 @@ function imageAt(
     slot.kind === 'container' && pod.slots.some(({ kind }) => kind === 'init')
       ? 'PodInitializing'
       : 'ContainerCreating';
-  if (!pull) return { ...base, state: 'pending', waitingReason };
+  const after = alone(slot, record);
+  if (!pull) return { ...base, state: 'pending', waitingReason, etaSeconds: after };
   const row = rows.get(base.pull ?? '');
-  const seconds = row?.etaSeconds ?? row?.waitingOn?.etaSeconds;
+  const before = row?.waitingOn?.etaSeconds;
+  const seconds = row?.etaSeconds ?? (before === undefined ? undefined : round(before + after));
   const left = seconds === undefined ? {} : { etaSeconds: seconds };
   if (row?.outcome === 'failed' && row.failure) {
     return { ...base, state: 'failed', waitingReason: 'ImagePullBackOff', failure: row.failure };
   }
   return { ...base, state: row?.phase === 'queued' ? 'queued' : 'pulling', waitingReason, ...left };
+}
+
+/** How long an image takes of which only the size is known, from other nodes. */
+function alone(slot: SlotPlan, record: NodeRecord): number {
+  const bytes = imageOf(slot.image).layers.reduce((sum, { size }) => sum + size, 0);
+  return round(bytes / record.plan.bandwidth);
 }
 
 const NEAREST = ['pending', 'queued', 'pulling'];

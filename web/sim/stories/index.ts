@@ -1,12 +1,23 @@
 // All stories, by their names.
 
-import { onePull } from './few';
+import { crowd } from './crowd';
+import { failed } from './failed';
+import * as few from './few';
+import { hostile } from './hostile';
 import { rollout } from './rollout';
+import * as servers from './servers';
 import type { Story } from './story';
 
 export type { Story } from './story';
 
-export const STORIES: readonly Story[] = [rollout, onePull];
+export const STORIES: readonly Story[] = [
+  rollout,
+  ...Object.values(few),
+  failed,
+  ...Object.values(servers),
+  hostile,
+  crowd,
+];
 
 export function storyOf(name: string): Story {
   const found = STORIES.find((story) => story.name === name);
