@@ -1,6 +1,7 @@
 // The sums of everything that is shown.
 
 import type { NodeStatus, PullStatus } from '../api/gen/wire';
+import { instant } from './format';
 import { isLive, pullState } from './pull';
 
 /** Over all rows and nodes. */
@@ -16,6 +17,8 @@ export interface Totals {
   unseen: number;
   /** Pods that wait for live pulls, as far as they are known. */
   pods: number;
+  /** When the first of those pulls was announced or began; undefined where no pod is known to wait. */
+  podsSince: number | undefined;
   waiting: number;
   stalled: number;
   slow: number;
@@ -30,6 +33,8 @@ export interface Totals {
   speed: number | undefined;
   /** When the last of those is ready whose time left is known. */
   lastReady: number | undefined;
+  /** The id of that one. */
+  lastPull: string | undefined;
   /** Live pulls whose time left is not known. */
   withoutEta: number;
 }
@@ -43,6 +48,7 @@ export function totals(pulls: Iterable<PullStatus>, nodes: Iterable<NodeStatus>)
     queued: 0,
     unseen: 0,
     pods: 0,
+    podsSince: undefined,
     waiting: 0,
     stalled: 0,
     slow: 0,
@@ -51,6 +57,7 @@ export function totals(pulls: Iterable<PullStatus>, nodes: Iterable<NodeStatus>)
     toGo: undefined,
     speed: undefined,
     lastReady: undefined,
+    lastPull: undefined,
     withoutEta: 0,
   };
   for (const node of nodes) {
@@ -73,7 +80,11 @@ export function totals(pulls: Iterable<PullStatus>, nodes: Iterable<NodeStatus>)
       continue;
     }
     sum.live += 1;
-    for (const { namespace, podName } of pull.pods ?? []) pods.add(`${namespace}/${podName}`);
+    if (pull.pods?.length) {
+      for (const { namespace, podName } of pull.pods) pods.add(`${namespace}/${podName}`);
+      const since = instant(pull.queuedAt ?? pull.startedAt);
+      if (since !== undefined) sum.podsSince = Math.min(sum.podsSince ?? since, since);
+    }
     if (state === 'unseen') {
       sum.unseen += 1;
       continue;
@@ -84,7 +95,10 @@ export function totals(pulls: Iterable<PullStatus>, nodes: Iterable<NodeStatus>)
     if (state === 'stalled') sum.stalled += 1;
     if (pull.slow) sum.slow += 1;
     if (pull.etaSeconds === undefined) sum.withoutEta += 1;
-    else sum.lastReady = Math.max(sum.lastReady ?? 0, pull.etaSeconds);
+    else if (pull.etaSeconds >= (sum.lastReady ?? 0)) {
+      sum.lastReady = pull.etaSeconds;
+      sum.lastPull = pull.id;
+    }
   }
   sum.pulling = pulling.size;
   sum.pods = pods.size;

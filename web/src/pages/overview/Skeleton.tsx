@@ -1,0 +1,23 @@
+// The shape of the page before anything is known. No figure is there yet: a zero would be a guess.
+
+import styles from './Skeleton.module.css';
+
+const ROWS = ['a', 'b', 'c', 'd', 'e', 'f'];
+
+export function Skeleton() {
+  return (
+    <div className={styles.skeleton} aria-hidden="true" data-message="loading">
+      <i className={styles.head} />
+      <div className={styles.rows}>
+        {ROWS.map((row) => (
+          <i key={row} />
+        ))}
+      </div>
+      <div className={styles.rows}>
+        {ROWS.slice(0, 3).map((row) => (
+          <i key={row} />
+        ))}
+      </div>
+    </div>
+  );
+}
