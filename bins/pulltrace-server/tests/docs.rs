@@ -173,7 +173,7 @@ fn every_curl_line_of_the_page_does_what_the_page_says() {
     assert_eq!(status, "202", "{answer}");
 
     let commands = commands();
-    assert!(commands.len() >= 14, "{commands:#?}");
+    assert!(commands.len() >= 16, "{commands:#?}");
     let (mut asked, mut followed) = (0, 0);
     for command in commands {
         if command.starts_with("curl -sN ") {
@@ -192,7 +192,7 @@ fn every_curl_line_of_the_page_does_what_the_page_says() {
         asked += 1;
     }
     assert!(
-        asked >= 11 && followed >= 3,
+        asked >= 13 && followed >= 3,
         "{asked} asked, {followed} followed"
     );
 }

@@ -44,6 +44,7 @@ pub(crate) async fn run(args: UpArgs, log: LogArgs, stop: Stop) -> Result<(), Er
     let mut serve = ServeLimits::default();
     serve.drain = GRACE / 3;
     let server = Server::builder().access(access).limits(limits);
+    let server = server.revision(pulltrace_shell::REVISION);
     let mut server = server.serve_limits(serve).build()?;
     let listener = Listener::bind(args.http_addr).await?;
     let (url, address) = (listener.url(), listener.address());

@@ -42,7 +42,7 @@ pub fn document() -> String {
 fn paths() -> Value {
     let filters = ["node", "namespace", "pod", "image", "phase"];
     let pods = ["node", "namespace", "pod", "image", "limit", "continue"];
-    let list = [&filters[..], &["layers", "limit", "continue"]].concat();
+    let list = [&filters[..], &["ids", "layers", "limit", "continue"]].concat();
     let stream = [
         &filters[..],
         &["layersOfEvents", "format", "since", "lastEventId"],
@@ -157,6 +157,7 @@ fn parameters() -> Value {
         "image": query("image", text(), "Only pulls of images whose name has this in it, or whose \
             digest is exactly this."),
         "phase": query("phase", text(), "Only pulls in one of these phases, joined by commas."),
+        "ids": query("id", text(), "Only these pulls: 1 to 64 ids, joined by commas."),
         "layers": query("layers", word(&["embed", "none"]), "Whether each pull has its layers."),
         "layersOfEvents": query("layers", word(&["embed", "none", "events"]), "Whether layers are \
             inside their pull, left out, or told by events of their own."),

@@ -1,6 +1,7 @@
 //! What there is, at once: pulls, one pull, nodes, images.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use axum::extract::{Path, RawQuery, State};
@@ -28,12 +29,13 @@ pub(super) async fn pulls(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let known = [&FILTERS[..], &["layers", "limit", "continue"]].concat();
+    let known = [&FILTERS[..], &["id", "layers", "limit", "continue"]].concat();
     let query = Query::parse(query.as_deref(), &known)?;
     let filter = Filter::of(&query, api.cluster.is_any())?;
     let layers = [("embed", Form::Status), ("none", Form::StatusBare)];
     let form = query.word("layers", &layers, Form::Status)?;
     let limit = limit(&query)?;
+    let ids = query.ids()?;
     let after: Option<PullId> = match query.get("continue").map(str::parse) {
         None => None,
         Some(Ok(id)) => Some(id),
@@ -42,7 +44,10 @@ pub(super) async fn pulls(
         }
     };
     let head = head(&api);
-    let (rows, next) = page(&api, &filter, after, limit).await;
+    let (rows, next) = match ids {
+        Some(ids) => chosen(&api, &filter, &ids, after, limit),
+        None => page(&api, &filter, after, limit).await,
+    };
     let next = next.map_or_else(String::new, |id| format!(",\"continue\":\"{id}\""));
     let rows = rows.into_iter().map(move |row| row.json(form));
     let list = pieces(format!("{head},\"pulls\":["), rows, format!("]{next}}}"));
@@ -87,6 +92,28 @@ async fn page(
         // A filter that wants little looks at much.
         tokio::task::yield_now().await;
     }
+}
+
+/// The same of these ids alone, which are few: no other row is looked at.
+fn chosen(
+    api: &Api,
+    filter: &Filter,
+    ids: &BTreeSet<PullId>,
+    after: Option<PullId>,
+    limit: usize,
+) -> (Vec<Arc<Row>>, Option<PullId>) {
+    let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let ids = ids.range((after, Bound::Unbounded));
+    let mut rows: Vec<Arc<Row>> = api
+        .shared
+        .read(|table| ids.filter_map(|id| table.get(id).cloned()).collect());
+    rows.retain(|row| filter.wants(row) && filter.wants_phase(row.pull.phase));
+    if rows.len() <= limit {
+        return (rows, None);
+    }
+    rows.truncate(limit);
+    let last = rows.last().map(|row| row.pull.id.clone());
+    (rows, last)
 }
 
 pub(super) async fn pull(

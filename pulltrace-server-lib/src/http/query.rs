@@ -1,7 +1,11 @@
 //! What a reader asks for: filters, and how much of each pull.
 
+use std::collections::BTreeSet;
+
 use pulltrace_core::wire::v1::Phase as Word;
-use pulltrace_core::{NodeName, Outcome, Phase, PodRef, Pull, Version, Waiter, WantedImage};
+use pulltrace_core::{
+    NodeName, Outcome, Phase, PodRef, Pull, PullId, Version, Waiter, WantedImage,
+};
 
 use super::problem::Refusal;
 use crate::table::Row;
@@ -38,6 +42,21 @@ impl Query {
             .iter()
             .find(|(other, _)| other == name)
             .map(|(_, value)| value.as_str())
+    }
+
+    /// The pulls that are asked for by their ids, none of which has a comma; `None` where all are.
+    pub(super) fn ids(&self) -> Result<Option<BTreeSet<PullId>>, Refusal> {
+        let Some(asked) = self.get("id") else {
+            return Ok(None);
+        };
+        let refuse = || {
+            Refusal::query().detail(format!("`id` is 1 to {MAX_VALUES} ids of pulls, by commas"))
+        };
+        if asked.split(',').count() > MAX_VALUES {
+            return Err(refuse());
+        }
+        let ids: Result<_, _> = asked.split(',').map(str::parse).collect();
+        ids.map(Some).map_err(|_| refuse())
     }
 
     /// The one of `words` that is asked for, or the first.
@@ -312,6 +331,22 @@ mod tests {
             told(&row, 4),
             [(yes, yes, no), (no, no, yes), (yes, no, no)]
         );
+    }
+
+    #[test]
+    fn ids_are_read_and_at_most_64_of_them() {
+        let ids = |text: &str| Query::parse(Some(text), &["id"]).and_then(|query| query.ids());
+        let id = |number: usize| format!("record~w1~k8s.io~sha256:{number:064x}~1");
+        assert_eq!(ids("").unwrap(), None);
+        let asked = format!("id={},{},{}", id(2), id(1), id(2));
+        let two = [id(1), id(2)].map(|id| id.parse().unwrap());
+        assert_eq!(ids(&asked).unwrap(), Some(two.into()));
+        let many = |count| (0..count).map(id).collect::<Vec<_>>().join(",");
+        assert_eq!(ids(&format!("id={}", many(64))).unwrap().unwrap().len(), 64);
+        let same = vec![id(1); 65].join(",");
+        for text in ["", ",", "x", &format!("{},", id(1)), &many(65), &same] {
+            assert!(ids(&format!("id={text}")).is_err(), "{text}");
+        }
     }
 
     #[test]

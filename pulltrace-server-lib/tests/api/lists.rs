@@ -84,6 +84,34 @@ async fn long_lists_come_in_pages() {
 }
 
 #[tokio::test]
+async fn pulls_are_asked_for_by_their_ids() {
+    let world = world().await;
+    let id = |node: &str, name: &str| format!("lease~{node}~k8s.io~{name}~0");
+    let (a, b, c) = (id("w1", "1-a"), id("w1", "2-b"), id("w2", "3-c"));
+    let none = id("w9", "9-z");
+    for (query, wanted) in [
+        (format!("id={a}"), &["1-a"][..]),
+        (format!("id={c},{none},{a},{a}"), &["1-a", "3-c"]),
+        (format!("id={none}"), &[]),
+        (format!("id={a},{b},{c}&node=w1"), &["1-a", "2-b"]),
+        (format!("id={a},{b},{c}&phase=failed&layers=none"), &["3-c"]),
+        (format!("id={a}%2C{b}").replace('~', "%7E"), &["1-a", "2-b"]),
+    ] {
+        let list = world.get(&format!("/api/v1/pulls?{query}")).await;
+        assert_eq!(names(&list), wanted, "{query}");
+    }
+    let list = world.get(&format!("/api/v1/pulls?id={b}")).await.json();
+    assert_eq!(list["pulls"][0]["layers"][1]["downloadedBytes"], 500);
+    let pages = format!("/api/v1/pulls?id={c},{b},{a}&limit=2");
+    let first = world.get(&pages).await;
+    assert_eq!(names(&first), ["1-a", "2-b"]);
+    let next = first.json()["continue"].as_str().unwrap().to_owned();
+    let second = world.get(&format!("{pages}&continue={next}")).await;
+    assert_eq!(names(&second), ["3-c"]);
+    assert!(second.json().get("continue").is_none());
+}
+
+#[tokio::test]
 async fn queries_that_are_not_understood_are_refused() {
     let world = world().await;
     for query in [
@@ -95,6 +123,8 @@ async fn queries_that_are_not_understood_are_refused() {
         "layers=events",
         "phase=done",
         "nod=w1",
+        "id=",
+        "id=w1",
     ] {
         let answer = world.get(&format!("/api/v1/pulls?{query}")).await;
         assert_eq!(answer.status, 400, "{query}");
