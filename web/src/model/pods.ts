@@ -6,6 +6,8 @@ import type { PodLink } from '../api/gen/wire';
 export interface PodName {
   /** The same for as long as the pod is that one. */
   key: string;
+  namespace: string;
+  name: string;
   /** `shop/web-5d8f7c` */
   pod: string;
   /** `app, sidecar`; empty where nobody says. */
@@ -34,6 +36,8 @@ export function podNames(links: readonly PodLink[] = []): PodName[] {
   }
   return [...found].map(([key, [first, ...rest]]) => ({
     key,
+    namespace: first?.namespace ?? '',
+    name: first?.podName ?? '',
     pod: `${first?.namespace}/${first?.podName}`,
     containers: [first, ...rest]
       .map((link) => link?.container)

@@ -1,16 +1,15 @@
-// What there is to say of a pull below its numbers: why it failed and what to do, what it waits for, what is wrong.
+// What there is to say of a pull beside its numbers, each in one line: why it failed and what to do, what it waits
+// for, what is wrong.
 
 import type { PullStatus, WaitingOn } from '../api/gen/wire';
 import { useNameOf, useRow } from '../live/hooks';
-import { left, percent } from '../model/format';
+import { instant, left, percent } from '../model/format';
 import { shortName } from '../model/image';
-import { isLive, isSeen, notes, reason, waiting } from '../model/pull';
-import { NoteText } from './Ago';
+import { attempt, isLive, isSeen, notes, reason, waiting } from '../model/pull';
+import { href } from '../route';
+import { NoteText, Retry } from './Ago';
 import { Icon, type IconName } from './Icon';
 import styles from './Notes.module.css';
-
-/** Where on the page a pull stands. */
-export const anchor = (id: string): string => `pull-${id}`;
 
 const ICONS: Record<string, IconName> = {
   unseen: 'unknown',
@@ -19,72 +18,94 @@ const ICONS: Record<string, IconName> = {
   waiting: 'waiting',
 };
 
+/** Whether there is anything that `Notes` says. */
+export function hasNotes(pull: PullStatus): boolean {
+  return (
+    attempt(pull) !== undefined ||
+    pull.failure?.nextRetryAt !== undefined ||
+    (isLive(pull) && (pull.waitingOn !== undefined || notes(pull).length > 0))
+  );
+}
+
+/** What a live pull waits for or suffers from, and which try it is. */
 export function Notes({ pull }: { pull: PullStatus }) {
   const other = useNameOf(pull.waitingOn?.pull);
-  const live = isLive(pull);
-  const queue = live && isSeen(pull) && pull.waitingOn?.kind === 'kubelet_queue' ? pull.waitingOn : undefined;
+  const queue =
+    isLive(pull) && isSeen(pull) && pull.waitingOn?.kind === 'kubelet_queue' ? pull.waitingOn : undefined;
+  const tried = attempt(pull);
+  const again = instant(pull.failure?.nextRetryAt);
   return (
     <>
-      {!live && <Failure pull={pull} />}
       {queue && <Queue on={queue} />}
       {notes(pull, other).map((note) => (
-        <p key={note.kind} className={`${styles.note} ${styles[note.kind]}`} data-field="note">
-          <Icon name={ICONS[note.kind] ?? 'unknown'} size={13} />
+        <span key={note.kind} className={`${styles.note} ${styles[note.kind]}`} data-field="note">
+          <Icon name={ICONS[note.kind] ?? 'unknown'} size={12} />
           <span>
             <NoteText note={note} />
           </span>
-        </p>
+        </span>
       ))}
+      {tried && (
+        <span className={styles.note} data-field="attempt">
+          {tried}
+        </span>
+      )}
+      {again !== undefined && (
+        <span className={styles.note} data-field="retry">
+          <Retry at={again} />
+        </span>
+      )}
     </>
   );
 }
 
-function Failure({ pull }: { pull: PullStatus }) {
+/** Why it failed. */
+export function Why({ pull }: { pull: PullStatus }) {
   const why = reason(pull);
-  const hint = pull.failure?.hint;
   return (
-    <>
-      {why && (
-        <p className={`${styles.note} ${styles.why}`} data-field="reason">
-          {why}
-        </p>
-      )}
-      {hint && (
-        <p className={styles.note}>
-          <Icon name="hint" size={13} />
-          <span data-field="hint">{hint}</span>
-        </p>
-      )}
-    </>
+    <span className={styles.why} data-field="reason">
+      {why ?? 'the runtime does not say why'}
+    </span>
   );
 }
 
-/** `queued behind registry.example/app:1 (61 %, ~40 s left), 3 before it` */
+/** What a person does next about that. */
+export function Hint({ pull }: { pull: PullStatus }) {
+  const hint = pull.failure?.hint;
+  if (!hint) return null;
+  return (
+    <span className={styles.note}>
+      <Icon name="hint" size={12} />
+      <span data-field="hint">{hint}</span>
+    </span>
+  );
+}
+
+/** `queued behind app:1 (61 %, ~40 s left), 3 before it` */
 function Queue({ on }: { on: WaitingOn }) {
   const first = useRow(on.pull ?? '');
-  const name = first && (first.imageRef ?? shortName(first));
   const eta = first?.etaSeconds ?? on.etaSeconds;
   const facts = [
     first?.percent === undefined ? '' : percent(first.percent),
     eta === undefined ? '' : `${left(eta)} left`,
   ].filter(Boolean);
   return (
-    <p className={styles.note} data-field="note">
-      <Icon name="queued" size={13} />
+    <span className={styles.note} data-field="note">
+      <Icon name="queued" size={12} />
       <span>
-        {name === undefined ? (
+        {first === undefined ? (
           waiting(on)
         ) : (
           <>
             queued behind{' '}
-            <a className={styles.other} href={`#${encodeURIComponent(anchor(on.pull ?? ''))}`}>
-              {name}
+            <a className={styles.other} href={href('pulls', [first.id])} title={first.imageRef}>
+              {shortName(first)}
             </a>
           </>
         )}
         {facts.length > 0 && ` (${facts.join(', ')})`}
         {on.ahead !== undefined && on.ahead > 1 && `, ${on.ahead.toLocaleString('en')} before it`}
       </span>
-    </p>
+    </span>
   );
 }

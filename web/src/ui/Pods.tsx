@@ -2,74 +2,55 @@
 
 import { memo } from 'react';
 import type { PullStatus } from '../api/gen/wire';
-import { instant } from '../model/format';
-import { perhaps, podNames, podText } from '../model/pods';
-import { attempt } from '../model/pull';
-import { Retry } from './Ago';
-import { Icon } from './Icon';
-import notes from './Notes.module.css';
+import { type PodName, perhaps, podNames, podText } from '../model/pods';
+import { href } from '../route';
 import styles from './Pods.module.css';
 
-const SHOWN = 2;
 /** More names than that no tooltip shows. */
 const TITLE = 30;
 
-interface Props {
-  pull: PullStatus;
-  /** Shows all of them. */
-  open: () => void;
-}
+export const CANDIDATES =
+  'Several images are waited for on this node, and nothing decides yet which of them this is';
 
 export const Pods = memo(
-  ({ pull, open }: Props) => {
+  ({ pull }: { pull: PullStatus }) => {
     const pods = podNames(pull.pods);
+    const [first] = pods;
     const candidates = podNames(pull.candidates);
-    const tried = attempt(pull);
-    const again = instant(pull.failure?.nextRetryAt);
-    if (pods.length + candidates.length === 0 && tried === undefined && again === undefined) return null;
-    const more = pods.length - SHOWN;
     return (
-      <p className={`${notes.note} ${styles.pods}`}>
-        {pods.length + candidates.length > 0 && <Icon name="pod" size={13} />}
-        {pods.slice(0, SHOWN).map((each) => (
-          <span key={each.key} className={styles.pod} title={each.evidence} data-field="pod">
-            {podText(each)}
-          </span>
-        ))}
-        {more > 0 && (
-          <button
-            type="button"
-            className={styles.more}
-            title={pods
-              .slice(SHOWN, SHOWN + TITLE)
-              .map(podText)
-              .join('\n')}
-            onClick={open}
+      <>
+        {first && (
+          <a
+            className={styles.pod}
+            href={href('pods', [first.namespace, first.name])}
+            title={[podText(first), first.evidence].filter(Boolean).join('\n')}
+            data-field="pod"
           >
-            +{more.toLocaleString('en')} more
-          </button>
+            {first.pod}
+          </a>
+        )}
+        {pods.length > 1 && (
+          <span className={styles.more} title={list(pods)}>
+            +{(pods.length - 1).toLocaleString('en')}
+          </span>
         )}
         {candidates.length > 0 && (
-          <span className={styles.pod} title={CANDIDATES} data-field="candidates">
+          <span
+            className={styles.perhaps}
+            title={`${CANDIDATES}\n${list(candidates)}`}
+            data-field="candidates"
+          >
             {perhaps(candidates)}
           </span>
         )}
-        {tried && <span data-field="attempt">{tried}</span>}
-        {again !== undefined && (
-          <span data-field="retry">
-            <Retry at={again} />
-          </span>
-        )}
-      </p>
+      </>
     );
   },
-  (a, b) =>
-    a.pull.pods === b.pull.pods &&
-    a.pull.candidates === b.pull.candidates &&
-    a.pull.attempt === b.pull.attempt &&
-    a.pull.failure === b.pull.failure &&
-    a.pull.id === b.pull.id,
+  (a, b) => a.pull.pods === b.pull.pods && a.pull.candidates === b.pull.candidates,
 );
 
-export const CANDIDATES =
-  'Several images are waited for on this node, and nothing decides yet which of them this is';
+function list(pods: readonly PodName[]): string {
+  const more = pods.length - TITLE;
+  const names = pods.slice(0, TITLE).map(podText);
+  return [...names, ...(more > 0 ? [`and ${more.toLocaleString('en')} more`] : [])].join('\n');
+}
