@@ -236,12 +236,12 @@ export function runningFeed(name: string): Feed {
   return feed;
 }
 
-/** Without an id a reader cannot go on from there. */
-function event(name: string, data: unknown, id?: string): string {
+/** An event of the stream. Without an id a reader cannot go on from there. */
+export function event(name: string, data: unknown, id?: string): string {
   return `event: ${name}\n${id === undefined ? '' : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`;
 }
 
-function send(response: ServerResponse, { status, body }: Answer): void {
+export function send(response: ServerResponse, { status, body }: Answer): void {
   const type = status < 400 ? 'application/json' : 'application/problem+json';
   response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' }).end(JSON.stringify(body));
 }

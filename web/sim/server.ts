@@ -1,5 +1,4 @@
-// A server that has a story instead of a cluster: the built page, and the real API. Its clock stands where the test puts
-// it, or runs.
+// Serves the built page together with an API that is simulated.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -8,26 +7,38 @@ import { Feed, type FeedOptions } from './feed';
 import { secure, serveFile } from './files';
 import { type Story, storyOf } from './stories';
 
-export interface ServerOptions extends FeedOptions {
-  story?: Story | string;
+/** What answers the API. */
+export interface Source {
+  start(): void;
+  stop(): void;
+  /** Answers what begins with `api/`. `path` is the rest of it. */
+  serve(path: string, query: URLSearchParams, request: IncomingMessage, response: ServerResponse): void;
+}
+
+export interface PageOptions {
   /** The path before all others. */
   base?: string;
   /** Where the built page is. */
   dist?: string;
 }
 
+export interface ServerOptions extends FeedOptions, PageOptions {
+  story?: Story | string;
+}
+
 const DIST = process.env.PULLTRACE_DIST ?? fileURLToPath(new URL('../dist/', import.meta.url));
 
-export class FakeServer {
+/** The built page, and an API that something answers. */
+export class PageServer {
   /** How often the page itself was asked for. */
   loads = 0;
-  readonly feed: Feed;
+  #source: Source;
   #base: string;
   #dist: string;
   #server: Server;
 
-  constructor({ story = 'rollout', base = '/', dist = DIST, ...options }: ServerOptions = {}) {
-    this.feed = new Feed(typeof story === 'string' ? storyOf(story) : story, options);
+  constructor(source: Source, { base = '/', dist = DIST }: PageOptions = {}) {
+    this.#source = source;
     this.#base = base;
     this.#dist = dist;
     this.#server = createServer((request, response) => this.#serve(request, response));
@@ -36,13 +47,13 @@ export class FakeServer {
   /** Listens, on any free port unless one is said. Gives the address of the page. */
   async start(port = 0): Promise<string> {
     await new Promise<void>((resolve) => this.#server.listen(port, '127.0.0.1', resolve));
-    this.feed.start();
+    this.#source.start();
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}${this.#base}`;
   }
 
   /** Gone at once, with all connections. */
   async stop(): Promise<void> {
-    this.feed.stop();
+    this.#source.stop();
     const closed = new Promise((resolve) => this.#server.close(resolve));
     this.#server.closeAllConnections();
     await closed;
@@ -55,10 +66,21 @@ export class FakeServer {
     if (!pathname.startsWith(this.#base)) {
       response.writeHead(404, { 'content-type': 'text/plain' }).end(`outside of ${this.#base}\n`);
     } else if (path.startsWith('api/')) {
-      this.feed.serve(path.slice(4), searchParams, request, response);
+      this.#source.serve(path.slice(4), searchParams, request, response);
     } else {
       if (path === '' || path === 'index.html') this.loads += 1;
       void serveFile(this.#dist, path, response);
     }
+  }
+}
+
+/** A server that has a story instead of a cluster. Its clock stands where the test puts it, or runs. */
+export class FakeServer extends PageServer {
+  readonly feed: Feed;
+
+  constructor({ story = 'rollout', ...options }: ServerOptions = {}) {
+    const feed = new Feed(typeof story === 'string' ? storyOf(story) : story, options);
+    super(feed, options);
+    this.feed = feed;
   }
 }
