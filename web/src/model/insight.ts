@@ -47,9 +47,10 @@ function heaviest(layers: readonly LayerStatus[], format: Format): Insight | und
   const most = Math.max(0, ...left);
   const index = left.indexOf(most);
   const open = left.filter((each) => each > 0).length;
-  if (open < 2 || most < WORTH_BYTES || most / sum < MOST) return undefined;
+  if (layers.length < 2 || most < WORTH_BYTES || most / sum < MOST) return undefined;
+  const part = `holds ${Math.min(99, Math.floor((most / sum) * 100))} % of what is left`;
   return {
-    what: `Layer ${index + 1} holds ${Math.min(99, Math.floor((most / sum) * 100))} % of what is left`,
+    what: `Layer ${index + 1} ${open === 1 ? 'is all that is left to download' : part}`,
     more: format.bytes(most),
     step: layers[index]?.createdBy,
   };

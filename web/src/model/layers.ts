@@ -37,7 +37,7 @@ export function said(pull: PullStatus, layer: LayerStatus, format: Format): Said
       return { text: 'served remotely' };
     case 'complete': {
       const took = between(layer.startedAt ?? layer.extractingAt, layer.completedAt);
-      return { text: took === undefined ? 'done' : `done in ${duration(took)}` };
+      return { text: took === undefined ? 'done' : `done in ${took < 0.1 ? '< 0.1 s' : duration(took)}` };
     }
     case 'downloading': {
       if (!live) return { text: share === undefined ? 'not all of it came' : `${share} of it came` };

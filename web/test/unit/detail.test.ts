@@ -301,6 +301,8 @@ describe('the insight', () => {
       step: 'RUN big',
     });
     expect(insight(row, [big], undefined, iec)).toBeUndefined();
+    const cached = layer('c', { state: 'cached' });
+    expect(insight(row, [big, cached], undefined, iec)?.what).toBe('Layer 1 is all that is left to download');
     expect(insight(row, [small, small, small], undefined, iec)).toBeUndefined();
   });
   test('is that others are faster', () => {

@@ -1,0 +1,126 @@
+// Which pull it is, how it stands, and what to do with it; its layers in one strip.
+
+import { memo } from 'react';
+import type { LayerStatus, PullStatus } from '../../api/gen/wire';
+import { instant } from '../../model/format';
+import { imageName, shortDigest, shortName } from '../../model/image';
+import { attempt, pullState } from '../../model/pull';
+import { href } from '../../route';
+import { useFormat } from '../../settings';
+import { Copy } from '../../ui/Copy';
+import { Icon } from '../../ui/Icon';
+import { State } from '../../ui/State';
+import styles from './Head.module.css';
+import { Strip } from './Strip';
+
+interface Props {
+  pull: PullStatus;
+  layers: readonly LayerStatus[];
+  toCommands: () => void;
+}
+
+export function Head({ pull, layers, toCommands }: Props) {
+  const state = pullState(pull);
+  return (
+    <>
+      <Crumbs node={pull.nodeName} {...named(pull)} />
+      <header className={styles.head}>
+        <div className={styles.row}>
+          <Name {...named(pull)} />
+          <div className={styles.does}>
+            <span className={styles.badge}>
+              <State state={state} word={pull.outcome ?? pull.phase} />
+            </span>
+            <Copy text={window.location.href} label="Copy the address of this page" icon="link">
+              Link
+            </Copy>
+            <button type="button" className={styles.jump} onClick={toCommands}>
+              <Icon name="command" size={13} />
+              Commands
+            </button>
+          </div>
+        </div>
+        <About pull={pull} />
+        <Strip pull={pull} layers={layers} />
+      </header>
+    </>
+  );
+}
+
+type Named = Pick<PullStatus, 'imageRef' | 'repository' | 'rootDigest' | 'manifestDigest'>;
+const named = ({ imageRef, repository, rootDigest, manifestDigest }: PullStatus): Named => ({
+  imageRef,
+  repository,
+  rootDigest,
+  manifestDigest,
+});
+
+const Crumbs = memo(({ node, ...image }: Named & { node: string }) => {
+  const { name, known } = imageName(image);
+  return (
+    <nav className={styles.crumbs} aria-label="Where this is">
+      <ol>
+        <li>
+          <a href={href('pulls')}>Pulls</a>
+        </li>
+        <li>
+          <Icon name="chevron" size={13} />
+          {known ? (
+            <a href={href('pulls', [], { q: `image:${name}` })}>{shortName(image)}</a>
+          ) : (
+            shortName(image)
+          )}
+        </li>
+        <li aria-current="page">
+          <Icon name="chevron" size={13} />
+          <span>{node}</span>
+        </li>
+      </ol>
+    </nav>
+  );
+});
+
+const Name = memo((image: Named) => {
+  const { registry, name, version, known } = imageName(image);
+  return (
+    <h1 className={styles.name} title={image.imageRef ?? image.repository ?? image.rootDigest}>
+      <span data-field="image">
+        <span>
+          {registry !== '' && <span className={styles.registry}>{registry}/</span>}
+          <b className={known ? '' : styles.nameless}>{name}</b>
+          {version !== '' && <code className={styles.version}>{version}</code>}
+        </span>
+      </span>
+    </h1>
+  );
+});
+
+function About({ pull }: { pull: PullStatus }) {
+  const { clock, zone } = useFormat();
+  const digest = pull.manifestDigest ?? pull.rootDigest;
+  const tried = attempt(pull);
+  const started = instant(pull.startedAt);
+  return (
+    <ul className={styles.about}>
+      <li className={styles.node}>
+        on <a href={href('nodes', [pull.nodeName])}>{pull.nodeName}</a>
+      </li>
+      {pull.platform && <li>{pull.platform}</li>}
+      {digest && (
+        <li>
+          <code title={digest}>{`${digest.split(':')[0]}:${shortDigest(digest)}…`}</code>
+          <Copy text={digest} label="Copy the digest" />
+        </li>
+      )}
+      {started !== undefined && (
+        <li>
+          {pull.phase === 'queued' ? 'announced' : 'started'}{' '}
+          <time dateTime={pull.startedAt} title={pull.startedAt}>
+            {clock(started)} {zone}
+          </time>
+        </li>
+      )}
+      {tried && <li data-field="attempt">{tried}</li>}
+    </ul>
+  );
+}
