@@ -25,6 +25,12 @@ export interface Options {
   colorScheme?: 'light' | 'dark';
   width?: number;
   height?: number;
+  /** Pixels of the screen for each of the page. */
+  scale?: number;
+  /** The instant at which the page's clock stands; it runs where none is said. */
+  clock?: number;
+  /** Nothing moves by itself. */
+  still?: boolean;
 }
 
 let browser: Promise<Browser> | undefined;
@@ -37,10 +43,16 @@ export async function shutdown(): Promise<void> {
 
 /** Opens `url` in a window that shares nothing with others, of the browser at `$CHROMIUM`, or Debian's. */
 export async function open(url: string, options: Options = {}): Promise<Opened> {
-  const { colorScheme = 'dark', width = 1440, height = 900 } = options;
+  const { colorScheme = 'dark', width = 1440, height = 900, scale = 1, clock, still = false } = options;
   browser ??= chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ARGS });
-  const context = await (await browser).newContext({ viewport: { width, height }, colorScheme });
+  const context = await (await browser).newContext({
+    viewport: { width, height },
+    colorScheme,
+    deviceScaleFactor: scale,
+    reducedMotion: still ? 'reduce' : 'no-preference',
+  });
   const page = await context.newPage();
+  if (clock !== undefined) await page.clock.setFixedTime(clock);
   const { origin } = new URL(url);
   const seen: string[] = [];
   page.on('request', (request) => {
@@ -149,6 +161,19 @@ export async function connection(page: Page): Promise<string> {
 /** Whether a snapshot is being filled in, or all of it is here: `filling`, `refilling`, `whole`. */
 export async function sync(page: Page): Promise<string> {
   return (await page.locator('[data-sync]').getAttribute('data-sync')) ?? '';
+}
+
+/** A picture of a page that stands still: it is taken again until it is the same twice. */
+export async function picture(page: Page, fullPage = false): Promise<Buffer> {
+  await page.evaluate(() => document.fonts.ready);
+  let before: Buffer = Buffer.alloc(0);
+  for (let tries = 0; tries < 40; tries += 1) {
+    const image = await page.screenshot({ fullPage, animations: 'disabled', caret: 'hide' });
+    if (image.equals(before)) return image;
+    before = image;
+    await page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 300)));
+  }
+  throw new Error('the page does not stand still');
 }
 
 /** Breaches of WCAG 2.2 AA and of best practice, as axe finds them. */
