@@ -50,7 +50,7 @@ export interface Group {
   namespaces: readonly string[];
   /** Pods that wait for live ones. */
   pods: number;
-  /** When the first of its live pulls began. */
+  /** When the first of those began. */
   since: number;
 }
 
@@ -72,8 +72,11 @@ function keys(pull: PullStatus, by: By): readonly string[] {
   return names.length === 1 ? names : [...new Set(names)];
 }
 
-/** Those in which something is going on, in no order. */
-export function groups(pulls: Iterable<PullStatus>, by: By): Group[] {
+/** What is done stays so long, so that it is seen to be done. */
+const LINGERS_MS = 8_000;
+
+/** Those in which something is going on, or was until just before `now`; in no order. */
+export function groups(pulls: Iterable<PullStatus>, by: By, now: number): Group[] {
   const found = new Map<string, Members>();
   for (const pull of pulls) {
     const live = isLive(pull);
@@ -88,14 +91,21 @@ export function groups(pulls: Iterable<PullStatus>, by: By): Group[] {
     }
   }
   const going: Group[] = [];
-  for (const [key, members] of found) if (members.live.length > 0) going.push(group(key, members));
+  for (const [key, { live, ended }] of found) {
+    if (live.length > 0) {
+      going.push(group(key, live, ended));
+      continue;
+    }
+    const fresh = ended.filter((pull) => now - endedAt(pull) < LINGERS_MS && pull.outcome === 'completed');
+    if (fresh.length > 0) going.push(group(key, [], ended, fresh));
+  }
   return going;
 }
 
 const start = (pull: PullStatus): number => instant(pull.queuedAt) ?? instant(pull.startedAt) ?? 0;
 
 /** The ended ones that belong to what goes on: the last one of each image and node. */
-function wave({ live, ended }: Members, since: number): PullStatus[] {
+function wave(live: readonly PullStatus[], ended: PullStatus[], since: number): PullStatus[] {
   const place = (pull: PullStatus): string => `${pull.nodeName} ${imageKey(pull)}`;
   const seen = new Set(live.map(place));
   const taken: PullStatus[] = [];
@@ -120,11 +130,15 @@ function dot(pull: PullStatus): Dot {
 
 const toExtract = (pull: PullStatus): number | undefined => pull.toExtractBytes ?? pull.toDownloadBytes;
 
-function group(key: string, members: Members): Group {
-  const { live } = members;
-  const since = live.reduce((first, pull) => Math.min(first, start(pull)), Number.POSITIVE_INFINITY);
-  const ended = wave(members, since);
-  const all = [...live, ...ended];
+/** `of`: those that make it a group: live ones, or else those that ended just now. */
+function group(
+  key: string,
+  live: readonly PullStatus[],
+  over: PullStatus[],
+  of: readonly PullStatus[] = live,
+): Group {
+  const since = of.reduce((first, pull) => Math.min(first, start(pull)), Number.POSITIVE_INFINITY);
+  const all = [...live, ...wave(live, over, since)];
   const dots: Record<Dot, number> = {
     ready: 0,
     extracting: 0,
@@ -141,20 +155,20 @@ function group(key: string, members: Members): Group {
   const pods = new Set<string>();
   let queued = 0;
   let speed: number | undefined;
-  for (const pull of live) {
+  for (const pull of of) {
     images.set(imageKey(pull), pull);
     nodes.add(pull.nodeName);
-    for (const { namespace, podName } of pull.pods ?? []) {
-      namespaces.add(namespace);
-      pods.add(`${namespace}/${podName}`);
-    }
+    for (const { namespace } of pull.pods ?? []) namespaces.add(namespace);
+  }
+  for (const pull of live) {
+    for (const { namespace, podName } of pull.pods ?? []) pods.add(`${namespace}/${podName}`);
     if (!isSeen(pull)) continue;
     if (pull.phase === 'queued') queued += 1;
     if (pull.bytesPerSec !== undefined) speed = (speed ?? 0) + pull.bytesPerSec;
   }
   return {
     key,
-    any: live[0] as PullStatus,
+    any: of[0] as PullStatus,
     live: live.length,
     queued,
     ready: dots.ready,
@@ -224,8 +238,7 @@ function slowest(live: readonly PullStatus[]): Straggler | undefined {
 export class Places {
   #places: readonly string[] = [];
 
-  /** `settled`: all of them are here. Before that nothing has a place. */
-  sort(found: readonly Group[], settled: boolean): Group[] {
+  sort(found: readonly Group[]): Group[] {
     const known = new Map(this.#places.map((key, place) => [key, place]));
     const first = known.size === 0;
     const place = (group: Group): number => known.get(group.key) ?? known.size;
@@ -237,7 +250,7 @@ export class Places {
         (first ? b.toGo - a.toGo : a.since - b.since) ||
         (a.key < b.key ? -1 : 1),
     );
-    if (settled) this.#places = sorted.map(({ key }) => key);
+    this.#places = sorted.map(({ key }) => key);
     return sorted;
   }
 }

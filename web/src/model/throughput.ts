@@ -102,6 +102,7 @@ const ROUND = [1, 2, 4, 6, 8, 10, 20, 40, 60, 80, 100, 200, 400, 600, 800];
 /** The top of an axis that holds `peak`: bytes a second, round in the reader's units. */
 export function niceTop(peak: number, units: Units): number {
   const [least, step] = units === 'iec' ? [1024, 1024] : units === 'si' ? [1000, 1000] : [1000 / 8, 1000];
+  if (peak <= 0) return least * step;
   let unit = least;
   while (peak > unit * step * 0.8) unit *= step;
   const round = ROUND.find((number) => number * unit >= peak) ?? step;

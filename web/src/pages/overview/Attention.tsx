@@ -108,7 +108,7 @@ function Item({ look, icon, title, to, beside, children }: ItemProps) {
   return (
     <li className={`${styles.item} ${styles[look]}`}>
       <Icon name={icon} size={16} />
-      <h3>{to === undefined ? title : <a href={to}>{title}</a>}</h3>
+      <h3>{to === undefined ? visible(title) : <a href={to}>{visible(title)}</a>}</h3>
       {beside && <span className={styles.beside}>{beside}</span>}
       <div className={styles.body}>{children}</div>
     </li>
@@ -147,10 +147,10 @@ function Failing({ group }: { group: FailureGroup }) {
       beside={retrying.length > 0 ? 'tried again now' : <Next group={group} />}
     >
       <p className={styles.image}>
-        <span className={styles.name} title={last.imageRef}>
-          {image.name}
+        <span className={styles.name} title={visible(last.imageRef ?? '')}>
+          {visible(image.name)}
         </span>
-        {image.version && <span className={styles.version}>{image.version}</span>}
+        {image.version && <span className={styles.version}>{visible(image.version)}</span>}
         <span className={styles.facts}>{facts.filter(Boolean).join(' · ')}</span>
       </p>
       {said && (
@@ -168,7 +168,7 @@ function Next({ group }: { group: FailureGroup }) {
 }
 
 function Hanging({ trouble: { pull, kind, since, slower } }: { trouble: Trouble }) {
-  const image = shortName(pull);
+  const image = visible(shortName(pull));
   if (kind === 'slow') {
     return (
       <Item
@@ -217,7 +217,7 @@ function Silent({ nodes }: { nodes: readonly NodeStatus[] }) {
         {nodes.slice(0, NODES).map(({ name, lastReportAt }, index) => (
           <span key={name}>
             {index > 0 && ' · '}
-            {name} silent for <For since={instant(lastReportAt)} />
+            {visible(name)} silent for <For since={instant(lastReportAt)} />
           </span>
         ))}
         {more > 0 && ` and ${more.toLocaleString('en')} more`}

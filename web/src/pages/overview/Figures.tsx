@@ -62,8 +62,8 @@ export function Figures({ sum, failing, troubles, times }: Props) {
         to={sum.lastPull === undefined ? undefined : href('pulls', [sum.lastPull])}
       >
         {[
-          sum.toGo !== undefined && sum.live > 0 && `${bytes(sum.toGo)} to go`,
-          unknown > 0 && `${unknown.toLocaleString('en')} not known`,
+          sum.live > 0 && Boolean(sum.toGo) && `${bytes(sum.toGo)} to go`,
+          unknown > 0 && `${unknown.toLocaleString('en')} unknown`,
         ]
           .filter(Boolean)
           .join(' · ') || 'nothing to wait for'}

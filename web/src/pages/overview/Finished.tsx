@@ -7,6 +7,7 @@ import { lastEnded } from '../../model/ended';
 import { duration } from '../../model/format';
 import { imageName } from '../../model/image';
 import { pullState, took } from '../../model/pull';
+import { visible } from '../../model/text';
 import { href } from '../../route';
 import { Ago } from '../../ui/Ago';
 import { Bytes, Figure } from '../../ui/Figure';
@@ -65,13 +66,17 @@ function Row({ pull }: { pull: PullStatus }) {
         <State state={state} word={pull.outcome ?? pull.phase} />
       </td>
       <th scope="row">
-        <a className={styles.image} href={href('pulls', [pull.id])} title={pull.imageRef ?? pull.repository}>
-          <b className={known ? undefined : styles.nameless}>{name}</b>
-          {version && <span>{version}</span>}
+        <a
+          className={styles.image}
+          href={href('pulls', [pull.id])}
+          title={visible(pull.imageRef ?? pull.repository ?? '')}
+        >
+          <b className={known ? undefined : styles.nameless}>{visible(name)}</b>
+          {version && <span>{visible(version)}</span>}
         </a>
       </th>
-      <td className={styles.node} title={pull.nodeName}>
-        {pull.nodeName}
+      <td className={styles.node} title={visible(pull.nodeName)}>
+        {visible(pull.nodeName)}
       </td>
       <td className={styles.bytes}>
         <Bytes value={downloadedBytes} />

@@ -5,6 +5,7 @@ import { term } from '../../model/filter';
 import { count, left, NONE, percent } from '../../model/format';
 import type { By, Dot, Group } from '../../model/groups';
 import { imageName, shortName } from '../../model/image';
+import { visible } from '../../model/text';
 import { href } from '../../route';
 import { Bar, type Tone } from '../../ui/Bar';
 import { Dots } from '../../ui/Dots';
@@ -26,7 +27,7 @@ export function GroupRow({ group, by, watched }: Props) {
       <th scope="row" className={styles.name}>
         <Name group={group} by={by} name={name} />
       </th>
-      <td className={styles.progress}>
+      <td className={styles.progress} title={said(group)}>
         <div className={styles.bar}>
           <Bar
             downloaded={group.downloaded}
@@ -50,9 +51,11 @@ export function GroupRow({ group, by, watched }: Props) {
       <td className={styles.eta}>
         <Eta group={group} by={by} />
       </td>
-      <td className={styles.pods}>
-        <Figure value={group.pods > 0 || watched ? group.pods.toLocaleString('en') : NONE} field="pods" />
-      </td>
+      {by !== 'pod' && (
+        <td className={styles.pods}>
+          <Figure value={group.pods > 0 || watched ? group.pods.toLocaleString('en') : NONE} field="pods" />
+        </td>
+      )}
     </tr>
   );
 }
@@ -66,7 +69,7 @@ const OTHERS: Record<By, string> = {
 
 function nameOf({ key, any }: Group, by: By): string {
   if (key === '') return OTHERS[by];
-  return by === 'image' ? shortName(any) : key;
+  return visible(by === 'image' ? shortName(any) : key);
 }
 
 /** Where the group is to be seen whole; nowhere where it is only what is left over. */
@@ -79,10 +82,10 @@ function target({ key }: Group, by: By): string | undefined {
 function Name({ group, by, name }: { group: Group; by: By; name: string }) {
   const to = target(group, by);
   const image = by === 'image' && group.key !== '' ? imageName(group.any) : undefined;
-  const [first, second] = image ? [image.name, image.version] : apart(name, by);
+  const [first, second] = image ? [visible(image.name), visible(image.version)] : apart(name, by);
   return (
     <>
-      <a className={styles.link} href={to} title={image ? group.key : name} data-field="name">
+      <a className={styles.link} href={to} title={image ? visible(group.key) : name} data-field="name">
         <b>{first}</b>
         {second && <span className={image ? styles.version : styles.namespace}>{second}</span>}
       </a>
@@ -114,7 +117,7 @@ function context({ images, nodes, namespaces }: Group, by: By, registry: string 
     namespace: [count(nodes.length, 'node'), some(images)],
     pod: [some(nodes), some(images)],
   };
-  return parts[by].filter(Boolean).join(' · ');
+  return visible(parts[by].filter(Boolean).join(' · '));
 }
 
 function tone({ live, all, dots, queued, downloaded }: Group): Tone {
@@ -145,16 +148,16 @@ function Eta({ group, by }: { group: Group; by: By }): ReactNode {
   const { slowest, queued, live, dots } = group;
   if (slowest === undefined) {
     const why =
-      queued === live
+      live > 0 && queued === live
         ? `${queued.toLocaleString('en')} queued`
-        : dots.unseen === live
+        : live > 0 && dots.unseen === live
           ? 'not seen'
           : undefined;
     return <span className={why ? styles.why : undefined}>{why ?? NONE}</span>;
   }
   const { pull, seconds, trouble } = slowest;
-  // Beside a node it is the image that tells which one it is.
-  const who = by === 'node' ? shortName(pull) : pull.nodeName;
+  // Of what is on one node, it is the image that tells which one it is.
+  const who = visible(by === 'node' || by === 'pod' ? shortName(pull) : pull.nodeName);
   return (
     <>
       <Figure value={trouble === 'stalled' ? 'stalled' : left(seconds).replace('~', '')} field="eta" />

@@ -6,6 +6,7 @@ import { lastEnded } from '../../model/ended';
 import { count } from '../../model/format';
 import { shortName } from '../../model/image';
 import { pullState } from '../../model/pull';
+import { visible } from '../../model/text';
 import { href } from '../../route';
 import { Ago } from '../../ui/Ago';
 import { Icon } from '../../ui/Icon';
@@ -24,7 +25,7 @@ export function Idle({ nodes }: { nodes: number }) {
       {last && (
         <p>
           {pullState(last) === 'completed' ? 'Last finished: ' : 'Last ended: '}
-          <a href={href('pulls', [last.id])}>{shortName(last)}</a> on {last.nodeName},{' '}
+          <a href={href('pulls', [last.id])}>{visible(shortName(last))}</a> on {visible(last.nodeName)},{' '}
           <Ago at={last.completedAt} />
         </p>
       )}

@@ -1,7 +1,7 @@
 // What is being pulled, by what people ask for. Groups stay where they are while they move.
 
 import { useMemo } from 'react';
-import { useAll, useServer, useSync } from '../../live/hooks';
+import { useAll, useLive, useServer } from '../../live/hooks';
 import { count } from '../../model/format';
 import { BY, type By, groups, Places } from '../../model/groups';
 import type { Totals } from '../../model/totals';
@@ -32,23 +32,23 @@ interface Props {
 
 export function InProgress({ by, sum }: Props) {
   const all = useAll();
-  const settled = useSync() !== 'filling';
+  const { store } = useLive();
   const places = useMemo(() => ({ by, order: new Places() }), [by]);
   const found = useMemo(
-    () => places.order.sort(groups(all.rows.values(), places.by), settled),
-    [all, places, settled],
+    () => places.order.sort(groups(all.rows.values(), places.by, store.now())),
+    [all, places, store],
   );
   const pods = useServer()?.cluster.pods;
   const [one, title] = NAMES[by];
-  const named = found.filter(({ key }) => key !== '').length;
+  const named = found.filter(({ key, live }) => key !== '' && live > 0).length;
   // A line that hides one group is worth less than the group.
   const shown = found.length > SHOWN + 1 ? found.slice(0, SHOWN) : found;
-  const rest = found.length - shown.length;
+  const rest = found.slice(shown.length).filter(({ live }) => live > 0).length;
   return (
     <Panel
       className={styles.panel}
       title="In progress"
-      more={found.length > 0 ? `${count(sum.live, 'pull')} · ${count(named, one)}` : undefined}
+      more={sum.live > 0 ? `${count(sum.live, 'pull')} · ${count(named, one)}` : undefined}
       beside={
         <Choice
           label="Group by"
@@ -58,7 +58,7 @@ export function InProgress({ by, sum }: Props) {
         />
       }
     >
-      {found.length === 0 ? (
+      {sum.live === 0 ? (
         <Idle nodes={sum.nodes} />
       ) : (
         <table className={styles.groups} data-by={by}>
@@ -70,7 +70,7 @@ export function InProgress({ by, sum }: Props) {
               <th scope="col">Ready</th>
               <th scope="col">Speed</th>
               <th scope="col">Slowest ETA</th>
-              <th scope="col">Pods</th>
+              {by !== 'pod' && <th scope="col">Pods</th>}
             </tr>
           </thead>
           <tbody>
@@ -85,7 +85,7 @@ export function InProgress({ by, sum }: Props) {
           </tbody>
         </table>
       )}
-      {rest > 0 && (
+      {sum.live > 0 && rest > 0 && (
         <p className={styles.rest}>
           <a href={href('pulls', [], { q: 'state:live', group: by })}>{count(rest, `more ${one}`)}</a>
         </p>

@@ -6,6 +6,7 @@ import type { FailureGroup } from '../../model/failures';
 import { term } from '../../model/filter';
 import { count } from '../../model/format';
 import { type Cell, type CellState, cut, grid } from '../../model/grid';
+import { visible } from '../../model/text';
 import { href } from '../../route';
 import { useFormat } from '../../settings';
 import { Panel } from '../../ui/Panel';
@@ -13,7 +14,7 @@ import styles from './NodeGrid.module.css';
 import { Open } from './Open';
 
 /** So many cells are drawn. */
-const MOST = 320;
+const MOST = 192;
 
 const WORDS: Record<CellState, string> = {
   silent: 'not reporting',
@@ -106,7 +107,7 @@ function said({ name, state, live, speed }: Cell, format: (value: number | undef
     live > 0 && state !== 'silent' && count(live, 'pull'),
     speed !== undefined && speed > 0 && format(speed),
   ];
-  return `${name}: ${facts.filter(Boolean).join(', ')}`;
+  return `${visible(name)}: ${facts.filter(Boolean).join(', ')}`;
 }
 
 const BACK = new Set(['ArrowLeft', 'ArrowUp']);

@@ -19,20 +19,19 @@ import { Skeleton } from './Skeleton';
 import { Throughput } from './Throughput';
 
 export function Overview({ route }: PageProps) {
-  const all = useAll();
+  const { rows, nodes } = useAll();
   const sync = useSync();
   const past = usePast();
-  const { rows, nodes } = all;
-  const empty = rows.size + nodes.size === 0;
   return (
     <div className={`${styles.overview} ${past ? styles.past : ''}`}>
       <h1 className="hidden">Overview</h1>
-      {!empty ? (
-        <Cluster asked={route.query.get('group')} />
-      ) : sync === 'filling' ? (
+      {sync === 'filling' ? (
+        // Of a part of the snapshot each sum would be wrong.
         <Skeleton />
-      ) : (
+      ) : rows.size + nodes.size === 0 ? (
         <NoAgents />
+      ) : (
+        <Cluster asked={route.query.get('group')} />
       )}
     </div>
   );
