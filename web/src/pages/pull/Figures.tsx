@@ -25,7 +25,7 @@ export function Figures({ pull, layers, compared, samples }: Props) {
   return (
     <dl className={styles.figures}>
       <Progress pull={pull} />
-      {isLive(pull) ? <Ready pull={pull} /> : <Took pull={pull} />}
+      {isLive(pull) ? <Ready pull={pull} /> : <Ended pull={pull} />}
       <Speed pull={pull} compared={compared} samples={samples} />
       <Elapsed pull={pull} />
       <LayerCount pull={pull} layers={layers} />
@@ -113,18 +113,19 @@ function Ready({ pull }: { pull: PullStatus }) {
   );
 }
 
-function Took({ pull }: { pull: PullStatus }) {
+function Ended({ pull }: { pull: PullStatus }) {
+  const { clock, zone } = useFormat();
   const next = instant(pull.failure?.nextRetryAt);
-  const time = took(pull);
-  const name = pull.outcome === 'completed' ? 'Took' : 'Ended after';
   return (
-    <Figure name={name} value={duration(time)} field="took">
-      {next === undefined ? (
-        <Ago at={pull.completedAt} />
-      ) : (
-        <span data-field="retry">
-          <Retry at={next} />
-        </span>
+    <Figure name="Ended" value={clock(instant(pull.completedAt))} unit={zone}>
+      <Ago at={pull.completedAt} />
+      {next !== undefined && (
+        <>
+          {' · '}
+          <span data-field="retry">
+            <Retry at={next} />
+          </span>
+        </>
       )}
     </Figure>
   );
@@ -155,12 +156,17 @@ function Elapsed({ pull }: { pull: PullStatus }) {
   const now = useNow();
   const live = isLive(pull);
   const whole = elapsed(pull, now);
-  const parts = spells(pull, now).filter(
-    ({ phase }) => phase !== pull.phase || !live || phase === 'extracting',
-  );
   const queued = pull.phase === 'queued';
+  // That of now is as long as what is left of the whole.
+  const parts = spells(pull, now).filter(
+    ({ open, phase, seconds: long }) => long >= 0.1 && (!open || phase === 'extracting'),
+  );
   return (
-    <Figure name={queued ? 'Waiting' : 'Elapsed'} value={live ? seconds(whole) : duration(whole)}>
+    <Figure
+      name={queued ? 'Waiting' : live ? 'Elapsed' : pull.outcome === 'completed' ? 'Took' : 'Ended after'}
+      value={live ? seconds(whole) : duration(took(pull))}
+      field="took"
+    >
       {queued
         ? 'in the queue of the kubelet'
         : parts.map(({ phase, seconds: long }) => `${WORDS[phase]} ${duration(long)}`).join(' · ')}

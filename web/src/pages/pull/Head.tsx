@@ -103,7 +103,10 @@ function About({ pull }: { pull: PullStatus }) {
   return (
     <ul className={styles.about}>
       <li className={styles.node}>
-        on <a href={href('nodes', [pull.nodeName])}>{pull.nodeName}</a>
+        on
+        <a href={href('nodes', [pull.nodeName])} title={pull.nodeName}>
+          {pull.nodeName}
+        </a>
       </li>
       {pull.platform && <li>{pull.platform}</li>}
       {digest && (

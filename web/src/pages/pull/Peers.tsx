@@ -13,25 +13,19 @@ import styles from './Side.module.css';
 const SHOWN = 9;
 
 export function Peers({ pull, others }: { pull: PullStatus; others: readonly PullStatus[] }) {
+  if (others.length === 0) return null;
   const ready = others.filter(({ outcome }) => outcome === 'completed').length;
   return (
-    <Panel
-      title="Same image on other nodes"
-      more={others.length === 0 ? undefined : `${ready} of ${others.length.toLocaleString('en')} ready`}
-    >
-      {others.length === 0 ? (
-        <p className={styles.none}>No other node pulls it, or pulled it of late.</p>
-      ) : (
-        <ul className={styles.bars}>
-          <Peer pull={pull} here />
-          <More ids={others.map(({ id }) => id)} limit={SHOWN} what="nodes">
-            {(id, index) => {
-              const other = others[index];
-              return other && <Peer key={id} pull={other} />;
-            }}
-          </More>
-        </ul>
-      )}
+    <Panel title="Same image on other nodes" more={`${ready} of ${others.length.toLocaleString('en')} ready`}>
+      <ul className={styles.bars}>
+        <Peer pull={pull} here />
+        <More ids={others.map(({ id }) => id)} limit={SHOWN} what="nodes">
+          {(id, index) => {
+            const other = others[index];
+            return other && <Peer key={id} pull={other} />;
+          }}
+        </More>
+      </ul>
     </Panel>
   );
 }

@@ -36,7 +36,7 @@ export function Waterfall({ pull, layers, compared, samples }: Props) {
   const found = insight(pull, layers, compared, format);
   const every = axis.ticks[1]?.at ?? 1;
   return (
-    <Panel title="Layers" more={layers.length} beside={<Legend />} className={styles.panel}>
+    <Panel title="Layers" more={layers.length} beside={<Legend lines={lines} />} className={styles.panel}>
       <div
         className={styles.chart}
         style={{ '--every': every, '--now': axis.now, '--ready': axis.ready } as CSSProperties}
@@ -88,16 +88,23 @@ function NoLayers({ pull }: { pull: PullStatus }) {
 
 const KEYS = [
   ['waiting', 'waiting'],
+  ['shared', 'comes by another pull'],
   ['downloading', 'downloading'],
   ['parent', 'waits for parent'],
   ['extracting', 'extracting'],
-  ['eta', 'sets the ETA'],
 ] as const;
 
-function Legend() {
+/** Of what is drawn. */
+function Legend({ lines }: { lines: readonly Line[] }) {
+  const kinds = new Set<string>(lines.flatMap(({ segments }) => segments.map(({ kind }) => kind)));
+  const keys: [string, string][] = KEYS.filter(([kind]) => kinds.has(kind)).map(([kind, words]) => [
+    kind,
+    words,
+  ]);
+  if (lines.some(({ setsEta }) => setsEta)) keys.push(['eta', 'sets the ETA']);
   return (
     <ul className={styles.legend} aria-label="What the bars show">
-      {KEYS.map(([key, words]) => (
+      {keys.map(([key, words]) => (
         <li key={key}>
           <i className={styles[key]} />
           {words}
