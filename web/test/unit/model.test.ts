@@ -248,6 +248,7 @@ test('sums leave out what is not known', () => {
     queued: 1,
     unseen: 1,
     pods: 1,
+    podsSince: Date.parse(at(0)),
     waiting: 0,
     stalled: 1,
     slow: 1,
@@ -256,6 +257,7 @@ test('sums leave out what is not known', () => {
     toGo: 70,
     speed: 5,
     lastReady: 9,
+    lastPull: 'c',
     withoutEta: 2,
   });
   expect(totals([], [])).toMatchObject({ speed: undefined, lastReady: undefined, toGo: undefined });
