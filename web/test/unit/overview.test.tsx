@@ -1,0 +1,367 @@
+import { act, fireEvent, screen, within } from '@testing-library/react';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { Refused } from '../../src/api/events';
+import type { PodLink, PullStatus, ServerStatus, SourceState } from '../../src/api/gen/wire';
+import { changeSettings } from '../../src/settings';
+import { type TestPage, testPage } from './page';
+import { at, ended, frame, motion, node, pull } from './some';
+
+let page: TestPage;
+
+beforeEach(() => {
+  page = testPage();
+});
+afterEach(() => page.close());
+
+const server = (more: Partial<ServerStatus> = {}): ServerStatus => ({
+  epoch: 'e',
+  seq: 1,
+  now: at(0),
+  version: '0.1.0 (0123456789ab)',
+  startedAt: at(-3600),
+  keepsEndedSeconds: 1800,
+  cluster: { pods: 'live', events: 'live' },
+  throughput: { stepSeconds: 2, endsAt: at(10), bytesPerSec: [0, 2048, null, 1024, 1024] },
+  ...more,
+});
+
+const link = (podName: string, namespace = 'shop'): PodLink => ({
+  namespace,
+  podName,
+  uid: podName,
+  container: 'app',
+  image: 'x',
+});
+const APP = 'ghcr.io/acme/app:1.0';
+const on = (nodeName: string, more: Partial<PullStatus> = {}) =>
+  pull(`app-${nodeName}`, { imageRef: APP, nodeName, ...more });
+const failed = (id: string, more: Partial<PullStatus> = {}) =>
+  ended(id, {
+    phase: 'failed',
+    outcome: 'failed',
+    failure: { reason: 'not_found', message: 'no such manifest', hint: 'check the tag', nextRetryAt: at(41) },
+    ...more,
+  });
+
+const find = (selector: string): HTMLElement => {
+  const found = document.querySelector<HTMLElement>(selector);
+  if (!found) throw new Error(`no ${selector}`);
+  return found;
+};
+const figure = (name: string): string => find(`[data-figure="${name}"]`).textContent ?? '';
+const groupNames = (): (string | undefined)[] =>
+  [...document.querySelectorAll<HTMLElement>('[data-group]')].map(({ dataset }) => dataset.group);
+const panel = (name: string): HTMLElement => screen.getByRole('region', { name });
+
+test('before all of the first snapshot is there no figure is shown', async () => {
+  await page.show();
+  expect(find('[data-message="loading"]')).toBeTruthy();
+  act(() => {
+    page.live.store.event('frame', frame(1, { rows: [on('n1')], nodes: [node('n1', { live: 1 })] }), 'e-1');
+    page.live.store.flush();
+  });
+  expect(find('[data-message="loading"]')).toBeTruthy();
+  expect(find('main').textContent).not.toMatch(/\d/);
+  page.say(1);
+  expect(document.querySelector('[data-message="loading"]')).toBeNull();
+  expect(figure('Active pulls')).toContain('1none queued');
+});
+
+test('a server without agents says how to start one, and how to ask one', async () => {
+  await page.show();
+  page.say(1);
+  expect(screen.getByText('No agent has reported yet')).toBeTruthy();
+  const text = find('[data-message="no-agents"]').textContent;
+  expect(text).toContain('kubectl apply -f deploy/kubectl/agent.yaml');
+  expect(text).toMatch(/PULLTRACE_SERVER_URL=http\S* pulltrace-agent/);
+});
+
+test('nodes without pulls say that nothing is being pulled, and what was last', async () => {
+  await page.show();
+  page.say(1, { nodes: [node('n1'), node('n2')] });
+  expect(screen.getByText('Nothing is being pulled')).toBeTruthy();
+  expect(screen.getByText(/^2 nodes are watched/)).toBeTruthy();
+  page.say(2, { rows: [ended('web', { completedAt: at(-8) })] });
+  expect(find('[data-message="idle"]').textContent).toMatch(/Last finished: web:1\.0 on n1, \d+ s ago/);
+});
+
+test('six figures, each of which leads to what it counts', async () => {
+  page.answers['api/v1/server'] = server();
+  await page.show();
+  page.say(1, {
+    nodes: [node('n1', { live: 2, toDownloadBytes: 3000, downloadedBytes: 952 })],
+    rows: [
+      on('n1', { etaSeconds: 100, pods: [link('a'), link('b')], startedAt: at(-59) }),
+      on('n2', { phase: 'queued' }),
+      on('n3', { etaSeconds: 4, bytesPerSec: 400 }),
+      on('n4', { etaSeconds: 4, bytesPerSec: 400 }),
+      on('n5', { etaSeconds: 80, bytesPerSec: 100, slow: true }),
+      failed('redis', { pods: [link('r1'), link('r2'), link('r3')] }),
+      ended('x', { completedAt: at(21) }),
+    ],
+  });
+  expect(figure('Active pulls')).toContain('51 queued on their node');
+  expect(figure('Pods waiting')).toMatch(/2longest 1 m 0\d s/);
+  expect(figure('Last one ready in')).toContain('1 m 40 s2.00 KiB to go');
+  expect(figure('Failing')).toContain('13 pods blocked');
+  expect(figure('Slow or stalled')).toContain('1n5, 4.0× slower');
+  expect(figure('Pull time, p95')).toContain('21 sp50 21 s · 1 pull, 30 m');
+  const to = (name: string) => find(`[data-figure="${name}"] a`).getAttribute('href');
+  expect(to('Active pulls')).toBe('#/pulls?q=state%3Alive');
+  expect(to('Pods waiting')).toBe('#/?group=pod');
+  expect(to('Last one ready in')).toBe('#/pulls/app-n1');
+  expect(to('Failing')).toBe('#/failures');
+  expect(to('Slow or stalled')).toBe('#/pulls?q=state%3Aslow');
+});
+
+test('where pods are not heard, nobody knows how many wait, and a quiet note says so', async () => {
+  page.answers['api/v1/server'] = server({
+    cluster: { pods: 'forbidden', podsReason: 'cannot list pods', events: 'off' },
+  });
+  await page.show();
+  page.say(1, { nodes: [node('n1', { live: 1 })], rows: [on('n1')] });
+  expect(figure('Pods waiting')).toContain('–pods are not heard');
+  expect(find(`[data-group="${APP}"] [data-field="pods"]`).textContent).toBe('–');
+  const text = panel('Needs attention').textContent;
+  expect(text).toContain('Nothing fails, and nothing hangs');
+  expect(text).toContain('The server may not watch them');
+  expect(text).toContain('cannot list pods');
+});
+
+test('a source that this page does not know is no trouble', async () => {
+  page.answers['api/v1/server'] = server({ cluster: { pods: 'later' as SourceState, events: 'live' } });
+  await page.show();
+  page.say(1, { nodes: [node('n1')] });
+  expect(panel('Needs attention').textContent).not.toContain('Pods are not shown');
+});
+
+test('a group shows how far its pulls are, who is behind, and leads to them', async () => {
+  await page.show();
+  page.say(1, {
+    nodes: [node('n1', { live: 1 }), node('n2', { live: 1 })],
+    rows: [
+      on('n1', {
+        percent: 61.9,
+        downloadedBytes: 800,
+        extractedBytes: 400,
+        bytesPerSec: 2048,
+        etaSeconds: 5,
+        pods: [link('a'), link('b')],
+      }),
+      on('n2', { percent: 10, downloadedBytes: 100, bytesPerSec: 1024, etaSeconds: 70, slow: true }),
+      ended('app-n3', { imageRef: APP, nodeName: 'n3', completedAt: at(-1), startedAt: at(-9) }),
+    ],
+  });
+  const row = find(`[data-group="${APP}"]`);
+  for (const part of [
+    'app',
+    '1.0',
+    'ghcr.io/acme · shop',
+    '1 / 3',
+    '3.00 KiB/s',
+    '1 m 10 s',
+    'slow: n2',
+    '57 %',
+  ]) {
+    expect(row.textContent).toContain(part);
+  }
+  const bar = within(row).getByRole('progressbar', { name: 'Pulls of app:1.0' });
+  expect(bar.getAttribute('aria-valuenow')).toBe('57');
+  expect(bar.getAttribute('aria-valuetext')).toBe('57 %, 1 ready, 2 downloading');
+  const links = within(row).getAllByRole('link');
+  expect(links.map((each) => each.getAttribute('href'))).toEqual([
+    '#/pulls?q=image%3A%22ghcr.io%2Facme%2Fapp%3A1.0%22',
+    '#/pulls/app-n2',
+  ]);
+});
+
+test('what is not known is shown as not known', async () => {
+  await page.show();
+  const { totalBytes, toDownloadBytes, downloadedBytes, imageRef, ...rest } = pull('x', {
+    phase: 'resolving',
+    totalKnown: false,
+  });
+  page.say(1, { rows: [rest] });
+  const row = find('[data-group=""]');
+  expect(row.textContent).toContain('Image not known yet');
+  expect(row.textContent).not.toMatch(/\b0 %|100 %|0 B/);
+  expect(within(row).getByRole('progressbar').hasAttribute('aria-valuenow')).toBe(false);
+  expect(within(row).queryByRole('link')).toBeNull();
+});
+
+test('groups by what the reader chooses, which the address keeps', async () => {
+  await page.show();
+  page.say(1, {
+    nodes: [node('n1', { live: 2 })],
+    rows: [on('n1', { pods: [link('a'), link('b', 'ml')] }), pull('web', { nodeName: 'n1' })],
+  });
+  expect(groupNames().sort()).toEqual([APP, 'registry.example/team/web:1.0']);
+  await page.user.click(screen.getByRole('radio', { name: 'Node' }));
+  expect(window.location.hash).toBe('#/?group=node');
+  expect(groupNames()).toEqual(['n1']);
+  await page.go('#/?group=pod');
+  expect(groupNames()).toEqual(['ml/b', 'shop/a', '']);
+  expect(within(find('[data-group="shop/a"]')).getAllByRole('link')[0]?.getAttribute('href')).toBe(
+    '#/pods/shop/a',
+  );
+  await page.user.click(screen.getByRole('radio', { name: 'Image' }));
+  expect(window.location.hash).toBe('#/');
+});
+
+test('groups do not change their places while they move', async () => {
+  await page.show();
+  const rows = ['a', 'b', 'c'].map((id, index) => pull(id, { toDownloadBytes: 1000 * (3 - index) }));
+  page.say(1, { nodes: [node('n1', { live: 3 })], rows });
+  const before = groupNames();
+  expect(before).toEqual(['a', 'b', 'c'].map((id) => `registry.example/team/${id}:1.0`));
+  page.say(2, { up: [motion('a', { downloadedBytes: 2990 })], rows: [pull('0', { toDownloadBytes: 9e6 })] });
+  expect(groupNames()).toEqual([...before, 'registry.example/team/0:1.0']);
+});
+
+test('of many groups some are shown, and the rest is a link away', async () => {
+  await page.show();
+  const rows = Array.from({ length: 40 }, (_, index) => pull(`p${index}`));
+  page.say(1, { nodes: [node('n1', { live: 40 })], rows });
+  expect(groupNames()).toHaveLength(12);
+  expect(screen.getByRole('link', { name: '28 more images' }).getAttribute('href')).toContain('state%3Alive');
+});
+
+test('what fails says why, whom it blocks, what to do, and when it is tried again', async () => {
+  await page.show();
+  await page.pass(0);
+  page.say(1, { nodes: [node('n1')], rows: [failed('redis', { attempt: 3, pods: [link('a'), link('b')] })] });
+  const text = panel('Needs attention').textContent;
+  for (const part of ['The registry does not have it', 'redis', '2 pods in shop · 1 node', 'Check the tag']) {
+    expect(text).toContain(part);
+  }
+  const left = () => Number(/again in (\d+) s/.exec(panel('Needs attention').textContent ?? '')?.[1]);
+  const before = left();
+  await page.pass(4_000);
+  expect(before - left()).toBeGreaterThanOrEqual(3);
+});
+
+test('an error text is text', async () => {
+  await page.show();
+  const message = '<img src=x onerror=alert(1)> \u001b[31mred \u202egnp';
+  page.say(1, { rows: [failed('a', { failure: { reason: 'registry_error', message } })] });
+  const text = panel('Needs attention').textContent;
+  expect(text).toContain('<img src=x onerror=alert(1)> ␛[31mred \\u202egnp');
+  expect(panel('Needs attention').querySelector('img')).toBeNull();
+});
+
+test('pulls that hang and nodes that are silent need attention', async () => {
+  await page.show();
+  page.say(1, {
+    nodes: [
+      node('n1', { live: 1 }),
+      node('n8', { state: 'lost', lastReportAt: at(-180) }),
+      node('n9', { state: 'conflict' }),
+    ],
+    rows: [on('n1', { stalledSince: at(-40) })],
+  });
+  const text = panel('Needs attention').textContent;
+  expect(text).toMatch(/^Needs attention3/);
+  expect(text).toContain('Stalled on n1');
+  expect(text).toContain('No byte has come: app:1.0');
+  expect(text).toContain('1 node is not reporting');
+  expect(text).toMatch(/n8 silent for 3 m 0\d s/);
+  expect(text).toContain('n9 is reported twice');
+  expect(find(`[data-group="${APP}"]`).textContent).toContain('stalled');
+});
+
+test('a cell for each node leads to its pulls, and arrows go from one to the next', async () => {
+  await page.show();
+  page.say(1, {
+    nodes: [node('w-1', { live: 1, bytesPerSec: 2048 }), node('w-2'), node('w-3', { state: 'lost' })],
+    rows: [on('w-1', { nodeName: 'w-1', bytesPerSec: 2048 })],
+  });
+  const cells = [...document.querySelectorAll<HTMLElement>('[data-cell]')];
+  expect(cells.map(({ textContent }) => textContent)).toEqual([
+    'w-1: pulling, 1 pull, 2.00 KiB/s',
+    'w-2: idle',
+    'w-3: not reporting',
+  ]);
+  expect(cells[0]?.getAttribute('href')).toBe('#/pulls?q=node%3A%22w-1%22');
+  expect(cells.map(({ tabIndex }) => tabIndex)).toEqual([0, -1, -1]);
+  act(() => cells[0]?.focus());
+  await page.user.keyboard('{ArrowRight}{ArrowRight}');
+  expect(document.activeElement).toBe(cells[2]);
+  expect(cells.map(({ tabIndex }) => tabIndex)).toEqual([-1, -1, 0]);
+  await page.user.keyboard('{ArrowRight}');
+  expect(document.activeElement).toBe(cells[2]);
+});
+
+test('the last pulls that ended, with how they did', async () => {
+  await page.show();
+  page.say(1, {
+    nodes: [node('n1')],
+    rows: [
+      ...Array.from({ length: 20 }, (_, index) => ended(`e${index}`, { completedAt: at(-60 - index) })),
+      failed('bad', { completedAt: at(10), downloadedBytes: 512 }),
+      ended('good', { completedAt: at(8), downloadedBytes: 16_384 }),
+    ],
+  });
+  const rows = [...document.querySelectorAll<HTMLElement>('[data-ended]')];
+  expect(rows).toHaveLength(12);
+  expect(rows[0]?.textContent).toMatch(/^Failedbad1\.0n1512 B10\.0 s–/);
+  expect(rows[1]?.textContent).toMatch(/^Completedgood1\.0n116\.0 KiB8\.0 s2\.00 KiB\/s/);
+  expect(
+    within(rows[1] as HTMLElement)
+      .getByRole('link')
+      .getAttribute('href'),
+  ).toBe('#/pulls/good');
+});
+
+test('throughput is that of the server, can be read by key, and is in the units of the reader', async () => {
+  page.answers['api/v1/server'] = server({ startedAt: at(-300) });
+  await page.show();
+  page.say(1, { nodes: [node('n1')] });
+  expect(find('[data-field="throughput"]').textContent).toBe('1.00 KiB/s');
+  expect(panel('Download throughput').textContent).toContain('peak 2.00 KiB/s');
+  expect(panel('Download throughput').textContent).toContain('history starts at 19:55');
+  const slider = screen.getByRole('slider');
+  const said = () => slider.getAttribute('aria-valuetext');
+  fireEvent.keyDown(slider, { key: 'Home' });
+  expect(said()).toMatch(/, not known$/);
+  fireEvent.keyDown(slider, { key: 'End' });
+  fireEvent.keyDown(slider, { key: 'ArrowLeft' });
+  expect(said()).toBe('20:00:02, 0 B/s');
+  expect(find('[data-field="reading"]').textContent).toBe('0 B/s 20:00:02');
+  fireEvent.keyDown(slider, { key: 'Escape' });
+  expect(document.querySelector('[data-field="reading"]')).toBeNull();
+  act(() => changeSettings({ units: 'bits' }));
+  expect(panel('Download throughput').textContent).toContain('peak 16.4 kbit/s');
+});
+
+test('what was last known stays while the page is cut off, and says that it is of the past', async () => {
+  await page.show();
+  page.say(1, { nodes: [node('n1', { live: 1 })], rows: [on('n1', { percent: 40, downloadedBytes: 400 })] });
+  page.refuse = new Refused({ kind: 'unavailable', status: 503 });
+  page.cut();
+  await page.pass(4_000);
+  expect(find(`[data-group="${APP}"]`).textContent).toContain('40 %');
+  expect(find('main > div').className).toMatch(/past/);
+});
+
+test('names of three hundred characters, and words of a newer server, are shown as they are', async () => {
+  await page.show();
+  const name = 'a'.repeat(300);
+  page.say(1, {
+    nodes: [node(name, { live: 1 })],
+    rows: [
+      pull('long', {
+        nodeName: name,
+        imageRef: `r.example/${name}:${name.slice(0, 100)}`,
+        bytesPerSec: 1,
+        etaSeconds: 2,
+      }),
+      pull('later', { nodeName: name, phase: 'being_verified' as PullStatus['phase'] }),
+      ended('odd', {
+        outcome: 'swapped' as PullStatus['outcome'],
+        phase: 'swapped' as PullStatus['phase'],
+      } as object),
+    ],
+  });
+  expect(find(`[data-group="r.example/${name}:${name.slice(0, 100)}"]`).textContent).toContain(name);
+  expect(find('[data-ended="odd"]').textContent).toContain('swapped');
+});
