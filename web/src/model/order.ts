@@ -53,6 +53,8 @@ export interface GroupItem {
   kind: 'group';
   key: string;
   name: string;
+  /** Where it comes from: the registry of an image. */
+  from: string | undefined;
   /** The pod, where the group is one. */
   pod: { namespace: string; name: string } | undefined;
   sums: Sums;
@@ -203,6 +205,7 @@ const BY: Record<SortKey, (row: PullStatus) => number | string | undefined> = {
 interface Group {
   key: string;
   name: string;
+  from?: string;
   pod?: GroupItem['pod'];
   /** Where it stands beside others. */
   by: number | string;
@@ -226,8 +229,8 @@ function grouped(
     }
   }
   const known = [...groups.values()].sort((a, b) => compare(a.by, b.by, 1) || compare(a.key, b.key, 1));
-  return known.flatMap(({ key: group, name, pod, rows: members }): Item[] => [
-    { kind: 'group', key: `group ${group}`, name, pod, sums: sums(members) },
+  return known.flatMap(({ key: group, name, from, pod, rows: members }): Item[] => [
+    { kind: 'group', key: `group ${group}`, name, from, pod, sums: sums(members) },
     ...ordered(members, sort, first, rank && ((key) => rank.get(`${group} ${key}`))).map(
       ({ key, row }): Item => ({ kind: 'row', key: `${group} ${key}`, id: row.id }),
     ),
@@ -242,7 +245,9 @@ function places(row: PullStatus, by: GroupBy): Omit<Group, 'rows'>[] {
     case 'image': {
       const name = shortName(row);
       const { known, registry } = imageName(row);
-      return [{ key: `${registry}/${name}`, name, by: known ? name.toLowerCase() : AFTER_ALL }];
+      return [
+        { key: `${registry}/${name}`, name, from: registry, by: known ? name.toLowerCase() : AFTER_ALL },
+      ];
     }
     case 'node':
       return [{ key: row.nodeName, name: row.nodeName, by: row.nodeName }];

@@ -78,7 +78,7 @@ export function GroupHeading({ group, top, state }: Omit<Props, 'columns' | 'ind
   );
 }
 
-function GroupName({ group: { name, pod, sums }, state }: { group: GroupItem; state: boolean }) {
+function GroupName({ group: { name, from, pod, sums }, state }: { group: GroupItem; state: boolean }) {
   const counts = [
     count(sums.pulls, 'pull'),
     sums.live > 0 && sums.live < sums.pulls ? `${sums.live.toLocaleString('en')} live` : '',
@@ -97,6 +97,7 @@ function GroupName({ group: { name, pod, sums }, state }: { group: GroupItem; st
           {name}
         </b>
       )}
+      {from && <span className={styles.from}>{from}</span>}
       <span className={styles.count}>{counts.join(' · ')}</span>
     </>
   );
@@ -111,15 +112,20 @@ function Progress({ sums, name }: { sums: Sums; name: string }) {
   const downloaded = share(sums.downloaded, sums.toDownload);
   const done = downloaded === undefined ? undefined : downloaded * 100;
   return (
-    <Bar
-      downloaded={downloaded}
-      extracted={share(sums.extracted, sums.toExtract)}
-      tone="live"
-      label={`Pulls of ${name}`}
-      text={`${percent(done)} downloaded, ${bytes(sums.downloaded)} of ${bytes(sums.toDownload)}`}
-      percent={done}
-      thin
-    />
+    <span className={styles.progress}>
+      <Bar
+        downloaded={downloaded}
+        extracted={share(sums.extracted, sums.toExtract)}
+        tone="live"
+        label={`Pulls of ${name}`}
+        text={`${percent(done)} downloaded, ${bytes(sums.downloaded)} of ${bytes(sums.toDownload)}`}
+        percent={done}
+        thin
+      />
+      <span title="Downloaded">
+        <Figure value={percent(done)} />
+      </span>
+    </span>
   );
 }
 

@@ -15,7 +15,7 @@ import { Toolbar } from './Toolbar';
 import { useArranged, useView } from './view';
 
 const ROW = { comfortable: 40, compact: 28 };
-const CARD = 144;
+const CARD = 132;
 
 export function Pulls({ route: { query } }: PageProps) {
   const view = useView(query);

@@ -120,13 +120,15 @@ export const Card = memo(({ id, index, total, top }: Omit<Props, 'columns'> & { 
     >
       <span className={styles.head}>
         <Name pull={pull} />
-        <State state={state} word={pull.outcome ?? pull.phase} />
+        <span className={styles.beside}>
+          <State state={state} word={pull.outcome ?? pull.phase} />
+          {state !== 'failed' && <Amount pull={pull} />}
+        </span>
       </span>
       {state === 'failed' ? <Failed pull={pull} /> : <Progress pull={pull} />}
       <span className={styles.foot}>
         <code className={styles.node}>{pull.nodeName}</code>
         <span className={styles.figures}>
-          {state !== 'failed' && <Amount pull={pull} />}
           {state !== 'failed' && <Speed pull={pull} />}
           <Eta pull={pull} />
         </span>

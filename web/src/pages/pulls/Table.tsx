@@ -13,6 +13,8 @@ import { Card, Row } from './Row';
 import styles from './Table.module.css';
 
 const HEAD = 32;
+/** Over cards, which are higher than it. */
+const HEADING = 44;
 /** So many rows beyond those in view are drawn. */
 const BEYOND = 6;
 
@@ -45,7 +47,7 @@ export function Table({ items, columns, sort, states, cards, rowHeight, hold }: 
   const virtual = useVirtualizer({
     count: items.length,
     getScrollElement: () => scroller.current,
-    estimateSize: () => rowHeight,
+    estimateSize: (index) => (cards && items[index]?.kind === 'group' ? HEADING : rowHeight),
     getItemKey: useCallback((index: number) => items[index]?.key ?? index, [items]),
     overscan: BEYOND,
     scrollMargin: head,

@@ -89,9 +89,7 @@ export function Failed({ pull }: { pull: PullStatus }) {
         <span className={styles.ago}>
           <Ago at={pull.completedAt} />
         </span>
-        <span className={`${styles.second} ${styles.ago}`}>
-          <Amount pull={pull} />
-        </span>
+        <span className={styles.second}>{pull.totalBytes !== undefined && <Amount pull={pull} />}</span>
       </span>
     </span>
   );
