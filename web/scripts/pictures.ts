@@ -10,11 +10,12 @@ import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
+import { screens } from '../sim/screens';
 import { FakeServer } from '../sim/server';
 import { storyOf } from '../sim/stories';
 import { ORIGIN } from '../sim/world';
 import { type Options, open, picture, shutdown, sync, until } from '../test/e2e/browser';
-import { screens, shot } from './shots';
+import { shot } from './shots';
 
 const STORY = storyOf('rollout');
 const WIDE: Options = { width: 1280, height: 860, scale: 2 };
@@ -75,7 +76,10 @@ export async function main(args: string[]): Promise<void> {
   const url = await server.start();
   try {
     for (const [name, screen, look] of PICTURES) {
-      await writeFile(join(out, `${name}.png`), await shot(url, screens(STORY)[screen] ?? '#/', STORY, look));
+      await writeFile(
+        join(out, `${name}.png`),
+        await shot(server, url, screens(STORY)[screen] ?? '#/', look),
+      );
     }
     await animation(url, server, join(out, 'overview.webp'));
   } finally {

@@ -9,42 +9,38 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { screens } from '../sim/screens';
 import { FakeServer } from '../sim/server';
-import { STORIES, type Story } from '../sim/stories';
+import { STORIES } from '../sim/stories';
 import { ORIGIN } from '../sim/world';
 import { type Options, open, picture, shutdown, sync, until } from '../test/e2e/browser';
 
-export const LOOKS: Record<string, Options> = {
+const LOOKS: Record<string, Options> = {
   dark: { colorScheme: 'dark', width: 1440, height: 1000 },
   light: { colorScheme: 'light', width: 1440, height: 1000 },
   phone: { colorScheme: 'dark', width: 390, height: 844 },
 };
 
-/** The screens on which a story is worth a look, with their addresses. */
-export function screens(story: Story): Record<string, string> {
-  const { rows, pods } = story.world(story.from);
-  const pull = rows.find((row) => !row.outcome && row.layers) ?? rows.find((row) => row.phase !== 'queued');
-  const pod = pods.find(({ images }) => images.length > 1) ?? pods.find(({ ready }) => !ready);
-  return {
-    overview: '#/',
-    pulls: '#/pulls',
-    images: '#/images',
-    nodes: '#/nodes',
-    failures: '#/failures',
-    ...(pull ? { pull: `#/pulls/${encodeURIComponent(pull.id)}` } : {}),
-    ...(pod ? { pod: `#/pods/${encodeURIComponent(pod.namespace)}/${encodeURIComponent(pod.podName)}` } : {}),
-  };
-}
-
 /** A picture of one screen. */
-export async function shot(url: string, hash: string, story: Story, look: Options): Promise<Buffer> {
-  const opened = await open(url + hash, { ...look, still: true, clock: ORIGIN + story.from * 1000 });
+export async function shot({ feed }: FakeServer, url: string, hash: string, look: Options): Promise<Buffer> {
+  const { from, opens = from, unfinished } = feed.story;
+  feed.to(opens);
+  const clock = (t: number): number => ORIGIN + t * 1000;
+  const { page, close } = await open(url + hash, { ...look, still: true, clock: clock(opens) });
   try {
-    const wanted = story.unfinished ? 'filling' : 'whole';
-    await until('the snapshot is there', async () => (await sync(opened.page)) === wanted);
-    return await picture(opened.page);
+    const there = async () => (await sync(page)) === (unfinished ? 'filling' : 'whole');
+    await until('the snapshot is there', there);
+    if (opens < from) {
+      await until('the page knows the server', () => (feed.counts.get('server') ?? 0) > 0);
+      feed.counts.clear();
+      await page.clock.setFixedTime(clock(from));
+      feed.to(from);
+      await until('the page asked again', () => (feed.counts.get('server') ?? 0) > 0);
+      await until('the snapshot is there', there);
+    }
+    return await picture(page);
   } finally {
-    await opened.close();
+    await close();
   }
 }
 
@@ -69,7 +65,7 @@ export async function main(args: string[]): Promise<void> {
         for (const [name, look] of Object.entries(LOOKS)) {
           if (!asked(values.look, name)) continue;
           const file = join(out, `${story.name}-${screen}-${name}.png`);
-          await writeFile(file, await shot(url, hash, story, look));
+          await writeFile(file, await shot(server, url, hash, look));
           console.log(file);
         }
       }

@@ -47,7 +47,7 @@ export class Feed {
   #readers = new Set<Reader>();
   #timers: NodeJS.Timeout[] = [];
 
-  constructor(story: Story, { t = story.from, epoch, heard }: FeedOptions = {}) {
+  constructor(story: Story, { t = story.opens ?? story.from, epoch, heard }: FeedOptions = {}) {
     this.story = story;
     this.#t = t;
     this.#epoch = epoch;
@@ -67,7 +67,7 @@ export class Feed {
     this.#timers.push(setInterval(() => this.#ping(), PING_MS));
   }
 
-  /** The story happens now, from its look on; after its end again from there. */
+  /** The story happens now, and after its end again. */
   run(): void {
     let began = Date.now() - this.#t * 1000;
     this.#origin = began;
@@ -78,9 +78,9 @@ export class Feed {
         this.to(t);
         return;
       }
-      began = Date.now() - this.story.from * 1000;
+      this.#t = this.story.opens ?? this.story.from;
+      began = Date.now() - this.#t * 1000;
       this.#origin = began;
-      this.#t = this.story.from;
       this.restart('again');
     };
     this.#timers.push(setInterval(tick, TICK_MS));

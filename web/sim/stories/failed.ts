@@ -22,13 +22,13 @@ const image = (reason: FailureReason): string =>
     : `ghcr.io/acme/${reason.replaceAll('_', '-')}-demo:2.0`;
 
 export const failed = played(
-  { name: 'failed', shows: 'A pull for each reason for which one may fail', from: 24 },
+  { name: 'failed', shows: 'A pull for each reason for which one may fail', from: 9.5 },
   () => {
     const nodes = Array.from({ length: 7 }, (_, i) => `worker-${'abc'[i % 3]}-${12 + i}`);
     return small(
       'failed',
       REASONS.map((reason, i) =>
-        pod('shop', reason.replaceAll('_', '-'), 0, nodes[i % nodes.length] as string, i * 0.8, [
+        pod('shop', reason.replaceAll('_', '-'), 0, nodes[i % nodes.length] as string, i * 0.25, [
           container('app', image(reason), { ends: { outcome: 'failed', share: LATE[reason] ?? 0, reason } }),
         ]),
       ),

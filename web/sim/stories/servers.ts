@@ -68,6 +68,7 @@ export const serverRestarted = changed(
     name: 'server-restarted',
     shows:
       'A server that began anew 8 s ago: some agents have not reported to it yet, and its history is short',
+    opens: -10,
     until: 60,
   },
   (world, t, origin) => (t < RESTARTED ? world : restarted(world, t, origin)),
@@ -98,9 +99,10 @@ export const pageOlder = changed(
   {
     name: 'page-older-than-server',
     shows: 'A server that was updated, and has another page than the one that is open',
+    opens: -1,
   },
-  (world) => ({
-    ...world,
-    server: { ...world.server, version: '0.3.0 (5f2c81d09a4e)', page: 'of-a-later-build' },
-  }),
+  (world, t) =>
+    t < 0
+      ? world
+      : { ...world, server: { ...world.server, version: '0.3.0 (5f2c81d09a4e)', page: '5f2c81d09a4e' } },
 );

@@ -10,7 +10,9 @@ export interface Story {
   shows: string;
   /** The second at which to look. */
   from: number;
-  /** The second at which it is told; after it, it begins anew. */
+  /** The second at which to open the page, where that must have been before the look. */
+  opens?: number;
+  /** The second until which it is told; after it, it begins anew. */
   until: number;
   /** `origin` is the instant of second 0. */
   world: (t: number, origin?: number) => World;
