@@ -2,18 +2,31 @@
 
 import { memo } from 'react';
 import type { PullStatus } from '../api/gen/wire';
-import { imageName } from '../model/image';
+import { type ImageName, imageName } from '../model/image';
 import styles from './Image.module.css';
 
 type Props = Pick<PullStatus, 'imageRef' | 'repository' | 'rootDigest' | 'manifestDigest'> & {
   line?: boolean;
 };
 
-export const Image = memo((props: Props) => {
-  const { registry, name, version, known } = imageName(props);
-  const whole = props.imageRef ?? props.repository ?? props.rootDigest;
+export const Image = memo((props: Props) => (
+  <ImageTitle
+    image={imageName(props)}
+    whole={props.imageRef ?? props.repository ?? props.rootDigest}
+    line={props.line}
+  />
+));
+
+interface TitleProps {
+  image: ImageName;
+  /** All of it, where it does not fit. */
+  whole: string | undefined;
+  line?: boolean | undefined;
+}
+
+export function ImageTitle({ image: { registry, name, version, known }, whole, line }: TitleProps) {
   return (
-    <span className={`${styles.image} ${props.line ? styles.line : ''}`} title={whole} data-field="image">
+    <span className={`${styles.image} ${line ? styles.line : ''}`} title={whole} data-field="image">
       <span className={styles.first}>
         <b className={known ? styles.name : styles.nameless}>{name}</b>
         {version && <span className={styles.version}>{version}</span>}
@@ -21,4 +34,4 @@ export const Image = memo((props: Props) => {
       {registry && <span className={styles.registry}>{registry}</span>}
     </span>
   );
-});
+}

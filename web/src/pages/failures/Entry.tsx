@@ -1,0 +1,210 @@
+// One failure: what fails where for whom, what was said word for word, and what to do.
+
+import { useState } from 'react';
+import type { PullStatus } from '../../api/gen/wire';
+import { useNow } from '../../live/hooks';
+import { type FailureGroup, nextRetry } from '../../model/failures';
+import { count, instant } from '../../model/format';
+import { reason, why } from '../../model/pull';
+import { visible } from '../../model/text';
+import { href } from '../../route';
+import { useFormat } from '../../settings';
+import { Ago, Retry } from '../../ui/Ago';
+import { Copy } from '../../ui/Copy';
+import { Icon, type IconName } from '../../ui/Icon';
+import { ImageTitle } from '../../ui/Image';
+import styles from './Entry.module.css';
+
+const ICONS: Record<string, IconName> = {
+  not_found: 'search',
+  unauthorized: 'key',
+  signature: 'key',
+  rate_limited: 'slow',
+  kubelet_qps: 'slow',
+  no_space: 'disk',
+  timeout: 'waiting',
+  progress_timeout: 'waiting',
+};
+
+const upper = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
+
+export function Entry({ group }: { group: FailureGroup }) {
+  const { last, image, reason: word } = group;
+  const title = upper(visible(why(last) ?? reason(last) ?? 'it failed'));
+  return (
+    <li className={styles.entry} data-failure={word}>
+      <span className={styles.icon}>
+        <Icon name={ICONS[word] ?? 'failed'} size={17} />
+      </span>
+      <div className={styles.head}>
+        <h3>{title}</h3>
+        <span className={styles.next} data-field="retry">
+          <Next group={group} />
+        </span>
+      </div>
+      <div className={styles.what}>
+        <ImageTitle image={image} whole={last.imageRef ?? last.repository} line />
+        <Facts group={group} />
+      </div>
+      <div className={styles.body}>
+        <Said group={group} />
+        <Help word={word} hint={last.failure?.hint} />
+      </div>
+      <Links name="Pods" icon="pod" links={group.pods.map(podLink)} none="No pod is known to wait for it" />
+      <Links name="Nodes" icon="node" links={nodeLinks(group.pulls)} />
+    </li>
+  );
+}
+
+function Next({ group }: { group: FailureGroup }) {
+  const now = useNow();
+  if (group.retrying.length > 0) {
+    return (
+      <a href={href('pulls', [group.retrying[0]?.id ?? ''])} className={styles.again}>
+        Tried again now
+      </a>
+    );
+  }
+  const at = nextRetry(group, now);
+  return at === undefined ? 'No further try is known' : <Retry at={at} />;
+}
+
+function Facts({ group: { tries, nodes, pods, firstAt, lastAt, last } }: { group: FailureGroup }) {
+  const { clock, zone } = useFormat();
+  return (
+    <p className={styles.facts}>
+      <span>{count(tries, 'try', 'tries')}</span>
+      <span>{count(nodes, 'node')}</span>
+      {pods.length > 0 && <span>{count(pods.length, 'pod')}</span>}
+      {firstAt !== undefined && firstAt !== lastAt && (
+        <span>
+          first at {clock(firstAt)} {zone}
+        </span>
+      )}
+      {lastAt !== undefined && (
+        <span>
+          last <Ago at={last.completedAt ?? last.startedAt} />
+        </span>
+      )}
+    </p>
+  );
+}
+
+/** So many texts of one failure are shown: they tell where the same thing was said otherwise. */
+const TEXTS = 5;
+
+/** What the runtime or the kubelet said, word for word; where that differs from node to node, each of them. */
+function Said({ group: { pulls } }: { group: FailureGroup }) {
+  const { clock } = useFormat();
+  const texts = new Map<string, PullStatus>();
+  for (const pull of pulls) {
+    const text = pull.failure?.message ?? pull.error;
+    if (text && !texts.has(text)) texts.set(text, pull);
+    if (texts.size > TEXTS) break;
+  }
+  const [first, ...others] = [...texts].slice(0, TEXTS);
+  if (first === undefined) {
+    return <p className={styles.silent}>Nothing was said about it, by the runtime or the kubelet.</p>;
+  }
+  const text = ([said, pull]: [string, PullStatus]) => (
+    <figure key={said} className={styles.said}>
+      <figcaption>
+        <span>
+          Said on {pull.nodeName}, {clock(instant(pull.completedAt))}
+        </span>
+        <Copy text={said} label="Copy what was said" />
+      </figcaption>
+      <pre data-field="said">{visible(said)}</pre>
+    </figure>
+  );
+  return (
+    <div className={styles.texts}>
+      {text(first)}
+      {others.length > 0 && (
+        <details>
+          <summary>{count(others.length, 'other text')}</summary>
+          {others.map(text)}
+        </details>
+      )}
+    </div>
+  );
+}
+
+function Help({ word, hint }: { word: string; hint: string | undefined }) {
+  return (
+    <aside className={styles.help}>
+      <Icon name="hint" size={15} />
+      <div>
+        <p data-field="hint">{hint ? upper(visible(hint)) : 'There is no advice for this reason.'}</p>
+        <p className={styles.docs}>
+          <code>{word}</code> is explained in <code>docs/failures.md</code>
+        </p>
+      </div>
+    </aside>
+  );
+}
+
+interface Link {
+  key: string;
+  to: string;
+  text: string;
+}
+
+function podLink(pod: string): Link {
+  const slash = pod.indexOf('/');
+  return { key: pod, to: href('pods', [pod.slice(0, slash), pod.slice(slash + 1)]), text: pod };
+}
+
+/** A node leads to its last pull that failed. */
+function nodeLinks(pulls: readonly PullStatus[]): Link[] {
+  const found = new Map<string, Link>();
+  for (const { nodeName, id } of pulls) {
+    if (!found.has(nodeName)) found.set(nodeName, { key: nodeName, to: href('pulls', [id]), text: nodeName });
+  }
+  return [...found.values()];
+}
+
+const LINKS = 8;
+
+function Links({
+  name,
+  icon,
+  links,
+  none,
+}: {
+  name: string;
+  icon: IconName;
+  links: readonly Link[];
+  none?: string;
+}) {
+  const [all, setAll] = useState(false);
+  const more = all ? 0 : links.length - LINKS;
+  return (
+    <div className={styles.links}>
+      <span className={styles.name}>
+        <Icon name={icon} size={13} />
+        {name}
+      </span>
+      {links.length === 0 ? (
+        <span className={styles.none}>{none}</span>
+      ) : (
+        <ul>
+          {(all ? links : links.slice(0, LINKS)).map(({ key, to, text }) => (
+            <li key={key}>
+              <a href={to} title={text}>
+                {text}
+              </a>
+            </li>
+          ))}
+          {more > 0 && (
+            <li>
+              <button type="button" onClick={() => setAll(true)}>
+                {more.toLocaleString('en')} more
+              </button>
+            </li>
+          )}
+        </ul>
+      )}
+    </div>
+  );
+}
