@@ -162,7 +162,7 @@ const REASONS: Record<string, string> = {
 };
 
 /** Why it failed, in words. */
-export function why(pull: PullStatus): string | undefined {
+export function why(pull: Pick<PullStatus, 'failure'>): string | undefined {
   const word = pull.failure?.reason;
   return word === undefined ? undefined : (REASONS[word] ?? word.replaceAll('_', ' '));
 }

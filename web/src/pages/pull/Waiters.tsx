@@ -35,7 +35,7 @@ const Both = memo(({ live, pods, candidates }: Props) => {
       {known.length > 0 && (
         <ul className={styles.list}>
           <More ids={known.map(({ key }) => key)} limit={SHOWN} what="pods">
-            {(key, index) => <Pod key={key} pod={known[index]} links={pods} />}
+            {(key, index) => <Pod key={key} pod={known[index]} />}
           </More>
         </ul>
       )}
@@ -44,7 +44,7 @@ const Both = memo(({ live, pods, candidates }: Props) => {
           <p className={styles.sub}>Perhaps one of these: nothing decides yet which image this is</p>
           <ul className={styles.list}>
             <More ids={perhaps.map(({ key }) => key)} limit={SHOWN} what="pods">
-              {(key, index) => <Pod key={key} pod={perhaps[index]} links={candidates} />}
+              {(key, index) => <Pod key={key} pod={perhaps[index]} />}
             </More>
           </ul>
         </>
@@ -53,19 +53,17 @@ const Both = memo(({ live, pods, candidates }: Props) => {
   );
 });
 
-function Pod({ pod, links }: { pod: PodName | undefined; links: PodLink[] | undefined }) {
-  const link = links?.find(({ namespace, podName, uid }) => `${namespace}/${podName} ${uid}` === pod?.key);
-  if (pod === undefined || link === undefined) return null;
-  const { namespace, podName } = link;
+function Pod({ pod }: { pod: PodName | undefined }) {
+  if (pod === undefined) return null;
+  const { namespace, name, containers } = pod;
   return (
     <li className={styles.pod}>
-      <a className={styles.mono} href={href('pods', [namespace, podName])} title={podName} data-field="pod">
-        {podName || 'a pod without a name'}
+      <a className={styles.mono} href={href('pods', [namespace, name])} title={name} data-field="pod">
+        {name || 'a pod without a name'}
       </a>
-      <span className={styles.under} title={`${namespace} · ${pod.containers}`}>
+      <span className={styles.under} title={`${namespace} · ${containers}`}>
         {namespace}
-        {pod.containers !== '' &&
-          ` · ${pod.containers.includes(', ') ? 'containers' : 'container'} ${pod.containers}`}
+        {containers !== '' && ` · ${containers.includes(', ') ? 'containers' : 'container'} ${containers}`}
       </span>
       {pod.evidence && <span className={styles.evidence}>{pod.evidence}</span>}
     </li>
