@@ -3,6 +3,7 @@
 import { memo } from 'react';
 import type { PullStatus } from '../api/gen/wire';
 import { type ImageName, imageName } from '../model/image';
+import { visible } from '../model/text';
 import styles from './Image.module.css';
 
 type Props = Pick<PullStatus, 'imageRef' | 'repository' | 'rootDigest' | 'manifestDigest'> & {
@@ -26,12 +27,16 @@ interface TitleProps {
 
 export function ImageTitle({ image: { registry, name, version, known }, whole, line }: TitleProps) {
   return (
-    <span className={`${styles.image} ${line ? styles.line : ''}`} title={whole} data-field="image">
+    <span
+      className={`${styles.image} ${line ? styles.line : ''}`}
+      title={whole && visible(whole)}
+      data-field="image"
+    >
       <span className={styles.first}>
-        <b className={known ? styles.name : styles.nameless}>{name}</b>
-        {version && <span className={styles.version}>{version}</span>}
+        <b className={known ? styles.name : styles.nameless}>{visible(name)}</b>
+        {version && <span className={styles.version}>{visible(version)}</span>}
       </span>
-      {registry && <span className={styles.registry}>{registry}</span>}
+      {registry && <span className={styles.registry}>{visible(registry)}</span>}
     </span>
   );
 }

@@ -6,7 +6,7 @@ import { useNameOf, useRow } from '../live/hooks';
 import { instant, left, percent } from '../model/format';
 import { shortName } from '../model/image';
 import { attempt, isLive, isSeen, notes, reason, waiting } from '../model/pull';
-import { href } from '../route';
+import { visible } from '../model/text';
 import { NoteText, Retry } from './Ago';
 import { Icon, type IconName } from './Icon';
 import styles from './Notes.module.css';
@@ -64,7 +64,7 @@ export function Why({ pull }: { pull: PullStatus }) {
   const why = reason(pull);
   return (
     <span className={styles.why} data-field="reason">
-      {why ?? 'the runtime does not say why'}
+      {why === undefined ? 'the runtime does not say why' : visible(why)}
     </span>
   );
 }
@@ -76,7 +76,7 @@ export function Hint({ pull }: { pull: PullStatus }) {
   return (
     <span className={styles.note}>
       <Icon name="hint" size={12} />
-      <span data-field="hint">{hint}</span>
+      <span data-field="hint">{visible(hint)}</span>
     </span>
   );
 }
@@ -93,16 +93,7 @@ function Queue({ on }: { on: WaitingOn }) {
     <span className={styles.note} data-field="note">
       <Icon name="queued" size={12} />
       <span>
-        {first === undefined ? (
-          waiting(on)
-        ) : (
-          <>
-            queued behind{' '}
-            <a className={styles.other} href={href('pulls', [first.id])} title={first.imageRef}>
-              {shortName(first)}
-            </a>
-          </>
-        )}
+        {visible(waiting(on, first && shortName(first)))}
         {facts.length > 0 && ` (${facts.join(', ')})`}
         {on.ahead !== undefined && on.ahead > 1 && `, ${on.ahead.toLocaleString('en')} before it`}
       </span>

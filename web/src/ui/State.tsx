@@ -2,6 +2,7 @@
 
 import { memo } from 'react';
 import type { PullState } from '../model/pull';
+import { visible } from '../model/text';
 import { Icon, type IconName } from './Icon';
 import styles from './State.module.css';
 
@@ -28,7 +29,7 @@ export const State = memo(({ state, word }: { state: PullState; word?: string })
   return (
     <span className={`${styles.state} ${styles[known.look]}`} data-field="state">
       <Icon name={known.icon} />
-      {state === 'other' && word ? word.replaceAll('_', ' ') : known.word}
+      {state === 'other' && word ? visible(word.replaceAll('_', ' ')) : known.word}
     </span>
   );
 });

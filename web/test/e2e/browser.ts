@@ -96,7 +96,7 @@ export interface ShownRow {
   image: string;
   /** `61 %` of a live pull. */
   percent: string;
-  /** `61.0 MiB of 110 MiB` of a live pull, its size of an ended one. */
+  /** `61.0 MiB of 110 MiB` of a live pull, its size of an ended one, where it is known. */
   bytes: string;
   speed: string;
   eta: string;
@@ -115,11 +115,11 @@ export interface ShownRow {
   retry: string;
   /** What it waits for, that it is stalled or slow. */
   notes: string[];
-  /** The states of its layers, where they are shown, by the wire's words. */
+  /** The states of its layers, once they are known, by the wire's words. */
   layers: string[];
 }
 
-/** All pulls that the page shows, in its order. */
+/** The pulls that the table of pulls draws, in its order: those in view, and a few beyond. */
 export function rows(page: Page): Promise<ShownRow[]> {
   return page.evaluate(() => {
     const clean = (element: Element | null): string =>
@@ -161,6 +161,22 @@ export async function connection(page: Page): Promise<string> {
 /** Whether a snapshot is being filled in, or all of it is here: `filling`, `refilling`, `whole`. */
 export async function sync(page: Page): Promise<string> {
   return (await page.locator('[data-sync]').getAttribute('data-sync')) ?? '';
+}
+
+/** Goes to a screen as a link does, without loading the page again, and waits until it is drawn. */
+export async function go(page: Page, hash: string): Promise<void> {
+  await page.evaluate((to) => {
+    window.location.hash = to;
+  }, hash);
+  await page.locator('main h1').first().waitFor({ state: 'attached' });
+  await page.evaluate(
+    () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))),
+  );
+}
+
+/** How many pixels the page is wider than its window. */
+export function overflow(page: Page): Promise<number> {
+  return page.evaluate(() => Math.max(0, document.documentElement.scrollWidth - window.innerWidth));
 }
 
 /** A picture of a page that stands still: it is taken again until it is the same twice. */

@@ -4,6 +4,7 @@ import type { ReactNode } from 'react';
 import { count, left, NONE, percent } from '../../model/format';
 import type { GroupItem, Sums } from '../../model/order';
 import type { PullState } from '../../model/pull';
+import { visible } from '../../model/text';
 import { href } from '../../route';
 import { useFormat } from '../../settings';
 import { Bar } from '../../ui/Bar';
@@ -89,15 +90,15 @@ function GroupName({ group: { name, from, pod, sums }, state }: { group: GroupIt
       {state ? (
         <State state={name as PullState} word={name} />
       ) : pod ? (
-        <a className={styles.title} href={href('pods', [pod.namespace, pod.name])} title={name}>
-          {name}
+        <a className={styles.title} href={href('pods', [pod.namespace, pod.name])} title={visible(name)}>
+          {visible(name)}
         </a>
       ) : (
-        <b className={styles.title} title={name}>
-          {name}
+        <b className={styles.title} title={visible(name)}>
+          {visible(name)}
         </b>
       )}
-      {from && <span className={styles.from}>{from}</span>}
+      {from && <span className={styles.from}>{visible(from)}</span>}
       <span className={styles.count}>{counts.join(' · ')}</span>
     </>
   );

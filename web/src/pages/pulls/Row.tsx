@@ -6,6 +6,7 @@ import type { PullStatus } from '../../api/gen/wire';
 import { useRow } from '../../live/hooks';
 import { imageName } from '../../model/image';
 import { isLive, pullState } from '../../model/pull';
+import { visible } from '../../model/text';
 import { href } from '../../route';
 import { Image } from '../../ui/Image';
 import { State } from '../../ui/State';
@@ -25,7 +26,7 @@ interface Props {
 const CELLS: Record<AnyColumn, (pull: PullStatus) => ReactNode> = {
   state: (pull) => <State state={pullState(pull)} word={pull.outcome ?? pull.phase} />,
   image: (pull) => <Name pull={pull} />,
-  node: (pull) => <code className={styles.node}>{pull.nodeName}</code>,
+  node: (pull) => <code className={styles.node}>{visible(pull.nodeName)}</code>,
   progress: (pull) => <Progress pull={pull} />,
   bytes: (pull) => <Amount pull={pull} />,
   speed: (pull) => <Speed pull={pull} />,
@@ -127,7 +128,7 @@ export const Card = memo(({ id, index, total, top }: Omit<Props, 'columns'> & { 
       </span>
       {state === 'failed' ? <Failed pull={pull} /> : <Progress pull={pull} />}
       <span className={styles.foot}>
-        <code className={styles.node}>{pull.nodeName}</code>
+        <code className={styles.node}>{visible(pull.nodeName)}</code>
         <span className={styles.figures}>
           {state !== 'failed' && <Speed pull={pull} />}
           <Eta pull={pull} />

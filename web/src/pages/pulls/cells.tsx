@@ -6,6 +6,7 @@ import { count, duration, left, NONE, percent, range } from '../../model/format'
 import { imageName, shortName } from '../../model/image';
 import { podNames, podText } from '../../model/pods';
 import { isLive, isSeen, kubelet, pullState, reason, took } from '../../model/pull';
+import { visible } from '../../model/text';
 import { useFormat } from '../../settings';
 import { Ago } from '../../ui/Ago';
 import { Bytes, Figure } from '../../ui/Figure';
@@ -19,15 +20,14 @@ import styles from './cells.module.css';
 export function title(pull: PullStatus): string {
   const pods = podNames(pull.pods);
   const { known } = imageName(pull);
-  return [
+  const lines = [
     known ? (pull.imageRef ?? pull.repository) : pull.rootDigest,
     ...pods.slice(0, 5).map(podText),
     pods.length > 5 ? `and ${count(pods.length - 5, 'pod')} more` : '',
     isLive(pull) ? '' : reason(pull),
     isLive(pull) ? '' : pull.failure?.hint,
-  ]
-    .filter(Boolean)
-    .join('\n');
+  ];
+  return visible(lines.filter(Boolean).join('\n'));
 }
 
 export function Amount({ pull }: { pull: PullStatus }) {

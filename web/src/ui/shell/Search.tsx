@@ -4,6 +4,7 @@
 import { type KeyboardEvent, useId, useRef, useState } from 'react';
 import { useLive } from '../../live/hooks';
 import { find, type Hit, type HitKind } from '../../model/search';
+import { visible } from '../../model/text';
 import { go, href, PAGES, type Page, type Route } from '../../route';
 import { useFilterText } from '../filterText';
 import { Icon, type IconName } from '../Icon';
@@ -35,8 +36,8 @@ const option = ({ kind, text, beside, of }: Hit): Option => ({
   key: `${kind} ${of.join(' ')}`,
   icon: KINDS[kind].icon,
   kind: KINDS[kind].kind,
-  text,
-  beside,
+  text: visible(text),
+  beside: visible(beside),
   href: KINDS[kind].to(of),
 });
 
