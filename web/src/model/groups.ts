@@ -6,6 +6,7 @@ import { endedAt } from './ended';
 import { instant } from './format';
 import { shortName } from './image';
 import { isLive, isSeen, pullState } from './pull';
+import { podKey } from './totals';
 import { imageKey } from './trouble';
 
 export const BY = ['image', 'node', 'namespace', 'pod'] as const;
@@ -40,22 +41,32 @@ export interface Group {
   extracted: number | undefined;
   /** 0 to 100; 100 only where all completed. */
   percent: number | undefined;
-  /** Bytes to come of known sizes. */
-  toGo: number;
   speed: number | undefined;
   slowest: Straggler | undefined;
-  /** What else they are of, each once. */
+  /** What else they are of, each once; empty of what it is grouped by. */
   images: readonly string[];
   nodes: readonly string[];
   namespaces: readonly string[];
   /** Pods that wait for live ones. */
   pods: number;
-  /** When the first of those began. */
-  since: number;
 }
 
 /** A pull that ended so long before the next one began is of another rollout. */
 const APART_MS = 120_000;
+
+/** A group before it is looked at: cheap, as with many pulls there are many of which few are shown. */
+export interface Rollout {
+  key: string;
+  by: By;
+  /** When the first of those that make it a group was announced or began. */
+  since: number;
+  /** Bytes to come of live pulls of known sizes. */
+  toGo: number;
+  live: readonly PullStatus[];
+  ended: readonly PullStatus[];
+  /** Those that make it a group: live ones, or else those that ended just now. */
+  of: readonly PullStatus[];
+}
 
 interface Members {
   live: PullStatus[];
@@ -76,7 +87,7 @@ function keys(pull: PullStatus, by: By): readonly string[] {
 const LINGERS_MS = 8_000;
 
 /** Those in which something is going on, or was until just before `now`; in no order. */
-export function groups(pulls: Iterable<PullStatus>, by: By, now: number): Group[] {
+export function rollouts(pulls: Iterable<PullStatus>, by: By, now: number): Rollout[] {
   const found = new Map<string, Members>();
   for (const pull of pulls) {
     const live = isLive(pull);
@@ -90,29 +101,49 @@ export function groups(pulls: Iterable<PullStatus>, by: By, now: number): Group[
       members[live ? 'live' : 'ended'].push(pull);
     }
   }
-  const going: Group[] = [];
+  const going: Rollout[] = [];
   for (const [key, { live, ended }] of found) {
-    if (live.length > 0) {
-      going.push(group(key, live, ended));
-      continue;
-    }
-    const fresh = ended.filter((pull) => now - endedAt(pull) < LINGERS_MS && pull.outcome === 'completed');
-    if (fresh.length > 0) going.push(group(key, [], ended, fresh));
+    const of = live.length > 0 ? live : fresh(ended, now);
+    if (of.length === 0) continue;
+    let toGo = 0;
+    for (const { toDownloadBytes: whole = 0, downloadedBytes: here = 0 } of live)
+      toGo += Math.max(0, whole - here);
+    going.push({ key, by, since: first(of), toGo, live, ended, of });
   }
   return going;
 }
 
-const start = (pull: PullStatus): number => instant(pull.queuedAt) ?? instant(pull.startedAt) ?? 0;
+function fresh(ended: readonly PullStatus[], now: number): PullStatus[] {
+  return ended.filter((pull) => now - endedAt(pull) < LINGERS_MS && pull.outcome === 'completed');
+}
+
+const begun = (pull: PullStatus): string => pull.queuedAt ?? pull.startedAt ?? '';
+
+/** The first of the instants, which are told in one format: so only one of them must be read. */
+function first(pulls: readonly PullStatus[]): number {
+  let told = '~';
+  for (const pull of pulls) if (begun(pull) < told) told = begun(pull);
+  return instant(told) ?? 0;
+}
+
+/** What tells the pulls of one group apart that are of one image and node. */
+const PLACE: Record<By, (pull: PullStatus) => string> = {
+  image: (pull) => pull.nodeName,
+  node: imageKey,
+  namespace: (pull) => `${pull.nodeName} ${imageKey(pull)}`,
+  pod: imageKey,
+};
 
 /** The ended ones that belong to what goes on: the last one of each image and node. */
-function wave(live: readonly PullStatus[], ended: PullStatus[], since: number): PullStatus[] {
-  const place = (pull: PullStatus): string => `${pull.nodeName} ${imageKey(pull)}`;
+function wave({ by, live, ended, since }: Rollout): PullStatus[] {
+  if (ended.length === 0) return [];
+  const place = PLACE[by];
   const seen = new Set(live.map(place));
   const taken: PullStatus[] = [];
   let from = since;
-  for (const pull of ended.sort((a, b) => endedAt(b) - endedAt(a))) {
+  for (const pull of ended.toSorted((a, b) => endedAt(b) - endedAt(a))) {
     if (endedAt(pull) < from - APART_MS) break;
-    from = Math.min(from, start(pull));
+    from = Math.min(from, instant(begun(pull)) ?? from);
     if (seen.has(place(pull))) continue;
     seen.add(place(pull));
     taken.push(pull);
@@ -130,15 +161,9 @@ function dot(pull: PullStatus): Dot {
 
 const toExtract = (pull: PullStatus): number | undefined => pull.toExtractBytes ?? pull.toDownloadBytes;
 
-/** `of`: those that make it a group: live ones, or else those that ended just now. */
-function group(
-  key: string,
-  live: readonly PullStatus[],
-  over: PullStatus[],
-  of: readonly PullStatus[] = live,
-): Group {
-  const since = of.reduce((first, pull) => Math.min(first, start(pull)), Number.POSITIVE_INFINITY);
-  const all = [...live, ...wave(live, over, since)];
+export function group(rollout: Rollout): Group {
+  const { key, by, live, of } = rollout;
+  const all = [...live, ...wave(rollout)];
   const dots: Record<Dot, number> = {
     ready: 0,
     extracting: 0,
@@ -156,12 +181,12 @@ function group(
   let queued = 0;
   let speed: number | undefined;
   for (const pull of of) {
-    images.set(imageKey(pull), pull);
-    nodes.add(pull.nodeName);
-    for (const { namespace } of pull.pods ?? []) namespaces.add(namespace);
+    if (by !== 'image') images.set(imageKey(pull), pull);
+    if (by !== 'node') nodes.add(pull.nodeName);
+    if (by !== 'namespace') for (const { namespace } of pull.pods ?? []) namespaces.add(namespace);
   }
   for (const pull of live) {
-    for (const { namespace, podName } of pull.pods ?? []) pods.add(`${namespace}/${podName}`);
+    for (const link of pull.pods ?? []) pods.add(podKey(link));
     if (!isSeen(pull)) continue;
     if (pull.phase === 'queued') queued += 1;
     if (pull.bytesPerSec !== undefined) speed = (speed ?? 0) + pull.bytesPerSec;
@@ -181,12 +206,11 @@ function group(
     nodes: [...nodes],
     namespaces: [...namespaces],
     pods: pods.size,
-    since,
   };
 }
 
 /** Both stages of all of them. One whose size is not known yet counts as the others do on average. */
-function amounts(all: readonly PullStatus[]): Pick<Group, 'downloaded' | 'extracted' | 'percent' | 'toGo'> {
+function amounts(all: readonly PullStatus[]): Pick<Group, 'downloaded' | 'extracted' | 'percent'> {
   let sized = 0;
   let bytes = 0;
   let downloaded = 0;
@@ -205,17 +229,15 @@ function amounts(all: readonly PullStatus[]): Pick<Group, 'downloaded' | 'extrac
     extracted += done ? unpacked : Math.min(unpacked, pull.extractedBytes ?? 0);
     percents += (done ? 100 : (pull.percent ?? 0)) * unpacked;
   }
-  const toGo = bytes - downloaded;
   const ready = all.every((pull) => pull.outcome === 'completed');
   if (sized === 0 || toUnpack === 0) {
-    return { downloaded: undefined, extracted: undefined, percent: ready ? 100 : undefined, toGo };
+    return { downloaded: undefined, extracted: undefined, percent: ready ? 100 : undefined };
   }
   const grown = all.length / sized;
   return {
     downloaded: bytes === 0 ? 1 / grown : downloaded / (bytes * grown),
     extracted: extracted / (toUnpack * grown),
     percent: ready ? 100 : Math.min(99, percents / (toUnpack * grown)),
-    toGo,
   };
 }
 
@@ -238,16 +260,16 @@ function slowest(live: readonly PullStatus[]): Straggler | undefined {
 export class Places {
   #places: readonly string[] = [];
 
-  sort(found: readonly Group[]): Group[] {
+  sort(found: readonly Rollout[]): Rollout[] {
     const known = new Map(this.#places.map((key, place) => [key, place]));
-    const first = known.size === 0;
-    const place = (group: Group): number => known.get(group.key) ?? known.size;
+    const fresh = known.size === 0;
+    const place = (group: Rollout): number => known.get(group.key) ?? known.size;
     const sorted = [...found].sort(
       (a, b) =>
         // Those that are in no group come last.
         Number(a.key === '') - Number(b.key === '') ||
         place(a) - place(b) ||
-        (first ? b.toGo - a.toGo : a.since - b.since) ||
+        (fresh ? b.toGo - a.toGo : a.since - b.since) ||
         (a.key < b.key ? -1 : 1),
     );
     this.#places = sorted.map(({ key }) => key);

@@ -1,8 +1,11 @@
 // The sums of everything that is shown.
 
-import type { NodeStatus, PullStatus } from '../api/gen/wire';
+import type { NodeStatus, PodLink, PullStatus } from '../api/gen/wire';
 import { instant } from './format';
 import { isLive, pullState } from './pull';
+
+/** What tells a pod from all others: nothing need be put together of a uid. */
+export const podKey = ({ uid, namespace, podName }: PodLink): string => uid || `${namespace}/${podName}`;
 
 /** Over all rows and nodes. */
 export interface Totals {
@@ -72,6 +75,7 @@ export function totals(pulls: Iterable<PullStatus>, nodes: Iterable<NodeStatus>)
   }
   const pulling = new Set<string>();
   const pods = new Set<string>();
+  let podsSince = '~';
   for (const pull of pulls) {
     const state = pullState(pull);
     if (!isLive(pull)) {
@@ -81,9 +85,10 @@ export function totals(pulls: Iterable<PullStatus>, nodes: Iterable<NodeStatus>)
     }
     sum.live += 1;
     if (pull.pods?.length) {
-      for (const { namespace, podName } of pull.pods) pods.add(`${namespace}/${podName}`);
-      const since = instant(pull.queuedAt ?? pull.startedAt);
-      if (since !== undefined) sum.podsSince = Math.min(sum.podsSince ?? since, since);
+      for (const link of pull.pods) pods.add(podKey(link));
+      const since = pull.queuedAt ?? pull.startedAt;
+      // Instants are told in one format, so only the first of them must be read.
+      if (since < podsSince) podsSince = since;
     }
     if (state === 'unseen') {
       sum.unseen += 1;
@@ -102,5 +107,6 @@ export function totals(pulls: Iterable<PullStatus>, nodes: Iterable<NodeStatus>)
   }
   sum.pulling = pulling.size;
   sum.pods = pods.size;
+  sum.podsSince = instant(podsSince);
   return sum;
 }

@@ -1,7 +1,16 @@
 import { expect, test } from 'vitest';
 import type { PodLink, PullStatus } from '../../src/api/gen/wire';
 import { lastEnded, pullTimes } from '../../src/model/ended';
-import { type Dot, drawn, type Group, groups, Places } from '../../src/model/groups';
+import {
+  type By,
+  type Dot,
+  drawn,
+  type Group,
+  group,
+  Places,
+  type Rollout,
+  rollouts,
+} from '../../src/model/groups';
 import { trouble } from '../../src/model/trouble';
 import { at, ended, pull } from './some';
 
@@ -18,14 +27,15 @@ const on = (nodeName: string, more: Partial<PullStatus> = {}) =>
   pull(`app-${nodeName}`, { imageRef: APP, nodeName, startedAt: at(90), ...more });
 const done = (nodeName: string, start: number, end: number) =>
   ended(`app-${nodeName}`, { imageRef: APP, nodeName, startedAt: at(start), completedAt: at(end) });
-const only = (rows: PullStatus[], by: Parameters<typeof groups>[1] = 'image'): Group => {
+const groups = (rows: PullStatus[], by: By, now: number): Group[] => rollouts(rows, by, now).map(group);
+const only = (rows: PullStatus[], by: By = 'image'): Group => {
   const found = groups(rows, by, NOW);
   expect(found).toHaveLength(1);
   return found[0] as Group;
 };
 
 test('a rollout is what goes on and what ended shortly before the rest began, once for each node', () => {
-  const group = only([
+  const found = only([
     on('n1', { percent: 50, downloadedBytes: 600, extractedBytes: 200, bytesPerSec: 10, etaSeconds: 4 }),
     done('n2', 40, 80),
     // Began after this one ended: a chain, and not only what is near to now.
@@ -35,12 +45,11 @@ test('a rollout is what goes on and what ended shortly before the rest began, on
     // Another rollout.
     done('n4', -900, -800),
   ]);
-  expect(group).toMatchObject({ live: 1, ready: 2, all: 3, speed: 10, nodes: ['n1'], queued: 0 });
-  expect(group.dots).toMatchObject({ ready: 2, downloading: 1 });
-  expect(group.downloaded).toBeCloseTo(2.6 / 3);
-  expect(group.extracted).toBeCloseTo(2.2 / 3);
-  expect(group.percent).toBeCloseTo(250 / 3);
-  expect(group.toGo).toBe(400);
+  expect(found).toMatchObject({ live: 1, ready: 2, all: 3, speed: 10, nodes: ['n1'], queued: 0 });
+  expect(found.dots).toMatchObject({ ready: 2, downloading: 1 });
+  expect(found.downloaded).toBeCloseTo(2.6 / 3);
+  expect(found.extracted).toBeCloseTo(2.2 / 3);
+  expect(found.percent).toBeCloseTo(250 / 3);
 });
 
 test('one whose size is not known counts as the others do, and of none nobody knows how far they are', () => {
@@ -97,7 +106,7 @@ test('by node, namespace and pod; what nobody is known to wait for is a group of
     on('n2', { pods: [link('a'), link('a')] }),
     pull('x', { nodeName: 'n1', startedAt: at(90) }),
   ];
-  const keys = (by: Parameters<typeof groups>[1]) =>
+  const keys = (by: By) =>
     groups(rows, by, NOW)
       .map(({ key, live, pods }) => [key, live, pods])
       .sort();
@@ -119,9 +128,9 @@ test('by node, namespace and pod; what nobody is known to wait for is a group of
 });
 
 test('groups stay in their places; new ones come below, and the first ones are in order of what is to come', () => {
-  const of = (key: string, toGo: number, since = 0) => ({ key, toGo, since }) as Group;
+  const of = (key: string, toGo: number, since = 0) => ({ key, toGo, since }) as Rollout;
   const places = new Places();
-  const keys = (found: Group[]) => places.sort(found).map(({ key }) => key);
+  const keys = (found: Rollout[]) => places.sort(found).map(({ key }) => key);
   expect(keys([of('small', 1), of('', 99), of('big', 9)])).toEqual(['big', 'small', '']);
   expect(keys([of('new', 50, 2), of('small', 8), of('newer', 70, 3), of('big', 2)])).toEqual([
     'big',

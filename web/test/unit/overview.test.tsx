@@ -2,11 +2,19 @@ import { act, fireEvent, screen, within } from '@testing-library/react';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { Refused } from '../../src/api/events';
 import type { PodLink, PullStatus, ServerStatus, SourceState } from '../../src/api/gen/wire';
+import { Overview } from '../../src/pages/overview/Overview';
+import { useRoute } from '../../src/route';
 import { changeSettings } from '../../src/settings';
 import { type TestPage, testPage } from './page';
 import { at, ended, frame, motion, node, pull } from './some';
 
 let page: TestPage;
+
+const Page = () => (
+  <main>
+    <Overview route={useRoute()} />
+  </main>
+);
 
 beforeEach(() => {
   page = testPage();
@@ -54,7 +62,7 @@ const groupNames = (): (string | undefined)[] =>
 const panel = (name: string): HTMLElement => screen.getByRole('region', { name });
 
 test('before all of the first snapshot is there no figure is shown', async () => {
-  await page.show();
+  await page.show(<Page />);
   expect(find('[data-message="loading"]')).toBeTruthy();
   act(() => {
     page.live.store.event('frame', frame(1, { rows: [on('n1')], nodes: [node('n1', { live: 1 })] }), 'e-1');
@@ -68,7 +76,7 @@ test('before all of the first snapshot is there no figure is shown', async () =>
 });
 
 test('a server without agents says how to start one, and how to ask one', async () => {
-  await page.show();
+  await page.show(<Page />);
   page.say(1);
   expect(screen.getByText('No agent has reported yet')).toBeTruthy();
   const text = find('[data-message="no-agents"]').textContent;
@@ -77,7 +85,7 @@ test('a server without agents says how to start one, and how to ask one', async 
 });
 
 test('nodes without pulls say that nothing is being pulled, and what was last', async () => {
-  await page.show();
+  await page.show(<Page />);
   page.say(1, { nodes: [node('n1'), node('n2')] });
   expect(screen.getByText('Nothing is being pulled')).toBeTruthy();
   expect(screen.getByText(/^2 nodes are watched/)).toBeTruthy();
@@ -87,7 +95,7 @@ test('nodes without pulls say that nothing is being pulled, and what was last', 
 
 test('six figures, each of which leads to what it counts', async () => {
   page.answers['api/v1/server'] = server();
-  await page.show();
+  await page.show(<Page />);
   page.say(1, {
     nodes: [node('n1', { live: 2, toDownloadBytes: 3000, downloadedBytes: 952 })],
     rows: [
@@ -100,6 +108,7 @@ test('six figures, each of which leads to what it counts', async () => {
       ended('x', { completedAt: at(21) }),
     ],
   });
+  await page.pass(0);
   expect(figure('Active pulls')).toContain('51 queued on their node');
   expect(figure('Pods waiting')).toMatch(/2longest 1 m 0\d s/);
   expect(figure('Last one ready in')).toContain('1 m 40 s2.00 KiB to go');
@@ -118,8 +127,9 @@ test('where pods are not heard, nobody knows how many wait, and a quiet note say
   page.answers['api/v1/server'] = server({
     cluster: { pods: 'forbidden', podsReason: 'cannot list pods', events: 'off' },
   });
-  await page.show();
+  await page.show(<Page />);
   page.say(1, { nodes: [node('n1', { live: 1 })], rows: [on('n1')] });
+  await page.pass(0);
   expect(figure('Pods waiting')).toContain('–pods are not heard');
   expect(find(`[data-group="${APP}"] [data-field="pods"]`).textContent).toBe('–');
   const text = panel('Needs attention').textContent;
@@ -130,13 +140,14 @@ test('where pods are not heard, nobody knows how many wait, and a quiet note say
 
 test('a source that this page does not know is no trouble', async () => {
   page.answers['api/v1/server'] = server({ cluster: { pods: 'later' as SourceState, events: 'live' } });
-  await page.show();
+  await page.show(<Page />);
   page.say(1, { nodes: [node('n1')] });
+  await page.pass(0);
   expect(panel('Needs attention').textContent).not.toContain('Pods are not shown');
 });
 
 test('a group shows how far its pulls are, who is behind, and leads to them', async () => {
-  await page.show();
+  await page.show(<Page />);
   page.say(1, {
     nodes: [node('n1', { live: 1 }), node('n2', { live: 1 })],
     rows: [
@@ -176,7 +187,7 @@ test('a group shows how far its pulls are, who is behind, and leads to them', as
 });
 
 test('what is not known is shown as not known', async () => {
-  await page.show();
+  await page.show(<Page />);
   const { totalBytes, toDownloadBytes, downloadedBytes, imageRef, ...rest } = pull('x', {
     phase: 'resolving',
     totalKnown: false,
@@ -190,13 +201,13 @@ test('what is not known is shown as not known', async () => {
 });
 
 test('groups by what the reader chooses, which the address keeps', async () => {
-  await page.show();
+  await page.show(<Page />);
   page.say(1, {
     nodes: [node('n1', { live: 2 })],
     rows: [on('n1', { pods: [link('a'), link('b', 'ml')] }), pull('web', { nodeName: 'n1' })],
   });
   expect(groupNames().sort()).toEqual([APP, 'registry.example/team/web:1.0']);
-  await page.user.click(screen.getByRole('radio', { name: 'Node' }));
+  await page.user.click(screen.getByLabelText('Node'));
   expect(window.location.hash).toBe('#/?group=node');
   expect(groupNames()).toEqual(['n1']);
   await page.go('#/?group=pod');
@@ -204,12 +215,12 @@ test('groups by what the reader chooses, which the address keeps', async () => {
   expect(within(find('[data-group="shop/a"]')).getAllByRole('link')[0]?.getAttribute('href')).toBe(
     '#/pods/shop/a',
   );
-  await page.user.click(screen.getByRole('radio', { name: 'Image' }));
+  await page.user.click(screen.getByLabelText('Image'));
   expect(window.location.hash).toBe('#/');
 });
 
 test('groups do not change their places while they move', async () => {
-  await page.show();
+  await page.show(<Page />);
   const rows = ['a', 'b', 'c'].map((id, index) => pull(id, { toDownloadBytes: 1000 * (3 - index) }));
   page.say(1, { nodes: [node('n1', { live: 3 })], rows });
   const before = groupNames();
@@ -219,16 +230,15 @@ test('groups do not change their places while they move', async () => {
 });
 
 test('of many groups some are shown, and the rest is a link away', async () => {
-  await page.show();
+  await page.show(<Page />);
   const rows = Array.from({ length: 40 }, (_, index) => pull(`p${index}`));
   page.say(1, { nodes: [node('n1', { live: 40 })], rows });
   expect(groupNames()).toHaveLength(12);
-  expect(screen.getByRole('link', { name: '28 more images' }).getAttribute('href')).toContain('state%3Alive');
+  expect(screen.getByText('28 more images').getAttribute('href')).toContain('state%3Alive');
 });
 
 test('what fails says why, whom it blocks, what to do, and when it is tried again', async () => {
-  await page.show();
-  await page.pass(0);
+  await page.show(<Page />);
   page.say(1, { nodes: [node('n1')], rows: [failed('redis', { attempt: 3, pods: [link('a'), link('b')] })] });
   const text = panel('Needs attention').textContent;
   for (const part of ['The registry does not have it', 'redis', '2 pods in shop · 1 node', 'Check the tag']) {
@@ -241,7 +251,7 @@ test('what fails says why, whom it blocks, what to do, and when it is tried agai
 });
 
 test('an error text is text', async () => {
-  await page.show();
+  await page.show(<Page />);
   const message = '<img src=x onerror=alert(1)> \u001b[31mred \u202egnp';
   page.say(1, { rows: [failed('a', { failure: { reason: 'registry_error', message } })] });
   const text = panel('Needs attention').textContent;
@@ -250,7 +260,7 @@ test('an error text is text', async () => {
 });
 
 test('pulls that hang and nodes that are silent need attention', async () => {
-  await page.show();
+  await page.show(<Page />);
   page.say(1, {
     nodes: [
       node('n1', { live: 1 }),
@@ -270,7 +280,7 @@ test('pulls that hang and nodes that are silent need attention', async () => {
 });
 
 test('a cell for each node leads to its pulls, and arrows go from one to the next', async () => {
-  await page.show();
+  await page.show(<Page />);
   page.say(1, {
     nodes: [node('w-1', { live: 1, bytesPerSec: 2048 }), node('w-2'), node('w-3', { state: 'lost' })],
     rows: [on('w-1', { nodeName: 'w-1', bytesPerSec: 2048 })],
@@ -292,7 +302,7 @@ test('a cell for each node leads to its pulls, and arrows go from one to the nex
 });
 
 test('the last pulls that ended, with how they did', async () => {
-  await page.show();
+  await page.show(<Page />);
   page.say(1, {
     nodes: [node('n1')],
     rows: [
@@ -314,8 +324,9 @@ test('the last pulls that ended, with how they did', async () => {
 
 test('throughput is that of the server, can be read by key, and is in the units of the reader', async () => {
   page.answers['api/v1/server'] = server({ startedAt: at(-300) });
-  await page.show();
+  await page.show(<Page />);
   page.say(1, { nodes: [node('n1')] });
+  await page.pass(0);
   expect(find('[data-field="throughput"]').textContent).toBe('1.00 KiB/s');
   expect(panel('Download throughput').textContent).toContain('peak 2.00 KiB/s');
   expect(panel('Download throughput').textContent).toContain('history starts at 19:55');
@@ -334,7 +345,7 @@ test('throughput is that of the server, can be read by key, and is in the units 
 });
 
 test('what was last known stays while the page is cut off, and says that it is of the past', async () => {
-  await page.show();
+  await page.show(<Page />);
   page.say(1, { nodes: [node('n1', { live: 1 })], rows: [on('n1', { percent: 40, downloadedBytes: 400 })] });
   page.refuse = new Refused({ kind: 'unavailable', status: 503 });
   page.cut();
@@ -344,7 +355,7 @@ test('what was last known stays while the page is cut off, and says that it is o
 });
 
 test('names of three hundred characters, and words of a newer server, are shown as they are', async () => {
-  await page.show();
+  await page.show(<Page />);
   const name = 'a'.repeat(300);
   page.say(1, {
     nodes: [node(name, { live: 1 })],

@@ -3,7 +3,7 @@
 import { useMemo } from 'react';
 import { useAll, useLive, useServer } from '../../live/hooks';
 import { count } from '../../model/format';
-import { BY, type By, groups, Places } from '../../model/groups';
+import { BY, type By, group, Places, rollouts } from '../../model/groups';
 import type { Totals } from '../../model/totals';
 import { href, look } from '../../route';
 import { Choice } from '../../ui/Choice';
@@ -35,15 +35,15 @@ export function InProgress({ by, sum }: Props) {
   const { store } = useLive();
   const places = useMemo(() => ({ by, order: new Places() }), [by]);
   const found = useMemo(
-    () => places.order.sort(groups(all.rows.values(), places.by, store.now())),
+    () => places.order.sort(rollouts(all.rows.values(), places.by, store.now())),
     [all, places, store],
   );
   const pods = useServer()?.cluster.pods;
   const [one, title] = NAMES[by];
-  const named = found.filter(({ key, live }) => key !== '' && live > 0).length;
+  const named = found.filter(({ key, live }) => key !== '' && live.length > 0).length;
   // A line that hides one group is worth less than the group.
-  const shown = found.length > SHOWN + 1 ? found.slice(0, SHOWN) : found;
-  const rest = found.slice(shown.length).filter(({ live }) => live > 0).length;
+  const shown = useMemo(() => (found.length > SHOWN + 1 ? found.slice(0, SHOWN) : found).map(group), [found]);
+  const rest = found.slice(shown.length).filter(({ live }) => live.length > 0).length;
   return (
     <Panel
       className={styles.panel}
@@ -74,13 +74,8 @@ export function InProgress({ by, sum }: Props) {
             </tr>
           </thead>
           <tbody>
-            {shown.map((group) => (
-              <GroupRow
-                key={group.key}
-                group={group}
-                by={by}
-                watched={pods === undefined || pods === 'live'}
-              />
+            {shown.map((each) => (
+              <GroupRow key={each.key} group={each} by={by} watched={pods === undefined || pods === 'live'} />
             ))}
           </tbody>
         </table>
