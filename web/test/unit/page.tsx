@@ -31,7 +31,9 @@ export interface TestPage {
 
 /** To be called before each test, at second 0 of the tests' clock. */
 export function testPage(): TestPage {
-  vi.useFakeTimers({ shouldAdvanceTime: true, now: Date.parse(at(0)) });
+  vi.useFakeTimers({ now: Date.parse(at(0)) });
+  // After each deed of a user testing-library waits by a timer, which it winds on only where it takes it for jest's.
+  vi.stubGlobal('jest', { advanceTimersByTime: vi.advanceTimersByTime });
   let end = () => {};
   const live = new Live({
     open: (_since, _signal, token) =>
@@ -85,6 +87,7 @@ export function testPage(): TestPage {
       live.stream.stop();
       cleanup();
       vi.useRealTimers();
+      vi.unstubAllGlobals();
       window.location.hash = '';
       changeSettings({ theme: 'auto', density: 'comfortable', units: 'iec', zone: 'utc' });
       localStorage.clear();

@@ -1,0 +1,190 @@
+import { screen, within } from '@testing-library/react';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import type { NodeState } from '../../src/api/gen/wire';
+import {
+  axisOf,
+  inTrouble,
+  isShown,
+  nodeMatches,
+  nodes,
+  offsetText,
+  pullsOf,
+  shareOf,
+  spans,
+} from '../../src/model/nodes';
+import { type TestPage, testPage } from './page';
+import { at, ended, node, pull, T0 } from './some';
+
+const ms = (seconds: number): number => Date.parse(at(seconds));
+
+test('a node is told with what it pulls, what waits, and what went wrong', () => {
+  const [n1, n2, n3] = nodes(
+    [node('n1', { bytesPerSec: 7, agentVersion: '0.2.0' }), node('n2', { state: 'lost', bytesPerSec: 7 })],
+    [
+      pull('a'),
+      pull('b', { stalledSince: at(1) }),
+      pull('c', { phase: 'queued' }),
+      ended('d'),
+      ended('e', { outcome: 'failed', phase: 'failed' }),
+      pull('f', { nodeName: 'n3' }),
+    ],
+  );
+  expect(n1).toMatchObject({ running: 2, queued: 1, stalled: 1, ended: 2, failed: 1, speed: 7 });
+  // What a silent node does is not known.
+  expect(n2).toMatchObject({ state: 'lost', speed: undefined, running: 0 });
+  expect(n3).toMatchObject({ name: 'n3', state: undefined, running: 1, lastReportAt: undefined });
+});
+
+test('nodes are picked by their trouble and by words', () => {
+  const [well, silent, off, busy] = nodes(
+    [
+      node('well', { clockOffsetMs: 400 }),
+      node('silent', { state: 'lost' }),
+      node('off', { clockOffsetMs: -3_600_000 }),
+      node('busy', { runtimeVersion: 'containerd://2.4' }),
+    ],
+    [pull('a', { nodeName: 'busy' })],
+  );
+  if (!well || !silent || !off || !busy) throw new Error('no nodes');
+  expect([well, silent, off, busy].map(inTrouble)).toEqual([false, true, true, false]);
+  expect([well, silent, off, busy].map((each) => isShown(each, 'pulling'))).toEqual([
+    false,
+    false,
+    false,
+    true,
+  ]);
+  expect(nodeMatches(silent, ['lost'])).toBe(true);
+  expect(nodeMatches(busy, ['bus', 'containerd'])).toBe(true);
+  expect(nodeMatches(busy, ['lost'])).toBe(false);
+});
+
+test('how far a clock is off, in words', () => {
+  expect(offsetText(undefined)).toBeUndefined();
+  expect(offsetText(-40)).toBe('in step');
+  expect(offsetText(2_500)).toBe('2.5 s behind');
+  expect(offsetText(-3_600_000)).toBe('1 h 00 m ahead');
+});
+
+test('the pulls of a node: what runs, what is queued, what ended last', () => {
+  const ids = pullsOf(
+    [
+      ended('old', { completedAt: at(5) }),
+      pull('second', { phase: 'queued', startedAt: at(2) }),
+      ended('new', { completedAt: at(9) }),
+      pull('first', { phase: 'queued', startedAt: at(1) }),
+      pull('runs', { startedAt: at(3) }),
+      pull('other', { nodeName: 'n2' }),
+    ],
+    'n1',
+  ).map(({ id }) => id);
+  expect(ids).toEqual(['runs', 'first', 'second', 'new', 'old']);
+});
+
+test('an axis holds all pulls and what is to come, in whole steps of the clock', () => {
+  const axis = axisOf([pull('a', { startedAt: at(3), etaSeconds: 20 })], ms(33));
+  expect(axis.start).toBeLessThanOrEqual(ms(3));
+  expect(axis.end).toBeGreaterThanOrEqual(ms(53));
+  expect(axis.ticks.length).toBeGreaterThan(2);
+  for (const tick of axis.ticks) expect(tick % 10_000).toBe(0);
+  // What is to come does not push what has been aside.
+  const far = axisOf([pull('a', { startedAt: at(0), etaSeconds: 90_000 })], ms(60));
+  expect(shareOf(far, ms(60))).toBeGreaterThan(0.4);
+  // Clocks that are behind do not break it.
+  const odd = axisOf([pull('a', { startedAt: at(90) }), pull('b', { startedAt: 'never' })], ms(60));
+  expect(odd.end).toBeGreaterThan(odd.start);
+});
+
+test('a pull is drawn as what was seen of it, and no part over another', () => {
+  const whole = ended('a', {
+    queuedAt: at(0),
+    startedAt: at(10),
+    downloadingAt: at(11),
+    extractingAt: at(20),
+    completedAt: at(30),
+  });
+  const axis = axisOf([whole], ms(60));
+  const parts = spans(whole, axis);
+  expect(parts.map(({ kind }) => kind)).toEqual(['queued', 'resolving', 'downloading', 'extracting']);
+  for (const [index, { from, to }] of parts.entries()) {
+    expect(to).toBeGreaterThanOrEqual(from);
+    if (index > 0) expect(from).toBe(parts[index - 1]?.to);
+  }
+  const live = pull('b', { startedAt: at(10), downloadingAt: at(12), etaSeconds: 5 });
+  expect(spans(live, axis).map(({ kind }) => kind)).toEqual(['resolving', 'downloading', 'projected']);
+  // Nobody knows what has become of one that is not seen.
+  const [, stale] = spans({ ...live, staleSince: at(20) }, axis);
+  expect(stale?.to).toBeCloseTo(shareOf(axis, ms(20)));
+  expect(spans({ ...live, staleSince: at(20) }, axis)).toHaveLength(2);
+  expect(spans(pull('c', { phase: 'queued', startedAt: at(5) }), axis)).toMatchObject([{ kind: 'queued' }]);
+});
+
+let page: TestPage;
+beforeEach(() => {
+  page = testPage();
+});
+afterEach(() => page.close());
+
+const show = async (hash: string) => {
+  window.location.hash = hash;
+  await import('../../src/pages/nodes/Nodes');
+  await page.show();
+};
+const row = (name: string): HTMLElement => {
+  const found = document.querySelector<HTMLElement>(`[data-node-row="${name}"]`);
+  if (!found) throw new Error(`no row ${name}`);
+  return found;
+};
+const names = () =>
+  [...document.querySelectorAll<HTMLElement>('[data-node-row]')].map((each) => each.dataset.nodeRow);
+
+test('the page lists nodes with what is wrong with them in words', async () => {
+  await show('#/nodes');
+  page.say(1, {
+    nodes: [
+      node('well', { runtimeVersion: 'containerd://2.4.2', bytesPerSec: 2 ** 20 }),
+      node('silent', { state: 'lost', lastReportAt: at(-40), bytesPerSec: 2 ** 20 }),
+      node('twice', { state: 'conflict' }),
+      node('later', { state: 'resting_now' as NodeState }),
+      node('off', { clockOffsetMs: 60_000 }),
+    ],
+    rows: [
+      pull('a', { nodeName: 'well' }),
+      ended('b', { nodeName: 'well', phase: 'failed', outcome: 'failed' }),
+    ],
+  });
+  expect(row('well').textContent).toContain('Live1.00 MiB/s1001');
+  expect(row('silent').textContent).toMatch(/Silent for 41 s–/);
+  expect(row('twice').textContent).toContain('Reported twice');
+  expect(row('later').textContent).toContain('resting now');
+  expect(row('off').textContent).toContain('1 m 00 s behind');
+  expect(within(row('well')).getByRole('link').getAttribute('href')).toBe('#/nodes/well');
+  await page.user.click(screen.getByRole('radio', { name: 'Pulling 1' }));
+  expect(names()).toEqual(['well']);
+  await page.user.click(screen.getByRole('radio', { name: 'In trouble 5' }));
+  expect(names()).toHaveLength(5);
+  expect(window.location.hash).toBe('#/nodes?show=trouble');
+});
+
+test('a node shows its pulls on one axis', async () => {
+  await show('#/nodes/n1');
+  page.say(1, {
+    nodes: [node('n1', { agentVersion: '0.2.0', lastReportAt: T0 })],
+    rows: [
+      pull('a', { percent: 40, startedAt: at(-30), downloadingAt: at(-28), etaSeconds: 20 }),
+      ended('b', { startedAt: at(-60), downloadingAt: at(-59), extractingAt: at(-50), completedAt: at(-40) }),
+      pull('c', { nodeName: 'n2' }),
+    ],
+  });
+  const lines = [...document.querySelectorAll<HTMLElement>('[data-timeline]')];
+  expect(lines.map((line) => line.dataset.timeline)).toEqual(['a', 'b']);
+  expect(lines[0]?.textContent).toMatch(/Downloading.*40 %~20 s/);
+  expect(lines[1]?.textContent).toContain('resolving 1.0 s, downloading 9.0 s, unpacking 10.0 s');
+  expect(
+    within(lines[0] as HTMLElement)
+      .getByRole('link')
+      .getAttribute('href'),
+  ).toBe('#/pulls/a');
+  expect(screen.getByRole('region', { name: 'How it stands' }).textContent).toContain('0.2.0');
+  await page.go('#/nodes/n9');
+  expect(document.querySelector('[data-message="unknown-node"]')).toBeTruthy();
+});

@@ -1,0 +1,64 @@
+import { cleanup, fireEvent, render, screen } from '@testing-library/react';
+import { afterEach, expect, test } from 'vitest';
+import { type Column, Table } from '../../src/ui/Table';
+
+interface Thing {
+  name: string;
+  size: number;
+}
+
+let drawn: string[] = [];
+const COLUMNS: readonly Column<Thing>[] = [
+  {
+    key: 'name',
+    name: 'Name',
+    by: ({ name }) => name,
+    cell: ({ name, size }) => {
+      drawn.push(name);
+      return `${name} of ${size}`;
+    },
+  },
+];
+const keyOf = ({ name }: Thing): string => name;
+const rowOf = ({ name }: Thing) => ({ 'data-thing': name });
+const ORDER = { key: 'name', down: false };
+
+const table = (items: readonly Thing[]) => (
+  <Table
+    label="Things"
+    columns={COLUMNS}
+    items={items}
+    keyOf={keyOf}
+    order={ORDER}
+    what={['thing', 'things']}
+    rowOf={rowOf}
+  />
+);
+const many = (count: number): Thing[] =>
+  Array.from({ length: count }, (_, index) => ({ name: `n${String(index).padStart(5, '0')}`, size: 1 }));
+const rows = () => document.querySelectorAll('[data-thing]').length;
+
+afterEach(cleanup);
+
+test('of many rows two hundred are drawn, and more when asked', () => {
+  render(table(many(10_450)));
+  expect(rows()).toBe(200);
+  expect(screen.getByText('200 of 10,450 things')).toBeTruthy();
+  fireEvent.click(screen.getByText('Show 200 more'));
+  expect(rows()).toBe(400);
+  cleanup();
+  render(table(many(250)));
+  fireEvent.click(screen.getByText('Show 50 more'));
+  expect(rows()).toBe(250);
+  expect(screen.queryByText(/^Show/)).toBeNull();
+});
+
+test('a row is drawn again when it says something else, and no other is', () => {
+  const { rerender } = render(table(many(3)));
+  drawn = [];
+  const next = many(3);
+  next[1] = { name: 'n00001', size: 2 };
+  rerender(table(next));
+  expect(drawn).toEqual(['n00001']);
+  expect(screen.getByText('n00001 of 2')).toBeTruthy();
+});
