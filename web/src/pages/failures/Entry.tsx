@@ -114,7 +114,10 @@ function Said({ group: { pulls } }: { group: FailureGroup }) {
         </span>
         <Copy text={said} label="Copy what was said" />
       </figcaption>
-      <pre data-field="said">{visible(said)}</pre>
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keys. */}
+      <pre data-field="said" tabIndex={0}>
+        {visible(said)}
+      </pre>
     </figure>
   );
   return (
