@@ -8,22 +8,26 @@ const SOON_MS = 120;
 
 /** `query`: what the address says. Gives what the field says, and takes what is typed; `now` does not wait. */
 export function useFilterText(query: string): [text: string, type: (text: string, now?: boolean) => void] {
-  const [shown, show] = useState({ text: query, query, sent: query });
+  const [text, setText] = useState(query);
+  const sent = useRef(query);
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
-  if (shown.query !== query) {
-    // Said by this field itself a moment ago, or by somebody else.
-    show(shown.sent === query ? { ...shown, query } : { text: query, query, sent: query });
-  }
-  const send = (text: string) => {
-    show((now) => ({ ...now, sent: text }));
-    look({ q: text || undefined });
-  };
-  useEffect(() => () => clearTimeout(timer.current), []);
-  const type = (text: string, now = false) => {
-    show((before) => ({ ...before, text }));
+  // A link, the way back, or another field says another one: what was typed here last is of the past.
+  useEffect(() => {
+    if (sent.current === query) return;
+    sent.current = query;
     clearTimeout(timer.current);
-    if (now) send(text);
-    else timer.current = setTimeout(() => send(text), SOON_MS);
+    setText(query);
+  }, [query]);
+  useEffect(() => () => clearTimeout(timer.current), []);
+  const send = (next: string) => {
+    sent.current = next;
+    look({ q: next || undefined });
   };
-  return [shown.text, type];
+  const type = (next: string, now = false) => {
+    setText(next);
+    clearTimeout(timer.current);
+    if (now) send(next);
+    else timer.current = setTimeout(() => send(next), SOON_MS);
+  };
+  return [text, type];
 }

@@ -220,19 +220,18 @@ function useKeys(
     if (found) wanted.current = undefined;
   });
 
-  // Back from a row: on it.
-  const [returned, setReturned] = useState(false);
+  // Back from a row: on it, once it is drawn.
+  const returning = useRef(at >= 0);
   useEffect(() => {
-    if (returned || at < 0) return;
+    if (!returning.current) return;
     const found = link(scroller.current, at);
-    if (!found) return;
-    found.focus({ preventScroll: true });
-    setReturned(true);
-  }, [returned, at, scroller]);
+    found?.focus({ preventScroll: true });
+    if (found || at < 0) returning.current = false;
+  });
 
   return {
     onFocus: (event: FocusEvent) => {
-      setReturned(true);
+      returning.current = false;
       const row = (event.target as HTMLElement).closest<HTMLElement>('[data-index]');
       const item = items[Number(row?.dataset.index ?? -1)];
       if (item) setFocused(item.key);

@@ -1,0 +1,421 @@
+import { act, fireEvent, screen, within } from '@testing-library/react';
+import { Profiler } from 'react';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import type { Phase, PullStatus, WaitingKind } from '../../src/api/gen/wire';
+import { Row } from '../../src/pages/pulls/Row';
+import { changeSettings } from '../../src/settings';
+import { type TestPage, testPage } from './page';
+import { at, ended, layer, motion, node, pull } from './some';
+
+// There is no layout here: each element is as high as a window, and the window as wide as a test says.
+let wide = 1440;
+let page: TestPage;
+
+beforeEach(() => {
+  wide = 1440;
+  for (const size of ['offsetHeight', 'clientHeight']) {
+    Object.defineProperty(HTMLElement.prototype, size, { configurable: true, get: () => 800 });
+  }
+  window.matchMedia = (query) =>
+    Object.assign(new EventTarget(), {
+      media: query,
+      matches: wide >= Number(/\d+/.exec(query)?.[0]),
+    }) as MediaQueryList;
+  page = testPage();
+});
+afterEach(() => {
+  page.close();
+  vi.restoreAllMocks();
+});
+
+const show = async (hash = '#/pulls') => {
+  window.location.hash = hash;
+  await import('../../src/pages/pulls/Pulls');
+  await page.show();
+  await page.pass(10);
+};
+
+const row = (id: string): HTMLElement => {
+  const found = document.querySelector<HTMLElement>(`[data-pull="${id}"]`);
+  if (!found) throw new Error(`no row ${id}`);
+  return found;
+};
+const order = (): string =>
+  [...document.querySelectorAll<HTMLElement>('[data-pull]')].map(({ dataset }) => dataset.pull).join(' ');
+const field = (id: string, name: string): string | null | undefined =>
+  row(id).querySelector(`[data-field="${name}"]`)?.textContent;
+const table = () => document.querySelectorAll('[role="rowgroup"]')[1] as HTMLElement;
+const counted = () => document.querySelector('[data-field="count"]')?.textContent;
+const link = (podName: string, more = {}) => ({
+  namespace: 'shop',
+  podName,
+  uid: podName,
+  container: 'app',
+  image: 'web:1.0',
+  evidence: 'digest' as const,
+  ...more,
+});
+
+test('five hundred frames for one pull draw that row and no other', async () => {
+  const drawn = { a: 0, b: 0 };
+  page.say(1, { rows: [pull('a'), pull('b')] });
+  const columns = ['state', 'image', 'progress'] as const;
+  await page.show(
+    <>
+      <Profiler id="a" onRender={() => (drawn.a += 1)}>
+        <Row id="a" index={0} top={0} columns={columns} />
+      </Profiler>
+      <Profiler id="b" onRender={() => (drawn.b += 1)}>
+        <Row id="b" index={1} top={40} columns={columns} />
+      </Profiler>
+    </>,
+  );
+  const before = { ...drawn };
+  act(() => {
+    for (let seq = 2; seq <= 501; seq += 1) {
+      const frame = { seq, now: at(seq), up: [motion('a', { percent: seq / 10 })] };
+      page.live.store.event('frame', JSON.stringify(frame), `e-${seq}`);
+    }
+    page.live.store.flush();
+  });
+  expect(drawn).toEqual({ a: before.a + 1, b: before.b });
+  expect(field('a', 'percent')).toBe('50 %');
+});
+
+test('before anything was heard there are bones, and no words', async () => {
+  await show();
+  expect(document.querySelector('[data-message="loading"]')).toBeTruthy();
+  expect(screen.queryByText('No agent has reported yet')).toBeNull();
+});
+
+test('a server without agents says how to start one', async () => {
+  await show();
+  page.say(1);
+  expect(screen.getByText('No agent has reported yet')).toBeTruthy();
+  expect(screen.getByText(/PULLTRACE_SERVER_URL=http.* pulltrace-agent/)).toBeTruthy();
+});
+
+test('nodes without pulls say that nothing is being pulled', async () => {
+  await show();
+  page.say(1, { nodes: [node('n1'), node('n2')] });
+  expect(screen.getByText('Nothing is being pulled')).toBeTruthy();
+  expect(screen.getByText(/^2 nodes are watched/)).toBeTruthy();
+});
+
+test('a pull shows its figures, and its layers once they are known', async () => {
+  const web = pull('web', {
+    percent: 61.9,
+    downloadedBytes: 610,
+    bytesPerSec: 2048,
+    etaSeconds: 5,
+    etaLowSeconds: 3,
+    etaHighSeconds: 20,
+    layerCount: 2,
+    layersDone: 1,
+    cachedBytes: 12,
+  });
+  const layers = [layer('a', { state: 'cached' }), layer('b', { downloadedBytes: 500 })];
+  page.answers['api/v1/pulls'] = { pulls: [{ ...web, layers }] };
+  await show();
+  page.say(1, { rows: [web] });
+  expect(field('web', 'percent')).toBe('61 %');
+  expect(field('web', 'bytes')).toBe('610 B of 0.98 KiB');
+  expect(field('web', 'speed')).toBe('2.00 KiB/s');
+  expect(field('web', 'eta')).toBe('~5 s');
+  expect(row('web').querySelector('[data-field="eta"]')?.getAttribute('title')).toBe('3 s to 20 s');
+  expect(row('web').textContent).toContain('1 / 2');
+  const bar = () => within(row('web')).getByRole('progressbar', { name: 'Pull of web:1.0' });
+  expect(bar().getAttribute('aria-valuenow')).toBe('61');
+  expect(bar().getAttribute('aria-valuetext')).toBe('61 %, 610 B of 0.98 KiB, 12 B were on the node');
+  expect(row('web').querySelectorAll('[data-layer]')).toHaveLength(0);
+  await page.pass(200);
+  const states = [...row('web').querySelectorAll<HTMLElement>('[data-layer]')].map(
+    (each) => each.dataset.state,
+  );
+  expect(states).toEqual(['cached', 'downloading']);
+  expect(bar().getAttribute('aria-valuenow')).toBe('61');
+});
+
+test('what is not known is shown as not known', async () => {
+  await show();
+  const unknown: Partial<PullStatus> = { phase: 'resolving', totalKnown: false };
+  const { totalBytes, toDownloadBytes, downloadedBytes, imageRef, ...rest } = pull('x', unknown);
+  page.say(1, { rows: [rest] });
+  expect(row('x').textContent).toContain('Image not known yet');
+  expect(field('x', 'bytes')).toBe('size not known yet');
+  expect(row('x').textContent).not.toMatch(/\b0 %|100 %|0 B|undefined|NaN/);
+  expect(within(row('x')).getByRole('progressbar').hasAttribute('aria-valuenow')).toBe(false);
+});
+
+test('a pull that is not seen has no speed and no time left', async () => {
+  await show();
+  page.say(1, { rows: [pull('a', { bytesPerSec: 9, etaSeconds: 9, percent: 50, staleSince: at(-40) })] });
+  expect(field('a', 'state')).toBe('Not seen');
+  expect(field('a', 'speed')).toBe('–');
+  expect(field('a', 'eta')).toBe('–');
+  expect(field('a', 'note')).toBe('not seen for 41 s');
+});
+
+test('a failure is shown with its reason as text, what to do, and when it is tried again', async () => {
+  const message = '<b onclick="alert(1)">no</b> \u001b[31mspace';
+  const failure = { reason: 'no_space', message, hint: 'free some', nextRetryAt: at(13) } as const;
+  await show();
+  page.say(1, { rows: [ended('a', { phase: 'failed', outcome: 'failed', failure, attempt: 2 })] });
+  expect(field('a', 'state')).toBe('Failed');
+  expect(field('a', 'reason')).toBe(
+    'no space left on the node: <b onclick="alert(1)">no</b> \u241b[31mspace',
+  );
+  expect(field('a', 'hint')).toBe('free some');
+  expect(field('a', 'took')).toBe('after 5.0 s');
+  expect(field('a', 'percent')).toBeUndefined();
+  expect(field('a', 'attempt')).toBe('2nd try');
+  expect(field('a', 'retry')).toMatch(/^again in 1\d s$/);
+  await page.pass(4_000);
+  expect(field('a', 'retry')).toMatch(/^again in [78] s$/);
+  // Each heading still has its cell, the one of several counted as often.
+  const cells = [...row('a').querySelectorAll('[role="cell"]')];
+  const spans = cells.map((cell) => Number(cell.getAttribute('aria-colspan') ?? 1));
+  expect(spans.reduce((sum, span) => sum + span, 0)).toBe(screen.getAllByRole('columnheader').length);
+});
+
+test('what ended says how long it took, how large it is, how fast it was and when', async () => {
+  await show();
+  page.say(6, { rows: [ended('a', { downloadedBytes: 1000 })] });
+  expect(field('a', 'state')).toBe('Completed');
+  expect(field('a', 'took')).toBe('in 5.0 s');
+  expect(field('a', 'bytes')).toBe('0.98 KiB');
+  expect(field('a', 'speed')).toBe('200 B/s');
+  expect(row('a').querySelector('time')?.textContent).toBe('1 s ago');
+});
+
+test('a row names a pod and how many more, and leads to it', async () => {
+  await show();
+  page.say(1, { rows: [pull('web', { pods: ['a', 'b', 'c'].map((name) => link(name)) })] });
+  expect(field('web', 'pod')).toBe('shop/a');
+  expect(row('web').querySelector('[data-field="pod"]')?.getAttribute('href')).toBe('#/pods/shop/a');
+  expect(within(row('web')).getByText('+2').getAttribute('title')).toBe(
+    'shop/a · app\nshop/b · app\nshop/c · app',
+  );
+  page.say(2, { rows: [pull('web', { candidates: [link('a'), link('b')] })] });
+  expect(field('web', 'candidates')).toBe('perhaps shop/a or shop/b');
+});
+
+test('a queued pull says behind what, how far that is, and how many come before it', async () => {
+  await show();
+  const waitingOn = { kind: 'kubelet_queue', since: at(0), pull: 'web', ahead: 3, etaSeconds: 70 } as const;
+  page.say(1, { rows: [pull('db', { phase: 'queued', totalKnown: false, waitingOn })] });
+  expect(field('db', 'note')).toBe('queued by the kubelet (~1 m 10 s left), 3 before it');
+  expect(field('db', 'bytes')).toBe('not begun yet');
+  page.say(2, { rows: [pull('web', { percent: 61, etaSeconds: 41 })] });
+  expect(field('db', 'note')).toBe('queued behind web:1.0 (61 %, ~40 s left), 3 before it');
+});
+
+test('words of a newer server are shown as they are', async () => {
+  await show();
+  const waitingOn = { kind: 'moon_phase' as WaitingKind, since: at(0) };
+  page.say(1, { rows: [pull('a', { phase: 'being_verified' as Phase }), pull('b', { waitingOn })] });
+  expect(field('a', 'state')).toBe('being verified');
+  expect(field('b', 'note')).toContain('waiting for moon phase');
+});
+
+test('only rows in view are drawn, and all are counted', async () => {
+  await show();
+  page.say(1, { rows: Array.from({ length: 2_000 }, (_, i) => pull(`p${i}`, { startedAt: at(i) })) });
+  await page.pass(1_100);
+  expect(document.querySelectorAll('[data-pull]').length).toBeLessThan(40);
+  expect(counted()).toBe('2,000');
+  expect(screen.getByRole('table').getAttribute('aria-rowcount')).toBe('2001');
+  expect(row('p0').getAttribute('aria-rowindex')).toBe('2');
+});
+
+test('a filter is typed, kept in the address, and cleared', async () => {
+  await show('#/pulls?group=node');
+  page.say(1, { rows: [pull('a'), pull('b', { nodeName: 'n2' })], nodes: [node('n1')] });
+  await page.user.type(screen.getByLabelText('Filter pulls'), 'node:n2');
+  expect(window.location.hash).toBe('#/pulls?group=node');
+  await page.pass(150);
+  expect(window.location.hash).toBe('#/pulls?group=node&q=node%3An2');
+  expect(order()).toBe('b');
+  expect(counted()).toBe('1 of 2');
+  await page.user.type(screen.getByLabelText('Filter pulls'), 'x');
+  await page.pass(150);
+  const message = document.querySelector<HTMLElement>('[data-message="no-match"]');
+  expect(message?.textContent).toContain('node:n2x');
+  await page.user.click(within(message as HTMLElement).getByRole('button', { name: 'Clear the filter' }));
+  await page.pass(150);
+  expect(window.location.hash).toBe('#/pulls?group=node');
+  expect(screen.getByLabelText<HTMLInputElement>('Filter pulls').value).toBe('');
+  expect(order()).toBe('a b');
+});
+
+test('letters that are typed while the address changes are not lost, and another address wins', async () => {
+  await show();
+  page.say(1, { rows: [pull('a')] });
+  const input = screen.getByLabelText<HTMLInputElement>('Filter pulls');
+  fireEvent.change(input, { target: { value: 'a' } });
+  await page.pass(119);
+  fireEvent.change(input, { target: { value: 'ab' } });
+  await page.pass(119);
+  expect(input.value).toBe('ab');
+  await page.pass(10);
+  fireEvent.change(input, { target: { value: 'abc' } });
+  await page.pass(10);
+  expect(window.location.hash).toBe('#/pulls?q=ab');
+  expect(input.value).toBe('abc');
+  await page.go('#/pulls?q=other');
+  await page.pass(300);
+  expect(input.value).toBe('other');
+  expect(window.location.hash).toBe('#/pulls?q=other');
+});
+
+test('a word before a colon that is no key is told', async () => {
+  await show('#/pulls?q=owner:me');
+  page.say(1, { rows: [pull('a')] });
+  expect(document.querySelector('[data-field="unknown-keys"]')?.textContent).toContain('“owner:” is no key');
+});
+
+test('a heading sorts, and says so; the address keeps it', async () => {
+  await show();
+  page.say(1, { rows: [pull('a', { bytesPerSec: 1 }), pull('b', { bytesPerSec: 9 })] });
+  const heading = () => screen.getByRole('columnheader', { name: 'Speed' });
+  expect(heading().getAttribute('aria-sort')).toBeNull();
+  await page.user.click(within(heading()).getByRole('button'));
+  expect(window.location.hash).toBe('#/pulls?sort=-speed');
+  expect(heading().getAttribute('aria-sort')).toBe('descending');
+  expect(order()).toBe('b a');
+  await page.user.click(within(heading()).getByRole('button'));
+  expect(heading().getAttribute('aria-sort')).toBe('ascending');
+  await page.user.click(within(heading()).getByRole('button'));
+  expect(window.location.hash).toBe('#/pulls');
+});
+
+test('rows change places once a second at most, and not while somebody points at them', async () => {
+  await show('#/pulls?sort=-speed');
+  const speeds = (seq: number, a: number, b: number) =>
+    page.say(seq, { rows: [pull('a', { bytesPerSec: a }), pull('b', { bytesPerSec: b })] });
+  speeds(1, 2, 1);
+  await page.pass(1_100);
+  speeds(2, 2, 1);
+  expect(order()).toBe('a b');
+  speeds(3, 1, 2);
+  expect(order()).toBe('a b');
+  await page.pass(1_000);
+  expect(order()).toBe('b a');
+  fireEvent.pointerEnter(table(), { pointerType: 'mouse' });
+  speeds(4, 9, 2);
+  await page.pass(5_000);
+  expect(order()).toBe('b a');
+  fireEvent.pointerLeave(table());
+  await page.pass(0);
+  expect(order()).toBe('a b');
+});
+
+test('a pull that goes on under another id stays where it is, and is the same element', async () => {
+  await show();
+  page.say(1, { rows: [pull('a', { phase: 'queued' }), pull('b', { startedAt: at(1) })] });
+  const before = row('a');
+  page.say(2, { rows: [pull('a2', { supersedes: 'a' })], rm: ['a'] });
+  expect(order()).toBe('a2 b');
+  expect(row('a2')).toBe(before);
+});
+
+test('groups have a heading with their sums', async () => {
+  await show('#/pulls?group=namespace');
+  page.say(1, {
+    rows: [
+      pull('a', { pods: [link('x')], downloadedBytes: 250, bytesPerSec: 1000, etaSeconds: 30 }),
+      pull('b', { pods: [link('y')], downloadedBytes: 250, bytesPerSec: 500, etaSeconds: 5 }),
+      pull('c'),
+    ],
+  });
+  const heading = document.querySelector<HTMLElement>('[data-group="shop"]');
+  expect(heading?.textContent).toBe('shop2 pulls25 %500 B of 1.95 KiB1.46 KiB/s~30 s');
+  expect(order()).toBe('a b c');
+  await page.user.selectOptions(screen.getByLabelText('Group'), 'Pod');
+  expect(window.location.hash).toBe('#/pulls?group=pod');
+  const pod = document.querySelector<HTMLElement>('[data-group="shop/x"]') as HTMLElement;
+  expect(within(pod).getByRole('link', { name: 'shop/x' }).getAttribute('href')).toBe('#/pods/shop/x');
+});
+
+test('columns are chosen, and kept in the address', async () => {
+  await show();
+  page.say(1, { rows: [pull('a')] });
+  await page.user.click(screen.getByRole('button', { name: 'Columns' }));
+  await page.user.click(screen.getByLabelText('Speed'));
+  expect(window.location.hash).toBe('#/pulls?cols=node%2Cprogress%2Cbytes%2Ceta%2Clayers%2Cpods');
+  expect(screen.queryByRole('columnheader', { name: 'Speed' })).toBeNull();
+  await page.user.click(screen.getByLabelText('Speed'));
+  expect(window.location.hash).toBe('#/pulls');
+  await page.user.keyboard('{Escape}');
+  expect(screen.queryByLabelText('Speed')).toBeNull();
+  expect(document.activeElement).toBe(screen.getByRole('button', { name: 'Columns' }));
+});
+
+test('what the filter shows is exported', async () => {
+  await show('#/pulls?q=node:n1');
+  page.say(1, { rows: [pull('a'), pull('b', { nodeName: 'n2' }), ended('c')] });
+  const blobs: Blob[] = [];
+  const names: string[] = [];
+  Object.assign(URL, {
+    createObjectURL: (blob: Blob) => `blob:${blobs.push(blob)}`,
+    revokeObjectURL: () => {},
+  });
+  vi.spyOn(HTMLAnchorElement.prototype, 'click').mockImplementation(function (this: HTMLAnchorElement) {
+    names.push(this.download);
+  });
+  await page.user.click(screen.getByRole('button', { name: 'Export' }));
+  await page.user.click(screen.getByRole('button', { name: 'JSON' }));
+  await page.user.click(screen.getByRole('button', { name: 'Export' }));
+  await page.user.click(screen.getByRole('button', { name: 'CSV' }));
+  expect(names).toEqual(['pulls.json', 'pulls.csv']);
+  const [json, csv] = await Promise.all(blobs.map((blob) => blob.text()));
+  expect(JSON.parse(json ?? '').pulls.map(({ id }: PullStatus) => id)).toEqual(['a', 'c']);
+  expect(csv?.split('\r\n').map((line) => line.split(',')[0])).toEqual(['id', 'a', 'c', '']);
+});
+
+test('j and k go from row to row, Enter opens it, and coming back leads to it', async () => {
+  await show('#/pulls?group=node');
+  page.say(1, { rows: [pull('a'), pull('b'), pull('c', { nodeName: 'n2' })] });
+  const at = () => document.activeElement?.closest<HTMLElement>('[data-pull]')?.dataset.pull;
+  await page.user.keyboard('j');
+  expect(at()).toBe('a');
+  await page.user.keyboard('jj');
+  expect(at()).toBe('c');
+  await page.user.keyboard('kkk');
+  expect(at()).toBe('a');
+  await page.user.keyboard('j');
+  const opened = document.activeElement?.getAttribute('href') ?? '';
+  expect(opened).toBe('#/pulls/b');
+  await import('../../src/pages/pull/Pull');
+  await page.go(opened);
+  await page.pass(10);
+  expect(document.querySelector('[role="table"][aria-label="Pulls"]')).toBeNull();
+  await page.go('#/pulls?group=node');
+  await page.pass(10);
+  expect(at()).toBe('b');
+  // What is typed is no command.
+  screen.getByLabelText('Filter pulls').focus();
+  await page.user.keyboard('j');
+  expect(document.activeElement).toBe(screen.getByLabelText('Filter pulls'));
+});
+
+test('a small window has cards, a compact table has lower rows', async () => {
+  wide = 390;
+  await show();
+  page.say(1, { rows: [pull('a', { percent: 5 }), ended('b', { phase: 'failed', outcome: 'failed' })] });
+  expect(screen.queryByRole('table')).toBeNull();
+  const cards = screen.getByRole('list', { name: 'Pulls' });
+  expect(within(cards).getAllByRole('listitem')).toHaveLength(2);
+  expect(field('a', 'percent')).toBe('5 %');
+  expect(field('b', 'reason')).toBe('the runtime does not say why');
+  page.close();
+
+  wide = 1440;
+  page = testPage();
+  await show();
+  page.say(1, { rows: [pull('a'), pull('b')] });
+  const height = () => table().style.getPropertyValue('--row-height');
+  expect(height()).toBe('40px');
+  act(() => changeSettings({ density: 'compact' }));
+  expect(height()).toBe('28px');
+});

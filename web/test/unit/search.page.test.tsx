@@ -1,0 +1,117 @@
+import { screen } from '@testing-library/react';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { useRoute } from '../../src/route';
+import { Search } from '../../src/ui/shell/Search';
+import { type TestPage, testPage } from './page';
+import { node, pull } from './some';
+
+let page: TestPage;
+beforeEach(() => {
+  page = testPage();
+});
+afterEach(() => page.close());
+
+function Bar() {
+  return <Search route={useRoute()} />;
+}
+
+const link = (podName: string) => ({
+  namespace: 'shop',
+  podName,
+  uid: podName,
+  container: 'app',
+  image: 'x',
+});
+const field = () => screen.getByRole<HTMLInputElement>('combobox', { name: 'Search' });
+const options = (): string[] => screen.queryAllByRole('option').map(({ textContent }) => textContent ?? '');
+const chosen = (): string | null | undefined =>
+  document.getElementById(field().getAttribute('aria-activedescendant') ?? '')?.textContent;
+
+const show = async (hash: string) => {
+  window.location.hash = hash;
+  await page.show(<Bar />);
+  page.say(1, {
+    rows: [
+      pull('web', { nodeName: 'worker-1', pods: [link('web-1'), link('web-2')] }),
+      pull('<b>', { nodeName: 'worker-2', imageRef: 'x/we\u202eb:1' }),
+    ],
+    nodes: [node('worker-1'), node('worker-2')],
+  });
+};
+
+test('a pod is found by a few letters, and Enter goes to it', async () => {
+  await show('#/nodes');
+  expect(field().id).toBe('search');
+  expect(field().getAttribute('aria-expanded')).toBe('false');
+  await page.user.type(field(), 'we');
+  expect(field().getAttribute('aria-expanded')).toBe('true');
+  expect(options()).toEqual([
+    'Filter pulls by “we”Pulls',
+    'web-1shopPods',
+    'web-2shop',
+    'web:1.0registry.example/teamImages',
+    'we\\u202eb:1x',
+  ]);
+  expect(chosen()).toBe('Filter pulls by “we”Pulls');
+  await page.user.keyboard('{ArrowDown}{ArrowDown}');
+  expect(chosen()).toBe('web-2shop');
+  await page.user.keyboard('{Enter}');
+  expect(window.location.hash).toBe('#/pods/shop/web-2');
+  expect(field().value).toBe('');
+  expect(options()).toEqual([]);
+});
+
+test('Enter alone filters the pulls by what is typed', async () => {
+  await show('#/');
+  await page.user.type(field(), ' node:worker-1 {Enter}');
+  expect(window.location.hash).toBe('#/pulls?q=node%3Aworker-1');
+});
+
+test('nodes, images and pages are reached as well', async () => {
+  await show('#/');
+  await page.user.type(field(), 'worker-2{ArrowUp}{Enter}');
+  expect(window.location.hash).toBe('#/nodes/worker-2');
+  await page.user.type(field(), 'registry{ArrowDown}{Enter}');
+  expect(window.location.hash).toBe('#/images?q=registry.example%2Fteam+web%3A1.0');
+  await page.user.type(field(), 'fail{ArrowUp}{Enter}');
+  expect(window.location.hash).toBe('#/failures');
+});
+
+test('where the pulls are looked at, typing filters them, and Enter leads nowhere', async () => {
+  await show('#/pulls?sort=node&q=old');
+  expect(field().value).toBe('old');
+  await page.user.clear(field());
+  await page.user.type(field(), 'web');
+  await page.pass(150);
+  expect(window.location.hash).toBe('#/pulls?sort=node&q=web');
+  expect(options()[0]).toBe('web-1shopPods');
+  expect(chosen()).toBeUndefined();
+  await page.user.keyboard('{Enter}');
+  expect(options()).toEqual([]);
+  expect(window.location.hash).toBe('#/pulls?sort=node&q=web');
+  // Going to a pod leaves the filter for the way back.
+  await page.user.type(field(), '-');
+  await page.user.click(screen.getAllByRole('option')[1] as HTMLElement);
+  expect(window.location.hash).toBe('#/pods/shop/web-2');
+  await page.pass(500);
+  expect(window.location.hash).toBe('#/pods/shop/web-2');
+});
+
+test('Escape closes the list, then empties the field, then leaves it', async () => {
+  await show('#/');
+  await page.user.type(field(), 'we{Escape}');
+  expect(options()).toEqual([]);
+  expect(field().value).toBe('we');
+  await page.user.keyboard('{Escape}');
+  expect(field().value).toBe('');
+  expect(document.activeElement).toBe(field());
+  await page.user.keyboard('{Escape}');
+  expect(document.activeElement).toBe(document.body);
+});
+
+test('a field that is left closes its list', async () => {
+  await show('#/');
+  await page.user.type(field(), 'we');
+  await page.user.tab();
+  expect(options()).toEqual([]);
+});
