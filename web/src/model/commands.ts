@@ -77,7 +77,7 @@ function cluster(pull: PullStatus): Command[] {
   const node = quoted(`node/${pull.nodeName}`);
   found.push({ title: 'The node: pressure, taints, images', text: `kubectl describe ${node}` });
   found.push({
-    title: 'A shell on the node, for what is below',
+    title: 'A shell on the node',
     text: `kubectl debug ${node} -it --image=docker.io/library/busybox:1.37 -- chroot /host`,
   });
   return found;
@@ -100,7 +100,7 @@ function afterFailure(pull: PullStatus): Command[] {
     case 'progress_timeout':
       return [
         {
-          title: 'Whether the registry answers the node',
+          title: 'Whether the registry answers',
           text: `curl -sv -o /dev/null --max-time 10 ${quoted(`https://${registry}/v2/`)}`,
         },
       ];
@@ -115,7 +115,7 @@ function onNode(pull: PullStatus): Command[] {
   const since = moment(pull.startedAt, 5_000);
   if (isLive(pull)) {
     found.push({
-      title: 'What containerd downloads right now',
+      title: 'What containerd downloads',
       text: 'ctr --namespace k8s.io content active',
     });
     if (image) found.push({ title: 'Whether the image is there', text: `crictl images ${operand(image)}` });

@@ -4,6 +4,7 @@ import type { LayerStatus, PullStatus } from '../api/gen/wire';
 import { duration, type Format, instant, percent } from './format';
 import { shortDigest } from './image';
 import { isLive, isSeen, layerShares } from './pull';
+import { visible } from './text';
 
 export interface Said {
   /** `35 %`, where it is known. */
@@ -27,7 +28,7 @@ const between = (from: string | undefined, to: string | undefined): number | und
 /** What stands beside its bar. */
 export function said(pull: PullStatus, layer: LayerStatus, format: Format): Said {
   const live = isLive(pull);
-  const here = layerShares(layer).downloaded;
+  const here = layer.totalBytes > 0 ? layerShares(layer).downloaded : undefined;
   // It is `100 %` when it is done, and not before.
   const share = here === undefined ? undefined : percent(Math.min(99, here * 100));
   switch (layer.state) {
@@ -69,7 +70,7 @@ export function stepOf(layer: LayerStatus): string {
     .replace(/^\/bin\/sh -c /, 'RUN ')
     .replace(/\s*# buildkit$/, '')
     .trim();
-  return step || shortDigest(layer.digest);
+  return visible(step || shortDigest(layer.digest));
 }
 
 /** All of it in one sentence, for whoever does not see the bars. */

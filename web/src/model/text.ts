@@ -14,7 +14,8 @@ function picture(character: string): string {
 
 /** The same text, with `␛` for an escape and `\u202e` for what turns the direction of writing. */
 export function visible(text: string): string {
-  return text.replaceAll('\r\n', '\n').replace(HIDDEN, picture);
+  // Nearly every text has nothing of it.
+  return text.search(HIDDEN) < 0 ? text : text.replaceAll('\r\n', '\n').replace(HIDDEN, picture);
 }
 
 /** Whether there is anything to be made visible. */

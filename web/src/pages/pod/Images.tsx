@@ -57,7 +57,7 @@ function Image({ place, image, told }: ImageProps) {
   const { bytes, speed } = useFormat();
   // The stream is newer than an answer.
   const pull = useRow(image.pull ?? '') ?? told;
-  const { registry, name, version } = parts(image.image);
+  const { registry, name, version } = parts(visible(image.image));
   const live = pull !== undefined && isLive(pull);
   const seen = live && isSeen(pull);
   const eta = seen && pull.etaSeconds !== undefined ? pull.etaSeconds : image.etaSeconds;
@@ -145,7 +145,7 @@ function Noted({ pull }: { pull: PullStatus }) {
         <p>
           <Icon name="queued" size={13} />
           <span>
-            queued behind <a href={href('pulls', [on.pull])}>{first?.imageRef ?? 'another pull'}</a>
+            queued behind <a href={href('pulls', [on.pull])}>{visible(first?.imageRef ?? 'another pull')}</a>
             {ahead > 1 && `, ${ahead.toLocaleString('en')} before it`}
           </span>
         </p>
@@ -176,7 +176,7 @@ function Failed({ image }: { image: PodImage }) {
       {failure.hint && (
         <p>
           <Icon name="hint" size={13} />
-          <span data-field="hint">{failure.hint}</span>
+          <span data-field="hint">{visible(failure.hint)}</span>
         </p>
       )}
       {failure.message && <pre>{visible(failure.message)}</pre>}

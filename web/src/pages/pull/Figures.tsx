@@ -65,23 +65,16 @@ function Figure({ name, value, unit, field, beside, children, title }: FigurePro
 function Progress({ pull }: { pull: PullStatus }) {
   const { bytes } = useFormat();
   const done = pull.outcome === 'completed' ? 100 : pull.percent;
-  const more = pull.totalKnown
-    ? [
-        pull.toDownloadBytes === 0
-          ? `all of ${bytes(pull.totalBytes)} was here`
-          : `${bytes(pull.downloadedBytes)} of ${bytes(pull.toDownloadBytes)}`,
-        pull.cachedBytes && pull.toDownloadBytes ? `${bytes(pull.cachedBytes)} reused` : '',
-      ]
-    : [
-        pull.phase === 'queued'
-          ? 'not begun yet'
-          : pull.downloadedBytes
-            ? `${bytes(pull.downloadedBytes)} so far`
-            : 'size not known',
-      ];
+  const { toDownloadBytes: all, cachedBytes: cached, downloadedBytes: here } = pull;
+  const more: string[] = [];
+  if (all === 0) more.push(`all of ${bytes(pull.totalBytes)} was here`);
+  else if (all !== undefined) more.push(`${bytes(here)} of ${bytes(all)}`);
+  else if (pull.phase === 'queued') more.push('not begun yet');
+  else more.push(here ? `${bytes(here)} so far` : 'size not known');
+  if (all && cached) more.push(`${bytes(cached)} reused`);
   return (
     <Figure name="Progress" value={percent(done)} field="percent">
-      <span data-field="bytes">{more.filter(Boolean).join(' · ')}</span>
+      <span data-field="bytes">{more.join(' · ')}</span>
     </Figure>
   );
 }

@@ -5,6 +5,7 @@ import type { LayerStatus, PullStatus } from '../../api/gen/wire';
 import { instant } from '../../model/format';
 import { imageName, shortDigest, shortName } from '../../model/image';
 import { attempt, pullState } from '../../model/pull';
+import { visible } from '../../model/text';
 import { href } from '../../route';
 import { useFormat } from '../../settings';
 import { Copy } from '../../ui/Copy';
@@ -57,6 +58,7 @@ const named = ({ imageRef, repository, rootDigest, manifestDigest }: PullStatus)
 
 const Crumbs = memo(({ node, ...image }: Named & { node: string }) => {
   const { name, known } = imageName(image);
+  const shown = visible(shortName(image));
   return (
     <nav className={styles.crumbs} aria-label="Where this is">
       <ol>
@@ -65,15 +67,11 @@ const Crumbs = memo(({ node, ...image }: Named & { node: string }) => {
         </li>
         <li>
           <Icon name="chevron" size={13} />
-          {known ? (
-            <a href={href('pulls', [], { q: `image:${name}` })}>{shortName(image)}</a>
-          ) : (
-            shortName(image)
-          )}
+          {known ? <a href={href('pulls', [], { q: `image:${name}` })}>{shown}</a> : shown}
         </li>
         <li aria-current="page">
           <Icon name="chevron" size={13} />
-          <span>{node}</span>
+          <span title={node}>{visible(node)}</span>
         </li>
       </ol>
     </nav>
@@ -86,9 +84,9 @@ const Name = memo((image: Named) => {
     <h1 className={styles.name} title={image.imageRef ?? image.repository ?? image.rootDigest}>
       <span data-field="image">
         <span>
-          {registry !== '' && <span className={styles.registry}>{registry}/</span>}
-          <b className={known ? '' : styles.nameless}>{name}</b>
-          {version !== '' && <code className={styles.version}>{version}</code>}
+          {registry !== '' && <span className={styles.registry}>{visible(registry)}/</span>}
+          <b className={known ? '' : styles.nameless}>{visible(name)}</b>
+          {version !== '' && <code className={styles.version}>{visible(version)}</code>}
         </span>
       </span>
     </h1>

@@ -5,6 +5,7 @@ import { left, NONE, percent } from '../../model/format';
 import { shortName } from '../../model/image';
 import type { NodeQueue } from '../../model/peers';
 import { isLive, isSeen, pullState } from '../../model/pull';
+import { visible } from '../../model/text';
 import { href } from '../../route';
 import { Bar } from '../../ui/Bar';
 import { More } from '../../ui/More';
@@ -44,7 +45,7 @@ export function Queue({ pull, queue }: { pull: PullStatus; queue: NodeQueue }) {
 
 /** `place` in the queue begins with 1. */
 function Queued({ pull, here, place }: { pull: PullStatus; here: boolean; place: number }) {
-  const name = shortName(pull);
+  const name = visible(shortName(pull));
   const eta = isSeen(pull) ? pull.etaSeconds : undefined;
   const text = place > 0 ? `queued, ${place}.` : eta === undefined ? NONE : left(eta);
   return (

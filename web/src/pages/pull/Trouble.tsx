@@ -81,7 +81,7 @@ export function Notes({ pull, before }: { pull: PullStatus; before: PullStatus |
 /** What must get on first, and how far that is. */
 function WaitsFor({ on }: { on: WaitingOn }) {
   const first = useRow(on.pull ?? '');
-  const name = first && shortName(first);
+  const name = first && visible(shortName(first));
   const eta = first?.etaSeconds ?? on.etaSeconds;
   const facts = [
     first?.percent === undefined ? '' : percent(first.percent),
@@ -116,12 +116,12 @@ export function Trouble({ pull }: { pull: PullStatus }) {
       <div className={styles.body}>
         <p className={styles.why} data-field="reason">
           <Icon name="failed" size={16} />
-          <span>{words ?? 'Nobody says why'}</span>
+          <span>{words === undefined ? 'Nobody says why' : visible(words)}</span>
         </p>
         {pull.failure?.hint && (
           <p className={styles.hint}>
             <Icon name="hint" size={15} />
-            <span data-field="hint">{pull.failure.hint}</span>
+            <span data-field="hint">{visible(pull.failure.hint)}</span>
           </p>
         )}
         {(next !== undefined || tried !== undefined) && (

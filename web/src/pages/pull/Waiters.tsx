@@ -5,6 +5,7 @@ import type { PodLink, PullStatus } from '../../api/gen/wire';
 import { useServer } from '../../live/hooks';
 import { type PodName, podNames } from '../../model/pods';
 import { isLive } from '../../model/pull';
+import { visible } from '../../model/text';
 import { href } from '../../route';
 import { Icon } from '../../ui/Icon';
 import { More } from '../../ui/More';
@@ -59,10 +60,10 @@ function Pod({ pod }: { pod: PodName | undefined }) {
   return (
     <li className={styles.pod}>
       <a className={styles.mono} href={href('pods', [namespace, name])} title={name} data-field="pod">
-        {name || 'a pod without a name'}
+        {visible(name) || 'a pod without a name'}
       </a>
       <span className={styles.under} title={`${namespace} · ${containers}`}>
-        {namespace}
+        {visible(namespace)}
         {containers !== '' && ` · ${containers.includes(', ') ? 'containers' : 'container'} ${containers}`}
       </span>
       {pod.evidence && <span className={styles.evidence}>{pod.evidence}</span>}
