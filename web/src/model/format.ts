@@ -113,6 +113,12 @@ export function duration(value: number | null | undefined): string {
   return value < 60 ? `${(Math.floor(value * 10) / 10).toFixed(1)} s` : seconds(value);
 }
 
+/** A span that somebody has set: `15 minutes`, `1 hour`, and else as `seconds` says it. */
+export function lasting(value: number): string {
+  if (value % 3_600 === 0 && value > 0) return count(value / 3_600, 'hour');
+  return value % 60 === 0 && value > 0 ? count(value / 60, 'minute') : seconds(value);
+}
+
 /** Time left, coarser the more of it there is, so that it does not flicker: `~12 s`, `~45 s`, `~2 m 10 s`. */
 export function left(value: number | null | undefined): string {
   if (!known(value)) return NONE;

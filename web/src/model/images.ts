@@ -122,7 +122,7 @@ function take(one: Gathered, pull: PullStatus): void {
     one.have.add(nodeName);
     one.completed.push(pull);
   }
-  if (totalBytes !== undefined) {
+  if (totalBytes !== undefined && totalBytes >= 0) {
     one.bytes = Math.max(one.bytes ?? 0, totalBytes);
     if (cachedBytes !== undefined) {
       one.cached += cachedBytes;

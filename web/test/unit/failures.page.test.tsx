@@ -77,6 +77,16 @@ test('what was said is text, whatever it holds', async () => {
   );
 });
 
+test('of a page that a registry answered with the first lines are shown, and all when asked', async () => {
+  await show();
+  const message = Array.from({ length: 40 }, (_, index) => `line ${index}`).join('\n');
+  page.say(1, { rows: [failed('a', { failure: { reason: 'registry_error', message } })] });
+  const said = () => document.querySelector('[data-field="said"]')?.textContent;
+  expect(said()).toMatch(/line 9 …$/);
+  await page.user.click(screen.getByRole('button', { name: 'Show all 40 lines' }));
+  expect(said()).toBe(message);
+});
+
 test('a failure of which nobody says anything is one', async () => {
   await show();
   const { failure: _, ...silent } = failed('a');
@@ -122,5 +132,5 @@ test('what is tried again just now leads to that pull, and what a try brought is
   page.say(3, { rows: [ended('b', { ...again, completedAt: at(20) })] });
   expect(entries()).toEqual([]);
   await page.pass(11_000);
-  expect(screen.getByText('Nothing has failed in the last 15 m 00 s')).toBeTruthy();
+  expect(screen.getByText('Nothing has failed in the last 15 minutes')).toBeTruthy();
 });

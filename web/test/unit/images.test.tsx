@@ -174,5 +174,5 @@ test('without pulls the page says so, and since when', async () => {
   await show('#/images');
   expect(document.querySelector('[data-message="loading"]')).toBeTruthy();
   page.say(1);
-  expect(screen.getByText('No image has been pulled in the last 15 m 00 s')).toBeTruthy();
+  expect(screen.getByText('No image has been pulled in the last 15 minutes')).toBeTruthy();
 });

@@ -47,11 +47,18 @@ export function Entry({ group }: { group: FailureGroup }) {
         <Facts group={group} />
       </div>
       <div className={styles.body}>
-        <Said group={group} />
+        <div className={styles.left}>
+          <Said group={group} />
+          <Links
+            name="Pods"
+            icon="pod"
+            links={group.pods.map(podLink)}
+            none="No pod is known to wait for it"
+          />
+          <Links name="Nodes" icon="node" links={nodeLinks(group.pulls)} />
+        </div>
         <Help word={word} hint={last.failure?.hint} />
       </div>
-      <Links name="Pods" icon="pod" links={group.pods.map(podLink)} none="No pod is known to wait for it" />
-      <Links name="Nodes" icon="node" links={nodeLinks(group.pulls)} />
     </li>
   );
 }
@@ -95,7 +102,6 @@ const TEXTS = 5;
 
 /** What the runtime or the kubelet said, word for word; where that differs from node to node, each of them. */
 function Said({ group: { pulls } }: { group: FailureGroup }) {
-  const { clock } = useFormat();
   const texts = new Map<string, PullStatus>();
   for (const pull of pulls) {
     const text = pull.failure?.message ?? pull.error;
@@ -106,20 +112,7 @@ function Said({ group: { pulls } }: { group: FailureGroup }) {
   if (first === undefined) {
     return <p className={styles.silent}>Nothing was said about it, by the runtime or the kubelet.</p>;
   }
-  const text = ([said, pull]: [string, PullStatus]) => (
-    <figure key={said} className={styles.said}>
-      <figcaption>
-        <span>
-          Said on {pull.nodeName}, {clock(instant(pull.completedAt))}
-        </span>
-        <Copy text={said} label="Copy what was said" />
-      </figcaption>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keys. */}
-      <pre data-field="said" tabIndex={0}>
-        {visible(said)}
-      </pre>
-    </figure>
-  );
+  const text = ([said, pull]: [string, PullStatus]) => <Text key={said} said={said} pull={pull} />;
   return (
     <div className={styles.texts}>
       {text(first)}
@@ -130,6 +123,34 @@ function Said({ group: { pulls } }: { group: FailureGroup }) {
         </details>
       )}
     </div>
+  );
+}
+
+/** A text that is longer is not shown whole at once: registries answer with pages. */
+const LINES = 10;
+const LETTERS = 1_200;
+
+function Text({ said, pull }: { said: string; pull: PullStatus }) {
+  const { clock } = useFormat();
+  const [whole, setWhole] = useState(false);
+  const lines = visible(said).split('\n');
+  const long = lines.length > LINES + 2 || said.length > LETTERS;
+  const some = lines.slice(0, LINES).join('\n').slice(0, LETTERS);
+  return (
+    <figure className={styles.said}>
+      <figcaption>
+        <span>
+          Said on {pull.nodeName}, {clock(instant(pull.completedAt))}
+        </span>
+        <Copy text={said} label="Copy what was said" />
+      </figcaption>
+      <pre data-field="said">{long && !whole ? `${some} …` : lines.join('\n')}</pre>
+      {long && (
+        <button type="button" onClick={() => setWhole(!whole)}>
+          {whole ? 'Show less' : `Show all ${count(lines.length, 'line')}`}
+        </button>
+      )}
+    </figure>
   );
 }
 

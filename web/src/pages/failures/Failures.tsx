@@ -5,7 +5,7 @@ import type { PageProps } from '../../App';
 import { useAll, useServer, useSync } from '../../live/hooks';
 import { failing } from '../../model/failures';
 import { compile } from '../../model/filter';
-import { seconds } from '../../model/format';
+import { lasting } from '../../model/format';
 import { look } from '../../route';
 import { Filter } from '../../ui/Filter';
 import { Icon } from '../../ui/Icon';
@@ -85,7 +85,7 @@ function Well() {
     <div className={styles.well} data-message="idle">
       <Icon name="completed" size={22} />
       <h3>
-        {keeps === undefined ? 'Nothing is failing' : `Nothing has failed in the last ${seconds(keeps)}`}
+        {keeps === undefined ? 'Nothing is failing' : `Nothing has failed in the last ${lasting(keeps)}`}
       </h3>
       <p>What a later try has brought is no failure any more, and is not shown here.</p>
     </div>

@@ -4,7 +4,7 @@ import { useMemo } from 'react';
 import type { PageProps } from '../../App';
 import { useAll, useServer, useSync } from '../../live/hooks';
 import { type Order, parseOrder } from '../../model/columns';
-import { count, duration, NONE, percent, seconds } from '../../model/format';
+import { count, duration, lasting, NONE, percent } from '../../model/format';
 import { shortDigest } from '../../model/image';
 import { type ImageEntry, imageMatches, images } from '../../model/images';
 import { look } from '../../route';
@@ -171,7 +171,7 @@ function None() {
   return (
     <Message
       name="idle"
-      title={`No image has been pulled${keeps === undefined ? '' : ` in the last ${seconds(keeps)}`}`}
+      title={`No image has been pulled${keeps === undefined ? '' : ` in the last ${lasting(keeps)}`}`}
     >
       <p>An image shows up here with its first pull.</p>
     </Message>
@@ -209,7 +209,6 @@ function Digest({ digest, count: seen }: { digest: string | undefined; count: nu
 }
 
 function Nodes({ entry: { have, pulling, failed } }: { entry: ImageEntry }) {
-  const whole = Math.max(1, have + pulling + failed);
   const words = [
     `${count(have, 'node has', 'nodes have')} it`,
     pulling > 0 && `${pulling.toLocaleString('en')} pull it`,
@@ -222,9 +221,9 @@ function Nodes({ entry: { have, pulling, failed } }: { entry: ImageEntry }) {
         <small> / {(have + pulling + failed).toLocaleString('en')}</small>
       </span>
       <span className={styles.stack} aria-hidden="true">
-        <i className={styles.have} style={{ flexGrow: have / whole }} />
-        <i className={styles.pulling} style={{ flexGrow: pulling / whole }} />
-        <i className={styles.bad} style={{ flexGrow: failed / whole }} />
+        {have > 0 && <i className={styles.have} style={{ flexGrow: have }} />}
+        {pulling > 0 && <i className={styles.pulling} style={{ flexGrow: pulling }} />}
+        {failed > 0 && <i className={styles.bad} style={{ flexGrow: failed }} />}
       </span>
     </span>
   );

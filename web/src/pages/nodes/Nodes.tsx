@@ -70,7 +70,7 @@ const COLUMNS: readonly Column<NodeEntry>[] = [
     down: true,
     figure: true,
     needs: 'middle',
-    width: 84,
+    width: 78,
     cell: ({ running }) => figure(running),
   },
   {
@@ -81,7 +81,7 @@ const COLUMNS: readonly Column<NodeEntry>[] = [
     down: true,
     figure: true,
     needs: 'middle',
-    width: 84,
+    width: 82,
     cell: ({ queued }) => figure(queued),
   },
   {
@@ -91,7 +91,7 @@ const COLUMNS: readonly Column<NodeEntry>[] = [
     down: true,
     figure: true,
     needs: 'wide',
-    width: 84,
+    width: 80,
     cell: ({ stalled }) => (stalled > 0 ? <Bad value={stalled} warn /> : figure(0)),
   },
   {
@@ -101,7 +101,7 @@ const COLUMNS: readonly Column<NodeEntry>[] = [
     down: true,
     figure: true,
     needs: 'middle',
-    width: 84,
+    width: 76,
     cell: ({ failed }) => (failed > 0 ? <Bad value={failed} /> : figure(0)),
   },
   {
@@ -112,7 +112,7 @@ const COLUMNS: readonly Column<NodeEntry>[] = [
     down: true,
     figure: true,
     needs: 'wide',
-    width: 84,
+    width: 76,
     cell: ({ ended }) => figure(ended),
   },
   {
@@ -120,15 +120,16 @@ const COLUMNS: readonly Column<NodeEntry>[] = [
     name: 'Runtime',
     by: ({ runtime }) => runtime,
     needs: 'wide',
-    width: 150,
+    width: 148,
     cell: ({ runtime }) => <Version text={runtime} />,
   },
   {
     key: 'agent',
-    name: 'Agent version',
+    name: 'Version',
+    title: 'Of its agent',
     by: ({ agent }) => agent,
     needs: 'wide',
-    width: 120,
+    width: 92,
     cell: ({ agent }) => <Version text={agent} />,
   },
   {
@@ -139,7 +140,7 @@ const COLUMNS: readonly Column<NodeEntry>[] = [
     down: true,
     figure: true,
     needs: 'wide',
-    width: 128,
+    width: 152,
     cell: ({ offsetMs }) => <Clock offsetMs={offsetMs} />,
   },
   {
