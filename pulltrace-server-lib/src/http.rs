@@ -1,6 +1,7 @@
 //! The API over HTTP: who is let in, which path is whose, and what each answer carries.
 
 mod body;
+pub(crate) mod coding;
 mod events;
 mod frame;
 mod health;
@@ -18,7 +19,7 @@ use std::time::Duration;
 use axum::extract::{Request, State};
 #[cfg(feature = "ui")]
 use axum::http::Method;
-#[cfg(feature = "metrics")]
+#[cfg(any(feature = "metrics", feature = "ui"))]
 use axum::http::StatusCode;
 use axum::http::header::{AUTHORIZATION, HOST};
 use axum::http::{HeaderName, HeaderValue};
@@ -90,11 +91,20 @@ pub(crate) struct Api {
     /// One for each reader that may come.
     pub(crate) places: Arc<Semaphore>,
     pub(crate) stopping: watch::Receiver<bool>,
+    #[cfg(feature = "ui")]
+    pub(crate) page: &'static crate::ui::Page,
 }
+
+/// What a page of this server never asks for. It copies to the clipboard, and that is all.
+const PERMISSIONS: &str = "accelerometer=(), autoplay=(), bluetooth=(), camera=(), clipboard-read=(), \
+    display-capture=(), encrypted-media=(), fullscreen=(), gamepad=(), geolocation=(), gyroscope=(), hid=(), \
+    idle-detection=(), local-fonts=(), magnetometer=(), microphone=(), midi=(), payment=(), \
+    picture-in-picture=(), publickey-credentials-create=(), publickey-credentials-get=(), \
+    screen-wake-lock=(), serial=(), storage-access=(), usb=(), xr-spatial-tracking=()";
 
 /// What each response carries beside the policy. No `X-Frame-Options`: it could not name who may show the
 /// page, and every browser that runs the page goes by the policy.
-const HEADERS: [(HeaderName, &str); 4] = [
+const HEADERS: [(HeaderName, &str); 5] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
     (
@@ -105,6 +115,7 @@ const HEADERS: [(HeaderName, &str); 4] = [
         HeaderName::from_static("cross-origin-resource-policy"),
         "same-origin",
     ),
+    (HeaderName::from_static("permissions-policy"), PERMISSIONS),
 ];
 
 pub(crate) fn router(api: Arc<Api>, frame_ancestors: &FrameAncestors) -> Router {
@@ -127,7 +138,7 @@ pub(crate) fn router(api: Arc<Api>, frame_ancestors: &FrameAncestors) -> Router 
         .route("/api/v1/report", post(report::post))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
-        .fallback(page)
+        .fallback(elsewhere)
         .method_not_allowed_fallback(async || Refusal::method())
         .layer(middleware::map_response_with_state(
             frame_ancestors.policy(),
@@ -162,19 +173,47 @@ pub(crate) fn metrics_router(metrics: Arc<Metrics>) -> Router {
 }
 
 /// A file of the page, where there is one; everything else is nowhere.
-async fn page(request: Request) -> Response {
+async fn elsewhere(State(api): State<Arc<Api>>, request: Request) -> Response {
     #[cfg(feature = "ui")]
-    if matches!(*request.method(), Method::GET | Method::HEAD) {
-        let gzip = body::takes_gzip(request.headers());
-        if let Some(file) = crate::ui::file(request.uri().path(), gzip) {
-            return file;
-        }
+    if let Some(answer) = page(api.page, &request) {
+        return answer;
     }
+    #[cfg(not(feature = "ui"))]
+    drop(api);
     let path: String = request.uri().path().chars().take(200).collect();
     let refusal = Refusal::not_found();
     refusal
         .detail(format!("{path} is no path of this server"))
         .into_response()
+}
+
+#[cfg(feature = "ui")]
+fn page(page: &crate::ui::Page, request: &Request) -> Option<Response> {
+    let file = page.file(request.uri().path())?;
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let refusal = Refusal::method().header("allow", "GET,HEAD");
+        return Some(refusal.into_response());
+    }
+    let called = request.extensions().get::<axum::extract::OriginalUri>();
+    if let Some(called) = called
+        && file.name == "index.html"
+        && let Some(folder) = folder(called.path())
+    {
+        let headers = [
+            (header::LOCATION, folder),
+            (header::CACHE_CONTROL, "no-cache".to_owned()),
+        ];
+        return Some((StatusCode::TEMPORARY_REDIRECT, headers).into_response());
+    }
+    Some(file.answer(request.method(), request.headers()))
+}
+
+/// Where the page is instead, from there, if it was called as `/pulltrace`: its assets, which it names
+/// without a path, would be looked for beside it. With a name, since axum's `nest` would not find `/pulltrace/`.
+#[cfg(feature = "ui")]
+fn folder(called: &str) -> Option<String> {
+    let (_, last) = called.rsplit_once('/')?;
+    (!last.is_empty() && last != "index.html").then(|| format!("{last}/index.html"))
 }
 
 /// Lets in who may read.

@@ -21,6 +21,8 @@ use crate::ready::Ready;
 use crate::serve::{self, Listener, ServeLimits};
 use crate::table::{Shared, Table};
 use crate::throughput::{self, Throughput};
+#[cfg(feature = "ui")]
+use crate::ui::Page;
 use crate::writer::{Intake, Writer};
 
 /// How often token files are read again.
@@ -52,7 +54,7 @@ const RELOAD: Duration = Duration::from_secs(10);
 /// let server = Server::builder().access(Access::new().insecure_open()).build()?;
 /// let app = axum::Router::new()
 ///     .route("/", axum::routing::get(async || "my own program"))
-///     .nest("/pulltrace", server.router());
+///     .nest_service("/pulltrace", server.router());
 /// let task = tokio::spawn(server.run(std::future::pending()));
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:8080").await?;
 /// axum::serve(listener, app).await?;
@@ -107,6 +109,8 @@ pub struct Builder {
     clock: Clock,
     revision: String,
     cluster_name: Option<ClusterName>,
+    #[cfg(feature = "ui")]
+    page: &'static Page,
     frame_ancestors: FrameAncestors,
 }
 
@@ -182,6 +186,13 @@ impl Builder {
         self
     }
 
+    /// Another page than the embedded one.
+    #[cfg(all(test, feature = "ui"))]
+    pub(crate) const fn page(mut self, page: &'static Page) -> Self {
+        self.page = page;
+        self
+    }
+
     /// Makes the server.
     ///
     /// # Errors
@@ -219,6 +230,8 @@ impl Builder {
             limits: self.http,
             places: Arc::new(Semaphore::new(self.http.readers)),
             stopping,
+            #[cfg(feature = "ui")]
+            page: self.page,
         };
         api.ready
             .require("state", false, "the server does not run yet");
@@ -256,12 +269,14 @@ impl Server {
             clock: Clock::system(),
             revision: "unknown".to_owned(),
             cluster_name: None,
+            #[cfg(feature = "ui")]
+            page: Page::embedded(),
             frame_ancestors: FrameAncestors::default(),
         }
     }
 
     /// The API and, with feature `ui`, the page: to be served by [`listen`](Self::listen), or mounted
-    /// in a program of one's own.
+    /// in a program of one's own, below a path by axum's `nest_service`.
     ///
     /// Mounted, nothing is known of the connection: readers and agents are let in by tokens, or by
     /// [`Access::insecure_open`]; and a reader that never reads is not cut off, though it holds no more

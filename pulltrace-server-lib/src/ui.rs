@@ -1,62 +1,100 @@
-//! The page: its files, embedded in the binary, packed once.
+//! The page: its files, embedded in the binary as they are and packed.
 
-use std::collections::HashMap;
-use std::io::Write as _;
-use std::sync::LazyLock;
-
-use axum::body::Bytes;
-use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::body::{Body, Bytes};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG, VARY,
+};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::response::{IntoResponse, Response};
 
-// `FILES`: each file's path from the root of the page, and its bytes.
+use crate::http::coding;
+
+// `EMBEDDED`, as the build script found it.
 include!(concat!(env!("OUT_DIR"), "/page.rs"));
 
-struct File {
-    plain: &'static [u8],
-    /// Packed, where that is smaller.
-    packed: Option<Bytes>,
+/// A page that was built.
+#[derive(Debug)]
+pub(crate) struct Page {
+    pub(crate) files: &'static [File],
+    /// Another one for each build; `None` where there is only a note that it was not built.
+    pub(crate) build: Option<&'static str>,
 }
 
-static PAGE: LazyLock<HashMap<&'static str, File>> = LazyLock::new(|| {
-    let files = FILES.iter().map(|(path, plain)| {
-        let packed = pack(plain).filter(|packed| packed.len() < plain.len());
-        (*path, File { plain, packed })
-    });
-    files.collect()
-});
-
-fn pack(plain: &[u8]) -> Option<Bytes> {
-    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    packer.write_all(plain).ok()?;
-    packer.finish().ok().map(Bytes::from)
+/// One file of it.
+#[derive(Debug)]
+pub(crate) struct File {
+    /// Its path from the root of the page.
+    pub(crate) name: &'static str,
+    /// Another one for other contents.
+    pub(crate) hash: &'static str,
+    pub(crate) plain: &'static [u8],
+    /// Packed, where that is worth it.
+    pub(crate) gzip: Option<&'static [u8]>,
+    pub(crate) br: Option<&'static [u8]>,
 }
 
-/// The file of the page at this path of a URL, if there is one.
-pub(crate) fn file(path: &str, gzip: bool) -> Option<Response> {
-    let name = match path.strip_prefix('/')? {
-        "" => "index.html",
-        name => name,
-    };
-    let file = PAGE.get(name)?;
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind(name)));
-    headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
-    // The names of assets change with what is in them.
-    let cache = if name.starts_with("assets/") {
-        "public, max-age=31536000, immutable"
-    } else {
-        "no-cache"
-    };
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
-    let body = match &file.packed {
-        Some(packed) if gzip => {
-            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            packed.clone()
+impl Page {
+    pub(crate) const fn embedded() -> &'static Self {
+        &EMBEDDED
+    }
+
+    /// The file at this path of a URL, if there is one.
+    pub(crate) fn file(&self, path: &str) -> Option<&'static File> {
+        let name = match path.strip_prefix('/')? {
+            "" => "index.html",
+            name => name,
+        };
+        self.files.iter().find(|file| file.name == name)
+    }
+}
+
+impl File {
+    /// It as an answer to GET or HEAD, in the form that the reader likes best.
+    pub(crate) fn answer(&self, method: &Method, asked: &HeaderMap) -> Response {
+        let (coding, bytes) = self.form(asked);
+        let tag = match coding {
+            Some(coding) => format!("\"{}-{coding}\"", self.hash),
+            None => format!("\"{}\"", self.hash),
+        };
+        let mut headers = HeaderMap::new();
+        // The names of assets change with what is in them.
+        let cache = if self.name.starts_with("assets/") {
+            "public, max-age=31536000, immutable"
+        } else {
+            "no-cache"
+        };
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static(cache));
+        headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+        let known = coding::has(asked, &tag);
+        // It is hexadecimal digits and the name of a coding.
+        headers.extend(HeaderValue::from_str(&tag).map(|tag| (ETAG, tag)));
+        if known {
+            return (StatusCode::NOT_MODIFIED, headers).into_response();
         }
-        _ => Bytes::from_static(file.plain),
-    };
-    Some((headers, body).into_response())
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind(self.name)));
+        headers.extend(coding.map(|coding| (CONTENT_ENCODING, HeaderValue::from_static(coding))));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(bytes.len()));
+        let body = if method == Method::HEAD {
+            Body::empty()
+        } else {
+            Body::from(Bytes::from_static(bytes))
+        };
+        (headers, body).into_response()
+    }
+
+    /// The form that the reader likes best, of equal ones the smaller; plain where it takes no other.
+    fn form(&self, asked: &HeaderMap) -> (Option<&'static str>, &'static [u8]) {
+        let mut best = (0.0, None, self.plain);
+        for (coding, packed) in [("br", self.br), ("gzip", self.gzip)] {
+            let weight = coding::weight(asked, coding);
+            if let Some(packed) = packed
+                && weight > best.0
+            {
+                best = (weight, Some(coding), packed);
+            }
+        }
+        (best.1, best.2)
+    }
 }
 
 fn kind(name: &str) -> &'static str {
@@ -75,24 +113,4 @@ fn kind(name: &str) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_page_is_at_the_root_and_its_assets_never_change() {
-        let page = file("/", true).unwrap();
-        assert_eq!(page.headers()[CONTENT_TYPE], "text/html; charset=utf-8");
-        assert_eq!(page.headers()[CACHE_CONTROL], "no-cache");
-        assert_eq!(page.headers()[CONTENT_ENCODING], "gzip");
-        assert!(
-            !file("/", false)
-                .unwrap()
-                .headers()
-                .contains_key(CONTENT_ENCODING)
-        );
-        for name in FILES.iter().map(|(name, _)| name) {
-            assert_ne!(kind(name), "application/octet-stream", "{name}");
-        }
-        assert!(file("/../Cargo.toml", false).is_none());
-    }
-}
+mod tests;

@@ -18,7 +18,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let server = Server::builder().access(access).build()?;
     let table = server.table().clone();
     let app = axum::Router::new()
-        .nest("/pulltrace", server.router())
+        .nest_service("/pulltrace", server.router())
         // What all nodes pull can be read without HTTP as well.
         .route("/", get(async move || format!("{} pulls\n", pulls(&table))));
 

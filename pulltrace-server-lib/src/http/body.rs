@@ -5,15 +5,14 @@ use std::io::{Cursor, Read as _, Write as _};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::http::header::{
-    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, VARY,
-};
+use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use flate2::bufread::GzDecoder;
 use flate2::write::GzEncoder;
 use futures_util::{Stream, StreamExt as _};
 
+use super::coding;
 use crate::metrics::Rejected;
 
 /// A piece of a list that is handed over at once.
@@ -131,7 +130,7 @@ pub(super) fn json(
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (VARY, HeaderValue::from_static("accept-encoding")),
     ];
-    if !takes_gzip(asked) {
+    if !coding::takes(asked, "gzip") {
         let pieces = pieces.map(|piece| Ok::<_, std::io::Error>(Bytes::from(piece)));
         return (headers, Body::from_stream(pieces)).into_response();
     }
@@ -152,23 +151,6 @@ pub(super) fn json(
     };
     let gzip = [(CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
     (headers, gzip, Body::from_stream(packed)).into_response()
-}
-
-/// Whether `gzip` is among what the reader takes, and not by `q=0`.
-pub(super) fn takes_gzip(asked: &HeaderMap) -> bool {
-    let values = asked.get_all(ACCEPT_ENCODING).iter();
-    let mut codings = values.flat_map(|value| value.to_str().unwrap_or_default().split(','));
-    codings.any(|coding| {
-        let mut parts = coding.split(';').map(str::trim);
-        let named = parts
-            .next()
-            .is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
-        let refused = |part: &str| {
-            let weight = part.strip_prefix("q=").and_then(|q| q.parse::<f32>().ok());
-            weight.is_some_and(|weight| weight <= 0.0)
-        };
-        named && !parts.any(refused)
-    })
 }
 
 #[cfg(test)]
@@ -241,23 +223,5 @@ mod tests {
         let body = Body::from_stream(futures_util::stream::pending::<std::io::Result<Bytes>>());
         let (why, _) = read(&headers, body, BOUNDS).await.unwrap_err();
         assert_eq!(why, Rejected::Timeout);
-    }
-
-    #[test]
-    fn gzip_is_sent_only_to_who_takes_it() {
-        for (value, takes) in [
-            ("gzip, br", true),
-            ("br;q=1.0, GZIP;q=0.5", true),
-            ("gzip;q=0", false),
-            ("identity", false),
-            ("xgzip", false),
-        ] {
-            assert_eq!(
-                takes_gzip(&headers(&[(ACCEPT_ENCODING, value)])),
-                takes,
-                "{value}"
-            );
-        }
-        assert!(!takes_gzip(&HeaderMap::new()));
     }
 }

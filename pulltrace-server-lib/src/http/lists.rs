@@ -5,14 +5,16 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use axum::extract::{Path, RawQuery, State};
-use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::http::header::ETAG;
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::{IntoResponse as _, Response};
 use futures_util::{Stream, stream};
 use pulltrace_core::wire::v1::{ImageList, ImageStatus};
 use pulltrace_core::{NodeName, PullId};
 
 use super::Api;
 use super::body::{self, PIECE};
+use super::coding;
 use super::problem::Refusal;
 use super::query::{FILTERS, Filter, Query};
 use crate::table::{Form, Row};
@@ -121,13 +123,28 @@ pub(super) async fn pull(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let find = |id| api.shared.read(|table| table.get(&id).cloned());
-    let row = id.parse::<PullId>().ok().and_then(find);
-    let row = row.ok_or_else(|| {
+    let find = |id| {
+        api.shared.read(|table| {
+            let row = table.get(&id).cloned()?;
+            // Weak: packed or not, it says the same.
+            let tag = format!("W/\"{}-{}\"", table.epoch(), row.seq);
+            Some((row, tag))
+        })
+    };
+    let found = id.parse::<PullId>().ok().and_then(find);
+    let (row, tag) = found.ok_or_else(|| {
         Refusal::not_found().detail("there is no such pull, or it is kept no more")
     })?;
-    let text = row.json(Form::Status).to_string();
-    Ok(body::json(&headers, stream::iter([text])))
+    let mut answer = if coding::has(&headers, &tag) {
+        StatusCode::NOT_MODIFIED.into_response()
+    } else {
+        let text = row.json(Form::Status).to_string();
+        body::json(&headers, stream::iter([text]))
+    };
+    // An epoch is what the server was told to call its life.
+    let tag = HeaderValue::from_str(&tag).ok();
+    answer.headers_mut().extend(tag.map(|tag| (ETAG, tag)));
+    Ok(answer)
 }
 
 pub(super) async fn nodes(

@@ -36,7 +36,8 @@ impl Refusal {
         self
     }
 
-    const fn header(mut self, name: &'static str, value: &'static str) -> Self {
+    /// With a header of this name, in small letters.
+    pub(super) const fn header(mut self, name: &'static str, value: &'static str) -> Self {
         self.header = Some((name, value));
         self
     }

@@ -95,7 +95,7 @@ pub(super) async fn get(
         seq,
         now: api.clock.now().at,
         version: about.version.clone(),
-        page: None,
+        page: page(&api),
         cluster_name: about.cluster_name.as_ref().map(ToString::to_string),
         started_at: about.started_at,
         keeps_ended_seconds: about.keeps_ended.as_secs_f64(),
@@ -104,6 +104,17 @@ pub(super) async fn get(
     };
     let text = serde_json::to_string(&status).unwrap_or_default();
     Ok(body::json(&headers, stream::iter([text])))
+}
+
+/// Which build of the page is embedded, if any is.
+#[cfg(feature = "ui")]
+fn page(api: &Api) -> Option<String> {
+    api.page.build.map(ToOwned::to_owned)
+}
+
+#[cfg(not(feature = "ui"))]
+const fn page(_: &Api) -> Option<String> {
+    None
 }
 
 #[cfg(test)]

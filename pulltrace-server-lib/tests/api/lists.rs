@@ -4,7 +4,7 @@ use std::io::Read as _;
 
 use hyper::Request;
 use hyper::body::Bytes;
-use hyper::header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE};
+use hyper::header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use serde_json::Value;
 
 use crate::world::{Answer, World, completed, digest, downloading, failed, full, resolving};
@@ -144,6 +144,30 @@ async fn one_pull_is_found_by_its_id() {
             .await
             .is_problem(404, "not_found");
     }
+}
+
+#[tokio::test]
+async fn a_pull_that_did_not_change_is_not_sent_again() {
+    let world = world().await;
+    let path = "/api/v1/pulls/lease~w1~k8s.io~2-b~0";
+    let first = world.get(path).await;
+    let tag = first.headers[ETAG].clone();
+    let again = async |coding: &str| {
+        let request = Request::get(path).header(IF_NONE_MATCH, &tag);
+        let request = request.header(ACCEPT_ENCODING, coding);
+        world.send(request, Bytes::new()).await
+    };
+    for coding in ["identity", "gzip"] {
+        let same = again(coding).await;
+        assert_eq!((same.status.as_u16(), same.body.len()), (304, 0));
+        assert_eq!(same.headers[ETAG], tag);
+    }
+    let more = [completed("w1", "1-a"), downloading("w1", "2-b", 600)];
+    world.tell(&full("w1", 2, &more)).await;
+    let other = again("identity").await;
+    assert_eq!(other.status, 200);
+    assert_ne!(other.headers[ETAG], tag);
+    assert_eq!(other.json()["layers"][1]["downloadedBytes"], 600);
 }
 
 #[tokio::test]

@@ -62,6 +62,8 @@ impl World {
             limits,
             places: Arc::new(Semaphore::new(limits.readers)),
             stopping,
+            #[cfg(feature = "ui")]
+            page: crate::ui::Page::embedded(),
         };
         Self {
             api,
