@@ -36,16 +36,38 @@ function place(pull: PullStatus): string | undefined {
   return name.known ? `${pull.nodeName} ${nameKey(name)}` : undefined;
 }
 
+/** What failed, by its own id, and by that of the live pull that tries it again. */
+export type Tried = ReadonlyMap<string, PullStatus>;
+
+/**
+ * A next try supersedes the row of what failed, and says nothing of it. So that a failure does not come and go with
+ * each try, what failed is remembered for as long as a try of it lives.
+ */
+export function tried(rows: Iterable<PullStatus>, before: Tried): Tried {
+  const next = new Map<string, PullStatus>();
+  for (const pull of rows) {
+    if (pull.outcome === 'failed') next.set(pull.id, pull);
+    else if (before.size > 0 && pull.supersedes !== undefined && isLive(pull)) {
+      // A try may go on under a third id, once it is seen.
+      const of = before.get(pull.id) ?? before.get(pull.supersedes);
+      if (of) next.set(pull.id, of);
+    }
+  }
+  return next;
+}
+
 /**
  * The latest first. What was brought since, to the same node, is no failure any more; what is tried again just now
  * still is one. Costs next to nothing where nothing failed.
  */
-export function failures(rows: Iterable<PullStatus>): FailureGroup[] {
+export function failures(rows: Iterable<PullStatus>, again: Tried = new Map()): FailureGroup[] {
   const failed: PullStatus[] = [];
   const others: PullStatus[] = [];
   for (const pull of rows) {
-    if (pull.outcome === 'failed') failed.push(pull);
-    else if (pull.outcome === 'completed' || (pull.attempt !== undefined && isLive(pull))) others.push(pull);
+    const before = pull.outcome === 'failed' ? pull : again.get(pull.id);
+    if (before) failed.push(before);
+    if (before === pull) continue;
+    if (pull.outcome === 'completed' || (pull.attempt !== undefined && isLive(pull))) others.push(pull);
   }
   if (failed.length === 0) return [];
 
@@ -135,10 +157,16 @@ export function nextRetry({ pulls }: Pick<FailureGroup, 'pulls'>, now: number): 
 }
 
 const known = new WeakMap<object, readonly FailureGroup[]>();
+/** By the rows of a store, which are the same object for as long as it is there. */
+const remembered = new WeakMap<object, Tried>();
 
 /** The same, worked out once for all who ask of the same beat. */
 export function failing(all: { rows: ReadonlyMap<string, PullStatus> }): readonly FailureGroup[] {
-  const found = known.get(all) ?? failures(all.rows.values());
-  known.set(all, found);
-  return found;
+  const found = known.get(all);
+  if (found) return found;
+  const again = tried(all.rows.values(), remembered.get(all.rows) ?? new Map());
+  remembered.set(all.rows, again);
+  const worked = failures(all.rows.values(), again);
+  known.set(all, worked);
+  return worked;
 }

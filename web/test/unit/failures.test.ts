@@ -103,3 +103,31 @@ test('all who ask of one beat are told the same', () => {
   expect(failing(all)).toBe(failing(all));
   expect(failing({ ...all })).not.toBe(failing(all));
 });
+
+test('what failed stays a failure while it is tried again, under whichever id, until it is brought', () => {
+  const rows = new Map<string, PullStatus>();
+  const beat = () => failing({ rows });
+  const set = (...pulls: PullStatus[]) => {
+    rows.clear();
+    for (const each of pulls) rows.set(each.id, each);
+  };
+  const imageRef = 'docker.io/library/redis:7';
+  const other = failed('other', { nodeName: 'n2' });
+  set(failed('a', { attempt: 1 }), other);
+  expect(beat()[0]).toMatchObject({ nodes: 2, retrying: [] });
+  const queued = pull('b', { imageRef, phase: 'queued', attempt: 2, supersedes: 'a' });
+  set(queued, other);
+  expect(beat()[0]).toMatchObject({ nodes: 2, tries: 3, retrying: [queued] });
+  expect(
+    beat()[0]
+      ?.pulls.map(({ id }) => id)
+      .sort(),
+  ).toEqual(['a', 'other']);
+  const seen = pull('c', { imageRef, attempt: 2, supersedes: 'b' });
+  set(seen, other);
+  expect(beat()[0]).toMatchObject({ nodes: 2, retrying: [seen] });
+  set(ended('c', { imageRef, completedAt: at(60), supersedes: 'b' }), other);
+  expect(beat()[0]?.pulls).toEqual([other]);
+  set(ended('c', { imageRef, completedAt: at(60), supersedes: 'b' }));
+  expect(beat()).toEqual([]);
+});
