@@ -1,5 +1,5 @@
-//! `cargo xtask bench agent|correlate|eta|latency|server`: builds and runs the testkit's
-//! bench programs, and beside them the programs that they measure.
+//! `cargo xtask bench agent|correlate|eta|latency|server|web`: builds and runs the testkit's
+//! bench programs, and beside them the programs that they measure; or that of the page.
 
 use crate::containerd;
 use crate::error::{Error, Result};
@@ -20,7 +20,15 @@ const BENCHES: [(&str, &[&str]); 5] = [
 /// What the benches compare: the oldest and the newest way of containerd.
 const NEWEST: &str = "2.4";
 
+/// The bench of the page, which is a script of its own.
+const WEB: &str = "web";
+
 pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
+    if let Some((bench, rest)) = args.split_first()
+        && bench == WEB
+    {
+        return web::in_browser(root, "bench", rest);
+    }
     let (bench, measured, rest) = parse(args)?;
     setup::ensure()?;
     if !matches!(bench, "server" | "correlate") {
@@ -42,7 +50,7 @@ pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
 
 /// Which bench, what it measures, and its own arguments.
 fn parse(args: &[String]) -> Result<(&'static str, &'static [&'static str], &[String])> {
-    let names = BENCHES.map(|(name, _)| name).join(", ");
+    let names = format!("{}, {WEB}", BENCHES.map(|(name, _)| name).join(", "));
     let Some((wanted, rest)) = args.split_first() else {
         return Err(Error::Usage(format!("which bench? One of {names}")));
     };

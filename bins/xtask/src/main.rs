@@ -60,9 +60,15 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "bench",
-        args: "agent|correlate|eta|latency|server [ARG…]",
-        line: "what agent and server cost, how far off times left are, how old what is shown",
+        args: "agent|correlate|eta|latency|server|web [ARG…]",
+        line: "what agent, server and page cost, how far off times left are, how old what is shown",
         run: bench::run,
+    },
+    Task {
+        name: "screenshots",
+        args: "[ARG…]",
+        line: "pictures of the page in each state, from a cluster that is made up (--out DIR)",
+        run: |root, args| web::in_browser(root, "shots", args),
     },
     Task {
         name: "fuzz",
