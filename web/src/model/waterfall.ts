@@ -92,7 +92,7 @@ export function axis(pull: PullStatus, now: number): Axis {
 
 export function waterfall(pull: PullStatus, layers: readonly LayerStatus[], now: number): Waterfall {
   const on = axis(pull, now);
-  const last = critical(pull, layers, now);
+  const last = pull.etaSeconds === undefined ? undefined : critical(pull, layers, now);
   return {
     axis: on,
     lines: layers.map((layer, index) => {

@@ -1,0 +1,203 @@
+import { act, screen, within } from '@testing-library/react';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import type { LayerStatus, PullStatus } from '../../src/api/gen/wire';
+import { type TestPage, testPage } from './page';
+import { at, ended, layer, node, pull } from './some';
+
+let page: TestPage;
+beforeEach(() => {
+  page = testPage();
+});
+afterEach(() => page.close());
+
+/** Opens the page of a pull, which the server has with these layers. */
+async function show(rows: PullStatus[], layers: LayerStatus[] = [], id = rows[0]?.id ?? 'p'): Promise<void> {
+  page.answers['api/v1/pulls'] = { pulls: rows.slice(0, 1).map((row) => ({ ...row, layers })) };
+  window.location.hash = `#/pulls/${encodeURIComponent(id)}`;
+  await import('../../src/pages/pull/Pull');
+  await page.show();
+  page.say(1, { nodes: [node('n1')], rows });
+  await page.pass(300);
+}
+const detail = (): HTMLElement => {
+  const found = document.querySelector<HTMLElement>('[data-pull]');
+  if (!found) throw new Error('no pull is shown');
+  return found;
+};
+const field = (name: string) => detail().querySelector(`[data-field="${name}"]`)?.textContent;
+const message = (name: string) => document.querySelector(`[data-message="${name}"]`);
+
+test('a pull shows its figures', async () => {
+  const row = pull('a', {
+    percent: 61.9,
+    downloadedBytes: 610,
+    cachedBytes: 50,
+    bytesPerSec: 2048,
+    etaSeconds: 5,
+    etaLowSeconds: 3,
+    etaHighSeconds: 20,
+    layerCount: 4,
+    layersDone: 1,
+    queuedAt: at(-7),
+    downloadingAt: at(0),
+    attempt: 2,
+  });
+  await show([row]);
+  expect(screen.getByRole('heading', { level: 1 }).textContent).toBe('registry.example/team/a1.0');
+  expect(field('percent')).toBe('61 %');
+  expect(field('bytes')).toBe('610 B of 0.98 KiB · 50 B reused');
+  expect(field('eta')).toBe('~5 s');
+  expect(field('speed')).toBe('2.00 KiB/s');
+  expect(field('attempt')).toBe('2nd try');
+  for (const part of ['3 s to 20 s', 'download < 1 s, then extract', '1 of 4', 'queue 7.0 s']) {
+    expect(detail().textContent).toContain(part);
+  }
+  expect(within(detail()).getByRole('link', { name: 'n1' }).getAttribute('href')).toBe('#/nodes/n1');
+});
+
+test('the layers are on one axis, each with a sentence', async () => {
+  const row = pull('a', { downloadingAt: at(-10), startedAt: at(-11), etaSeconds: 10, layerCount: 3 });
+  await show(
+    [row],
+    [
+      layer('a', { state: 'cached' }),
+      layer('b', { createdBy: 'RUN make', startedAt: at(-9), downloadedBytes: 500, bytesPerSec: 100 }),
+      layer('c', {
+        state: 'waiting',
+        downloadedBytes: 900,
+        waitingOn: { kind: 'shared_layer', since: at(-5), pull: 'other', layer: 'sha256:c' },
+      }),
+    ],
+  );
+  const rows = [...detail().querySelectorAll<HTMLElement>('[data-layer]')];
+  expect(rows.map((each) => each.dataset.state)).toEqual(['cached', 'downloading', 'waiting']);
+  expect(rows[0]?.textContent).toContain('on node');
+  expect(rows[1]?.textContent).toContain('RUN make');
+  expect(rows[1]?.textContent).toMatch(
+    /50 % 100 B\/s.*waited 1\.0 s; 50 %, 100 B\/s; the pull waits for it$/,
+  );
+  const link = rows[2] && within(rows[2]).getByRole('link', { name: 'comes by another pull' });
+  expect(link?.getAttribute('href')).toBe('#/pulls/other');
+  // The clock alone moves the line of now.
+  const now = () => detail().querySelector<HTMLElement>('[style*="--now"]')?.style.getPropertyValue('--now');
+  const before = Number(now());
+  await page.pass(2_000);
+  expect(Number(now())).toBeGreaterThan(before);
+});
+
+test('a failure is told in words, word for word, and when it is tried again', async () => {
+  const said = 'rpc error: \u001b[31m<b>not found</b>\u001b[0m\nsecond line';
+  const failure = {
+    reason: 'not_found',
+    message: said,
+    hint: 'look at the name',
+    nextRetryAt: at(40),
+  } as const;
+  const pods = [{ namespace: 'shop', podName: 'web-0', uid: 'u', container: 'app', image: 'i' }];
+  await show([ended('a', { phase: 'failed', outcome: 'failed', failure, pods, attempt: 3 })]);
+  expect(field('reason')).toBe('the registry does not have it');
+  expect(field('hint')).toBe('look at the name');
+  expect(field('said')).toBe('rpc error: ␛[31m<b>not found</b>␛[0m\nsecond line');
+  expect(detail().querySelector('[data-field="said"] *')).toBeNull();
+  expect(field('retry')).toBe('again in 39 s');
+  expect(detail().textContent).toContain('3rd try, again in 39 s');
+  expect(detail().textContent).toContain('crictl pull registry.example/team/a:1.0');
+  const copy = vi.spyOn(navigator.clipboard, 'writeText').mockResolvedValue();
+  await page.user.click(screen.getByRole('button', { name: 'Copy the error' }));
+  expect(copy).toHaveBeenCalledWith(said);
+});
+
+test('an ended pull tells what the kubelet measured, and where that is far off', async () => {
+  await show([ended('a', { kubelet: { pullSeconds: 14.2, agrees: false } })]);
+  expect(field('took')).toBe('5.0 s');
+  expect(field('kubelet')).toBe('14.2 s');
+  expect(field('disagrees')).toBe('far from the 5.0 s that were seen here');
+});
+
+test('beside it are who waits, the same image elsewhere, and what else its node does', async () => {
+  const same = { manifestDigest: 'sha256:f' };
+  const link = (podName: string) => ({
+    namespace: 'shop',
+    podName,
+    uid: podName,
+    container: 'app',
+    image: 'i',
+  });
+  await show([
+    pull('a', { ...same, pods: [{ ...link('web'), evidence: 'event' }], candidates: [link('perhaps')] }),
+    pull('b', { ...same, nodeName: 'n2', bytesPerSec: 2048 }),
+    ended('c', { ...same, nodeName: 'n3' }),
+    pull('d', { phase: 'queued', waitingOn: { kind: 'kubelet_queue', since: at(0), pull: 'a', ahead: 1 } }),
+  ]);
+  const pods = within(screen.getByRole('region', { name: 'Waiting pods' }));
+  expect(pods.getByRole('link', { name: 'web' }).getAttribute('href')).toBe('#/pods/shop/web');
+  expect(pods.getByText(/only this pull can be it/)).toBeTruthy();
+  expect(pods.getByText(/Perhaps one of these/)).toBeTruthy();
+  const peers = screen.getByRole('region', { name: 'Same image on other nodes' });
+  expect(peers.textContent).toContain('1 of 2 ready');
+  expect(peers.textContent).toMatch(/n1.*n22\.00 KiB\/s.*n3ready/);
+  const queue = screen.getByRole('region', { name: 'On this node now' });
+  expect(queue.textContent).toContain('1 running · 1 queued');
+  expect(queue.textContent).toMatch(/a:1\.0.*d:1\.0queued, 1\.$/);
+});
+
+test('one that is queued names what is before it', async () => {
+  await show([
+    pull('a', {
+      phase: 'queued',
+      totalKnown: false,
+      waitingOn: { kind: 'kubelet_queue', since: at(0), pull: 'b', ahead: 3, etaSeconds: 12 },
+    }),
+    pull('b', { percent: 40, etaSeconds: 9 }),
+  ]);
+  expect(field('note')).toBe('Queued by the kubelet behind b:1.0 (40 %, ~9 s left), 3 before it');
+  expect(within(detail()).getByText('begins in ~12 s')).toBeTruthy();
+});
+
+test('one that the server forgets stays in sight, and says so', async () => {
+  await show([pull('a', { percent: 61 })]);
+  page.say(2, { rm: ['a'] });
+  expect(message('gone')?.textContent).toBe(
+    'The server keeps this pull no more. This is the last that was seen of it.',
+  );
+  expect(field('percent')).toBe('61 %');
+});
+
+test('one that goes on under another id is followed, with why the try before failed', async () => {
+  const failed = ended('a', { phase: 'failed', outcome: 'failed', failure: { reason: 'dns' } });
+  await show([failed]);
+  page.say(2, { rows: [pull('b', { supersedes: 'a', attempt: 2 })] });
+  await page.pass(100);
+  expect(window.location.hash).toBe('#/pulls/b');
+  expect(detail().dataset.pull).toBe('b');
+  expect(message('gone')).toBeNull();
+  expect(detail().textContent).toContain('The try before failed');
+  expect(detail().textContent).toContain('the name of the registry has no address');
+});
+
+test('an id that is not known is told so once all are here, and not before', async () => {
+  window.location.hash = '#/pulls/none';
+  await import('../../src/pages/pull/Pull');
+  await page.show();
+  expect(message('no-pull')).toBeNull();
+  page.say(1);
+  expect(message('no-pull')?.textContent).toContain('This pull is not known');
+});
+
+test('on paper a list is whole', async () => {
+  const pods = Array.from({ length: 20 }, (_, index) => ({
+    namespace: 'shop',
+    podName: `web-${index}`,
+    uid: `${index}`,
+    container: 'app',
+    image: 'i',
+  }));
+  await show([pull('a', { pods })]);
+  const shown = () => detail().querySelectorAll('[data-field="pod"]').length;
+  expect(shown()).toBe(8);
+  act(() => void window.dispatchEvent(new Event('beforeprint')));
+  expect(shown()).toBe(20);
+  expect(screen.queryByRole('button', { name: 'Show all 20 pods' })).toBeNull();
+  act(() => void window.dispatchEvent(new Event('afterprint')));
+  expect(shown()).toBe(8);
+});
