@@ -279,7 +279,7 @@ test('pulls that hang and nodes that are silent need attention', async () => {
   expect(find(`[data-group="${APP}"]`).textContent).toContain('stalled');
 });
 
-test('a cell for each node leads to its pulls, and arrows go from one to the next', async () => {
+test('a cell for each node leads to it, and arrows go from one to the next', async () => {
   await page.show(<Page />);
   page.say(1, {
     nodes: [node('w-1', { live: 1, bytesPerSec: 2048 }), node('w-2'), node('w-3', { state: 'lost' })],
@@ -291,7 +291,7 @@ test('a cell for each node leads to its pulls, and arrows go from one to the nex
     'w-2: idle',
     'w-3: not reporting',
   ]);
-  expect(cells[0]?.getAttribute('href')).toBe('#/pulls?q=node%3A%22w-1%22');
+  expect(cells[0]?.getAttribute('href')).toBe('#/nodes/w-1');
   expect(cells.map(({ tabIndex }) => tabIndex)).toEqual([0, -1, -1]);
   act(() => cells[0]?.focus());
   await page.user.keyboard('{ArrowRight}{ArrowRight}');

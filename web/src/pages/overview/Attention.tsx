@@ -1,13 +1,14 @@
 // What somebody should look at: what fails and what to do about it, pulls that hang, nodes that are silent, and what
 // the server itself does not hear.
 
-import { type ReactNode, useMemo } from 'react';
+import { type ReactNode, useMemo, useState } from 'react';
 import type { ClusterStatus, NodeStatus } from '../../api/gen/wire';
 import { useAll, useNow, useServer } from '../../live/hooks';
 import { type FailureGroup, nextRetry } from '../../model/failures';
 import { term } from '../../model/filter';
 import { count, instant, seconds } from '../../model/format';
 import { shortName } from '../../model/image';
+import { stay } from '../../model/places';
 import { why } from '../../model/pull';
 import { visible } from '../../model/text';
 import type { Trouble } from '../../model/trouble';
@@ -29,6 +30,7 @@ interface Props {
 }
 
 export function Attention({ failing, troubles }: Props) {
+  const failed = useStaying(failing);
   const all = useAll();
   const nodes = useMemo(() => odd(all.nodes.values()), [all]);
   const cluster = useServer()?.cluster;
@@ -48,7 +50,7 @@ export function Attention({ failing, troubles }: Props) {
         </p>
       )}
       <ul className={styles.list}>
-        {failing.slice(0, FAILURES).map((group) => (
+        {failed.slice(0, FAILURES).map((group) => (
           <Failing key={group.key} group={group} />
         ))}
         {failing.length > FAILURES && (
@@ -82,6 +84,16 @@ export function Attention({ failing, troubles }: Props) {
       </ul>
     </Panel>
   );
+}
+
+/** Failures are told with the last one first, which each try changes: to read them, they must not change places. */
+function useStaying(failing: readonly FailureGroup[]): readonly FailureGroup[] {
+  const [places] = useState<{ keys: readonly string[] }>({ keys: [] });
+  return useMemo(() => {
+    const found = stay(failing, places.keys);
+    places.keys = found.map(({ key }) => key);
+    return found;
+  }, [failing, places]);
 }
 
 /** The nodes that do not report as they should, those that are silent longest first. */
@@ -144,7 +156,7 @@ function Failing({ group }: { group: FailureGroup }) {
       icon={ICONS[group.reason] ?? 'failed'}
       title={upper(why(last) ?? 'it failed')}
       to={href('failures', [], { q: image.known ? term('image', shortName(last)) : undefined })}
-      beside={retrying.length > 0 ? 'tried again now' : <Next group={group} />}
+      beside={retrying.length >= group.pulls.length ? 'tried again now' : <Next group={group} />}
     >
       <p className={styles.image}>
         <span className={styles.name} title={visible(last.imageRef ?? '')}>
@@ -213,15 +225,12 @@ function Silent({ nodes }: { nodes: readonly NodeStatus[] }) {
       title={`${count(nodes.length, 'node is', 'nodes are')} not reporting`}
       to={href('nodes', [], { q: 'lost' })}
     >
-      <p className={styles.said}>
-        {nodes.slice(0, NODES).map(({ name, lastReportAt }, index) => (
-          <span key={name}>
-            {index > 0 && ' · '}
-            {visible(name)} silent for <For since={instant(lastReportAt)} />
-          </span>
-        ))}
-        {more > 0 && ` and ${more.toLocaleString('en')} more`}
-      </p>
+      {nodes.slice(0, NODES).map(({ name, lastReportAt }) => (
+        <p key={name} className={styles.line}>
+          <span title={visible(name)}>{visible(name)}</span> silent for <For since={instant(lastReportAt)} />
+        </p>
+      ))}
+      {more > 0 && <p>and {more.toLocaleString('en')} more</p>}
     </Item>
   );
 }

@@ -3,7 +3,6 @@
 import { type KeyboardEvent, memo, useMemo, useState } from 'react';
 import { useAll } from '../../live/hooks';
 import type { FailureGroup } from '../../model/failures';
-import { term } from '../../model/filter';
 import { count } from '../../model/format';
 import { type Cell, type CellState, cut, grid } from '../../model/grid';
 import { visible } from '../../model/text';
@@ -145,7 +144,7 @@ const CellLink = memo(({ name, state, shade, label, stop, at }: CellProps) => (
   <li>
     <a
       className={`${styles.cell} ${styles[state]} ${state === 'pulling' ? styles[`shade${shade}`] : ''}`}
-      href={href('pulls', [], { q: term('node', name) })}
+      href={href('nodes', [name])}
       title={label}
       tabIndex={stop ? 0 : -1}
       onFocus={() => at(name)}
