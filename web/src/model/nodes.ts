@@ -154,6 +154,8 @@ export function axisOf(pulls: Iterable<PullStatus>, now: number): Axis {
 export const shareOf = ({ start, end }: Axis, at: number): number =>
   Math.min(1, Math.max(0, (at - start) / (end - start)));
 
+const PHASES = new Set<string>(['queued', 'resolving', 'downloading', 'extracting']);
+
 /** What a pull was doing when, as far as that was seen. None of them overlap. */
 export function spans(pull: PullStatus, axis: Axis): Span[] {
   const live = isLive(pull);
@@ -169,6 +171,9 @@ export function spans(pull: PullStatus, axis: Axis): Span[] {
           ['extracting', instant(pull.extractingAt)],
         ];
   const known = marks.filter((mark): mark is [SpanKind, number] => mark[1] !== undefined);
+  // What it does now is known, also where nobody saw since when.
+  const last = known.at(-1);
+  if (live && last && PHASES.has(pull.phase)) last[0] = pull.phase as SpanKind;
   const found: Span[] = [];
   for (const [index, [kind, at]] of known.entries()) {
     const from = Math.max(shareOf(axis, at), found.at(-1)?.to ?? 0);

@@ -111,6 +111,8 @@ test('a pull is drawn as what was seen of it, and no part over another', () => {
   }
   const live = pull('b', { startedAt: at(10), downloadingAt: at(12), etaSeconds: 5 });
   expect(spans(live, axis).map(({ kind }) => kind)).toEqual(['resolving', 'downloading', 'projected']);
+  // Nobody saw since when it downloads.
+  expect(spans(pull('d', { startedAt: at(10) }), axis).map(({ kind }) => kind)).toEqual(['downloading']);
   // Nobody knows what has become of one that is not seen.
   const [, stale] = spans({ ...live, staleSince: at(20) }, axis);
   expect(stale?.to).toBeCloseTo(shareOf(axis, ms(20)));

@@ -227,6 +227,14 @@ test('a server that was started anew says since when it knows, until that is rea
   expect(screen.getByRole('region', { name: 'Restart' })).toBeTruthy();
 });
 
+test('a server that has just started says so also to who comes later', async () => {
+  page.answers['api/v1/server'] = { ...SERVER, startedAt: at(-8) };
+  await page.show();
+  expect(screen.getByRole('region', { name: 'Restart' }).textContent).toContain(
+    'history starts at 19:59 UTC',
+  );
+});
+
 test('a lost connection says which, how old the figures are, and what comes next', async () => {
   await page.show();
   page.say(1, { rows: [pull('a', { percent: 40 })] });

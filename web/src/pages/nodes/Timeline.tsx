@@ -127,7 +127,7 @@ function Line({ id, axis }: { id: string; axis: Axis }) {
       <td className={styles.time}>
         {live ? (
           <>
-            {percent(pull.percent)}
+            {percent(pull.percent && Math.min(99, pull.percent))}
             <small>{isSeen(pull) && pull.etaSeconds !== undefined ? left(pull.etaSeconds) : ''}</small>
           </>
         ) : (

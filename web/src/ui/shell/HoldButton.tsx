@@ -13,7 +13,8 @@ export function HoldButton() {
     <>
       {paused && (
         <span className={styles.held} data-field="held">
-          Held{waiting > 0 && ` · ${waiting.toLocaleString('en')} changed`}
+          Held
+          {waiting > 0 && <span className={styles.count}> · {waiting.toLocaleString('en')} changed</span>}
         </span>
       )}
       <button

@@ -14,6 +14,12 @@ interface First {
   startedAt?: string | undefined;
 }
 
+/** One that is so young may not have heard of all agents, also where nobody saw it start. */
+const YOUNG_MS = 60_000;
+
+const isYoung = ({ now, startedAt }: ServerStatus): boolean =>
+  (instant(now) ?? 0) - (instant(startedAt) ?? 0) < YOUNG_MS;
+
 export function useFirst({ page, startedAt }: First): First {
   const [first, setFirst] = useState<First>({});
   const next = { page: first.page ?? page, startedAt: first.startedAt ?? startedAt };
@@ -22,7 +28,8 @@ export function useFirst({ page, startedAt }: First): First {
 }
 
 export function News({ server }: { server: ServerStatus | undefined }) {
-  const first = useFirst({ page: server?.page, startedAt: server?.startedAt });
+  const startedAt = server && (isYoung(server) ? '' : server.startedAt);
+  const first = useFirst({ page: server?.page, startedAt });
   const { clock, zone } = useFormat();
   const [read, setRead] = useState<string>();
   if (server === undefined) return null;
