@@ -128,8 +128,10 @@ function same(items: readonly Item[], before: readonly Item[]): boolean {
 interface Keyed {
   row: PullStatus;
   key: string;
-  by: number | string | undefined;
   rank: number;
+  by: number | string | undefined;
+  /** Where it is in the usual order, which decides between those that are alike. */
+  usual: number;
 }
 
 const LAST = Number.MAX_SAFE_INTEGER;
@@ -140,13 +142,15 @@ function ordered(
   first: (id: string) => string,
   rank: ((key: string) => number | undefined) | undefined,
 ): Keyed[] {
-  const by = sort === undefined ? usual : BY[sort.key];
+  const by = sort && BY[sort.key];
   const keyed = rows.map((row): Keyed => {
     const key = first(row.id);
-    return { row, key, by: by(row), rank: rank?.(key) ?? LAST };
+    return { row, key, rank: rank?.(key) ?? LAST, by: by?.(row), usual: usual(row) };
   });
   const turn = sort?.down ? -1 : 1;
-  return keyed.sort((a, b) => a.rank - b.rank || compare(a.by, b.by, turn) || compare(a.key, b.key, 1));
+  return keyed.sort(
+    (a, b) => a.rank - b.rank || compare(a.by, b.by, turn) || a.usual - b.usual || compare(a.key, b.key, 1),
+  );
 }
 
 /** What is unknown comes last, whichever way. */

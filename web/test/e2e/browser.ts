@@ -96,7 +96,7 @@ export interface ShownRow {
   image: string;
   /** `61 %` of a live pull. */
   percent: string;
-  /** `61.0 MiB of 110 MiB` of a live pull, its size of an ended one, where it is known. */
+  /** `61.0 MiB of 110 MiB` of a live pull, its size of one that ended otherwise than by failing. */
   bytes: string;
   speed: string;
   eta: string;

@@ -52,6 +52,8 @@ const byId = (a: { id: string }, b: { id: string }) => (a.id < b.id ? -1 : 1);
 /** What of a row must be as the list says. */
 const said = (pull: PullStatus) => {
   const { name, version } = imageName(pull);
+  // In the place of what a failed one weighs is why it failed.
+  const ended = pull.phase === 'failed' ? '' : bytes(pull.totalBytes);
   return {
     id: pull.id,
     node: pull.nodeName,
@@ -61,7 +63,7 @@ const said = (pull: PullStatus) => {
       ? pull.totalKnown
         ? `${bytes(pull.downloadedBytes)} of ${bytes(pull.toDownloadBytes)}`
         : 'size not known yet'
-      : bytes(pull.totalBytes),
+      : ended,
   };
 };
 

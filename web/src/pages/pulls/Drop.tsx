@@ -50,12 +50,12 @@ export function Drop({ label, icon, words, children }: Props) {
         className={`${styles.button} ${words ? '' : styles.bare}`}
         aria-expanded={open}
         aria-controls={id}
-        aria-label={words ? undefined : label}
+        aria-label={label}
         title={words ? undefined : label}
         onClick={() => setOpen(!open)}
       >
         <Icon name={icon} size={15} />
-        {words && label}
+        {words && <span className={styles.words}>{label}</span>}
       </button>
       <div id={id} className={styles.panel} hidden={!open}>
         {open && children(close)}

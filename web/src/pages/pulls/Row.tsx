@@ -36,8 +36,8 @@ const CELLS: Record<AnyColumn, (pull: PullStatus) => ReactNode> = {
   started: (pull) => <Started pull={pull} />,
 };
 
-/** What a failed pull says why in, where they are there. */
-const WIDE: readonly AnyColumn[] = ['progress', 'bytes', 'speed'];
+/** A failed pull says why in the place of these. */
+const WIDE: readonly AnyColumn[] = ['progress', 'bytes', 'speed', 'eta', 'layers'];
 
 const place = (top: number): CSSProperties => ({ transform: `translateY(${top}px)` });
 
@@ -75,7 +75,7 @@ export const Row = memo(({ id, index, top, columns }: Props) => {
             aria-colspan={span > 1 ? span : undefined}
             style={span > 1 ? { gridColumn: `span ${span}` } : undefined}
           >
-            {column === wide[0] ? <Failed pull={pull} /> : CELLS[column](pull)}
+            {column === wide[0] ? <Failed pull={pull} timed /> : CELLS[column](pull)}
           </div>
         );
       })}

@@ -7,7 +7,7 @@ import { type Item, nextSort, type Sort, sortText } from '../../model/order';
 import { look } from '../../route';
 import { Icon } from '../../ui/Icon';
 import { types } from '../../ui/shell/keys';
-import { type AnyColumn, type Column, LOOKS, template } from './columns';
+import { type AnyColumn, type Column, LOOKS, layout } from './columns';
 import { GroupHeading, GroupRow } from './GroupRow';
 import { Card, Row } from './Row';
 import styles from './Table.module.css';
@@ -84,6 +84,7 @@ export function Table({ items, columns, sort, states, cards, rowHeight, hold }: 
       <Row key={key} id={item.id} index={index} top={top} columns={shown} />
     );
   });
+  const { template, width } = layout(shown);
   const size = { height: virtual.getTotalSize(), '--row-height': `${rowHeight}px` };
   const events = {
     ...over,
@@ -111,7 +112,7 @@ export function Table({ items, columns, sort, states, cards, rowHeight, hold }: 
       role="table"
       aria-label="Pulls"
       aria-rowcount={items.length + 1}
-      style={{ '--columns': template(shown) } as object}
+      style={{ '--columns': template, '--width': `${width}px` } as object}
     >
       <Head columns={shown} sort={sort} />
       {/* biome-ignore lint/a11y/useSemanticElements: as above. */}

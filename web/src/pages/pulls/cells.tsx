@@ -49,11 +49,15 @@ export function Amount({ pull }: { pull: PullStatus }) {
   );
 }
 
+/** Of a live pull: all of it is done only where it has ended. */
+const done = ({ percent: value }: PullStatus): string =>
+  percent(value === undefined ? undefined : Math.min(value, 99));
+
 export function Progress({ pull }: { pull: PullStatus }) {
   const { bytes } = useFormat();
   const live = isLive(pull);
   const words = [
-    live ? percent(pull.percent) : pullState(pull),
+    live ? done(pull) : pullState(pull),
     pull.toDownloadBytes === undefined
       ? 'size not known'
       : `${bytes(pull.downloadedBytes)} of ${bytes(pull.toDownloadBytes)}`,
@@ -64,7 +68,7 @@ export function Progress({ pull }: { pull: PullStatus }) {
       <LayerStrip pull={pull} label={`Pull of ${shortName(pull)}`} text={words.join(', ')} />
       {live ? (
         <span className={styles.percent}>
-          <Figure value={percent(pull.percent)} field="percent" />
+          <Figure value={done(pull)} field="percent" />
         </span>
       ) : (
         <span className={styles.ago}>
@@ -76,7 +80,7 @@ export function Progress({ pull }: { pull: PullStatus }) {
 }
 
 /** In the place of figures that a failed pull has no use for. */
-export function Failed({ pull }: { pull: PullStatus }) {
+export function Failed({ pull, timed }: { pull: PullStatus; timed?: boolean }) {
   return (
     <span className={styles.failed}>
       <span className={styles.lines}>
@@ -89,7 +93,7 @@ export function Failed({ pull }: { pull: PullStatus }) {
         <span className={styles.ago}>
           <Ago at={pull.completedAt} />
         </span>
-        <span className={styles.second}>{pull.totalBytes !== undefined && <Amount pull={pull} />}</span>
+        {timed && <Took pull={pull} />}
       </span>
     </span>
   );

@@ -10,24 +10,25 @@ export type AnyColumn = 'state' | 'image' | Column;
 
 interface Look {
   name: string;
-  /** What it takes of the width of the grid. */
-  width: string;
+  /** What it takes at least, in pixels, and its share of what is left. */
+  min: number;
+  share?: number;
   sort: SortKey;
   /** Figures are aligned at their end. */
   figure?: boolean;
 }
 
 export const LOOKS: Record<AnyColumn, Look> = {
-  state: { name: 'State', width: '118px', sort: 'state' },
-  image: { name: 'Image', width: 'minmax(150px, 1.25fr)', sort: 'image' },
-  node: { name: 'Node', width: 'minmax(92px, 0.72fr)', sort: 'node' },
-  progress: { name: 'Layers, by size', width: 'minmax(170px, 1.7fr)', sort: 'progress' },
-  bytes: { name: 'Downloaded', width: '142px', sort: 'bytes', figure: true },
-  speed: { name: 'Speed', width: '84px', sort: 'speed', figure: true },
-  eta: { name: 'ETA', width: '84px', sort: 'eta', figure: true },
-  layers: { name: 'Layers', width: '58px', sort: 'layers', figure: true },
-  pods: { name: 'Pod, and what it waits for', width: 'minmax(150px, 1.6fr)', sort: 'pods' },
-  started: { name: 'Started', width: '96px', sort: 'started', figure: true },
+  state: { name: 'State', min: 118, sort: 'state' },
+  image: { name: 'Image', min: 170, share: 1.3, sort: 'image' },
+  node: { name: 'Node', min: 92, share: 0.72, sort: 'node' },
+  progress: { name: 'Layers, by size', min: 160, share: 1.7, sort: 'progress' },
+  bytes: { name: 'Downloaded', min: 142, sort: 'bytes', figure: true },
+  speed: { name: 'Speed', min: 84, sort: 'speed', figure: true },
+  eta: { name: 'ETA', min: 84, sort: 'eta', figure: true },
+  layers: { name: 'Layers', min: 58, sort: 'layers', figure: true },
+  pods: { name: 'Pod, and what it waits for', min: 150, share: 1.6, sort: 'pods' },
+  started: { name: 'Started', min: 96, sort: 'started', figure: true },
 };
 
 /** In a menu there is room for more words. */
@@ -44,10 +45,10 @@ export const NAMES: Record<Column, string> = {
 
 /** From so many pixels on a column is there unasked. */
 const FROM: Record<Column, number> = {
-  node: 0,
+  node: 760,
   progress: 0,
   bytes: 1320,
-  speed: 860,
+  speed: 1080,
   eta: 0,
   layers: 1160,
   pods: 960,
@@ -92,5 +93,17 @@ export function columnsText(columns: readonly Column[], width: number): string |
   return text || 'none';
 }
 
-export const template = (columns: readonly AnyColumn[]): string =>
-  columns.map((column) => LOOKS[column].width).join(' ');
+/** Between two of them, and before the first as after the last. */
+const GAP = 14;
+const EDGE = 16;
+
+/** The columns as a grid has them, and how wide that is at least. */
+export function layout(columns: readonly AnyColumn[]): { template: string; width: number } {
+  const looks = columns.map((column) => LOOKS[column]);
+  return {
+    template: looks
+      .map(({ min, share }) => (share === undefined ? `${min}px` : `minmax(${min}px, ${share}fr)`))
+      .join(' '),
+    width: looks.reduce((sum, { min }) => sum + min, 0) + (looks.length - 1) * GAP + 2 * EDGE,
+  };
+}
