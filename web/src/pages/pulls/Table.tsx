@@ -227,6 +227,8 @@ function useKeys(
     if (!returning.current) return;
     const found = link(scroller.current, at);
     found?.focus({ preventScroll: true });
+    // It may be elsewhere by now.
+    if (found) scrollTo(at);
     if (found || at < 0) returning.current = false;
   });
 

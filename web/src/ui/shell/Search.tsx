@@ -152,6 +152,8 @@ function Field({ text, type, filters }: FieldProps) {
           look(event.target.value);
         }}
         onKeyDown={onKeyDown}
+        // What is typed next is another search.
+        onFocus={(event) => event.target.select()}
         onBlur={close}
       />
       <kbd>/</kbd>
