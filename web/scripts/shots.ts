@@ -5,8 +5,9 @@
 //   --story NAME    only these stories, joined by commas
 //   --screen NAME   only these screens
 //   --look NAME     only these looks: dark, light, phone
+//   --check DIR     take those pictures anew that are there, and tell which look otherwise: a person has accepted them
 
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { screens } from '../sim/screens';
@@ -14,6 +15,10 @@ import { FakeServer } from '../sim/server';
 import { STORIES } from '../sim/stories';
 import { ORIGIN } from '../sim/world';
 import { type Options, open, picture, shutdown, sync, until } from '../test/e2e/browser';
+import { Differ } from './differ';
+
+/** The most that a picture may differ from the accepted one, as a share of its pixels. */
+const MOST = 0.001;
 
 const LOOKS: Record<string, Options> = {
   dark: { colorScheme: 'dark', width: 1440, height: 1000 },
@@ -52,10 +57,20 @@ export async function main(args: string[]): Promise<void> {
   const text = { type: 'string' } as const;
   const { values } = parseArgs({
     args,
-    options: { out: { ...text, default: 'shots' }, dist: text, story: text, screen: text, look: text },
+    options: {
+      out: { ...text, default: 'shots' },
+      dist: text,
+      story: text,
+      screen: text,
+      look: text,
+      check: text,
+    },
   });
-  const { out, dist } = values;
+  const { out, dist, check } = values;
   await mkdir(out, { recursive: true });
+  const accepted = check === undefined ? undefined : new Set(await readdir(check));
+  const differ = new Differ();
+  let otherwise = 0;
   try {
     for (const story of STORIES.filter(({ name }) => asked(values.story, name))) {
       const server = new FakeServer({ story, ...(dist ? { dist } : {}) });
@@ -64,14 +79,24 @@ export async function main(args: string[]): Promise<void> {
         if (!asked(values.screen, screen)) continue;
         for (const [name, look] of Object.entries(LOOKS)) {
           if (!asked(values.look, name)) continue;
-          const file = join(out, `${story.name}-${screen}-${name}.png`);
-          await writeFile(file, await shot(server, url, hash, look));
-          console.log(file);
+          const file = `${story.name}-${screen}-${name}.png`;
+          if (accepted && !accepted.has(file)) continue;
+          const image = await shot(server, url, hash, look);
+          await writeFile(join(out, file), image);
+          const share =
+            check === undefined ? 0 : await differ.share(await readFile(join(check, file)), image);
+          if (share > MOST) otherwise += 1;
+          console.log(`${file}${share > MOST ? `  looks otherwise: ${(share * 100).toFixed(2)} %` : ''}`);
         }
       }
       await server.stop();
     }
   } finally {
+    await differ.close();
     await shutdown();
+  }
+  if (otherwise > 0) {
+    console.log(`${otherwise} pictures look otherwise than those that were accepted: look at them in ${out}`);
+    process.exitCode = 1;
   }
 }

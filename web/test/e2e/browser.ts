@@ -4,15 +4,19 @@ import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { type Browser, chromium, type Page } from 'playwright-core';
 
-const ARGS = [
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
+/** The browser at `$CHROMIUM`, or Debian's. */
+export const LAUNCH = {
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: [
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync',
+  ],
+};
 
 export interface Opened {
   page: Page;
@@ -41,10 +45,10 @@ export async function shutdown(): Promise<void> {
   browser = undefined;
 }
 
-/** Opens `url` in a window that shares nothing with others, of the browser at `$CHROMIUM`, or Debian's. */
+/** Opens `url` in a window that shares nothing with others. */
 export async function open(url: string, options: Options = {}): Promise<Opened> {
   const { colorScheme = 'dark', width = 1440, height = 900, scale = 1, clock, still = false } = options;
-  browser ??= chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ARGS });
+  browser ??= chromium.launch(LAUNCH);
   const context = await (await browser).newContext({
     viewport: { width, height },
     colorScheme,
