@@ -14,7 +14,7 @@ export interface Said {
 
 const WAITS: Record<string, string> = {
   download_slot: 'waits for a slot',
-  shared_layer: 'comes by another pull',
+  shared_layer: 'by another pull',
   parent_layer: 'waits for its parent',
   registry: 'waits for the registry',
   kubelet_queue: 'queued',

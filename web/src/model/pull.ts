@@ -61,9 +61,11 @@ const share = (part: number | undefined, whole: number | undefined): number | un
 const needed = (layer: LayerStatus): boolean => layer.state !== 'cached' && layer.state !== 'remote';
 
 export function shares(pull: PullStatus): Shares {
-  const toExtract = pull.layers?.length
-    ? pull.layers.reduce((sum, layer) => sum + (needed(layer) ? layer.totalBytes : 0), 0)
-    : pull.toDownloadBytes;
+  const toExtract =
+    pull.toExtractBytes ??
+    (pull.layers?.length
+      ? pull.layers.reduce((sum, layer) => sum + (needed(layer) ? layer.totalBytes : 0), 0)
+      : pull.toDownloadBytes);
   return {
     downloaded: share(pull.downloadedBytes, pull.toDownloadBytes),
     extracted: share(pull.extractedBytes, toExtract),

@@ -1,11 +1,12 @@
 // Commands to copy: what each tells, and where it is run.
 
+import { memo } from 'react';
 import type { Commands } from '../model/commands';
 import styles from './CommandList.module.css';
 import { Copy } from './Copy';
 
-export function CommandList({ commands }: { commands: readonly Commands[] }) {
-  return commands.map(({ where, commands: each }) => (
+export const CommandList = memo(({ commands }: { commands: readonly Commands[] }) =>
+  commands.map(({ where, commands: each }) => (
     <section key={where} className={styles.place}>
       <h3>{where}</h3>
       <ul>
@@ -18,5 +19,5 @@ export function CommandList({ commands }: { commands: readonly Commands[] }) {
         ))}
       </ul>
     </section>
-  ));
-}
+  )),
+);

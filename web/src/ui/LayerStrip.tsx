@@ -14,10 +14,12 @@ interface Props {
   /** Whose it is, and what it says, in words. */
   label: string;
   text: string;
+  /** Of the one pull that a page is of: its layers are told below it. */
+  tall?: boolean;
 }
 
 /** Of a row in view: its layers are asked for as long as it is drawn. */
-export function LayerStrip({ pull, label, text }: Props) {
+export function LayerStrip({ pull, label, text, tall }: Props) {
   const layers = useLayers(pull.id);
   const parts = useMemo(() => layers && segments(layers), [layers]);
   const state = pullState(pull);
@@ -27,7 +29,7 @@ export function LayerStrip({ pull, label, text }: Props) {
   const still = state === 'unseen' || state === 'stalled' || (!isLive(pull) && state !== 'completed');
   return (
     <div
-      className={`${styles.strip} ${still ? styles.still : ''} ${isLive(pull) ? '' : styles.over}`}
+      className={`${styles.strip} ${still ? styles.still : ''} ${tall ? styles.tall : isLive(pull) ? '' : styles.over}`}
       role="progressbar"
       aria-label={label}
       aria-valuemin={0}
@@ -35,10 +37,12 @@ export function LayerStrip({ pull, label, text }: Props) {
       aria-valuenow={pull.percent === undefined ? undefined : Math.floor(pull.percent)}
       aria-valuetext={text}
     >
-      <Parts parts={parts} layers={layers ?? []} />
+      <Parts parts={parts} layers={(tall ? undefined : layers) ?? NONE} />
     </div>
   );
 }
+
+const NONE: readonly LayerStatus[] = [];
 
 interface PartsProps {
   parts: readonly Segment[];

@@ -76,7 +76,7 @@ test('the layers are on one axis, each with a sentence', async () => {
   expect(rows[1]?.textContent).toMatch(
     /50 % 100 B\/s.*waited 1\.0 s; 50 %, 100 B\/s; the pull waits for it$/,
   );
-  const link = rows[2] && within(rows[2]).getByRole('link', { name: 'comes by another pull' });
+  const link = rows[2] && within(rows[2]).getByRole('link', { name: 'by another pull' });
   expect(link?.getAttribute('href')).toBe('#/pulls/other');
   // The clock alone moves the line of now.
   const now = () => detail().querySelector<HTMLElement>('[style*="--now"]')?.style.getPropertyValue('--now');

@@ -12,8 +12,9 @@ import { useFormat } from '../../settings';
 import { NoteText, Retry } from '../../ui/Ago';
 import { Bar } from '../../ui/Bar';
 import { Icon, type IconName } from '../../ui/Icon';
+import { toneOf } from '../../ui/LayerStrip';
 import { Panel } from '../../ui/Panel';
-import { stages, toneOf } from '../pull/Peers';
+import { stages } from '../pull/Peers';
 import styles from './Images.module.css';
 
 interface Props {

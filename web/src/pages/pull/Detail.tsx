@@ -41,6 +41,12 @@ export function Detail({ pull, gone, before }: Props) {
   );
   const queue = useMemo(() => nodeQueue(all.rows.values(), nodeName), [all, nodeName]);
   const beside = compared(pull, others);
+  const { pods, outcome, failure, startedAt, completedAt } = pull;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: of these fields they are made.
+  const typed = useMemo(
+    () => pullCommands(pull),
+    [nodeName, imageRef, pods, outcome, failure, startedAt, completedAt],
+  );
   return (
     <article
       className={styles.detail}
@@ -53,7 +59,6 @@ export function Detail({ pull, gone, before }: Props) {
       <section className={styles.top}>
         <Head
           pull={pull}
-          layers={layers}
           toCommands={() => {
             commands.current?.scrollIntoView({ block: 'center' });
             commands.current?.focus({ preventScroll: true });
@@ -68,7 +73,7 @@ export function Detail({ pull, gone, before }: Props) {
           <Waterfall pull={pull} layers={layers} compared={beside} samples={samples} />
           <div ref={commands} tabIndex={-1} className={styles.commands}>
             <Panel title="Commands">
-              <CommandList commands={pullCommands(pull)} />
+              <CommandList commands={typed} />
             </Panel>
           </div>
         </div>

@@ -34,7 +34,7 @@ export function Facts({ pull }: { pull: PullStatus }) {
           <Fact name="Fetched again">{bytes(pull.wastedBytes)} came, and were lost</Fact>
         ) : null}
         <Moment name="Announced" at={pull.queuedAt} />
-        <Moment name="Started" at={pull.startedAt} />
+        <Moment name="Started" at={pull.phase === 'queued' ? undefined : pull.startedAt} />
         <Moment name="Manifest here" at={pull.downloadingAt} />
         <Moment name="All bytes here" at={pull.extractingAt} />
         <Moment name="Ended" at={pull.completedAt} />

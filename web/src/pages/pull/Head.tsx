@@ -1,8 +1,8 @@
 // Which pull it is, how it stands, and what to do with it; its layers in one strip.
 
 import { memo } from 'react';
-import type { LayerStatus, PullStatus } from '../../api/gen/wire';
-import { instant } from '../../model/format';
+import type { PullStatus } from '../../api/gen/wire';
+import { instant, percent } from '../../model/format';
 import { imageName, shortDigest, shortName } from '../../model/image';
 import { attempt, pullState } from '../../model/pull';
 import { visible } from '../../model/text';
@@ -10,17 +10,16 @@ import { href } from '../../route';
 import { useFormat } from '../../settings';
 import { Copy } from '../../ui/Copy';
 import { Icon } from '../../ui/Icon';
+import { LayerStrip } from '../../ui/LayerStrip';
 import { State } from '../../ui/State';
 import styles from './Head.module.css';
-import { Strip } from './Strip';
 
 interface Props {
   pull: PullStatus;
-  layers: readonly LayerStatus[];
   toCommands: () => void;
 }
 
-export function Head({ pull, layers, toCommands }: Props) {
+export function Head({ pull, toCommands }: Props) {
   const state = pullState(pull);
   return (
     <>
@@ -42,7 +41,14 @@ export function Head({ pull, layers, toCommands }: Props) {
           </div>
         </div>
         <About pull={pull} />
-        <Strip pull={pull} layers={layers} />
+        <div className={styles.strip}>
+          <LayerStrip
+            pull={pull}
+            label={`Pull of ${visible(shortName(pull))}`}
+            text={percent(pull.percent)}
+            tall
+          />
+        </div>
       </header>
     </>
   );

@@ -2,10 +2,11 @@
 
 import type { PullStatus } from '../../api/gen/wire';
 import { left, percent } from '../../model/format';
-import { isLive, pullState, shares } from '../../model/pull';
+import { pullState, shares } from '../../model/pull';
 import { href } from '../../route';
 import { useFormat } from '../../settings';
-import { Bar, type Tone } from '../../ui/Bar';
+import { Bar } from '../../ui/Bar';
+import { toneOf } from '../../ui/LayerStrip';
 import { More } from '../../ui/More';
 import { Panel } from '../../ui/Panel';
 import styles from './Side.module.css';
@@ -28,16 +29,6 @@ export function Peers({ pull, others }: { pull: PullStatus; others: readonly Pul
       </ul>
     </Panel>
   );
-}
-
-export function toneOf(pull: PullStatus): Tone {
-  const state = pullState(pull);
-  if (state === 'queued') return 'queued';
-  if (state === 'failed') return 'bad';
-  if (state === 'completed') return pull.toDownloadBytes === 0 ? 'cached' : 'live';
-  if (!isLive(pull) || state === 'unseen' || state === 'stalled') return 'still';
-  if (pull.phase === 'extracting') return 'unpacking';
-  return pull.totalKnown ? 'live' : 'unsized';
 }
 
 /** Both stages of one that is over and well are done, whatever was counted. */

@@ -8,9 +8,10 @@ import { isLive, isSeen, pullState } from '../../model/pull';
 import { visible } from '../../model/text';
 import { href } from '../../route';
 import { Bar } from '../../ui/Bar';
+import { toneOf } from '../../ui/LayerStrip';
 import { More } from '../../ui/More';
 import { Panel } from '../../ui/Panel';
-import { stages, toneOf } from './Peers';
+import { stages } from './Peers';
 import styles from './Side.module.css';
 
 const SHOWN = 8;

@@ -82,12 +82,13 @@ export function Notes({ pull, before }: { pull: PullStatus; before: PullStatus |
 function WaitsFor({ on }: { on: WaitingOn }) {
   const first = useRow(on.pull ?? '');
   const name = first && visible(shortName(first));
-  const eta = first?.etaSeconds ?? on.etaSeconds;
+  const queue = on.kind === 'kubelet_queue';
+  // Of a queue it says when this pull begins, which stands among its figures.
+  const eta = first?.etaSeconds ?? (queue ? undefined : on.etaSeconds);
   const facts = [
     first?.percent === undefined ? '' : percent(first.percent),
     eta === undefined ? '' : `${left(eta)} left`,
   ].filter(Boolean);
-  const queue = on.kind === 'kubelet_queue';
   const words = queue ? 'Queued by the kubelet behind' : 'A layer of it comes by';
   return (
     <Banner icon={queue ? 'queued' : 'waiting'} tone="">

@@ -1,6 +1,6 @@
 // The layers on one axis of time, and under them how fast their bytes came.
 
-import type { CSSProperties } from 'react';
+import { type CSSProperties, useMemo } from 'react';
 import type { LayerStatus, PullStatus } from '../../api/gen/wire';
 import { useNow } from '../../live/hooks';
 import { shortDigest } from '../../model/image';
@@ -28,8 +28,15 @@ interface Props {
   samples: readonly Sample[];
 }
 
-export function Waterfall({ pull, layers, compared, samples }: Props) {
+export function Waterfall(props: Props) {
   const now = useNow();
+  const { pull, layers } = props;
+  // Its figures move four times a second; bars move with the clock, and with what is heard of the layers.
+  // biome-ignore lint/correctness/useExhaustiveDependencies: see above.
+  return useMemo(() => <Chart {...props} now={now} />, [now, layers, pull.id, pull.phase, pull.staleSince]);
+}
+
+function Chart({ pull, layers, compared, samples, now }: Props & { now: number }) {
   const format = useFormat();
   if (layers.length === 0) return <NoLayers pull={pull} />;
   const { axis, lines } = waterfall(pull, layers, now);
@@ -88,7 +95,7 @@ function NoLayers({ pull }: { pull: PullStatus }) {
 
 const KEYS = [
   ['waiting', 'waiting'],
-  ['shared', 'comes by another pull'],
+  ['shared', 'by another pull'],
   ['downloading', 'downloading'],
   ['parent', 'waits for parent'],
   ['extracting', 'extracting'],
