@@ -25,7 +25,7 @@ export function Throughput({ sum }: { sum: Totals }) {
   const [number, unit] = rate(past?.last?.speed);
   const facts = [
     past?.peak && past.peak.speed > 0 ? `peak ${speed(past.peak.speed)}` : '',
-    sum.pulling > 0 ? `${count(sum.pulling, 'node')} pulling` : 'no node pulls',
+    sum.pulling > 0 ? `${count(sum.pulling, 'node')} pulling` : 'no node is pulling',
     'last 15 min',
   ];
   return (
