@@ -8,6 +8,7 @@ import { isMoving } from '../../model/order';
 import { look } from '../../route';
 import { useSettings } from '../../settings';
 import { Message } from '../../ui/Message';
+import { NoAgents } from '../../ui/NoAgents';
 import { columnsOf, TABLE_FROM, useWidth } from './columns';
 import styles from './Pulls.module.css';
 import { Table } from './Table';
@@ -105,16 +106,7 @@ function Nothing({ nodes, whole }: { nodes: number; whole: boolean }) {
       </Message>
     );
   }
-  return (
-    <Message name="no-agents" title="No agent has reported yet">
-      <p>
-        <code>pulltrace-agent</code> watches the container runtime of one node, and reports to this server.
-        Start it on a node, with the address of this server:
-      </p>
-      <pre>PULLTRACE_SERVER_URL={new URL('.', document.baseURI).href.replace(/\/$/, '')} pulltrace-agent</pre>
-      <p>This page goes on by itself when the first report comes.</p>
-    </Message>
-  );
+  return <NoAgents />;
 }
 
 const BONES = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
