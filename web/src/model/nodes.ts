@@ -9,7 +9,8 @@ export interface NodeEntry {
   name: string;
   /** Undefined of a node that only its pulls name. */
   state: NodeState | undefined;
-  lastReportAt: string | undefined;
+  /** When it was last heard, where it is not heard now: while it is, that changes each second, and says nothing. */
+  silentSince: string | undefined;
   /** Undefined where it is not known, or not of now. */
   speed: number | undefined;
   running: number;
@@ -28,7 +29,7 @@ export function nodes(known: Iterable<NodeStatus>, rows: Iterable<PullStatus>): 
   const entry = (name: string, node?: NodeStatus): NodeEntry => ({
     name,
     state: node?.state,
-    lastReportAt: node?.lastReportAt,
+    silentSince: node && node.state !== 'live' ? node.lastReportAt : undefined,
     speed: node?.state === 'lost' ? undefined : node?.bytesPerSec,
     running: 0,
     queued: 0,

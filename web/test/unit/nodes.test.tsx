@@ -31,8 +31,9 @@ test('a node is told with what it pulls, what waits, and what went wrong', () =>
   );
   expect(n1).toMatchObject({ running: 2, queued: 1, stalled: 1, ended: 2, failed: 1, speed: 7 });
   // What a silent node does is not known.
-  expect(n2).toMatchObject({ state: 'lost', speed: undefined, running: 0 });
-  expect(n3).toMatchObject({ name: 'n3', state: undefined, running: 1, lastReportAt: undefined });
+  expect(n2).toMatchObject({ state: 'lost', speed: undefined, running: 0, silentSince: T0 });
+  expect(n1?.silentSince).toBeUndefined();
+  expect(n3).toMatchObject({ name: 'n3', state: undefined, running: 1, silentSince: undefined });
 });
 
 test('nodes are picked by their trouble and by words', () => {

@@ -1,7 +1,7 @@
 // Whether a node's agent is heard, in a word and an icon.
 
-import { useNow } from '../../live/hooks';
-import { instant, seconds } from '../../model/format';
+import { useNode, useNow } from '../../live/hooks';
+import { instant, NONE, seconds } from '../../model/format';
 import type { NodeEntry } from '../../model/nodes';
 import { Icon } from '../../ui/Icon';
 import styles from './Heard.module.css';
@@ -40,4 +40,16 @@ export function Heard({ state, at }: { state: NodeEntry['state']; at: string | u
 function Silent({ at }: { at: number | undefined }) {
   const now = useNow();
   return at === undefined ? 'Silent' : `Silent for ${seconds(Math.max(0, now - at) / 1000)}`;
+}
+
+/** An agent reports each second or so: so long nobody need count. */
+const JUST_MS = 5_000;
+
+/** When the agent was last heard. */
+export function Report({ name }: { name: string }) {
+  const text = useNode(name)?.lastReportAt;
+  const now = useNow();
+  const at = instant(text);
+  if (at === undefined) return NONE;
+  return now - at < JUST_MS ? 'just now' : `${seconds((now - at) / 1000)} ago`;
 }

@@ -16,7 +16,6 @@ import {
   type Show,
 } from '../../model/nodes';
 import { href, look } from '../../route';
-import { Ago } from '../../ui/Ago';
 import { Choice } from '../../ui/Choice';
 import { Bytes, Figure } from '../../ui/Figure';
 import { Filter, wordsOf } from '../../ui/Filter';
@@ -24,7 +23,7 @@ import { Icon } from '../../ui/Icon';
 import { Message } from '../../ui/Message';
 import { Panel } from '../../ui/Panel';
 import { type Column, Table, TableSkeleton } from '../../ui/Table';
-import { Heard } from './Heard';
+import { Heard, Report } from './Heard';
 import styles from './Nodes.module.css';
 import { OneNode } from './OneNode';
 
@@ -52,7 +51,7 @@ const COLUMNS: readonly Column<NodeEntry>[] = [
     title: 'Whether its agent is heard',
     by: ({ state }) => ['conflict', 'lost', undefined, 'live'].indexOf(state),
     width: 168,
-    cell: ({ state, lastReportAt }) => <Heard state={state} at={lastReportAt} />,
+    cell: ({ state, silentSince }) => <Heard state={state} at={silentSince} />,
   },
   {
     key: 'speed',
@@ -146,11 +145,13 @@ const COLUMNS: readonly Column<NodeEntry>[] = [
   {
     key: 'report',
     name: 'Last report',
-    by: ({ lastReportAt }) => lastReportAt,
+    title: 'When its agent was last heard: the longest silence first',
+    // Those that are heard are so as much as one another.
+    by: ({ state, silentSince }) => (state === 'live' ? '~' : silentSince),
     figure: true,
     needs: 'middle',
     width: 122,
-    cell: ({ lastReportAt }) => (lastReportAt === undefined ? NONE : <Ago at={lastReportAt} />),
+    cell: ({ name }) => <Report name={name} />,
   },
 ];
 
@@ -160,15 +161,14 @@ const keyOf = (entry: NodeEntry): string => entry.name;
 const rowOf = (entry: NodeEntry) => ({ 'data-node-row': entry.name, 'data-state': entry.state });
 
 export function Nodes({ route }: PageProps) {
-  const all = useAll();
-  const every = useMemo(() => nodes(all.nodes.values(), all.rows.values()), [all]);
   const [name] = route.path;
-  if (name !== undefined) return <OneNode name={name} entry={every.find((node) => node.name === name)} />;
-  return <List every={every} query={route.query} />;
+  return name === undefined ? <List query={route.query} /> : <OneNode name={name} />;
 }
 
-function List({ every, query }: { every: readonly NodeEntry[]; query: URLSearchParams }) {
+function List({ query }: { query: URLSearchParams }) {
+  const all = useAll();
   const sync = useSync();
+  const every = useMemo(() => nodes(all.nodes.values(), all.rows.values()), [all]);
   const sort = query.get('sort');
   const order = useMemo(() => parseOrder(sort, COLUMNS, USUAL), [sort]);
   const q = query.get('q') ?? '';

@@ -1,26 +1,27 @@
 // One node: how it stands, and its pulls on one axis of time.
 
 import { type ReactNode, useMemo } from 'react';
-import { useAll, useSync } from '../../live/hooks';
+import { useAll, useNode, useSync } from '../../live/hooks';
 import { term } from '../../model/filter';
 import { NONE } from '../../model/format';
-import { type NodeEntry, pullsOf } from '../../model/nodes';
+import { type NodeEntry, nodes, pullsOf } from '../../model/nodes';
 import { href } from '../../route';
-import { Ago } from '../../ui/Ago';
 import { Bytes } from '../../ui/Figure';
 import { Icon } from '../../ui/Icon';
 import { Message } from '../../ui/Message';
 import { Panel } from '../../ui/Panel';
 import { TableSkeleton } from '../../ui/Table';
-import { Heard } from './Heard';
+import { Heard, Report } from './Heard';
 import { Clock } from './Nodes';
 import styles from './OneNode.module.css';
 import { Timeline } from './Timeline';
 
-export function OneNode({ name, entry }: { name: string; entry: NodeEntry | undefined }) {
+export function OneNode({ name }: { name: string }) {
   const all = useAll();
+  const node = useNode(name);
   const sync = useSync();
   const pulls = useMemo(() => pullsOf(all.rows.values(), name), [all, name]);
+  const entry = useMemo(() => nodes(node ? [node] : [], pulls)[0], [node, pulls]);
   return (
     <>
       <nav className={styles.path} aria-label="Where this is">
@@ -68,12 +69,12 @@ export function OneNode({ name, entry }: { name: string; entry: NodeEntry | unde
 }
 
 function Head({ entry }: { entry: NodeEntry }) {
-  const { state, lastReportAt, speed, running, queued, ended, failed, agent, runtime, offsetMs } = entry;
+  const { name, state, silentSince, speed, running, queued, ended, failed, agent, runtime, offsetMs } = entry;
   return (
     <section className={styles.head} aria-label="How it stands">
       <dl className={styles.figures}>
         <Fact name="Agent" more={agent}>
-          <Heard state={state} at={lastReportAt} />
+          <Heard state={state} at={silentSince} />
         </Fact>
         <Fact name="Speed" more={state === 'lost' ? 'not seen' : undefined}>
           <Bytes value={speed} per="s" />
@@ -84,7 +85,9 @@ function Head({ entry }: { entry: NodeEntry }) {
         <Fact name="Ended" more={failed > 0 ? <b className={styles.bad}>{failed} failed</b> : 'none failed'}>
           {ended.toLocaleString('en')}
         </Fact>
-        <Fact name="Last report">{lastReportAt === undefined ? NONE : <Ago at={lastReportAt} />}</Fact>
+        <Fact name="Last report">
+          <Report name={name} />
+        </Fact>
         <Fact name="Runtime">{runtime ?? NONE}</Fact>
         <Fact name="Clock">
           <Clock offsetMs={offsetMs} />
