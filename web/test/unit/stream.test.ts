@@ -149,7 +149,7 @@ test.each([
   [403, 'forbidden'],
   [503, 'unavailable'],
   [502, 'unavailable'],
-  [404, 'refused'],
+  [404, 'not_found'],
 ])('an answer of %i says why there is nothing', async (status, kind) => {
   const problem = JSON.stringify({ status, title: 'No', detail: 'because', reason: 'x' });
   vi.stubGlobal('fetch', () => Promise.resolve(new Response(problem, { status })));
