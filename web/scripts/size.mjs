@@ -15,7 +15,9 @@ const index = readFileSync(join(dist, 'index.html'), 'utf8');
 const files = readdirSync(join(dist, 'assets'));
 let over = false;
 for (const { what, ending, first, kb } of LIMITS) {
-  const counted = files.filter((name) => name.endsWith(ending) && (!first || index.includes(`assets/${name}`)));
+  const counted = files.filter(
+    (name) => name.endsWith(ending) && (!first || index.includes(`assets/${name}`)),
+  );
   if (counted.length === 0) throw new Error(`${what}: no file in ${dist}: run \`npm run build\` first`);
   const bytes = counted.reduce(
     (sum, name) => sum + brotliCompressSync(readFileSync(join(dist, 'assets', name))).length,
