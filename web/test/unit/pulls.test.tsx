@@ -310,6 +310,23 @@ test('rows change places once a second at most, and not while somebody points at
   expect(order()).toBe('a b');
 });
 
+test('a row that goes while it has the focus holds nothing any more', async () => {
+  await show('#/pulls?sort=-speed');
+  const speeds = (seq: number, a: number, b: number, rm: string[] = []) =>
+    page.say(seq, { rows: [pull('a', { bytesPerSec: a }), pull('b', { bytesPerSec: b })], rm });
+  page.say(1, { rows: [pull('c', { bytesPerSec: 9 })] });
+  speeds(2, 2, 1);
+  await page.pass(1_100);
+  await page.user.keyboard('j');
+  expect(document.activeElement?.closest('[data-pull="c"]')).toBeTruthy();
+  speeds(3, 1, 2);
+  await page.pass(3_000);
+  expect(order()).toBe('c a b');
+  speeds(4, 1, 2, ['c']);
+  await page.pass(1_100);
+  expect(order()).toBe('b a');
+});
+
 test('a pull that goes on under another id stays where it is, and is the same element', async () => {
   await show();
   page.say(1, { rows: [pull('a', { phase: 'queued' }), pull('b', { startedAt: at(1) })] });

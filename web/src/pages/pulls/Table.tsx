@@ -2,7 +2,16 @@
 // for one.
 
 import { defaultRangeExtractor, type Range, useVirtualizer } from '@tanstack/react-virtual';
-import { type FocusEvent, type PointerEvent, useCallback, useEffect, useMemo, useRef, useState } from 'react';
+import {
+  type FocusEvent,
+  type PointerEvent,
+  type RefObject,
+  useCallback,
+  useEffect,
+  useMemo,
+  useRef,
+  useState,
+} from 'react';
 import { type Item, nextSort, type Sort, sortText } from '../../model/order';
 import { look } from '../../route';
 import { Icon } from '../../ui/Icon';
@@ -66,7 +75,7 @@ export function Table({ items, columns, sort, states, cards, rowHeight, hold }: 
   const keys = useKeys(items, at, setFocused, (index) => virtual.scrollToIndex(index), scroller);
   useLeft(scroller, focused);
 
-  const over = useHold(hold);
+  const over = useHold(hold, scroller);
   const rows = virtual.getVirtualItems().map(({ index, key, start }) => {
     const item = items[index];
     if (!item) return null;
@@ -163,12 +172,17 @@ function Head({ columns, sort }: { columns: readonly AnyColumn[]; sort: Sort | u
 }
 
 /** Whether a pointer or the focus is in it. */
-function useHold(hold: (on: boolean) => void) {
+function useHold(hold: (on: boolean) => void, scroller: RefObject<HTMLDivElement | null>) {
   const by = useRef({ pointer: false, focus: false });
   const say = (change: Partial<typeof by.current>) => {
     Object.assign(by.current, change);
     hold(by.current.pointer || by.current.focus);
   };
+  // A row that goes takes the focus with it, and nobody is told.
+  useEffect(() => {
+    if (by.current.focus && !scroller.current?.contains(document.activeElement)) say({ focus: false });
+  });
+  useEffect(() => () => hold(false), [hold]);
   return {
     // A finger does not stay.
     onPointerEnter: (event: PointerEvent) => say({ pointer: event.pointerType !== 'touch' }),
@@ -185,7 +199,7 @@ function useKeys(
   at: number,
   setFocused: (key: string) => void,
   scrollTo: (index: number) => void,
-  scroller: React.RefObject<HTMLDivElement | null>,
+  scroller: RefObject<HTMLDivElement | null>,
 ) {
   const last = useRef(-1);
   if (at >= 0) last.current = at;
@@ -245,7 +259,7 @@ function useKeys(
 const link = (scroller: HTMLElement | null, index: number): HTMLElement | null =>
   scroller?.querySelector<HTMLElement>(`[data-index="${index}"] [data-link]`) ?? null;
 
-function useLeft(scroller: React.RefObject<HTMLDivElement | null>, focused: string | undefined): void {
+function useLeft(scroller: RefObject<HTMLDivElement | null>, focused: string | undefined): void {
   const now = useRef(focused);
   now.current = focused;
   useEffect(() => {
