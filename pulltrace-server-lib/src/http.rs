@@ -57,6 +57,9 @@ pub struct HttpLimits {
     pub report_deadline: Duration,
     /// Readers of the stream at once; a further one is refused with 503 and counted. Default 10,000.
     pub readers: usize,
+    /// Readers of the stream for whom it is packed, which takes up to 300 KiB each; a further one is sent
+    /// the same as it is. Default 200.
+    pub packed_readers: usize,
     /// Over HTTP/2, where readers share a connection: how long one may take nothing of what is there
     /// for it; then its connection is closed. Default 30 s. Over HTTP/1 it is
     /// [`ServeLimits::write`](crate::ServeLimits::write).
@@ -70,6 +73,7 @@ impl Default for HttpLimits {
             report: 1024 * 1024,
             report_deadline: Duration::from_secs(10),
             readers: 10_000,
+            packed_readers: 200,
             reader_idle: Duration::from_secs(30),
         }
     }
@@ -90,6 +94,8 @@ pub(crate) struct Api {
     pub(crate) limits: HttpLimits,
     /// One for each reader that may come.
     pub(crate) places: Arc<Semaphore>,
+    /// One for each of them for whom the stream may be packed.
+    pub(crate) packers: Arc<Semaphore>,
     pub(crate) stopping: watch::Receiver<bool>,
     #[cfg(feature = "ui")]
     pub(crate) page: &'static crate::ui::Page,

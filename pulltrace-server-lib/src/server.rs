@@ -229,6 +229,7 @@ impl Builder {
             clock: self.clock,
             limits: self.http,
             places: Arc::new(Semaphore::new(self.http.readers)),
+            packers: Arc::new(Semaphore::new(self.http.packed_readers)),
             stopping,
             #[cfg(feature = "ui")]
             page: self.page,

@@ -5,6 +5,7 @@
 //! way, so one that does not read costs no more than that, and slows nobody.
 
 mod chunk;
+mod pack;
 mod reader;
 mod watch;
 
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{RawQuery, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use axum::http::{HeaderName, HeaderValue, Version};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt as _, stream};
@@ -22,6 +23,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::problem::Refusal;
 use super::query::{FILTERS, Filter, Query};
 use super::{Api, Link};
+use pack::Packer;
 use reader::Reader;
 use watch::Guard;
 
@@ -138,24 +140,37 @@ pub(super) fn answer(
     let watched = link.is_some() && request.version() == Version::HTTP_2;
     let patience = watched.then_some(api.limits.reader_idle);
     let mut guard = Guard::new(Arc::clone(&api.stats), link, patience);
+    let mut packer = Packer::new(api, request.headers());
+    let coding = packer
+        .as_ref()
+        .map(|_| (CONTENT_ENCODING, HeaderValue::from_static("gzip")));
     let stream = async_stream::stream! {
         let _place = place;
         let mut pieces = std::pin::pin!(pieces);
         while let Some(piece) = pieces.next().await {
             guard.handed_over();
-            yield Ok::<Bytes, Infallible>(Bytes::from(piece));
+            yield Ok::<Bytes, Infallible>(match &mut packer {
+                Some(packer) => packer.pack(&piece),
+                None => Bytes::from(piece),
+            });
             guard.taken();
+        }
+        if let Some(packer) = packer {
+            yield Ok(packer.end());
         }
     };
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
+        (VARY, HeaderValue::from_static("accept-encoding")),
         (
             HeaderName::from_static("x-accel-buffering"),
             HeaderValue::from_static("no"),
         ),
     ];
-    (headers, Body::from_stream(stream)).into_response()
+    let mut answer = (headers, Body::from_stream(stream)).into_response();
+    answer.headers_mut().extend(coding);
+    answer
 }
 
 #[cfg(test)]

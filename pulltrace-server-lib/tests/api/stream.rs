@@ -1,14 +1,20 @@
 //! The stream of what happens, to the letter.
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 
-use hyper::Request;
-use hyper::body::Bytes;
+use flate2::write::GzDecoder;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HOST, VARY};
+use hyper::{Request, Response};
 use pulltrace_server_lib::table::Table;
 use pulltrace_server_lib::{HttpLimits, Limits};
 use serde_json::Value;
 
-use crate::world::{Reader, World, completed, downloading, failed, full, resolving, some, within};
+use crate::world::{
+    Reader, World, completed, downloading, failed, full, open, resolving, some, within,
+};
 
 fn told(events: &[crate::world::Event]) -> Vec<(&str, &str)> {
     events.iter().map(crate::world::Event::told).collect()
@@ -323,4 +329,71 @@ async fn one_reader_too_many_is_refused_and_the_others_stay() {
     drop(first);
     world.until_metric("pulltrace_sse_clients", 0.0).await;
     Reader::open(&world, "").await.until("snapshot-end").await;
+}
+
+/// What a packed stream says, as it comes.
+struct Packed {
+    body: Incoming,
+    text: GzDecoder<Vec<u8>>,
+}
+
+impl Packed {
+    /// Reads until it has said this, or to its end.
+    async fn until(&mut self, word: &str) -> bool {
+        within(word, async {
+            loop {
+                let text = String::from_utf8_lossy(self.text.get_ref());
+                if text.contains(word) {
+                    return true;
+                }
+                let Some(frame) = self.body.frame().await else {
+                    return false;
+                };
+                let data = frame.unwrap().into_data().unwrap();
+                self.text.write_all(&data).unwrap();
+                self.text.flush().unwrap();
+            }
+        })
+        .await
+    }
+}
+
+/// A reader who takes gzip.
+async fn packed(world: &World) -> Response<Incoming> {
+    let request = Request::get("/api/v1/events").header(HOST, world.address.to_string());
+    let request = request.header(ACCEPT_ENCODING, "gzip, br");
+    open(world.address, request.body(Full::default()).unwrap()).await
+}
+
+#[tokio::test]
+async fn a_stream_is_packed_and_each_event_can_be_read_when_it_comes() {
+    let world = World::with(|server| {
+        let mut limits = HttpLimits::default();
+        limits.packed_readers = 1;
+        server.http_limits(limits)
+    })
+    .await;
+    world
+        .tell(&full("w1", 1, &[downloading("w1", "1-a", 0)]))
+        .await;
+    let answer = packed(&world).await;
+    assert_eq!(answer.headers()[CONTENT_ENCODING], "gzip");
+    assert_eq!(answer.headers()[VARY], "accept-encoding");
+    let mut reader = Packed {
+        body: answer.into_body(),
+        text: GzDecoder::new(Vec::new()),
+    };
+    assert!(reader.until("event: snapshot-end").await);
+    // There is room for one: the next is told the same as it is.
+    let plain = packed(&world).await;
+    assert!(!plain.headers().contains_key(CONTENT_ENCODING));
+    drop(plain);
+    world
+        .tell(&some("w1", 2, &[downloading("w1", "1-a", 100)]))
+        .await;
+    assert!(reader.until("\"downloadedBytes\":1100").await);
+    world.stop().await;
+    assert!(!reader.until("what nobody says").await);
+    // It is whole to its last byte.
+    reader.text.finish().unwrap();
 }

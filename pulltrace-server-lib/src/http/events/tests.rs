@@ -61,6 +61,7 @@ impl World {
             clock,
             limits,
             places: Arc::new(Semaphore::new(limits.readers)),
+            packers: Arc::new(Semaphore::new(limits.packed_readers)),
             stopping,
             #[cfg(feature = "ui")]
             page: crate::ui::Page::embedded(),
