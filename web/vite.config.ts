@@ -16,5 +16,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
   },
+  // A page that comes later needs it, and the development server would load the page anew for it.
+  optimizeDeps: { include: ['@tanstack/react-virtual'] },
   server: real ? { proxy: { '/api': real } } : {},
 });
