@@ -199,7 +199,11 @@ test('the overview tells at a glance what is slow, what fails and who is silent'
 
 test('rows are reached by keys: j, Enter, Escape, /', async () => {
   const page = await start('rollout');
+  await until('rows are there', async () => (await rows(page)).length > 0);
   await page.keyboard.press('j');
+  await until('a row has the focus', () =>
+    page.evaluate(() => document.activeElement?.closest('[data-pull]') !== null),
+  );
   await page.keyboard.press('Enter');
   await until('the pull is open', () => /#\/pulls\/lease/.test(page.url()));
   await page.keyboard.press('Escape');
