@@ -8,7 +8,9 @@ import { isLive } from '../../model/pull';
 import { visible } from '../../model/text';
 import { href } from '../../route';
 import { useFormat } from '../../settings';
+import { Actions } from '../../ui/Actions';
 import { Copy } from '../../ui/Copy';
+import { Crumbs } from '../../ui/Crumbs';
 import { Icon, type IconName } from '../../ui/Icon';
 import styles from './Head.module.css';
 
@@ -29,22 +31,14 @@ const STATES: Record<PodState, { word: string; icon: IconName }> = {
 export function Head({ pod, pulls, gone, toCommands }: Props) {
   const state = STATES[podState(pod)];
   return (
-    <>
-      <nav className={styles.crumbs} aria-label="Where this is">
-        <ol>
-          <li>
-            <a href={href('pulls')}>Pulls</a>
-          </li>
-          <li>
-            <Icon name="chevron" size={13} />
-            <a href={href('pulls', [], { q: `ns:${pod.namespace}` })}>{pod.namespace}</a>
-          </li>
-          <li aria-current="page">
-            <Icon name="chevron" size={13} />
-            <span>{pod.podName}</span>
-          </li>
-        </ol>
-      </nav>
+    <div className={styles.whole}>
+      <Crumbs
+        steps={[
+          { text: 'Pulls', href: href('pulls') },
+          { text: pod.namespace, href: href('pulls', [], { q: `ns:${pod.namespace}` }) },
+          { text: pod.podName },
+        ]}
+      />
       <section className={`${styles.panel} ${gone ? styles.gone : ''}`}>
         <header className={styles.head}>
           <div className={styles.row}>
@@ -52,19 +46,12 @@ export function Head({ pod, pulls, gone, toCommands }: Props) {
               <span className={styles.namespace}>{pod.namespace}/</span>
               <b>{pod.podName}</b>
             </h1>
-            <div className={styles.does}>
+            <Actions toCommands={toCommands}>
               <span className={styles.badge}>
                 <Icon name={state.icon} />
                 {state.word}
               </span>
-              <Copy text={window.location.href} label="Copy the address of this page" icon="link">
-                Link
-              </Copy>
-              <button type="button" className={styles.jump} onClick={toCommands}>
-                <Icon name="command" size={13} />
-                Commands
-              </button>
-            </div>
+            </Actions>
           </div>
           <ul className={styles.about}>
             <li>
@@ -84,7 +71,7 @@ export function Head({ pod, pulls, gone, toCommands }: Props) {
         </header>
         <Figures pod={pod} pulls={pulls} />
       </section>
-    </>
+    </div>
   );
 }
 

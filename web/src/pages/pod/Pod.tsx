@@ -1,6 +1,6 @@
 // One pod: all that it waits for, in the order in which its kubelet takes it, and when that is over.
 
-import { useRef, useState } from 'react';
+import { useState } from 'react';
 import type { PageProps } from '../../App';
 import type { Refusal } from '../../api/events';
 import type { PodPulls } from '../../api/gen/wire';
@@ -8,6 +8,7 @@ import { usePolled, useServer } from '../../live/hooks';
 import { podCommands } from '../../model/commands';
 import { podOf, podState, podsAway } from '../../model/pod';
 import { href } from '../../route';
+import { CommandPanel, useJump } from '../../ui/Actions';
 import { CommandList } from '../../ui/CommandList';
 import { Icon } from '../../ui/Icon';
 import { Message } from '../../ui/Message';
@@ -34,7 +35,7 @@ export function Pod({ route }: PageProps) {
     // A pod that was made again under its name is another one.
     if (known && next && next.pod.uid !== known.pod.uid) setBefore([known, ...before].slice(0, 3));
   }
-  const commands = useRef<HTMLDivElement>(null);
+  const [commands, toCommands] = useJump();
   if (known === undefined) {
     if (refusal === undefined && value === undefined) return <h1 className="hidden">Loading the pod</h1>;
     return <Nothing namespace={namespace} name={name} refusal={refusal} />;
@@ -46,21 +47,9 @@ export function Pod({ route }: PageProps) {
       {before.map((each) => (
         <Former key={each.pod.uid} known={each} />
       ))}
-      <Head
-        pod={pod}
-        pulls={pulls}
-        gone={refusal?.kind === 'not_found'}
-        toCommands={() => {
-          commands.current?.scrollIntoView({ block: 'center' });
-          commands.current?.focus({ preventScroll: true });
-        }}
-      />
+      <Head pod={pod} pulls={pulls} gone={refusal?.kind === 'not_found'} toCommands={toCommands} />
       <Images pod={pod} pulls={pulls} />
-      <div ref={commands} tabIndex={-1} className={styles.commands}>
-        <Panel title="Commands">
-          <CommandList commands={[{ where: 'With kubectl', commands: podCommands(pod) }]} />
-        </Panel>
-      </div>
+      <CommandPanel at={commands} commands={[{ where: 'With kubectl', commands: podCommands(pod) }]} />
     </article>
   );
 }

@@ -1,13 +1,12 @@
 // A pull with all that is known of it.
 
-import { useMemo, useRef } from 'react';
+import { useMemo } from 'react';
 import type { PullStatus } from '../../api/gen/wire';
 import { useAll, useLayers } from '../../live/hooks';
 import { pullCommands } from '../../model/commands';
 import { compared, nodeQueue, peers } from '../../model/peers';
 import { pullState } from '../../model/pull';
-import { CommandList } from '../../ui/CommandList';
-import { Panel } from '../../ui/Panel';
+import { CommandPanel, useJump } from '../../ui/Actions';
 import styles from './Detail.module.css';
 import { Facts } from './Facts';
 import { Figures } from './Figures';
@@ -32,7 +31,7 @@ export function Detail({ pull, gone, before }: Props) {
   const polled = useLayers(pull.id);
   const layers = polled ?? pull.layers ?? NONE;
   const samples = useSeen(pull.id);
-  const commands = useRef<HTMLDivElement>(null);
+  const [commands, toCommands] = useJump();
   const { id, nodeName, imageRef, rootDigest, manifestDigest } = pull;
   // biome-ignore lint/correctness/useExhaustiveDependencies: no other field of the pull decides which ones they are.
   const others = useMemo(
@@ -57,13 +56,7 @@ export function Detail({ pull, gone, before }: Props) {
     >
       {gone && <Gone pull={pull} />}
       <section className={styles.top}>
-        <Head
-          pull={pull}
-          toCommands={() => {
-            commands.current?.scrollIntoView({ block: 'center' });
-            commands.current?.focus({ preventScroll: true });
-          }}
-        />
+        <Head pull={pull} toCommands={toCommands} />
         <Figures pull={pull} layers={layers} compared={beside} samples={samples} />
       </section>
       <Notes pull={pull} before={before} />
@@ -71,11 +64,7 @@ export function Detail({ pull, gone, before }: Props) {
         <div className={styles.main}>
           <Trouble pull={pull} />
           <Waterfall pull={pull} layers={layers} compared={beside} samples={samples} />
-          <div ref={commands} tabIndex={-1} className={styles.commands}>
-            <Panel title="Commands">
-              <CommandList commands={typed} />
-            </Panel>
-          </div>
+          <CommandPanel at={commands} commands={typed} className={styles.commands} />
         </div>
         <div className={styles.side}>
           <Waiters pull={pull} />

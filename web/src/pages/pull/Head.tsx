@@ -8,8 +8,9 @@ import { attempt, pullState } from '../../model/pull';
 import { visible } from '../../model/text';
 import { href } from '../../route';
 import { useFormat } from '../../settings';
+import { Actions } from '../../ui/Actions';
 import { Copy } from '../../ui/Copy';
-import { Icon } from '../../ui/Icon';
+import { Crumbs } from '../../ui/Crumbs';
 import { LayerStrip } from '../../ui/LayerStrip';
 import { State } from '../../ui/State';
 import styles from './Head.module.css';
@@ -22,23 +23,16 @@ interface Props {
 export function Head({ pull, toCommands }: Props) {
   const state = pullState(pull);
   return (
-    <>
-      <Crumbs node={pull.nodeName} {...named(pull)} />
+    <div className={styles.whole}>
+      <Way node={pull.nodeName} {...named(pull)} />
       <header className={styles.head}>
         <div className={styles.row}>
           <Name {...named(pull)} />
-          <div className={styles.does}>
+          <Actions toCommands={toCommands}>
             <span className={styles.badge}>
               <State state={state} word={pull.outcome ?? pull.phase} />
             </span>
-            <Copy text={window.location.href} label="Copy the address of this page" icon="link">
-              Link
-            </Copy>
-            <button type="button" className={styles.jump} onClick={toCommands}>
-              <Icon name="command" size={13} />
-              Commands
-            </button>
-          </div>
+          </Actions>
         </div>
         <About pull={pull} />
         <div className={styles.strip}>
@@ -50,7 +44,7 @@ export function Head({ pull, toCommands }: Props) {
           />
         </div>
       </header>
-    </>
+    </div>
   );
 }
 
@@ -62,25 +56,16 @@ const named = ({ imageRef, repository, rootDigest, manifestDigest }: PullStatus)
   manifestDigest,
 });
 
-const Crumbs = memo(({ node, ...image }: Named & { node: string }) => {
+const Way = memo(({ node, ...image }: Named & { node: string }) => {
   const { name, known } = imageName(image);
-  const shown = visible(shortName(image));
   return (
-    <nav className={styles.crumbs} aria-label="Where this is">
-      <ol>
-        <li>
-          <a href={href('pulls')}>Pulls</a>
-        </li>
-        <li>
-          <Icon name="chevron" size={13} />
-          {known ? <a href={href('pulls', [], { q: `image:${name}` })}>{shown}</a> : shown}
-        </li>
-        <li aria-current="page">
-          <Icon name="chevron" size={13} />
-          <span title={node}>{visible(node)}</span>
-        </li>
-      </ol>
-    </nav>
+    <Crumbs
+      steps={[
+        { text: 'Pulls', href: href('pulls') },
+        { text: shortName(image), href: known ? href('pulls', [], { q: `image:${name}` }) : undefined },
+        { text: node },
+      ]}
+    />
   );
 });
 
