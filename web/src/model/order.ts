@@ -110,6 +110,17 @@ export function arrange(
   return { items: same(items, before.items) ? before.items : items, matched: found.length, total: rows.size };
 }
 
+/** Without the rows of groups that are closed. */
+export function opened(items: readonly Item[], closed: ReadonlySet<string>): readonly Item[] {
+  if (closed.size === 0) return items;
+  let open = true;
+  return items.filter((item) => {
+    if (item.kind === 'row') return open;
+    open = !closed.has(item.key);
+    return true;
+  });
+}
+
 function ranks(items: readonly Item[]): Map<string, number> {
   return new Map(items.map(({ key }, index) => [key, index]));
 }

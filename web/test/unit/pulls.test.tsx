@@ -354,6 +354,19 @@ test('groups have a heading with their sums', async () => {
   expect(within(pod).getByRole('link', { name: 'shop/x' }).getAttribute('href')).toBe('#/pods/shop/x');
 });
 
+test('a group is closed and opened again', async () => {
+  await show('#/pulls?group=node');
+  page.say(1, { rows: [pull('a'), pull('b'), pull('c', { nodeName: 'n2' })] });
+  const toggle = () => screen.getByRole('button', { name: 'Pulls of n1' });
+  expect(toggle().getAttribute('aria-expanded')).toBe('true');
+  await page.user.click(toggle());
+  expect(toggle().getAttribute('aria-expanded')).toBe('false');
+  expect(order()).toBe('c');
+  expect(counted()).toBe('3');
+  await page.user.click(toggle());
+  expect(order()).toBe('a b c');
+});
+
 test('columns are chosen, and kept in the address', async () => {
   await show();
   page.say(1, { rows: [pull('a')] });

@@ -9,6 +9,7 @@ import { href } from '../../route';
 import { useFormat } from '../../settings';
 import { Bar } from '../../ui/Bar';
 import { Bytes, Figure } from '../../ui/Figure';
+import { Icon } from '../../ui/Icon';
 import { State } from '../../ui/State';
 import { type AnyColumn, LOOKS } from './columns';
 import styles from './GroupRow.module.css';
@@ -20,6 +21,8 @@ interface Props {
   columns: readonly AnyColumn[];
   /** Whether the name is that of a state. */
   state: boolean;
+  open: boolean;
+  toggle: (key: string) => void;
 }
 
 const SUMS: Partial<Record<AnyColumn, (sums: Sums, name: string) => ReactNode>> = {
@@ -30,11 +33,11 @@ const SUMS: Partial<Record<AnyColumn, (sums: Sums, name: string) => ReactNode>> 
 };
 
 /** The name takes the place of those before the first figure. */
-const named = (columns: readonly AnyColumn[]): number =>
+const spanned = (columns: readonly AnyColumn[]): number =>
   columns.filter((column) => column === 'state' || column === 'image' || column === 'node').length;
 
-export function GroupRow({ group, index, top, columns, state }: Props) {
-  const span = named(columns);
+export function GroupRow({ group, index, top, columns, ...named }: Props) {
+  const span = spanned(columns);
   return (
     // biome-ignore lint/a11y/useFocusableInteractive: nothing is to be done with it.
     // biome-ignore lint/a11y/useSemanticElements: a real table cannot be drawn in part.
@@ -53,7 +56,7 @@ export function GroupRow({ group, index, top, columns, state }: Props) {
         aria-colspan={span}
         style={{ gridColumn: `span ${span}` }}
       >
-        <GroupName group={group} state={state} />
+        <GroupName group={group} {...named} />
       </div>
       {columns.slice(span).map((column) => (
         // biome-ignore lint/a11y/useSemanticElements: as above.
@@ -65,7 +68,7 @@ export function GroupRow({ group, index, top, columns, state }: Props) {
   );
 }
 
-export function GroupHeading({ group, top, state }: Omit<Props, 'columns' | 'index'>) {
+export function GroupHeading({ group, top, ...named }: Omit<Props, 'columns' | 'index'>) {
   return (
     // biome-ignore lint/a11y/useSemanticElements: a list of which most is not drawn.
     <div
@@ -74,12 +77,14 @@ export function GroupHeading({ group, top, state }: Omit<Props, 'columns' | 'ind
       style={{ transform: `translateY(${top}px)` }}
       data-group={group.name}
     >
-      <GroupName group={group} state={state} />
+      <GroupName group={group} {...named} />
     </div>
   );
 }
 
-function GroupName({ group: { name, from, pod, sums }, state }: { group: GroupItem; state: boolean }) {
+type NameProps = Pick<Props, 'group' | 'state' | 'open' | 'toggle'>;
+
+function GroupName({ group: { key, name, from, pod, sums }, state, open, toggle }: NameProps) {
   const counts = [
     count(sums.pulls, 'pull'),
     sums.live > 0 && sums.live < sums.pulls ? `${sums.live.toLocaleString('en')} live` : '',
@@ -87,6 +92,15 @@ function GroupName({ group: { name, from, pod, sums }, state }: { group: GroupIt
   ].filter(Boolean);
   return (
     <>
+      <button
+        type="button"
+        className={`${styles.toggle} ${open ? styles.open : ''}`}
+        aria-expanded={open}
+        aria-label={`Pulls of ${visible(name)}`}
+        onClick={() => toggle(key)}
+      >
+        <Icon name="chevron" />
+      </button>
       {state ? (
         <State state={name as PullState} word={name} />
       ) : pod ? (

@@ -1,10 +1,10 @@
 // All pulls in one table: picked, ordered and grouped as the address says.
 
-import { useState } from 'react';
+import { useCallback, useMemo, useState } from 'react';
 import type { PageProps } from '../../App';
 import { useAll, useSync } from '../../live/hooks';
 import { count } from '../../model/format';
-import { isMoving } from '../../model/order';
+import { isMoving, opened } from '../../model/order';
 import { look } from '../../route';
 import { useSettings } from '../../settings';
 import { Message } from '../../ui/Message';
@@ -27,6 +27,13 @@ export function Pulls({ route: { query } }: PageProps) {
   const { nodes } = useAll();
   const whole = useSync() !== 'filling';
   const { matched, total, items } = arranged;
+  const [closed, setClosed] = useState<ReadonlySet<string>>(new Set());
+  const toggle = useCallback(
+    (key: string) =>
+      setClosed((now) => new Set(now.has(key) ? [...now].filter((each) => each !== key) : [...now, key])),
+    [],
+  );
+  const shown = useMemo(() => opened(items, closed), [items, closed]);
   const cards = width < TABLE_FROM;
   const columns = columnsOf(query.get('cols'), width);
   const rowHeight = cards ? CARD : ROW[density];
@@ -62,10 +69,12 @@ export function Pulls({ route: { query } }: PageProps) {
           ) : (
             <Table
               key={rowHeight}
-              items={items}
+              items={shown}
               columns={columns}
               sort={view.sort}
               states={view.group === 'state'}
+              closed={closed}
+              toggle={toggle}
               cards={cards}
               rowHeight={rowHeight}
               hold={hold}

@@ -33,6 +33,9 @@ interface Props {
   sort: Sort | undefined;
   /** Whether the groups are states. */
   states: boolean;
+  closed: ReadonlySet<string>;
+  /** Opens or closes a group. */
+  toggle: (key: string) => void;
   /** Cards, where there is no room for a table. */
   cards: boolean;
   rowHeight: number;
@@ -43,7 +46,7 @@ interface Props {
 /** Where the reader was when the page was left by a row: coming back leads there. */
 let left: { top: number; key: string } | undefined;
 
-export function Table({ items, columns, sort, states, cards, rowHeight, hold }: Props) {
+export function Table({ items, columns, sort, states, closed, toggle, cards, rowHeight, hold }: Props) {
   const scroller = useRef<HTMLDivElement>(null);
   const [back] = useState(() => left);
   const [focused, setFocused] = useState<string | undefined>(back?.key);
@@ -76,15 +79,16 @@ export function Table({ items, columns, sort, states, cards, rowHeight, hold }: 
   useLeft(scroller, focused);
 
   const over = useHold(hold, scroller);
+  const group = (key: string) => ({ state: states, open: !closed.has(key), toggle });
   const rows = virtual.getVirtualItems().map(({ index, key, start }) => {
     const item = items[index];
     if (!item) return null;
     const top = start - head;
     if (item.kind === 'group') {
       return cards ? (
-        <GroupHeading key={key} group={item} top={top} state={states} />
+        <GroupHeading key={key} group={item} top={top} {...group(item.key)} />
       ) : (
-        <GroupRow key={key} group={item} index={index} top={top} columns={shown} state={states} />
+        <GroupRow key={key} group={item} index={index} top={top} columns={shown} {...group(item.key)} />
       );
     }
     return cards ? (
