@@ -7,11 +7,13 @@ import { isRow } from './frame';
 import { type Beside, type Get, Poll } from './poll';
 
 const EVERY_MS = 1_000;
-/** So many does the server tell at once; of more rows in view the first ones are asked for. */
-export const MOST = 64;
+/** So many in one request: gateways refuse addresses of more than 8 KiB. Of more rows in view each has its turn. */
+export const MOST = 40;
 
 interface Wanted {
   by: number;
+  /** The number of the request that asked for it last. */
+  turn: number;
   /** The row that they were asked for: one that has ended since moves no more. */
   of?: PullStatus | undefined;
   layers?: readonly LayerStatus[];
@@ -24,6 +26,7 @@ export class Layers {
   #poll: Poll<PullList>;
   #quit: (() => void) | undefined;
   #soon: ReturnType<typeof setTimeout> | undefined;
+  #turn = 0;
 
   constructor(get: Get, beside: Beside, row: (id: string) => PullStatus | undefined) {
     this.#row = row;
@@ -35,7 +38,7 @@ export class Layers {
 
   /** Says that a row is in view, until it is told otherwise. */
   on = (id: string, listener: () => void): (() => void) => {
-    const wanted = this.#wanted.get(id) ?? { by: 0, listeners: new Set() };
+    const wanted = this.#wanted.get(id) ?? { by: 0, turn: 0, listeners: new Set() };
     wanted.by += 1;
     wanted.listeners.add(listener);
     this.#wanted.set(id, wanted);
@@ -70,7 +73,10 @@ export class Layers {
       return wanted.of === undefined || isLive(wanted.of) || row !== wanted.of;
     });
     if (asked.length === 0) return undefined;
-    const ids = asked.slice(0, MOST).map(([id]) => encodeURIComponent(id));
+    this.#turn += 1;
+    const next = asked.sort(([, a], [, b]) => a.turn - b.turn).slice(0, MOST);
+    for (const [, wanted] of next) wanted.turn = this.#turn;
+    const ids = next.map(([id]) => encodeURIComponent(id));
     return `api/v1/pulls?layers=embed&id=${ids.join(',')}`;
   }
 
