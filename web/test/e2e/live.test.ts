@@ -113,6 +113,10 @@ test('what it does not understand changes nothing', async () => {
   );
   server.feed.send('some-day', '{}');
   server.feed.to(16);
+  // One that comes late says nothing any more.
+  const [first] = truth();
+  server.feed.send('frame', JSON.stringify({ seq: 1, now: server.feed.world.server.now, rm: [first?.id] }));
+  server.feed.to(17);
   await showsTruth();
   expect(await connection(page())).toBe('live');
   expect(await faults()).toEqual([]);

@@ -211,3 +211,21 @@ test('rows are reached by keys: j, Enter, Escape, /', async () => {
   await page.keyboard.press('/');
   expect(await page.evaluate(() => document.activeElement?.tagName)).toBe('INPUT');
 });
+
+test('what no server of today says is shown as text, and takes nothing else away', async () => {
+  const page = await start('hostile');
+  const { rows: told } = server.feed.world;
+  // A pod without a name is none that could be linked to: its pull is left out, and counted.
+  await until('the rows are there', async () => (await rows(page)).length === told.length - 1);
+  const found = await rows(page);
+  const of = (id: string) => found.find((each) => each.id === id);
+  expect(of('a-later-phase')).toMatchObject({ phase: 'verifying', state: 'verifying' });
+  expect(of('nothing-known')).toMatchObject({ image: 'Image not known yet', percent: '–' });
+  expect(of('markup-name')?.image).toBe('<img src=x onerror=alert(1)> 1');
+  expect(of('hidden-characters')?.image).not.toMatch(/\p{C}/u);
+  expect(of('too-much')?.percent).toBe('99 %');
+  expect(of('later-waiting')).toMatchObject({ notes: [expect.stringContaining('waiting for peer cache')] });
+  expect(of('later-reason')).toMatchObject({ reason: expect.stringMatching(/^quota of the cloud/) });
+  expect(await page.locator('main img, main script').count()).toBe(0);
+  expect(await opened?.faults()).toEqual([]);
+});
