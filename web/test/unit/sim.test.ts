@@ -2,8 +2,9 @@
 
 // The simulation itself: always the same, and such as a server would tell it.
 
+import { readFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { REASONS } from '../../sim/failures';
+import { HINTS, REASONS } from '../../sim/failures';
 import { FakeServer } from '../../sim/server';
 import { STORIES, storyOf } from '../../sim/stories';
 import type { PullStatus } from '../../src/api/gen/wire';
@@ -116,6 +117,15 @@ test('each phase, state and reason is in some story', () => {
       ...seen((row) => [row.waitingOn, ...(row.layers ?? []).map((l) => l.waitingOn)].map((on) => on?.kind)),
     ].sort(),
   ).toEqual(['download_slot', 'kubelet_queue', 'parent_layer', 'registry', 'shared_layer'].sort());
+});
+
+test('hints are those of the server', async () => {
+  const text = await readFile(new URL('../../../docs/failures.md', import.meta.url), 'utf8');
+  const rows = text.matchAll(/^\| `(\w+)` \| [^|]* \| ([^|]*) \|$/gm);
+  const written = Object.fromEntries(
+    [...rows].map(([, word = '', hint]) => [word, hint === '–' ? undefined : hint]),
+  );
+  expect(HINTS).toEqual(written);
 });
 
 const first = (name: string): PullStatus => {
