@@ -39,7 +39,7 @@ const COLUMNS: readonly Column<ImageEntry>[] = [
     title: 'To how many nodes it was brought, of those that pull it or did',
     by: (entry) => entry.have + entry.pulling + entry.failed,
     down: true,
-    width: 140,
+    width: 122,
     cell: (entry) => <Nodes entry={entry} />,
   },
   {

@@ -56,7 +56,7 @@ export function OnNodes({ entry }: { entry: ImageEntry }) {
           <tr>
             <th scope="col">Node</th>
             <th scope="col">State</th>
-            <th scope="col" className={styles.figure}>
+            <th scope="col" className={`${styles.figure} ${styles.middle}`}>
               Downloaded
             </th>
             <th scope="col" className={`${styles.figure} ${styles.middle}`}>
@@ -102,7 +102,7 @@ const Line = memo(({ id }: { id: string }) => {
           <span className={styles.percent}>{percent(pull.percent)}</span>
         )}
       </td>
-      <td className={styles.figure}>
+      <td className={`${styles.figure} ${styles.middle}`}>
         <Bytes value={pull.downloadedBytes} />
       </td>
       <td className={`${styles.figure} ${styles.middle}`}>
