@@ -13,7 +13,7 @@ import type {
 
 export interface Understood {
   frame: Frame;
-  /** How many rows, motions, ids or nodes were left out. */
+  /** How many rows, parts of rows, motions, ids or nodes were left out. */
   left: number;
 }
 
@@ -28,28 +28,51 @@ const isLayer = (value: unknown): value is LayerStatus =>
   isText(value.digest) &&
   isText(value.state) &&
   typeof value.totalBytes === 'number' &&
-  isOptional(value.waitingOn, isWaiting);
+  (value.waitingOn === undefined || isWaiting(value.waitingOn));
 const isFailure = (value: unknown): value is Failure =>
   isObject(value) &&
   isText(value.reason) &&
   [value.message, value.hint].every((text) => text === undefined || typeof text === 'string');
 const isLink = (value: unknown): value is PodLink =>
   isObject(value) && isText(value.namespace) && isText(value.podName) && typeof value.container === 'string';
-const isOptional = (value: unknown, is: (item: unknown) => boolean): boolean =>
-  value === undefined || is(value);
-const isList = (value: unknown, is: (item: unknown) => boolean): boolean =>
-  value === undefined || (Array.isArray(value) && value.every(is));
-export const isRow = (value: unknown): value is PullStatus =>
-  isObject(value) &&
-  isText(value.id) &&
-  isText(value.nodeName) &&
-  isText(value.phase) &&
-  isOptional(value.failure, isFailure) &&
-  isOptional(value.waitingOn, isWaiting) &&
-  isOptional(value.kubelet, isObject) &&
-  isList(value.pods, isLink) &&
-  isList(value.candidates, isLink) &&
-  isList(value.layers, isLayer);
+/** What a row is nothing without. */
+const isRow = (value: unknown): value is PullStatus =>
+  isObject(value) && isText(value.id) && isText(value.nodeName) && isText(value.phase);
+
+const isString = (value: unknown): boolean => typeof value === 'string';
+
+/** What may be there beside, and what it must be: one that is not is left out, and the row stays. */
+const BESIDE: readonly (readonly [keyof PullStatus, (value: unknown) => boolean])[] = [
+  ['failure', isFailure],
+  ['waitingOn', isWaiting],
+  ['kubelet', isObject],
+  // A strip of which a layer is missing would be a false one.
+  ['layers', (value) => Array.isArray(value) && value.every(isLayer)],
+  ...(['imageRef', 'repository', 'rootDigest', 'manifestDigest', 'platform', 'error'] as const).map(
+    (field) => [field, isString] as const,
+  ),
+];
+
+/** The row with what of it is understood, and how much was left out; undefined where it is no row. */
+export function understandRow(value: unknown): { row: PullStatus; left: number } | undefined {
+  if (!isRow(value)) return undefined;
+  const row = { ...value };
+  let left = 0;
+  for (const [field, is] of BESIDE) {
+    if (row[field] === undefined || is(row[field])) continue;
+    delete row[field];
+    left += 1;
+  }
+  for (const field of ['pods', 'candidates'] as const) {
+    const list: unknown = row[field];
+    if (list === undefined) continue;
+    const all = Array.isArray(list) ? list : [list];
+    row[field] = all.filter(isLink);
+    left += all.length - row[field].length;
+  }
+  return { row, left };
+}
+
 const isMotion = (value: unknown): value is PullMotion =>
   Array.isArray(value) && typeof value[0] === 'number' && Array.isArray(value[9]);
 const isNode = (value: unknown): value is NodeStatus =>
@@ -75,10 +98,15 @@ export function understand(data: string): Understood | undefined {
     left += list.length - good.length;
     return good;
   };
+  const rows = only(value.rows, isRow).flatMap((each) => {
+    const understood = understandRow(each);
+    left += understood?.left ?? 0;
+    return understood?.row ?? [];
+  });
   const frame = {
     seq: value.seq,
     now: isText(value.now) ? value.now : '',
-    rows: only(value.rows, isRow),
+    rows,
     up: only(value.up, isMotion),
     rm: only(value.rm, isText),
     nodes: only(value.nodes, isNode),

@@ -3,7 +3,7 @@
 
 import type { LayerStatus, PullList, PullStatus } from '../api/gen/wire';
 import { isLive } from '../model/pull';
-import { isRow } from './frame';
+import { understandRow } from './frame';
 import { type Beside, type Get, Poll } from './poll';
 
 const EVERY_MS = 1_000;
@@ -42,8 +42,8 @@ export class Layers {
     wanted.by += 1;
     wanted.listeners.add(listener);
     this.#wanted.set(id, wanted);
-    this.#quit ??= this.#poll.on(this.#heard);
     if (wanted.layers === undefined) this.#askSoon();
+    this.#quit ??= this.#poll.on(this.#heard);
     return () => {
       wanted.by -= 1;
       wanted.listeners.delete(listener);
@@ -66,6 +66,7 @@ export class Layers {
   }
 
   #path(): string | undefined {
+    if (this.#soon !== undefined) return undefined;
     const asked = [...this.#wanted].filter(([id, wanted]) => {
       const row = this.#row(id);
       // Before the manifest is here there are none.
@@ -83,9 +84,10 @@ export class Layers {
   #heard = (): void => {
     const pulls: unknown = this.#poll.state().value?.pulls;
     if (!Array.isArray(pulls)) return;
-    for (const pull of pulls.filter(isRow)) {
-      const wanted = this.#wanted.get(pull.id);
-      if (wanted === undefined) continue;
+    for (const each of pulls) {
+      const pull = understandRow(each)?.row;
+      const wanted = pull && this.#wanted.get(pull.id);
+      if (pull === undefined || wanted === undefined) continue;
       wanted.of = isLive(pull) ? pull : this.#row(pull.id);
       wanted.layers = pull.layers ?? [];
       for (const listener of wanted.listeners) listener();

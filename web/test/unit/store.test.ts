@@ -280,21 +280,32 @@ test('a failure that comes from events alone is news once, and its next tries ar
   expect(ids()).toEqual(['b', 'old']);
 });
 
-test('a row with pods, failures or waits that are none is left out', () => {
-  const bad = [
+test('of a row, what is not understood is left out and counted, and the row stays', () => {
+  const link = { namespace: 'shop', podName: 'web', uid: 'u', container: 'app', image: 'a' };
+  const odd = [
     { pods: {} },
-    { pods: [{ namespace: 'a' }] },
+    { pods: [{ namespace: 'a' }, link] },
     { candidates: [null] },
     { failure: 'no' },
     { failure: { reason: 'dns', hint: 7 } },
     { waitingOn: {} },
     { kubelet: 5 },
+    { layers: [layer('a'), { digest: 'x' }] },
+    { imageRef: { a: 1 } },
   ];
-  const rows = bad.map((more, i) => ({ ...pull(`bad${i}`), ...more }));
-  store.event('frame', JSON.stringify({ seq: 1, now: T0, rows: [...rows, pull('good')] }), 'e-1');
+  const rows = odd.map((more, i) => ({ ...pull(`odd${i}`), ...more }));
+  const none = [null, 7, {}, { ...pull('x'), nodeName: '' }];
+  store.event('frame', JSON.stringify({ seq: 1, now: T0, rows: [...rows, ...none, pull('good')] }), 'e-1');
   flush();
-  expect(store.counts.notUnderstood).toBe(bad.length);
-  expect(ids()).toEqual(['good']);
+  expect(store.counts.notUnderstood).toBe(odd.length + none.length);
+  expect(ids()).toEqual(['good', ...rows.map(({ id }) => id)]);
+  expect(store.row('odd1')?.pods).toEqual([link]);
+  for (const { id } of rows.slice(2)) {
+    expect(store.row(id)?.candidates ?? [], id).toEqual([]);
+    for (const field of ['failure', 'waitingOn', 'kubelet', 'layers']) {
+      expect(store.row(id), id).not.toHaveProperty(field);
+    }
+  }
 });
 
 test('a page that is held takes everything in, shows nothing of it, and then all at once', () => {
