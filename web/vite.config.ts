@@ -15,6 +15,9 @@ export default defineConfig({
     cssTarget: ['chrome123', 'firefox120', 'safari17.5'],
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
+    // 2 % smaller than the default, which `npm run size` counts.
+    minify: 'terser',
+    terserOptions: { module: true, ecma: 2020, compress: { passes: 3 } },
   },
   // A page that comes later needs it, and the development server would load the page anew for it.
   optimizeDeps: { include: ['@tanstack/react-virtual'] },
