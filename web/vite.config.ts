@@ -21,5 +21,7 @@ export default defineConfig({
   },
   // A page that comes later needs it, and the development server would load the page anew for it.
   optimizeDeps: { include: ['@tanstack/react-virtual'] },
+  // Names of classes are in scripts too: short ones, of which no two of the page's are the same.
+  css: { modules: { generateScopedName: '[hash:base64:5]' } },
   server: real ? { proxy: { '/api': real } } : {},
 });
