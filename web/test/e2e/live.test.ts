@@ -157,6 +157,7 @@ test('the first agent to report brings the page on by itself', async () => {
 
 test('a page that is held stays as it is, says how much waits, and then shows all', async () => {
   await start({ story: 'one-pull' });
+  await showsTruth();
   const percent = async () => (await rows(page()))[0]?.percent;
   const before = await percent();
   await page().getByRole('button', { name: 'Hold updates' }).click();
