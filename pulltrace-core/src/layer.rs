@@ -138,6 +138,37 @@ pub struct Layer {
     pub completed_at: Option<NodeTime>,
 }
 
+impl Layer {
+    /// Whether it is as `other` but for what moves: its bytes and its speed.
+    #[must_use]
+    pub fn is_same_but_for_motion(&self, other: &Self) -> bool {
+        // Whatever comes to a layer later has to be said here.
+        let Self {
+            digest,
+            size,
+            state,
+            blob_cached,
+            downloaded: _,
+            unpacked_bytes: _,
+            rate: _,
+            waiting_on,
+            started_at,
+            downloaded_at,
+            extracting_at,
+            completed_at,
+        } = self;
+        *state == other.state
+            && *size == other.size
+            && *blob_cached == other.blob_cached
+            && *started_at == other.started_at
+            && *downloaded_at == other.downloaded_at
+            && *extracting_at == other.extracting_at
+            && *completed_at == other.completed_at
+            && *waiting_on == other.waiting_on
+            && *digest == other.digest
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::LayerState::*;

@@ -243,6 +243,64 @@ impl Pull {
         self.phase.outcome()
     }
 
+    /// Whether it is as `other` but for its layers and for what moves: how far it is, its speed, and the time
+    /// left, though not what that rests on.
+    #[must_use]
+    pub fn is_same_but_for_motion(&self, other: &Self) -> bool {
+        // Whatever comes to a pull later has to be said here.
+        let Self {
+            id,
+            phase,
+            failure,
+            root,
+            repository,
+            names,
+            image,
+            layers: _,
+            started_at,
+            resolved_at,
+            downloaded_at,
+            ended_at,
+            percent: _,
+            total,
+            cached,
+            to_download,
+            downloaded: _,
+            to_extract,
+            extracted: _,
+            wasted,
+            rate: _,
+            eta,
+            waiting_on,
+            stalled_since,
+            slow_since,
+            stale_since,
+        } = self;
+        let basis = |eta: Option<Eta>| eta.map(|eta| eta.basis);
+        *phase == other.phase
+            && basis(*eta) == basis(other.eta)
+            && (*total, *cached, *to_download, *to_extract, *wasted)
+                == (
+                    other.total,
+                    other.cached,
+                    other.to_download,
+                    other.to_extract,
+                    other.wasted,
+                )
+            && *started_at == other.started_at
+            && (*resolved_at, *downloaded_at, *ended_at)
+                == (other.resolved_at, other.downloaded_at, other.ended_at)
+            && (*stalled_since, *slow_since, *stale_since)
+                == (other.stalled_since, other.slow_since, other.stale_since)
+            && *failure == other.failure
+            && *waiting_on == other.waiting_on
+            && *id == other.id
+            && *root == other.root
+            && *repository == other.repository
+            && *names == other.names
+            && *image == other.image
+    }
+
     /// The best name there is: the whole name, or the repository, or the root digest.
     #[must_use]
     pub fn title(&self) -> Option<String> {

@@ -1,6 +1,8 @@
 //! Instants as RFC 3339 text, for `#[serde(with = "pulltrace_core::wire::time")]`.
 
-use serde::de::Error as _;
+use std::fmt;
+
+use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serializer};
 
 use crate::time::NodeTime;
@@ -18,13 +20,27 @@ pub fn serialize<S: Serializer>(time: &NodeTime, s: S) -> Result<S::Ok, S::Error
 /// # Errors
 /// Where the text is no RFC 3339 instant.
 pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<NodeTime, D::Error> {
-    String::deserialize(d)?.parse().map_err(D::Error::custom)
+    d.deserialize_str(Reader)
+}
+
+/// Reads the text where it lies: a report has many instants.
+struct Reader;
+
+impl Visitor<'_> for Reader {
+    type Value = NodeTime;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an RFC 3339 instant")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<NodeTime, E> {
+        text.parse().map_err(E::custom)
+    }
 }
 
 /// The same for instants that may be unknown.
 pub mod option {
     use super::{Deserialize, Deserializer, NodeTime, Serializer};
-    use serde::de::Error as _;
 
     /// Writes an instant, or null.
     ///
@@ -42,8 +58,10 @@ pub mod option {
     /// # Errors
     /// Where the text is no RFC 3339 instant.
     pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<NodeTime>, D::Error> {
-        let text = Option::<String>::deserialize(d)?;
-        text.map(|text| text.parse().map_err(D::Error::custom))
-            .transpose()
+        #[derive(Deserialize)]
+        struct Instant(#[serde(with = "super")] NodeTime);
+
+        let instant = Option::<Instant>::deserialize(d)?;
+        Ok(instant.map(|Instant(at)| at))
     }
 }

@@ -319,19 +319,20 @@ impl Correlator {
         // What the fleet says, as it is shown.
         let mut said: HashSet<PullId> = HashSet::new();
         for change in &mut changes.pulls {
-            let id = change.pull.id.clone();
+            let id = &change.pull.id;
             let Some(node) = self.nodes.get(id.node()) else {
                 continue;
             };
-            if let Some(known) = node.pulls.get(&id) {
-                change.pull = Arc::clone(&known.shown);
-                change.links.clone_from(&known.links);
-                let news = judged.get(id.node());
-                if news.is_some_and(|judged| judged.pulls.contains(&id)) {
-                    change.scope = Scope::Whole;
-                }
-                said.insert(id);
+            let Some(known) = node.pulls.get(id) else {
+                continue;
+            };
+            let news = judged.get(id.node());
+            if news.is_some_and(|judged| judged.pulls.contains(id)) {
+                change.scope = Scope::Whole;
+                said.insert(id.clone());
             }
+            change.pull = Arc::clone(&known.shown);
+            change.links.clone_from(&known.links);
         }
         for (name, found) in judged {
             if let Some(node) = self.nodes.get(&name) {

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use pulltrace_core::{
-    Bytes, BytesPerSecond, ChangeKind, Eta, NodeTime, Outcome, Percent, Phase, Pull,
-};
+use pulltrace_core::{ChangeKind, NodeTime, Outcome, Phase, Pull};
 
 use super::{Counters, Scope};
 
@@ -46,7 +44,7 @@ pub(super) fn merge(before: &Pull, mut told: Pull, counters: &mut Counters) -> O
     if before.stalled_since.is_none() && told.stalled_since.is_some() {
         counters.stalls.add(told.phase, 1);
     }
-    let scope = scope(before, &mut told);
+    let scope = scope(before, &told);
     Some(Merged {
         kind: match (was, is) {
             (Some(_), None) => ChangeKind::Started,
@@ -127,70 +125,17 @@ fn quiet(pull: &mut Pull) {
     }
 }
 
-/// What [`PullMotion`](pulltrace_core::wire::v1::PullMotion) has of a pull.
-struct Motion {
-    percent: Option<Percent>,
-    downloaded: Bytes,
-    extracted: Bytes,
-    rate: Option<BytesPerSecond>,
-    eta: Option<Eta>,
-    layers: Vec<(Bytes, Option<Bytes>, Option<BytesPerSecond>)>,
-}
-
-impl Motion {
-    fn of(pull: &Pull) -> Self {
-        let layers = pull.layers.iter();
-        Self {
-            percent: pull.percent,
-            downloaded: pull.downloaded,
-            extracted: pull.extracted,
-            rate: pull.rate,
-            eta: pull.eta,
-            layers: layers
-                .map(|layer| (layer.downloaded, layer.unpacked_bytes, layer.rate))
-                .collect(),
-        }
-    }
-
-    fn put(&self, pull: &mut Pull) {
-        pull.percent = self.percent;
-        pull.downloaded = self.downloaded;
-        pull.extracted = self.extracted;
-        pull.rate = self.rate;
-        pull.eta = self.eta;
-        for (layer, (downloaded, unpacked, rate)) in pull.layers.iter_mut().zip(&self.layers) {
-            layer.downloaded = *downloaded;
-            layer.unpacked_bytes = *unpacked;
-            layer.rate = *rate;
-        }
-    }
-}
-
-/// How much is different. The pull is as before afterwards: what moves, and then its layers, are set to
-/// what they were, and back, so that a field that comes to the model later is seen to change too.
-fn scope(before: &Pull, now: &mut Pull) -> Scope {
-    let basis = |pull: &Pull| pull.eta.map(|eta| eta.basis);
-    if basis(before) != basis(now) || before.layers.len() != now.layers.len() {
+/// How much is different.
+fn scope(before: &Pull, now: &Pull) -> Scope {
+    if !now.is_same_but_for_motion(before) || now.layers.len() != before.layers.len() {
         return Scope::Whole;
     }
-    let motion = Motion::of(now);
-    Motion::of(before).put(now);
-    let scope = if *now == *before {
+    let mut layers = now.layers.iter().zip(&before.layers);
+    if layers.all(|(now, before)| now.is_same_but_for_motion(before)) {
         Scope::Motion
-    } else if same_but_layers(before, now) {
-        Scope::Layers
     } else {
-        Scope::Whole
-    };
-    motion.put(now);
-    scope
-}
-
-fn same_but_layers(before: &Pull, now: &mut Pull) -> bool {
-    let layers = std::mem::replace(&mut now.layers, before.layers.clone());
-    let same = *now == *before;
-    now.layers = layers;
-    same
+        Scope::Layers
+    }
 }
 
 /// The host of the registry that it comes from, without a port.
