@@ -18,6 +18,10 @@ use pulltrace_shell::value::MetricsAddress;
 use cli::{AccessArgs, Cli, TlsArgs};
 use error::Error;
 
+/// Much of a report is small allocations (`docs/adr/0007`).
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// After this long it ends, whatever holds it up.
 const OVERDUE: Duration = Duration::from_secs(8);
 
