@@ -59,9 +59,9 @@ pub mod option {
     /// Where the text is no RFC 3339 instant.
     pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<NodeTime>, D::Error> {
         #[derive(Deserialize)]
-        struct Instant(#[serde(with = "super")] NodeTime);
+        struct Told(#[serde(with = "super")] NodeTime);
 
-        let instant = Option::<Instant>::deserialize(d)?;
-        Ok(instant.map(|Instant(at)| at))
+        let told = Option::<Told>::deserialize(d)?;
+        Ok(told.map(|Told(at)| at))
     }
 }
