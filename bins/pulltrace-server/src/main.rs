@@ -18,7 +18,7 @@ use pulltrace_shell::value::MetricsAddress;
 use cli::{AccessArgs, Cli, TlsArgs};
 use error::Error;
 
-/// Much of a report is small allocations (`docs/adr/0007`).
+/// Much of a report is small allocations (`docs/adr/0008`).
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
