@@ -5,17 +5,16 @@ const HIDDEN =
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for.
   /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
-function picture(character: string): string {
-  const code = character.charCodeAt(0);
-  if (code < 0x20) return String.fromCharCode(0x2400 + code);
-  if (code === 0x7f) return '\u2421';
-  return `\\u${code.toString(16).padStart(4, '0')}`;
+/** As programs write it: not every face has the pictures of control characters. */
+function escaped(character: string): string {
+  const code = character.charCodeAt(0).toString(16);
+  return code.length <= 2 ? `\\x${code.padStart(2, '0')}` : `\\u${code.padStart(4, '0')}`;
 }
 
-/** The same text, with `␛` for an escape and `\u202e` for what turns the direction of writing. */
+/** The same text, with `\x1b` for an escape and `\u202e` for what turns the direction of writing. */
 export function visible(text: string): string {
   // Nearly every text has nothing of it.
-  return text.search(HIDDEN) < 0 ? text : text.replaceAll('\r\n', '\n').replace(HIDDEN, picture);
+  return text.search(HIDDEN) < 0 ? text : text.replaceAll('\r\n', '\n').replace(HIDDEN, escaped);
 }
 
 /** Whether there is anything to be made visible. */

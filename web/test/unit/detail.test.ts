@@ -179,7 +179,7 @@ describe('commands', () => {
 
 test('what a terminal would obey is shown', () => {
   expect(visible('\u001b[31mred\u001b[0m\r\nnext\tline\u0007\u007f\u0085\u202e')).toBe(
-    '␛[31mred␛[0m\nnext\tline␇␡\\u0085\\u202e',
+    '\\x1b[31mred\\x1b[0m\nnext\tline\\x07\\x7f\\x85\\u202e',
   );
 });
 

@@ -97,7 +97,7 @@ test('a failure is told in words, word for word, and when it is tried again', as
   await show([ended('a', { phase: 'failed', outcome: 'failed', failure, pods, attempt: 3 })]);
   expect(field('reason')).toBe('the registry does not have it');
   expect(field('hint')).toBe('look at the name');
-  expect(field('said')).toBe('rpc error: ␛[31m<b>not found</b>␛[0m\nsecond line');
+  expect(field('said')).toBe('rpc error: \\x1b[31m<b>not found</b>\\x1b[0m\nsecond line');
   expect(detail().querySelector('[data-field="said"] *')).toBeNull();
   expect(field('retry')).toBe('again in 39 s');
   expect(detail().textContent).toContain('3rd try, again in 39 s');

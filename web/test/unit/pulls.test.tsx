@@ -162,9 +162,7 @@ test('a failure is shown with its reason as text, what to do, and when it is tri
   await show();
   page.say(1, { rows: [ended('a', { phase: 'failed', outcome: 'failed', failure, attempt: 2 })] });
   expect(field('a', 'state')).toBe('Failed');
-  expect(field('a', 'reason')).toBe(
-    'no space left on the node: <b onclick="alert(1)">no</b> \u241b[31mspace',
-  );
+  expect(field('a', 'reason')).toBe('no space left on the node: <b onclick="alert(1)">no</b> \\x1b[31mspace');
   expect(field('a', 'hint')).toBe('free some');
   expect(field('a', 'took')).toBe('after 5.0 s');
   expect(field('a', 'percent')).toBeUndefined();
