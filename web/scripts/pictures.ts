@@ -19,17 +19,13 @@ import { shot } from './shots';
 
 const STORY = storyOf('rollout');
 const WIDE: Options = { width: 1280, height: 860, scale: 2 };
-const PHONE: Options = { width: 390, height: 844, scale: 2 };
 
 /** Name, screen and look of each picture. */
 const PICTURES: readonly (readonly [string, string, Options])[] = [
   ['overview-dark', 'overview', { ...WIDE, colorScheme: 'dark' }],
   ['overview-light', 'overview', { ...WIDE, colorScheme: 'light' }],
-  ['pulls-dark', 'pulls', { ...WIDE, colorScheme: 'dark' }],
-  ['pulls-light', 'pulls', { ...WIDE, colorScheme: 'light' }],
   ['pull-dark', 'pull', { ...WIDE, colorScheme: 'dark' }],
   ['pull-light', 'pull', { ...WIDE, colorScheme: 'light' }],
-  ['phone-dark', 'overview', { ...PHONE, colorScheme: 'dark' }],
 ];
 
 /** Seconds of the story that are told, from one picture to the next, and for how long each is seen. */

@@ -18,9 +18,9 @@ import { type Options, open, picture, shutdown, sync, until } from '../test/e2e/
 import { Differ } from './differ';
 
 /** The most that a picture may differ from the accepted one, as a share of its pixels. */
-const MOST = 0.001;
+export const MOST = 0.001;
 
-const LOOKS: Record<string, Options> = {
+export const LOOKS: Record<string, Options> = {
   dark: { colorScheme: 'dark', width: 1440, height: 1000 },
   light: { colorScheme: 'light', width: 1440, height: 1000 },
   phone: { colorScheme: 'dark', width: 390, height: 844 },

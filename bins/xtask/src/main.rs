@@ -66,9 +66,9 @@ const TASKS: &[Task] = &[
     },
     Task {
         name: "screenshots",
-        args: "[ARG…]",
-        line: "pictures of the page in each state, from a cluster that is made up (--out DIR)",
-        run: |root, args| web::in_browser(root, "shots", args),
+        args: "[states] [ARG…]",
+        line: "the README's pictures of the page, or one of each of its states (--out DIR)",
+        run: web::screenshots,
     },
     Task {
         name: "fuzz",

@@ -36,6 +36,14 @@ pub(crate) fn build(root: &Root, run: &mut impl FnMut(&mut Command) -> Result<()
     run(&mut npm(root, &["run", "build"]))
 }
 
+/// Takes the README's pictures; or, with `states`, one of each state on each screen.
+pub(crate) fn screenshots(root: &Root, args: &[String]) -> Result<()> {
+    match args.split_first() {
+        Some((first, rest)) if first == "states" => in_browser(root, "shots", rest),
+        _ => in_browser(root, "pictures", args),
+    }
+}
+
 /// Builds the page, and becomes a script of its `package.json` that shows it in Chromium.
 pub(crate) fn in_browser(root: &Root, script: &str, args: &[String]) -> Result<()> {
     browser(env::var_os("CHROMIUM"))?;
