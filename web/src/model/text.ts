@@ -21,3 +21,6 @@ export function visible(text: string): string {
 export function isPlain(text: string): boolean {
   return !/[\n\t]/.test(text) && visible(text) === text;
 }
+
+/** With a capital, as at the beginning of a sentence. */
+export const upper = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);

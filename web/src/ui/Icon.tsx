@@ -76,6 +76,20 @@ const ICONS = {
 
 export type IconName = keyof typeof ICONS;
 
+const REASONS: Record<string, IconName> = {
+  not_found: 'search',
+  unauthorized: 'key',
+  signature: 'key',
+  rate_limited: 'slow',
+  kubelet_qps: 'slow',
+  no_space: 'disk',
+  timeout: 'waiting',
+  progress_timeout: 'waiting',
+};
+
+/** What stands for the reason of a failure, by the wire's word. */
+export const reasonIcon = (reason: string): IconName => REASONS[reason] ?? 'failed';
+
 /** Beside words that say the same: it is for the eye only. */
 export function Icon({ name, size = 14 }: { name: IconName; size?: number }) {
   const Shape = ICONS[name];

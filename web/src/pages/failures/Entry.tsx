@@ -6,27 +6,14 @@ import { useNow } from '../../live/hooks';
 import { type FailureGroup, nextRetry } from '../../model/failures';
 import { count, instant } from '../../model/format';
 import { reason, why } from '../../model/pull';
-import { visible } from '../../model/text';
+import { upper, visible } from '../../model/text';
 import { href } from '../../route';
 import { useFormat } from '../../settings';
 import { Ago, Retry } from '../../ui/Ago';
 import { Copy } from '../../ui/Copy';
-import { Icon, type IconName } from '../../ui/Icon';
+import { Icon, type IconName, reasonIcon } from '../../ui/Icon';
 import { ImageTitle } from '../../ui/Image';
 import styles from './Entry.module.css';
-
-const ICONS: Record<string, IconName> = {
-  not_found: 'search',
-  unauthorized: 'key',
-  signature: 'key',
-  rate_limited: 'slow',
-  kubelet_qps: 'slow',
-  no_space: 'disk',
-  timeout: 'waiting',
-  progress_timeout: 'waiting',
-};
-
-const upper = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
 
 export function Entry({ group }: { group: FailureGroup }) {
   const { last, image, reason: word } = group;
@@ -34,7 +21,7 @@ export function Entry({ group }: { group: FailureGroup }) {
   return (
     <li className={styles.entry} data-failure={word}>
       <span className={styles.icon}>
-        <Icon name={ICONS[word] ?? 'failed'} size={17} />
+        <Icon name={reasonIcon(word)} size={17} />
       </span>
       <div className={styles.head}>
         <h3>{title}</h3>

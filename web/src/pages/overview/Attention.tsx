@@ -10,11 +10,11 @@ import { count, instant, seconds } from '../../model/format';
 import { shortName } from '../../model/image';
 import { stay } from '../../model/places';
 import { why } from '../../model/pull';
-import { visible } from '../../model/text';
+import { upper, visible } from '../../model/text';
 import type { Trouble } from '../../model/trouble';
 import { href } from '../../route';
 import { Retry } from '../../ui/Ago';
-import { Icon, type IconName } from '../../ui/Icon';
+import { Icon, type IconName, reasonIcon } from '../../ui/Icon';
 import { Panel } from '../../ui/Panel';
 import styles from './Attention.module.css';
 import { Open } from './Open';
@@ -127,19 +127,6 @@ function Item({ look, icon, title, to, beside, children }: ItemProps) {
   );
 }
 
-const ICONS: Record<string, IconName> = {
-  not_found: 'search',
-  unauthorized: 'key',
-  signature: 'key',
-  rate_limited: 'slow',
-  kubelet_qps: 'slow',
-  no_space: 'disk',
-  timeout: 'waiting',
-  progress_timeout: 'waiting',
-};
-
-const upper = (text: string): string => text.charAt(0).toUpperCase() + text.slice(1);
-
 function Failing({ group }: { group: FailureGroup }) {
   const { last, image, pods, nodes, tries, retrying } = group;
   const spaces = [...new Set(pods.map((pod) => pod.slice(0, pod.indexOf('/'))))];
@@ -153,7 +140,7 @@ function Failing({ group }: { group: FailureGroup }) {
   return (
     <Item
       look="bad"
-      icon={ICONS[group.reason] ?? 'failed'}
+      icon={reasonIcon(group.reason)}
       title={upper(why(last) ?? 'it failed')}
       to={href('failures', [], { q: image.known ? term('image', shortName(last)) : undefined })}
       beside={retrying.length >= group.pulls.length ? 'tried again now' : <Next group={group} />}
