@@ -4,7 +4,7 @@ import { type ComponentType, lazy, Suspense } from 'react';
 import styles from './App.module.css';
 import { usePaused, useSync } from './live/hooks';
 import { Overview } from './pages/overview/Overview';
-import { href, type Page, type Route, useRoute } from './route';
+import { href, type Page, type PageProps, type Route, useRoute } from './route';
 import { Announcer } from './ui/Announcer';
 import { ConnectionBanner } from './ui/Connection';
 import { ErrorBoundary } from './ui/ErrorBoundary';
@@ -12,10 +12,6 @@ import { Message } from './ui/Message';
 import { Habits } from './ui/shell/Habits';
 import { usePast } from './ui/shell/past';
 import { TopBar } from './ui/shell/TopBar';
-
-export interface PageProps {
-  route: Route;
-}
 
 /** A page that is not the first one comes when it is asked for. */
 const later = (load: () => Promise<Record<string, unknown>>, name: string) =>

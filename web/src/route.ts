@@ -15,6 +15,11 @@ export interface Route {
   query: URLSearchParams;
 }
 
+/** What each page is drawn with. */
+export interface PageProps {
+  route: Route;
+}
+
 /** A part of a path as it was before it was encoded; one that was never encoded is itself. */
 function decoded(part: string): string {
   try {

@@ -1,12 +1,11 @@
 // What fails, and what to do about it: one entry for each reason, image and registry, the last one first.
 
 import { useMemo, useState } from 'react';
-import type { PageProps } from '../../App';
 import { useAll, useServer, useSync } from '../../live/hooks';
 import { failing } from '../../model/failures';
 import { compile } from '../../model/filter';
 import { lasting } from '../../model/format';
-import { look } from '../../route';
+import { look, type PageProps } from '../../route';
 import { Filter } from '../../ui/Filter';
 import { Icon } from '../../ui/Icon';
 import { Message } from '../../ui/Message';

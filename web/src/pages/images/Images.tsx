@@ -1,13 +1,12 @@
 // Each image that is pulled or was: where it is, how long it takes, how much of it was there before.
 
 import { useMemo } from 'react';
-import type { PageProps } from '../../App';
 import { useAll, useServer, useSync } from '../../live/hooks';
 import { type Order, parseOrder } from '../../model/columns';
 import { count, duration, lasting, NONE, percent } from '../../model/format';
 import { shortDigest } from '../../model/image';
 import { type ImageEntry, imageMatches, images } from '../../model/images';
-import { look } from '../../route';
+import { look, type PageProps } from '../../route';
 import { Bytes, Figure } from '../../ui/Figure';
 import { Filter, wordsOf } from '../../ui/Filter';
 import { Icon } from '../../ui/Icon';

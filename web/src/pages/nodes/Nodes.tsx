@@ -1,21 +1,11 @@
 // All nodes, or the one that the address names.
 
 import { useMemo } from 'react';
-import type { PageProps } from '../../App';
 import { useAll, useSync } from '../../live/hooks';
 import { type Order, parseOrder } from '../../model/columns';
 import { NONE } from '../../model/format';
-import {
-  isOff,
-  isShown,
-  type NodeEntry,
-  nodeMatches,
-  nodes,
-  offsetText,
-  SHOWS,
-  type Show,
-} from '../../model/nodes';
-import { href, look } from '../../route';
+import { isShown, type NodeEntry, nodeMatches, nodes, SHOWS, type Show } from '../../model/nodes';
+import { href, look, type PageProps } from '../../route';
 import { Choice } from '../../ui/Choice';
 import { Bytes, Figure } from '../../ui/Figure';
 import { Filter, wordsOf } from '../../ui/Filter';
@@ -23,6 +13,7 @@ import { Icon } from '../../ui/Icon';
 import { Message } from '../../ui/Message';
 import { Panel } from '../../ui/Panel';
 import { type Column, Table, TableSkeleton } from '../../ui/Table';
+import { Clock } from './Clock';
 import { Heard, Report } from './Heard';
 import styles from './Nodes.module.css';
 import { OneNode } from './OneNode';
@@ -255,17 +246,6 @@ function Bad({ value, warn }: { value: number; warn?: boolean }) {
     <span className={warn ? styles.warn : styles.bad}>
       <Icon name={warn ? 'warning' : 'failed'} size={13} />
       {value.toLocaleString('en')}
-    </span>
-  );
-}
-
-export function Clock({ offsetMs }: { offsetMs: number | undefined }) {
-  const text = offsetText(offsetMs) ?? NONE;
-  if (!isOff(offsetMs)) return <span className={styles.quiet}>{text}</span>;
-  return (
-    <span className={styles.warn} title="Times of this node do not fit to those of the cluster">
-      <Icon name="warning" size={13} />
-      {text}
     </span>
   );
 }

@@ -11,8 +11,8 @@ import { Icon } from '../../ui/Icon';
 import { Message } from '../../ui/Message';
 import { Panel } from '../../ui/Panel';
 import { TableSkeleton } from '../../ui/Table';
+import { Clock } from './Clock';
 import { Heard, Report } from './Heard';
-import { Clock } from './Nodes';
 import styles from './OneNode.module.css';
 import { Timeline } from './Timeline';
 

@@ -1,12 +1,12 @@
 // The whole cluster at a glance: how fast, how long still, what is wrong.
 
 import { useMemo } from 'react';
-import type { PageProps } from '../../App';
 import { useAll, useSync } from '../../live/hooks';
 import { pullTimes } from '../../model/ended';
 import { failing } from '../../model/failures';
 import { totals } from '../../model/totals';
 import { trouble } from '../../model/trouble';
+import type { PageProps } from '../../route';
 import { NoAgents } from '../../ui/NoAgents';
 import { usePast } from '../../ui/shell/past';
 import { Attention } from './Attention';

@@ -1,13 +1,12 @@
 // One pod: all that it waits for, in the order in which its kubelet takes it, and when that is over.
 
 import { useState } from 'react';
-import type { PageProps } from '../../App';
 import type { Refusal } from '../../api/events';
 import type { PodPulls } from '../../api/gen/wire';
 import { usePolled, useServer } from '../../live/hooks';
 import { podCommands } from '../../model/commands';
 import { podOf, podState, podsAway } from '../../model/pod';
-import { href } from '../../route';
+import { href, type PageProps } from '../../route';
 import { CommandPanel, useJump } from '../../ui/Actions';
 import { CommandList } from '../../ui/CommandList';
 import { Icon } from '../../ui/Icon';

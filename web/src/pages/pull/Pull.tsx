@@ -1,11 +1,10 @@
 // One pull: which one it is, and whether the server still knows it.
 
 import { useEffect, useState } from 'react';
-import type { PageProps } from '../../App';
 import type { PullStatus } from '../../api/gen/wire';
 import { useAll, useLive, useRow, useSync } from '../../live/hooks';
 import { successor } from '../../model/peers';
-import { href } from '../../route';
+import { href, type PageProps } from '../../route';
 import { Message } from '../../ui/Message';
 import { Detail } from './Detail';
 import { failedBefore, handOver } from './follow';

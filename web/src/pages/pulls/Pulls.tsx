@@ -1,11 +1,10 @@
 // All pulls in one table: picked, ordered and grouped as the address says.
 
 import { useCallback, useMemo, useState } from 'react';
-import type { PageProps } from '../../App';
 import { useAll, useSync } from '../../live/hooks';
 import { count } from '../../model/format';
 import { isMoving, opened } from '../../model/order';
-import { look } from '../../route';
+import { look, type PageProps } from '../../route';
 import { useSettings } from '../../settings';
 import { Message } from '../../ui/Message';
 import { NoAgents } from '../../ui/NoAgents';
