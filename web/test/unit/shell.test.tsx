@@ -164,6 +164,19 @@ test('there is a list of all keys, and while it is open they do nothing', async 
   }
 });
 
+test('what the server said and could not be used is counted where the versions are', async () => {
+  page.answers['api/v1/server'] = SERVER;
+  await page.show();
+  page.say(1, { rows: [pull('a')] });
+  const panel = openSettings();
+  expect(within(panel).queryByText('Left out')).toBeNull();
+  page.live.store.event('frame', 'no frame', 'e-2');
+  page.live.store.event('frame', '{"seq":2,"rows":[7]}', 'e-2');
+  page.say(3, { rows: [pull('b')] });
+  openSettings();
+  expect(within(panel).getByText('Left out').nextSibling?.textContent).toBe('2 not understood');
+});
+
 test('settings are kept in this browser, and units and rows follow them', async () => {
   page.answers['api/v1/server'] = SERVER;
   await page.show();

@@ -99,6 +99,7 @@ function Panel({ server, page }: { server: string | undefined; page: string | un
       <dl className={styles.facts}>
         <Fact name="Server">{server ?? NONE}</Fact>
         <Fact name="Page">{page ?? NONE}</Fact>
+        <LeftOut />
         <Fact name="API">
           <a href="api/v1/openapi.json">OpenAPI description</a>
         </Fact>
@@ -119,6 +120,17 @@ function Panel({ server, page }: { server: string | undefined; page: string | un
       </button>
     </>
   );
+}
+
+/** What the server said and could not be used, where there is such. */
+function LeftOut() {
+  const { notUnderstood, unknownRow, outOfOrder } = useLive().store.counts;
+  const parts = [
+    notUnderstood > 0 && `${notUnderstood.toLocaleString('en')} not understood`,
+    unknownRow > 0 && `${unknownRow.toLocaleString('en')} of unknown rows`,
+    outOfOrder > 0 && `${outOfOrder.toLocaleString('en')} out of order`,
+  ].filter(Boolean);
+  return parts.length === 0 ? null : <Fact name="Left out">{parts.join(', ')}</Fact>;
 }
 
 function OneOf<Name extends keyof Settings>({ name }: { name: Name }) {
