@@ -20,7 +20,7 @@ use error::Error;
 
 /// Much of a report is small allocations (`docs/adr/0008`).
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// After this long it ends, whatever holds it up.
 const OVERDUE: Duration = Duration::from_secs(8);

@@ -85,7 +85,7 @@ const TASKS: &[Task] = &[
     Task {
         name: "setup",
         args: "",
-        line: "install protoc, containerd, runc, chromium and curl, and build the API server, where missing",
+        line: "install protoc, make, containerd, runc, chromium and curl, and build the API server, where missing",
         run: setup::run,
     },
     Task {

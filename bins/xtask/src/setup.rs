@@ -35,6 +35,12 @@ const NEEDS: &[Need] = &[
         for_tests: false,
     },
     Need {
+        program: "make",
+        package: "make",
+        why: "builds the server's allocator",
+        for_tests: false,
+    },
+    Need {
         program: "containerd",
         package: "containerd",
         why: "is what the tests watch",
@@ -70,7 +76,7 @@ pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
     match say_missing(&missing) {
         Some(text) => Err(Error::Failed(text)),
         None => {
-            println!("protoc, containerd, runc, chromium and curl are installed");
+            println!("protoc, make, containerd, runc, chromium and curl are installed");
             kubernetes::run(root, &[])
         }
     }
@@ -139,7 +145,7 @@ pub(crate) fn say_missing(missing: &[&str]) -> Option<String> {
         .collect();
     Some(format!(
         "missing on this machine:\n{}\ninstall it as root: apt-get install {}\n(elsewhere than on \
-         Debian: protoc, containerd 1.6, runc, chromium and curl on PATH)",
+         Debian: protoc, make, containerd 1.6, runc, chromium and curl on PATH)",
         reasons.join("\n"),
         missing.join(" ")
     ))

@@ -58,7 +58,7 @@ const fn stage(
 pub(crate) const STAGES: &[Stage] = &[
     stage(
         "setup",
-        "protoc, containerd, runc, chromium and curl are installed",
+        "protoc, make, containerd, runc, chromium and curl are installed",
         5,
         setup_stage,
     ),
