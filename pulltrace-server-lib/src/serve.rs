@@ -174,7 +174,7 @@ pub(crate) async fn serve(
             limits,
             watcher: graceful.watcher(),
             stopping: stopping.clone(),
-            _place: place,
+            place,
         };
         connections.spawn(one.run(stream, tls.clone()));
     }
@@ -202,7 +202,7 @@ struct One {
     limits: ServeLimits,
     watcher: Watcher,
     stopping: watch::Receiver<bool>,
-    _place: OwnedSemaphorePermit,
+    place: OwnedSemaphorePermit,
 }
 
 impl One {
@@ -219,15 +219,24 @@ impl One {
                     self.requests(patient, version, link, cut_off).await;
                 }
             }
-            Some(tls) => {
-                if let Some(stream) = self.greet(tls.acceptor().accept(patient)).await {
-                    let version = match stream.get_ref().1.alpn_protocol() {
-                        Some(b"h2") => Version::Two,
-                        _ => Version::One,
-                    };
-                    self.requests(stream, version, link, cut_off).await;
-                }
-            }
+            // On its own: else each connection would have room for what TLS keeps.
+            Some(tls) => Box::pin(self.encrypted(patient, tls, link, cut_off)).await,
+        }
+    }
+
+    async fn encrypted(
+        self,
+        patient: Patient<TcpStream>,
+        tls: Tls,
+        link: Arc<Link>,
+        cut_off: watch::Receiver<bool>,
+    ) {
+        if let Some(stream) = self.greet(tls.acceptor().accept(patient)).await {
+            let version = match stream.get_ref().1.alpn_protocol() {
+                Some(b"h2") => Version::Two,
+                _ => Version::One,
+            };
+            self.requests(stream, version, link, cut_off).await;
         }
     }
 
@@ -240,13 +249,17 @@ impl One {
         }
     }
 
-    async fn requests(
+    /// All requests of a connection, one after the other.
+    ///
+    /// Not itself async: it would keep room for what it is given beside what it makes of that, and there
+    /// are thousands of connections.
+    fn requests(
         self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         version: Version,
         link: Arc<Link>,
         mut cut_off: watch::Receiver<bool>,
-    ) {
+    ) -> impl Future<Output = ()> + Send {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder
             .http1()
@@ -275,12 +288,16 @@ impl One {
             }
         });
         let connection = builder.serve_connection(TokioIo::new(stream), service);
-        let connection = self.watcher.watch(connection.into_owned());
-        tokio::select! {
-            ended = connection => if let Err(error) = ended {
-                tracing::trace!(error, "a connection ended early");
-            },
-            _ = cut_off.wait_for(|cut| *cut) => {}
+        let mut connection = Box::pin(self.watcher.watch(connection.into_owned()));
+        let place = self.place;
+        async move {
+            let _until_it_ends = place;
+            tokio::select! {
+                ended = &mut connection => if let Err(error) = ended {
+                    tracing::trace!(error, "a connection ended early");
+                },
+                _ = cut_off.wait_for(|cut| *cut) => {}
+            }
         }
     }
 }

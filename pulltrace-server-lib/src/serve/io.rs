@@ -96,7 +96,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Patient<S> {
         for byte in self.seen.drain(..many) {
             buf.put_slice(&[byte]);
         }
-        Poll::Ready(Ok(()))
+        if !self.seen.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        self.seen = Vec::new();
+        // With what follows: a piece of a head makes hyper double its buffer, for as long as the connection is.
+        match Pin::new(&mut self.stream).poll_read(cx, buf) {
+            Poll::Pending => Poll::Ready(Ok(())),
+            done @ Poll::Ready(_) => done,
+        }
     }
 }
 
@@ -196,6 +204,17 @@ mod tests {
             ours.read_to_end(&mut all).await.unwrap();
             assert_eq!(all, bytes);
         }
+    }
+
+    #[tokio::test]
+    async fn what_was_seen_is_read_together_with_what_follows_it() {
+        let (mut ours, mut theirs, _) = patient(1_024);
+        let head = b"POST /api/v1/report HTTP/1.1\r\nhost: a\r\n\r\n";
+        theirs.write_all(head).await.unwrap();
+        ours.sniff().await.unwrap();
+        let mut read = [0; 1_024];
+        assert_eq!(ours.read(&mut read).await.unwrap(), head.len());
+        assert_eq!(&read[..head.len()], head);
     }
 
     #[tokio::test]
