@@ -56,7 +56,7 @@ export function App() {
         data-held={paused || undefined}
       >
         <ErrorBoundary key={`${route.page} ${route.path.join(' ')}`}>
-          <Suspense fallback={<p className="hidden">Loading</p>}>
+          <Suspense fallback={<h1 className="hidden">Loading</h1>}>
             <Screen route={route} />
           </Suspense>
         </ErrorBoundary>

@@ -427,6 +427,22 @@ test('j and k go from row to row, Enter opens it, and coming back leads to it', 
   expect(document.activeElement).toBe(screen.getByLabelText('Filter pulls'));
 });
 
+test('who went elsewhere before the table is back is not called to the row that was opened', async () => {
+  await show();
+  page.say(1, { rows: [pull('a'), pull('b')] });
+  await page.user.keyboard('j');
+  const opened = document.activeElement?.getAttribute('href') ?? '';
+  await import('../../src/pages/pull/Pull');
+  await page.go(opened);
+  await page.pass(10);
+  const elsewhere = screen.getByRole('button', { name: 'Settings' });
+  elsewhere.focus();
+  await page.go('#/pulls');
+  await page.pass(10);
+  expect(table()).toBeDefined();
+  expect(document.activeElement).toBe(elsewhere);
+});
+
 test('a small window has cards, a compact table has lower rows', async () => {
   wide = 390;
   await show();

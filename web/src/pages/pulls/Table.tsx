@@ -234,6 +234,8 @@ function useKeys(
   // A row that was out of sight is there only now.
   useEffect(() => {
     if (wanted.current === undefined || wanted.current !== at) return;
+    if (!isFree(scroller.current)) wanted.current = undefined;
+    if (wanted.current === undefined) return;
     const found = link(scroller.current, at);
     found?.focus({ preventScroll: true });
     if (found) wanted.current = undefined;
@@ -242,6 +244,7 @@ function useKeys(
   // Back from a row: on it, once it is drawn.
   const returning = useRef(at >= 0);
   useEffect(() => {
+    if (!isFree(scroller.current)) returning.current = false;
     if (!returning.current) return;
     const found = link(scroller.current, at);
     found?.focus({ preventScroll: true });
@@ -258,6 +261,12 @@ function useKeys(
       if (item) setFocused(item.key);
     },
   };
+}
+
+/** Whether the focus is nobody's: a reader who is elsewhere by now is not called back. */
+function isFree(scroller: HTMLElement | null): boolean {
+  const { activeElement: on, body } = document;
+  return on === null || on === body || on.id === 'main' || (scroller?.contains(on) ?? false);
 }
 
 const link = (scroller: HTMLElement | null, index: number): HTMLElement | null =>

@@ -3,7 +3,7 @@
 import { useEffect, useMemo, useRef } from 'react';
 import { useAll, useLive, useNameOf, useServer } from '../../live/hooks';
 import { failing } from '../../model/failures';
-import { go, href, look, type Route } from '../../route';
+import { route as current, go, href, look, type Route } from '../../route';
 import { changeSettings, settings } from '../../settings';
 import { useCut } from '../Connection';
 import { KeyList, openKeys } from './KeyList';
@@ -27,9 +27,7 @@ function useKeys(route: Route): void {
   const goAt = useRef(Number.NEGATIVE_INFINITY);
   // Where Escape leads from what a list opened: back to it, with its filter.
   const list = useRef<string>(undefined);
-  const now = useRef(route);
   useEffect(() => {
-    now.current = route;
     if (route.path.length === 0) list.current = window.location.hash;
   }, [route]);
 
@@ -44,7 +42,8 @@ function useKeys(route: Route): void {
       if (what === undefined || event.repeat || (what.do === 'hold' && acts(target))) return;
       // The browser closes what lies over the page, and no more than that is meant.
       if (what.do === 'back' && document.querySelector('[popover][data-open]')) return;
-      const { page, path } = now.current;
+      // Of now: a key may come before the page that was gone to is drawn.
+      const { page, path } = current();
       switch (what.do) {
         case 'search':
           document.getElementById('search')?.focus();
