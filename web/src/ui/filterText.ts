@@ -2,7 +2,7 @@
 // more slowly than people type, so a field that showed only that would lose letters.
 
 import { useEffect, useRef, useState } from 'react';
-import { look } from '../route';
+import { look, route } from '../route';
 
 const SOON_MS = 120;
 
@@ -20,6 +20,9 @@ export function useFilterText(query: string): [text: string, type: (text: string
   }, [query]);
   useEffect(() => () => clearTimeout(timer.current), []);
   const send = (next: string) => {
+    const { page, path } = route();
+    // The reader has left the table meanwhile.
+    if (page !== 'pulls' || path.length > 0) return;
     sent.current = next;
     look({ q: next || undefined });
   };

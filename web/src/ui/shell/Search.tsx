@@ -43,18 +43,16 @@ const option = ({ kind, text, beside, of }: Hit): Option => ({
 
 export function Search({ route }: { route: Route }) {
   const onPulls = route.page === 'pulls' && route.path.length === 0;
+  const [filter, typeFilter] = useFilterText(onPulls ? (route.query.get('q') ?? '') : '');
   // On another page what is typed is of this field alone.
-  return onPulls ? <PullsSearch query={route.query.get('q') ?? ''} /> : <OtherSearch key={route.page} />;
-}
-
-function PullsSearch({ query }: { query: string }) {
-  const [text, type] = useFilterText(query);
-  return <Field text={text} type={type} filters />;
-}
-
-function OtherSearch() {
-  const [text, type] = useState('');
-  return <Field text={text} type={type} filters={false} />;
+  const [own, typeOwn] = useState({ of: route.page, text: '' });
+  const type = (text: string) => typeOwn({ of: route.page, text });
+  // One field on all pages: who is in it while the page changes, stays in it.
+  return onPulls ? (
+    <Field text={filter} type={typeFilter} filters />
+  ) : (
+    <Field text={own.of === route.page ? own.text : ''} type={type} filters={false} />
+  );
 }
 
 interface FieldProps {
