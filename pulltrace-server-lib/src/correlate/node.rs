@@ -155,7 +155,8 @@ impl Node {
         let mut left = Vec::new();
         for (id, (pull, _)) in self.rows.iter().filter(|(id, _)| !rows.contains_key(*id)) {
             let over = queue::over(pull, &wants, node_now);
-            left.push((id.clone(), over.filter(|_| !superseded.contains(id))));
+            let other = superseded.contains(id) || queue::renamed(id, &wants);
+            left.push((id.clone(), over.filter(|_| !other)));
         }
 
         let mut after = Vec::new();

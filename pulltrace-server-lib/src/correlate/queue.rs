@@ -111,6 +111,25 @@ pub(super) fn rows(
     written
 }
 
+/// Whether a row had its name from an end of which the announcement was heard only later: it goes on under
+/// that one's name.
+pub(super) fn renamed(id: &PullId, wants: &[Wanting<'_>]) -> bool {
+    let PullId::Announced { pod, slot, at, .. } = id else {
+        return false;
+    };
+    let its = wants
+        .iter()
+        .filter(|w| w.key.uid == *pod && w.key.slot == *slot);
+    let mut renamed = false;
+    for one in its.flat_map(|want| &want.tries) {
+        if one.at() == Some(*at) {
+            return false;
+        }
+        renamed |= one.end.as_ref().is_some_and(|(end, _)| end.0 == *at);
+    }
+    renamed
+}
+
 /// An announced row that is not found any more, with its end: as its kubelet told it, or without evidence.
 pub(super) fn over(pull: &Pull, wants: &[Wanting<'_>], now: NodeTime) -> Option<Pull> {
     let PullId::Announced { pod, slot, at, .. } = &pull.id else {

@@ -132,8 +132,17 @@ async fn after_a_compaction_an_old_version_of_events_is_gone() {
     admin.namespace("shop").await.unwrap();
     let old = version(admin, "/api/v1/events").await;
     let path = format!("/api/v1/events?resourceVersion={old}");
-    pod(admin, "shop", "web-1").await;
+    let first = pod(admin, "shop", "web-1").await;
+    let mut kubelet = Kubelet::new(admin, "node-1");
+    let at = "2026-01-02T03:04:05Z".parse().unwrap();
+    let said = kubelet.says(at, &first, None, "Normal", "Scheduled", "Assigned");
+    said.await.unwrap();
+    // It is a watch once it has told something: what is compacted before that is gone for it too.
     let mut before = admin.watch(&path).await.unwrap();
+    assert_eq!(
+        next_of(&mut before, "reason").await,
+        ("ADDED".to_owned(), json!("Scheduled"))
+    );
     server.compact().await.unwrap();
     let mut after = admin.watch(&path).await.unwrap();
     assert_eq!(
@@ -143,8 +152,6 @@ async fn after_a_compaction_an_old_version_of_events_is_gone() {
 
     // A watch that goes on is not touched.
     let pod = pod(admin, "shop", "web-2").await;
-    let mut kubelet = Kubelet::new(admin, "node-1");
-    let at = "2026-01-02T03:04:05Z".parse().unwrap();
     let said = kubelet.says(at, &pod, None, "Normal", "Pulling", "Pulling image \"a\"");
     said.await.unwrap();
     assert_eq!(

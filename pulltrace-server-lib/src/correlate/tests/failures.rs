@@ -19,6 +19,22 @@ fn again(count: u32, last: f64) -> (crate::cluster::PullEvent, crate::cluster::P
 }
 
 #[test]
+fn a_failure_that_is_heard_before_its_announcement_is_one_row() {
+    let mut world = World::new();
+    world.apply(pod("web", vec![waiting("app", APP)]));
+    let message = format!("Pulling image \"{APP}\"");
+    world.hear(fails("web", "app", APP, NOT_FOUND, (2.0, 2.0, 1)));
+    world.hear(says("web", "app", "Pulling", &message, (1.0, 1.0, 1)));
+    let [(pull, links)] = world.announced()[..] else {
+        panic!("one row: {:#?}", world.announced())
+    };
+    assert_eq!(pull.phase, Phase::Ended(Outcome::Failed));
+    assert_eq!((pull.started_at, links.attempt), (at(1.0), Some(1)));
+    world.pass(20);
+    assert_eq!(world.ended.len(), 1);
+}
+
+#[test]
 fn a_failure_before_any_lease_is_a_row_with_its_reason_and_its_next_try() {
     let mut world = World::new();
     world.apply(pod("web", vec![waiting("app", APP)]));
