@@ -1,6 +1,5 @@
 // What a story is, and the ways to make one.
 
-import type { NodeStatus, PullStatus } from '../../src/api/gen/wire';
 import { type NodePlan, node, type Plan, type PodPlan, plan } from '../plan';
 import { Cluster, ORIGIN, type World } from '../world';
 
@@ -56,14 +55,3 @@ export function small(
     .map((of) => node(of));
   return plan(name, [...named, ...others], pods, { until: 120, from: -900, ...more });
 }
-
-/** Rows of which some are others, or say something else. */
-export const withRows = (world: World, change: (row: PullStatus) => PullStatus): World => ({
-  ...world,
-  rows: world.rows.map(change),
-});
-
-export const withNodes = (world: World, change: (node: NodeStatus) => NodeStatus): World => ({
-  ...world,
-  nodes: world.nodes.map(change),
-});

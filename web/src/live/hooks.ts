@@ -1,6 +1,6 @@
 // The store and the stream, as components read them.
 
-import { createContext, useContext, useMemo, useState, useSyncExternalStore } from 'react';
+import { createContext, useContext, useMemo, useSyncExternalStore } from 'react';
 import type { LayerStatus, NodeStatus, PullStatus, ServerStatus } from '../api/gen/wire';
 import { shortName } from '../model/image';
 import type { Live } from './live';
@@ -22,17 +22,6 @@ export function useRow(id: string): PullStatus | undefined {
     (listener) => store.onRow(id, listener),
     () => store.row(id),
   );
-}
-
-/** Whether a row is open, where somebody chose that; it stays so under the row's next id. */
-export function useOpen(id: string): [open: boolean | undefined, choose: (open: boolean) => void] {
-  const { lines } = useLive().store;
-  const [open, setOpen] = useState(() => lines.open(id));
-  const choose = (next: boolean) => {
-    lines.choose(id, next);
-    setOpen(next);
-  };
-  return [open, choose];
 }
 
 /** The short name of another pull; undefined where it is not known. */

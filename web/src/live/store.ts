@@ -309,22 +309,18 @@ export class Store {
     this.#dirtyRows = new Set();
     this.#dirtyNodes = new Set();
 
-    const gone: string[] = [];
     for (const id of dirtyRows) {
       const before = this.#shownRows.get(id);
       const row = this.#rows.get(id);
+      if (!row) this.lines.forget(id);
       if (before === row) {
         dirtyRows.delete(id);
         continue;
       }
       if (row) this.#shownRows.set(id, row);
-      else {
-        this.#shownRows.delete(id);
-        gone.push(id);
-      }
+      else this.#shownRows.delete(id);
       if (row?.outcome === 'failed' && this.#isNews(row, before)) this.#lastFailed = row;
     }
-    if (gone.length > 0) this.lines.forget(gone, this.#shownRows.keys());
     for (const name of dirtyNodes) {
       const node = this.#nodes.get(name);
       if (node) this.#shownNodes.set(name, node);

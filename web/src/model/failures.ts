@@ -1,6 +1,7 @@
 // What failed, as people go about it: one entry for each reason, image and registry, whoever met it.
 
 import type { PullStatus } from '../api/gen/wire';
+import { endedAt } from './ended';
 import { instant } from './format';
 import { type ImageName, imageName } from './image';
 import { isLive } from './pull';
@@ -26,8 +27,6 @@ export interface FailureGroup {
   lastAt: number | undefined;
 }
 
-const started = (pull: PullStatus): number => instant(pull.startedAt) ?? 0;
-const end = (pull: PullStatus): number => instant(pull.completedAt) ?? started(pull);
 const nameKey = ({ registry, name, version }: ImageName): string => `${registry} ${name} ${version}`;
 
 /** One image on one node: what one try of it left undone there, a later one may have done. */
@@ -77,13 +76,13 @@ export function failures(rows: Iterable<PullStatus>, again: Tried = new Map()): 
   for (const pull of others) {
     const at = nodes.has(pull.nodeName) ? place(pull) : undefined;
     if (at === undefined) continue;
-    if (pull.outcome === 'completed') brought.set(at, Math.max(brought.get(at) ?? 0, end(pull)));
+    if (pull.outcome === 'completed') brought.set(at, Math.max(brought.get(at) ?? 0, endedAt(pull)));
     else if ((pull.attempt ?? 1) > 1) add(retrying, at, pull);
   }
 
   const groups = new Map<string, PullStatus[]>();
   for (const pull of failed) {
-    if ((brought.get(place(pull) ?? '') ?? 0) > end(pull)) continue;
+    if ((brought.get(place(pull) ?? '') ?? 0) > endedAt(pull)) continue;
     add(groups, `${pull.failure?.reason ?? 'unexplained'} ${nameKey(imageName(pull))}`, pull);
   }
   return [...groups]
@@ -92,7 +91,7 @@ export function failures(rows: Iterable<PullStatus>, again: Tried = new Map()): 
       const again = [...places].flatMap((at) => retrying.get(at) ?? []);
       return group(
         key,
-        pulls.sort((a, b) => end(b) - end(a)),
+        pulls.sort((a, b) => endedAt(b) - endedAt(a)),
         again,
       );
     })
@@ -121,8 +120,8 @@ function group(key: string, pulls: PullStatus[], retrying: PullStatus[]): Failur
     nodes: new Set(pulls.map((pull) => pull.nodeName)).size,
     pods: [...pods],
     tries: tries(pulls, retrying),
-    firstAt: end(pulls.at(-1) ?? last) || undefined,
-    lastAt: end(last) || undefined,
+    firstAt: endedAt(pulls.at(-1) ?? last) || undefined,
+    lastAt: endedAt(last) || undefined,
   };
 }
 

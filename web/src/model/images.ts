@@ -5,6 +5,7 @@ import { endedAt, pullTimes } from './ended';
 import { instant } from './format';
 import { type ImageName, imageName } from './image';
 import { isLive } from './pull';
+import { podKey } from './totals';
 
 /** One row of the table: flat, so that one that says the same is not drawn again. */
 export interface ImageEntry {
@@ -67,9 +68,6 @@ function named(pull: PullStatus): Named {
   return next;
 }
 
-/** What tells an image from another in an address. */
-export const imageKeyOf = (pull: PullStatus): string => named(pull).key;
-
 function gather(rows: Iterable<PullStatus>): Map<string, Gathered> {
   const found = new Map<string, Gathered>();
   const nameless: PullStatus[] = [];
@@ -129,7 +127,7 @@ function take(one: Gathered, pull: PullStatus): void {
       one.total += totalBytes;
     }
   }
-  for (const { uid, namespace, podName } of pull.pods ?? []) one.pods.add(uid || `${namespace}/${podName}`);
+  for (const link of pull.pods ?? []) one.pods.add(podKey(link));
 }
 
 function later(a: PullStatus, b: PullStatus): boolean {

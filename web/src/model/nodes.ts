@@ -1,6 +1,7 @@
 // Each node: whether its agent is heard, what it pulls, what it has in its queue. And its pulls on one axis of time.
 
 import type { NodeState, NodeStatus, PullStatus } from '../api/gen/wire';
+import { endedAt } from './ended';
 import { duration, instant } from './format';
 import { isLive, isSeen } from './pull';
 
@@ -95,12 +96,13 @@ export function nodeMatches({ name, state, agent, runtime }: NodeEntry, words: r
 export function pullsOf(rows: Iterable<PullStatus>, name: string): PullStatus[] {
   const rank = (pull: PullStatus): number => (!isLive(pull) ? 2 : pull.phase === 'queued' ? 1 : 0);
   const start = (pull: PullStatus): number => instant(pull.startedAt) ?? 0;
-  const end = (pull: PullStatus): number => instant(pull.completedAt) ?? start(pull);
   const own: PullStatus[] = [];
   for (const pull of rows) if (pull.nodeName === name) own.push(pull);
   return own.sort(
     (a, b) =>
-      rank(a) - rank(b) || (rank(a) === 2 ? end(b) - end(a) : start(a) - start(b)) || (a.id < b.id ? -1 : 1),
+      rank(a) - rank(b) ||
+      (rank(a) === 2 ? endedAt(b) - endedAt(a) : start(a) - start(b)) ||
+      (a.id < b.id ? -1 : 1),
   );
 }
 

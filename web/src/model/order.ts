@@ -1,6 +1,7 @@
 // Which pulls are shown, in which order, under which headings.
 
 import type { PullStatus } from '../api/gen/wire';
+import { endedAt } from './ended';
 import type { Filter } from './filter';
 import { instant } from './format';
 import { imageName, shortName } from './image';
@@ -176,8 +177,7 @@ function compare(a: number | string | undefined, b: number | string | undefined,
 const FAR = 1e15;
 
 function usual(row: PullStatus): number {
-  const end = isLive(row) ? undefined : (instant(row.completedAt) ?? instant(row.startedAt) ?? 0);
-  return end === undefined ? (instant(row.startedAt) ?? 0) : FAR - end;
+  return isLive(row) ? (instant(row.startedAt) ?? 0) : FAR - endedAt(row);
 }
 
 /** In the order of what presses most. */
