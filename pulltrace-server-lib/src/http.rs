@@ -57,8 +57,8 @@ pub struct HttpLimits {
     pub report_deadline: Duration,
     /// Readers of the stream at once; a further one is refused with 503 and counted. Default 10,000.
     pub readers: usize,
-    /// Readers of the stream for whom it is packed, which takes up to 300 KiB each; a further one is sent
-    /// the same as it is. Default 200.
+    /// Readers of the stream for whom it is packed, which takes some hundred KiB each; a further one is sent
+    /// the same as it is, and counted. Default 200.
     pub packed_readers: usize,
     /// Over HTTP/2, where readers share a connection: how long one may take nothing of what is there
     /// for it; then its connection is closed. Default 30 s. Over HTTP/1 it is

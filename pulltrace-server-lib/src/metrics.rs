@@ -108,6 +108,8 @@ pub(crate) struct Stats {
     pub(crate) readers_cut_off: Count,
     /// Readers for whom there was no room.
     pub(crate) readers_refused: Count,
+    /// Readers who take the stream packed, for whom there was no room to do that.
+    pub(crate) readers_unpacked: Count,
     /// Connections for which there was no room.
     pub(crate) connections_refused: Count,
 }

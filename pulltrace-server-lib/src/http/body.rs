@@ -10,7 +10,8 @@ use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use flate2::bufread::GzDecoder;
 use flate2::write::GzEncoder;
-use futures_util::{Stream, StreamExt as _};
+use futures_util::{Stream, StreamExt as _, stream};
+use serde::Serialize;
 
 use super::coding;
 use crate::metrics::Rejected;
@@ -118,6 +119,16 @@ fn is_json(headers: &HeaderMap) -> bool {
     let value = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok());
     let kind = value.and_then(|value| value.split(';').next());
     kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+/// A value of the wire as JSON, packed where the reader takes that.
+pub(super) fn told(asked: &HeaderMap, value: &impl Serialize) -> Response {
+    json(asked, stream::once(std::future::ready(text(value))))
+}
+
+/// A value of the wire as JSON.
+pub(super) fn text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("wire types have text keys and no failing parts")
 }
 
 /// JSON in pieces, packed where the reader takes that. A piece is made when the one before is gone.

@@ -197,8 +197,7 @@ pub(super) async fn images(
         now: api.clock.now().at,
         images,
     };
-    let text = serde_json::to_string(&list).unwrap_or_default();
-    Ok(body::json(&headers, stream::iter([text])))
+    Ok(body::told(&headers, &list))
 }
 
 /// The description of this API for programs.

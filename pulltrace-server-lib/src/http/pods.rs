@@ -8,7 +8,6 @@ use std::sync::Arc;
 use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::{HeaderMap, Method};
 use axum::response::Response;
-use futures_util::stream;
 use pulltrace_core::wire::v1::{PodPulls, PodStatus};
 use pulltrace_core::{KubeName, PodRef, PullId};
 
@@ -46,14 +45,14 @@ pub(super) async fn list(
     };
     let head = head(&api);
     let cluster = api.cluster.status(&api.shared.listening());
-    let cluster = serde_json::to_string(&cluster).unwrap_or_default();
+    let cluster = body::text(&cluster);
     let (pods, next) = page(&api, &filter, after, limit).await;
     let next = next.map_or_else(String::new, |pod| {
         let (namespace, name, uid) = (&pod.namespace, &pod.name, &pod.uid);
         format!(",\"continue\":\"{namespace}/{name}/{uid}\"")
     });
     let pods = pods.into_iter();
-    let pods = pods.map(|pod| serde_json::to_string(&pod.status()).unwrap_or_default());
+    let pods = pods.map(|pod| body::text(&pod.status()));
     let head = format!("{head},\"cluster\":{cluster},\"pods\":[");
     Ok(body::json(
         &headers,
@@ -125,8 +124,7 @@ pub(super) async fn pulls(
         return Ok(events::answer(&api, &request, place, pieces));
     }
     let (seq, pod) = now;
-    let text = serde_json::to_string(&pod.pulls(&api, seq)).unwrap_or_default();
-    Ok(body::json(request.headers(), stream::iter([text])))
+    Ok(body::told(request.headers(), &pod.pulls(&api, seq)))
 }
 
 fn known_here(api: &Api) -> Result<(), Refusal> {

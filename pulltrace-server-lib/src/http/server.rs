@@ -8,7 +8,6 @@ use std::time::Duration;
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use futures_util::stream;
 use pulltrace_core::NodeTime;
 use pulltrace_core::wire::v1::ServerStatus;
 
@@ -102,8 +101,7 @@ pub(super) async fn get(
         cluster: api.cluster.status(&api.shared.listening()),
         throughput: api.throughput.status(),
     };
-    let text = serde_json::to_string(&status).unwrap_or_default();
-    Ok(body::json(&headers, stream::iter([text])))
+    Ok(body::told(&headers, &status))
 }
 
 /// Which build of the page is embedded, if any is.

@@ -212,6 +212,11 @@ pub(super) fn observe_server(meter: &Meter, stats: &Arc<Stats>) {
         |stats| stats.readers_refused.get(),
     );
     counter(
+        "pulltrace_sse_readers_unpacked",
+        "Readers of the stream who take it packed, for whom there was no room to do that",
+        |stats| stats.readers_unpacked.get(),
+    );
+    counter(
         "pulltrace_connections_refused",
         "Connections for which there was no room",
         |stats| stats.connections_refused.get(),

@@ -387,6 +387,8 @@ async fn a_stream_is_packed_and_each_event_can_be_read_when_it_comes() {
     // There is room for one: the next is told the same as it is.
     let plain = packed(&world).await;
     assert!(!plain.headers().contains_key(CONTENT_ENCODING));
+    let counted = world.metric("pulltrace_sse_readers_unpacked_total");
+    assert_eq!(counted.await, Some(1.0));
     drop(plain);
     world
         .tell(&some("w1", 2, &[downloading("w1", "1-a", 100)]))

@@ -22,8 +22,12 @@ impl Packer {
         if !coding::takes(asked, "gzip") {
             return None;
         }
+        let Ok(place) = Arc::clone(&api.packers).try_acquire_owned() else {
+            api.stats.readers_unpacked.add(1);
+            return None;
+        };
         Some(Self {
-            _place: Arc::clone(&api.packers).try_acquire_owned().ok()?,
+            _place: place,
             gzip: GzEncoder::new(Vec::new(), flate2::Compression::fast()),
         })
     }
