@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use sha2::{Digest as _, Sha256};
 
@@ -24,7 +24,6 @@ const SOURCE: &str = "pulltrace-testkit/kubernetes";
 /// What `go.mod` asks for: 1.GO.
 const GO: u32 = 24;
 
-/// Measured on two cores: 2 min 30 s, beside a build of Rust twice that.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// How much of its output is shown when a build fails.
@@ -74,6 +73,8 @@ struct Running {
     half: PathBuf,
     log: PathBuf,
     watch: Stopwatch,
+    /// When it began, by the clock of files: it may be over long before anybody waits for it.
+    began: SystemTime,
 }
 
 impl Build {
@@ -93,9 +94,14 @@ impl Build {
         let half = dir.join(format!(".{}-{}", program.name(), std::process::id()));
         let log = half.with_extension("log");
         let output = File::create(&log).context(|| format!("create {}", log.display()))?;
+        let began = output.metadata().and_then(|log| log.modified());
+        let began = began.context(|| format!("read {}", log.display()))?;
         let errors = output.try_clone().context(|| "copy a file".to_owned())?;
-        let mut build = Command::new(source.join("build.sh"));
-        build.arg(&half);
+        // First of all that wants the processors: it is done before the tests need it, and what builds beside it is
+        // done as soon as it would be. Who may not have that has it as it comes, which `nice` says.
+        let mut build = Command::new("nice");
+        build.args(["-n", "-10"]);
+        build.arg(source.join("build.sh")).arg(&half);
         if program == Program::Node {
             build.arg("node");
         }
@@ -112,6 +118,7 @@ impl Build {
                 half,
                 log,
                 watch,
+                began,
             }),
         })
     }
@@ -120,18 +127,25 @@ impl Build {
     pub(crate) fn finish(mut self) -> Result<PathBuf> {
         if let Some(running) = &mut self.running {
             running.wait()?;
+            let took = running.took();
             fs::rename(&running.half, &self.place)
                 .context(|| format!("move {} into place", running.half.display()))?;
-            eprintln!(
-                "kubernetes: done in {}",
-                clock::show(running.watch.elapsed())
-            );
+            eprintln!("kubernetes: built in {took}");
         }
         Ok(self.place.clone())
     }
 }
 
 impl Running {
+    /// From its start until its program was written, for people.
+    fn took(&self) -> String {
+        let written = fs::metadata(&self.half).and_then(|half| half.modified());
+        let took = written
+            .ok()
+            .and_then(|at| at.duration_since(self.began).ok());
+        took.map_or_else(|| "a time that is not known".to_owned(), clock::show)
+    }
+
     fn wait(&mut self) -> Result<()> {
         let status = loop {
             let ended = self.child.try_wait();
