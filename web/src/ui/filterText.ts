@@ -1,10 +1,16 @@
-// What is typed into a field that filters the pulls: at once in the field, and soon in the address. An address changes
-// more slowly than people type, so a field that showed only that would lose letters.
+// What is typed into a field that filters a page: at once in the field, and soon in the address. An address changes more
+// slowly than people type, so a field that showed only that would lose letters.
 
 import { useEffect, useRef, useState } from 'react';
-import { look, route } from '../route';
+import { href, look, route } from '../route';
 
 const SOON_MS = 120;
+
+/** Which page it is, and of what; not how it is looked at. */
+function here(): string {
+  const { page, path } = route();
+  return href(page ?? 'overview', path);
+}
 
 /** `query`: what the address says. Gives what the field says, and takes what is typed; `now` does not wait. */
 export function useFilterText(query: string): [text: string, type: (text: string, now?: boolean) => void] {
@@ -19,18 +25,18 @@ export function useFilterText(query: string): [text: string, type: (text: string
     setText(query);
   }, [query]);
   useEffect(() => () => clearTimeout(timer.current), []);
-  const send = (next: string) => {
-    const { page, path } = route();
-    // The reader has left the table meanwhile.
-    if (page !== 'pulls' || path.length > 0) return;
-    sent.current = next;
-    look({ q: next || undefined });
-  };
   const type = (next: string, now = false) => {
     setText(next);
     clearTimeout(timer.current);
-    if (now) send(next);
-    else timer.current = setTimeout(() => send(next), SOON_MS);
+    const typed = here();
+    const send = () => {
+      // The reader has left the page meanwhile.
+      if (here() !== typed) return;
+      sent.current = next;
+      look({ q: next || undefined });
+    };
+    if (now) send();
+    else timer.current = setTimeout(send, SOON_MS);
   };
   return [text, type];
 }

@@ -176,3 +176,15 @@ test('without pulls the page says so, and since when', async () => {
   page.say(1);
   expect(screen.getByText('No image has been pulled in the last 15 minutes')).toBeTruthy();
 });
+
+test('who follows a link before what was typed is in the address, arrives there', async () => {
+  await page.go('#/images?q=web');
+  await page.show();
+  page.say(1, { rows: [pull('a', WEB)], nodes: [node('n1')] });
+  const field = screen.getByRole<HTMLInputElement>('searchbox', { name: 'Image, registry or digest' });
+  await page.user.type(field, 'x');
+  await page.go('#/images?q=other');
+  await page.pass(500);
+  expect(window.location.hash).toBe('#/images?q=other');
+  expect(field.value).toBe('other');
+});

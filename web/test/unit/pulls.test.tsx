@@ -443,6 +443,15 @@ test('who went elsewhere before the table is back is not called to the row that 
   expect(document.activeElement).toBe(elsewhere);
 });
 
+test('how many layers are done is a dash where nobody says it', async () => {
+  await show();
+  page.say(1, { rows: [pull('a', { layerCount: 5 }), pull('b', { layerCount: 5, layersDone: 0 })] });
+  const done = [...document.querySelectorAll('[data-pull]')].map(
+    (row) => /[–\d] \/ 5/.exec(row.textContent ?? '')?.[0],
+  );
+  expect(done).toEqual(['– / 5', '0 / 5']);
+});
+
 test('a small window has cards, a compact table has lower rows', async () => {
   wide = 390;
   await show();

@@ -224,6 +224,13 @@ test('a page that is older than its server says so, and does not load itself aga
   expect(screen.queryByRole('region', { name: 'Restart' })).toBeNull();
 });
 
+test('a server whose start is not known is not taken for a young one', async () => {
+  page.answers['api/v1/server'] = { ...SERVER, now: 'odd', startedAt: 'odd' };
+  await page.show();
+  await page.pass(100);
+  expect(screen.queryByRole('region', { name: 'Restart' })).toBeNull();
+});
+
 test('a server that was started anew says since when it knows, until that is read', async () => {
   page.answers['api/v1/server'] = SERVER;
   await page.show();

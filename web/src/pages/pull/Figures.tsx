@@ -182,7 +182,7 @@ function LayerCount({ pull, layers }: Pick<Props, 'pull' | 'layers'>) {
   return (
     <Figure
       name="Layers"
-      value={pull.layerCount === undefined ? NONE : (pull.layersDone ?? 0)}
+      value={pull.layersDone ?? NONE}
       {...(pull.layerCount === undefined ? {} : { unit: `of ${pull.layerCount}` })}
     >
       {pull.layerCount === undefined ? 'not known yet' : more.slice(0, 3).join(' · ')}

@@ -145,7 +145,7 @@ function Took({ pull }: { pull: PullStatus }) {
 
 export function LayersDone({ pull }: { pull: PullStatus }) {
   if (pull.layerCount === undefined) return <Figure value={NONE} />;
-  return <Figure value={`${pull.layersDone ?? (isLive(pull) ? 0 : NONE)}`} unit={`/ ${pull.layerCount}`} />;
+  return <Figure value={`${pull.layersDone ?? NONE}`} unit={`/ ${pull.layerCount}`} />;
 }
 
 /** Who waits, and below it why. */

@@ -17,8 +17,11 @@ interface First {
 /** One that is so young may not have heard of all agents, also where nobody saw it start. */
 const YOUNG_MS = 60_000;
 
-const isYoung = ({ now, startedAt }: ServerStatus): boolean =>
-  (instant(now) ?? 0) - (instant(startedAt) ?? 0) < YOUNG_MS;
+/** Whether it is known to be. */
+function isYoung({ now, startedAt }: ServerStatus): boolean {
+  const [at, began] = [instant(now), instant(startedAt)];
+  return at !== undefined && began !== undefined && at - began < YOUNG_MS;
+}
 
 export function useFirst({ page, startedAt }: First): First {
   const [first, setFirst] = useState<First>({});
