@@ -17,12 +17,14 @@ import { TopBar } from './ui/shell/TopBar';
 const later = (load: () => Promise<Record<string, unknown>>, name: string) =>
   lazy(async () => ({ default: (await load())[name] as ComponentType<PageProps> }));
 
+const rest = () => import('./pages/later');
+
 const Pulls = later(() => import('./pages/pulls/Pulls'), 'Pulls');
-const Pull = later(() => import('./pages/pull/Pull'), 'Pull');
-const Images = later(() => import('./pages/images/Images'), 'Images');
-const Nodes = later(() => import('./pages/nodes/Nodes'), 'Nodes');
-const Failures = later(() => import('./pages/failures/Failures'), 'Failures');
-const Pod = later(() => import('./pages/pod/Pod'), 'Pod');
+const Pull = later(rest, 'Pull');
+const Images = later(rest, 'Images');
+const Nodes = later(rest, 'Nodes');
+const Failures = later(rest, 'Failures');
+const Pod = later(rest, 'Pod');
 
 const SCREENS: Record<Page, (route: Route) => ComponentType<PageProps>> = {
   overview: () => Overview,

@@ -12,7 +12,7 @@ afterEach(() => page.close());
 
 const show = async (hash = '#/failures') => {
   window.location.hash = hash;
-  await import('../../src/pages/failures/Failures');
+  await import('../../src/pages/later');
   await page.show();
 };
 const entries = () => [...document.querySelectorAll<HTMLElement>('[data-failure]')];

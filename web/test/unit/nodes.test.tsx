@@ -129,7 +129,7 @@ afterEach(() => page.close());
 
 const show = async (hash: string) => {
   window.location.hash = hash;
-  await import('../../src/pages/nodes/Nodes');
+  await import('../../src/pages/later');
   await page.show();
 };
 const row = (name: string): HTMLElement => {

@@ -44,7 +44,7 @@ const refuse = (refused: Refused) => {
 
 async function show(rows: PullStatus[] = []): Promise<void> {
   window.location.hash = '#/pods/shop/web-0';
-  await import('../../src/pages/pod/Pod');
+  await import('../../src/pages/later');
   await page.show();
   page.say(1, { rows });
   await page.pass(100);

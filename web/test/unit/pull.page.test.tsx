@@ -14,7 +14,7 @@ afterEach(() => page.close());
 async function show(rows: PullStatus[], layers: LayerStatus[] = [], id = rows[0]?.id ?? 'p'): Promise<void> {
   page.answers['api/v1/pulls'] = { pulls: rows.slice(0, 1).map((row) => ({ ...row, layers })) };
   window.location.hash = `#/pulls/${encodeURIComponent(id)}`;
-  await import('../../src/pages/pull/Pull');
+  await import('../../src/pages/later');
   await page.show();
   page.say(1, { nodes: [node('n1')], rows });
   await page.pass(300);
@@ -177,7 +177,7 @@ test('one that goes on under another id is followed, with why the try before fai
 
 test('an id that is not known is told so once all are here, and not before', async () => {
   window.location.hash = '#/pulls/none';
-  await import('../../src/pages/pull/Pull');
+  await import('../../src/pages/later');
   await page.show();
   expect(message('no-pull')).toBeNull();
   page.say(1);

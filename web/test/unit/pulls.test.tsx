@@ -414,7 +414,7 @@ test('j and k go from row to row, Enter opens it, and coming back leads to it', 
   await page.user.keyboard('j');
   const opened = document.activeElement?.getAttribute('href') ?? '';
   expect(opened).toBe('#/pulls/b');
-  await import('../../src/pages/pull/Pull');
+  await import('../../src/pages/later');
   await page.go(opened);
   await page.pass(10);
   expect(document.querySelector('[role="table"][aria-label="Pulls"]')).toBeNull();
@@ -432,7 +432,7 @@ test('who went elsewhere before the table is back is not called to the row that 
   page.say(1, { rows: [pull('a'), pull('b')] });
   await page.user.keyboard('j');
   const opened = document.activeElement?.getAttribute('href') ?? '';
-  await import('../../src/pages/pull/Pull');
+  await import('../../src/pages/later');
   await page.go(opened);
   await page.pass(10);
   const elsewhere = screen.getByRole('button', { name: 'Settings' });
