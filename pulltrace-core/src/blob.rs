@@ -159,7 +159,7 @@ mod tests {
     use crate::time::Mono;
 
     fn time(second: i64) -> NodeTime {
-        NodeTime::from_unix(second, 0).unwrap()
+        NodeTime::from_unix(second, 0)
     }
 
     fn ingest(offset: u64, started: i64) -> BlobSight {

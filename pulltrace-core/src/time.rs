@@ -4,8 +4,9 @@
 //! [`NodeTime`] is the node's wall clock, which stamps leases, contents and kubelet events.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::str::FromStr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// A monotonic instant: the time since an arbitrary start that one process chose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,9 +28,10 @@ impl std::ops::Add<Duration> for Mono {
     }
 }
 
-/// An instant of the node's wall clock, UTC, with nanoseconds.
+/// An instant of the node's wall clock, UTC, with nanoseconds, of the years 1678 to 2261.
 ///
-/// Displays and parses as RFC 3339.
+/// Displays and parses as RFC 3339. What is earlier or later is held to be the first or the last of these
+/// instants: Go's zero time, of the year 1, is in what many programs say, and must not cost the rest of it.
 ///
 /// ```
 /// use pulltrace_core::NodeTime;
@@ -37,74 +39,96 @@ impl std::ops::Add<Duration> for Mono {
 /// assert_eq!(t.to_string(), "2026-11-24T20:29:40.5Z");
 /// # Ok::<(), pulltrace_core::NodeTimeError>(())
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeTime(jiff::Timestamp);
+// Nanoseconds after what `i64::MIN` would be: of a pull and its layers most instants are optional, and so
+// those take no room beside it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeTime(NonZeroU64);
 
 /// A text or a number that is no instant.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no RFC 3339 instant of the years -9999 to 9999: `{0}`")]
+#[error("no RFC 3339 instant, or number of nanoseconds: `{0}`")]
 pub struct NodeTimeError(String);
 
 impl NodeTime {
     /// The instant `seconds` and `nanos` after 1970-01-01T00:00:00Z.
-    ///
-    /// # Errors
-    /// Where that lies outside the years -9999 to 9999.
-    pub fn from_unix(seconds: i64, nanos: i32) -> Result<Self, NodeTimeError> {
-        jiff::Timestamp::new(seconds, nanos)
-            .map(Self)
-            .map_err(|_| NodeTimeError(format!("{seconds} s {nanos} ns")))
+    #[must_use]
+    pub fn from_unix(seconds: i64, nanos: i32) -> Self {
+        let whole = seconds.saturating_mul(SECOND);
+        Self::nearest(whole.saturating_add(nanos.into()))
     }
 
     /// The instant so many nanoseconds after 1970-01-01T00:00:00Z; the inverse of
     /// [`unix_nanos`](Self::unix_nanos).
     ///
     /// # Errors
-    /// Where that lies outside the years -9999 to 9999.
-    pub fn from_unix_nanos(nanos: i128) -> Result<Self, NodeTimeError> {
-        jiff::Timestamp::from_nanosecond(nanos)
+    /// Where that is `i64::MIN`, which is no instant.
+    pub fn from_unix_nanos(nanos: i64) -> Result<Self, NodeTimeError> {
+        let known = NonZeroU64::new(nanos.abs_diff(i64::MIN));
+        known
             .map(Self)
-            .map_err(|_| NodeTimeError(format!("{nanos} ns")))
+            .ok_or_else(|| NodeTimeError(nanos.to_string()))
     }
 
     /// The instant that the standard library calls `time`.
-    ///
-    /// # Errors
-    /// Where that lies outside the years -9999 to 9999.
-    pub fn from_system(time: std::time::SystemTime) -> Result<Self, NodeTimeError> {
-        jiff::Timestamp::try_from(time)
-            .map(Self)
-            .map_err(|_| NodeTimeError(format!("{time:?}")))
+    #[must_use]
+    pub fn from_system(time: SystemTime) -> Self {
+        let epoch = Self::nearest(0);
+        match time.duration_since(SystemTime::UNIX_EPOCH) {
+            Ok(after) => epoch.saturating_add(after),
+            Err(before) => epoch.saturating_sub(before.duration()),
+        }
+    }
+
+    const fn nearest(nanos: i64) -> Self {
+        match NonZeroU64::new(nanos.abs_diff(i64::MIN)) {
+            Some(known) => Self(known),
+            None => Self(NonZeroU64::MIN),
+        }
     }
 
     /// Nanoseconds since 1970-01-01T00:00:00Z.
     #[must_use]
-    pub fn unix_nanos(self) -> i128 {
-        self.0.as_nanosecond()
+    pub const fn unix_nanos(self) -> i64 {
+        i64::MIN.wrapping_add_unsigned(self.0.get())
     }
 
     /// How long after `earlier` this is; zero where it is not after.
     #[must_use]
-    pub fn since(self, earlier: Self) -> Duration {
-        Duration::try_from(self.0.duration_since(earlier.0)).unwrap_or(Duration::ZERO)
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
     }
 
     /// This instant and `by`, or the last instant there is.
     #[must_use]
     pub fn saturating_add(self, by: Duration) -> Self {
-        Self(self.0.saturating_add(by).unwrap_or(jiff::Timestamp::MAX))
+        Self(self.0.saturating_add(nanos(by)))
     }
 
     /// This instant less `by`, or the first instant there is.
     #[must_use]
     pub fn saturating_sub(self, by: Duration) -> Self {
-        Self(self.0.saturating_sub(by).unwrap_or(jiff::Timestamp::MIN))
+        let left = self.0.get().saturating_sub(nanos(by));
+        Self(NonZeroU64::new(left).unwrap_or(NonZeroU64::MIN))
+    }
+}
+
+const SECOND: i64 = 1_000_000_000;
+
+/// The most there are, where they are more.
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+impl fmt::Debug for NodeTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
 impl fmt::Display for NodeTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        let told = jiff::Timestamp::from_nanosecond(self.unix_nanos().into());
+        told.map_err(|_| fmt::Error)?.fmt(f)
     }
 }
 
@@ -112,9 +136,10 @@ impl FromStr for NodeTime {
     type Err = NodeTimeError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.parse()
-            .map(Self)
-            .map_err(|_| NodeTimeError(text.chars().take(64).collect()))
+        let told: jiff::Timestamp = text
+            .parse()
+            .map_err(|_| NodeTimeError(text.chars().take(64).collect()))?;
+        Ok(Self::from_unix(told.as_second(), told.subsec_nanosecond()))
     }
 }
 
@@ -144,16 +169,13 @@ mod tests {
 
     #[test]
     fn an_instant_survives_its_text() {
-        let t = NodeTime::from_unix(1_764_016_180, 123_456_789).unwrap();
+        let t = NodeTime::from_unix(1_764_016_180, 123_456_789);
         assert_eq!(t.to_string().parse(), Ok(t));
     }
 
     #[test]
     fn what_is_not_after_is_no_time_after() {
-        let (a, b) = (
-            NodeTime::from_unix(10, 0).unwrap(),
-            NodeTime::from_unix(12, 0).unwrap(),
-        );
+        let (a, b) = (NodeTime::from_unix(10, 0), NodeTime::from_unix(12, 0));
         assert_eq!(b.since(a), Duration::from_secs(2));
         assert_eq!(a.since(b), Duration::ZERO);
         assert_eq!(
@@ -164,9 +186,41 @@ mod tests {
 
     #[test]
     fn the_ends_of_time_hold() {
-        let end = NodeTime::from_unix(253_402_207_200, 0).unwrap();
-        assert!(end.saturating_add(Duration::MAX) >= end);
-        assert!(NodeTime::from_unix(i64::MAX, 0).is_err());
+        let last: NodeTime = "9999-12-30T22:00:00Z".parse().unwrap();
+        assert_eq!(last.unix_nanos(), i64::MAX);
+        assert_eq!(last.saturating_add(Duration::from_nanos(1)), last);
+        // Go's zero time.
+        let first: NodeTime = "0001-01-01T00:00:00Z".parse().unwrap();
+        assert_eq!(first.unix_nanos(), i64::MIN + 1);
+        assert_eq!(first.saturating_sub(Duration::MAX), first);
+        assert_eq!(first.saturating_add(Duration::MAX), last);
+        for end in [first, last] {
+            assert_eq!(end.to_string().parse(), Ok(end));
+        }
+        assert_eq!(NodeTime::from_unix(i64::MAX, 0), last);
+        assert_eq!(NodeTime::from_unix(-62_135_596_800, 0), first);
+        assert!(NodeTime::from_unix_nanos(i64::MIN).is_err());
         assert!("tomorrow".parse::<NodeTime>().is_err());
+    }
+
+    #[test]
+    fn instants_before_1970_are_in_order() {
+        let instants = [
+            "1969-12-31T23:59:59.5Z",
+            "1970-01-01T00:00:00Z",
+            "2026-11-29T00:00:00Z",
+        ];
+        let read: Vec<NodeTime> = instants.iter().map(|text| text.parse().unwrap()).collect();
+        assert!(read.is_sorted());
+        assert_eq!(read[0].unix_nanos(), -500_000_000);
+        assert_eq!(read[1].unix_nanos(), 0);
+        assert_eq!(NodeTime::from_unix(-1, 500_000_000), read[0]);
+        let before = SystemTime::UNIX_EPOCH - Duration::from_millis(500);
+        assert_eq!(NodeTime::from_system(before), read[0]);
+    }
+
+    #[test]
+    fn an_instant_that_is_not_known_takes_no_more_room() {
+        assert_eq!(size_of::<Option<NodeTime>>(), 8);
     }
 }

@@ -13,7 +13,7 @@ const START: i64 = 1_764_000_000;
 
 /// The `second` of the tests, on a clock without nanoseconds.
 pub(crate) fn time(second: i64) -> NodeTime {
-    NodeTime::from_unix(START + second, 0).unwrap()
+    NodeTime::from_unix(START + second, 0)
 }
 
 /// The `second` of the tests on the server's clocks.

@@ -6,7 +6,7 @@ use pulltrace_core::{Evidence, Limits, NodeTime, Observation};
 fn at(seconds: u64) -> Now {
     let start = Now {
         mono: Mono::default(),
-        node: NodeTime::from_unix(1_764_016_180, 0).unwrap(),
+        node: NodeTime::from_unix(1_764_016_180, 0),
     };
     start.plus(Duration::from_secs(seconds))
 }

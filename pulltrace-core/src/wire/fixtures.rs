@@ -21,7 +21,7 @@ pub(super) fn digest(letter: char) -> Digest {
 }
 
 pub(super) fn at(second: i64) -> NodeTime {
-    NodeTime::from_unix(1_795_550_400 + second, 250_000_000).unwrap()
+    NodeTime::from_unix(1_795_550_400 + second, 250_000_000)
 }
 
 pub(super) fn id(lease: &str) -> PullId {

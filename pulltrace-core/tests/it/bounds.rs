@@ -11,14 +11,14 @@ fn id(lease: usize) -> PullId {
         node: "node-1".parse().unwrap(),
         namespace: "k8s.io".parse().unwrap(),
         lease: format!("{lease}-aaaa").parse().unwrap(),
-        created: NodeTime::from_unix(0, 0).unwrap(),
+        created: NodeTime::from_unix(0, 0),
     }
 }
 
 fn at(second: u32) -> Now {
     Now {
         mono: Mono(Duration::from_secs(second.into())),
-        node: NodeTime::from_unix(second.into(), 0).unwrap(),
+        node: NodeTime::from_unix(second.into(), 0),
     }
 }
 

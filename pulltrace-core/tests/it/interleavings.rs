@@ -37,7 +37,7 @@ fn id(pull: usize) -> PullId {
 }
 
 fn time(second: i64) -> NodeTime {
-    NodeTime::from_unix(1_700_000_000 + second, 0).unwrap()
+    NodeTime::from_unix(1_700_000_000 + second, 0)
 }
 
 /// The image of a pull: all share the lower layers.

@@ -19,7 +19,7 @@ impl Node {
     fn new() -> Self {
         let now = Now {
             mono: Mono::default(),
-            node: NodeTime::from_unix(1_700_000_000, 0).unwrap(),
+            node: NodeTime::from_unix(1_700_000_000, 0),
         };
         Self {
             table: PullTable::new(Limits::default()),

@@ -116,7 +116,7 @@ impl Stamp {
     }
 
     /// Its whole second.
-    pub(super) fn second(self) -> i128 {
+    pub(super) fn second(self) -> i64 {
         self.0.unix_nanos().div_euclid(1_000_000_000)
     }
 }
@@ -378,7 +378,7 @@ impl Object {
     }
 
     /// How often it happened before this second, as far as is known.
-    fn before(&self, second: i128) -> u32 {
+    fn before(&self, second: i64) -> u32 {
         let known = std::iter::once((1, self.first)).chain(self.seen.iter().copied());
         let at_or_after = known
             .filter(|(_, at)| Stamp(*at).second() >= second)

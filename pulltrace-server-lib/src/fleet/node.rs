@@ -454,6 +454,5 @@ fn count_bytes((bytes, restarts): (Bytes, u64), pull: &Pull, changes: &mut Chang
 
 /// How many milliseconds `later` is after `earlier`, by two clocks: less than none where it is before.
 fn millis_between(earlier: NodeTime, later: NodeTime) -> i64 {
-    let nanos = later.unix_nanos() - earlier.unix_nanos();
-    i64::try_from(nanos / 1_000_000).unwrap_or(if nanos < 0 { i64::MIN } else { i64::MAX })
+    later.unix_nanos().saturating_sub(earlier.unix_nanos()) / 1_000_000
 }

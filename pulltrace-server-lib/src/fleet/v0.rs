@@ -43,7 +43,7 @@ impl Fleet {
             agent: AgentInfo {
                 version: "0.1".to_owned(),
                 instance: INSTANCE.to_owned(),
-                started_at: NodeTime::from_unix(0, 0).unwrap_or(report.timestamp),
+                started_at: NodeTime::from_unix(0, 0),
                 interval_ms: INTERVAL_MS,
             },
             runtime: None,

@@ -1,6 +1,7 @@
 //! One version of a row, and what is written of it: once, for all who read it.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -52,9 +53,9 @@ pub struct LayerMarks {
     /// The last change of anything of it.
     pub changed: u64,
     /// The change with which its first byte was seen; `None` where none was.
-    pub started: Option<u64>,
+    pub started: Option<NonZeroU64>,
     /// The change with which nothing was left to do of it; `None` while something is.
-    pub completed: Option<u64>,
+    pub completed: Option<NonZeroU64>,
 }
 
 /// What can be written of a row.
@@ -323,7 +324,9 @@ fn marks(marks: &[LayerMarks], before: &[Layer], now: &[Layer], seq: u64) -> Box
         let known = marks.get(index).zip(before.get(index));
         let known = known.filter(|(_, before)| before.digest == layer.digest);
         let (old, before) = known.map_or((LayerMarks::default(), None), |(m, b)| (*m, Some(b)));
-        let since = |old: Option<u64>, holds: bool| holds.then(|| old.unwrap_or(seq));
+        // Changes are counted from one.
+        let since =
+            |old: Option<NonZeroU64>, holds: bool| old.or(NonZeroU64::new(seq)).filter(|_| holds);
         LayerMarks {
             changed: if before == Some(layer) {
                 old.changed

@@ -1,5 +1,7 @@
 //! What readers see of a table.
 
+use std::num::NonZeroU64;
+
 use pulltrace_core::Bytes;
 
 use super::*;
@@ -284,7 +286,7 @@ fn starts_and_ends_of_pulls_and_layers_carry_their_change() {
     );
     let row = world.row(1);
     assert_eq!((row.started_seq, row.ended_seq), (started, None));
-    assert_eq!(row.layers[0].started, Some(row.seq));
+    assert_eq!(row.layers[0].started, NonZeroU64::new(row.seq));
     assert_eq!(
         (row.layers[1].started, row.layers[1].completed),
         (None, None)
@@ -294,7 +296,7 @@ fn starts_and_ends_of_pulls_and_layers_carry_their_change() {
     let row = Arc::clone(world.row(1));
     assert_eq!((row.started_seq, row.ended_seq), (started, Some(row.seq)));
     assert_eq!(world.table.mark().urgent, row.seq);
-    assert_eq!(row.layers[0].completed, Some(row.seq));
+    assert_eq!(row.layers[0].completed, NonZeroU64::new(row.seq));
     assert!(row.layers[0].started < row.layers[0].completed);
     // What is learned of it later is no other end.
     let mut told = Told::new("w1", 4, 10).partial().completed(1, 9, 9);

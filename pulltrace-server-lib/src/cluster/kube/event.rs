@@ -26,7 +26,7 @@ const COMBINED: &str = "(combined from similar events): ";
 const FAR: Duration = Duration::from_secs(24 * 3_600);
 
 /// There was no kubelet before 2014-06-07: a clock that says so was not set yet.
-const BEGINNING: i128 = 1_402_099_200 * 1_000_000_000;
+const BEGINNING: i64 = 1_402_099_200 * 1_000_000_000;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -236,8 +236,8 @@ fn times(raw: &Raw) -> Option<(NodeTime, NodeTime)> {
 
 /// client-go names an event after its pod and the nanoseconds of its time, in hex.
 fn exact(name: &str) -> Option<NodeTime> {
-    let nanos = u64::from_str_radix(name.rsplit_once('.')?.1, 16).ok()?;
-    NodeTime::from_unix_nanos(nanos.into()).ok()
+    let nanos = i64::from_str_radix(name.rsplit_once('.')?.1, 16).ok()?;
+    NodeTime::from_unix_nanos(nanos).ok()
 }
 
 #[cfg(test)]

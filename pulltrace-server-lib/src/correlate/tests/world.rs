@@ -30,7 +30,7 @@ pub(super) struct World {
 
 /// Seconds of the node's clock.
 pub(super) fn at(seconds: f64) -> NodeTime {
-    let base = NodeTime::from_unix(1_795_536_000, 0).unwrap();
+    let base = NodeTime::from_unix(1_795_536_000, 0);
     let by = Duration::from_secs_f64(seconds.abs());
     if seconds < 0.0 {
         base.saturating_sub(by)

@@ -1,6 +1,7 @@
 //! A piece of the stream's text: events, frames and the words of the protocol.
 
 use std::fmt::Write as _;
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use pulltrace_core::NodeTime;
@@ -108,7 +109,7 @@ impl<'a> Chunk<'a> {
             let Ok(layer) = serde_json::to_string(layer) else {
                 continue;
             };
-            let new = |at: Option<u64>| at.is_some_and(|at| at > since);
+            let new = |at: Option<NonZeroU64>| at.is_some_and(|at| at.get() > since);
             let (started, completed) = (new(marks.started), new(marks.completed));
             if started {
                 self.event("layer.started", row, &pull, Some(&layer));

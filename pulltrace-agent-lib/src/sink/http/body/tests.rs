@@ -16,7 +16,7 @@ fn node() -> NodeName {
 }
 
 fn at(ms: u64) -> Now {
-    let start = NodeTime::from_unix(1_764_016_180, 0).unwrap();
+    let start = NodeTime::from_unix(1_764_016_180, 0);
     let start = Now {
         mono: Mono::default(),
         node: start,

@@ -117,8 +117,12 @@ pub(super) fn event(envelope: types::Envelope) -> Option<Event> {
 }
 
 fn time(stamp: Option<Timestamp>) -> Option<NodeTime> {
-    let stamp = stamp?;
-    NodeTime::from_unix(stamp.seconds, stamp.nanos).ok()
+    // The years 1 to 9999: beyond, it is none (`google/protobuf/timestamp.proto`).
+    let stamp = stamp.filter(|stamp| {
+        (-62_135_596_800..253_402_300_800).contains(&stamp.seconds)
+            && (0..1_000_000_000).contains(&stamp.nanos)
+    })?;
+    Some(NodeTime::from_unix(stamp.seconds, stamp.nanos))
 }
 
 fn labels(labels: HashMap<String, String>) -> BTreeMap<String, String> {
@@ -151,7 +155,7 @@ mod tests {
             labels: HashMap::new(),
         })
         .unwrap();
-        let at = NodeTime::from_unix(7, 8).unwrap();
+        let at = NodeTime::from_unix(7, 8);
         for url in [
             "containerd.services.images.v1.ImageCreate",
             "type.googleapis.com/containerd.services.images.v1.ImageCreate",

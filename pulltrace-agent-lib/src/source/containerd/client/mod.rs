@@ -93,10 +93,8 @@ impl Client {
 
     /// When the socket was bound, which is when containerd started; `None` where it cannot be read.
     pub(crate) fn started_at(&self) -> Option<NodeTime> {
-        let bound = std::fs::metadata(&self.socket)
-            .and_then(|data| data.modified())
-            .ok()?;
-        NodeTime::from_system(bound).ok()
+        let bound = std::fs::metadata(&self.socket).and_then(|data| data.modified());
+        bound.ok().map(NodeTime::from_system)
     }
 
     /// How many things containerd sent that could not be used, since the last call.

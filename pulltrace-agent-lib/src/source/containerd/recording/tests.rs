@@ -8,7 +8,7 @@ use super::super::input::{
 use super::*;
 
 fn at(nanos: i32) -> NodeTime {
-    NodeTime::from_unix(1_764_016_180, nanos).unwrap()
+    NodeTime::from_unix(1_764_016_180, nanos)
 }
 
 /// Every input, query, reply and event that there is.

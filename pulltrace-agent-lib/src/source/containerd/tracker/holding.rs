@@ -226,7 +226,7 @@ mod tests {
     fn only_the_leases_of_pulls_are_asked() {
         let lease = |id: &str, labels: &[&str]| Lease {
             id: id.into(),
-            created_at: NodeTime::from_unix(0, 0).unwrap(),
+            created_at: NodeTime::from_unix(0, 0),
             labels: labels
                 .iter()
                 .map(|label| ((*label).to_owned(), String::new()))

@@ -93,7 +93,7 @@ pub(super) fn paper(name: &str, layers: &[(&str, i64)]) -> Paper {
 
 impl World {
     pub(super) fn new(version: &str) -> Self {
-        let start = NodeTime::from_unix(1_700_000_000, 0).unwrap();
+        let start = NodeTime::from_unix(1_700_000_000, 0);
         let mut world = Self {
             tracker: Tracker::new("node-1".parse().unwrap(), "k8s.io".parse().unwrap()),
             table: PullTable::new(Limits::default()),
