@@ -1,6 +1,6 @@
 //! What metrics count of pulls: ends, and bytes that came over the network.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use pulltrace_core::{Bytes, BytesPerSecond, Digest, Layer, LayerState, Pull, PullId};
 
@@ -54,9 +54,12 @@ impl Blobs {
         (grown, restarts)
     }
 
-    /// To be called where the node has no live pull any more.
-    pub(super) fn forget(&mut self) {
-        self.0 = HashMap::new();
+    /// Forgets all but the layers of these pulls, which live: what is fetched again later counts again.
+    pub(super) fn keep<'a>(&mut self, live: impl Iterator<Item = &'a Pull>) {
+        let layers = live.flat_map(|pull| &pull.layers);
+        let live: HashSet<&Digest> = layers.map(|layer| &layer.digest).collect();
+        self.0.retain(|digest, _| live.contains(digest));
+        self.0.shrink_to_fit();
     }
 }
 

@@ -54,6 +54,8 @@ pub(super) struct Node {
     /// With so many images it is time to look which are still named.
     images_most: usize,
     blobs: Blobs,
+    /// Whether pulls ended since it was last looked which of its blobs are still fetched.
+    over: bool,
     /// How fast the ingests come that an agent of version 0.1 tells of.
     pub(super) meters: Meters,
     /// When it was heard as readers were told last; `None` where what changed since must not wait.
@@ -91,6 +93,7 @@ impl Node {
             images: HashMap::new(),
             images_most: 64,
             blobs: Blobs::default(),
+            over: false,
             meters: Meters::new(),
             told: None,
         }
@@ -246,6 +249,7 @@ impl Node {
             self.uncount(&before, &pull.id, all);
         }
         self.count(&pull, since, all);
+        self.over |= since.is_some();
         if kind == ChangeKind::Ended && (!first || since >= Some(all.started)) {
             changes.ended.extend(count::ended(&pull));
         }
@@ -388,8 +392,9 @@ impl Node {
             all.stats.counters.ended_evicted += 1;
             self.forget(&id, all, changes);
         }
-        if self.live == 0 {
-            self.blobs.forget();
+        if std::mem::take(&mut self.over) {
+            let live = self.pulls.values().filter(|entry| entry.since.is_none());
+            self.blobs.keep(live.map(|entry| &*entry.shown));
         }
     }
 

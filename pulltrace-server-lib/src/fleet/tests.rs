@@ -355,6 +355,22 @@ fn a_layer_that_begins_anew_counts_as_restarted_once() {
 }
 
 #[test]
+fn what_is_fetched_again_counts_again_also_on_a_node_that_is_never_idle() {
+    let mut world = world();
+    let told = |sequence, second| {
+        Told::new("w1", sequence, second)
+            .image(8, &[5, 6])
+            .image(9, &[1, 2])
+            .downloading(2, 8, &[10, 0])
+    };
+    world.tell(&told(1, 1).downloading(1, 9, &[60, 0]));
+    let over = |told: Told| told.ended(1, "cancelled", 2);
+    world.tell(&over(told(2, 2)));
+    let (_, changes) = world.tell(&over(told(3, 3)).downloading(3, 9, &[30, 0]));
+    assert_eq!(changes.downloaded[0].bytes, pulltrace_core::Bytes(30));
+}
+
+#[test]
 fn an_end_counts_with_how_long_each_phase_took() {
     let mut world = world();
     let told = Told::new("w1", 1, 9).image(9, &[1, 2]).completed(1, 9, 9);
