@@ -237,7 +237,7 @@ test('a server that was started anew says since when it knows, until that is rea
   page.answers['api/v1/server'] = { ...SERVER, startedAt: at(-30) };
   await page.pass(11_000);
   const bar = screen.getByRole('region', { name: 'Restart' });
-  expect(bar.textContent).toContain('history starts at 19:59 UTC');
+  expect(bar.textContent).toContain('The server was started anew: history starts at 19:59 UTC');
   await page.user.click(within(bar).getByRole('button', { name: 'Close' }));
   expect(screen.queryByRole('region', { name: 'Restart' })).toBeNull();
   await page.pass(20_000);
@@ -251,7 +251,7 @@ test('a server that has just started says so also to who comes later', async () 
   page.answers['api/v1/server'] = { ...SERVER, startedAt: at(-8) };
   await page.show();
   expect(screen.getByRole('region', { name: 'Restart' }).textContent).toContain(
-    'history starts at 19:59 UTC',
+    'The server has just started: history starts at 19:59 UTC',
   );
 });
 

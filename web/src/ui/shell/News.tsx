@@ -17,6 +17,9 @@ interface First {
 /** One that is so young may not have heard of all agents, also where nobody saw it start. */
 const YOUNG_MS = 60_000;
 
+/** Instead of an earlier start: whether there was one is not known. */
+const UNSEEN = '';
+
 /** Whether it is known to be. */
 function isYoung({ now, startedAt }: ServerStatus): boolean {
   const [at, began] = [instant(now), instant(startedAt)];
@@ -31,7 +34,7 @@ export function useFirst({ page, startedAt }: First): First {
 }
 
 export function News({ server }: { server: ServerStatus | undefined }) {
-  const startedAt = server && (isYoung(server) ? '' : server.startedAt);
+  const startedAt = server && (isYoung(server) ? UNSEEN : server.startedAt);
   const first = useFirst({ page: server?.page, startedAt });
   const { clock, zone } = useFormat();
   const [read, setRead] = useState<string>();
@@ -53,7 +56,8 @@ export function News({ server }: { server: ServerStatus | undefined }) {
         <section className={styles.news} aria-label="Restart">
           <Icon name="hint" size={15} />
           <span>
-            The server was started anew: history starts at{' '}
+            {first.startedAt === UNSEEN ? 'The server has just started' : 'The server was started anew'}:
+            history starts at{' '}
             <time dateTime={server.startedAt} title={server.startedAt}>
               {clock(instant(server.startedAt), false)} {zone}
             </time>
