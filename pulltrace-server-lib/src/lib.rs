@@ -15,6 +15,7 @@ pub mod fleet;
 mod hear;
 #[cfg(feature = "http")]
 mod http;
+mod json;
 mod limits;
 #[cfg(feature = "http")]
 mod metrics;

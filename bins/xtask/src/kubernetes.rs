@@ -24,6 +24,7 @@ const SOURCE: &str = "pulltrace-testkit/kubernetes";
 /// What `go.mod` asks for: 1.GO.
 const GO: u32 = 24;
 
+/// A build alone takes 2 min 30 s on two cores, and one beside other work some minutes: what takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// How much of its output is shown when a build fails.

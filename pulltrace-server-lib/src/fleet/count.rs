@@ -1,6 +1,7 @@
 //! What metrics count of pulls: ends, and bytes that came over the network.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use pulltrace_core::{Bytes, BytesPerSecond, Digest, Layer, LayerState, Pull, PullId};
 
@@ -55,7 +56,7 @@ impl Blobs {
     }
 
     /// Forgets all but the layers of these pulls, which live: what is fetched again later counts again.
-    pub(super) fn keep<'a>(&mut self, live: impl Iterator<Item = &'a Pull>) {
+    pub(super) fn keep<'a>(&mut self, live: impl Iterator<Item = &'a Arc<Pull>>) {
         let layers = live.flat_map(|pull| &pull.layers);
         let live: HashSet<&Digest> = layers.map(|layer| &layer.digest).collect();
         self.0.retain(|digest, _| live.contains(digest));

@@ -55,7 +55,7 @@ pub(super) struct Node {
     images_most: usize,
     blobs: Blobs,
     /// Whether pulls ended since it was last looked which of its blobs are still fetched.
-    over: bool,
+    some_ended: bool,
     /// How fast the ingests come that an agent of version 0.1 tells of.
     pub(super) meters: Meters,
     /// When it was heard as readers were told last; `None` where what changed since must not wait.
@@ -93,7 +93,7 @@ impl Node {
             images: HashMap::new(),
             images_most: 64,
             blobs: Blobs::default(),
-            over: false,
+            some_ended: false,
             meters: Meters::new(),
             told: None,
         }
@@ -249,7 +249,7 @@ impl Node {
             self.uncount(&before, &pull.id, all);
         }
         self.count(&pull, since, all);
-        self.over |= since.is_some();
+        self.some_ended |= since.is_some();
         if kind == ChangeKind::Ended && (!first || since >= Some(all.started)) {
             changes.ended.extend(count::ended(&pull));
         }
@@ -392,16 +392,14 @@ impl Node {
             all.stats.counters.ended_evicted += 1;
             self.forget(&id, all, changes);
         }
-        if std::mem::take(&mut self.over) {
-            let live = self.pulls.values().filter(|entry| entry.since.is_none());
-            self.blobs.keep(live.map(|entry| &*entry.shown));
+        if std::mem::take(&mut self.some_ended) {
+            self.blobs.keep(live(&self.pulls));
         }
     }
 
     /// Its live pulls.
     pub(super) fn live(&self) -> impl Iterator<Item = &Arc<Pull>> {
-        let live = self.pulls.values().filter(|entry| entry.since.is_none());
-        live.map(|entry| &entry.shown)
+        live(&self.pulls)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -455,6 +453,12 @@ fn count_bytes((bytes, restarts): (Bytes, u64), pull: &Pull, changes: &mut Chang
             restarts,
         }),
     }
+}
+
+/// Those that live.
+fn live(pulls: &BTreeMap<PullId, Entry>) -> impl Iterator<Item = &Arc<Pull>> {
+    let live = pulls.values().filter(|entry| entry.since.is_none());
+    live.map(|entry| &entry.shown)
 }
 
 /// How many milliseconds `later` is after `earlier`, by two clocks: less than none where it is before.

@@ -123,12 +123,8 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 /// A value of the wire as JSON, packed where the reader takes that.
 pub(super) fn told(asked: &HeaderMap, value: &impl Serialize) -> Response {
-    json(asked, stream::once(std::future::ready(text(value))))
-}
-
-/// A value of the wire as JSON.
-pub(super) fn text(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("wire types have text keys and no failing parts")
+    let text = crate::json::text(value);
+    json(asked, stream::once(std::future::ready(text)))
 }
 
 /// JSON in pieces, packed where the reader takes that. A piece is made when the one before is gone.

@@ -19,6 +19,7 @@ use super::problem::Refusal;
 use super::query::{Filter, Query};
 use crate::cluster::{Trouble, TroubleKind};
 use crate::correlate::{Heard, PodView, pod_status};
+use crate::json;
 use crate::table::{Row, Shared, Table};
 use follow::Follow;
 
@@ -45,14 +46,14 @@ pub(super) async fn list(
     };
     let head = head(&api);
     let cluster = api.cluster.status(&api.shared.listening());
-    let cluster = body::text(&cluster);
+    let cluster = json::text(&cluster);
     let (pods, next) = page(&api, &filter, after, limit).await;
     let next = next.map_or_else(String::new, |pod| {
         let (namespace, name, uid) = (&pod.namespace, &pod.name, &pod.uid);
         format!(",\"continue\":\"{namespace}/{name}/{uid}\"")
     });
     let pods = pods.into_iter();
-    let pods = pods.map(|pod| body::text(&pod.status()));
+    let pods = pods.map(|pod| json::text(&pod.status()));
     let head = format!("{head},\"cluster\":{cluster},\"pods\":[");
     Ok(body::json(
         &headers,

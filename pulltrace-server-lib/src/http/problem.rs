@@ -140,7 +140,7 @@ impl IntoResponse for Refusal {
             detail: self.detail,
             reason: self.reason.to_owned(),
         };
-        let body = super::body::text(&problem);
+        let body = crate::json::text(&problem);
         let mut response = (self.status, body).into_response();
         let headers = response.headers_mut();
         headers.insert(

@@ -9,6 +9,7 @@ use pulltrace_core::wire::v1::{LayerMotion, NodeStatus, PullMotion, PullStatus};
 use pulltrace_core::{Bytes, Image, Layer, Links, Pull, Waiter};
 
 use crate::fleet::{Correction, NodeView, PullChange, Scope, status, status_bare};
+use crate::json;
 
 /// Who waits for it no more is remembered of so many.
 const MAX_UNLINKED: usize = 16;
@@ -250,13 +251,12 @@ impl Row {
 
     fn write(&self, form: Form) -> Arc<str> {
         let text = match form {
-            Form::Status => serde_json::to_string(&self.status(true)),
-            Form::StatusBare => serde_json::to_string(&self.status(false)),
-            Form::Motion => serde_json::to_string(&self.motion(true)),
-            Form::MotionBare => serde_json::to_string(&self.motion(false)),
+            Form::Status => json::text(&self.status(true)),
+            Form::StatusBare => json::text(&self.status(false)),
+            Form::Motion => json::text(&self.motion(true)),
+            Form::MotionBare => json::text(&self.motion(false)),
         };
-        text.expect("wire types have text keys and no failing parts")
-            .into()
+        text.into()
     }
 
     /// Drops what was written, and keeps nothing from here on: who follows has read it.
@@ -300,12 +300,8 @@ impl NodeRow {
     /// Its [`NodeStatus`] as JSON: written once for all who ask.
     #[must_use]
     pub fn json(&self) -> Arc<str> {
-        let write = || serde_json::to_string(&self.status());
-        Arc::clone(self.json.get_or_init(|| {
-            write()
-                .expect("wire types have text keys and no failing parts")
-                .into()
-        }))
+        let write = || json::text(&self.status()).into();
+        Arc::clone(self.json.get_or_init(write))
     }
 }
 

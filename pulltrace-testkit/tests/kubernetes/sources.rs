@@ -13,7 +13,7 @@ use pulltrace_server_lib::cluster::{
     PodSource, PodUpdate, PullEventSource, PullEventUpdate, Seen, TroubleKind,
 };
 use pulltrace_server_lib::testing::conformance::{self, Rig};
-use pulltrace_testkit::kubernetes::{ADMIN, ApiServer, Client, Kubelet};
+use pulltrace_testkit::kubernetes::{ADMIN, ApiError, ApiServer, Client, Kubelet};
 use serde_json::{Value, json};
 use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
@@ -128,20 +128,19 @@ impl Cluster {
     }
 
     async fn says(&mut self, thing: u32) -> Result<String, Failure> {
-        let at = "2026-01-02T03:04:05.6Z"
-            .parse()
-            .map_err(|error: jiff::Error| failed(error))?;
-        let message = format!("Pulling image \"shop/web:{thing}\"");
-        let part = Some("spec.containers{app}");
-        let event = self
-            .kubelet
-            .says(at, &self.pod, part, "Normal", "Pulling", &message);
-        let event = event.await.map_err(failed)?;
-        Ok(event["metadata"]["name"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned())
+        let said = says_pulling(&mut self.kubelet, &self.pod, thing).await;
+        said.map_err(failed)
     }
+}
+
+/// That the image `shop/web:{thing}` is pulled; the name of the event.
+async fn says_pulling(kubelet: &mut Kubelet, pod: &Value, thing: u32) -> Result<String, ApiError> {
+    let at = "2026-01-02T03:04:05.6Z".parse().expect("an instant");
+    let message = format!("Pulling image \"shop/web:{thing}\"");
+    let part = Some("spec.containers{app}");
+    let event = kubelet.says(at, pod, part, "Normal", "Pulling", &message);
+    let name = event.await?["metadata"]["name"].clone();
+    Ok(name.as_str().unwrap_or_default().to_owned())
 }
 
 fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Failure {
@@ -256,26 +255,10 @@ async fn both_sources_keep_their_contract_over_breaks_restarts_and_compactions()
         .unwrap();
 }
 
-/// An event of `shop/web:{thing}` is heard: also by a source that missed a short outage, and so told of no trouble.
-async fn says_and_is_heard(
-    kubelet: &mut Kubelet,
-    pod: &Value,
-    thing: u32,
-    events: &mut KubePullEvents,
-) {
-    let now = "2026-01-02T03:04:05Z".parse().unwrap();
-    let message = format!("Pulling image \"shop/web:{thing}\"");
-    let part = Some("spec.containers{app}");
-    let said = kubelet
-        .says(now, pod, part, "Normal", "Pulling", &message)
-        .await
-        .unwrap();
-    let name = said["metadata"]["name"].as_str().unwrap().to_owned();
-    events_until(
-        events,
-        |update| matches!(update, PullEventUpdate::Applied(event) if *event.name == *name),
-    )
-    .await;
+/// An event is heard, also by a source that missed a short outage and so told of no trouble.
+async fn hears(events: &mut KubePullEvents, name: &str) {
+    let is_it = |update: &PullEventUpdate| matches!(update, PullEventUpdate::Applied(event) if *event.name == *name);
+    events_until(events, is_it).await;
 }
 
 #[tokio::test]
@@ -313,7 +296,8 @@ async fn a_server_that_is_killed_a_token_that_is_revoked_and_rights_that_go_are_
     server.restart().await.unwrap();
     pods_until(&mut pods, |update| *update == PodUpdate::Done).await;
     let mut kubelet = Kubelet::new(&admin, "node-1");
-    says_and_is_heard(&mut kubelet, &first, 1, &mut events).await;
+    let said = says_pulling(&mut kubelet, &first, 1).await.unwrap();
+    hears(&mut events, &said).await;
 
     // Rights that are gone are missed when a watch begins.
     admin.revoke(of_pods).await.unwrap();
@@ -325,7 +309,8 @@ async fn a_server_that_is_killed_a_token_that_is_revoked_and_rights_that_go_are_
             kind => assert_eq!(kind, TroubleKind::Unreachable),
         }
     }
-    says_and_is_heard(&mut kubelet, &first, 2, &mut events).await;
+    let said = says_pulling(&mut kubelet, &first, 2).await.unwrap();
+    hears(&mut events, &said).await;
     let of_pods = admin
         .grant(user, None, &["list", "watch"], &["pods"])
         .await

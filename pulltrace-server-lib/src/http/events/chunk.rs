@@ -7,6 +7,7 @@ use std::sync::Arc;
 use pulltrace_core::NodeTime;
 use pulltrace_core::wire::v1::SCHEMA_VERSION;
 
+use crate::json;
 use crate::table::{Form, NodeRow, Row, Seen};
 
 use super::Layers;
@@ -106,9 +107,7 @@ impl<'a> Chunk<'a> {
             if marks.changed <= since {
                 continue;
             }
-            let Ok(layer) = serde_json::to_string(layer) else {
-                continue;
-            };
+            let layer = json::text(layer);
             let new = |at: Option<NonZeroU64>| at.is_some_and(|at| at.get() > since);
             let (started, completed) = (new(marks.started), new(marks.completed));
             if started {

@@ -10,7 +10,8 @@ use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use super::Waiting;
-use crate::http::{Api, body};
+use crate::http::Api;
+use crate::json;
 use crate::table::Mark;
 
 /// Changes are told at most so often.
@@ -75,14 +76,14 @@ impl Follow {
                         self.step = Step::End(PodEndReason::Ready, seq);
                     }
                     let pulls = self.pod.pulls(&self.api, seq);
-                    let data = body::text(&pulls);
+                    let data = json::text(&pulls);
                     return Some(format!("data: {data}\n\n"));
                 }
                 Step::End(reason, seq) => {
                     self.step = Step::Over;
                     let now = self.api.clock.now().at;
                     let end = PodEnd { reason, seq, now };
-                    let data = body::text(&end);
+                    let data = json::text(&end);
                     return Some(format!("event: end\ndata: {data}\n\n"));
                 }
                 Step::Over => return None,
