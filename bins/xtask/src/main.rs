@@ -21,6 +21,7 @@ mod graph;
 mod kubernetes;
 mod process;
 mod root;
+mod same_code;
 mod setup;
 mod test;
 mod tidy;
@@ -81,6 +82,12 @@ const TASKS: &[Task] = &[
         args: "",
         line: "the rules of this repository that no compiler checks",
         run: tidy::run,
+    },
+    Task {
+        name: "same-code",
+        args: "BASE [--names] [--strings] [--write-map]",
+        line: "prove that a change of comments, texts or names changes nothing else",
+        run: same_code::run,
     },
     Task {
         name: "setup",

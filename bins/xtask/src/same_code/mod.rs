@@ -1,0 +1,408 @@
+//! `cargo xtask same-code BASE`: proves that a change of comments, texts or names changes nothing else.
+//!
+//! Compares the working tree with a commit: the code of each Rust and TypeScript file without comments (`rust`,
+//! `web/scripts/same-code.mjs`), the JSON of the golden files, the OpenAPI document without descriptions, and everything
+//! that users and embedders depend on (`surface`). `renames.tsv` lists what may have another name, and the files whose
+//! code was changed on purpose.
+
+mod rust;
+mod surface;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::error::{Context as _, Error, Result};
+use crate::process;
+use crate::root::Root;
+use rust::Allowed;
+
+/// Tab-separated: `file OLD NEW`, `surface OLD NEW`, `code PATH REASON`.
+const MAP: &str = "bins/xtask/renames.tsv";
+
+/// JSON that must not change.
+const GOLDEN: [&str; 2] = ["pulltrace-core/tests/golden", "recordings"];
+
+pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
+    let usage = || {
+        Error::Usage(
+            "usage: cargo xtask same-code BASE [--names] [--strings] [--write-map]".to_owned(),
+        )
+    };
+    let (mut base, mut allowed, mut write) = (None, Allowed::default(), false);
+    for arg in args {
+        match arg.as_str() {
+            "--names" => allowed.names = true,
+            "--strings" => allowed.strings = true,
+            "--write-map" => write = true,
+            commit if !commit.starts_with('-') && base.is_none() => base = Some(commit),
+            _ => return Err(usage()),
+        }
+    }
+    let base = Checkout::new(root, base.ok_or_else(usage)?)?;
+    let mut map = Map::parse(&fs::read_to_string(root.dir.join(MAP)).unwrap_or_default());
+    let mut report = Report::default();
+    compare_rust(root, &base.dir, &map, allowed, &mut report)?;
+    compare_typescript(root, &base.dir, &map, allowed, &mut report)?;
+    compare_json(root, &base.dir, &mut report)?;
+    compare_surface(root, &base.dir, &mut map, write, &mut report)?;
+    if write {
+        let file = root.dir.join(MAP);
+        fs::write(&file, map.to_string()).context(|| format!("write {}", file.display()))?;
+    }
+    report.print()
+}
+
+#[derive(Default)]
+struct Report {
+    files: usize,
+    renames: BTreeMap<(String, String), usize>,
+    tests: usize,
+    /// Files whose code was changed on purpose, by the map.
+    changed: Vec<String>,
+    findings: Vec<String>,
+}
+
+impl Report {
+    fn difference(&mut self, map: &Map, file: &str, text: &str) {
+        if map.code.contains_key(file) {
+            self.changed.push(file.to_owned());
+        } else {
+            self.findings.push(format!("{file}: {text}"));
+        }
+    }
+
+    fn print(&self) -> Result<()> {
+        let places: usize = self.renames.values().sum();
+        println!(
+            "{} files compared, {} tests matched",
+            self.files, self.tests
+        );
+        println!("{} names changed at {places} places", self.renames.len());
+        println!("{} files have other code by {MAP}", self.changed.len());
+        self.findings
+            .iter()
+            .for_each(|finding| println!("  {finding}"));
+        match self.findings.len() {
+            0 => Ok(()),
+            count => Err(Error::Failed(format!("{count} differences"))),
+        }
+    }
+}
+
+/// What may be called otherwise.
+#[derive(Default)]
+struct Map {
+    files: BTreeMap<String, String>,
+    surface: BTreeMap<String, String>,
+    code: BTreeMap<String, String>,
+}
+
+impl Map {
+    fn parse(text: &str) -> Map {
+        let mut map = Map::default();
+        for line in text.lines() {
+            let mut fields = line.split('\t');
+            let Some((kind, old, new)) = fields
+                .next()
+                .zip(fields.next())
+                .zip(fields.next())
+                .map(|((a, b), c)| (a, b, c))
+            else {
+                continue;
+            };
+            let table = match kind {
+                "file" => &mut map.files,
+                "surface" => &mut map.surface,
+                "code" => &mut map.code,
+                _ => continue,
+            };
+            table.insert(old.to_owned(), new.to_owned());
+        }
+        map
+    }
+}
+
+impl std::fmt::Display for Map {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (kind, table) in [
+            ("file", &self.files),
+            ("surface", &self.surface),
+            ("code", &self.code),
+        ] {
+            for (old, new) in table {
+                writeln!(f, "{kind}\t{old}\t{new}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A commit, unpacked into a temporary folder that is removed at the end.
+struct Checkout {
+    dir: PathBuf,
+}
+
+impl Checkout {
+    fn new(root: &Root, commit: &str) -> Result<Checkout> {
+        let dir = root
+            .target
+            .join(format!("xtask/same-code-{}", std::process::id()));
+        fs::create_dir_all(&dir).context(|| format!("create {}", dir.display()))?;
+        let checkout = Checkout { dir };
+        let archive = checkout.dir.join("archive.tar");
+        let mut git = Command::new("git");
+        git.current_dir(&root.dir)
+            .args(["archive", "-o"])
+            .arg(&archive)
+            .arg(commit);
+        process::run(&mut git)?;
+        let mut tar = Command::new("tar");
+        process::run(tar.arg("-C").arg(&checkout.dir).arg("-xf").arg(&archive))?;
+        Ok(checkout)
+    }
+}
+
+impl Drop for Checkout {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.dir));
+    }
+}
+
+/// The files below a folder with this ending, without what is built or generated.
+fn files(dir: &Path, ending: &str) -> Result<Vec<PathBuf>> {
+    let mut out = Vec::new();
+    let read = || format!("read {}", dir.display());
+    for entry in fs::read_dir(dir).context(read)? {
+        let path = entry.context(read)?.path();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        if path.is_dir() {
+            if !name.starts_with('.') && name != "target" && name != "node_modules" {
+                out.extend(files(&path, ending)?);
+            }
+        } else if path.extension().is_some_and(|found| found == ending) {
+            out.push(path);
+        }
+    }
+    Ok(out)
+}
+
+fn relative(file: &Path, dir: &Path) -> String {
+    file.strip_prefix(dir)
+        .unwrap_or(file)
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn compare_rust(
+    root: &Root,
+    base: &Path,
+    map: &Map,
+    allowed: Allowed,
+    report: &mut Report,
+) -> Result<()> {
+    let read =
+        |path: &Path| fs::read_to_string(path).context(|| format!("read {}", path.display()));
+    let mut new: BTreeSet<String> = files(&root.dir, "rs")?
+        .iter()
+        .map(|file| relative(file, &root.dir))
+        .collect();
+    for file in files(base, "rs")? {
+        let old = relative(&file, base);
+        let name = map.files.get(&old).unwrap_or(&old);
+        if !new.remove(name) {
+            report.difference(map, &old, "it is missing");
+            continue;
+        }
+        let found = rust::compare(&read(&file)?, &read(&root.dir.join(name))?, allowed);
+        report.files += 1;
+        if let Some(text) = &found.difference {
+            report.difference(map, name, text);
+            continue;
+        }
+        let names: BTreeSet<&String> = found.tests.iter().map(|(_, name)| name).collect();
+        if names.len() < found.tests.len() {
+            report.difference(map, name, "two tests have the same name");
+        }
+        report.tests += found.tests.len();
+        for (pair, count) in found.renames {
+            *report.renames.entry(pair).or_default() += count;
+        }
+    }
+    for file in new {
+        report.difference(map, &file, "it is new");
+    }
+    Ok(())
+}
+
+fn compare_typescript(
+    root: &Root,
+    base: &Path,
+    map: &Map,
+    allowed: Allowed,
+    report: &mut Report,
+) -> Result<()> {
+    let mut node = Command::new("node");
+    node.current_dir(root.dir.join("web"))
+        .arg("scripts/same-code.mjs")
+        .arg(base.join("web"));
+    node.args(allowed.names.then_some("--names"))
+        .args(allowed.strings.then_some("--strings"));
+    let web = |path: &'_ str| path.strip_prefix("web/").map(str::to_owned);
+    let moved = map
+        .files
+        .iter()
+        .filter_map(|(old, new)| Some(format!("{}={}", web(old)?, web(new)?)));
+    node.args(moved);
+    for line in process::output(&mut node)?.lines() {
+        let found: Value = serde_json::from_str(line)
+            .map_err(|error| Error::Failed(format!("same-code.mjs printed no JSON: {error}")))?;
+        let file = format!("web/{}", found["file"].as_str().unwrap_or_default());
+        if let Some(text) = found["difference"].as_str() {
+            report.difference(map, &file, text);
+            continue;
+        }
+        let count = |key: &str| found[key].as_array().map_or(0, Vec::len);
+        if count("before") != count("after") {
+            report.difference(
+                map,
+                &file,
+                &format!("{} tests became {}", count("before"), count("after")),
+            );
+        }
+        report.tests += count("after");
+    }
+    Ok(())
+}
+
+fn compare_json(root: &Root, base: &Path, report: &mut Report) -> Result<()> {
+    for dir in GOLDEN {
+        for ending in ["json", "ndjson", "jsonl"] {
+            for file in files(&base.join(dir), ending)? {
+                let name = relative(&file, base);
+                let same = fs::read(&file).ok() == fs::read(root.dir.join(&name)).ok();
+                if !same {
+                    report.findings.push(format!("{name}: it changed"));
+                }
+            }
+        }
+    }
+    let document = |dir: &Path| -> Result<Value> {
+        let path = dir.join("docs/openapi.json");
+        let text = fs::read_to_string(&path).context(|| format!("read {}", path.display()))?;
+        let mut value = serde_json::from_str(&text).map_err(|error| {
+            Error::Failed(format!("{} is invalid JSON: {error}", path.display()))
+        })?;
+        strip_descriptions(&mut value);
+        Ok(value)
+    };
+    if document(base)? != document(&root.dir)? {
+        report
+            .findings
+            .push("docs/openapi.json: more than descriptions changed".to_owned());
+    }
+    Ok(())
+}
+
+/// Removes the texts of an OpenAPI document; a property may be called `description`, so only strings count.
+fn strip_descriptions(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|key, value| {
+                !(matches!(key.as_str(), "description" | "summary") && value.is_string())
+            });
+            fields.values_mut().for_each(strip_descriptions);
+        }
+        Value::Array(items) => items.iter_mut().for_each(strip_descriptions),
+        _ => {}
+    }
+}
+
+fn compare_surface(
+    root: &Root,
+    base: &Path,
+    map: &mut Map,
+    write: bool,
+    report: &mut Report,
+) -> Result<()> {
+    let (old, new) = (surface::list(base)?, surface::list(&root.dir)?);
+    let mut added: BTreeSet<&String> = new.difference(&old).collect();
+    for line in old.difference(&new) {
+        if write && !map.surface.contains_key(line) {
+            let renamed = added
+                .iter()
+                .find(|other| is_renamed(line, other, &report.renames));
+            if let Some(renamed) = renamed {
+                map.surface.insert(line.clone(), (*renamed).clone());
+            }
+        }
+        match map.surface.get(line) {
+            Some(name) if new.contains(name) => {
+                added.remove(name);
+            }
+            _ => report.findings.push(format!("gone: {line}")),
+        }
+    }
+    report
+        .findings
+        .extend(added.iter().map(|line| format!("new: {line}")));
+    Ok(())
+}
+
+/// Reports whether each part of a path is the same or was renamed in the code.
+fn is_renamed(old: &str, new: &str, renames: &BTreeMap<(String, String), usize>) -> bool {
+    let (old, new): (Vec<&str>, Vec<&str>) = (old.split("::").collect(), new.split("::").collect());
+    old.len() == new.len()
+        && old.iter().zip(&new).all(|(old, new)| {
+            old == new || renames.contains_key(&((*old).to_owned(), (*new).to_owned()))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn map_is_written_as_it_is_read() {
+        let text =
+            "file\ta/old.rs\ta/new.rs\nsurface\titem k::A\titem k::B\ncode\tb.rs\tfixes a bug\n";
+        assert_eq!(Map::parse(text).to_string(), text);
+    }
+
+    #[test]
+    fn descriptions_are_no_part_of_the_document() {
+        let mut value = serde_json::json!({"description": "x", "properties": {"description": {"type": "string", "summary": "y"}}});
+        strip_descriptions(&mut value);
+        assert_eq!(
+            value,
+            serde_json::json!({"properties": {"description": {"type": "string"}}})
+        );
+    }
+
+    #[test]
+    fn path_is_renamed_only_by_known_renames() {
+        let renames = BTreeMap::from([(("Told".to_owned(), "LastSent".to_owned()), 3)]);
+        assert!(is_renamed(
+            "item k::a::Told",
+            "item k::a::LastSent",
+            &renames
+        ));
+        assert!(!is_renamed(
+            "item k::a::Told",
+            "item k::b::LastSent",
+            &renames
+        ));
+        assert!(!is_renamed(
+            "item k::a::Other",
+            "item k::a::LastSent",
+            &renames
+        ));
+    }
+}
