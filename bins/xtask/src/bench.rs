@@ -1,5 +1,5 @@
-//! `cargo xtask bench agent|correlate|eta|latency|server|web`: builds and runs the testkit's
-//! bench programs, and beside them the programs that they measure; or that of the page.
+//! `cargo xtask bench NAME`: builds and runs a bench program of the testkit with the programs that
+//! it measures, or the bench of the page.
 
 use crate::containerd;
 use crate::error::{Error, Result};
@@ -8,56 +8,127 @@ use crate::root::Root;
 use crate::setup;
 use crate::web;
 
-/// What each bench measures, as people run it.
-const BENCHES: [(&str, &[&str]); 5] = [
-    ("agent", &["pulltrace-agent", "pulltrace-server"]),
-    ("correlate", &[]),
-    ("eta", &[]),
-    ("latency", &["pulltrace-agent", "pulltrace-server"]),
-    ("server", &["pulltrace-server"]),
-];
-
-/// What the benches compare: the oldest and the newest way of containerd.
-const NEWEST: &str = "2.4";
-
-/// The bench of the page, which is a script of its own.
-const WEB: &str = "web";
-
-pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
-    if let Some((bench, rest)) = args.split_first()
-        && bench == WEB
-    {
-        return web::in_browser(root, "bench", rest);
-    }
-    let (bench, measured, rest) = parse(args)?;
-    setup::ensure()?;
-    if !matches!(bench, "server" | "correlate") {
-        containerd::ensure(root, NEWEST, &mut process::run)?;
-    }
-    if measured.iter().any(|program| *program != "pulltrace-agent") {
-        // They embed the page.
-        web::build(root, &mut process::run)?;
-    }
-    for program in measured {
-        process::run(process::cargo(&root.dir).args(["build", "--release", "-p", program]))?;
-    }
-    let mut cargo = process::cargo(&root.dir);
-    cargo.args(["run", "--release", "-p", "pulltrace-testkit", "--bin"]);
-    cargo.arg(format!("bench-{bench}")).arg("--").args(rest);
-    cargo.env("PULLTRACE_CACHE", &root.cache);
-    Err(process::become_program(&mut cargo))
+#[derive(Debug, PartialEq)]
+struct Bench {
+    name: &'static str,
+    summary: &'static str,
+    /// Its options with their defaults.
+    options: &'static str,
+    /// Programs that the bench starts.
+    programs: &'static [&'static str],
+    needs_containerd: bool,
 }
 
-/// Which bench, what it measures, and its own arguments.
-fn parse(args: &[String]) -> Result<(&'static str, &'static [&'static str], &[String])> {
-    let names = format!("{}, {WEB}", BENCHES.map(|(name, _)| name).join(", "));
-    let Some((wanted, rest)) = args.split_first() else {
-        return Err(Error::Usage(format!("which bench? One of {names}")));
+const BENCHES: &[Bench] = &[
+    Bench {
+        name: "agent",
+        summary: "processor time and memory of the agent, and its load on containerd",
+        options: "[--seconds 30] [--containerd 2.4]…",
+        programs: &["pulltrace-agent", "pulltrace-server"],
+        needs_containerd: true,
+    },
+    Bench {
+        name: "correlate",
+        summary: "processor time and memory of correlating pods with pulls",
+        options: "[--pods 300000] [--waiting 5000]",
+        programs: &[],
+        needs_containerd: false,
+    },
+    Bench {
+        name: "eta",
+        summary: "error of the estimated time left",
+        options: "[--runs 5] [--containerd 2.4]…",
+        programs: &[],
+        needs_containerd: true,
+    },
+    Bench {
+        name: "latency",
+        summary: "age of the data that a reader of the server sees",
+        options: "[--pulls 100] [--containerd 2.4]…",
+        programs: &["pulltrace-agent", "pulltrace-server"],
+        needs_containerd: true,
+    },
+    Bench {
+        name: "server",
+        summary: "processor time and memory of a server with many nodes",
+        options: "[--nodes 1000]… [--seconds 30] [--settle 10]",
+        programs: &["pulltrace-server"],
+        needs_containerd: false,
+    },
+];
+
+/// The newest version that the benches use; the other is Debian's.
+const NEWEST_CONTAINERD: &str = "2.4";
+
+/// The bench of the page, a script in `web`.
+const WEB: &str = "web";
+const WEB_OPTIONS: &str = "[--seconds 20] [--minutes N] [--dist DIR]";
+
+pub(crate) fn details() -> String {
+    let lines = BENCHES
+        .iter()
+        .map(|bench| (bench.name, bench.summary, bench.options));
+    let web = (
+        WEB,
+        "speed and heap growth of the page in Chromium",
+        WEB_OPTIONS,
+    );
+    let lines: Vec<String> = lines
+        .chain([web])
+        .map(|(name, summary, options)| format!("  {name:10} {summary}\n  {:10} {options}", ""))
+        .collect();
+    format!(
+        "\
+Benches, with their options and defaults:
+
+{}
+
+Installs missing packages and builds release versions of the measured programs.
+Results and what they mean: docs/benchmarks.md.",
+        lines.join("\n")
+    )
+}
+
+pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
+    if let Some((name, options)) = args.split_first()
+        && name == WEB
+    {
+        return web::exec_script(root, "bench", options);
+    }
+    let (bench, options) = parse(args)?;
+    let versions = bench.needs_containerd.then(|| NEWEST_CONTAINERD.to_owned());
+    let versions: Vec<String> = versions.into_iter().collect();
+    let containerd = containerd::start(root, &versions)?;
+    setup::ensure()?;
+    if bench.programs.contains(&"pulltrace-server") {
+        // The server embeds the page.
+        web::build(root, &mut process::run)?;
+    }
+    for program in bench.programs {
+        process::run(process::cargo(&root.dir).args(["build", "--release", "-p", program]))?;
+    }
+    containerd.finish()?;
+    let mut cargo = process::cargo(&root.dir);
+    cargo.args(["run", "--release", "-p", "pulltrace-testkit", "--bin"]);
+    cargo.arg(format!("bench-{}", bench.name));
+    cargo.arg("--").args(options);
+    cargo.env("PULLTRACE_CACHE", &root.cache);
+    Err(process::exec(&mut cargo))
+}
+
+/// Returns the bench and its options.
+fn parse(args: &[String]) -> Result<(&'static Bench, &[String])> {
+    let names: Vec<&str> = BENCHES.iter().map(|bench| bench.name).collect();
+    let names = format!("{}, {WEB}", names.join(", "));
+    let Some((name, options)) = args.split_first() else {
+        return Err(Error::Usage(format!(
+            "missing bench; expected one of {names}"
+        )));
     };
-    let found = BENCHES.into_iter().find(|(name, _)| name == wanted);
-    let (name, measured) = found
-        .ok_or_else(|| Error::Usage(format!("there is no bench `{wanted}`; one of {names}")))?;
-    Ok((name, measured, rest))
+    let bench = BENCHES.iter().find(|bench| bench.name == name);
+    let bench = bench
+        .ok_or_else(|| Error::Usage(format!("unknown bench `{name}`; expected one of {names}")))?;
+    Ok((bench, options))
 }
 
 #[cfg(test)]
@@ -65,10 +136,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bench_is_one_of_those_and_keeps_its_arguments() {
+    fn bench_is_selected_by_name_and_keeps_options() {
         let args = ["eta", "--runs", "3"].map(str::to_owned);
-        assert_eq!(parse(&args).unwrap(), ("eta", &[][..], &args[1..]));
+        assert_eq!(parse(&args).unwrap(), (&BENCHES[2], &args[1..]));
         assert!(matches!(parse(&args[1..]), Err(Error::Usage(_))));
         assert!(matches!(parse(&[]), Err(Error::Usage(_))));
+    }
+
+    #[test]
+    fn options_are_those_of_programs() {
+        let root = Root::find().unwrap().dir;
+        for bench in BENCHES {
+            let stem = format!("pulltrace-testkit/src/bin/bench-{}", bench.name);
+            let file = root.join(format!("{stem}.rs"));
+            let source = std::fs::read_to_string(&file)
+                .or_else(|_| std::fs::read_to_string(root.join(stem).join("main.rs")));
+            assert!(source.unwrap().contains(bench.options), "{}", bench.name);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The one place that reads the clock: how long a stage took, for people.
+//! The only module that reads the clock.
 
 use std::time::{Duration, Instant};
 
@@ -19,12 +19,13 @@ impl Stopwatch {
     }
 }
 
-/// `0.4 s`, `12 s`, `3 min 07 s`.
-pub(crate) fn show(duration: Duration) -> String {
+/// Formats a duration: `0.4 s`, `12 s`, `5 min`, `3 min 07 s`.
+pub(crate) fn format(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0..10 => format!("{:.1} s", duration.as_secs_f64()),
         10..120 => format!("{seconds} s"),
+        _ if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
         _ => format!("{} min {:02} s", seconds / 60, seconds % 60),
     }
 }
@@ -34,15 +35,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_short_to_read() {
+    fn format_is_short_for_all_lengths() {
         for (millis, text) in [
             (0, "0.0 s"),
             (449, "0.4 s"),
             (12_900, "12 s"),
             (119_999, "119 s"),
             (187_000, "3 min 07 s"),
+            (300_000, "5 min"),
         ] {
-            assert_eq!(show(Duration::from_millis(millis)), text);
+            assert_eq!(format(Duration::from_millis(millis)), text);
         }
     }
 }

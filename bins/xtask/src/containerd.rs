@@ -1,44 +1,42 @@
-//! `cargo xtask containerd VERSION…`: builds a version of containerd by the Go
-//! tool chain into the cache, where the testkit finds it.
+//! `cargo xtask containerd VERSION…`: builds versions of containerd with Go into the cache, from
+//! which the tests run them.
 //!
-//! A version is there whole or not at all: it is built beside its place and
-//! renamed into it.
+//! A version is built in a temporary folder and renamed, so the cache never holds a partial one.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use crate::clock::{self, Stopwatch};
+use crate::background::{self, Build, BuildSteps};
 use crate::error::{Context as _, Error, Result};
+use crate::go;
 use crate::process;
 use crate::root::Root;
 
 const PROGRAMS: [&str; 3] = ["containerd", "ctr", "containerd-shim-runc-v2"];
 
-/// What is left out needs C libraries and serves no test.
+/// Excludes snapshotters that need C libraries and that no test uses.
 const TAGS: &str = "no_btrfs,no_devmapper,no_zfs";
 
-/// Holds the exact version of a whole install.
-const STAMP: &str = "VERSION";
-
-type Run<'a> = dyn FnMut(&mut Command) -> Result<()> + 'a;
+/// Contains the exact version. Written last.
+const VERSION_FILE: &str = "VERSION";
 
 #[derive(Debug)]
 struct Pin {
-    /// The name that people and tests use.
+    /// The version that people and tests ask for.
     minor: &'static str,
-    /// What is built.
+    /// The version that is built.
     exact: &'static str,
     module: &'static str,
-    how: How,
+    method: Method,
 }
 
 #[derive(Debug, PartialEq)]
-enum How {
+enum Method {
     /// `go install module/cmd/…@version`.
     Install,
-    /// Its `go.mod` replaces modules, which `go install` refuses: built from a
-    /// throw-away module that requires it.
+    /// Builds from a temporary module that requires this one: its `go.mod` has `replace`
+    /// directives, which `go install` rejects.
     Require,
 }
 
@@ -50,78 +48,126 @@ const PINS: &[Pin] = &[
         minor: "1.7",
         exact: "1.7.35",
         module: V1,
-        how: How::Require,
+        method: Method::Require,
     },
     Pin {
         minor: "2.0",
         exact: "2.0.14",
         module: V2,
-        how: How::Require,
+        method: Method::Require,
     },
     Pin {
         minor: "2.1",
         exact: "2.1.9",
         module: V2,
-        how: How::Require,
+        method: Method::Require,
     },
     Pin {
         minor: "2.2",
         exact: "2.2.9",
         module: V2,
-        how: How::Install,
+        method: Method::Install,
     },
     Pin {
         minor: "2.3",
         exact: "2.3.7",
         module: V2,
-        how: How::Install,
+        method: Method::Install,
     },
     Pin {
         minor: "2.4",
         exact: "2.4.2",
         module: V2,
-        how: How::Install,
+        method: Method::Install,
     },
 ];
 
-/// The version that comes from Debian and is found on `PATH`.
-pub(crate) const FROM_PATH: &str = "1.6";
+/// The version of Debian's package. Found on `PATH` and never built.
+pub(crate) const DEBIAN_VERSION: &str = "1.6";
+
+pub(crate) fn details() -> String {
+    format!(
+        "\
+Versions: {}. Each can also be given exactly, such as 2.4.2.
+containerd {DEBIAN_VERSION} is a package of Debian, which `cargo xtask setup` installs.
+
+Requires Go 1.24 or newer. A build takes two minutes on two cores.
+Prints the folders of the programs.",
+        known_versions()
+    )
+}
 
 pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
     if args.is_empty() {
-        return Err(Error::Usage(format!("which version? One of {}", known())));
+        return Err(Error::Usage(format!(
+            "missing version; expected one of {}",
+            known_versions()
+        )));
     }
-    // All are checked before the first is built.
-    for version in args {
-        pin(version)?;
+    args.iter().try_for_each(|version| pin(version).map(drop))?;
+    for path in start(root, args)?.finish()? {
+        println!("{}", path.join("bin").display());
     }
-    args.iter()
-        .try_for_each(|version| install(root, version, &mut process::run))
+    Ok(())
 }
 
-/// Makes the version be there; does nothing when it is. `1.6` is not built:
-/// whether it is on `PATH` is `setup`'s business. The caller says how the
-/// commands are run.
-pub(crate) fn ensure(root: &Root, version: &str, run: &mut Run<'_>) -> Result<()> {
-    if version == FROM_PATH {
-        Ok(())
-    } else {
-        install(root, version, run)
+/// Starts to build these versions in the background, one after the other. Versions in the cache
+/// and `1.6`, which is not built, are skipped.
+pub(crate) fn start(root: &Root, versions: &[String]) -> Result<Build> {
+    let home = root.cache.join("containerd");
+    let built = versions.iter().filter(|version| *version != DEBIAN_VERSION);
+    let pins: Vec<&Pin> = built.map(|version| pin(version)).collect::<Result<_>>()?;
+    let built = pins.iter().map(|pin| home.join(pin.minor)).collect();
+    let mut missing: Vec<&Pin> = pins
+        .into_iter()
+        .filter(|pin| !is_complete(&home.join(pin.minor), pin))
+        .collect();
+    missing.sort_by_key(|pin| pin.minor);
+    missing.dedup_by_key(|pin| pin.minor);
+    if missing.is_empty() {
+        return Ok(Build::up_to_date(built));
     }
+    let exact: Vec<&str> = missing.iter().map(|pin| pin.exact).collect();
+    let name = format!("containerd {}", exact.join(", "));
+    go::require(&name)?;
+    let log = root.target.join("xtask/build-containerd.log");
+    Build::start(&name, built, &log, move |steps| {
+        missing
+            .iter()
+            .try_for_each(|pin| install(&home, pin, steps))
+    })
 }
 
-/// Refuses a version that nothing can provide.
+/// Builds these versions unless they are in the cache, and waits for them.
+pub(crate) fn ensure(root: &Root, versions: &[String]) -> Result<()> {
+    start(root, versions)?.finish().map(drop)
+}
+
+/// Returns the versions that are not in the cache and have to be built.
+pub(crate) fn missing_versions<'a>(root: &Root, versions: &'a [String]) -> Vec<&'a str> {
+    let home = root.cache.join("containerd");
+    let is_missing = |version: &&'a String| {
+        pin(version).is_ok_and(|pin| !is_complete(&home.join(pin.minor), pin))
+    };
+    versions
+        .iter()
+        .filter(is_missing)
+        .map(String::as_str)
+        .collect()
+}
+
+/// Rejects unknown versions.
 pub(crate) fn check(version: &str) -> Result<()> {
-    if version == FROM_PATH || pin(version).is_ok() {
+    if version == DEBIAN_VERSION || pin(version).is_ok() {
         return Ok(());
     }
     Err(Error::Usage(format!(
-        "containerd `{version}` is not known; one of {FROM_PATH}, {}",
-        known()
+        "unknown containerd version `{version}`; expected one of {DEBIAN_VERSION}, {}",
+        known_versions()
     )))
 }
 
-fn known() -> String {
+pub(crate) fn known_versions() -> String {
     PINS.iter()
         .map(|pin| pin.minor)
         .collect::<Vec<_>>()
@@ -129,112 +175,86 @@ fn known() -> String {
 }
 
 fn pin(version: &str) -> Result<&'static Pin> {
-    let wanted = version.strip_prefix('v').unwrap_or(version);
-    if wanted == FROM_PATH {
+    let number = version.strip_prefix('v').unwrap_or(version);
+    if number == DEBIAN_VERSION {
         return Err(Error::Usage(format!(
-            "containerd {FROM_PATH} is Debian's package, which `cargo xtask setup` installs; \
-             built from source are {}",
-            known()
+            "containerd {DEBIAN_VERSION} is a package of Debian, which `cargo xtask setup` \
+             installs; these versions can be built: {}",
+            known_versions()
         )));
     }
     PINS.iter()
-        .find(|pin| pin.minor == wanted || pin.exact == wanted)
+        .find(|pin| pin.minor == number || pin.exact == number)
         .ok_or_else(|| {
             Error::Usage(format!(
-                "containerd `{version}` is not known; one of {}",
-                known()
+                "unknown containerd version `{version}`; expected one of {}",
+                known_versions()
             ))
         })
 }
 
-fn install(root: &Root, version: &str, run: &mut Run<'_>) -> Result<()> {
-    let pin = pin(version)?;
-    let home = root.cache.join("containerd");
-    let place = home.join(pin.minor);
-    if is_whole(&place, pin) {
-        eprintln!(
-            "containerd {} is in {}",
-            pin.exact,
-            place.join("bin").display()
-        );
+fn install(home: &Path, pin: &Pin, steps: &mut BuildSteps) -> Result<()> {
+    // The process id separates concurrent builds.
+    let partial = home.join(format!(".{}-{}", pin.minor, std::process::id()));
+    let target = home.join(pin.minor);
+    if is_complete(&target, pin) {
         return Ok(());
     }
-    if !process::found("go") {
-        return Err(Error::Failed(format!(
-            "containerd {} is built by Go, and there is no `go` on PATH: install Go 1.24 or newer \
-             (https://go.dev/dl/)",
-            pin.exact
-        )));
-    }
-    eprintln!(
-        "containerd {}: building into {}",
-        pin.exact,
-        place.display()
-    );
-    let watch = Stopwatch::start();
-    // The process id keeps two builds at the same time apart.
-    let half = home.join(format!(".{}-{}", pin.minor, std::process::id()));
-    let result = build(pin, &half, run).and_then(|()| move_into_place(&half, &place, pin));
-    // Best effort: what went wrong above says more than a leftover folder.
-    drop(fs::remove_dir_all(&half));
-    result?;
-    eprintln!(
-        "containerd {}: done in {}",
-        pin.exact,
-        clock::show(watch.elapsed())
-    );
-    Ok(())
+    let result = build(pin, &partial, steps).and_then(|()| move_into_place(&partial, &target, pin));
+    // Exists only after a failure, which is reported instead.
+    drop(fs::remove_dir_all(&partial));
+    result
 }
 
-fn is_whole(place: &Path, pin: &Pin) -> bool {
-    fs::read_to_string(place.join(STAMP)).is_ok_and(|text| text.trim() == pin.exact)
+fn is_complete(dir: &Path, pin: &Pin) -> bool {
+    fs::read_to_string(dir.join(VERSION_FILE)).is_ok_and(|text| text.trim() == pin.exact)
         && PROGRAMS
             .iter()
-            .all(|program| place.join("bin").join(program).is_file())
+            .all(|program| dir.join("bin").join(program).is_file())
 }
 
-fn build(pin: &Pin, half: &Path, run: &mut Run<'_>) -> Result<()> {
-    let bin = half.join("bin");
+fn build(pin: &Pin, dir: &Path, steps: &mut BuildSteps) -> Result<()> {
+    let bin = dir.join("bin");
     fs::create_dir_all(&bin).context(|| format!("create {}", bin.display()))?;
-    match pin.how {
-        How::Install => {
-            let mut go = go(half);
+    match pin.method {
+        Method::Install => {
+            let mut go = go_command(dir);
             go.env("GOBIN", &bin)
                 .args(["install", "-ldflags=-s -w", "-tags", TAGS]);
             go.args(packages(pin).map(|package| format!("{package}@v{}", pin.exact)));
-            run(&mut go)?;
+            steps.run(&mut go)?;
         }
-        How::Require => {
-            let module = half.join("module");
+        Method::Require => {
+            let module = dir.join("module");
             fs::create_dir_all(&module).context(|| format!("create {}", module.display()))?;
-            run(go(&module).args(["mod", "init", "build"]))?;
-            let mut get = go(&module);
+            steps.run(go_command(&module).args(["mod", "init", "build"]))?;
+            let mut get = go_command(&module);
             get.arg("get")
                 .args(packages(pin).map(|package| format!("{package}@v{}", pin.exact)));
-            run(&mut get)?;
-            let mut build = go(&module);
+            steps.run(&mut get)?;
+            let mut build = go_command(&module);
             build
                 .args(["build", "-ldflags=-s -w", "-tags", TAGS, "-o"])
                 .arg(&bin);
-            run(build.args(packages(pin)))?;
+            steps.run(build.args(packages(pin)))?;
         }
     }
     let daemon = bin.join("containerd");
-    let said = process::output(Command::new(&daemon).arg("--version"))?;
-    if !said.contains(pin.exact) {
+    let version = process::output(Command::new(&daemon).arg("--version"))?;
+    if !version.contains(pin.exact) {
         return Err(Error::Failed(format!(
-            "what was built as containerd {} calls itself `{}`",
+            "built containerd {}, but its version is `{}`",
             pin.exact,
-            said.trim()
+            version.trim()
         )));
     }
-    let stamp = half.join(STAMP);
-    fs::write(&stamp, format!("{}\n", pin.exact)).context(|| format!("write {}", stamp.display()))
+    let file = dir.join(VERSION_FILE);
+    fs::write(&file, format!("{}\n", pin.exact)).context(|| format!("write {}", file.display()))
 }
 
-fn go(dir: &Path) -> Command {
-    let mut go = Command::new("go");
-    // A workspace or flags of the caller are not about this build.
+fn go_command(dir: &Path) -> Command {
+    let mut go = background::command("go");
+    // The caller's workspace and flags do not apply to this build.
     go.current_dir(dir)
         .env("CGO_ENABLED", "0")
         .env("GOWORK", "off")
@@ -248,38 +268,34 @@ fn packages(pin: &Pin) -> impl Iterator<Item = String> + use<'_> {
         .map(|program| format!("{}/cmd/{program}", pin.module))
 }
 
-fn move_into_place(half: &Path, place: &Path, pin: &Pin) -> Result<()> {
-    let old = old_place(half);
-    if place.exists() {
-        if is_whole(place, pin) {
-            // Somebody else was faster.
+fn move_into_place(partial: &Path, target: &Path, pin: &Pin) -> Result<()> {
+    let replaced = partial.with_added_extension("replaced");
+    if target.exists() {
+        if is_complete(target, pin) {
+            // A concurrent build finished first.
             return Ok(());
         }
-        // A running containerd keeps its open files.
-        fs::rename(place, &old).context(|| format!("move {} away", place.display()))?;
+        // Renamed and not overwritten: a running containerd keeps its files.
+        fs::rename(target, &replaced).context(|| format!("rename {}", target.display()))?;
     }
-    let module = half.join("module");
+    let module = partial.join("module");
     if module.exists() {
         fs::remove_dir_all(&module).context(|| format!("remove {}", module.display()))?;
     }
-    let moved = fs::rename(half, place);
-    if old.exists() {
-        fs::remove_dir_all(&old).context(|| format!("remove {}", old.display()))?;
+    let moved = fs::rename(partial, target);
+    if replaced.exists() {
+        fs::remove_dir_all(&replaced).context(|| format!("remove {}", replaced.display()))?;
     }
     match moved {
-        Err(_) if is_whole(place, pin) => Ok(()),
-        other => other.context(|| format!("move {} to {}", half.display(), place.display())),
+        Err(_) if is_complete(target, pin) => Ok(()),
+        other => other.context(|| format!("move {} to {}", partial.display(), target.display())),
     }
-}
-
-fn old_place(half: &Path) -> PathBuf {
-    let mut name = half.as_os_str().to_owned();
-    name.push("-old");
-    PathBuf::from(name)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     fn scratch(name: &str) -> PathBuf {
@@ -294,7 +310,7 @@ mod tests {
         for program in programs {
             fs::write(dir.join("bin").join(program), exact).unwrap();
         }
-        fs::write(dir.join(STAMP), exact).unwrap();
+        fs::write(dir.join(VERSION_FILE), exact).unwrap();
     }
 
     #[test]
@@ -310,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_is_known_by_minor_or_exactly_and_else_refused() {
+    fn version_is_accepted_by_minor_or_exactly() {
         assert_eq!(pin("2.4").unwrap().exact, "2.4.2");
         assert_eq!(pin("v2.0.14").unwrap().minor, "2.0");
         for bad in ["1.6", "2.4.1", "2", "latest", ""] {
@@ -320,28 +336,48 @@ mod tests {
     }
 
     #[test]
-    fn only_a_whole_install_of_the_pinned_version_counts() {
-        let dir = scratch("whole");
+    fn only_complete_install_of_pinned_version_counts() {
+        let dir = scratch("complete");
         let pin = pin("2.4").unwrap();
         fill(&dir, pin.exact, &PROGRAMS[..2]);
-        assert!(!is_whole(&dir, pin), "a program is missing");
+        assert!(!is_complete(&dir, pin), "a program is missing");
         fill(&dir, pin.exact, &PROGRAMS);
-        assert!(is_whole(&dir, pin));
+        assert!(is_complete(&dir, pin));
         fill(&dir, "2.4.1", &PROGRAMS);
-        assert!(!is_whole(&dir, pin), "an older patch");
+        assert!(!is_complete(&dir, pin), "an older patch");
         fs::remove_dir_all(&dir).unwrap();
     }
 
     #[test]
-    fn a_new_build_replaces_a_broken_one_and_leaves_nothing_beside_it() {
+    fn cached_versions_are_not_built() {
+        let cache = scratch("cached");
+        let root = Root {
+            dir: cache.clone(),
+            target: cache.clone(),
+            cache: cache.clone(),
+        };
+        let versions = ["1.6", "2.4", "2.0"].map(str::to_owned);
+        assert_eq!(missing_versions(&root, &versions), ["2.4", "2.0"]);
+        for version in &versions[1..] {
+            let dir = cache.join("containerd").join(version);
+            fill(&dir, pin(version).unwrap().exact, &PROGRAMS);
+        }
+        assert!(missing_versions(&root, &versions).is_empty());
+        let built = start(&root, &versions).unwrap().finish().unwrap();
+        assert_eq!(built.len(), 2, "{built:?}");
+        fs::remove_dir_all(&cache).unwrap();
+    }
+
+    #[test]
+    fn new_build_replaces_incomplete_one() {
         let dir = scratch("replace");
         let pin = pin("2.0").unwrap();
-        let (half, place) = (dir.join(".2.0-1"), dir.join("2.0"));
-        fill(&half, pin.exact, &PROGRAMS);
-        fs::create_dir_all(half.join("module")).unwrap();
-        fill(&place, pin.exact, &PROGRAMS[..1]);
-        move_into_place(&half, &place, pin).unwrap();
-        assert!(is_whole(&place, pin) && !place.join("module").exists());
+        let (partial, target) = (dir.join(".2.0-1"), dir.join("2.0"));
+        fill(&partial, pin.exact, &PROGRAMS);
+        fs::create_dir_all(partial.join("module")).unwrap();
+        fill(&target, pin.exact, &PROGRAMS[..1]);
+        move_into_place(&partial, &target, pin).unwrap();
+        assert!(is_complete(&target, pin) && !target.join("module").exists());
         assert_eq!(fs::read_dir(&dir).unwrap().count(), 1);
         fs::remove_dir_all(&dir).unwrap();
     }

@@ -1,57 +1,45 @@
-//! `cargo xtask demo [ARG…]`: builds what the demo needs and becomes it.
+//! `cargo xtask demo [ARG…]`: builds the demo and its prerequisites, and runs it.
 //!
-//! What the demo writes to standard output may be read by a program
-//! (`--output json`), so all that is said here goes to standard error.
+//! Writes only to standard error: a program may parse the demo's standard output (`--output json`).
 
 use std::process::{Command, Stdio};
 
 use crate::containerd;
 use crate::error::{Error, Result};
-use crate::kubernetes::{Build, Program};
+use crate::kubernetes::{self, Program};
 use crate::process;
 use crate::root::Root;
 use crate::setup;
 use crate::web;
 
-/// What cannot be built without; the demo does without the others.
-const COMPILER: &str = "protobuf-compiler";
-
-/// With pods: what else that takes is built here.
+/// Runs a cluster with pods, which needs more programs.
 const KUBERNETES: &str = "--kubernetes";
 
-/// The demo's own; printed without a build.
-const HELP: &str = include_str!("../../../pulltrace-testkit/src/bin/demo/help.txt");
+/// The help of the demo program. Included, so that it can be printed without a build.
+pub(crate) const DETAILS: &str =
+    include_str!("../../../pulltrace-testkit/src/bin/demo/help.txt").trim_ascii_end();
 
 pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
-    if args.iter().any(|arg| arg == "--help" || arg == "-h") {
-        print!("{HELP}");
-        return Ok(());
-    }
     let version = version(args);
     if let Some(version) = &version {
         containerd::check(version)?;
     }
-    install()?;
-    if let Some(version) = &version
-        && !root.cache.join("containerd").join(version).exists()
-    {
-        let mut run = |command: &mut Command| process::run(told(command));
-        containerd::ensure(root, version, &mut run)?;
-    }
     let pods = args.iter().any(|arg| arg == KUBERNETES);
-    // It goes on while the others are built.
     let kubernetes = pods
-        .then(|| Build::start(root, Program::Node))
+        .then(|| kubernetes::start(root, Program::Node))
         .transpose()?;
+    // A cached older patch of the version is good enough.
+    let is_cached = |version: &String| root.cache.join("containerd").join(version).exists();
+    let versions: Vec<String> = version.into_iter().filter(|v| !is_cached(v)).collect();
+    let containerd = containerd::start(root, &versions)?;
+    install()?;
     eprintln!("building the page, pulltrace and the demo");
     if process::found("npm") {
-        web::build(root, &mut |command| process::run(told(command)))?;
+        web::build(root, &mut |command| process::run(to_stderr(command)))?;
     } else {
-        eprintln!(
-            "there is no npm, so there is a note in place of the page: install Node 20.19 or newer"
-        );
+        eprintln!("npm not found, so the page is a placeholder: install Node 20.19 or newer");
     }
-    // In one call: two would build what both need twice, with other features.
+    // One call, because two would build shared dependencies twice, with different features.
     let mut build = process::cargo(&root.dir);
     build.args(["build", "-p", "pulltrace", "-p", "pulltrace-testkit"]);
     build.args(["--bin", "pulltrace", "--bin", "demo"]);
@@ -61,50 +49,51 @@ pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
         }
     }
     process::run(&mut build)?;
-    if let Some(kubernetes) = kubernetes {
-        eprintln!(
-            "waiting for Kubernetes: its first build takes some minutes, and later ones none"
-        );
-        kubernetes.finish()?;
+    for build in [Some(containerd), kubernetes].into_iter().flatten() {
+        if !build.is_finished() {
+            eprintln!("waiting for a background build, which takes minutes the first time");
+        }
+        build.finish()?;
     }
-    // Not `cargo run`: Ctrl-C must reach the demo and nothing else, for it has
-    // a containerd to stop.
+    // Not `cargo run`: Ctrl-C must reach only the demo, which then stops its containerd.
     let mut demo = Command::new(root.target.join("debug/demo"));
     demo.args(args).env("PULLTRACE_CACHE", &root.cache);
-    Err(process::become_program(&mut demo))
+    Err(process::exec(&mut demo))
 }
 
-/// Installs what is missing where that is possible. Without containerd the
-/// demo replays a recording, so only what a build needs is an error.
+/// Installs missing packages if possible. Without containerd the demo replays a recording, so only
+/// packages that the build needs are required.
 fn install() -> Result<()> {
-    let mut failed = None;
-    let missing = setup::install_missing(setup::Purpose::Run, |apt| {
-        let ran = process::run(told(apt));
-        // What is missing afterwards decides what that means.
-        if let Err(error) = ran {
-            failed = error.text().map(str::to_owned);
+    let mut failure = None;
+    let missing = setup::install_missing(setup::Purpose::Build, |apt| {
+        // Not fatal: it depends on which packages are then missing.
+        if let Err(error) = process::run(to_stderr(apt)) {
+            failure = error.text().map(str::to_owned);
         }
         Ok(())
     })?;
-    let Some(mut text) = setup::say_missing(&missing) else {
+    let Some(mut text) = setup::missing_text(&missing) else {
         return Ok(());
     };
-    if let Some(failed) = failed {
-        text = format!("{failed}; {text}");
+    if let Some(failure) = failure {
+        text = format!("{failure}; {text}");
     }
-    if missing.contains(&COMPILER) {
-        return Err(Error::Failed(text));
+    if missing
+        .iter()
+        .any(|missing| missing.package == setup::COMPILER)
+    {
+        return Err(Error::Missing(text));
     }
     eprintln!("{text}");
     Ok(())
 }
 
-/// What it writes goes to standard error.
-fn told(command: &mut Command) -> &mut Command {
+/// Redirects the command's standard output to standard error.
+fn to_stderr(command: &mut Command) -> &mut Command {
     command.stdout(Stdio::from(std::io::stderr()))
 }
 
-/// The version of containerd that was asked for, `2.4` also of `v2.4.2`.
+/// Returns the minor version of containerd in the arguments: `2.4` also for `v2.4.2`.
 fn version(args: &[String]) -> Option<String> {
     let mut args = args.iter();
     let version = loop {
@@ -125,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_version_is_found_as_the_demo_finds_it() {
+    fn version_is_parsed_like_in_demo() {
         let version_in = |line: &str| {
             let args: Vec<_> = line.split_whitespace().map(str::to_owned).collect();
             version(&args)

@@ -1,6 +1,6 @@
-//! `cargo xtask fuzz TARGET [SECONDS]`: feeds a reader with random input.
+//! `cargo xtask fuzz TARGET [SECONDS]`: runs a parser on random input.
 //!
-//! The targets are packages of their own, in `fuzz`, outside of the workspace.
+//! The targets are in `fuzz`, which is a separate workspace.
 
 use std::path::Path;
 
@@ -11,30 +11,43 @@ use crate::setup;
 
 const DEFAULT_SECONDS: u32 = 600;
 
+const TARGETS: &str = "fuzz/fuzz_targets";
+
+pub(crate) fn details() -> String {
+    // Help must not fail.
+    let targets = Root::find().and_then(|root| targets(&root.dir.join(TARGETS)));
+    let targets = targets.unwrap_or_default().join(", ");
+    format!(
+        "\
+Targets: {targets}.
+Runs for {DEFAULT_SECONDS} seconds unless SECONDS is given. Installs cargo-fuzz if it is
+missing. The inputs that were found are kept in fuzz/corpus/TARGET."
+    )
+}
+
 pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
-    let known = targets(&root.dir.join("fuzz/fuzz_targets"))?;
+    let known = targets(&root.dir.join(TARGETS))?;
     let (target, seconds) = parse(args, &known)?;
     setup::ensure()?;
     if !process::found("cargo-fuzz") {
         println!("installing cargo-fuzz");
         process::run(process::cargo(&root.dir).args(["install", "cargo-fuzz", "--locked"]))?;
     }
-    // What it finds worth keeping, and what we give it to begin with.
+    // cargo-fuzz adds inputs to the first folder and reads the others.
     let corpus = root.dir.join("fuzz/corpus").join(target);
     let seeds = seeds(target).map(|folder| root.dir.join(folder));
     std::fs::create_dir_all(&corpus).context(|| format!("create {}", corpus.display()))?;
     let mut fuzz = process::cargo(&root.dir);
     fuzz.args(["fuzz", "run", target]).arg(corpus).args(seeds);
     fuzz.arg("--").arg(format!("-max_total_time={seconds}"));
-    // The sanitizer that finds bad memory accesses is a flag of unstable Rust,
-    // which the stable compiler takes with this.
+    // Lets the stable compiler accept the unstable flag of the address sanitizer.
     fuzz.env("RUSTC_BOOTSTRAP", "1");
-    Err(process::become_program(&mut fuzz))
+    Err(process::exec(&mut fuzz))
 }
 
-/// Folders of good input to begin with.
+/// Returns folders of valid input to start from.
 fn seeds(target: &str) -> impl Iterator<Item = String> {
-    // Both take recordings, and a real one leads deepest into the tracker.
+    // Both targets read recordings, and real ones reach the most code of the tracker.
     let (own, real) = match target {
         "recording" | "tracker" => ("recording", Some("pulltrace-agent-lib/tests/data")),
         other => (other, None),
@@ -44,8 +57,7 @@ fn seeds(target: &str) -> impl Iterator<Item = String> {
 }
 
 fn targets(dir: &Path) -> Result<Vec<String>> {
-    let looked = || format!("look for fuzz targets in {}", dir.display());
-    let entries = std::fs::read_dir(dir).context(looked)?;
+    let entries = std::fs::read_dir(dir).context(|| format!("list {}", dir.display()))?;
     let mut names: Vec<String> = entries
         .filter_map(|entry| entry.ok()?.path().file_stem()?.to_str().map(str::to_owned))
         .collect();
@@ -60,14 +72,14 @@ fn parse<'a>(args: &'a [String], known: &[String]) -> Result<(&'a str, u32)> {
         [target, seconds] => (target, Some(seconds)),
         _ => {
             return Err(Error::Usage(format!(
-                "fuzz TARGET [SECONDS], where TARGET is {}",
+                "expected TARGET [SECONDS], with TARGET {}",
                 one_of()
             )));
         }
     };
     if !known.contains(target) {
         return Err(Error::Usage(format!(
-            "there is no fuzz target `{target}`; {}",
+            "unknown fuzz target `{target}`; expected {}",
             one_of()
         )));
     }
@@ -77,7 +89,11 @@ fn parse<'a>(args: &'a [String], known: &[String]) -> Result<(&'a str, u32)> {
             .parse()
             .ok()
             .filter(|seconds| *seconds > 0)
-            .ok_or_else(|| Error::Usage(format!("`{text}`: seconds are a whole number above 0")))?,
+            .ok_or_else(|| {
+                Error::Usage(format!(
+                    "invalid seconds `{text}`: expected a number above 0"
+                ))
+            })?,
     };
     Ok((target, seconds))
 }
@@ -87,9 +103,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_target_has_something_to_begin_with() {
+    fn every_target_has_seeds() {
         let root = Root::find().unwrap().dir;
-        let targets = targets(&root.join("fuzz/fuzz_targets")).unwrap();
+        let targets = targets(&root.join(TARGETS)).unwrap();
         assert!(!targets.is_empty());
         for folder in targets.iter().flat_map(|target| seeds(target)) {
             let mut files = std::fs::read_dir(root.join(&folder)).unwrap();
@@ -98,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_must_be_known_and_its_time_a_number() {
+    fn target_and_seconds_are_checked() {
         let known = ["manifest".to_owned()];
         let parsed = |line: &str| {
             let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();

@@ -1,4 +1,4 @@
-//! The workspace as `cargo metadata` and `cargo tree` tell it.
+//! The packages and dependencies of the workspace, from `cargo metadata` and `cargo tree`.
 
 use std::path::PathBuf;
 
@@ -10,15 +10,15 @@ use crate::root::Root;
 
 #[derive(Debug, Default)]
 pub(crate) struct Graph {
-    /// Of this workspace.
+    /// Packages of this workspace.
     pub(crate) members: Vec<Package>,
-    /// Everything else that any feature on any platform pulls in.
+    /// All dependencies, for all features and platforms.
     pub(crate) foreign: Vec<Package>,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Package {
-    /// How Cargo names it among all packages.
+    /// Cargo's package id.
     pub(crate) id: String,
     pub(crate) name: String,
     pub(crate) version: String,
@@ -30,8 +30,8 @@ pub(crate) struct Package {
     pub(crate) readme: Option<String>,
     pub(crate) features: Vec<String>,
     pub(crate) targets: Vec<Target>,
-    /// Names of its direct dependencies that are not for tests or builds alone.
-    pub(crate) needs: Vec<String>,
+    /// Names of direct dependencies, without those for tests and build scripts.
+    pub(crate) dependencies: Vec<String>,
 }
 
 #[derive(Debug, Default)]
@@ -45,21 +45,22 @@ impl Graph {
         let mut cargo = process::cargo(&root.dir);
         cargo.args(["metadata", "--format-version", "1", "--all-features"]);
         if Root::is_ci() {
-            // There a lock file that is out of date is a mistake.
+            // Rejects an outdated lock file.
             cargo.arg("--locked");
         }
         Graph::parse(&process::output(&mut cargo)?)
     }
 
     fn parse(json: &str) -> Result<Graph> {
-        let bad = |what: &str| Error::Failed(format!("`cargo metadata` gave no {what}"));
-        let value: Value = serde_json::from_str(json).map_err(|_| bad("JSON"))?;
+        let missing =
+            |part: &str| Error::Failed(format!("missing {part} in the output of `cargo metadata`"));
+        let value: Value = serde_json::from_str(json).map_err(|_| missing("JSON"))?;
         let ids = value["workspace_members"]
             .as_array()
-            .ok_or_else(|| bad("members"))?;
+            .ok_or_else(|| missing("members"))?;
         let packages = value["packages"]
             .as_array()
-            .ok_or_else(|| bad("packages"))?;
+            .ok_or_else(|| missing("packages"))?;
         let (ours, theirs): (Vec<&Value>, Vec<&Value>) = packages
             .iter()
             .partition(|package| ids.contains(&package["id"]));
@@ -79,7 +80,7 @@ impl Graph {
 }
 
 impl Package {
-    pub(crate) fn of_kind(&self, kind: &str) -> impl Iterator<Item = &str> {
+    pub(crate) fn targets_of_kind(&self, kind: &str) -> impl Iterator<Item = &str> {
         self.targets
             .iter()
             .filter(move |target| target.kind == kind)
@@ -96,7 +97,7 @@ fn package(value: &Value) -> Package {
         name: text("name").unwrap_or_default(),
         version: text("version").unwrap_or_default(),
         dir: dir.parent().map(PathBuf::from).unwrap_or_default(),
-        // `publish = false` is told as an empty list of registries.
+        // `publish = false` results in an empty list of registries.
         published: value["publish"]
             .as_array()
             .is_none_or(|registries| !registries.is_empty()),
@@ -114,15 +115,15 @@ fn package(value: &Value) -> Package {
                 kind: target["kind"][0].as_str().unwrap_or_default().to_owned(),
             })
             .collect(),
-        needs: list("dependencies")
+        dependencies: list("dependencies")
             .filter(|dependency| dependency["kind"].is_null())
             .filter_map(|dependency| dependency["name"].as_str().map(str::to_owned))
             .collect(),
     }
 }
 
-/// Names of the packages in the tree of a package, with these further
-/// arguments of `cargo tree`.
+/// Returns the names of the packages in the dependency tree of a package. `args` are passed to
+/// `cargo tree`.
 pub(crate) fn tree(root: &Root, package: &str, args: &[&str]) -> Result<Vec<String>> {
     let mut cargo = process::cargo(&root.dir);
     cargo.args([
@@ -147,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metadata_is_read() {
+    fn metadata_is_parsed() {
         let graph = Graph::parse(
             r#"{"workspace_members":["a 1"],"packages":[
               {"id":"a 1","name":"a","version":"1.0.0","manifest_path":"/w/a/Cargo.toml",
@@ -160,16 +161,16 @@ mod tests {
         let a = graph.member("a").unwrap();
         assert_eq!((a.published, a.dir.to_str()), (false, Some("/w/a")));
         assert_eq!(
-            (a.features.as_slice(), a.needs.as_slice()),
+            (a.features.as_slice(), a.dependencies.as_slice()),
             (&["x".into()][..], &["b".into()][..])
         );
-        assert_eq!(a.of_kind("test").collect::<Vec<_>>(), ["it"]);
+        assert_eq!(a.targets_of_kind("test").collect::<Vec<_>>(), ["it"]);
         assert!(graph.foreign[0].published && graph.foreign[0].license.as_deref() == Some("MIT"));
         assert!(Graph::parse("{}").is_err() && Graph::parse("no").is_err());
     }
 
     #[test]
-    fn names_of_a_tree_are_its_first_words() {
+    fn tree_names_are_first_words() {
         assert_eq!(
             names("b v1 (/w/b)\ntokio v1.2 (*)\nb v1 (/w/b)\n"),
             ["b", "tokio"]

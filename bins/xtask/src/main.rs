@@ -1,25 +1,30 @@
-//! `cargo xtask`: the project's own tasks.
+//! `cargo xtask`: tasks of this project, such as running the tests.
 //!
-//! Here: the list of tasks and how one is chosen. Each task has its own file.
-//! Nothing here may depend on a crate of this workspace: what needs them is a
-//! program of the testkit, which a task builds and starts.
+//! This file has the list of tasks. This crate must not depend on other crates of the workspace, so
+//! that it compiles in seconds and without protoc. Code that needs them is a program of the testkit,
+//! which a task builds and starts.
 #![forbid(unsafe_code)]
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a task talks to the person who started it"
+    reason = "tasks print to the terminal"
 )]
 
+mod background;
 mod bench;
+mod cli;
 mod clock;
 mod containerd;
 mod demo;
 mod e2e;
 mod error;
 mod fuzz;
+mod go;
 mod graph;
 mod kubernetes;
 mod process;
+mod process_tree;
+mod progress;
 mod root;
 mod same_code;
 mod setup;
@@ -29,14 +34,17 @@ mod web;
 
 use std::process::ExitCode;
 
-use error::{Error, Result};
+use error::Result;
 use root::Root;
 
-/// One task: its name, its arguments and one line for `help`.
+/// A task: `cargo xtask NAME ARGS`.
 struct Task {
     name: &'static str,
     args: &'static str,
-    line: &'static str,
+    /// One line of `cargo xtask help`.
+    summary: &'static str,
+    /// The rest of `cargo xtask NAME --help`; may be empty. Must not build anything.
+    details: fn() -> String,
     run: fn(&Root, &[String]) -> Result<()>,
 }
 
@@ -44,140 +52,91 @@ const TASKS: &[Task] = &[
     Task {
         name: "test",
         args: "[STAGE…]",
-        line: "everything that CI runs, or only the named stages",
+        summary: "run all stages of CI, or the named ones",
+        details: test::details,
         run: test::run,
     },
     Task {
         name: "demo",
-        args: "[ARG…]",
-        line: "pulls of a private containerd, shown live until Ctrl-C (--help)",
+        args: "[OPTION…]",
+        summary: "watch pulls of a private containerd, live, until Ctrl-C",
+        details: || demo::DETAILS.to_owned(),
         run: demo::run,
     },
     Task {
         name: "e2e",
         args: "[VERSION…] [--kubelet | --random SEED]",
-        line: "the scenarios on more versions of containerd or with a real kubelet, or random pulls",
+        summary: "run scenarios on more versions of containerd, with a kubelet, or at random",
+        details: e2e::details,
         run: e2e::run,
     },
     Task {
         name: "bench",
-        args: "agent|correlate|eta|latency|server|web [ARG…]",
-        line: "what agent, server and page cost, how far off times left are, how old what is shown",
+        args: "agent|correlate|eta|latency|server|web [OPTION…]",
+        summary: "measure cost, latency and accuracy",
+        details: bench::details,
         run: bench::run,
     },
     Task {
         name: "screenshots",
-        args: "[states] [ARG…]",
-        line: "the README's pictures of the page, or one of each of its states (--out DIR)",
+        args: "[states] [OPTION…]",
+        summary: "take the pictures of the README, or of each state of the page",
+        details: || web::SCREENSHOTS_DETAILS.to_owned(),
         run: web::screenshots,
     },
     Task {
         name: "fuzz",
         args: "TARGET [SECONDS]",
-        line: "feed a reader with random input (default: 600 s)",
+        summary: "run a parser on random input",
+        details: fuzz::details,
         run: fuzz::run,
     },
     Task {
         name: "tidy",
         args: "",
-        line: "the rules of this repository that no compiler checks",
+        summary: "check the rules of this repository that no compiler checks",
+        details: tidy::details,
         run: tidy::run,
     },
     Task {
         name: "same-code",
         args: "BASE [--names] [--strings] [--write-map]",
-        line: "prove that a change of comments, texts or names changes nothing else",
+        summary: "prove that a change of comments, texts or names changes nothing else",
+        details: String::new,
         run: same_code::run,
     },
     Task {
         name: "setup",
         args: "",
-        line: "install protoc, make, containerd, runc, chromium and curl, and build the API server, where missing",
+        summary: "install required packages, and build containerd and the API server",
+        details: setup::details,
         run: setup::run,
     },
     Task {
         name: "containerd",
         args: "VERSION…",
-        line: "build a version of containerd into the cache (needs Go)",
+        summary: "build versions of containerd into the cache",
+        details: containerd::details,
         run: containerd::run,
     },
     Task {
         name: "kubernetes",
         args: "[node]",
-        line: "build the tests' API server, or a whole node, into the cache (needs Go)",
+        summary: "build the tests' API server, or a whole node, into the cache",
+        details: || kubernetes::DETAILS.to_owned(),
         run: kubernetes::run,
     },
 ];
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    match dispatch(&args) {
+    match cli::dispatch(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             if let Some(text) = error.text() {
                 eprintln!("xtask: {text}");
             }
             error.exit_code()
-        }
-    }
-}
-
-fn dispatch(args: &[String]) -> Result<()> {
-    let Some((name, rest)) = args.split_first() else {
-        return Err(Error::Usage(format!("which task?\n\n{}", help())));
-    };
-    if matches!(name.as_str(), "help" | "--help" | "-h") {
-        println!("{}", help());
-        return Ok(());
-    }
-    let task = TASKS
-        .iter()
-        .find(|task| task.name == name)
-        .ok_or_else(|| Error::Usage(format!("there is no task `{name}`\n\n{}", help())))?;
-    (task.run)(&Root::find()?, rest)
-}
-
-fn help() -> String {
-    let shown = |task: &Task| format!("{} {}", task.name, task.args).trim_end().to_owned();
-    let width = TASKS
-        .iter()
-        .map(|task| shown(task).chars().count())
-        .max()
-        .unwrap_or(0);
-    let lines: Vec<String> = TASKS
-        .iter()
-        .map(|task| format!("  {:width$}  {}", shown(task), task.line))
-        .collect();
-    format!("cargo xtask TASK\n\n{}", lines.join("\n"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn words(line: &str) -> Vec<String> {
-        line.split_whitespace().map(str::to_owned).collect()
-    }
-
-    #[test]
-    fn help_has_a_line_for_each_task() {
-        let help = help();
-        for task in TASKS {
-            assert!(
-                help.lines()
-                    .any(|l| l.trim().starts_with(task.name) && l.contains(task.line))
-            );
-        }
-    }
-
-    #[test]
-    fn an_unknown_task_is_a_usage_error_that_names_it() {
-        for line in ["", "tset", "--test"] {
-            let error = dispatch(&words(line)).expect_err("not a task");
-            assert!(
-                matches!(&error, Error::Usage(text) if text.contains(line)),
-                "{error:?}"
-            );
         }
     }
 }

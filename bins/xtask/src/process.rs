@@ -1,5 +1,4 @@
-//! Starting other programs, and finding out about this one. What a test stage
-//! needs beyond that (a log, a deadline) is in `test/stage`.
+//! Starts other programs.
 
 use std::env;
 use std::os::unix::process::CommandExt as _;
@@ -8,7 +7,7 @@ use std::process::{Command, ExitStatus};
 
 use crate::error::{Context as _, Error, Result};
 
-/// Whether `PATH` holds the program.
+/// Reports whether the program is on `PATH`.
 pub(crate) fn found(program: &str) -> bool {
     env::var_os("PATH")
         .is_some_and(|path| env::split_paths(&path).any(|dir| dir.join(program).is_file()))
@@ -18,8 +17,8 @@ pub(crate) fn is_root() -> bool {
     output(Command::new("id").arg("-u")).is_ok_and(|uid| uid.trim() == "0")
 }
 
-/// The command as a person would type it.
-pub(crate) fn show(command: &Command) -> String {
+/// Formats the command as it would be typed in a shell.
+pub(crate) fn format_command(command: &Command) -> String {
     let program = Path::new(command.get_program());
     let name = program.file_name().unwrap_or(command.get_program());
     let words = std::iter::once(name).chain(command.get_args());
@@ -36,30 +35,34 @@ pub(crate) fn show(command: &Command) -> String {
         .join(" ")
 }
 
-/// Runs it with this terminal; anything but success is an error.
+/// Runs a command on this terminal. Any exit code but 0 is an error.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let status = command
         .status()
-        .context(|| format!("start `{}`", show(command)))?;
+        .context(|| format!("start `{}`", format_command(command)))?;
     check(command, status)
 }
 
-/// What it writes to its standard output.
+/// Runs a command and returns its standard output.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
     let output = command
         .output()
-        .context(|| format!("start `{}`", show(command)))?;
+        .context(|| format!("start `{}`", format_command(command)))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
+        let stderr = String::from_utf8_lossy(&output.stderr);
         return Err(Error::Failed(format!(
             "`{}` failed ({}): {}",
-            show(command),
+            format_command(command),
             output.status,
-            said.trim()
+            stderr.trim()
         )));
     }
-    String::from_utf8(output.stdout)
-        .map_err(|_| Error::Failed(format!("`{}` did not write UTF-8", show(command))))
+    String::from_utf8(output.stdout).map_err(|_| {
+        Error::Failed(format!(
+            "output of `{}` is not valid UTF-8",
+            format_command(command)
+        ))
+    })
 }
 
 pub(crate) fn check(command: &Command, status: ExitStatus) -> Result<()> {
@@ -68,19 +71,22 @@ pub(crate) fn check(command: &Command, status: ExitStatus) -> Result<()> {
     } else {
         Err(Error::Failed(format!(
             "`{}` failed ({status})",
-            show(command)
+            format_command(command)
         )))
     }
 }
 
-/// Becomes that program: its exit code is ours, and Ctrl-C reaches it alone.
-/// Returns only when it cannot be started.
-pub(crate) fn become_program(command: &mut Command) -> Error {
+/// Replaces this process, so that the program alone receives Ctrl-C and sets the exit code.
+/// Returns only if the program cannot be started.
+pub(crate) fn exec(command: &mut Command) -> Error {
     let error = command.exec();
-    Error::Failed(format!("start `{}`: {error}", show(command)))
+    Error::Failed(format!(
+        "failed to start `{}`: {error}",
+        format_command(command)
+    ))
 }
 
-/// Cargo in the folder of the workspace: the one that runs us, if one does.
+/// Cargo in this folder; the same Cargo that runs this program, if any.
 pub(crate) fn cargo(dir: &Path) -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(dir);
@@ -92,13 +98,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_is_shown_as_it_would_be_typed() {
+    fn command_is_formatted_as_typed() {
         let mut command = Command::new("/x/cargo");
-        assert_eq!(show(command.args(["test", "a b"])), "cargo test 'a b'");
+        let command = command.args(["test", "a b"]);
+        assert_eq!(format_command(command), "cargo test 'a b'");
     }
 
     #[test]
-    fn a_failure_names_the_command_and_what_it_said() {
+    fn failure_names_command_status_and_stderr() {
         let error = output(Command::new("sh").args(["-c", "echo oh no >&2; exit 3"])).unwrap_err();
         let text = error.text().unwrap();
         assert!(

@@ -1,4 +1,4 @@
-//! Where things are: the repository, its build folder, the cache.
+//! Paths of the repository, the build folder and the cache.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -7,17 +7,17 @@ use crate::error::{Error, Result};
 
 #[derive(Debug, Clone)]
 pub(crate) struct Root {
-    /// The folder that holds the workspace's `Cargo.toml`.
+    /// The folder of the workspace's `Cargo.toml`.
     pub(crate) dir: PathBuf,
     /// Cargo's build folder.
     pub(crate) target: PathBuf,
-    /// What is costly to make and outlives a build folder.
+    /// Keeps programs that take long to build, separately from the build folder.
     pub(crate) cache: PathBuf,
 }
 
 impl Root {
     pub(crate) fn find() -> Result<Root> {
-        // Cargo sets this for what it runs, to the folder of this package.
+        // The folder of this package. Cargo sets it for programs that it runs.
         let package = env::var_os("CARGO_MANIFEST_DIR")
             .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
         let dir = package
@@ -26,7 +26,7 @@ impl Root {
             .filter(|dir| dir.join("Cargo.toml").is_file())
             .ok_or_else(|| {
                 Error::Failed(format!(
-                    "the workspace is not two folders above {}; start this as `cargo xtask …`",
+                    "workspace not found two folders above {}; run this as `cargo xtask …`",
                     package.display()
                 ))
             })?
@@ -49,7 +49,7 @@ impl Root {
         })
     }
 
-    /// Asked for by the caller of a build machine: nothing may be skipped silently.
+    /// Reports whether this runs in CI, which does not allow skipped tests.
     pub(crate) fn is_ci() -> bool {
         env::var("CI").is_ok_and(|value| is_true(&value))
     }
@@ -62,7 +62,7 @@ fn is_true(value: &str) -> bool {
     )
 }
 
-/// The testkit looks for the newer versions of containerd at the same place.
+/// The testkit uses the same rules.
 fn cache_dir(
     own: Option<PathBuf>,
     xdg: Option<PathBuf>,
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cache_is_where_the_environment_says() {
+    fn cache_folder_follows_environment() {
         let path = |text: &str| Some(PathBuf::from(text));
         let root = Path::new("/repo");
         let dir = |own, xdg, home| cache_dir(own, xdg, home, root).display().to_string();
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn ci_is_asked_for_by_anything_but_a_no() {
+    fn ci_is_enabled_by_any_value_but_no() {
         assert!(is_true("true") && is_true("1") && is_true("yes"));
         assert!(!is_true("") && !is_true("false") && !is_true("0") && !is_true("No"));
     }

@@ -1,153 +1,177 @@
-//! `cargo xtask setup`: what a build and its tests need from the system,
-//! installed by apt where that is possible, and named where it is not; and the
-//! API server of the tests.
+//! `cargo xtask setup`: installs the packages that builds and tests need, and builds containerd
+//! and the API server for the tests.
 
 use std::env;
 use std::process::Command;
 
+use crate::containerd;
 use crate::error::{Error, Result};
 use crate::kubernetes;
 use crate::process;
 use crate::root::Root;
+use crate::test;
 
-struct Need {
+/// A package of the system.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Requirement {
+    /// The name in messages, and in the skip lines of tests that need it.
+    pub(crate) name: &'static str,
     program: &'static str,
-    package: &'static str,
-    why: &'static str,
-    /// Only the tests need it.
-    for_tests: bool,
+    /// The name of the package on Debian.
+    pub(crate) package: &'static str,
+    purpose: &'static str,
+    only_for_tests: bool,
 }
 
-/// What is going to be done with what is installed.
+/// The work that needs the packages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// Programs are built and started.
-    Run,
-    /// The tests are run.
+    Build,
     Test,
 }
 
-const NEEDS: &[Need] = &[
-    Need {
+/// The only package that every build needs.
+pub(crate) const COMPILER: &str = "protobuf-compiler";
+
+const REQUIREMENTS: &[Requirement] = &[
+    Requirement {
+        name: "protoc",
         program: "protoc",
-        package: "protobuf-compiler",
-        why: "builds containerd's API",
-        for_tests: false,
+        package: COMPILER,
+        purpose: "compiles containerd's API",
+        only_for_tests: false,
     },
-    Need {
+    Requirement {
+        name: "make",
         program: "make",
         package: "make",
-        why: "builds the server's allocator",
-        for_tests: false,
+        purpose: "builds the server's allocator",
+        only_for_tests: false,
     },
-    Need {
+    Requirement {
+        name: "containerd 1.6",
         program: "containerd",
         package: "containerd",
-        why: "is what the tests watch",
-        for_tests: false,
+        purpose: "is observed by the tests",
+        only_for_tests: false,
     },
-    Need {
+    Requirement {
+        name: "runc",
         program: "runc",
         package: "runc",
-        why: "starts the tests' containers",
-        for_tests: false,
+        purpose: "starts containers in the tests",
+        only_for_tests: false,
     },
-    Need {
+    Requirement {
+        name: "chromium",
         program: "chromium",
         package: "chromium",
-        why: "shows the page to the tests",
-        for_tests: true,
+        purpose: "runs the browser tests",
+        only_for_tests: true,
     },
-    Need {
+    Requirement {
+        name: "curl",
         program: "curl",
         package: "curl",
-        why: "runs the examples of the documentation",
-        for_tests: true,
+        purpose: "runs the examples of the documentation",
+        only_for_tests: true,
     },
 ];
 
-pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
-    if let Some(arg) = args.first() {
-        return Err(Error::Usage(format!(
-            "setup takes no argument, and got `{arg}`"
-        )));
-    }
-    let missing = install_missing(Purpose::Test, process::run)?;
-    match say_missing(&missing) {
-        Some(text) => Err(Error::Failed(text)),
-        None => {
-            println!("protoc, make, containerd, runc, chromium and curl are installed");
-            kubernetes::run(root, &[])
-        }
-    }
+pub(crate) fn details() -> String {
+    let packages: Vec<String> = REQUIREMENTS
+        .iter()
+        .map(|needed| format!("  {:18}  {}", needed.package, needed.purpose))
+        .collect();
+    format!(
+        "\
+Installs the missing packages with apt-get if possible (as root, on Debian):
+{}
+
+Builds containerd {} and the tests' API server into the cache, which requires
+Go 1.24 or newer. The builds run while the packages are installed.",
+        packages.join("\n"),
+        test::built_versions().join(", ")
+    )
 }
 
-/// For the tasks that cannot go on without it.
+pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
+    if let Some(arg) = args.first() {
+        return Err(Error::Usage(format!("unexpected argument `{arg}`")));
+    }
+    let containerd = containerd::start(root, &test::built_versions());
+    let kubernetes = kubernetes::start(root, kubernetes::Program::Apiserver);
+    require_all(&install_missing(Purpose::Test, process::run)?)?;
+    println!("all packages are installed");
+    for build in [containerd, kubernetes] {
+        for path in build?.finish()? {
+            println!("{}", path.display());
+        }
+    }
+    Ok(())
+}
+
+/// Installs the packages that a build needs, or returns an error that names them.
 pub(crate) fn ensure() -> Result<()> {
-    match say_missing(&install_missing(Purpose::Run, process::run)?) {
-        Some(text) => Err(Error::Failed(text)),
+    require_all(&install_missing(Purpose::Build, process::run)?)
+}
+
+fn require_all(missing: &[&Requirement]) -> Result<()> {
+    match missing_text(missing) {
+        Some(text) => Err(Error::Missing(text)),
         None => Ok(()),
     }
 }
 
-/// Installs what is missing where that is possible, and returns the packages
-/// that are still missing.
+/// Installs missing packages if possible, and returns those that are still missing.
 pub(crate) fn install_missing(
     purpose: Purpose,
     mut run: impl FnMut(&mut Command) -> Result<()>,
-) -> Result<Vec<&'static str>> {
-    let missing = missing_packages(purpose);
-    if missing.is_empty() {
+) -> Result<Vec<&'static Requirement>> {
+    let missing = find_missing(purpose);
+    if missing.is_empty() || !process::is_root() || !process::found("apt-get") {
         return Ok(missing);
     }
-    if !process::is_root() || !process::found("apt-get") {
-        return Ok(missing);
-    }
-    eprintln!("installing by apt: {}", missing.join(", "));
-    for args in [
-        vec!["update", "-q"],
-        [
-            &["install", "-q", "-y", "--no-install-recommends"],
-            missing.as_slice(),
-        ]
-        .concat(),
-    ] {
+    let packages: Vec<&str> = missing.iter().map(|missing| missing.package).collect();
+    eprintln!("installing with apt-get: {}", packages.join(", "));
+    let update = ["update", "-q"];
+    let install = ["install", "-q", "-y", "--no-install-recommends"];
+    for args in [update.to_vec(), [&install, packages.as_slice()].concat()] {
         let mut apt = Command::new("apt-get");
         apt.args(args).env("DEBIAN_FRONTEND", "noninteractive");
         run(&mut apt)?;
     }
-    Ok(missing_packages(purpose))
+    Ok(find_missing(purpose))
 }
 
-fn missing_packages(purpose: Purpose) -> Vec<&'static str> {
-    // A compiler named by `PROTOC` is as good as one on `PATH`.
-    let has = |need: &Need| {
-        process::found(need.program)
-            || (need.program == "protoc" && env::var_os("PROTOC").is_some())
+fn find_missing(purpose: Purpose) -> Vec<&'static Requirement> {
+    // `PROTOC` names a compiler that is not on `PATH`.
+    let is_installed = |needed: &Requirement| {
+        process::found(needed.program)
+            || (needed.package == COMPILER && env::var_os("PROTOC").is_some())
     };
-    NEEDS
+    REQUIREMENTS
         .iter()
-        .filter(|need| purpose == Purpose::Test || !need.for_tests)
-        .filter(|need| !has(need))
-        .map(|need| need.package)
+        .filter(|needed| purpose == Purpose::Test || !needed.only_for_tests)
+        .filter(|needed| !is_installed(needed))
         .collect()
 }
 
-/// What to do about what is missing.
-pub(crate) fn say_missing(missing: &[&str]) -> Option<String> {
+/// Describes missing packages and how to install them.
+pub(crate) fn missing_text(missing: &[&Requirement]) -> Option<String> {
     if missing.is_empty() {
         return None;
     }
-    let reasons: Vec<String> = NEEDS
+    let reasons: Vec<String> = missing
         .iter()
-        .filter(|need| missing.contains(&need.package))
-        .map(|need| format!("  {} {}", need.program, need.why))
+        .map(|missing| format!("  {}, which {}", missing.name, missing.purpose))
         .collect();
+    let packages: Vec<&str> = missing.iter().map(|missing| missing.package).collect();
     Some(format!(
-        "missing on this machine:\n{}\ninstall it as root: apt-get install {}\n(elsewhere than on \
-         Debian: protoc, make, containerd 1.6, runc, chromium and curl on PATH)",
+        "missing on this machine:\n{}\ninstall as root: apt-get install {}\n(on systems other than \
+         Debian: put protoc, make, containerd 1.6, runc, chromium and curl on PATH)",
         reasons.join("\n"),
-        missing.join(" ")
+        packages.join(" ")
     ))
 }
 
@@ -156,10 +180,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_is_named_with_the_command_that_installs_it() {
-        assert_eq!(say_missing(&[]), None);
-        let text = say_missing(&["containerd", "runc"]).unwrap();
+    fn missing_packages_are_named_with_install_command() {
+        assert_eq!(missing_text(&[]), None);
+        let missing = [&REQUIREMENTS[2], &REQUIREMENTS[3]];
+        let text = missing_text(&missing).unwrap();
         assert!(text.contains("apt-get install containerd runc"), "{text}");
-        assert!(!text.contains("builds containerd's API"), "{text}");
+        assert!(!text.contains("protobuf-compiler"), "{text}");
     }
 }

@@ -1,4 +1,4 @@
-//! The web page: its packages and its build, which the server embeds.
+//! Builds the web page, which the server embeds, and runs its scripts.
 
 use std::env;
 use std::ffi::OsString;
@@ -10,15 +10,15 @@ use crate::error::{Error, Result};
 use crate::process;
 use crate::root::Root;
 
-/// Where the scripts of the page look for a browser, unless `CHROMIUM` says it.
+/// The browser of the page's scripts, unless `CHROMIUM` is set.
 const SYSTEM_CHROMIUM: &str = "/usr/bin/chromium";
 
-/// The folder of the page.
+/// The folder of the page's sources.
 pub(crate) fn dir(root: &Root) -> PathBuf {
     root.dir.join("web")
 }
 
-/// npm in the folder of the page.
+/// npm in the folder of the page's sources.
 pub(crate) fn npm(root: &Root, args: &[&str]) -> Command {
     let mut npm = Command::new("npm");
     npm.args(args)
@@ -30,60 +30,71 @@ pub(crate) fn npm(root: &Root, args: &[&str]) -> Command {
     npm
 }
 
-/// Installs what the page is built with, where that has changed, and builds the page.
+/// Installs the page's dependencies if they have changed, and builds the page.
 pub(crate) fn build(root: &Root, run: &mut impl FnMut(&mut Command) -> Result<()>) -> Result<()> {
     install(root, run)?;
     run(&mut npm(root, &["run", "build"]))
 }
 
-/// Takes the README's pictures; or, with `states`, one of each state on each screen.
+pub(crate) const SCREENSHOTS_DETAILS: &str = "\
+Without `states`: the pictures of the README, of a simulated cluster.
+  [--out ../docs/images] [--dist DIR]
+With `states`: one picture of each state of the page on each screen.
+  [--out shots] [--dist DIR] [--story NAME] [--screen NAME] [--look NAME] [--check DIR]
+
+Requires Chromium and Node 20.19 or newer. CHROMIUM is the path of the browser
+(default: /usr/bin/chromium).";
+
+/// Takes the pictures of the README or, with `states`, one of each state on each screen.
 pub(crate) fn screenshots(root: &Root, args: &[String]) -> Result<()> {
     match args.split_first() {
-        Some((first, rest)) if first == "states" => in_browser(root, "shots", rest),
-        _ => in_browser(root, "pictures", args),
+        Some((first, rest)) if first == "states" => exec_script(root, "shots", rest),
+        _ => exec_script(root, "pictures", args),
     }
 }
 
-/// Builds the page, and becomes a script of its `package.json` that shows it in Chromium.
-pub(crate) fn in_browser(root: &Root, script: &str, args: &[String]) -> Result<()> {
-    browser(env::var_os("CHROMIUM"))?;
+/// Builds the page, and replaces this process with a script of its `package.json`, which opens it in
+/// Chromium.
+pub(crate) fn exec_script(root: &Root, script: &str, args: &[String]) -> Result<()> {
+    require_browser(env::var_os("CHROMIUM"))?;
     eprintln!("building the page");
     build(root, &mut process::run)?;
     let mut npm = npm(root, &["run", script, "--"]);
-    Err(process::become_program(npm.args(args)))
+    Err(process::exec(npm.args(args)))
 }
 
-/// Whether there is a Chromium: the one that is asked for, or that of the system.
-fn browser(asked: Option<OsString>) -> Result<()> {
-    let missing = match asked.filter(|path| !path.is_empty()) {
+/// Returns an error with installation advice unless Chromium is installed. `path` is the value of
+/// `CHROMIUM`.
+fn require_browser(path: Option<OsString>) -> Result<()> {
+    let problem = match path.filter(|path| !path.is_empty()) {
         Some(path) if Path::new(&path).is_file() => return Ok(()),
-        Some(path) => format!("CHROMIUM says {}, which is no file", path.display()),
+        Some(path) => format!("{} (from CHROMIUM) does not exist", path.display()),
         None if Path::new(SYSTEM_CHROMIUM).is_file() => return Ok(()),
-        None => format!("there is no {SYSTEM_CHROMIUM}"),
+        None => format!("{SYSTEM_CHROMIUM} does not exist"),
     };
-    Err(Error::Failed(format!(
-        "the page is shown in Chromium, and {missing}: on Debian `apt-get install chromium`, or say where \
-         it is by CHROMIUM"
+    Err(Error::Missing(format!(
+        "Chromium not found: {problem}; install it (on Debian: apt-get install chromium), or set \
+         CHROMIUM to its path"
     )))
 }
 
-/// Installs exactly what the lock file names, where something else or nothing is installed.
+/// Installs the locked dependencies unless they are installed.
 pub(crate) fn install(root: &Root, run: &mut impl FnMut(&mut Command) -> Result<()>) -> Result<()> {
     if !process::found("npm") {
-        return Err(Error::Failed(
-            "the page is built with Node 20.19 or newer, and there is no npm on PATH: install it \
-             from your distribution or nodejs.org"
+        return Err(Error::Missing(
+            "npm not found: install Node 20.19 or newer from your distribution or nodejs.org, \
+             which builds the page"
                 .to_owned(),
         ));
     }
-    let written = |name: &str| {
+    let modified = |name: &str| {
         let file = fs::metadata(dir(root).join(name));
         file.and_then(|file| file.modified()).ok()
     };
-    let wanted = written("package-lock.json");
-    // npm writes it last.
-    let installed = written("node_modules/.package-lock.json");
-    if installed.is_some() && installed >= wanted {
+    let locked = modified("package-lock.json");
+    // npm writes this file last.
+    let installed = modified("node_modules/.package-lock.json");
+    if installed.is_some() && installed >= locked {
         return Ok(());
     }
     run(&mut npm(root, &["ci"]))
@@ -94,12 +105,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_browser_that_is_not_there_is_named_with_what_to_do() {
-        let error = browser(Some("/missing/chromium".into())).unwrap_err();
+    fn missing_browser_is_reported_with_advice() {
+        let error = require_browser(Some("/missing/chromium".into())).unwrap_err();
         let text = error.text().unwrap();
         assert!(text.contains("/missing/chromium"), "{text}");
         assert!(text.contains("apt-get install chromium"), "{text}");
-        let there = env::current_exe().unwrap();
-        assert!(browser(Some(there.into())).is_ok());
+        let existing = env::current_exe().unwrap();
+        assert!(require_browser(Some(existing.into())).is_ok());
     }
 }

@@ -1,5 +1,4 @@
-//! How many tests there were, read from what libtest and vitest print at their
-//! end.
+//! Numbers of tests, parsed from the summaries of libtest and vitest.
 
 use std::ops::AddAssign;
 
@@ -15,15 +14,15 @@ impl Counts {
         self == Counts::default()
     }
 
-    /// Tests that said they could do nothing, and which libtest calls passed.
-    pub(crate) fn skip_passed(&mut self, tests: u64) {
+    /// Counts tests as skipped that libtest counted as passed.
+    pub(crate) fn passed_to_skipped(&mut self, tests: u64) {
         self.passed = self.passed.saturating_sub(tests);
         self.skipped += tests;
     }
 
-    /// Takes a line of output; only a summary of tests changes anything.
-    pub(crate) fn read(&mut self, line: &str) {
-        if let Some(counts) = summary(line).or_else(|| summary_of_vitest(line)) {
+    /// Adds the numbers of a summary line. Ignores other lines.
+    pub(crate) fn add_summary(&mut self, line: &str) {
+        if let Some(counts) = libtest_summary(line).or_else(|| vitest_summary(line)) {
             *self += counts;
         }
     }
@@ -48,10 +47,10 @@ impl std::fmt::Display for Counts {
 }
 
 /// `test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 3 filtered out; …`.
-/// What is filtered out was not asked for, and is not counted.
-fn summary(line: &str) -> Option<Counts> {
+/// Filtered tests are not counted.
+fn libtest_summary(line: &str) -> Option<Counts> {
     let rest = line.trim().strip_prefix("test result: ")?;
-    let (_verdict, numbers) = rest.split_once(". ")?;
+    let (_result, numbers) = rest.split_once(". ")?;
     let mut counts = Counts::default();
     for part in numbers.split("; ") {
         match part.trim().split_once(' ') {
@@ -65,7 +64,7 @@ fn summary(line: &str) -> Option<Counts> {
 }
 
 /// `Tests  1 failed | 12 passed | 2 skipped (15)`.
-fn summary_of_vitest(line: &str) -> Option<Counts> {
+fn vitest_summary(line: &str) -> Option<Counts> {
     let rest = line.trim().strip_prefix("Tests  ")?;
     let (numbers, _all) = rest.rsplit_once(" (")?;
     let mut counts = Counts::default();
@@ -80,13 +79,13 @@ fn summary_of_vitest(line: &str) -> Option<Counts> {
     Some(counts)
 }
 
-/// The test that a line of libtest says has failed.
+/// Returns the name of the test if the line reports a failed one.
 pub(crate) fn failed_test(line: &str) -> Option<&str> {
     let name = line
         .trim()
         .strip_prefix("test ")?
         .strip_suffix(" ... FAILED")?;
-    // Some runners pad it to a column.
+    // libtest-mimic pads names.
     Some(name.trim_end())
 }
 
@@ -95,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn summaries_of_tests_add_up_and_other_lines_do_not_count() {
+    fn summaries_add_up_and_other_lines_are_ignored() {
         let mut counts = Counts::default();
         for line in [
             "running 13 tests",
@@ -108,7 +107,7 @@ mod tests {
             "      Tests  1 failed | 30 passed | 2 skipped (33)",
             "      Tests  5 passed (5)",
         ] {
-            counts.read(line);
+            counts.add_summary(line);
         }
         assert_eq!(
             counts,
@@ -122,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn failed_tests_are_named() {
+    fn failed_test_is_parsed() {
         assert_eq!(failed_test("test a::b ... FAILED"), Some("a::b"));
         assert_eq!(failed_test("test 2.4::b    ... FAILED"), Some("2.4::b"));
         assert_eq!(failed_test("test a::b ... ok"), None);

@@ -1,16 +1,16 @@
-//! What a stage of tests left behind: processes and mounts. A stage carries a
-//! mark in its environment, which its processes inherit, and has a temporary
-//! folder of its own.
+//! Processes and mounts that the tests of a stage left behind.
+//!
+//! A stage has its own temporary folder, and an environment variable that its processes inherit.
 
-use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
 
 use crate::process;
+use crate::process_tree::pids;
 
 /// The environment variable that marks the processes of a stage.
-pub(crate) const MARK: &str = "PULLTRACE_TEST_STAGE";
+pub(crate) const STAGE_VARIABLE: &str = "PULLTRACE_TEST_STAGE";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Process {
@@ -18,18 +18,18 @@ pub(crate) struct Process {
     pub(crate) name: String,
 }
 
-/// Running processes whose environment holds the mark.
-pub(crate) fn processes(mark: &str) -> Vec<Process> {
-    let wanted = format!("{MARK}={mark}");
+/// Returns the running processes whose [`STAGE_VARIABLE`] has this value.
+pub(crate) fn processes(value: &str) -> Vec<Process> {
+    let expected = format!("{STAGE_VARIABLE}={value}");
     let mut found = Vec::new();
     for pid in pids() {
-        // A process that ends while we look has no files any more.
+        // Fails if the process has exited in the meantime.
         let Ok(environ) = fs::read(format!("/proc/{pid}/environ")) else {
             continue;
         };
         if environ
             .split(|byte| *byte == 0)
-            .any(|variable| variable == wanted.as_bytes())
+            .any(|variable| variable == expected.as_bytes())
         {
             let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
             found.push(Process {
@@ -41,15 +41,15 @@ pub(crate) fn processes(mark: &str) -> Vec<Process> {
     found
 }
 
-/// Mount points under the folder, the deepest first.
+/// Returns the mount points below the folder, deepest first.
 pub(crate) fn mounts(dir: &Path) -> Vec<String> {
-    mounts_in(
+    parse_mounts(
         &fs::read_to_string("/proc/self/mountinfo").unwrap_or_default(),
         dir,
     )
 }
 
-fn mounts_in(mountinfo: &str, dir: &Path) -> Vec<String> {
+fn parse_mounts(mountinfo: &str, dir: &Path) -> Vec<String> {
     let mut mounts: Vec<String> = mountinfo
         .lines()
         .filter_map(|line| line.split(' ').nth(4))
@@ -62,108 +62,55 @@ fn mounts_in(mountinfo: &str, dir: &Path) -> Vec<String> {
 
 pub(crate) fn unmount(points: &[String]) {
     for point in points {
-        // Best effort, and what is still mounted was reported already.
+        // Best effort: the caller reports the mounts.
         drop(process::output(
             Command::new("umount").args(["--lazy", point]),
         ));
     }
 }
 
-pub(crate) fn kill(pids: impl IntoIterator<Item = u32>) {
-    let pids: Vec<String> = pids.into_iter().map(|pid| pid.to_string()).collect();
-    if !pids.is_empty() {
-        // One that has ended meanwhile is no error.
-        drop(process::output(
-            Command::new("kill").arg("-KILL").args(pids),
-        ));
-    }
-}
-
-/// The process and all that it started, as far as they were not adopted.
-pub(crate) fn family(pid: u32) -> Vec<u32> {
-    let parents = pids().filter_map(|child| {
-        parent(&fs::read_to_string(format!("/proc/{child}/stat")).ok()?).map(|of| (child, of))
-    });
-    descendants(pid, &parents.collect())
-}
-
-fn descendants(pid: u32, parents: &HashMap<u32, u32>) -> Vec<u32> {
-    let mut family = vec![pid];
-    let mut next = 0;
-    while let Some(&parent) = family.get(next) {
-        family.extend(
-            parents
-                .iter()
-                .filter(|(_, of)| **of == parent)
-                .map(|(child, _)| *child),
-        );
-        next += 1;
-    }
-    family
-}
-
-/// The fourth field of `/proc/PID/stat`; the second, a name in parentheses, may
-/// hold spaces and parentheses itself.
-fn parent(stat: &str) -> Option<u32> {
-    stat.rsplit_once(')')?
-        .1
-        .split_whitespace()
-        .nth(1)?
-        .parse()
-        .ok()
-}
-
-fn pids() -> impl Iterator<Item = u32> {
-    fs::read_dir("/proc")
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process_tree;
 
     #[test]
-    fn a_marked_process_is_found_and_ended_with_its_family() {
-        let mark = format!("unit-{}", std::process::id());
-        assert_eq!(processes(&mark), []);
+    fn marked_process_is_found_and_killed_with_descendants() {
+        let value = format!("unit-{}", std::process::id());
+        assert_eq!(processes(&value), []);
         let mut shell = Command::new("sh")
             .args(["-c", "cat; true"])
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::piped())
-            .env(MARK, &mark)
+            .env(STAGE_VARIABLE, &value)
             .spawn()
             .unwrap();
-        // An answer shows that both run.
+        // Once `cat` has answered, both processes run.
         let (mut input, output) = (shell.stdin.take().unwrap(), shell.stdout.take().unwrap());
         std::io::Write::write_all(&mut input, b"hello\n").unwrap();
         let mut line = String::new();
         std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut line).unwrap();
         assert_eq!(line, "hello\n");
-        let mut marked: Vec<u32> = processes(&mark).iter().map(|process| process.pid).collect();
-        let mut family = family(shell.id());
+        let mut marked: Vec<u32> = processes(&value)
+            .iter()
+            .map(|process| process.pid)
+            .collect();
+        let mut tree = process_tree::descendants(shell.id());
         marked.sort_unstable();
-        family.sort_unstable();
-        assert_eq!((marked.len(), &marked), (2, &family));
-        kill(family);
+        tree.sort_unstable();
+        assert_eq!((marked.len(), &marked), (2, &tree));
+        process_tree::kill(tree);
         assert!(!shell.wait().unwrap().success());
     }
 
     #[test]
-    fn a_parent_is_read_past_any_name() {
-        assert_eq!(parent("12 (a) b (c) S 7 12 0"), Some(7));
-        assert_eq!(parent("12 (a"), None);
-    }
-
-    #[test]
-    fn mounts_under_the_folder_are_found_deepest_first() {
+    fn mounts_below_folder_are_sorted_deepest_first() {
         let info = "1 0 8:1 / / rw - ext4 /dev/a rw\n\
                     2 1 0:5 / /tmp/x/rootfs rw - overlay overlay rw\n\
                     3 1 0:6 / /tmp/x/rootfs/dev rw - tmpfs tmpfs rw\n\
                     4 1 0:6 / /tmp/xy rw - tmpfs tmpfs rw\n";
         assert_eq!(
-            mounts_in(info, Path::new("/tmp/x")),
+            parse_mounts(info, Path::new("/tmp/x")),
             ["/tmp/x/rootfs/dev", "/tmp/x/rootfs"]
         );
     }

@@ -1,6 +1,5 @@
-//! The programs that Cargo makes of tests. They are started one by one, since
-//! `cargo test` can choose them by package only in ways that also change which
-//! features are built.
+//! Test programs that Cargo has built. They are started directly, because selecting packages with
+//! `cargo test -p` also changes the features that are built.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -16,7 +15,7 @@ pub(crate) struct TestProgram {
     /// `lib`, `bin` or `test`.
     pub(crate) kind: String,
     path: PathBuf,
-    /// Where Cargo starts it: the folder of its package.
+    /// The folder of its package, in which Cargo runs tests.
     dir: PathBuf,
 }
 
@@ -31,7 +30,7 @@ impl TestProgram {
     }
 }
 
-/// Reads what `cargo test --no-run --message-format json` prints.
+/// Parses the output of `cargo test --no-run --message-format json`.
 pub(crate) fn parse(json: &str, graph: &Graph) -> Vec<TestProgram> {
     let messages = json
         .lines()
@@ -42,7 +41,7 @@ pub(crate) fn parse(json: &str, graph: &Graph) -> Vec<TestProgram> {
 }
 
 fn program(message: &Value, graph: &Graph) -> Option<TestProgram> {
-    // A program that is not tests has an executable too.
+    // Programs that are not tests have an executable, too.
     if message["reason"] != "compiler-artifact" || message["profile"]["test"] != true {
         return None;
     }
@@ -63,7 +62,7 @@ mod tests {
     use crate::graph::Package;
 
     #[test]
-    fn programs_of_tests_are_found_among_the_messages_of_cargo() {
+    fn test_programs_are_parsed_from_cargo_messages() {
         let package = Package {
             id: "a 1".into(),
             name: "a".into(),

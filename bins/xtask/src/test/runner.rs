@@ -1,5 +1,5 @@
-//! Runs the commands of one stage: output into its log, progress to the
-//! terminal, a deadline, and a look for what was left behind.
+//! Runs the commands of a stage: writes their output to a log, shows progress, ends commands that
+//! stall, and finds processes and mounts that tests left behind.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, IsTerminal as _, PipeReader, Write as _};
@@ -11,17 +11,25 @@ use std::time::Duration;
 
 use super::count::{Counts, failed_test};
 use super::leftovers;
+use crate::background::Build;
 use crate::clock::{self, Stopwatch};
 use crate::error::{Context as _, Error, Result};
 use crate::process;
+use crate::process_tree;
+use crate::progress::{STALL_LIMIT, Watchdog};
 
-/// How much of a log is shown when its stage fails.
+/// The lines of the log that are shown when a stage fails.
 const SHOWN_LINES: usize = 60;
 
-/// A line of progress comes this often where no terminal shows it live.
+/// Interval of the progress lines if the output is not a terminal.
 const PLAIN_PROGRESS: Duration = Duration::from_secs(20);
 
-/// How long what a command started may take to end after it.
+/// Interval of the progress line on a terminal.
+const LIVE_PROGRESS: Duration = Duration::from_millis(200);
+
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The time that descendants of a command have to exit after it.
 const GRACE: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
@@ -29,19 +37,19 @@ pub(crate) struct Runner {
     stage: &'static str,
     pub(crate) log_path: PathBuf,
     log: File,
-    limit: Duration,
+    stall_limit: Duration,
     grace: Duration,
     watch: Stopwatch,
     last_progress: Duration,
     pub(crate) counts: Counts,
-    /// Names of the tests that failed.
+    /// Names of failed tests.
     pub(crate) failed_tests: Vec<String>,
-    /// Things to be told at the end, whether or not the stage fails.
+    /// Printed after the table of stages.
     pub(crate) notes: Vec<String>,
 }
 
 impl Runner {
-    pub(crate) fn new(stage: &'static str, logs: &Path, limit: Duration) -> Result<Runner> {
+    pub(crate) fn new(stage: &'static str, logs: &Path) -> Result<Runner> {
         fs::create_dir_all(logs).context(|| format!("create {}", logs.display()))?;
         let log_path = logs.join(format!("{stage}.log"));
         let log = File::create(&log_path).context(|| format!("create {}", log_path.display()))?;
@@ -49,7 +57,7 @@ impl Runner {
             stage,
             log_path,
             log,
-            limit,
+            stall_limit: STALL_LIMIT,
             grace: GRACE,
             watch: Stopwatch::start(),
             last_progress: Duration::ZERO,
@@ -67,18 +75,20 @@ impl Runner {
         writeln!(self.log, "{line}").context(|| format!("write {}", self.log_path.display()))
     }
 
-    /// Runs a command with its output in the log; anything but success is an error.
+    /// Runs a command with its output in the log. Any exit code but 0 is an error.
     pub(crate) fn run(&mut self, command: &mut Command) -> Result<()> {
-        self.write(&format!("$ {}", process::show(command)))?;
-        let (reader, writer) = io::pipe().context(|| "make a pipe".to_owned())?;
-        let second = writer.try_clone().context(|| "copy a pipe".to_owned())?;
+        self.write(&format!("$ {}", process::format_command(command)))?;
+        let (reader, writer) = io::pipe().context(|| "create a pipe".to_owned())?;
+        let second = writer
+            .try_clone()
+            .context(|| "duplicate a pipe".to_owned())?;
         command.stdin(Stdio::null()).stdout(writer).stderr(second);
         let child = command
             .spawn()
-            .context(|| format!("start `{}`", process::show(command)));
-        // The command keeps its ends of the pipe, which would then never close.
+            .context(|| format!("start `{}`", process::format_command(command)));
+        // Drops the command's ends of the pipe, which would otherwise never close.
         command.stdout(Stdio::null()).stderr(Stdio::null());
-        self.follow(command, child?, &lines_of(reader))
+        self.follow(command, child?, &read_lines(reader))
     }
 
     fn follow(
@@ -87,13 +97,18 @@ impl Runner {
         mut child: Child,
         lines: &Receiver<String>,
     ) -> Result<()> {
+        let shown = process::format_command(command);
+        let waiting = || format!("wait for `{shown}`");
+        let mut watchdog = Watchdog::start(child.id(), self.stall_limit);
+        let mut count = 0;
         let mut last = String::new();
-        let mut ended: Option<Duration> = None;
+        let mut exited: Option<Duration> = None;
         loop {
-            match lines.recv_timeout(Duration::from_millis(500)) {
+            match lines.recv_timeout(POLL_INTERVAL) {
                 Ok(line) => {
+                    count += 1;
                     self.write(&line)?;
-                    self.counts.read(&line);
+                    self.counts.add_summary(&line);
                     self.failed_tests
                         .extend(failed_test(&line).map(str::to_owned));
                     if !line.trim().is_empty() {
@@ -101,71 +116,73 @@ impl Runner {
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    let running = child
-                        .try_wait()
-                        .context(|| "wait for a child".to_owned())?
-                        .is_none();
-                    if !running && ended.is_none() {
-                        ended = Some(self.elapsed());
+                    let has_exited = child.try_wait().context(waiting)?.is_some();
+                    if has_exited && exited.is_none() {
+                        exited = Some(self.elapsed());
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            self.progress(&last);
-            if ended.is_some_and(|ended| self.elapsed() > ended + self.grace) {
-                // Something that it started holds the pipe open: found by its
-                // mark where the stage has one.
+            self.show_progress(&last);
+            if exited.is_some_and(|exited| self.elapsed() > exited + self.grace) {
+                // A descendant keeps the pipe open. `run_tests` finds it by its environment.
                 self.notes.push(format!(
-                    "`{}` has ended, and something that it started still runs",
-                    process::show(command)
+                    "`{shown}` has exited, but one of its descendants still runs"
                 ));
                 break;
             }
-            if ended.is_none() && self.elapsed() > self.limit {
-                leftovers::kill(leftovers::family(child.id()));
-                child.wait().context(|| "wait for a child".to_owned())?;
-                return Err(Error::Failed(format!(
-                    "`{}` was ended after {}: the stage may take no longer",
-                    process::show(command),
-                    clock::show(self.limit)
-                )));
+            if exited.is_none()
+                && let Err(error) = watchdog.check(&shown, count)
+            {
+                child.wait().context(waiting)?;
+                return Err(error);
             }
         }
-        let status = child.wait().context(|| "wait for a child".to_owned())?;
+        let status = child.wait().context(waiting)?;
         process::check(command, status)
     }
 
-    /// As `run`, and fails when it leaves a process or a mount behind. It gets
-    /// a temporary folder of its own.
-    pub(crate) fn run_and_look_behind(&mut self, command: &mut Command) -> Result<()> {
-        let mark = format!("{}-{}", self.stage, std::process::id());
-        // Short: paths of sockets below it may have 107 bytes.
-        let dir = std::env::temp_dir().join(format!("pulltrace-{mark}"));
-        fs::create_dir_all(&dir).context(|| format!("create {}", dir.display()))?;
-        let result = self.run(command.env(leftovers::MARK, &mark).env("TMPDIR", &dir));
-
-        let ended = self.elapsed();
-        let mut processes = leftovers::processes(&mark);
-        while !processes.is_empty() && self.elapsed() < ended + self.grace {
-            thread::sleep(Duration::from_millis(100));
-            processes = leftovers::processes(&mark);
+    /// Waits for a background build and returns the paths that were built.
+    pub(crate) fn wait_for(&mut self, build: Build) -> Result<Vec<PathBuf>> {
+        while !build.is_finished() {
+            self.show_progress("waiting for the build");
+            thread::sleep(POLL_INTERVAL);
         }
-        leftovers::kill(processes.iter().map(|process| process.pid));
+        build.finish()
+    }
+
+    /// Like [`Runner::run`], with a separate temporary folder. Fails if the command leaves a process
+    /// or a mount behind.
+    pub(crate) fn run_tests(&mut self, command: &mut Command) -> Result<()> {
+        let id = format!("{}-{}", self.stage, std::process::id());
+        // Short, because socket paths in it are limited to 107 bytes.
+        let dir = std::env::temp_dir().join(format!("pulltrace-{id}"));
+        fs::create_dir_all(&dir).context(|| format!("create {}", dir.display()))?;
+        command.env(leftovers::STAGE_VARIABLE, &id);
+        let result = self.run(command.env("TMPDIR", &dir));
+
+        let exited = self.elapsed();
+        let mut processes = leftovers::processes(&id);
+        while !processes.is_empty() && self.elapsed() < exited + self.grace {
+            thread::sleep(Duration::from_millis(100));
+            processes = leftovers::processes(&id);
+        }
+        process_tree::kill(processes.iter().map(|process| process.pid));
         let mounts = leftovers::mounts(&dir);
         leftovers::unmount(&mounts);
         let removed = fs::remove_dir_all(&dir).context(|| format!("remove {}", dir.display()));
 
-        let mut left: Vec<String> = processes
+        let mut left_behind: Vec<String> = processes
             .iter()
             .map(|p| format!("process {} ({})", p.pid, p.name))
             .collect();
-        left.extend(mounts.iter().map(|point| format!("mount {point}")));
-        if left.is_empty() {
+        left_behind.extend(mounts.iter().map(|point| format!("mount {point}")));
+        if left_behind.is_empty() {
             return result.and(removed);
         }
         let text = format!(
-            "left behind by the tests, and cleaned up now: {}",
-            left.join(", ")
+            "left behind by the tests, and now cleaned up: {}",
+            left_behind.join(", ")
         );
         self.write(&text)?;
         match result {
@@ -177,27 +194,38 @@ impl Runner {
         }
     }
 
-    /// The end of the log.
+    /// Returns the end of the log.
     pub(crate) fn tail(&self) -> String {
         match fs::read(&self.log_path) {
             Ok(bytes) => last_lines(&String::from_utf8_lossy(&bytes), SHOWN_LINES),
-            Err(error) => format!("(the log cannot be read: {error})"),
+            Err(error) => format!("(failed to read the log: {error})"),
         }
     }
 
-    fn progress(&mut self, last: &str) {
+    fn show_progress(&mut self, last: &str) {
         let elapsed = self.elapsed();
-        let line = format!("  {} {}: {}", self.stage, clock::show(elapsed), last.trim());
+        let is_live = io::stdout().is_terminal();
+        let interval = if is_live {
+            LIVE_PROGRESS
+        } else {
+            PLAIN_PROGRESS
+        };
+        if elapsed < self.last_progress + interval {
+            return;
+        }
+        self.last_progress = elapsed;
+        let line = format!(
+            "  {} {}: {}",
+            self.stage,
+            clock::format(elapsed),
+            last.trim()
+        );
         let short: String = line.chars().take(79).collect();
-        if io::stdout().is_terminal() {
-            if elapsed >= self.last_progress + Duration::from_millis(200) {
-                self.last_progress = elapsed;
-                print!("\r{short}\x1b[K");
-                // Only a picture of progress.
-                drop(io::stdout().flush());
-            }
-        } else if elapsed >= self.last_progress + PLAIN_PROGRESS {
-            self.last_progress = elapsed;
+        if is_live {
+            print!("\r{short}\x1b[K");
+            // Lost progress output does no harm.
+            drop(io::stdout().flush());
+        } else {
             println!("{short}");
         }
     }
@@ -211,9 +239,9 @@ impl Drop for Runner {
     }
 }
 
-/// Lines of the pipe until its last writer is gone. A reader that lags holds
-/// the writers back.
-fn lines_of(reader: PipeReader) -> Receiver<String> {
+/// Reads lines from the pipe until all writers have closed it. The channel is bounded, so a slow
+/// receiver slows down the writers.
+fn read_lines(reader: PipeReader) -> Receiver<String> {
     let (sender, receiver) = mpsc::sync_channel(1024);
     thread::spawn(move || {
         let mut reader = BufReader::new(reader);
@@ -229,13 +257,13 @@ fn lines_of(reader: PipeReader) -> Receiver<String> {
     receiver
 }
 
-/// Frames of a stack stay in the log: they would push out what failed.
+/// Leaves out stack frames, which would push the error out of view.
 fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.lines().filter(|line| !is_frame(line)).collect();
     lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
-/// `  12: name` or `        at file:line`, as a panic prints its stack.
+/// Matches `  12: name` and `        at file:line`.
 fn is_frame(line: &str) -> bool {
     let rest = line.trim_start();
     let numbered = || {
@@ -249,9 +277,9 @@ fn is_frame(line: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn runner(stage: &'static str, limit: Duration) -> Runner {
+    fn runner(stage: &'static str) -> Runner {
         let dir = std::env::temp_dir().join(format!("xtask-runner-{}", std::process::id()));
-        Runner::new(stage, &dir, limit).unwrap()
+        Runner::new(stage, &dir).unwrap()
     }
 
     fn sh(script: &str) -> Command {
@@ -261,8 +289,8 @@ mod tests {
     }
 
     #[test]
-    fn both_outputs_are_logged_and_tests_counted() {
-        let mut runner = runner("both", Duration::from_secs(60));
+    fn both_streams_are_logged_and_tests_counted() {
+        let mut runner = runner("both");
         runner
             .run(&mut sh(
                 "echo 'test result: ok. 2 passed; 0 failed; 1 ignored'; echo oops >&2",
@@ -280,8 +308,8 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_is_an_error_and_failed_tests_are_kept() {
-        let mut runner = runner("failure", Duration::from_secs(60));
+    fn failed_command_is_error_and_failed_tests_are_recorded() {
+        let mut runner = runner("failure");
         let error = runner
             .run(&mut sh("echo 'test a ... FAILED'; exit 4"))
             .unwrap_err();
@@ -290,32 +318,36 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_too_long_is_ended() {
-        let mut runner = runner("limit", Duration::from_millis(1));
+    fn stalled_command_is_ended() {
+        let mut runner = runner("stall");
+        runner.stall_limit = Duration::from_millis(1);
         let error = runner.run(&mut sh("tail -f /dev/null; true")).unwrap_err();
         assert!(
-            error.text().unwrap().contains("was ended after"),
+            error
+                .text()
+                .unwrap()
+                .contains("no output and no processor time"),
             "{error:?}"
         );
     }
 
     #[test]
-    fn a_process_left_behind_fails_the_stage_and_is_ended() {
-        let mut runner = runner("behind", Duration::from_secs(60));
+    fn process_left_behind_fails_stage_and_is_killed() {
+        let mut runner = runner("behind");
         runner.grace = Duration::from_millis(200);
         let error = runner
-            .run_and_look_behind(&mut sh("tail -f /dev/null 2>&1 & true"))
+            .run_tests(&mut sh("tail -f /dev/null 2>&1 & true"))
             .unwrap_err();
         assert!(error.text().unwrap().contains("(tail)"), "{error:?}");
-        let mark = format!("behind-{}", std::process::id());
-        let ended = Stopwatch::start();
-        while !leftovers::processes(&mark).is_empty() {
-            assert!(ended.elapsed() < Duration::from_secs(10), "it still runs");
+        let id = format!("behind-{}", std::process::id());
+        let watch = Stopwatch::start();
+        while !leftovers::processes(&id).is_empty() {
+            assert!(watch.elapsed() < Duration::from_secs(10), "still running");
         }
     }
 
     #[test]
-    fn only_the_end_of_a_log_is_shown() {
+    fn only_end_of_log_is_shown() {
         assert_eq!(last_lines("a\nb\nc\n", 2), "b\nc");
         assert_eq!(last_lines("a\n", 60), "a");
         let panic = "oh no\n   0: core::f\n             at /x.rs:1\n  12: g\n  left: 1\n";

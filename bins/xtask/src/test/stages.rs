@@ -1,12 +1,14 @@
-//! What each stage of `cargo xtask test` does, in the order in which they run:
-//! the cheap ones that fail most often come first.
+//! The stages of `cargo xtask test`, in the order in which they run. Cheap stages that fail often
+//! run first.
 
 use std::fs;
 use std::process::Command;
+use std::thread;
 
 use super::programs::{self, TestProgram};
 use super::runner::Runner;
-use super::{Plan, SKIPPED};
+use super::skips::Missing;
+use super::{Plan, SKIPPED_VARIABLE};
 use crate::containerd;
 use crate::error::{Context as _, Error, Result};
 use crate::graph::Graph;
@@ -19,115 +21,104 @@ use crate::web;
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) name: &'static str,
-    pub(crate) line: &'static str,
-    /// After this long it is ended, so that a hang is a failure and not silence.
-    pub(crate) minutes: u64,
-    pub(crate) run: fn(&Plan, &mut Runner) -> Result<Verdict>,
+    pub(crate) summary: &'static str,
+    /// Earlier stages whose failure makes this one pointless.
+    pub(crate) needs: &'static [&'static str],
+    pub(crate) run: fn(&Plan, &mut Runner) -> Result<Outcome>,
 }
 
 #[derive(Debug)]
-pub(crate) enum Verdict {
+pub(crate) enum Outcome {
     Done,
-    /// Why it could not be done on this machine.
-    Skipped(String),
+    /// These are missing on this machine.
+    Skipped(Vec<Missing>),
+    /// Not run, because these stages failed.
+    Blocked(String),
 }
 
 /// The package whose tests need a real containerd.
 const TESTKIT: &str = "pulltrace-testkit";
 const EXAMPLES: &str = "examples";
 
+pub(crate) const CONTAINERD: &str = "containerd";
 pub(crate) const KUBERNETES: &str = "kubernetes";
+const SETUP: &str = "setup";
+const BUILD: &str = "build";
 
-/// A workspace of its own: the flags of fuzzing are not those of a build.
+/// A separate workspace, because fuzzing needs other compiler flags.
 const FUZZ: &str = "fuzz/Cargo.toml";
 
 const fn stage(
     name: &'static str,
-    line: &'static str,
-    minutes: u64,
-    run: fn(&Plan, &mut Runner) -> Result<Verdict>,
+    summary: &'static str,
+    needs: &'static [&'static str],
+    run: fn(&Plan, &mut Runner) -> Result<Outcome>,
 ) -> Stage {
     Stage {
         name,
-        line,
-        minutes,
+        summary,
+        needs,
         run,
     }
 }
 
 pub(crate) const STAGES: &[Stage] = &[
-    stage(
-        "setup",
-        "protoc, make, containerd, runc, chromium and curl are installed",
-        5,
-        setup_stage,
-    ),
-    stage(
-        "containerd",
-        "the newer versions of containerd are built",
-        10,
-        containerd_stage,
-    ),
-    stage("fmt", "the formatting is rustfmt's", 2, fmt),
-    stage("tidy", "the rules that no compiler checks", 5, tidy_stage),
+    stage(SETUP, "required packages are installed", &[], setup_stage),
+    stage("fmt", "rustfmt", &[], fmt),
+    stage("tidy", "rules of this repository", &[], tidy_stage),
     stage(
         "web",
-        "the page: lints, types, build, tests, size",
-        10,
+        "the page: lint, type check, build, tests, size",
+        &[],
         page,
     ),
-    stage("clippy", "no lint of clippy or rustc speaks up", 15, clippy),
+    stage("clippy", "no warnings from clippy and rustc", &[], clippy),
     stage(
         "slim",
-        "the libraries build with any one feature, and with none",
-        10,
+        "libraries build with each single feature and with none",
+        &[],
         slim,
     ),
+    stage("docs", "documentation builds without warnings", &[], docs),
+    stage(BUILD, "programs and tests compile", &[], build),
+    stage("unit", "tests that need no containerd", &[BUILD], unit),
+    stage("doctest", "code in the documentation", &[BUILD], doctest),
     stage(
-        "docs",
-        "the documentation builds without a warning",
-        10,
-        docs,
+        CONTAINERD,
+        "wait for the builds of containerd",
+        &[],
+        containerd_stage,
     ),
-    stage("build", "programs and tests compile", 15, build),
-    stage("unit", "tests that need no containerd", 10, unit),
-    stage("doctest", "examples in the documentation", 10, doctest),
     stage(
         KUBERNETES,
-        "the API server is built: begun at the start, by Go",
-        15,
+        "wait for the build of the API server",
+        &[],
         kubernetes_stage,
     ),
     stage(
         "integration",
-        "scenarios on real containerd, and on a real API server",
-        25,
+        "scenarios on real containerd and a real API server",
+        &[SETUP, BUILD, CONTAINERD, KUBERNETES],
         integration,
     ),
-    stage(
-        "browser",
-        "the page in chromium, over a server of the tests",
-        10,
-        browser,
-    ),
+    stage("browser", "the page in Chromium", &[SETUP], browser),
     stage(
         "examples",
-        "the example programs do what they say",
-        10,
+        "tests of the example programs",
+        &[SETUP, BUILD, CONTAINERD],
         examples,
     ),
     stage(
         "package",
-        "the published crates build from their packages",
-        10,
+        "published crates build from their packages",
+        &[],
         package,
     ),
-    stage("deny", "cargo-deny finds nothing wrong", 5, deny),
+    stage("deny", "cargo-deny", &[], deny),
 ];
 
-/// All stages select the whole workspace with all features and narrow it by
-/// target: with another selection Cargo would unify features in another way,
-/// and build everything again.
+/// All stages select the whole workspace with all features and narrow it by target: with another
+/// selection, Cargo would unify features differently and rebuild everything.
 fn cargo(plan: &Plan, command: &str, args: &[&str]) -> Command {
     let mut cargo = process::cargo(&plan.root.dir);
     cargo
@@ -147,49 +138,77 @@ fn all(plan: &Plan, command: &str, args: &[&str]) -> Command {
 
 const ALL: [&str; 2] = ["--workspace", "--all-features"];
 
-fn setup_stage(_plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
+fn setup_stage(_plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
     let missing = setup::install_missing(setup::Purpose::Test, |command| runner.run(command))?;
-    let Some(text) = setup::say_missing(&missing) else {
-        return Ok(Verdict::Done);
+    let Some(text) = setup::missing_text(&missing) else {
+        return Ok(Outcome::Done);
     };
-    // Without protoc nothing builds; without the others some tests cannot run,
-    // and say so themselves.
-    if Root::is_ci() || missing.contains(&"protobuf-compiler") {
-        Err(Error::Failed(text))
-    } else {
-        Ok(Verdict::Skipped(text))
+    let no_compiler = missing.iter().any(|m| m.package == setup::COMPILER);
+    if Root::is_ci() || no_compiler {
+        return Err(Error::Missing(text));
+    }
+    let skipped = missing.iter().map(|missing| Missing {
+        name: missing.name.to_owned(),
+        text: format!(
+            "{} is missing: apt-get install {}",
+            missing.name, missing.package
+        ),
+    });
+    Ok(Outcome::Skipped(skipped.collect()))
+}
+
+fn containerd_stage(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
+    let Some(build) = plan.containerd.take() else {
+        return Ok(Outcome::Done);
+    };
+    match build.and_then(|build| runner.wait_for(build)) {
+        Ok(paths) => {
+            for path in paths {
+                runner.write(&path.display().to_string())?;
+            }
+            Ok(Outcome::Done)
+        }
+        // The tests that need these versions skip themselves.
+        Err(Error::Missing(text)) if !Root::is_ci() => {
+            let versions = containerd::missing_versions(&plan.root, &plan.versions);
+            let skipped = versions.iter().map(|version| Missing {
+                name: format!("containerd {version}"),
+                text: text.clone(),
+            });
+            Ok(Outcome::Skipped(skipped.collect()))
+        }
+        Err(error) => Err(error),
     }
 }
 
-fn containerd_stage(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
-    for version in &plan.versions {
-        match containerd::ensure(&plan.root, version, &mut |command| runner.run(command)) {
-            Ok(()) => {}
-            // Each test that wants it says so, and counts as skipped.
-            Err(error) if !Root::is_ci() && !process::found("go") => {
-                let why = error.text().unwrap_or("it cannot be built");
-                return Ok(Verdict::Skipped(why.to_owned()));
-            }
-            Err(error) => return Err(error),
+/// Fails without Go also outside of CI, unlike the stage `containerd`.
+fn kubernetes_stage(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
+    if let Some(build) = plan.kubernetes.take() {
+        for path in runner.wait_for(build?)? {
+            runner.write(&path.display().to_string())?;
         }
     }
-    Ok(Verdict::Done)
+    Ok(Outcome::Done)
 }
 
-fn fmt(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
+fn fmt(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
     for workspace in ["Cargo.toml", FUZZ] {
         let mut fmt = process::cargo(&plan.root.dir);
         fmt.args(["fmt", "--all", "--check", "--manifest-path", workspace]);
         runner.run(fmt.args(["--", "--color", "never"]))?;
     }
-    Ok(Verdict::Done)
+    Ok(Outcome::Done)
 }
 
-fn tidy_stage(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
+fn tidy_stage(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
     for (rule, findings) in tidy::check(&plan.root)? {
         runner.write(&format!(
             "{rule}: {}",
-            if findings.is_empty() { "ok" } else { "BROKEN" }
+            if findings.is_empty() {
+                "ok"
+            } else {
+                "VIOLATED"
+            }
         ))?;
         for finding in &findings {
             runner.write(&format!("  {finding}"))?;
@@ -201,47 +220,47 @@ fn tidy_stage(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
         }
     }
     match runner.counts.failed {
-        0 => Ok(Verdict::Done),
-        broken => Err(Error::Failed(format!("{broken} rules are broken"))),
+        0 => Ok(Outcome::Done),
+        count => Err(Error::Failed(format!("{count} rules are violated"))),
     }
 }
 
-/// The server embeds what is built here, so it comes before all that compiles.
-fn page(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
+/// Runs before the stages that compile: the server embeds the built page.
+fn page(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
     let mut run = |command: &mut Command| runner.run(command);
     web::build(&plan.root, &mut run)?;
     for script in ["lint", "test", "size"] {
         run(&mut web::npm(&plan.root, &["run", script]))?;
     }
-    Ok(Verdict::Done)
+    Ok(Outcome::Done)
 }
 
-fn browser(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
+fn browser(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
     if !process::found("chromium") {
-        let why = "chromium is not on PATH (on Debian: apt-get install chromium)".to_owned();
-        return if Root::is_ci() {
-            Err(Error::Failed(why))
-        } else {
-            Ok(Verdict::Skipped(why))
-        };
+        let text = "chromium is not on PATH (on Debian: apt-get install chromium)".to_owned();
+        if Root::is_ci() {
+            return Err(Error::Missing(text));
+        }
+        let name = "chromium".to_owned();
+        return Ok(Outcome::Skipped(vec![Missing { name, text }]));
     }
-    runner.run_and_look_behind(&mut web::npm(&plan.root, &["run", "e2e"]))?;
-    Ok(Verdict::Done)
+    runner.run_tests(&mut web::npm(&plan.root, &["run", "e2e"]))?;
+    Ok(Outcome::Done)
 }
 
-fn clippy(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
+fn clippy(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
     runner.run(all(plan, "clippy", &["--all-targets"]).args(["--", "-D", "warnings"]))?;
-    // They would rot unseen, for only a person starts them.
+    // No other stage compiles the fuzz targets.
     let mut fuzz = cargo(plan, "clippy", &["--manifest-path", FUZZ, "--target-dir"]);
     runner.run(fuzz.arg(&plan.root.target).args(["--", "-D", "warnings"]))?;
-    Ok(Verdict::Done)
+    Ok(Outcome::Done)
 }
 
-fn slim(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
+fn slim(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
     let graph = Graph::load(&plan.root)?;
     for library in graph
         .published()
-        .filter(|package| package.of_kind("lib").next().is_some())
+        .filter(|package| package.targets_of_kind("lib").next().is_some())
     {
         let none = ["-p", &library.name, "--no-default-features"];
         runner.run(cargo(plan, "clippy", &none).args(["--", "-D", "warnings"]))?;
@@ -254,89 +273,91 @@ fn slim(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
             runner.run(cargo(plan, "clippy", &one).args(["--", "-D", "warnings"]))?;
         }
     }
-    Ok(Verdict::Done)
+    Ok(Outcome::Done)
 }
 
-fn docs(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
+fn docs(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
     runner.run(all(plan, "doc", &["--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))?;
-    Ok(Verdict::Done)
+    Ok(Outcome::Done)
 }
 
-fn build(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
-    // All targets at once: programs, which tests of other packages start, would
-    // alone be built with other features of their dependencies.
+fn build(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
+    // All targets in one call: tests start programs of other packages, which would otherwise be built
+    // with other features of their dependencies.
     runner.run(&mut all(plan, "build", &["--all-targets"]))?;
-    Ok(Verdict::Done)
+    Ok(Outcome::Done)
 }
 
-fn unit(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
-    let others = |test: &TestProgram| {
+fn unit(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
+    let is_unit_test = |test: &TestProgram| {
         test.kind != "test" || (test.package != TESTKIT && test.package != EXAMPLES)
     };
-    run_tests(plan, runner, others)
+    run_programs(plan, runner, is_unit_test)
 }
 
-fn doctest(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
+fn doctest(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
     let mut test = all(plan, "test", &["--no-fail-fast", "--doc"]);
-    runner.run(test.env(SKIPPED, &plan.skipped_file))?;
-    Ok(Verdict::Done)
+    runner.run(test.env(SKIPPED_VARIABLE, &plan.skipped_file))?;
+    Ok(Outcome::Done)
 }
 
-fn integration(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
-    run_tests(plan, runner, |test| {
+fn integration(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
+    run_programs(plan, runner, |test| {
         test.kind == "test" && test.package == TESTKIT
     })
 }
 
-fn kubernetes_stage(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
-    if let Some(build) = plan.kubernetes.take() {
-        let program = build?.finish()?;
-        runner.write(&format!("{}", program.display()))?;
-    }
-    Ok(Verdict::Done)
-}
-
-fn examples(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
-    run_tests(plan, runner, |test| {
+fn examples(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
+    run_programs(plan, runner, |test| {
         test.kind == "test" && test.package == EXAMPLES
     })
 }
 
-/// Runs each of the chosen programs of tests, also after one has failed.
-fn run_tests(
+/// Runs the selected test programs. A failure does not keep the others from running.
+fn run_programs(
     plan: &Plan,
     runner: &mut Runner,
-    chosen: impl Fn(&TestProgram) -> bool,
-) -> Result<Verdict> {
+    is_selected: impl Fn(&TestProgram) -> bool,
+) -> Result<Outcome> {
     runner.run(&mut all(plan, "test", &["--no-run"]))?;
     let list = ["--no-run", "--message-format", "json-render-diagnostics"];
     let json = process::output(&mut all(plan, "test", &list))?;
     let programs = programs::parse(&json, &Graph::load(&plan.root)?);
+    let mut selected = programs
+        .iter()
+        .filter(|program| is_selected(program))
+        .peekable();
+    if selected.peek().is_none() {
+        return Err(Error::Failed("no test program found".to_owned()));
+    }
     let mut failed = Vec::new();
-    let mut ran = false;
-    for program in programs.iter().filter(|program| chosen(program)) {
-        ran = true;
+    for program in selected {
         let mut test = program.command();
         test.env("PULLTRACE_CONTAINERD", plan.versions.join(","))
             .env("PULLTRACE_CACHE", &plan.root.cache)
-            .env(SKIPPED, &plan.skipped_file);
-        if let Err(error) = runner.run_and_look_behind(&mut test) {
-            runner.write(error.text().unwrap_or("it failed"))?;
+            .env(SKIPPED_VARIABLE, &plan.skipped_file);
+        // With a single thread, libtest runs tests on the main thread, whose name is not that of
+        // the test: skip lines would lack it.
+        if thread::available_parallelism().is_ok_and(|threads| threads.get() == 1) {
+            test.env("RUST_TEST_THREADS", "2");
+        }
+        if let Err(error) = runner.run_tests(&mut test) {
+            runner.write(error.text().unwrap_or("unknown error"))?;
             failed.push(format!("{} of {}", program.target, program.package));
         }
     }
-    match (ran, failed.is_empty()) {
-        (true, true) => Ok(Verdict::Done),
-        (true, false) => Err(Error::Failed(format!("failed: {}", failed.join(", ")))),
-        (false, _) => Err(Error::Failed("there is no such test".to_owned())),
+    if failed.is_empty() {
+        Ok(Outcome::Done)
+    } else {
+        Err(Error::Failed(format!("failed: {}", failed.join(", "))))
     }
 }
 
-fn package(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
+fn package(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
     let graph = Graph::load(&plan.root)?;
-    // Cargo takes a package of a registry never to change, also of the registry
-    // that it makes here for packages which need each other: at the path of an
-    // earlier run it would unpack and build nothing, and verify old code.
+    // Cargo assumes that packages of a registry never change, including those of the temporary
+    // registry that it creates for packages that depend on each other. With the folder of an
+    // earlier run it would verify old code.
     let dir = plan
         .root
         .target
@@ -347,7 +368,7 @@ fn package(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
         command.args(["-p", &package.name]);
     }
     if !Root::is_ci() {
-        // Somebody who is at work has files that are not committed yet.
+        // Work in progress may be uncommitted.
         command.arg("--allow-dirty");
     }
     let result = runner.run(&mut command);
@@ -355,18 +376,18 @@ fn package(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
         fs::remove_dir_all(&dir).context(|| format!("remove {}", dir.display()))?;
     }
     result?;
-    Ok(Verdict::Done)
+    Ok(Outcome::Done)
 }
 
-fn deny(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
+fn deny(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
     if !process::found("cargo-deny") {
-        return Ok(Verdict::Skipped(
-            "cargo-deny is not installed (`cargo install --locked cargo-deny`); its rules on \
-             licences, sources and banned crates were checked by the stage tidy"
-                .to_owned(),
-        ));
+        let name = "cargo-deny".to_owned();
+        let text = "cargo-deny is not installed (`cargo install --locked cargo-deny`); the stage \
+                    tidy has checked its rules on licences, sources and banned crates"
+            .to_owned();
+        return Ok(Outcome::Skipped(vec![Missing { name, text }]));
     }
-    // Advisories need a clone of their database, which a release job fetches.
+    // Without advisories, which need a clone of their database.
     let mut deny = process::cargo(&plan.root.dir);
     runner.run(deny.args([
         "deny",
@@ -376,5 +397,5 @@ fn deny(plan: &Plan, runner: &mut Runner) -> Result<Verdict> {
         "licenses",
         "sources",
     ]))?;
-    Ok(Verdict::Done)
+    Ok(Outcome::Done)
 }

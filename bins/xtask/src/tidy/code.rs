@@ -1,30 +1,30 @@
 //! Rules about Rust files.
 
 use super::Finding;
-use super::source::{Source, names};
+use super::source::{Source, contains_word};
 
-/// Only tests in it, or a file that Cargo's own tools write.
-const MOST_LINES: usize = 500;
-const MOST_MAIN_LINES: usize = 150;
+/// The maximum number of lines before the tests.
+const MAX_LINES: usize = 500;
+const MAX_MAIN_LINES: usize = 150;
 
 pub(crate) fn starts_with_doc(source: &Source) -> Vec<Finding> {
     let first = source.text.lines().find(|line| !line.trim().is_empty());
-    // A library may say it by the page that a registry shows, too.
+    // A library may include its README instead.
     let is_doc = |line: &str| line.starts_with("//!") || line.starts_with("#![doc = include_str!(");
     if first.is_some_and(is_doc) {
         return Vec::new();
     }
-    let what = "does not start with `//!` and what lives here";
+    let what = "does not start with a `//!` comment that describes the file";
     vec![Finding::new(&source.path, Some(1), what)]
 }
 
 pub(crate) fn is_short(source: &Source) -> Vec<Finding> {
-    longer_than(source, MOST_LINES)
+    longer_than(source, MAX_LINES)
 }
 
 pub(crate) fn main_is_short(source: &Source) -> Vec<Finding> {
     if source.path.ends_with("src/main.rs") {
-        longer_than(source, MOST_MAIN_LINES)
+        longer_than(source, MAX_MAIN_LINES)
     } else {
         Vec::new()
     }
@@ -43,33 +43,34 @@ fn longer_than(source: &Source, most: usize) -> Vec<Finding> {
     }
 }
 
-/// The words stand apart here so that this file does not find itself.
-pub(crate) fn nothing_left_to_do(source: &Source) -> Vec<Finding> {
+/// Split words keep the rule from matching this file.
+pub(crate) fn has_no_unfinished_work(source: &Source) -> Vec<Finding> {
     let words = [concat!("TO", "DO"), concat!("FIX", "ME")];
     let macros = [concat!("todo", "!("), concat!("unimplemented", "!(")];
-    let marks = |line: &str| {
+    let marker = |line: &str| {
         words
             .iter()
-            .find(|word| names(line, word))
+            .find(|word| contains_word(line, word))
             .or_else(|| macros.iter().find(|word| line.contains(**word)))
             .copied()
     };
     let lines = source.text.lines().enumerate();
     lines
         .filter_map(|(index, line)| {
-            marks(line).map(|mark| Finding::new(&source.path, Some(index + 1), format!("`{mark}`")))
+            marker(line)
+                .map(|word| Finding::new(&source.path, Some(index + 1), format!("`{word}`")))
         })
         .collect()
 }
 
-/// The code may not name these words.
+/// Finds code before the tests that contains one of these words.
 fn without(source: &Source, words: &[&str]) -> Vec<Finding> {
-    let found = |line: &str| words.iter().find(|word| names(line, word)).copied();
+    let found = |line: &str| words.iter().find(|word| contains_word(line, word)).copied();
     source
         .code()
         .filter_map(|(number, line)| {
             found(line)
-                .map(|word| Finding::new(&source.path, Some(number), format!("names `{word}`")))
+                .map(|word| Finding::new(&source.path, Some(number), format!("uses `{word}`")))
         })
         .collect()
 }
@@ -91,26 +92,25 @@ pub(crate) fn core_is_pure(source: &Source) -> Vec<Finding> {
         "std::env",
         "std::process",
         "std::thread",
-        // A time that is handed in may be one of the standard library's: these
-        // are the words that read a clock.
+        // Functions that read the clock. Using the standard library's types of times is fine.
         "Instant",
         "SystemTime::now",
         "elapsed()",
-        // Imports in braces would hide the names above from this rule.
+        // A braced import would hide the paths above from this rule.
         "std::{",
     ];
     without(source, &words)
 }
 
 pub(crate) fn model_is_plain(source: &Source) -> Vec<Finding> {
-    let of_wire = |rest: &str| rest == "wire.rs" || rest.starts_with("wire/");
+    let is_wire = |rest: &str| rest == "wire.rs" || rest.starts_with("wire/");
     match source.path.strip_prefix(CORE) {
-        Some(rest) if !of_wire(rest) => without(source, &["serde", "Serialize", "Deserialize"]),
+        Some(rest) if !is_wire(rest) => without(source, &["serde", "Serialize", "Deserialize"]),
         _ => Vec::new(),
     }
 }
 
-/// The testkit talks to containerd in its own ways.
+/// The testkit is exempt: it has clients for containerd itself.
 pub(crate) fn grpc_stays_inside(source: &Source) -> Vec<Finding> {
     let path = source.path.as_str();
     let client = "pulltrace-agent-lib/src/source/containerd/client";
@@ -139,59 +139,59 @@ pub(crate) fn http_client_stays_inside(source: &Source) -> Vec<Finding> {
     without(source, &["reqwest"])
 }
 
-/// Where the source lies within one of the wings, and which.
-fn wing(source: &Source) -> Option<(&str, &str)> {
-    let within = |wing: &'static str| Some((wing, source.path.strip_prefix(wing)?));
+/// Returns the library, agent or server, that contains the file, and the path in it.
+fn library(source: &Source) -> Option<(&str, &str)> {
+    let within = |library: &'static str| Some((library, source.path.strip_prefix(library)?));
     within(SERVER).or_else(|| within(AGENT))
 }
 
 pub(crate) fn http_server_stays_inside(source: &Source) -> Vec<Finding> {
-    let Some((wing, room)) = wing(source) else {
+    let Some((library, path)) = library(source) else {
         return Vec::new();
     };
-    // Fleet, table and writer, and later the correlator, know nothing of how they are asked; nor does the
-    // agent, but for what counts.
-    let (rooms, words): (&[&str], &[&str]) = if wing == SERVER {
+    // The rest of the server must not depend on how it is queried. In the agent, only the metrics
+    // serve HTTP.
+    let (allowed, words): (&[&str], &[&str]) = if library == SERVER {
         let words = &["axum", "hyper", "tower", "rustls", "tokio_rustls"];
-        // A client of the API server chooses its TLS.
+        // `cluster/kube` configures the TLS of its client.
         (&["http", "serve", "ui", "metrics", "cluster/kube"], words)
     } else {
         (&["metrics"], &["axum", "hyper", "hyper_util", "tower"])
     };
-    if rooms.iter().any(|name| room.starts_with(name)) {
+    if allowed.iter().any(|dir| path.starts_with(dir)) {
         return Vec::new();
     }
     without(source, words)
 }
 
-/// The module of that name may be named, but not what it is made of.
+/// References to our own module `kube` are allowed everywhere.
 pub(crate) fn kube_stays_inside(source: &Source) -> Vec<Finding> {
     let path = source.path.as_str();
-    let rooms = ["cluster/kube/", "access/kube"].map(|room| format!("{SERVER}{room}"));
+    let allowed = ["cluster/kube/", "access/kube"].map(|dir| format!("{SERVER}{dir}"));
     let ours = [CORE, AGENT, SERVER, "pulltrace-client/src/", "bins/"];
-    if rooms.iter().any(|room| path.starts_with(room.as_str()))
+    if allowed.iter().any(|dir| path.starts_with(dir.as_str()))
         || !ours.iter().any(|folder| path.starts_with(folder))
     {
         return Vec::new();
     }
-    let named = |line: &str| {
+    let used_word = |line: &str| {
         let line = line.replace("cluster::kube", "").replace("self::kube", "");
         let words = ["kube::", "kube_client", "kube_core", "k8s_openapi"];
-        words.into_iter().find(|word| names(&line, word))
+        words.into_iter().find(|word| contains_word(&line, word))
     };
     source
         .code()
         .filter_map(|(number, line)| {
-            let word = named(line)?;
-            let what = format!("names `{word}`");
+            let word = used_word(line)?;
+            let what = format!("uses `{word}`");
             Some(Finding::new(&source.path, Some(number), what))
         })
         .collect()
 }
 
 pub(crate) fn telemetry_stays_inside(source: &Source) -> Vec<Finding> {
-    match wing(source) {
-        Some((_, room)) if !room.starts_with("metrics") => without(
+    match library(source) {
+        Some((_, path)) if !path.starts_with("metrics") => without(
             source,
             &["opentelemetry", "opentelemetry_sdk", "prometheus"],
         ),
@@ -199,33 +199,33 @@ pub(crate) fn telemetry_stays_inside(source: &Source) -> Vec<Finding> {
     }
 }
 
-/// A test waits for a condition, through the testkit's one way to do so. Under
-/// tokio's paused time, where no time passes for real, it may sleep.
+/// Tests wait for conditions with the testkit's `wait` module. With tokio's paused time they may
+/// sleep, because it advances at once.
 pub(crate) fn tests_do_not_sleep(source: &Source) -> Vec<Finding> {
     let testkit = source.path.strip_prefix("pulltrace-testkit/src/");
-    // Programs pace themselves for people; waiting and throttling is what these are.
-    let may = |rest: &str| {
+    // Programs run at human speed, and the other files implement waiting and throttling.
+    let may_sleep = |rest: &str| {
         rest.starts_with("bin/")
             || ["wait.rs", "throttle.rs", "registry/fault.rs"]
                 .iter()
                 .any(|file| rest.ends_with(file))
     };
-    let judged: Vec<(usize, &str)> = match testkit {
-        Some(rest) if !may(rest) => source.code().chain(source.tests()).collect(),
+    let checked: Vec<(usize, &str)> = match testkit {
+        Some(rest) if !may_sleep(rest) => source.code().chain(source.tests()).collect(),
         _ => source.tests().collect(),
     };
     let is_paused = |line: &str| line.contains("start_paused = true");
-    // What stands before the first test helps all of them.
-    let mut paused = judged.iter().any(|(_, line)| is_paused(line));
+    // Helpers before the first test may be used by a test with paused time.
+    let mut paused = checked.iter().any(|(_, line)| is_paused(line));
     let mut findings = Vec::new();
-    for (number, line) in judged {
+    for (number, line) in checked {
         if line.contains("#[test]") || line.contains("#[tokio::test") {
             paused = is_paused(line);
         }
         let blocks = line.contains("thread::sleep(") || line.contains("park_timeout(");
         let sleeps = line.contains("sleep(") || line.contains("sleep_until(");
         if blocks || (sleeps && !paused) {
-            let what = "code of tests sleeps: wait for a condition, or pause tokio's time";
+            let what = "test code sleeps: wait for a condition, or pause tokio's time";
             findings.push(Finding::new(&source.path, Some(number), what));
         }
     }
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_a_doc_is_found() {
+    fn file_without_doc_is_found() {
         assert_eq!(
             lines(starts_with_doc, "a.rs", "use a;\n//! late\n"),
             [Some(1)]
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_file_is_found_and_its_tests_do_not_count() {
+    fn long_file_is_found_without_counting_tests() {
         let with = |lines: usize, tests: usize| {
             format!(
                 "{}#[cfg(test)]\nmod tests {{\n{}}}\n",
@@ -277,17 +277,20 @@ mod tests {
     }
 
     #[test]
-    fn marks_of_unfinished_work_are_found_in_comments_and_code() {
+    fn unfinished_work_is_found_in_comments_and_code() {
         let text = format!(
             "//! x\n// {}: y\n{}x)\nmastodon()\n",
             concat!("TO", "DO"),
             concat!("todo", "!(")
         );
-        assert_eq!(lines(nothing_left_to_do, "a.rs", &text), [Some(2), Some(3)]);
+        assert_eq!(
+            lines(has_no_unfinished_work, "a.rs", &text),
+            [Some(2), Some(3)]
+        );
     }
 
     #[test]
-    fn a_core_that_is_not_pure_is_found() {
+    fn io_and_clocks_in_core_are_found() {
         let text = "//! tokio, Instant\nuse std::fs;\nlet x = Instant::now();\nlet instant = 1;\n\
                     let x = time.elapsed();\nfn f(x: std::time::SystemTime) {}\n\
                     use std::{fs, io};\n#[cfg(test)]\nmod tests {\nuse std::fs;\n}\n";
@@ -299,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_serialisable_model_is_found_and_wire_types_are_not() {
+    fn serialisable_model_is_found_outside_wire() {
         let text = "//! x\n#[derive(Debug, Serialize)]\nstruct A;\n";
         assert_eq!(
             lines(model_is_plain, "pulltrace-core/src/pull.rs", text),
@@ -312,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn an_http_client_outside_of_the_sink_is_found() {
+    fn http_client_is_found_outside_sink() {
         let text = "//! reqwest\nuse reqwest::Client;\n";
         let at = |path| lines(http_client_stays_inside, path, text);
         assert_eq!(at("pulltrace-agent-lib/src/collector.rs"), [Some(2)]);
@@ -322,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_web_server_or_telemetry_outside_of_its_rooms_is_found() {
+    fn web_server_and_telemetry_are_found_outside_their_modules() {
         let text = "//! axum\nuse axum::Router;\nuse prometheus::Registry;\n";
         let web = |path: &str| lines(http_server_stays_inside, path, text);
         let telemetry = |path: &str| lines(telemetry_stays_inside, path, text);
@@ -351,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn kube_outside_of_its_room_is_found() {
+    fn kube_is_found_outside_its_modules() {
         let text = "//! kube::Client\npub mod kube;\nuse crate::cluster::kube::Config;\n\
                     use kube::Client;\nfn f(x: k8s_openapi::Pod) {}\n";
         let at = |path| lines(kube_stays_inside, path, text);
@@ -366,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn grpc_outside_of_the_client_is_found() {
+    fn grpc_is_found_outside_client() {
         let text = "//! tonic\nuse tonic::Status;\nfn f(x: prost_types::Any) {}\n";
         let at = |path| lines(grpc_stays_inside, path, text);
         assert_eq!(
@@ -386,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sleeping_test_is_found() {
+    fn sleeping_test_is_found() {
         let text =
             "//! x\nsleep(1);\n#[cfg(test)]\nmod tests {\n  tokio::time::sleep(1).await;\n}\n";
         let at = |path| lines(tests_do_not_sleep, path, text);

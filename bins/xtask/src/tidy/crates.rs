@@ -1,4 +1,4 @@
-//! Rules about packages and what they depend on.
+//! Rules about packages and their dependencies.
 
 use super::Finding;
 use super::source;
@@ -10,18 +10,19 @@ const CORE: &str = "pulltrace-core";
 const AGENT: &str = "pulltrace-agent-lib";
 const SERVER: &str = "pulltrace-server-lib";
 
-/// What a package's tree may not hold, seen with these arguments of `cargo tree`.
+/// Packages that the dependency tree of a package must not contain.
 struct Tree {
     package: &'static str,
+    /// Arguments of `cargo tree`.
     args: &'static [&'static str],
-    without: &'static [&'static str],
+    excluded: &'static [&'static str],
 }
 
 const TREES: &[Tree] = &[
     Tree {
         package: CORE,
         args: &["--all-features", "-e", "normal"],
-        without: &[
+        excluded: &[
             "tokio",
             "tonic",
             "reqwest",
@@ -33,7 +34,7 @@ const TREES: &[Tree] = &[
     Tree {
         package: AGENT,
         args: &["--no-default-features", "-e", "normal"],
-        without: &[
+        excluded: &[
             "tonic",
             "prost",
             "hyper",
@@ -43,22 +44,22 @@ const TREES: &[Tree] = &[
             "opentelemetry",
         ],
     },
-    // What watches and does not report over HTTP.
+    // An agent without the HTTP sink.
     Tree {
         package: AGENT,
         args: &["-e", "normal"],
-        without: &["reqwest", "rustls", "kube", "axum", "opentelemetry"],
+        excluded: &["reqwest", "rustls", "kube", "axum", "opentelemetry"],
     },
-    // What reports, and is asked for no metrics.
+    // An agent without metrics.
     Tree {
         package: AGENT,
         args: &["--features", "http", "-e", "normal"],
-        without: &["kube", "axum", "opentelemetry", "prometheus"],
+        excluded: &["kube", "axum", "opentelemetry", "prometheus"],
     },
     Tree {
         package: SERVER,
         args: &["--no-default-features", "-e", "normal"],
-        without: &[
+        excluded: &[
             "tonic",
             "prost",
             "hyper",
@@ -73,56 +74,64 @@ const TREES: &[Tree] = &[
     Tree {
         package: SERVER,
         args: &["--features", "metrics", "-e", "normal"],
-        without: &["kube", "k8s-openapi", "reqwest", "tonic"],
+        excluded: &["kube", "k8s-openapi", "reqwest", "tonic"],
     },
     // Sources without a server.
     Tree {
         package: SERVER,
         args: &["--features", "kube", "-e", "normal"],
-        without: &["axum", "opentelemetry", "reqwest", "tonic"],
+        excluded: &["axum", "opentelemetry", "reqwest", "tonic"],
     },
 ];
 
 pub(crate) fn trees_are_clean(root: &Root) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for tree in TREES {
-        findings.extend(dirt(tree, &graph::tree(root, tree.package, tree.args)?));
+        findings.extend(excluded_packages(
+            tree,
+            &graph::tree(root, tree.package, tree.args)?,
+        ));
     }
     Ok(findings)
 }
 
-fn dirt(tree: &Tree, names: &[String]) -> Vec<Finding> {
-    let held = names
+fn excluded_packages(tree: &Tree, names: &[String]) -> Vec<Finding> {
+    let found = names
         .iter()
-        .filter(|name| tree.without.contains(&name.as_str()));
+        .filter(|name| tree.excluded.contains(&name.as_str()));
     let args = tree.args.join(" ");
-    held.map(|name| Finding::new(tree.package, None, format!("depends on {name} with {args}")))
+    found
+        .map(|name| Finding::new(tree.package, None, format!("depends on {name} with {args}")))
         .collect()
 }
 
-/// Direct dependencies suffice: the core, which both have, may have none of ours.
-pub(crate) fn wings_are_apart(graph: &Graph) -> Vec<Finding> {
-    let may_not = |package: &Package, other: &str| match package.name.as_str() {
+/// Checks direct dependencies, which is enough: the core, on which both depend, must not depend on
+/// any package of the workspace.
+pub(crate) fn agent_and_server_are_independent(graph: &Graph) -> Vec<Finding> {
+    let is_forbidden = |package: &Package, other: &str| match package.name.as_str() {
         CORE => graph.member(other).is_some(),
         AGENT => other == SERVER,
         SERVER => other == AGENT,
-        // Programs may use everything but the testkit.
+        // Published programs may use everything but the testkit.
         _ => package.published && other == "pulltrace-testkit",
     };
-    let wrong = |package: &Package| -> Vec<Finding> {
-        let needs = package.needs.iter().filter(|other| may_not(package, other));
+    let violations = |package: &Package| -> Vec<Finding> {
+        let needs = package
+            .dependencies
+            .iter()
+            .filter(|other| is_forbidden(package, other));
         needs
             .map(|other| Finding::new(&package.name, None, format!("depends on {other}")))
             .collect()
     };
-    graph.members.iter().flat_map(wrong).collect()
+    graph.members.iter().flat_map(violations).collect()
 }
 
-pub(crate) fn are_presentable(graph: &Graph) -> Vec<Finding> {
-    graph.published().flat_map(missing).collect()
+pub(crate) fn have_registry_metadata(graph: &Graph) -> Vec<Finding> {
+    graph.published().flat_map(missing_metadata).collect()
 }
 
-fn missing(package: &Package) -> Vec<Finding> {
+fn missing_metadata(package: &Package) -> Vec<Finding> {
     let fields = [
         ("description", &package.description),
         ("license", &package.license),
@@ -141,7 +150,7 @@ fn missing(package: &Package) -> Vec<Finding> {
         findings.push(Finding::new(
             &package.name,
             None,
-            format!("its readme {readme} is not there"),
+            format!("readme {readme} does not exist"),
         ));
     }
     findings
@@ -151,7 +160,7 @@ pub(crate) fn lints_are_shared(root: &Root, graph: &Graph) -> Result<Vec<Finding
     let mut findings = Vec::new();
     for package in &graph.members {
         let manifest = package.dir.join("Cargo.toml");
-        if !takes_lints(&source::read(&manifest)?) {
+        if !uses_workspace_lints(&source::read(&manifest)?) {
             let path = manifest
                 .strip_prefix(&root.dir)
                 .unwrap_or(&manifest)
@@ -167,7 +176,7 @@ pub(crate) fn lints_are_shared(root: &Root, graph: &Graph) -> Result<Vec<Finding
     Ok(findings)
 }
 
-fn takes_lints(manifest: &str) -> bool {
+fn uses_workspace_lints(manifest: &str) -> bool {
     let mut lines = manifest.lines().map(str::trim);
     lines.any(|line| line == "[lints]") && lines.next() == Some("workspace = true")
 }
@@ -180,22 +189,22 @@ mod tests {
         Package {
             name: name.to_owned(),
             published: true,
-            needs: needs.iter().map(|need| (*need).to_owned()).collect(),
+            dependencies: needs.iter().map(|need| (*need).to_owned()).collect(),
             ..Package::default()
         }
     }
 
     #[test]
-    fn a_tree_with_what_was_left_out_is_found() {
+    fn excluded_package_in_tree_is_found() {
         let names = ["serde", "tokio", "tokio-util"].map(str::to_owned);
-        assert_eq!(dirt(&TREES[0], &names).len(), 1);
-        assert_eq!(dirt(&TREES[0], &names[..1]), []);
+        assert_eq!(excluded_packages(&TREES[0], &names).len(), 1);
+        assert_eq!(excluded_packages(&TREES[0], &names[..1]), []);
     }
 
     #[test]
-    fn wings_that_see_each_other_are_found() {
+    fn dependency_between_agent_and_server_is_found() {
         let graph = |members| {
-            wings_are_apart(&Graph {
+            agent_and_server_are_independent(&Graph {
                 members,
                 foreign: Vec::new(),
             })
@@ -215,9 +224,9 @@ mod tests {
     }
 
     #[test]
-    fn a_package_that_a_registry_cannot_show_is_found() {
+    fn missing_registry_metadata_is_found() {
         let mut bare = package("a", &[]);
-        assert_eq!(missing(&bare).len(), 4);
+        assert_eq!(missing_metadata(&bare).len(), 4);
         let here = Root::find().unwrap().dir;
         bare.dir = here;
         for field in [
@@ -228,14 +237,18 @@ mod tests {
             *field = Some("x".to_owned());
         }
         bare.readme = Some("no-such-file".to_owned());
-        assert_eq!(missing(&bare).len(), 1);
+        assert_eq!(missing_metadata(&bare).len(), 1);
         bare.readme = Some("Cargo.toml".to_owned());
-        assert_eq!(missing(&bare), []);
+        assert_eq!(missing_metadata(&bare), []);
     }
 
     #[test]
-    fn a_manifest_without_shared_lints_is_found() {
-        assert!(takes_lints("[package]\n[lints]\nworkspace = true\n"));
-        assert!(!takes_lints("[package]\nversion.workspace = true\n"));
+    fn manifest_without_workspace_lints_is_found() {
+        assert!(uses_workspace_lints(
+            "[package]\n[lints]\nworkspace = true\n"
+        ));
+        assert!(!uses_workspace_lints(
+            "[package]\nversion.workspace = true\n"
+        ));
     }
 }

@@ -1,5 +1,4 @@
-//! Rules of `deny.toml` that are cheap to check, so that they hold where
-//! cargo-deny is not installed: allowed licences and banned packages.
+//! Checks the allowed licences and banned packages of `deny.toml`, also without cargo-deny.
 
 use super::Finding;
 use crate::error::{Error, Result};
@@ -10,7 +9,7 @@ pub(crate) fn are_allowed(graph: &Graph, deny: &str) -> Result<Vec<Finding>> {
     let foreign = graph
         .foreign
         .iter()
-        .filter_map(|package| refused(package, &allowed));
+        .filter_map(|package| rejected(package, &allowed));
     Ok(foreign.collect())
 }
 
@@ -21,57 +20,61 @@ pub(crate) fn are_not_banned(graph: &Graph, deny: &str) -> Result<Vec<Finding>> 
         .iter()
         .filter(|package| banned.contains(&package.name));
     Ok(found
-        .map(|package| Finding::new(&shown(package), None, "is banned by deny.toml"))
+        .map(|package| Finding::new(&name_and_version(package), None, "is banned by deny.toml"))
         .collect())
 }
 
-fn shown(package: &Package) -> String {
+fn name_and_version(package: &Package) -> String {
     format!("{} {}", package.name, package.version)
 }
 
-fn refused(package: &Package, allowed: &[String]) -> Option<Finding> {
+fn rejected(package: &Package, allowed: &[String]) -> Option<Finding> {
     let Some(licence) = &package.license else {
-        return Some(Finding::new(&shown(package), None, "names no licence"));
+        return Some(Finding::new(
+            &name_and_version(package),
+            None,
+            "has no licence",
+        ));
     };
     match is_allowed(licence, allowed) {
         Some(true) => None,
         Some(false) => Some(Finding::new(
-            &shown(package),
+            &name_and_version(package),
             None,
-            format!("is under {licence}"),
+            format!("has the licence {licence}, which deny.toml does not allow"),
         )),
         None => Some(Finding::new(
-            &shown(package),
+            &name_and_version(package),
             None,
-            format!("licence `{licence}` is not understood"),
+            format!("invalid licence expression `{licence}`"),
         )),
     }
 }
 
-/// The strings of a list such as `allow = ["MIT", …]` in a section of a TOML
-/// file that we write ourselves. Of `{ name = "x" }` it is the name.
+/// Parses a list such as `allow = ["MIT", …]` in a section of `deny.toml`. For `{ name = "x" }` it
+/// returns the name. Not a general TOML parser.
 fn strings(toml: &str, section: &str, key: &str) -> Result<Vec<String>> {
-    let wanted = format!("[{section}]");
+    let header = format!("[{section}]");
     let list = || -> Option<Vec<String>> {
         let lines = toml
             .lines()
             .map(|line| line.split('#').next().unwrap_or_default());
-        let of_section = lines
-            .skip_while(|line| line.trim() != wanted)
+        let section_lines = lines
+            .skip_while(|line| line.trim() != header)
             .skip(1)
             .take_while(|line| !line.starts_with('['));
-        let text: String = of_section.map(|line| format!("{line}\n")).collect();
+        let text: String = section_lines.map(|line| format!("{line}\n")).collect();
         let (_, rest) = text.split_once(&format!("{key} = ["))?;
         let (list, _) = rest.split_once(']')?;
-        // Between quotes is every second part.
+        // Odd parts are between quotes.
         let quoted = |item: &str| item.split('"').nth(1).map(str::to_owned);
         Some(list.split(',').filter_map(quoted).collect())
     };
-    list().ok_or_else(|| Error::Failed(format!("deny.toml has no list `{key}` in {wanted}")))
+    list().ok_or_else(|| Error::Failed(format!("deny.toml has no list `{key}` in {header}")))
 }
 
-/// Whether an SPDX expression can be met with these licences; `None` when it is
-/// not one. `AND` binds closer than `OR`, and `/` is an old way to write `OR`.
+/// Reports whether these licences satisfy an SPDX expression; `None` if it is invalid. `AND` binds
+/// closer than `OR`, and `/` is an old notation for `OR`.
 fn is_allowed(expression: &str, allowed: &[String]) -> Option<bool> {
     let spaced = expression
         .replace('(', " ( ")
@@ -79,30 +82,30 @@ fn is_allowed(expression: &str, allowed: &[String]) -> Option<bool> {
         .replace('/', " OR ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
     let mut words = words.as_slice();
-    let result = any(&mut words, allowed)?;
+    let result = parse_or(&mut words, allowed)?;
     words.is_empty().then_some(result)
 }
 
-fn any(words: &mut &[&str], allowed: &[String]) -> Option<bool> {
-    let mut result = all(words, allowed)?;
-    while take(words, "OR") {
-        result |= all(words, allowed)?;
+fn parse_or(words: &mut &[&str], allowed: &[String]) -> Option<bool> {
+    let mut result = parse_and(words, allowed)?;
+    while accept(words, "OR") {
+        result |= parse_and(words, allowed)?;
     }
     Some(result)
 }
 
-fn all(words: &mut &[&str], allowed: &[String]) -> Option<bool> {
-    let mut result = one(words, allowed)?;
-    while take(words, "AND") {
-        result &= one(words, allowed)?;
+fn parse_and(words: &mut &[&str], allowed: &[String]) -> Option<bool> {
+    let mut result = parse_licence(words, allowed)?;
+    while accept(words, "AND") {
+        result &= parse_licence(words, allowed)?;
     }
     Some(result)
 }
 
-fn one(words: &mut &[&str], allowed: &[String]) -> Option<bool> {
-    if take(words, "(") {
-        let result = any(words, allowed)?;
-        return take(words, ")").then_some(result);
+fn parse_licence(words: &mut &[&str], allowed: &[String]) -> Option<bool> {
+    if accept(words, "(") {
+        let result = parse_or(words, allowed)?;
+        return accept(words, ")").then_some(result);
     }
     let (name, rest) = words.split_first()?;
     if matches!(*name, "AND" | "OR" | "WITH" | ")") {
@@ -110,7 +113,7 @@ fn one(words: &mut &[&str], allowed: &[String]) -> Option<bool> {
     }
     *words = rest;
     let mut licence = (*name).to_owned();
-    if take(words, "WITH") {
+    if accept(words, "WITH") {
         let (exception, rest) = words.split_first()?;
         *words = rest;
         licence = format!("{licence} WITH {exception}");
@@ -118,7 +121,7 @@ fn one(words: &mut &[&str], allowed: &[String]) -> Option<bool> {
     Some(allowed.contains(&licence))
 }
 
-fn take(words: &mut &[&str], word: &str) -> bool {
+fn accept(words: &mut &[&str], word: &str) -> bool {
     match words.split_first() {
         Some((first, rest)) if *first == word => {
             *words = rest;
@@ -144,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn expressions_are_met_or_not() {
+    fn expression_is_allowed_denied_or_invalid() {
         let allowed = strings(DENY, "licenses", "allow").unwrap();
         for (expression, expected) in [
             ("MIT", Some(true)),
@@ -166,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_deny_refuses_is_found() {
+    fn denied_licence_and_banned_package_are_found() {
         let foreign = vec![
             package("good", Some("MIT")),
             package("copyleft", Some("GPL-3.0")),

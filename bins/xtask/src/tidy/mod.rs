@@ -1,8 +1,7 @@
-//! `cargo xtask tidy`: the rules of this repository that no compiler checks.
+//! `cargo xtask tidy`: checks rules of this repository that no compiler checks.
 //!
-//! A rule is a small function from what is there to what is wrong with it, and
-//! has a test that shows that it can find something. Here: their list, and how
-//! findings are told.
+//! A rule is a function that returns findings, and has a test with a violation. This module lists the
+//! rules and prints the findings.
 
 mod code;
 mod crates;
@@ -17,12 +16,12 @@ use crate::graph::Graph;
 use crate::root::Root;
 use source::Source;
 
-/// One thing that is wrong, and where.
+/// A violation of a rule.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Finding {
     /// A path in the repository, or the name of a package.
     at: String,
-    /// Counted from 1; `None` where the whole is meant.
+    /// Counted from 1; `None` for a whole file or package.
     line: Option<usize>,
     what: String,
 }
@@ -46,23 +45,26 @@ impl fmt::Display for Finding {
     }
 }
 
+pub(crate) fn details() -> String {
+    "Prints each violation with its file and line. `cargo xtask test tidy` checks the same rules."
+        .to_owned()
+}
+
 pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
     if let Some(arg) = args.first() {
-        return Err(Error::Usage(format!(
-            "tidy takes no argument, and got `{arg}`"
-        )));
+        return Err(Error::Usage(format!("unexpected argument `{arg}`")));
     }
     let checked = check(root)?;
-    let broken = checked.iter().filter(|(_, findings)| !findings.is_empty());
+    let violated = checked.iter().filter(|(_, findings)| !findings.is_empty());
     let mut count = 0;
-    for (rule, findings) in broken {
+    for (rule, findings) in violated {
         count += 1;
         println!("{rule}:");
         findings.iter().for_each(|finding| println!("  {finding}"));
     }
     if count > 0 {
         return Err(Error::Failed(format!(
-            "{count} of {} rules are broken",
+            "{count} of {} rules are violated",
             checked.len()
         )));
     }
@@ -70,73 +72,73 @@ pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Every rule, with what breaks it.
+/// Checks every rule and returns its findings.
 pub(crate) fn check(root: &Root) -> Result<Vec<(&'static str, Vec<Finding>)>> {
     let sources = source::rust(&root.dir)?;
-    let pages = source::markdown(&root.dir)?;
+    let pages = source::texts(&root.dir, &["md"])?;
     let graph = Graph::load(root)?;
     let deny = source::read(&root.dir.join("deny.toml"))?;
-    let each = |rule: fn(&Source) -> Vec<Finding>| sources.iter().flat_map(rule).collect();
+    let check_each = |rule: fn(&Source) -> Vec<Finding>| sources.iter().flat_map(rule).collect();
     Ok(vec![
         (
-            "a file says at its top what lives in it",
-            each(code::starts_with_doc),
+            "a file starts with a comment that describes it",
+            check_each(code::starts_with_doc),
         ),
         (
             "a file has at most 500 lines before its tests",
-            each(code::is_short),
+            check_each(code::is_short),
         ),
         (
             "main.rs has at most 150 lines before its tests",
-            each(code::main_is_short),
+            check_each(code::main_is_short),
         ),
         (
-            "nothing is marked as still to be done",
-            each(code::nothing_left_to_do),
+            "no file has markers of unfinished work",
+            check_each(code::has_no_unfinished_work),
         ),
         (
             "the core does no I/O, reads no clock and has no runtime",
-            each(code::core_is_pure),
+            check_each(code::core_is_pure),
         ),
         (
-            "the core's model is not serialisable, its wire types are",
-            each(code::model_is_plain),
+            "only the wire types of the core are serialisable",
+            check_each(code::model_is_plain),
         ),
         (
-            "only the containerd client names tonic and prost",
-            each(code::grpc_stays_inside),
+            "only the containerd client uses tonic and prost",
+            check_each(code::grpc_stays_inside),
         ),
         (
-            "only the HTTP sink and the client name reqwest",
-            each(code::http_client_stays_inside),
+            "only the HTTP sink and the client use reqwest",
+            check_each(code::http_client_stays_inside),
         ),
         (
-            "of server and agent, only their rims name axum and hyper",
-            each(code::http_server_stays_inside),
+            "only the HTTP modules of server and agent use axum and hyper",
+            check_each(code::http_server_stays_inside),
         ),
         (
-            "of server and agent, only metrics name opentelemetry",
-            each(code::telemetry_stays_inside),
+            "only the metrics of server and agent use opentelemetry",
+            check_each(code::telemetry_stays_inside),
         ),
         (
-            "of the server, only the source of pods names kube",
-            each(code::kube_stays_inside),
+            "only the pod source of the server uses kube",
+            check_each(code::kube_stays_inside),
         ),
-        ("no test sleeps", each(code::tests_do_not_sleep)),
+        ("no test sleeps", check_each(code::tests_do_not_sleep)),
         (
-            "every package takes the workspace's lints",
+            "every package uses the workspace's lints",
             crates::lints_are_shared(root, &graph)?,
         ),
         (
-            "published packages carry what a registry shows",
-            crates::are_presentable(&graph),
+            "published packages have registry metadata",
+            crates::have_registry_metadata(&graph),
         ),
         (
-            "the wings depend on the core and never on each other",
-            crates::wings_are_apart(&graph),
+            "agent and server depend on the core, not on each other",
+            crates::agent_and_server_are_independent(&graph),
         ),
         (
-            "what is left out by features is not built",
+            "disabled features add no dependencies",
             crates::trees_are_clean(root)?,
         ),
         (
@@ -148,11 +150,11 @@ pub(crate) fn check(root: &Root) -> Result<Vec<(&'static str, Vec<Finding>)>> {
             licence::are_not_banned(&graph, &deny)?,
         ),
         (
-            "links between pages resolve",
+            "links between Markdown files resolve",
             pages::links_resolve(&root.dir, &pages),
         ),
         (
-            "commands on pages exist",
+            "commands in Markdown files exist",
             pages::commands_exist(&root.dir, &graph, &pages),
         ),
     ])
@@ -163,7 +165,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_finding_can_be_clicked() {
+    fn finding_starts_with_path_and_line() {
         assert_eq!(
             Finding::new("a/b.rs", Some(3), "x").to_string(),
             "a/b.rs:3: x"
@@ -172,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rules_can_be_checked_here() {
+    fn rules_find_files_of_repository() {
         let root = Root::find().unwrap();
         assert!(
             source::rust(&root.dir)

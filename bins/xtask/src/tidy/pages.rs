@@ -1,4 +1,4 @@
-//! Rules about what is written for people: links and commands.
+//! Rules about Markdown files: links and commands.
 
 use std::path::Path;
 
@@ -13,14 +13,14 @@ pub(crate) fn links_resolve(root: &Path, pages: &[Source]) -> Vec<Finding> {
         let folder = root.join(&page.path);
         for (number, line) in prose(&page.text) {
             for link in local_links(line) {
-                let there = folder
+                let exists = folder
                     .parent()
                     .is_some_and(|folder| folder.join(link).exists());
-                if !there {
+                if !exists {
                     findings.push(Finding::new(
                         &page.path,
                         Some(number),
-                        format!("no file `{link}`"),
+                        format!("file `{link}` does not exist"),
                     ));
                 }
             }
@@ -29,14 +29,14 @@ pub(crate) fn links_resolve(root: &Path, pages: &[Source]) -> Vec<Finding> {
     findings
 }
 
-/// Lines outside of fenced blocks, with their numbers.
+/// Returns the lines outside of fenced blocks, with their numbers.
 fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
     fenced(text)
         .filter(|(_, inside, _)| !inside)
         .map(|(number, _, line)| (number, line))
 }
 
-/// Number, whether it is in a fenced block, and the line; fences are in neither.
+/// Returns the number of each line, whether it is in a fenced block, and the line. Skips the fences.
 fn fenced(text: &str) -> impl Iterator<Item = (usize, bool, &str)> {
     let mut inside = false;
     text.lines().enumerate().filter_map(move |(index, line)| {
@@ -48,7 +48,7 @@ fn fenced(text: &str) -> impl Iterator<Item = (usize, bool, &str)> {
     })
 }
 
-/// Targets of `[text](target)` that are files, without their `#anchor`.
+/// Returns the targets of `[text](target)` that are files, without `#anchor`.
 fn local_links(line: &str) -> impl Iterator<Item = &str> {
     let targets = line
         .split("](")
@@ -76,7 +76,7 @@ pub(crate) fn commands_exist(root: &Path, graph: &Graph, pages: &[Source]) -> Ve
     findings
 }
 
-/// What is shown as a command: lines of fenced blocks, and `code` in a text.
+/// Returns possible commands: lines of fenced blocks, and inline `code`.
 fn commands(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     for (number, inside, line) in fenced(text) {
@@ -94,11 +94,11 @@ fn commands(text: &str) -> Vec<(usize, String)> {
     found
 }
 
-/// What in a command does not exist, of the commands that this repository has.
+/// Describes the part of a command that does not exist. Ignores commands of other projects.
 fn unknown(command: &str, graph: &Graph, subcommand: &dyn Fn(&str) -> bool) -> Option<String> {
     let command = command.split('#').next().unwrap_or_default();
     let words: Vec<&str> = command.split_whitespace().collect();
-    // A placeholder in capitals or dots, or an option, is no name.
+    // Excludes placeholders in capitals or dots, and options.
     let is_name = |word: &str| {
         word.chars()
             .all(|c| c.is_ascii_lowercase() || c == '-' || c.is_ascii_digit())
@@ -107,7 +107,7 @@ fn unknown(command: &str, graph: &Graph, subcommand: &dyn Fn(&str) -> bool) -> O
     match words.as_slice() {
         ["cargo", "xtask", task, ..] if is_name(task) => {
             let known = *task == "help" || TASKS.iter().any(|known| known.name == *task);
-            (!known).then(|| format!("there is no task `{task}`"))
+            (!known).then(|| format!("unknown task `{task}`"))
         }
         ["cargo", rest @ ..] => {
             let after = |flags: &[&str]| {
@@ -116,26 +116,26 @@ fn unknown(command: &str, graph: &Graph, subcommand: &dyn Fn(&str) -> bool) -> O
             };
             let package = after(&["-p", "--package"]);
             let bin = after(&["--bin"]);
-            let no_package = |name: &&str| graph.member(name).is_none();
-            let no_bin = |name: &&str| {
-                let of =
+            let is_unknown_package = |name: &&str| graph.member(name).is_none();
+            let is_unknown_bin = |name: &&str| {
+                let is_selected =
                     |p: &&crate::graph::Package| package.is_none_or(|package| p.name == package);
                 !graph
                     .members
                     .iter()
-                    .filter(of)
-                    .any(|p| p.of_kind("bin").any(|bin| bin == *name))
+                    .filter(is_selected)
+                    .any(|p| p.targets_of_kind("bin").any(|bin| bin == *name))
             };
             package
-                .filter(no_package)
-                .map(|name| format!("there is no package `{name}`"))
+                .filter(is_unknown_package)
+                .map(|name| format!("unknown package `{name}`"))
                 .or_else(|| {
-                    bin.filter(no_bin)
-                        .map(|name| format!("there is no program `{name}`"))
+                    bin.filter(is_unknown_bin)
+                        .map(|name| format!("unknown program `{name}`"))
                 })
         }
         ["pulltrace", name, ..] if is_name(name) && *name != "help" => {
-            (!subcommand(name)).then(|| format!("there is no `pulltrace {name}`"))
+            (!subcommand(name)).then(|| format!("unknown command `pulltrace {name}`"))
         }
         _ => None,
     }
@@ -147,22 +147,26 @@ mod tests {
     use crate::graph::{Package, Target};
 
     #[test]
-    fn a_link_to_nothing_is_found() {
+    fn broken_link_is_found() {
         let root = std::env::temp_dir().join(format!("xtask-pages-{}", std::process::id()));
         std::fs::create_dir_all(root.join("docs")).unwrap();
         std::fs::write(root.join("docs/b.md"), "").unwrap();
-        let text = "[a](b.md#x) [w](https://x.y/z) [top](#top)\n```\n[c](code.md)\n```\n![d](../gone.png)\n";
+        let text = "[a](b.md#x) [w](https://x.y/z) [top](#top)\n```\n[c](code.md)\n```\n![d](../missing.png)\n";
         let page = Source::page("docs/a.md", text);
         let findings = links_resolve(&root, &[page]);
         assert_eq!(
             findings,
-            [Finding::new("docs/a.md", Some(5), "no file `../gone.png`")]
+            [Finding::new(
+                "docs/a.md",
+                Some(5),
+                "file `../missing.png` does not exist"
+            )]
         );
         std::fs::remove_dir_all(&root).unwrap();
     }
 
     #[test]
-    fn commands_are_found_in_blocks_and_in_the_text() {
+    fn commands_are_found_in_blocks_and_inline() {
         let found =
             commands("see `cargo xtask demo` and `x`\n```sh\n$ sudo pulltrace watch\n```\n");
         let found: Vec<(usize, &str)> = found.iter().map(|(n, c)| (*n, c.as_str())).collect();
@@ -173,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_that_do_not_exist_are_found() {
+    fn unknown_command_is_found() {
         let target = Target {
             name: "embed".into(),
             kind: "bin".into(),
@@ -187,7 +191,8 @@ mod tests {
             members: vec![examples],
             foreign: Vec::new(),
         };
-        let wrong = |command: &str| unknown(command, &graph, &|name| name == "watch").is_some();
+        let is_unknown =
+            |command: &str| unknown(command, &graph, &|name| name == "watch").is_some();
         for good in [
             "cargo xtask test",
             "cargo xtask TASK",
@@ -198,15 +203,15 @@ mod tests {
             "pulltrace --version",
             "ls -p nothing",
         ] {
-            assert!(!wrong(good), "{good}");
+            assert!(!is_unknown(good), "{good}");
         }
         for bad in [
             "cargo xtask tets",
             "cargo run -p exmaples",
-            "cargo run -p examples --bin gone",
+            "cargo run -p examples --bin missing",
             "pulltrace wacth",
         ] {
-            assert!(wrong(bad), "{bad}");
+            assert!(is_unknown(bad), "{bad}");
         }
     }
 }

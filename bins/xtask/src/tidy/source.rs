@@ -1,5 +1,5 @@
-//! The files that rules look at: found, read, and for Rust with the words of
-//! comments and strings blanked out, so that only code is judged as code.
+//! Finds and reads the files that the rules check. Comments and strings of Rust files are blanked, so
+//! that rules about code see only code.
 
 use std::fs;
 use std::path::Path;
@@ -9,21 +9,21 @@ use crate::error::{Context as _, Result};
 /// A text file of the repository.
 #[derive(Debug, Default)]
 pub(crate) struct Source {
-    /// From the root of the repository, with `/`.
+    /// Relative to the repository, with `/`.
     pub(crate) path: String,
     pub(crate) text: String,
-    /// `text` with comments and the contents of strings blanked; the same lines.
+    /// `text` with blanked comments and strings, in the same lines.
     code: String,
-    /// How many lines come before the unit tests.
+    /// The number of lines before the unit tests.
     before_tests: usize,
 }
 
 impl Source {
     pub(crate) fn rust(path: &str, text: &str) -> Source {
         let code = blank(text);
-        // A marked import or helper does not begin the tests: a module does.
+        // Only a module starts the tests, not an import or a helper with `#[cfg(test)]`.
         let lines: Vec<&str> = code.lines().collect();
-        let begins = |at: usize| {
+        let starts_tests = |at: usize| {
             lines[at].trim() == "#[cfg(test)]"
                 && lines
                     .get(at + 1)
@@ -33,7 +33,7 @@ impl Source {
             0
         } else {
             (0..lines.len())
-                .find(|at| begins(*at))
+                .find(|at| starts_tests(*at))
                 .unwrap_or(lines.len())
         };
         Source {
@@ -52,12 +52,12 @@ impl Source {
         }
     }
 
-    /// Lines of code before the unit tests, with their numbers.
+    /// Returns the lines of code before the unit tests, with their numbers.
     pub(crate) fn code(&self) -> impl Iterator<Item = (usize, &str)> {
         self.numbered().take(self.before_tests)
     }
 
-    /// Lines of code of the unit tests, or of a file that is all tests.
+    /// Returns the lines of code of the unit tests, or all lines of a test file, with their numbers.
     pub(crate) fn tests(&self) -> impl Iterator<Item = (usize, &str)> {
         self.numbered().skip(self.before_tests)
     }
@@ -74,13 +74,13 @@ impl Source {
     }
 }
 
-/// Integration tests, and unit tests that have a file of their own.
+/// Matches integration tests, and unit tests in a separate file.
 pub(crate) fn is_test_file(path: &str) -> bool {
     path.contains("/tests/") || path.ends_with("/tests.rs")
 }
 
-/// Whether the code line names this word, as a word or as a path (`std::fs`).
-pub(crate) fn names(code: &str, word: &str) -> bool {
+/// Reports whether the code contains this word or path (`std::fs`), not as a part of another word.
+pub(crate) fn contains_word(code: &str, word: &str) -> bool {
     let in_word = |char: char| char.is_alphanumeric() || char == '_';
     code.match_indices(word).any(|(at, _)| {
         let before = code.get(..at).and_then(|text| text.chars().next_back());
@@ -98,39 +98,49 @@ pub(crate) fn read(path: &Path) -> Result<String> {
 
 pub(crate) fn rust(root: &Path) -> Result<Vec<Source>> {
     let mut found = Vec::new();
-    walk(root, root, "rs", &mut |path, text| {
+    walk(root, root, &["rs"], &mut |path, text| {
         found.push(Source::rust(path, text));
     })?;
     Ok(found)
 }
 
-pub(crate) fn markdown(root: &Path) -> Result<Vec<Source>> {
+/// The files with these endings.
+pub(crate) fn texts(root: &Path, endings: &[&str]) -> Result<Vec<Source>> {
     let mut found = Vec::new();
-    walk(root, root, "md", &mut |path, text| {
+    walk(root, root, endings, &mut |path, text| {
         found.push(Source::page(path, text));
     })?;
     Ok(found)
 }
 
-fn walk(root: &Path, dir: &Path, ending: &str, take: &mut impl FnMut(&str, &str)) -> Result<()> {
-    let looked = || format!("look into {}", dir.display());
+fn walk(
+    root: &Path,
+    dir: &Path,
+    endings: &[&str],
+    visit: &mut impl FnMut(&str, &str),
+) -> Result<()> {
+    let matches = |path: &Path| {
+        path.extension()
+            .is_some_and(|found| endings.iter().any(|ending| found == *ending))
+    };
+    let listed = || format!("list {}", dir.display());
     let mut entries = fs::read_dir(dir)
-        .context(looked)?
+        .context(listed)?
         .collect::<std::io::Result<Vec<_>>>()
-        .context(looked)?;
+        .context(listed)?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let path = entry.path();
         let kind = entry
             .file_type()
-            .context(|| format!("look at {}", path.display()))?;
+            .context(|| format!("read the type of {}", path.display()))?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        // Built, downloaded or generated: not ours to judge.
+        // Built, downloaded or generated files are not checked.
         let built =
             ["target", "node_modules", "corpus", "artifacts", "dist"].contains(&name.as_str());
         if kind.is_dir() && !built && !name.starts_with('.') {
-            walk(root, &path, ending, take)?;
-        } else if kind.is_file() && path.extension().is_some_and(|found| found == ending) {
+            walk(root, &path, endings, visit)?;
+        } else if kind.is_file() && matches(&path) {
             let text = read(&path)?;
             let shown = path
                 .strip_prefix(root)
@@ -138,14 +148,14 @@ fn walk(root: &Path, dir: &Path, ending: &str, take: &mut impl FnMut(&str, &str)
                 .to_string_lossy()
                 .into_owned();
             if !text.starts_with("// @generated") {
-                take(&shown, &text);
+                visit(&shown, &text);
             }
         }
     }
     Ok(())
 }
 
-/// Replaces what stands in comments, strings and character literals by spaces.
+/// Replaces the characters of comments, strings and character literals with spaces.
 fn blank(text: &str) -> String {
     let chars: Vec<char> = text.chars().collect();
     let mut out = String::with_capacity(text.len());
@@ -174,7 +184,8 @@ fn blank(text: &str) -> String {
     out
 }
 
-/// `r` or `b` in the middle of a word begins no string; `br"…"` does.
+/// Reports whether the character continues a word. `r` in a word does not start a raw string, but
+/// `br"…"` is one.
 fn continues_word(chars: &[char], at: usize) -> bool {
     let word = |index: usize| {
         chars
@@ -217,7 +228,7 @@ fn string_end(chars: &[char], from: usize) -> usize {
     (at + 1).min(chars.len())
 }
 
-/// The end of `r"…"` or `r#"…"#`; `from` itself for a raw name such as `r#type`.
+/// Returns the end of `r"…"` or `r#"…"#`, and `from` for a raw identifier such as `r#type`.
 fn raw_end(chars: &[char], from: usize) -> usize {
     let hashes = chars[from + 1..]
         .iter()
@@ -240,11 +251,11 @@ fn raw_end(chars: &[char], from: usize) -> usize {
         .map_or(chars.len(), |at| at + 1 + hashes)
 }
 
-/// The end of `'x'` or `'\n'`; `from` itself for a lifetime.
+/// Returns the end of `'x'` or `'\n'`, and `from` for a lifetime.
 fn char_end(chars: &[char], from: usize) -> usize {
     match (chars.get(from + 1), chars.get(from + 2)) {
         (Some('\\'), _) => {
-            // An escape: the quote that ends it is after the escaped character.
+            // The escaped character may itself be a quote.
             (from + 3..chars.len())
                 .find(|at| chars[*at] == '\'')
                 .map_or(chars.len(), |at| at + 1)
@@ -259,7 +270,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_of_comments_and_strings_are_no_code() {
+    fn comments_and_strings_are_blanked() {
         for (text, code) in [
             ("a // tokio\nb", "a         \nb"),
             ("a /* x /* y */ z */ b", "a                   b"),
@@ -275,14 +286,17 @@ mod tests {
     }
 
     #[test]
-    fn a_word_is_more_than_letters_in_a_row() {
-        assert!(names("use tokio::time;", "tokio") && names("std::fs::read(x)", "std::fs"));
-        assert!(!names("use my_tokio;", "tokio") && !names("std::fsx", "std::fs"));
-        assert!(names("tokio_util::x(tokio)", "tokio"));
+    fn word_inside_another_word_is_not_found() {
+        assert!(
+            contains_word("use tokio::time;", "tokio")
+                && contains_word("std::fs::read(x)", "std::fs")
+        );
+        assert!(!contains_word("use my_tokio;", "tokio") && !contains_word("std::fsx", "std::fs"));
+        assert!(contains_word("tokio_util::x(tokio)", "tokio"));
     }
 
     #[test]
-    fn tests_begin_at_their_module() {
+    fn tests_start_at_their_module() {
         let text =
             "//! x\n#[cfg(test)]\nuse a;\nfn f() {}\n#[cfg(test)]\nmod tests {\n sleep();\n}\n";
         let source = Source::rust("a/src/x.rs", text);
