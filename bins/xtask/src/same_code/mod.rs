@@ -29,14 +29,16 @@ const GOLDEN: [&str; 2] = ["pulltrace-core/tests/golden", "recordings"];
 pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
     let usage = || {
         Error::Usage(
-            "usage: cargo xtask same-code BASE [--names] [--strings] [--write-map]".to_owned(),
+            "usage: cargo xtask same-code BASE [--names] [--strings] [--list] [--write-map]"
+                .to_owned(),
         )
     };
-    let (mut base, mut allowed, mut write) = (None, Allowed::default(), false);
+    let (mut base, mut allowed, mut write, mut list) = (None, Allowed::default(), false, false);
     for arg in args {
         match arg.as_str() {
             "--names" => allowed.names = true,
             "--strings" => allowed.strings = true,
+            "--list" => list = true,
             "--write-map" => write = true,
             commit if !commit.starts_with('-') && base.is_none() => base = Some(commit),
             _ => return Err(usage()),
@@ -44,7 +46,10 @@ pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
     }
     let base = Checkout::new(root, base.ok_or_else(usage)?)?;
     let mut map = Map::parse(&fs::read_to_string(root.dir.join(MAP)).unwrap_or_default());
-    let mut report = Report::default();
+    let mut report = Report {
+        list,
+        ..Report::default()
+    };
     compare_rust(root, &base.dir, &map, allowed, &mut report)?;
     compare_typescript(root, &base.dir, &map, allowed, &mut report)?;
     compare_json(root, &base.dir, &mut report)?;
@@ -58,6 +63,8 @@ pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
 
 #[derive(Default)]
 struct Report {
+    /// Print each name that changed, with its file.
+    list: bool,
     files: usize,
     renames: BTreeMap<(String, String), usize>,
     tests: usize,
@@ -233,6 +240,9 @@ fn compare_rust(
         }
         report.tests += found.tests.len();
         for (pair, count) in found.renames {
+            if report.list {
+                println!("{name}\t{}\t{}\t{count}", pair.0, pair.1);
+            }
             *report.renames.entry(pair).or_default() += count;
         }
     }
