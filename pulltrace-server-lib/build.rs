@@ -1,7 +1,8 @@
-//! With feature `ui`: which files the page has, packed for browsers, for `src/ui.rs` to embed.
+//! With feature `ui`: compresses the files of the page and generates the code that `src/ui.rs`
+//! embeds.
 //!
-//! The page is built by Node, and nothing else here is. So without a built page a debug build warns and
-//! embeds a note in its place, and a release build fails.
+//! The page is built with Node.js, which no other part of the build needs. If it was not built, a
+//! debug build warns and embeds a placeholder, and a release build fails.
 
 #[cfg(feature = "ui")]
 #[path = "build/page.rs"]

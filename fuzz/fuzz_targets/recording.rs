@@ -1,5 +1,5 @@
-//! Recordings from disks and mails: whatever a file holds, reading it ends, and
-//! what was read can be written and read again.
+//! Untrusted recordings: reading any file terminates, and everything that was read can be written
+//! and read again.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -14,25 +14,23 @@ fuzz_target!(|bytes: &[u8]| {
     for line in recording {
         match line {
             Ok(line) => lines.push(line),
-            // The end of it; what was read before is good.
+            // Ends here; the lines read before are valid.
             Err(_) => break,
         }
     }
     let mut written = Vec::new();
     let mut recorder = Recorder::new(&mut written, header.node.clone(), header.namespace.clone());
     for line in &lines {
-        recorder
-            .write(line.now, &line.input)
-            .expect("memory takes it");
+        recorder.write(line.now, &line.input).expect("write to memory");
     }
     if lines.is_empty() {
         return;
     }
-    let again = Recording::open(written.as_slice()).expect("our own first line");
+    let again = Recording::open(written.as_slice()).expect("valid header");
     assert_eq!(
         (&again.header().node, &again.header().namespace),
         (&header.node, &header.namespace)
     );
-    let again: Vec<_> = again.map(|line| line.expect("our own line")).collect();
+    let again: Vec<_> = again.map(|line| line.expect("valid line")).collect();
     assert_eq!(again, lines);
 });

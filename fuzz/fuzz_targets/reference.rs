@@ -1,4 +1,4 @@
-//! Image references, as people and programs write them.
+//! Image references, as written by people and programs.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -6,14 +6,14 @@ use pulltrace_core::{Digest, ImageRef};
 
 fuzz_target!(|text: &str| {
     if let Ok(digest) = text.parse::<Digest>() {
-        assert_eq!(digest.to_string(), text, "a digest is kept as it is");
+        assert_eq!(digest.to_string(), text, "digest is unchanged");
     }
     let Ok(reference) = text.parse::<ImageRef>() else {
         return;
     };
     let whole = reference.to_string();
-    let again: ImageRef = whole.parse().expect("what is normal is a reference");
-    assert_eq!(again, reference, "{whole}: what is normal stays as it is");
+    let again: ImageRef = whole.parse().expect("normalized reference is valid");
+    assert_eq!(again, reference, "{whole}: normalizing is idempotent");
     assert_eq!(again.to_string(), whole);
 
     let repository = reference.repository();

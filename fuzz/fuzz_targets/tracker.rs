@@ -1,7 +1,7 @@
-//! A containerd that answers nonsense: whatever the tracker is told, it and the
-//! table make no row that cannot be true.
+//! Checks that no input, even from a misbehaving containerd, makes tracker and table produce an
+//! inconsistent row.
 //!
-//! The input is a recording; what cannot be read of it was refused before.
+//! The input is parsed as a recording, up to the first invalid line.
 #![no_main]
 
 use std::collections::HashMap;
@@ -22,24 +22,24 @@ fuzz_target!(|bytes: &[u8]| {
     let mut seen: HashMap<PullId, Pull> = HashMap::new();
     for line in recording.map_while(Result::ok) {
         let step = tracker.step(&line.input, line.now);
-        assert_eq!(step, twin.step(&line.input, line.now), "the same input");
+        assert_eq!(step, twin.step(&line.input, line.now), "same input, different output");
         table.apply(&step.observations, line.now);
         for pull in table.pulls() {
-            is_true(pull);
+            assert_consistent(pull);
             if let Some(was) = seen.insert(pull.id.clone(), Pull::clone(pull)) {
-                follows(&was, pull);
+                assert_monotonic(&was, pull);
             }
         }
-        let sums = table.sums(line.now);
-        assert!(sums.downloaded <= sums.to_download, "{sums:?}");
+        let totals = table.totals(line.now);
+        assert!(totals.downloaded <= totals.to_download, "{totals:?}");
         table.expire(line.now);
-        // A row that was forgotten and comes back begins anew.
+        // A pull that returns after its removal is a new row.
         seen.retain(|id, _| table.get(id).is_some());
     }
 });
 
-/// What holds of any state of a pull.
-fn is_true(pull: &Pull) {
+/// Invariants of a single state of a pull.
+fn assert_consistent(pull: &Pull) {
     let done = pull.percent == Some(Percent::DONE);
     assert_eq!(done, pull.phase == Phase::Ended(Outcome::Completed));
     assert!(pull.to_download.is_none_or(|all| pull.downloaded <= all));
@@ -52,16 +52,11 @@ fn is_true(pull: &Pull) {
     }
 }
 
-/// What holds of any two states of a pull that follow each other.
-fn follows(was: &Pull, is: &Pull) {
-    let grows = |before| is.percent.is_some_and(|now| now >= before);
-    assert!(was.percent.is_none_or(grows), "percent went back");
-    let stands = matches!(
-        was.outcome(),
-        Some(Outcome::Completed | Outcome::Failed | Outcome::Cancelled)
-    );
-    assert!(
-        !stands || was.outcome() == is.outcome(),
-        "an end was taken back"
-    );
+/// Invariants of two consecutive states of a pull.
+fn assert_monotonic(was: &Pull, is: &Pull) {
+    let not_lower = |before| is.percent.is_some_and(|now| now >= before);
+    assert!(was.percent.is_none_or(not_lower), "percentage decreased");
+    let was_final =
+        matches!(was.outcome(), Some(Outcome::Completed | Outcome::Failed | Outcome::Cancelled));
+    assert!(!was_final || was.outcome() == is.outcome(), "outcome changed after the end");
 }

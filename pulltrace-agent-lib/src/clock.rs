@@ -1,72 +1,59 @@
-//! The clocks of this crate: the only place where one is read.
+//! The clocks of this crate. No other module reads the time.
 
 use pulltrace_core::{Mono, NodeTime, Now};
 use tokio::time::Instant;
 
-/// Both clocks, read at once.
+/// A monotonic clock and a wall clock, read together.
 ///
-/// The monotonic clock starts when this is made, and is tokio's: it stands still where a test paused it.
+/// The monotonic clock starts when this value is created and follows tokio's time, so a test can
+/// pause it.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Instant,
-    wall: Wall,
+    wall: WallClock,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Wall {
-    /// The system's, which may be set at any time.
+enum WallClock {
+    /// The system clock, which may be changed at any time.
     System,
-    /// This instant at `start`, and from there on in step with the monotonic clock.
+    /// Shows this time at `start` and then follows the monotonic clock.
     Anchored(NodeTime),
 }
 
 impl Clock {
-    /// The clocks of this machine.
+    /// Returns the clocks of this machine.
     #[must_use]
     pub fn system() -> Self {
-        Self {
-            start: instant(),
-            wall: Wall::System,
-        }
+        Self { start: instant_now(), wall: WallClock::System }
     }
 
-    /// A wall clock that shows `at` now and then runs with tokio's clock: for tests and replays.
+    /// Returns a clock whose wall time is `at` now and then follows tokio's time. Meant for tests
+    /// and replays.
     #[must_use]
     pub fn anchored(at: NodeTime) -> Self {
-        Self {
-            start: instant(),
-            wall: Wall::Anchored(at),
-        }
+        Self { start: instant_now(), wall: WallClock::Anchored(at) }
     }
 
-    /// This moment on both clocks.
+    /// Returns the current time on both clocks.
     #[must_use]
     pub fn now(&self) -> Now {
-        let elapsed = instant().duration_since(self.start);
+        let elapsed = instant_now().duration_since(self.start);
         let node = match self.wall {
-            Wall::System => system(),
-            Wall::Anchored(at) => at.saturating_add(elapsed),
+            WallClock::System => system_time(),
+            WallClock::Anchored(at) => at.saturating_add(elapsed),
         };
-        Now {
-            mono: Mono(elapsed),
-            node,
-        }
+        Now { mono: Mono(elapsed), node }
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the crate's clock module"
-)]
-fn instant() -> Instant {
+#[expect(clippy::disallowed_methods, reason = "this is the crate's clock module")]
+fn instant_now() -> Instant {
     Instant::now()
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the crate's clock module"
-)]
-fn system() -> NodeTime {
+#[expect(clippy::disallowed_methods, reason = "this is the crate's clock module")]
+fn system_time() -> NodeTime {
     NodeTime::from_system(std::time::SystemTime::now())
 }
 
@@ -77,7 +64,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn an_anchored_clock_moves_with_the_time_of_the_test() {
+    async fn anchored_clock_follows_tokio_time() {
         let at: NodeTime = "2026-11-24T20:00:00Z".parse().unwrap();
         let clock = Clock::anchored(at);
         assert_eq!(clock.now().node, at);
@@ -88,7 +75,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_system_clock_is_that_of_this_machine() {
+    async fn system_clock_reads_wall_time() {
         let now = Clock::system().now();
         let file = std::env::current_exe().and_then(std::fs::metadata).unwrap();
         let built = NodeTime::from_system(file.modified().unwrap());

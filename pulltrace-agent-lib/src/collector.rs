@@ -1,7 +1,7 @@
-//! The loop: choose an action, apply it, publish.
+//! The collector loop: wait for the next action, apply it, report changes.
 //!
-//! Source and sink work at the same time; all state belongs to this one loop, and is changed only
-//! between two waits. What a pull is doing is decided by the table, what is due by the outbox.
+//! Source and sink run concurrently. All state belongs to this loop and changes only between two
+//! waits. The pull table decides the state of each pull, the outbox when a report is due.
 
 mod run;
 
@@ -13,22 +13,21 @@ use pulltrace_core::{Counters, Limits, NodeName};
 use crate::clock::Clock;
 use crate::monitor::Monitor;
 use crate::sink::ReportSink;
-use crate::sink::outbox::Pace;
+use crate::sink::outbox::ReportSchedule;
 use crate::source::{PullSource, SourceError};
 
-/// Watches the pulls of a node through a source, and tells them to a sink.
+/// Watches the pulls of a node through a source and reports them to a sink.
 ///
-/// - It reports at once when a pull starts or ends, or its sizes become known; otherwise at most each
-///   [`report_interval`](Builder::report_interval) while something changes, and each
-///   [`heartbeat`](Builder::heartbeat) while nothing does.
-/// - A slow sink never delays the source: what changes meanwhile is told together in the next report,
-///   each pull in its latest state.
-/// - Until the source has said what goes on (at most 2 s from when it sees) it reports nothing, so that
-///   a receiver does not take "not looked yet" for "nothing there".
-/// - After an error of the sink it waits, 250 ms at first and twice as long with each further one up
-///   to 30 s, and then tells all that is not acknowledged.
-/// - Pulls that ended stay in the table, as [`Limits`] says: a receiver that was started anew is told
-///   them again.
+/// - A report is sent immediately when a pull starts or ends or its size becomes known. Other
+///   changes are sent at most once per [`report_interval`](Builder::report_interval). Without
+///   changes, a report is sent every [`heartbeat`](Builder::heartbeat).
+/// - A slow sink never delays the source: changes that happen meanwhile are merged into the next
+///   report, with the latest state of each pull.
+/// - The first report waits for the source's initial sync, at most 2 s after it connects. Otherwise
+///   a receiver would take pulls that are not listed yet as ended.
+/// - When the sink fails, delivery is retried with exponential back-off from 250 ms to 30 s. The
+///   next report contains everything that has not been acknowledged.
+/// - Ended pulls stay in the table within [`Limits`], so that a restarted receiver gets them again.
 ///
 /// ```no_run
 /// # #[cfg(feature = "testing")] {
@@ -55,15 +54,15 @@ pub struct Collector<S, K> {
     source: S,
     sink: K,
     limits: Limits,
-    pace: Pace,
-    grace: Duration,
+    schedule: ReportSchedule,
+    grace_period: Duration,
     clock: Clock,
     seed: u64,
     monitor: Monitor,
 }
 
 impl Collector<(), ()> {
-    /// Begins a collector for this node; it needs a [`source`](Builder::source) and a
+    /// Returns a builder for this node. It needs a [`source`](Builder::source) and a
     /// [`sink`](Builder::sink).
     pub fn builder(node: NodeName) -> Builder<(), ()> {
         let clock = Clock::system();
@@ -72,13 +71,13 @@ impl Collector<(), ()> {
             source: (),
             sink: (),
             limits: Limits::default(),
-            pace: Pace {
+            schedule: ReportSchedule {
                 interval: Duration::from_secs(1),
                 heartbeat: Duration::from_secs(5),
             },
-            grace: Duration::from_secs(5),
+            grace_period: Duration::from_secs(5),
             clock,
-            // The hasher is the standard library's only source of randomness.
+            // `RandomState` is the only source of randomness in the standard library.
             seed: std::hash::RandomState::new().build_hasher().finish(),
             monitor: Monitor::new(clock),
         })
@@ -86,7 +85,7 @@ impl Collector<(), ()> {
 }
 
 impl<S, K> Collector<S, K> {
-    /// By which to ask what it is doing while it runs.
+    /// Returns a handle that reports statistics and health while the collector runs.
     #[must_use]
     pub fn monitor(&self) -> Monitor {
         self.monitor.clone()
@@ -94,34 +93,34 @@ impl<S, K> Collector<S, K> {
 }
 
 impl<S: PullSource, K: ReportSink> Collector<S, K> {
-    /// Watches until `shutdown` is ready, or the source ends, and then delivers the last state.
+    /// Runs until `shutdown` is ready or the source ends, then delivers the final state.
     ///
-    /// The returned [`Summary`] says whether that arrived. Dropping the future instead stops at once:
-    /// what is not delivered is not delivered.
+    /// [`Summary::delivered`] is true if that delivery succeeded. Dropping the future stops
+    /// immediately, without a final report.
     ///
     /// # Errors
-    /// Where the source or the sink is gone for good. After an error of the source the last state is
-    /// still delivered.
+    /// Returns an error if the source failed or the sink was closed. The final state is still
+    /// delivered after an error of the source.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<Summary, RunError> {
         run::run(self, shutdown).await
     }
 }
 
-/// Makes a [`Collector`].
+/// Builds a [`Collector`].
 #[derive(Debug)]
 #[must_use]
 pub struct Builder<S, K>(Collector<S, K>);
 
 impl<S, K> Builder<S, K> {
-    /// Where observations come from.
+    /// Sets the source of observations.
     pub fn source<T: PullSource>(self, source: T) -> Builder<T, K> {
         let Collector {
             node,
             source: _,
             sink,
             limits,
-            pace,
-            grace,
+            schedule: pace,
+            grace_period: grace,
             clock,
             seed,
             monitor,
@@ -131,23 +130,23 @@ impl<S, K> Builder<S, K> {
             source,
             sink,
             limits,
-            pace,
-            grace,
+            schedule: pace,
+            grace_period: grace,
             clock,
             seed,
             monitor,
         })
     }
 
-    /// Who is told.
+    /// Sets the receiver of reports.
     pub fn sink<T: ReportSink>(self, sink: T) -> Builder<S, T> {
         let Collector {
             node,
             source,
             sink: _,
             limits,
-            pace,
-            grace,
+            schedule: pace,
+            grace_period: grace,
             clock,
             seed,
             monitor,
@@ -157,40 +156,41 @@ impl<S, K> Builder<S, K> {
             source,
             sink,
             limits,
-            pace,
-            grace,
+            schedule: pace,
+            grace_period: grace,
             clock,
             seed,
             monitor,
         })
     }
 
-    /// The bounds of what is kept. Default: those of [`Limits`].
+    /// Sets the limits of the pull table. Defaults to [`Limits::default`].
     pub fn limits(mut self, limits: Limits) -> Self {
         self.0.limits = limits;
         self
     }
 
-    /// From one report to the next at the least, where no pull started or ended. Default 1 s.
+    /// Sets the minimum time between two reports while no pull starts or ends. Default: 1 s.
     pub fn report_interval(mut self, interval: Duration) -> Self {
-        self.0.pace.interval = interval;
+        self.0.schedule.interval = interval;
         self
     }
 
-    /// From one report to the next where nothing changed: a sign of life, by which a receiver that
-    /// was started anew asks for everything. Default 5 s.
+    /// Sets the time between two reports while nothing changes. Default: 5 s.
+    ///
+    /// A restarted receiver uses the heartbeat to request a full report.
     pub fn heartbeat(mut self, heartbeat: Duration) -> Self {
-        self.0.pace.heartbeat = heartbeat;
+        self.0.schedule.heartbeat = heartbeat;
         self
     }
 
-    /// How long the delivery of the last state may take. Default 5 s.
-    pub fn grace(mut self, grace: Duration) -> Self {
-        self.0.grace = grace;
+    /// Sets how long the delivery of the final state may take. Default: 5 s.
+    pub fn grace_period(mut self, grace: Duration) -> Self {
+        self.0.grace_period = grace;
         self
     }
 
-    /// The clock of the collector. Default: that of this machine.
+    /// Sets the clock of the collector. Default: the system's.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.0.clock = clock;
         self.0.monitor = Monitor::new(clock);
@@ -199,102 +199,96 @@ impl<S, K> Builder<S, K> {
 }
 
 impl<S: PullSource, K: ReportSink> Builder<S, K> {
-    /// Makes the collector.
+    /// Builds the collector.
     ///
     /// # Errors
-    /// Where a setting cannot work.
+    /// Returns an error if a setting is invalid.
     pub fn build(self) -> Result<Collector<S, K>, BuildError> {
-        let Pace {
-            interval,
-            heartbeat,
-        } = self.0.pace;
-        if interval < SHORTEST {
-            return Err(BuildError::Interval(interval));
+        let ReportSchedule { interval, heartbeat } = self.0.schedule;
+        if interval < MIN_REPORT_INTERVAL {
+            return Err(BuildError::ReportInterval(interval));
         }
         if heartbeat < interval {
-            return Err(BuildError::Heartbeat {
-                heartbeat,
-                interval,
-            });
+            return Err(BuildError::Heartbeat { heartbeat, interval });
         }
-        if self.0.limits.live == 0 {
-            return Err(BuildError::NoRoom);
+        if self.0.limits.max_live == 0 {
+            return Err(BuildError::ZeroLiveLimit);
         }
         Ok(self.0)
     }
 }
 
-/// Reports closer to one another than this would be work for nothing.
-const SHORTEST: Duration = Duration::from_millis(10);
+/// The shortest report interval.
+const MIN_REPORT_INTERVAL: Duration = Duration::from_millis(10);
 
-/// A setting that cannot work.
+/// An invalid setting of a [`Collector`]. A retry does not help.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// Too many reports.
-    #[error("the report interval is {0:?}: at least 10 ms are needed")]
-    Interval(Duration),
-    /// A sign of life more often than changes.
+    /// The report interval is too short.
+    #[error("invalid report interval {0:?}: expected at least 10 ms")]
+    ReportInterval(Duration),
+    /// The heartbeat is shorter than the report interval.
     #[error(
-        "the heartbeat is {heartbeat:?}: at least the report interval of {interval:?} is needed"
+        "invalid heartbeat {heartbeat:?}: expected at least the report interval of {interval:?}"
     )]
     Heartbeat {
-        /// What was set.
+        /// The configured heartbeat.
         heartbeat: Duration,
-        /// What it must not be below.
+        /// The configured report interval.
         interval: Duration,
     },
-    /// No pull could be watched.
-    #[error("the limit of live pulls is 0: at least 1 is needed")]
-    NoRoom,
+    /// The limit of live pulls is 0.
+    #[error("invalid limit of live pulls 0: expected at least 1")]
+    ZeroLiveLimit,
 }
 
-/// What a run did.
+/// The result of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {
-    /// Pulls that were seen to start; one that lives again after an unknown end counts again.
+    /// Pulls that started. A pull that resumes after an unknown end counts again.
     pub started: u64,
-    /// Ends that were seen.
+    /// Pulls that ended.
     pub ended: u64,
     /// Reports that were acknowledged.
     pub reports: u64,
-    /// Whether the last state was acknowledged. Where it was not, the receiver may lack any change
-    /// since the last acknowledged report.
+    /// True if the final state was acknowledged. If not, the receiver may lack any change since the
+    /// last acknowledged report.
     pub delivered: bool,
-    /// Ends that no acknowledged report told.
-    pub ends_untold: u64,
-    /// What was counted.
+    /// Ends that no acknowledged report contained.
+    pub undelivered_ends: u64,
+    /// Counters of the pull table.
     pub counters: Counters,
 }
 
-/// A run that ended because a part of it is gone for good.
+/// A run that ended because its source failed or its sink was closed. A retry does not help.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RunError {
-    /// The source failed; what was seen until then was delivered as [`Summary::delivered`] says.
-    #[error("the pulls of node {node} can be watched no longer")]
+    /// The source failed. [`Summary::delivered`] is true if its last state was delivered.
+    #[error("failed to watch the pulls of node {node}")]
     Source {
-        /// Whose pulls.
+        /// The node.
         node: NodeName,
-        /// What failed.
+        /// The error of the source.
         #[source]
         source: SourceError,
-        /// What was done until then.
+        /// The result until then.
         summary: Box<Summary>,
     },
-    /// The sink is closed: nobody can be told any more.
-    #[error("the pulls of node {node} can be told to nobody any more: the sink is closed")]
+    /// The receiver of reports was dropped.
+    #[error("failed to report the pulls of node {node}: the sink is closed")]
     SinkClosed {
-        /// Whose pulls.
+        /// The node.
         node: NodeName,
-        /// What was done until then.
+        /// The result until then.
         summary: Box<Summary>,
     },
 }
 
 impl RunError {
-    /// What was done until then.
+    /// Returns the result of the run until it failed.
     #[must_use]
     pub fn summary(&self) -> &Summary {
         match self {

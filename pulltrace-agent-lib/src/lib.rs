@@ -15,4 +15,4 @@ pub mod testing;
 
 pub use clock::Clock;
 pub use collector::{BuildError, Builder, Collector, RunError, Summary};
-pub use monitor::{Monitor, Unwell, Vitals};
+pub use monitor::{CollectorStats, HealthError, Monitor};

@@ -1,5 +1,6 @@
-//! What of the pulls goes into the log: one line for each that ended, and one each 15 seconds for
-//! each that goes on. Which, and what is in them, is decided apart from the writing.
+//! The log of pulls: one line when a pull ends, and one every 15 s while it runs.
+//!
+//! Deciding which lines are due is separate from writing them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,18 +10,18 @@ use pulltrace_core::{
     Change, ChangeKind, Mono, NodeTime, Now, Outcome, Phase, Pull, PullId, PullTable,
 };
 
-/// From one line of a pull to its next.
-const EVERY: Duration = Duration::from_secs(15);
+/// Interval between two lines of the same pull.
+const LOG_INTERVAL: Duration = Duration::from_secs(15);
 
-/// Which pulls a line is due for.
+/// Decides which pulls to log.
 #[derive(Debug, Default)]
 pub(crate) struct PullLog {
-    /// The live pulls, and when each was first seen or last told. Bounded by the table.
-    told: BTreeMap<PullId, Mono>,
+    /// Live pulls, and when each was last logged or first seen. Bounded by the table.
+    last_logged: BTreeMap<PullId, Mono>,
 }
 
 impl PullLog {
-    /// The pulls that a line is due for: those that ended now, then those that go on for long.
+    /// Returns the pulls to log now: those that just ended, then those whose interval has passed.
     pub(crate) fn due(
         &mut self,
         changes: &[Change],
@@ -32,16 +33,16 @@ impl PullLog {
             match change.kind {
                 ChangeKind::Progressed => {}
                 ChangeKind::Started => {
-                    self.told.insert(change.pull.id.clone(), now.mono);
+                    self.last_logged.insert(change.pull.id.clone(), now.mono);
                 }
                 ChangeKind::Ended => {
-                    self.told.remove(&change.pull.id);
+                    self.last_logged.remove(&change.pull.id);
                     due.push(Arc::clone(&change.pull));
                 }
             }
         }
-        for (id, told) in &mut self.told {
-            if now.mono.since(*told) >= EVERY {
+        for (id, told) in &mut self.last_logged {
+            if now.mono.since(*told) >= LOG_INTERVAL {
                 *told = now.mono;
                 due.extend(table.get(id).cloned());
             }
@@ -50,9 +51,9 @@ impl PullLog {
     }
 }
 
-/// One line for people: what a pull is doing, or how it ended.
+/// Formats the message: the progress of a pull, or how it ended.
 fn message(pull: &Pull, now: NodeTime) -> String {
-    let title = pull.title().unwrap_or_else(|| "an unknown image".into());
+    let title = pull.display_name().unwrap_or_else(|| "an unknown image".into());
     let took = duration(pull, now);
     match pull.phase {
         Phase::Ended(Outcome::Completed) => format!(
@@ -65,12 +66,9 @@ fn message(pull: &Pull, now: NodeTime) -> String {
             let how = match outcome {
                 Outcome::Completed | Outcome::Failed => "failed",
                 Outcome::Cancelled => "was cancelled",
-                Outcome::Unknown => "ended unseen",
+                Outcome::Unknown => "ended with unknown outcome",
             };
-            format!(
-                "the pull of {title} {how} after {:.1} s",
-                took.as_secs_f64()
-            )
+            format!("the pull of {title} {how} after {:.1} s", took.as_secs_f64())
         }
         phase => {
             let mut text = format!("pulling {title}: {phase}");
@@ -95,14 +93,14 @@ fn duration(pull: &Pull, now: NodeTime) -> Duration {
     pull.ended_at.unwrap_or(now).since(pull.started_at)
 }
 
-/// Writes the line of a pull. A field that is unknown is absent.
+/// Logs a pull. Unknown fields are omitted.
 pub(crate) fn write(pull: &Pull, now: NodeTime) {
     macro_rules! line {
         ($level:ident) => {
             tracing::$level!(
                 target: "pulltrace::pull",
                 node = pull.id.node().as_str(),
-                image = pull.title(),
+                image = pull.display_name(),
                 id = %pull.id,
                 phase = pull.outcome().is_none().then(|| pull.phase.as_str()),
                 outcome = pull.outcome().map(Outcome::as_str),

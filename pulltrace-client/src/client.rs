@@ -1,4 +1,4 @@
-//! The client: how it is made, and what it asks for once.
+//! The client, its builder, and single requests.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -14,24 +14,24 @@ use reqwest::Url;
 use crate::backoff::Backoff;
 use crate::error::{FollowError, RequestError, SetupError, WaitError};
 use crate::filter::Filter;
-use crate::follow::{self, Followed, Start};
-use crate::pod::{self, PodFollowed};
-use crate::request::Http;
+use crate::follow::{self, FollowEvent, Start};
+use crate::pod::{self, PodFollowEvent};
+use crate::request::HttpClient;
 use crate::tls;
 use crate::token::Token;
 use crate::wait::{self, Target, Until};
 
-/// Items of one page of a list.
-const PAGE: usize = 500;
+/// Items per page of a list.
+const PAGE_SIZE: usize = 500;
 
-/// Pages of a list: a server keeps fewer pulls and pods than these hold.
+/// The maximum number of pages of a list, which exceeds the pulls and pods that a server keeps.
 const MAX_PAGES: usize = 2_000;
 
-const TIMEOUT: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const SILENCE: Duration = Duration::from_secs(20);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 const FIRST_RETRY: Duration = Duration::from_secs(1);
-const LONGEST_RETRY: Duration = Duration::from_secs(30);
+const MAX_RETRY: Duration = Duration::from_secs(30);
 
 /// A client of one server. Clones share its connections.
 ///
@@ -47,51 +47,52 @@ const LONGEST_RETRY: Duration = Duration::from_secs(30);
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    pub(crate) http: Http,
-    pub(crate) silence: Duration,
+    pub(crate) http: HttpClient,
+    pub(crate) idle_timeout: Duration,
     backoff: Backoff,
 }
 
-/// What a [`Client`] is made of.
+/// Builds a [`Client`].
 #[must_use]
 pub struct ClientBuilder {
     server: String,
     token: Option<Token>,
     timeout: Duration,
-    silence: Duration,
+    idle_timeout: Duration,
     retry: (Duration, Duration),
 }
 
 impl Client {
-    /// A client of the server at this URL: `http://127.0.0.1:8080`, or one with a path that a gateway
-    /// serves it under.
+    /// Returns a builder for a client of the server at this URL: `http://127.0.0.1:8080`, or a URL
+    /// with the path under which a gateway serves it.
     pub fn builder(server: impl Into<String>) -> ClientBuilder {
         ClientBuilder {
             server: server.into(),
             token: None,
-            timeout: TIMEOUT,
-            silence: SILENCE,
-            retry: (FIRST_RETRY, LONGEST_RETRY),
+            timeout: REQUEST_TIMEOUT,
+            idle_timeout: IDLE_TIMEOUT,
+            retry: (FIRST_RETRY, MAX_RETRY),
         }
     }
 
-    /// The pulls, live and ended, that the filter wants: all pages of the list. What the list says of
-    /// its time and its place in the server's changes is of the first page, so what happened since is
-    /// followed from there.
+    /// Returns the live and ended pulls that match the filter, from all pages of the list.
+    ///
+    /// Time and position in the list are those of the first page, so a stream that starts from the
+    /// list includes all later changes.
     ///
     /// # Errors
-    /// Where one of the pages has no answer. Nothing is tried twice, unless the server starts anew
-    /// between two pages: then the list is begun anew.
+    /// If the request of a page fails. There are no retries, but if the server restarts between two
+    /// pages, the list is read again from the start.
     pub async fn pulls(&self, filter: &Filter) -> Result<PullList, RequestError> {
-        let mut query = filter.of_list();
-        query.push(("limit", PAGE.to_string()));
+        let mut query = filter.list_query();
+        query.push(("limit", PAGE_SIZE.to_string()));
         let mut whole: Option<PullList> = None;
         let mut next: Option<String> = None;
         for _ in 0..MAX_PAGES {
             let mut query = query.clone();
             query.extend(next.take().map(|next| ("continue", next)));
             let url = self.http.url(&["api", "v1", "pulls"], &query);
-            let mut page: PullList = self.http.json(url).await?;
+            let mut page: PullList = self.http.get_json(url).await?;
             next = page.next.take();
             match &mut whole {
                 None => whole = Some(page),
@@ -104,42 +105,43 @@ impl Client {
                 return Ok(whole);
             }
         }
-        Err(self.http.not_ours("its list of pulls does not end"))
+        Err(self.http.not_pulltrace("its list of pulls is endless"))
     }
 
-    /// One pull; `None` where there is no such one, or it is kept no more.
+    /// Returns a pull; `None` if the id is unknown or the pull has expired.
     ///
     /// # Errors
-    /// Where the server does not answer.
+    /// If the request fails.
     pub async fn pull(&self, id: &str) -> Result<Option<PullStatus>, RequestError> {
-        // What is no id is not asked for: in a path it would be something else.
+        // Reject malformed ids: in a path they would name another resource.
         if id.parse::<PullId>().is_err() {
             return Ok(None);
         }
         let url = self.http.url(&["api", "v1", "pulls", id], &[]);
-        match self.http.json(url).await {
+        match self.http.get_json(url).await {
             Ok(pull) => Ok(Some(pull)),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// The pods that wait for an image, that the filter wants by its node, namespace, pod and image; and
-    /// whether the server hears of pods and events: all pages of the list.
+    /// Returns the pods that wait for an image, and the state of the server's Kubernetes sources,
+    /// from all pages of the list. The filter applies by node, namespace, pod and image.
     ///
     /// # Errors
-    /// Where one of the pages has no answer; a server that knows no pods refuses. Nothing is tried twice,
-    /// unless the server starts anew between two pages: then the list is begun anew.
+    /// If the request of a page fails; a server without a pod source rejects it. There are no
+    /// retries, but if the server restarts between two pages, the list is read again from the
+    /// start.
     pub async fn pods(&self, filter: &Filter) -> Result<PodList, RequestError> {
-        let mut query = filter.of_pods();
-        query.push(("limit", PAGE.to_string()));
+        let mut query = filter.pods_query();
+        query.push(("limit", PAGE_SIZE.to_string()));
         let mut whole: Option<PodList> = None;
         let mut next: Option<String> = None;
         for _ in 0..MAX_PAGES {
             let mut query = query.clone();
             query.extend(next.take().map(|next| ("continue", next)));
             let url = self.http.url(&["api", "v1", "pods"], &query);
-            let mut page: PodList = self.http.json(url).await?;
+            let mut page: PodList = self.http.get_json(url).await?;
             next = page.next.take();
             match &mut whole {
                 None => whole = Some(page),
@@ -152,91 +154,87 @@ impl Client {
                 return Ok(whole);
             }
         }
-        Err(self.http.not_ours("its list of pods does not end"))
+        Err(self.http.not_pulltrace("its list of pods is endless"))
     }
 
-    /// What one pod waits for, with its pulls; `None` where no pod of that name is known to wait.
+    /// Returns the images a pod waits for, and its pulls; `None` if no such pod is known to wait.
     ///
     /// # Errors
-    /// Where the server does not answer, knows no pods, or does not know all of them yet.
+    /// If the request fails, or the server has no pod source or has not read all pods yet.
     pub async fn pod_pulls(
         &self,
         namespace: &str,
         pod: &str,
     ) -> Result<Option<PodPulls>, RequestError> {
-        let url = pod::url(self, namespace, pod, false);
-        match self.http.json(url).await {
+        let url = pod::pod_url(self, namespace, pod, false);
+        match self.http.get_json(url).await {
             Ok(pulls) => Ok(Some(pulls)),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// What one pod waits for, at once and at each change, until all its images are there or it is gone.
+    /// Follows a pod until all its images are present or it is gone. The stream yields the pod at
+    /// once and after each change.
     ///
-    /// It comes back over disconnects and restarts of the server, as [`follow`](Self::follow) does, and is
-    /// told all anew then. After [`PodFollowed::End`] the stream ends; after an error, too: each is one that
-    /// no retry cures, as where no pod of that name is known to wait.
+    /// It reconnects after disconnects and server restarts like [`follow`](Self::follow), and then
+    /// yields the pod again. The stream ends after [`PodFollowEvent::End`], or after an error that
+    /// no retry can fix, such as a pod that is not known to wait.
     pub fn follow_pod(
         &self,
         namespace: &str,
         pod: &str,
-    ) -> impl Stream<Item = Result<PodFollowed, FollowError>> + Send + 'static + use<> {
+    ) -> impl Stream<Item = Result<PodFollowEvent, FollowError>> + Send + 'static + use<> {
         pod::follow(self.clone(), namespace, pod)
     }
 
-    /// The nodes, with sums over their pulls.
+    /// Returns the nodes, with totals over their pulls.
     ///
     /// # Errors
-    /// Where the server does not answer.
+    /// If the request fails.
     pub async fn nodes(&self) -> Result<NodeList, RequestError> {
-        self.http
-            .json(self.http.url(&["api", "v1", "nodes"], &[]))
-            .await
+        self.http.get_json(self.http.url(&["api", "v1", "nodes"], &[])).await
     }
 
-    /// The images of all known pulls.
+    /// Returns the images of all known pulls.
     ///
     /// # Errors
-    /// Where the server does not answer.
+    /// If the request fails.
     pub async fn images(&self) -> Result<ImageList, RequestError> {
-        self.http
-            .json(self.http.url(&["api", "v1", "images"], &[]))
-            .await
+        self.http.get_json(self.http.url(&["api", "v1", "images"], &[])).await
     }
 
-    /// The server itself, and how fast all nodes downloaded in the last 15 minutes.
+    /// Returns the server's status, and the download rate of all nodes in the last 15 minutes.
     ///
     /// # Errors
-    /// Where the server does not answer.
+    /// If the request fails.
     pub async fn server(&self) -> Result<ServerStatus, RequestError> {
-        self.http
-            .json(self.http.url(&["api", "v1", "server"], &[]))
-            .await
+        self.http.get_json(self.http.url(&["api", "v1", "server"], &[])).await
     }
 
-    /// What happens to the pulls that the filter wants, as it happens.
+    /// Streams the changes of the pulls that match the filter.
     ///
-    /// Over disconnects and restarts of the server it goes on by itself, from where it was if the
-    /// server still has what came since, else with [`Followed::Reset`] and a new snapshot. It waits 1 s
-    /// before it comes back, or what the server says; twice as long after each further failure, up to
-    /// 30 s; half of that at random. A server that is silent for 20 s is taken for gone. Nothing is kept
-    /// while nobody polls.
+    /// The stream reconnects after disconnects and server restarts. It resumes where it was if the
+    /// server still has the changes since then; otherwise it yields [`FollowEvent::Reset`] and a
+    /// new snapshot. The delay before a reconnect is 1 s, or the server's retry time, and doubles
+    /// with each failure up to 30 s; half of it is random. A server that is silent for 20 s is
+    /// considered disconnected. Events are not buffered while the stream is not polled.
     ///
-    /// The stream ends after an error: each is one that no retry cures.
+    /// The stream ends after an error, which no retry can fix.
     pub fn follow(
         &self,
         filter: &Filter,
         start: Start,
-    ) -> impl Stream<Item = Result<Followed, FollowError>> + Send + 'static + use<> {
+    ) -> impl Stream<Item = Result<FollowEvent, FollowError>> + Send + 'static + use<> {
         follow::follow(self.clone(), filter, start)
     }
 
-    /// Waits until a pull has ended, over disconnects and restarts of the server; for ever, unless the
-    /// caller stops. What it gives has no layers.
+    /// Waits until a pull has ended, across disconnects and server restarts. There is no timeout.
+    /// The returned pull has no layers.
     ///
     /// # Errors
-    /// Where the pull is not known or ended otherwise, or the server refuses what no retry cures.
+    /// If the pull is unknown or has a different outcome, or a request fails with an error that no
+    /// retry can fix.
     pub async fn wait(&self, target: &Target, until: Until) -> Result<PullStatus, WaitError> {
         wait::wait(self, target, until).await
     }
@@ -246,54 +244,52 @@ impl Client {
     }
 }
 
-/// Without the token.
+/// Omits the token.
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client")
-            .field("server", &self.http.server.as_str())
-            .finish_non_exhaustive()
+        f.debug_struct("Client").field("server", &self.http.server.as_str()).finish_non_exhaustive()
     }
 }
 
 impl ClientBuilder {
-    /// The token that is sent with each request. Default: none.
+    /// Sets the token for all requests. Default: none.
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.token = Some(Token::Fixed(token.into()));
         self
     }
 
-    /// The file that the token is in, read for each request: Kubernetes changes its tokens.
+    /// Sets the file with the token. It is read for each request, as Kubernetes rotates tokens.
     pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.token = Some(Token::File(path.into()));
         self
     }
 
-    /// How long a request may take, and a stream until it begins. Default 10 s.
+    /// Sets the timeout of a request, and of opening a stream. Default: 10 s.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// How long a stream may be silent before it is opened anew; a server says something each 5 s.
-    /// Default 20 s.
-    pub const fn silence(mut self, silence: Duration) -> Self {
-        self.silence = silence;
+    /// Sets the time after which a silent stream is reopened. A server sends something every 5 s.
+    /// Default: 20 s.
+    pub const fn idle_timeout(mut self, silence: Duration) -> Self {
+        self.idle_timeout = silence;
         self
     }
 
-    /// How long to wait before a stream is opened anew, the first time and at the most. Default 1 s
-    /// and 30 s. A server may ask for 100 ms to 1 min.
+    /// Sets the first and the maximum delay before a stream is reopened. Default: 1 s and 30 s. A
+    /// server may request 100 ms to 1 min.
     pub const fn retry(mut self, first: Duration, longest: Duration) -> Self {
         self.retry = (first, longest);
         self
     }
 
-    /// Makes the client. Nothing is sent yet.
+    /// Creates the client. Sends no request.
     ///
     /// # Errors
-    /// Where a setting cannot work.
+    /// If a setting is invalid.
     pub fn build(self) -> Result<Client, SetupError> {
-        let server = server(&self.server)?;
+        let server = parse_server_url(&self.server)?;
         if let Some(token) = &self.token {
             token.header().map_err(SetupError::Token)?;
         }
@@ -306,33 +302,28 @@ impl ClientBuilder {
             .map_err(|error| SetupError::Client(error.without_url().into()))?;
         let (first, longest) = self.retry;
         Ok(Client {
-            http: Http {
-                client,
-                server,
-                token: self.token,
-                timeout: self.timeout,
-            },
-            silence: self.silence,
+            http: HttpClient { client, server, token: self.token, timeout: self.timeout },
+            idle_timeout: self.idle_timeout,
             backoff: Backoff::new(first, longest.max(first)),
         })
     }
 }
 
-/// Without the token.
+/// Omits the token.
 impl fmt::Debug for ClientBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ClientBuilder").finish_non_exhaustive()
     }
 }
 
-fn server(text: &str) -> Result<Url, SetupError> {
-    let url: Url = text.parse().map_err(|_| SetupError::Url("it is no URL"))?;
+fn parse_server_url(text: &str) -> Result<Url, SetupError> {
+    let url: Url = text.parse().map_err(|_| SetupError::Url("malformed"))?;
     let wrong = if !matches!(url.scheme(), "http" | "https") {
-        "it is neither http nor https"
+        "unsupported scheme"
     } else if !url.username().is_empty() || url.password().is_some() {
-        "it has a user name or a password, for which there are tokens"
+        "user name and password are not supported"
     } else if url.query().is_some() || url.fragment().is_some() {
-        "it has a query or a fragment"
+        "query and fragment are not supported"
     } else {
         return Ok(url);
     };
@@ -344,15 +335,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_url_that_cannot_be_asked_is_refused_without_its_password() {
-        for url in [
-            "",
-            "127.0.0.1:8080",
-            "ftp://x",
-            "http://a:secret@b",
-            "http://x/?a=b",
-            "http://x/#a",
-        ] {
+    fn invalid_url_is_rejected_without_leaking_password() {
+        for url in
+            ["", "127.0.0.1:8080", "ftp://x", "http://a:secret@b", "http://x/?a=b", "http://x/#a"]
+        {
             let error = Client::builder(url).build().unwrap_err();
             assert!(matches!(error, SetupError::Url(_)), "{url}: {error}");
             assert!(!format!("{error} {error:?}").contains("secret"));
@@ -360,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_may_be_below_a_path() {
+    fn server_url_may_have_a_path() {
         for (server, url) in [
             ("http://x:8080", "http://x:8080/api/v1/nodes"),
             ("http://x/pulltrace", "http://x/pulltrace/api/v1/nodes"),
@@ -372,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_in_no_debug_text() {
+    fn debug_output_omits_token() {
         let builder = Client::builder("http://x").token("sesame");
         assert!(!format!("{builder:?}").contains("sesame"));
         let client = builder.build().unwrap();

@@ -1,4 +1,4 @@
-//! What can go wrong, and whether to try again.
+//! Errors, and whether a retry can help.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,161 +7,173 @@ use pulltrace_core::wire::v1::{Problem, PullStatus};
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why there is no client. A retry does not help.
+/// A failure to create a client. A retry does not help until the cause is fixed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetupError {
-    /// The server's URL is none that can be asked. It is not repeated: it may have a password in it.
-    #[error("the server's URL is not accepted: {0}; give it as http://HOST:PORT or https://HOST")]
+    /// The server's URL is invalid. The URL is omitted, as it may contain a password.
+    #[error("invalid server URL: {0}")]
     Url(&'static str),
-    /// The token cannot be sent.
-    #[error("there is no token to send")]
+    /// The token cannot be read or is invalid.
+    #[error("failed to load the token")]
     Token(#[source] TokenError),
-    /// The system trusts no certificate authority.
-    #[error("no certificate authorities were found; install the package ca-certificates")]
-    NoRoots,
-    /// The HTTP client cannot be made.
-    #[error("the HTTP client cannot be made")]
+    /// The system has no trusted certificate authorities.
+    #[error("no system CA certificates found")]
+    NoCaCertificates,
+    /// The HTTP client cannot be created.
+    #[error("failed to create the HTTP client")]
     Client(#[source] Source),
 }
 
-/// Why there is no token.
+impl SetupError {
+    /// Returns advice for the user.
+    #[must_use]
+    pub const fn help(&self) -> Option<&'static str> {
+        match self {
+            Self::Url(_) => Some(
+                "Use a URL such as https://pulltrace.example:8080, and a token for authentication.",
+            ),
+            Self::NoCaCertificates => Some("Install the package ca-certificates."),
+            Self::Token(_) | Self::Client(_) => None,
+        }
+    }
+}
+
+/// An unusable token.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
-    /// The file cannot be read. A retry helps once it can.
-    #[error("the token file {path} cannot be read")]
+    /// The file cannot be read. A retry may help.
+    #[error("failed to read token file {path}")]
     Read {
         /// The file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
-    /// It is empty, too long, or has other than visible ASCII.
-    #[error("the token is not one line of visible ASCII, of 16 KiB at the most")]
-    Characters,
+    /// The token is empty, too long, or contains characters other than visible ASCII. A retry does
+    /// not help.
+    #[error("invalid token: expected one line of visible ASCII, at most 16 KiB")]
+    Invalid,
 }
 
-/// Why a request has no answer.
+/// A failed request to the server.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// The server was not reached, or did not answer in time or to its end. A retry helps once it
-    /// does.
-    #[error("the server at {server} does not answer")]
+    /// The server could not be reached, or did not send a complete response in time. A retry may
+    /// help.
+    #[error("failed to reach the server at {server}")]
     Unreachable {
         /// The server.
         server: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: Source,
     },
-    /// The server refused. A retry helps where [`is_transient`](Self::is_transient) says so.
-    #[error("the server at {server} answers {status}{}", said(.problem.as_ref()))]
-    Refused {
+    /// The server returned an error. [`is_transient`](Self::is_transient) reports whether a retry
+    /// may help.
+    #[error("the server at {server} returned {status}{}", describe_problem(.problem.as_ref()))]
+    Rejected {
         /// The server.
         server: String,
-        /// The status.
+        /// The HTTP status.
         status: u16,
-        /// What it said, if that was a problem of this API.
+        /// The problem document, if the response contains one.
         problem: Option<Problem>,
-        /// After how long it wants to be asked again.
+        /// The delay that the server requested (`Retry-After`).
         retry_after: Option<Duration>,
     },
-    /// The answer is none of this API. A retry does not help: something else answers there.
-    #[error("what answers at {server} is no pulltrace server: {what}")]
-    NotOurs {
+    /// The response is not from this API: the URL probably belongs to another service. A retry does
+    /// not help.
+    #[error("{server} is not a pulltrace server: {what}")]
+    NotPulltrace {
         /// The server.
         server: String,
-        /// What is wrong with it.
+        /// The difference from a pulltrace response.
         what: &'static str,
     },
-    /// The answer cannot be read. A retry does not help: the versions of client and server differ.
-    #[error("the answer of {server} is not understood")]
-    NotUnderstood {
+    /// The response cannot be parsed. A retry does not help, as the versions of client and server
+    /// are incompatible.
+    #[error("failed to parse the response from {server}")]
+    InvalidResponse {
         /// The server.
         server: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: serde_json::Error,
     },
-    /// There is no token to send.
-    #[error("there is no token to send")]
+    /// The token cannot be read or is invalid.
+    #[error("failed to load the token")]
     Token(#[source] TokenError),
 }
 
 impl RequestError {
-    /// Whether a retry may help.
+    /// Reports whether a retry may help.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::Token(TokenError::Read { .. }) => true,
-            Self::Refused { status, .. } => matches!(status, 408 | 429 | 500..=599),
-            Self::NotOurs { .. } | Self::NotUnderstood { .. } | Self::Token(_) => false,
+            Self::Rejected { status, .. } => matches!(status, 408 | 429 | 500..=599),
+            Self::NotPulltrace { .. } | Self::InvalidResponse { .. } | Self::Token(_) => false,
         }
     }
 
-    /// Whether a pulltrace server says that there is nothing of that name.
+    /// Reports whether a pulltrace server, not a proxy before it, returned 404.
     pub(crate) fn is_not_found(&self) -> bool {
-        let Self::Refused {
-            status: 404,
-            problem: Some(problem),
-            ..
-        } = self
-        else {
+        let Self::Rejected { status: 404, problem: Some(problem), .. } = self else {
             return false;
         };
         problem.reason == "not_found"
     }
 
-    /// After how long the server wants to be asked again, where it says so.
+    /// Returns the delay before a retry, if the server requested one.
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Refused { retry_after, .. } => *retry_after,
+            Self::Rejected { retry_after, .. } => *retry_after,
             _ => None,
         }
     }
 }
 
-fn said(problem: Option<&Problem>) -> String {
+fn describe_problem(problem: Option<&Problem>) -> String {
     problem.map_or_else(String::new, |problem| match &problem.detail {
         Some(detail) => format!(": {}: {detail}", problem.title),
         None => format!(": {}", problem.title),
     })
 }
 
-/// Why a stream ended. It goes on by itself over everything that time may cure, so a retry with the
-/// same settings does not help.
+/// The error that ended a stream. A retry does not help: streams retry transient errors themselves.
 #[derive(Debug, thiserror::Error)]
-#[error("the events cannot be followed")]
+#[error("failed to follow the stream")]
 pub struct FollowError(#[from] RequestError);
 
 impl FollowError {
-    /// What was refused.
+    /// Returns the error of the request.
     #[must_use]
     pub const fn request(&self) -> &RequestError {
         &self.0
     }
 }
 
-/// Why a wait ended without what was waited for.
+/// A failure to wait for a pull. A retry does not help.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WaitError {
-    /// There is no such pull, or it is kept no more.
-    #[error("there is no pull {0}, or the server keeps it no more")]
+    /// The pull is unknown or has expired.
+    #[error("pull {0} not found or expired")]
     NotFound(String),
-    /// The pull ended otherwise.
-    #[error("pull {} ended otherwise: {}", .0.id, ended(.0))]
+    /// The pull ended without completing.
+    #[error("pull {} did not complete: {}", .0.id, describe_end(.0))]
     Ended(Box<PullStatus>),
-    /// The server refused what no retry cures.
+    /// Following the pull failed with an error that a retry cannot fix.
     #[error(transparent)]
     Follow(#[from] FollowError),
 }
 
-fn ended(pull: &PullStatus) -> String {
+fn describe_end(pull: &PullStatus) -> String {
     let outcome = serde_json::to_value(pull.outcome).unwrap_or_default();
     let outcome = outcome.as_str().unwrap_or("unknown").to_owned();
     match &pull.error {

@@ -1,8 +1,8 @@
-//! Which pulls are asked for, and how much of each.
+//! Selects pulls, and the level of detail.
 
 use pulltrace_core::wire::v1::Phase;
 
-/// Which pulls; all of them by default, with their layers.
+/// Selects pulls. The default is all pulls, with their layers.
 ///
 /// ```
 /// use pulltrace_client::{Filter, Layers};
@@ -19,70 +19,70 @@ pub struct Filter {
     layers: Layers,
 }
 
-/// How layers are told.
+/// The representation of layers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Layers {
-    /// Inside their pull.
+    /// Within their pull.
     #[default]
     Embed,
-    /// Not at all: far fewer bytes.
+    /// Omitted, which saves many bytes.
     None,
-    /// By events of their own. In a list, which has no events: not at all.
+    /// As separate events. Omitted from lists.
     Events,
 }
 
 impl Filter {
-    /// Only pulls of this node.
+    /// Selects pulls of this node.
     #[must_use]
     pub fn node(mut self, name: impl Into<String>) -> Self {
         self.node = Some(name.into());
         self
     }
 
-    /// Only pulls that pods of this namespace wait for, or waited. A server that knows no pods
-    /// refuses it.
+    /// Selects pulls that pods of this namespace wait or waited for. A server without a pod source
+    /// rejects it.
     #[must_use]
     pub fn namespace(mut self, name: impl Into<String>) -> Self {
         self.namespace = Some(name.into());
         self
     }
 
-    /// Only pulls that pods of this name wait for, or waited. A server that knows no pods
-    /// refuses it.
+    /// Selects pulls that pods of this name wait or waited for. A server without a pod source
+    /// rejects it.
     #[must_use]
     pub fn pod(mut self, name: impl Into<String>) -> Self {
         self.pod = Some(name.into());
         self
     }
 
-    /// Only pulls of images whose name has this in it, or whose digest is exactly this.
+    /// Selects pulls of images whose name contains this text, or whose digest equals it.
     #[must_use]
     pub fn image(mut self, image: impl Into<String>) -> Self {
         self.image = Some(image.into());
         self
     }
 
-    /// Also pulls in this phase. Without any: pulls in each.
+    /// Adds a phase to select. Without any, all phases are selected.
     #[must_use]
     pub fn phase(mut self, phase: Phase) -> Self {
         self.phases.push(phase);
         self
     }
 
-    /// How layers are told.
+    /// Sets the representation of layers.
     #[must_use]
     pub const fn layers(mut self, layers: Layers) -> Self {
         self.layers = layers;
         self
     }
 
-    /// The same in every phase.
+    /// Removes the phases.
     pub(crate) fn in_any_phase(mut self) -> Self {
         self.phases.clear();
         self
     }
 
-    pub(crate) fn of_list(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn list_query(&self) -> Vec<(&'static str, String)> {
         let layers = match self.layers {
             Layers::Embed => "embed",
             Layers::None | Layers::Events => "none",
@@ -90,7 +90,7 @@ impl Filter {
         self.query(layers)
     }
 
-    pub(crate) fn of_stream(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn stream_query(&self) -> Vec<(&'static str, String)> {
         let layers = match self.layers {
             Layers::Embed => "embed",
             Layers::None => "none",
@@ -99,8 +99,8 @@ impl Filter {
         self.query(layers)
     }
 
-    /// What it says of pods: whatever phase their pulls are in.
-    pub(crate) fn of_pods(&self) -> Vec<(&'static str, String)> {
+    /// Returns the query parameters that apply to pods, which exclude the phases.
+    pub(crate) fn pods_query(&self) -> Vec<(&'static str, String)> {
         let mut query = Vec::new();
         query.extend(self.node.clone().map(|node| ("node", node)));
         query.extend(self.namespace.clone().map(|name| ("namespace", name)));
@@ -111,14 +111,10 @@ impl Filter {
 
     fn query(&self, layers: &str) -> Vec<(&'static str, String)> {
         let mut query = vec![("layers", layers.to_owned())];
-        query.extend(self.of_pods());
-        let words = self
-            .phases
-            .iter()
-            .filter_map(|phase| serde_json::to_value(phase).ok());
-        let words: Vec<String> = words
-            .filter_map(|word| word.as_str().map(ToOwned::to_owned))
-            .collect();
+        query.extend(self.pods_query());
+        let words = self.phases.iter().filter_map(|phase| serde_json::to_value(phase).ok());
+        let words: Vec<String> =
+            words.filter_map(|word| word.as_str().map(ToOwned::to_owned)).collect();
         if !words.is_empty() {
             query.push(("phase", words.join(",")));
         }
@@ -131,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_filter_is_the_servers_query() {
+    fn filter_becomes_query_parameters() {
         let filter = Filter::default()
             .node("w1")
             .namespace("shop")
@@ -145,15 +141,15 @@ mod tests {
             pairs.collect::<Vec<_>>().join("&")
         };
         assert_eq!(
-            text(filter.of_stream()),
+            text(filter.stream_query()),
             "layers=events&node=w1&namespace=shop&pod=web-0&image=nginx&phase=failed,resolving"
         );
         assert_eq!(
-            text(filter.clone().in_any_phase().of_list()),
+            text(filter.clone().in_any_phase().list_query()),
             "layers=none&node=w1&namespace=shop&pod=web-0&image=nginx"
         );
         let pods = "node=w1&namespace=shop&pod=web-0&image=nginx";
-        assert_eq!(text(filter.of_pods()), pods);
-        assert_eq!(text(Filter::default().of_stream()), "layers=embed");
+        assert_eq!(text(filter.pods_query()), pods);
+        assert_eq!(text(Filter::default().stream_query()), "layers=embed");
     }
 }

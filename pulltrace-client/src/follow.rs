@@ -1,4 +1,4 @@
-//! The stream of what happens, over disconnects and restarts.
+//! The stream of changes, across disconnects and restarts.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,71 +13,71 @@ use crate::backoff::random;
 use crate::client::Client;
 use crate::error::{FollowError, RequestError};
 use crate::filter::Filter;
-use crate::sse::{Parser, Sse};
+use crate::sse::{SseItem, SseParser};
 
-/// Where in a server's changes somebody is: `<epoch>-<seq>`.
+/// A position in the server's changes: `<epoch>-<seq>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Cursor(String);
 
-/// From where on to follow.
+/// The start of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Start {
-    /// From now on: first each live pull, as started, then [`Followed::SnapshotEnd`].
+    /// The current state: each live pull as a started event, then [`FollowEvent::SnapshotEnd`].
     #[default]
     Snapshot,
-    /// From there on, if the server still has what came since; else with [`Followed::Reset`] and a
-    /// snapshot.
+    /// The changes after this position, if the server still has them; otherwise
+    /// [`FollowEvent::Reset`] and a snapshot.
     After(Cursor),
 }
 
-/// What a stream says.
+/// An item of a stream.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Followed {
-    /// Something happened to a pull, or it is of the snapshot.
+pub enum FollowEvent {
+    /// A change of a pull, or a pull of the snapshot.
     Event(Box<PullEvent>),
-    /// The snapshot is whole. Pulls that ended before are not in it: [`Client::pulls`] has them.
-    SnapshotEnd(Place),
-    /// What was said so far is worth nothing: forget it. A snapshot follows.
+    /// The snapshot is complete. It does not contain pulls that have ended; [`Client::pulls`]
+    /// returns them.
+    SnapshotEnd(Position),
+    /// Discard all state: a new snapshot follows.
     Reset,
-    /// Nothing more happened until here.
-    Ping(Place),
-    /// The server is away. The stream comes back by itself; what is known may be out of date.
-    Away {
-        /// Why.
+    /// There were no changes up to this position.
+    Ping(Position),
+    /// The connection was lost. The stream reconnects by itself; known state may be stale.
+    Disconnected {
+        /// The cause.
         error: RequestError,
-        /// When it comes back.
+        /// The delay before the reconnect.
         retry_in: Duration,
     },
-    /// Something that this version does not understand, or that is longer than it may be, was passed
-    /// over.
-    NotUnderstood(NotUnderstood),
+    /// An invalid or oversized event was skipped.
+    Skipped(EventError),
 }
 
-/// Where a reader is.
+/// The position of a reader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Place {
-    /// To go on from, in another stream too.
+pub struct Position {
+    /// The cursor; another stream can start there.
     pub cursor: Cursor,
     /// The server's clock.
     pub now: NodeTime,
 }
 
-/// Something that was passed over. A retry does not help.
+/// The reason for skipping an event. A retry does not help.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum NotUnderstood {
-    /// It is no event of this version.
-    #[error("an event is not understood")]
-    Event(#[from] serde_json::Error),
-    /// It is longer than 4 MiB, or has a line longer than 1 MiB.
-    #[error("an event is longer than it may be")]
+pub enum EventError {
+    /// The event is not valid in this version.
+    #[error("invalid event")]
+    Invalid(#[from] serde_json::Error),
+    /// The event is longer than 4 MiB, or a line is longer than 1 MiB.
+    #[error("event exceeds the maximum length")]
     TooLong,
 }
 
 impl Start {
-    /// From where this list was true.
+    /// Starts after the position of the list.
     #[must_use]
     pub fn after(list: &PullList) -> Self {
         Self::After(Cursor(format!("{}-{}", list.epoch, list.seq)))
@@ -104,74 +104,69 @@ impl fmt::Display for Cursor {
     }
 }
 
-/// A text that is no [`Cursor`].
+/// An invalid [`Cursor`]. A retry does not help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a cursor is EPOCH-SEQ, as the server says it")]
+#[error("invalid cursor: expected EPOCH-SEQ, as sent by the server")]
 pub struct CursorError;
 
-/// What a reader was told, and from where to go on.
+/// The position to resume from.
 #[derive(Debug)]
-struct Told {
+struct ResumePoint {
     cursor: Option<Cursor>,
-    /// Something was told that a new snapshot makes worthless.
-    something: bool,
+    /// True if anything was delivered that a new snapshot invalidates.
+    delivered_any: bool,
 }
 
 #[derive(Deserialize)]
-struct Here {
+struct PositionData {
     #[serde(with = "pulltrace_core::wire::time")]
     now: NodeTime,
 }
 
-impl Told {
+impl ResumePoint {
     fn new(start: Start) -> Self {
         let cursor = match start {
             Start::Snapshot => None,
             Start::After(cursor) => Some(cursor),
         };
-        Self {
-            something: cursor.is_some(),
-            cursor,
-        }
+        Self { delivered_any: cursor.is_some(), cursor }
     }
 
-    /// A connection stands: what comes is either what follows, or a snapshot.
-    fn connected(&mut self) -> Option<Followed> {
-        // The server says no reset to one that does not say where it was.
-        (self.cursor.is_none() && std::mem::take(&mut self.something)).then_some(Followed::Reset)
+    /// Handles a new connection: the stream either resumes or starts with a snapshot.
+    fn on_connected(&mut self) -> Option<FollowEvent> {
+        // The server sends no reset to a client without a cursor.
+        (self.cursor.is_none() && std::mem::take(&mut self.delivered_any))
+            .then_some(FollowEvent::Reset)
     }
 
-    fn event(&mut self, name: &str, id: Option<&str>, data: &str) -> Option<Followed> {
+    fn on_event(&mut self, name: &str, id: Option<&str>, data: &str) -> Option<FollowEvent> {
         if name == "reset" {
             *self = Self::new(Start::Snapshot);
-            return Some(Followed::Reset);
+            return Some(FollowEvent::Reset);
         }
         if let Some(cursor) = id.and_then(|id| id.parse().ok()) {
             self.cursor = Some(cursor);
         }
-        let place = |cursor: &Option<Cursor>| {
-            let here: Here = serde_json::from_str(data)?;
-            let place = cursor.clone().map(|cursor| Place {
-                cursor,
-                now: here.now,
-            });
-            Ok::<_, serde_json::Error>(place)
+        let position = |cursor: &Option<Cursor>| {
+            let here: PositionData = serde_json::from_str(data)?;
+            let position = cursor.clone().map(|cursor| Position { cursor, now: here.now });
+            Ok::<_, serde_json::Error>(position)
         };
-        let said = match name {
+        let event = match name {
             "" | "message" if data.is_empty() => return None,
             "" | "message" => {
-                self.something = true;
-                serde_json::from_str(data).map(|event| Some(Followed::Event(Box::new(event))))
+                self.delivered_any = true;
+                serde_json::from_str(data).map(|event| Some(FollowEvent::Event(Box::new(event))))
             }
             "snapshot-end" => {
-                self.something = true;
-                place(&self.cursor).map(|place| place.map(Followed::SnapshotEnd))
+                self.delivered_any = true;
+                position(&self.cursor).map(|place| place.map(FollowEvent::SnapshotEnd))
             }
-            "ping" => place(&self.cursor).map(|place| place.map(Followed::Ping)),
-            // Of a later version.
+            "ping" => position(&self.cursor).map(|place| place.map(FollowEvent::Ping)),
+            // Sent by a later version.
             _ => return None,
         };
-        said.unwrap_or_else(|error| Some(Followed::NotUnderstood(error.into())))
+        event.unwrap_or_else(|error| Some(FollowEvent::Skipped(error.into())))
     }
 }
 
@@ -179,54 +174,52 @@ pub(crate) fn follow(
     client: Client,
     filter: &Filter,
     start: Start,
-) -> impl Stream<Item = Result<Followed, FollowError>> + Send + 'static + use<> {
-    let url = client
-        .http
-        .url(&["api", "v1", "events"], &filter.of_stream());
+) -> impl Stream<Item = Result<FollowEvent, FollowError>> + Send + 'static + use<> {
+    let url = client.http.url(&["api", "v1", "events"], &filter.stream_query());
     async_stream::stream! {
-        let mut told = Told::new(start);
+        let mut resume = ResumePoint::new(start);
         let mut backoff = client.backoff();
         loop {
-            let last = told.cursor.as_ref().map(|cursor| cursor.0.as_str());
-            let error = match client.http.stream(url.clone(), last).await {
+            let last = resume.cursor.as_ref().map(|cursor| cursor.0.as_str());
+            let error = match client.http.open_stream(url.clone(), last).await {
                 Err(error) => Some(error),
                 Ok(mut response) => {
-                    if let Some(reset) = told.connected() {
+                    if let Some(reset) = resume.on_connected() {
                         yield Ok(reset);
                     }
-                    let mut parser = Parser::default();
+                    let mut parser = SseParser::default();
                     loop {
-                        let chunk = match client.http.chunk(&mut response, client.silence).await {
+                        let chunk = match client.http.next_chunk(&mut response, client.idle_timeout).await {
                             Ok(Some(chunk)) => chunk,
                             Ok(None) => break None,
                             Err(error) => break Some(error),
                         };
-                        for said in parser.feed(chunk.as_ref()) {
-                            let said = match said {
-                                Sse::Retry(first) => {
-                                    backoff.asked(first);
+                        for item in parser.feed(chunk.as_ref()) {
+                            let event = match item {
+                                SseItem::Retry(first) => {
+                                    backoff.set_first(first);
                                     None
                                 }
-                                Sse::TooLong => Some(Followed::NotUnderstood(NotUnderstood::TooLong)),
-                                Sse::Event { name, id, data } => {
-                                    backoff.worked();
-                                    told.event(&name, id.as_deref(), &data)
+                                SseItem::TooLong => Some(FollowEvent::Skipped(EventError::TooLong)),
+                                SseItem::Event { name, id, data } => {
+                                    backoff.reset();
+                                    resume.on_event(&name, id.as_deref(), &data)
                                 }
                             };
-                            if let Some(said) = said {
+                            if let Some(said) = event {
                                 yield Ok(said);
                             }
                         }
                     }
                 }
             };
-            let error = error.unwrap_or_else(|| client.http.ended());
+            let error = error.unwrap_or_else(|| client.http.stream_ended());
             if !error.is_transient() {
                 yield Err(error.into());
                 return;
             }
-            let retry_in = backoff.failed(error.retry_after(), random());
-            yield Ok(Followed::Away { error, retry_in });
+            let retry_in = backoff.next_delay(error.retry_after(), random());
+            yield Ok(FollowEvent::Disconnected { error, retry_in });
             tokio::time::sleep(retry_in).await;
         }
     }
@@ -240,71 +233,60 @@ mod tests {
     const EVENT: &str = r#"{"schemaVersion":"v1","timestamp":"2026-11-24T20:00:00Z",
         "type":"pull.dreaming","nodeName":"w1","later":1}"#;
 
-    fn cursor(told: &Told) -> Option<&str> {
-        told.cursor.as_ref().map(|cursor| cursor.0.as_str())
+    fn cursor(resume: &ResumePoint) -> Option<&str> {
+        resume.cursor.as_ref().map(|cursor| cursor.0.as_str())
     }
 
     #[test]
-    fn a_snapshot_that_was_cut_off_is_worth_nothing() {
-        let mut told = Told::new(Start::Snapshot);
-        assert!(told.connected().is_none(), "nothing was told yet");
-        assert!(matches!(
-            told.event("", None, EVENT),
-            Some(Followed::Event(_))
-        ));
-        assert_eq!(cursor(&told), None, "the rows of a snapshot have no place");
-        assert!(matches!(told.connected(), Some(Followed::Reset)));
-        assert!(told.connected().is_none(), "once");
+    fn interrupted_snapshot_causes_reset() {
+        let mut resume = ResumePoint::new(Start::Snapshot);
+        assert!(resume.on_connected().is_none(), "no events were delivered yet");
+        assert!(matches!(resume.on_event("", None, EVENT), Some(FollowEvent::Event(_))));
+        assert_eq!(cursor(&resume), None, "the events of a snapshot have no cursor");
+        assert!(matches!(resume.on_connected(), Some(FollowEvent::Reset)));
+        assert!(resume.on_connected().is_none(), "once");
     }
 
     #[test]
-    fn after_the_snapshot_it_goes_on_from_where_it_was() {
-        let mut told = Told::new(Start::Snapshot);
-        let end = told.event("snapshot-end", Some("e-8"), PING);
-        assert!(matches!(end, Some(Followed::SnapshotEnd(_))));
-        let ping = told.event("ping", Some("e-9"), PING);
-        assert!(matches!(ping, Some(Followed::Ping(place)) if place.cursor.0 == "e-9"));
-        drop(told.event("", Some("e-10"), EVENT));
-        assert!(told.connected().is_none());
-        assert_eq!(cursor(&told), Some("e-10"));
+    fn cursor_advances_after_snapshot() {
+        let mut resume = ResumePoint::new(Start::Snapshot);
+        let end = resume.on_event("snapshot-end", Some("e-8"), PING);
+        assert!(matches!(end, Some(FollowEvent::SnapshotEnd(_))));
+        let ping = resume.on_event("ping", Some("e-9"), PING);
+        assert!(matches!(ping, Some(FollowEvent::Ping(place)) if place.cursor.0 == "e-9"));
+        drop(resume.on_event("", Some("e-10"), EVENT));
+        assert!(resume.on_connected().is_none());
+        assert_eq!(cursor(&resume), Some("e-10"));
     }
 
     #[test]
-    fn a_reset_forgets_the_place() {
-        let mut told = Told::new(Start::After("e-8".parse().unwrap()));
-        assert!(told.connected().is_none());
-        let reset = told.event("reset", None, r#"{"reason":"other_epoch"}"#);
-        assert!(matches!(reset, Some(Followed::Reset)));
-        assert_eq!(cursor(&told), None);
+    fn reset_clears_cursor() {
+        let mut resume = ResumePoint::new(Start::After("e-8".parse().unwrap()));
+        assert!(resume.on_connected().is_none());
+        let reset = resume.on_event("reset", None, r#"{"reason":"other_epoch"}"#);
+        assert!(matches!(reset, Some(FollowEvent::Reset)));
+        assert_eq!(cursor(&resume), None);
     }
 
     #[test]
-    fn what_is_not_understood_is_said_and_what_is_new_is_passed_over() {
-        let mut told = Told::new(Start::Snapshot);
-        let odd = told.event("", Some("e-3"), "{}");
-        assert!(matches!(odd, Some(Followed::NotUnderstood(_))));
-        assert_eq!(cursor(&told), Some("e-3"), "it is behind us all the same");
-        assert!(told.event("dream", Some("e-4"), "{}").is_none());
-        assert_eq!(cursor(&told), Some("e-4"));
-        let odd = told.event("ping", Some("no place"), "[]");
-        assert!(matches!(odd, Some(Followed::NotUnderstood(_))));
-        assert_eq!(cursor(&told), Some("e-4"));
+    fn invalid_event_is_reported_and_unknown_ignored() {
+        let mut resume = ResumePoint::new(Start::Snapshot);
+        let odd = resume.on_event("", Some("e-3"), "{}");
+        assert!(matches!(odd, Some(FollowEvent::Skipped(_))));
+        assert_eq!(cursor(&resume), Some("e-3"), "an invalid event advances the cursor too");
+        assert!(resume.on_event("dream", Some("e-4"), "{}").is_none());
+        assert_eq!(cursor(&resume), Some("e-4"));
+        let odd = resume.on_event("ping", Some("no place"), "[]");
+        assert!(matches!(odd, Some(FollowEvent::Skipped(_))));
+        assert_eq!(cursor(&resume), Some("e-4"));
     }
 
     #[test]
-    fn a_cursor_is_what_a_server_says() {
+    fn cursor_parses_only_epoch_and_sequence() {
         for good in ["e-0", "a-b-18446744073709551615"] {
             assert_eq!(good.parse::<Cursor>().unwrap().to_string(), good);
         }
-        for bad in [
-            "",
-            "e",
-            "-1",
-            "e-",
-            "e-x",
-            "e\n-1",
-            &format!("{}-1", "x".repeat(300)),
-        ] {
+        for bad in ["", "e", "-1", "e-", "e-x", "e\n-1", &format!("{}-1", "x".repeat(300))] {
             assert_eq!(bad.parse::<Cursor>(), Err(CursorError));
         }
     }

@@ -17,6 +17,6 @@ mod wait;
 pub use client::{Client, ClientBuilder};
 pub use error::{FollowError, RequestError, SetupError, TokenError, WaitError};
 pub use filter::{Filter, Layers};
-pub use follow::{Cursor, CursorError, Followed, NotUnderstood, Place, Start};
-pub use pod::PodFollowed;
+pub use follow::{Cursor, CursorError, EventError, FollowEvent, Position, Start};
+pub use pod::PodFollowEvent;
 pub use wait::{Target, Until};

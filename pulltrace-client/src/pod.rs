@@ -1,4 +1,4 @@
-//! One pod, until all its images are there or it is gone.
+//! The stream of one pod, until all its images are present or it is gone.
 
 use std::time::Duration;
 
@@ -9,84 +9,86 @@ use reqwest::Url;
 use crate::backoff::random;
 use crate::client::Client;
 use crate::error::{FollowError, RequestError};
-use crate::follow::NotUnderstood;
-use crate::sse::{Parser, Sse};
+use crate::follow::EventError;
+use crate::sse::{SseItem, SseParser};
 
-/// What is said of a pod that is followed.
+/// An item of the stream of a pod.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum PodFollowed {
-    /// The pod with its pulls, as it is now.
+pub enum PodFollowEvent {
+    /// The current state of the pod and its pulls.
     Pod(Box<PodPulls>),
-    /// Nothing more comes. [`PodEndReason::Gone`] also where that happened while the server was away, and it
-    /// knows no such pod any more: then it may have all its images.
+    /// The last item. It is [`PodEndReason::Gone`] also if the server no longer knew the pod after
+    /// a reconnect; the pod may have all its images then.
     End(PodEndReason),
-    /// The server is away. The stream comes back by itself; what is known may be out of date.
-    Away {
-        /// Why.
+    /// The connection was lost. The stream reconnects by itself; known state may be stale.
+    Disconnected {
+        /// The cause.
         error: RequestError,
-        /// When it comes back.
+        /// The delay before the reconnect.
         retry_in: Duration,
     },
-    /// Something that this version does not understand, or that is longer than it may be, was passed over.
-    NotUnderstood(NotUnderstood),
+    /// An invalid or oversized event was skipped.
+    Skipped(EventError),
 }
 
-/// Where a pod is asked for. What is no name is encoded, or left out, and then there is nothing.
-pub(crate) fn url(client: &Client, namespace: &str, pod: &str, follow: bool) -> Url {
+/// Returns the URL of a pod. Invalid names are percent-encoded or dropped, so that no pod is found.
+pub(crate) fn pod_url(client: &Client, namespace: &str, pod: &str, follow: bool) -> Url {
     let follow = follow.then(|| ("follow", "1".to_owned()));
     let path = ["api", "v1", "namespaces", namespace, "pods", pod, "pulls"];
     client.http.url(&path, follow.as_slice())
 }
 
-fn said(name: &str, data: &str) -> Option<PodFollowed> {
-    let said = match name {
+fn parse_event(name: &str, data: &str) -> Option<PodFollowEvent> {
+    let event = match name {
         "" | "message" if data.is_empty() => return None,
-        "" | "message" => serde_json::from_str(data).map(|pulls| PodFollowed::Pod(Box::new(pulls))),
-        "end" => serde_json::from_str(data).map(|end: PodEnd| PodFollowed::End(end.reason)),
-        // A sign of life, or of a later version.
+        "" | "message" => {
+            serde_json::from_str(data).map(|pulls| PodFollowEvent::Pod(Box::new(pulls)))
+        }
+        "end" => serde_json::from_str(data).map(|end: PodEnd| PodFollowEvent::End(end.reason)),
+        // A keep-alive, or an event of a later version.
         _ => return None,
     };
-    Some(said.unwrap_or_else(|error| PodFollowed::NotUnderstood(error.into())))
+    Some(event.unwrap_or_else(|error| PodFollowEvent::Skipped(error.into())))
 }
 
 pub(crate) fn follow(
     client: Client,
     namespace: &str,
     pod: &str,
-) -> impl Stream<Item = Result<PodFollowed, FollowError>> + Send + 'static + use<> {
-    let url = url(&client, namespace, pod, true);
+) -> impl Stream<Item = Result<PodFollowEvent, FollowError>> + Send + 'static + use<> {
+    let url = pod_url(&client, namespace, pod, true);
     async_stream::stream! {
         let mut backoff = client.backoff();
-        let mut told = false;
+        let mut received_pod = false;
         loop {
-            let error = match client.http.stream(url.clone(), None).await {
+            let error = match client.http.open_stream(url.clone(), None).await {
                 Err(error) => error,
                 Ok(mut response) => {
-                    let mut parser = Parser::default();
+                    let mut parser = SseParser::default();
                     loop {
-                        let chunk = match client.http.chunk(&mut response, client.silence).await {
+                        let chunk = match client.http.next_chunk(&mut response, client.idle_timeout).await {
                             Ok(Some(chunk)) => chunk,
-                            Ok(None) => break client.http.ended(),
+                            Ok(None) => break client.http.stream_ended(),
                             Err(error) => break error,
                         };
-                        for said in parser.feed(chunk.as_ref()) {
-                            let said = match said {
-                                Sse::Retry(first) => {
-                                    backoff.asked(first);
+                        for item in parser.feed(chunk.as_ref()) {
+                            let event = match item {
+                                SseItem::Retry(first) => {
+                                    backoff.set_first(first);
                                     None
                                 }
-                                Sse::TooLong => Some(PodFollowed::NotUnderstood(NotUnderstood::TooLong)),
-                                Sse::Event { name, data, .. } => {
-                                    backoff.worked();
-                                    self::said(&name, &data)
+                                SseItem::TooLong => Some(PodFollowEvent::Skipped(EventError::TooLong)),
+                                SseItem::Event { name, data, .. } => {
+                                    backoff.reset();
+                                    self::parse_event(&name, &data)
                                 }
                             };
-                            if let Some(said) = said {
-                                told |= matches!(said, PodFollowed::Pod(_));
-                                let over = matches!(said, PodFollowed::End(_));
+                            if let Some(said) = event {
+                                received_pod |= matches!(said, PodFollowEvent::Pod(_));
+                                let is_last = matches!(said, PodFollowEvent::End(_));
                                 yield Ok(said);
-                                if over {
+                                if is_last {
                                     return;
                                 }
                             }
@@ -94,16 +96,16 @@ pub(crate) fn follow(
                     }
                 }
             };
-            if told && error.is_not_found() {
-                yield Ok(PodFollowed::End(PodEndReason::Gone));
+            if received_pod && error.is_not_found() {
+                yield Ok(PodFollowEvent::End(PodEndReason::Gone));
                 return;
             }
             if !error.is_transient() {
                 yield Err(error.into());
                 return;
             }
-            let retry_in = backoff.failed(error.retry_after(), random());
-            yield Ok(PodFollowed::Away { error, retry_in });
+            let retry_in = backoff.next_delay(error.retry_after(), random());
+            yield Ok(PodFollowEvent::Disconnected { error, retry_in });
             tokio::time::sleep(retry_in).await;
         }
     }

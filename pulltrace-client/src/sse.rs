@@ -1,71 +1,71 @@
-//! Server-sent events out of bytes, as the HTML standard reads them; without I/O.
+//! A parser of server-sent events according to the HTML standard, without I/O.
 //!
-//! What is longer than it may be is left out, and told: [`Sse::TooLong`].
+//! Events that exceed a limit are dropped and reported as [`SseItem::TooLong`].
 
 use std::mem::take;
 use std::time::Duration;
 
-/// The longest line, in bytes: a pull of 1,000 layers has about half of it.
+/// The maximum length of a line in bytes, about twice that of a pull with 1,000 layers.
 pub(crate) const MAX_LINE: usize = 1 << 20;
 
-/// The most bytes of one event's data, over all its lines.
+/// The maximum length of an event's data in bytes, over all its lines.
 pub(crate) const MAX_DATA: usize = 4 << 20;
 
-/// What the bytes said.
+/// An item of the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Sse {
-    /// An event, also one without data: it may still have an id.
+pub(crate) enum SseItem {
+    /// An event. Events without data are included, as they may have an id.
     Event {
-        /// Empty where it has no name.
+        /// Empty if the event has no name.
         name: String,
-        /// Where the reader is with it, if it says so.
+        /// The position in the stream, if the event has one.
         id: Option<String>,
         data: String,
     },
-    /// After how long to come back.
+    /// The delay before a reconnect.
     Retry(Duration),
-    /// An event that was longer than it may be.
+    /// An event that exceeded a limit.
     TooLong,
 }
 
-/// Reads a stream from its first byte on, in pieces of any size.
+/// Parses a stream from its first byte, in chunks of any size.
 #[derive(Debug, Default)]
-pub(crate) struct Parser {
+pub(crate) struct SseParser {
     line: Vec<u8>,
-    /// The line is longer than it may be.
-    cut: bool,
-    /// The last byte was a CR: an LF behind it ends no other line.
-    cr: bool,
-    /// The first line is over.
-    begun: bool,
-    event: Event,
+    /// The line exceeds its limit.
+    line_too_long: bool,
+    /// The last byte was a CR; a following LF does not end another line.
+    after_cr: bool,
+    /// The first line has ended.
+    started: bool,
+    event: PendingEvent,
 }
 
-/// What the lines since the last empty one say.
+/// The fields since the last empty line.
 #[derive(Debug, Default)]
-struct Event {
+struct PendingEvent {
     name: String,
     id: Option<String>,
     data: Option<String>,
     too_long: bool,
 }
 
-impl Parser {
-    /// What is whole with these bytes.
-    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Vec<Sse> {
-        let mut said = Vec::new();
+impl SseParser {
+    /// Parses a chunk and returns the items it completes.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Vec<SseItem> {
+        let mut items = Vec::new();
         let mut rest = bytes;
-        if !rest.is_empty() && take(&mut self.cr) {
+        if !rest.is_empty() && take(&mut self.after_cr) {
             rest = rest.strip_prefix(b"\n").unwrap_or(rest);
         }
         while let Some(end) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
             let (line, behind) = rest.split_at(end);
             self.append(line);
-            self.end_line(&mut said);
+            self.end_line(&mut items);
             rest = match behind {
                 [b'\r', b'\n', rest @ ..] => rest,
                 [b'\r'] => {
-                    self.cr = true;
+                    self.after_cr = true;
                     &[]
                 }
                 [_, rest @ ..] => rest,
@@ -73,49 +73,45 @@ impl Parser {
             };
         }
         self.append(rest);
-        said
+        items
     }
 
     fn append(&mut self, bytes: &[u8]) {
         if self.line.len() + bytes.len() > MAX_LINE {
-            self.cut = true;
+            self.line_too_long = true;
             self.line = Vec::new();
         }
-        if !self.cut {
+        if !self.line_too_long {
             self.line.extend_from_slice(bytes);
         }
     }
 
-    fn end_line(&mut self, said: &mut Vec<Sse>) {
+    fn end_line(&mut self, items: &mut Vec<SseItem>) {
         let line = take(&mut self.line);
         let mut line = line.as_slice();
-        if !std::mem::replace(&mut self.begun, true) {
+        if !std::mem::replace(&mut self.started, true) {
             line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
         }
-        if take(&mut self.cut) {
+        if take(&mut self.line_too_long) {
             self.event.too_long = true;
         } else if line.is_empty() {
-            said.extend(take(&mut self.event).finish());
+            items.extend(take(&mut self.event).finish());
         } else {
-            said.extend(self.event.field(&String::from_utf8_lossy(line)));
+            items.extend(self.event.apply_field(&String::from_utf8_lossy(line)));
         }
     }
 }
 
-impl Event {
-    fn field(&mut self, line: &str) -> Option<Sse> {
+impl PendingEvent {
+    fn apply_field(&mut self, line: &str) -> Option<SseItem> {
         let (name, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match name {
             "event" => value.clone_into(&mut self.name),
-            // An id with a NUL is none.
+            // The standard ignores ids that contain NUL.
             "id" if !value.contains('\0') => self.id = Some(value.to_owned()),
             "retry" if value.bytes().all(|byte| byte.is_ascii_digit()) => {
-                return value
-                    .parse()
-                    .ok()
-                    .map(Duration::from_millis)
-                    .map(Sse::Retry);
+                return value.parse().ok().map(Duration::from_millis).map(SseItem::Retry);
             }
             "data" => {
                 let data = self.data.get_or_insert_default();
@@ -126,27 +122,23 @@ impl Event {
                     data.push('\n');
                 }
             }
-            // A comment has no name; others are of later versions.
+            // A comment has an empty name; other names are of later versions.
             _ => {}
         }
         None
     }
 
-    fn finish(self) -> Option<Sse> {
+    fn finish(self) -> Option<SseItem> {
         if self.too_long {
-            return Some(Sse::TooLong);
+            return Some(SseItem::TooLong);
         }
         if self.data.is_none() && self.id.is_none() {
             return None;
         }
         let mut data = self.data.unwrap_or_default();
-        // Each line but the last was followed by another.
+        // The data ends with a line break, which is not part of it.
         data.pop();
-        Some(Sse::Event {
-            name: self.name,
-            id: self.id,
-            data,
-        })
+        Some(SseItem::Event { name: self.name, id: self.id, data })
     }
 }
 
@@ -156,26 +148,26 @@ mod tests {
 
     use super::*;
 
-    fn event(name: &str, id: Option<&str>, data: &str) -> Sse {
-        Sse::Event {
+    fn event(name: &str, id: Option<&str>, data: &str) -> SseItem {
+        SseItem::Event {
             name: name.to_owned(),
             id: id.map(ToOwned::to_owned),
             data: data.to_owned(),
         }
     }
 
-    fn read(text: &[u8]) -> Vec<Sse> {
-        Parser::default().feed(text)
+    fn read(text: &[u8]) -> Vec<SseItem> {
+        SseParser::default().feed(text)
     }
 
     #[test]
-    fn events_are_read_as_the_standard_says() {
+    fn parser_follows_html_standard() {
         let text = "\u{feff}: hello\nretry: 1500\n\ndata: a\n\nevent: ping\nid: e-7\ndata:{\"x\": 1}\n\n\
             data: one\ndata\ndata:  three\n\nid\ndata: y\n\nid: e-8\n\nevent: nothing\n\nlater: z\n\ndata: open";
         assert_eq!(
             read(text.as_bytes()),
             [
-                Sse::Retry(Duration::from_millis(1500)),
+                SseItem::Retry(Duration::from_millis(1500)),
                 event("", None, "a"),
                 event("ping", Some("e-7"), "{\"x\": 1}"),
                 event("", None, "one\n\n three"),
@@ -186,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn each_way_to_end_a_line_is_one() {
+    fn parser_accepts_every_line_ending() {
         let wanted = [event("a", None, "b\nc"), event("", None, "d")];
         for end in ["\n", "\r", "\r\n"] {
             let text = "event: a\ndata: b\ndata: c\n\ndata: d\n\n".replace('\n', end);
@@ -195,61 +187,55 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_without_bytes_changes_nothing() {
-        let mut parser = Parser::default();
-        let said = [&b"data: a\r"[..], b"", b"\ndata: b\r\n", b"", b"\r"];
-        let said: Vec<Sse> = said.iter().flat_map(|piece| parser.feed(piece)).collect();
-        assert_eq!(said, [event("", None, "a\nb")]);
+    fn empty_chunk_changes_nothing() {
+        let mut parser = SseParser::default();
+        let chunks = [&b"data: a\r"[..], b"", b"\ndata: b\r\n", b"", b"\r"];
+        let items: Vec<SseItem> = chunks.iter().flat_map(|piece| parser.feed(piece)).collect();
+        assert_eq!(items, [event("", None, "a\nb")]);
     }
 
     #[test]
-    fn what_makes_no_sense_is_passed_over() {
+    fn invalid_fields_are_ignored() {
         let text = b"retry: soon\nid: a\0b\ndata: \xff\n\nretry: 99999999999999999999\n\n";
         assert_eq!(read(text), [event("", None, "\u{fffd}")]);
     }
 
     #[test]
-    fn a_line_without_end_takes_no_memory() {
-        let mut parser = Parser::default();
+    fn endless_line_uses_bounded_memory() {
+        let mut parser = SseParser::default();
         for _ in 0..64 {
             assert_eq!(parser.feed(&[b'x'; 64 << 10]), []);
             assert!(parser.line.capacity() <= 2 * MAX_LINE);
         }
-        assert_eq!(
-            parser.feed(b"\n\ndata: a\n\n"),
-            [Sse::TooLong, event("", None, "a")]
-        );
+        assert_eq!(parser.feed(b"\n\ndata: a\n\n"), [SseItem::TooLong, event("", None, "a")]);
     }
 
     #[test]
-    fn an_event_without_end_takes_no_memory() {
-        let mut parser = Parser::default();
+    fn endless_event_uses_bounded_memory() {
+        let mut parser = SseParser::default();
         let line = format!("data: {}\n", "x".repeat(1 << 19));
         for _ in 0..64 {
             assert_eq!(parser.feed(line.as_bytes()), []);
         }
         let kept = parser.event.data.as_ref().map_or(0, String::len);
         assert!(kept <= MAX_DATA, "{kept}");
-        assert_eq!(
-            parser.feed(b"\ndata: a\n\n"),
-            [Sse::TooLong, event("", None, "a")]
-        );
+        assert_eq!(parser.feed(b"\ndata: a\n\n"), [SseItem::TooLong, event("", None, "a")]);
     }
 
     proptest! {
         #[test]
-        fn it_does_not_matter_where_the_pieces_are_cut(
+        fn chunk_boundaries_do_not_matter(
             text in "\u{feff}?((data|event|id|retry|:|x)?[: ]{0,2}[a-z0-9é\0]{0,6}(\n|\r|\r\n)){0,24}",
             cuts in proptest::collection::vec(any::<proptest::sample::Index>(), 0..12),
         ) {
             let whole = read(text.as_bytes());
-            let mut bytewise = Parser::default();
-            let one_by_one: Vec<Sse> = text.bytes().flat_map(|byte| bytewise.feed(&[byte])).collect();
+            let mut bytewise = SseParser::default();
+            let one_by_one: Vec<SseItem> = text.bytes().flat_map(|byte| bytewise.feed(&[byte])).collect();
             prop_assert_eq!(&one_by_one, &whole);
             let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(text.len() + 1)).collect();
             cuts.push(text.len());
             cuts.sort_unstable();
-            let (mut parser, mut from, mut pieces) = (Parser::default(), 0, Vec::new());
+            let (mut parser, mut from, mut pieces) = (SseParser::default(), 0, Vec::new());
             for cut in cuts {
                 pieces.extend(parser.feed(&text.as_bytes()[from..cut]));
                 from = cut;
@@ -258,7 +244,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_are_read(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        fn parser_accepts_any_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             drop(read(&bytes));
         }
     }

@@ -1,4 +1,4 @@
-//! Whom the client trusts.
+//! The TLS configuration.
 
 use std::sync::Arc;
 
@@ -6,15 +6,15 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::error::SetupError;
 
-/// TLS by ring, whatever else the process uses: no provider has to be installed. Without TLS in the
-/// URL no certificates are looked for.
+/// Uses ring regardless of the process default, so that no crypto provider has to be installed.
+/// Certificates are only loaded for HTTPS.
 pub(crate) fn config(https: bool) -> Result<ClientConfig, SetupError> {
     let mut roots = RootCertStore::empty();
     if https {
-        // Some of a system's are always too old to be read.
+        // Some system certificates are too old to be parsed.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if roots.is_empty() {
-            return Err(SetupError::NoRoots);
+            return Err(SetupError::NoCaCertificates);
         }
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());

@@ -1,4 +1,4 @@
-//! Waiting for the end of a pull.
+//! Waits for the end of a pull.
 
 use std::pin::pin;
 
@@ -10,25 +10,25 @@ use crate::backoff::random;
 use crate::client::Client;
 use crate::error::{RequestError, WaitError};
 use crate::filter::{Filter, Layers};
-use crate::follow::{Followed, Start};
+use crate::follow::{FollowEvent, Start};
 
-/// What is waited for.
+/// The pull to wait for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// The pull of this id.
+    /// The pull with this id.
     Pull(String),
-    /// Any pull that this filter wants, whatever phase it is in, also one that ended already and is
-    /// still known: of several, the one that ended last.
+    /// Any pull that matches the filter, except its phases. This includes known ended pulls; of
+    /// several, the last to end.
     Any(Filter),
 }
 
-/// Until when.
+/// The condition to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Until {
-    /// It is over, however it ended.
+    /// The pull has ended, with any outcome.
     Ended,
-    /// It is completed. A pull that ends otherwise is an error; of [`Target::Any`] another one is
-    /// waited for, as a failed pull is tried again.
+    /// The pull is completed. For [`Target::Pull`], another outcome is an error. For
+    /// [`Target::Any`] the wait continues, as failed pulls are retried.
     Completed,
 }
 
@@ -58,9 +58,10 @@ pub(crate) async fn wait(
     let mut events = pin!(client.follow(&filter, Start::Snapshot));
     while let Some(followed) = events.next().await {
         let ended = match followed? {
-            Followed::Event(event) => event.pull.filter(|pull| pull.outcome.is_some()),
-            // A snapshot has live pulls only: what ended before, or while nobody listened?
-            Followed::SnapshotEnd(_) => ended_before(client, target, &filter, until).await?,
+            FollowEvent::Event(event) => event.pull.filter(|pull| pull.outcome.is_some()),
+            // A snapshot contains only live pulls. The pull may have ended before it, or during a
+            // disconnect.
+            FollowEvent::SnapshotEnd(_) => find_ended(client, target, &filter, until).await?,
             _ => None,
         };
         let wanted = |pull: &PullStatus| match target {
@@ -77,11 +78,11 @@ pub(crate) async fn wait(
             return Err(WaitError::Ended(Box::new(pull)));
         }
     }
-    // A stream ends behind an error only.
-    Err(WaitError::Follow(client.http.ended().into()))
+    // A stream ends only after an error.
+    Err(WaitError::Follow(client.http.stream_ended().into()))
 }
 
-async fn ended_before(
+async fn find_ended(
     client: &Client,
     target: &Target,
     filter: &Filter,
@@ -89,21 +90,21 @@ async fn ended_before(
 ) -> Result<Option<PullStatus>, WaitError> {
     match target {
         Target::Pull(id) => {
-            let pull = again(client, || client.pull(id)).await?;
+            let pull = retry(client, || client.pull(id)).await?;
             let mut pull = pull.ok_or_else(|| WaitError::NotFound(id.clone()))?;
             pull.layers.clear();
             Ok(pull.outcome.is_some().then_some(pull))
         }
         Target::Any(_) => {
-            let pulls = again(client, || client.pulls(filter)).await?.pulls;
+            let pulls = retry(client, || client.pulls(filter)).await?.pulls;
             let reached = pulls.into_iter().filter(|pull| until.is_reached(pull));
             Ok(reached.max_by_key(|pull| pull.completed_at))
         }
     }
 }
 
-/// Asks until there is an answer, or a refusal that no retry cures.
-async fn again<T, F: Future<Output = Result<T, RequestError>>>(
+/// Retries until there is a response, or an error that no retry can fix.
+async fn retry<T, F: Future<Output = Result<T, RequestError>>>(
     client: &Client,
     ask: impl Fn() -> F,
 ) -> Result<T, WaitError> {
@@ -112,7 +113,7 @@ async fn again<T, F: Future<Output = Result<T, RequestError>>>(
         match ask().await {
             Ok(answer) => return Ok(answer),
             Err(error) if error.is_transient() => {
-                let retry_in = backoff.failed(error.retry_after(), random());
+                let retry_in = backoff.next_delay(error.retry_after(), random());
                 tokio::time::sleep(retry_in).await;
             }
             Err(error) => return Err(WaitError::Follow(error.into())),

@@ -1,4 +1,4 @@
-//! Writes what is generated from the wire's types, and committed.
+//! Writes the committed files that are generated from the wire types and failure reasons.
 
 use std::fs;
 use std::path::Path;
@@ -10,5 +10,6 @@ fn main() -> std::io::Result<()> {
     let folder = root.join("web/src/api/gen");
     fs::create_dir_all(&folder)?;
     fs::write(folder.join("wire.ts"), typescript::document())?;
+    fs::write(folder.join("failures.ts"), typescript::failures())?;
     fs::write(root.join("docs/openapi.json"), openapi::document())
 }

@@ -1,94 +1,90 @@
-//! The bytes of one blob on one node: how many are there, and how fast they come.
+//! The download of one blob on a node: its bytes and their rate.
 //!
-//! A blob belongs to a node and a namespace, not to a pull: two pulls that share one see the same.
+//! A blob belongs to a node and a namespace, not to a pull: pulls that share it see the same state.
 
 use std::time::Duration;
 
 use crate::id::PullId;
-use crate::observation::{Anomaly, BlobSight};
+use crate::observation::{Anomaly, BlobObservation};
 use crate::rate::RateMeter;
 use crate::time::{NodeTime, Now};
 use crate::unit::Bytes;
 
-/// What is known of a blob.
+/// A blob on a node.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Blob {
-    /// What the manifest says that it weighs; `None` for a manifest itself.
+    /// The size according to the manifest; `None` for a manifest itself.
     pub(crate) size: Option<Bytes>,
     pub(crate) state: BlobState,
     pub(crate) meter: RateMeter,
-    /// Bytes that came and were thrown away, because the blob was begun anew.
+    /// Bytes that were discarded because the download restarted.
     pub(crate) wasted: Bytes,
-    /// When it was first seen to have bytes.
+    /// When bytes were first observed.
     pub(crate) first_byte: Option<NodeTime>,
-    /// When all of its bytes were first seen.
-    pub(crate) whole_at: Option<NodeTime>,
+    /// When the blob was first observed complete.
+    pub(crate) completed_at: Option<NodeTime>,
 }
 
-/// The life of a blob on a node.
+/// The lifecycle of a blob on a node.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) enum BlobState {
-    /// Nobody writes it, and it is not there.
+    /// It is neither present nor being written.
     #[default]
     Absent,
     /// It is being written.
     Ingesting {
         /// Bytes on disk.
         offset: Bytes,
-        /// When the writing began; a resume keeps it.
+        /// When writing started; a resume does not change it.
         started_at: NodeTime,
-        /// When bytes last came, by the runtime's stamp.
+        /// When bytes were last written, according to the runtime.
         updated_at: NodeTime,
         /// The pull that writes it.
         by: Option<PullId>,
     },
-    /// All bytes are there.
-    Whole,
+    /// All bytes are present.
+    Complete,
 }
 
-/// What an observation did to a blob.
+/// The effect of an observation on a blob.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct BlobStep {
-    /// Bytes that are there now and were not before.
+pub(crate) struct BlobUpdate {
+    /// Bytes added by the observation.
     pub(crate) grown: Bytes,
-    /// It was begun anew: what was there is not any more.
+    /// The download restarted and discarded the earlier bytes.
     pub(crate) restarted: bool,
     pub(crate) anomaly: Option<Anomaly>,
 }
 
 impl Blob {
-    /// Bytes that are there, never more than `size`.
-    pub(crate) fn here(&self, size: Bytes) -> Bytes {
+    /// Returns the bytes present, at most `size`.
+    pub(crate) fn present(&self, size: Bytes) -> Bytes {
         match &self.state {
             BlobState::Absent => Bytes::ZERO,
             BlobState::Ingesting { offset, .. } => (*offset).min(size),
-            BlobState::Whole => size,
+            BlobState::Complete => size,
         }
     }
 
-    /// The one transition: every state meets every sight.
-    pub(crate) fn observe(&mut self, sight: &BlobSight, now: Now) -> BlobStep {
+    /// Applies an observation. This is the only transition; it handles every observation in every
+    /// state.
+    pub(crate) fn observe(&mut self, observed: &BlobObservation, now: Now) -> BlobUpdate {
         let size = self.size;
         let first = self.state == BlobState::Absent;
-        let before = self.here(size.unwrap_or(Bytes(u64::MAX)));
-        let mut step = BlobStep::default();
-        match sight {
-            BlobSight::Whole => {
-                if self.state != BlobState::Whole {
-                    self.state = BlobState::Whole;
-                    self.whole_at = Some(now.node);
+        let before = self.present(size.unwrap_or(Bytes(u64::MAX)));
+        let mut update = BlobUpdate::default();
+        match observed {
+            BlobObservation::Complete => {
+                if self.state != BlobState::Complete {
+                    self.state = BlobState::Complete;
+                    self.completed_at = Some(now.node);
                     self.first_byte.get_or_insert(now.node);
                 }
             }
-            BlobSight::Ingest {
-                offset,
-                started_at,
-                updated_at,
-                by,
-            } => {
+            BlobObservation::Ingest { offset, started_at, updated_at, by } => {
                 let mut offset = *offset;
                 if let Some(size) = size.filter(|size| offset > *size) {
-                    step.anomaly = Some(Anomaly::OffsetBeyondSize);
+                    update.anomaly = Some(Anomaly::OffsetBeyondSize);
                     offset = size;
                 }
                 let next = |offset| BlobState::Ingesting {
@@ -99,26 +95,24 @@ impl Blob {
                 };
                 match &self.state {
                     BlobState::Absent => self.state = next(offset),
-                    BlobState::Ingesting {
-                        offset: had,
-                        started_at: began,
-                        ..
-                    } if offset < *had => {
-                        if started_at > began {
-                            step.restarted = true;
+                    BlobState::Ingesting { offset: old_offset, started_at: old_start, .. }
+                        if offset < *old_offset =>
+                    {
+                        if started_at > old_start {
+                            update.restarted = true;
                             self.state = next(offset);
                         } else {
-                            step.anomaly = Some(Anomaly::OffsetWentBack);
+                            update.anomaly = Some(Anomaly::OffsetWentBack);
                         }
                     }
                     BlobState::Ingesting { .. } => self.state = next(offset),
-                    // The list of ingests is older than what the leases say: an ingest that began
-                    // before the blob was whole is the one that made it.
-                    BlobState::Whole if self.whole_at.is_some_and(|whole| *started_at <= whole) => {
-                    }
-                    BlobState::Whole => {
-                        step.restarted = true;
-                        step.anomaly = Some(Anomaly::BlobReturned);
+                    // The list of ingests may be stale: an ingest that started before the blob was
+                    // complete is the one that completed it.
+                    BlobState::Complete
+                        if self.completed_at.is_some_and(|whole| *started_at <= whole) => {}
+                    BlobState::Complete => {
+                        update.restarted = true;
+                        update.anomaly = Some(Anomaly::BlobReturned);
                         self.state = next(offset);
                     }
                 }
@@ -127,28 +121,29 @@ impl Blob {
                 }
             }
         }
-        let after = self.here(size.unwrap_or(Bytes(u64::MAX)));
-        if step.restarted {
+        let after = self.present(size.unwrap_or(Bytes(u64::MAX)));
+        if update.restarted {
             self.wasted += before;
-            self.whole_at = None;
-            step.grown = Bytes::ZERO;
-        } else if size.is_some() && !(first && self.is_old(now)) {
-            step.grown = after.saturating_sub(before);
+            self.completed_at = None;
+            update.grown = Bytes::ZERO;
+        } else if size.is_some() && !(first && self.is_preexisting(now)) {
+            update.grown = after.saturating_sub(before);
         }
         if size.is_some() || matches!(self.state, BlobState::Ingesting { .. }) {
             self.meter.sample(after, now.mono);
         }
-        step
+        update
     }
 }
 
 impl Blob {
-    /// Whether what is here came long before it was first looked at: nothing that moves now.
-    fn is_old(&self, now: Now) -> bool {
+    /// Reports whether the bytes were written long before the first observation, so that they do
+    /// not count as growth.
+    fn is_preexisting(&self, now: Now) -> bool {
         const FRESH: Duration = Duration::from_secs(5);
         match &self.state {
             BlobState::Ingesting { started_at, .. } => now.node.since(*started_at) > FRESH,
-            BlobState::Absent | BlobState::Whole => false,
+            BlobState::Absent | BlobState::Complete => false,
         }
     }
 }
@@ -162,8 +157,8 @@ mod tests {
         NodeTime::from_unix(second, 0)
     }
 
-    fn ingest(offset: u64, started: i64) -> BlobSight {
-        BlobSight::Ingest {
+    fn ingest(offset: u64, started: i64) -> BlobObservation {
+        BlobObservation::Ingest {
             offset: Bytes(offset),
             started_at: time(started),
             updated_at: time(started),
@@ -171,71 +166,59 @@ mod tests {
         }
     }
 
-    /// Each sight a second after the other; what is there at the end, and the anomalies.
-    fn run(sights: &[BlobSight]) -> (Blob, Vec<Anomaly>) {
-        let mut blob = Blob {
-            size: Some(Bytes(100)),
-            ..Blob::default()
-        };
+    /// Applies the observations one second apart. Returns the blob and the anomalies.
+    fn run(observations: &[BlobObservation]) -> (Blob, Vec<Anomaly>) {
+        let mut blob = Blob { size: Some(Bytes(100)), ..Blob::default() };
         let mut anomalies = Vec::new();
-        for (second, sight) in (100_i64..).zip(sights) {
+        for (second, observed) in (100_i64..).zip(observations) {
             let mono = Mono(Duration::from_secs(second.unsigned_abs()));
-            let step = blob.observe(
-                sight,
-                Now {
-                    mono,
-                    node: time(second),
-                },
-            );
+            let step = blob.observe(observed, Now { mono, node: time(second) });
             anomalies.extend(step.anomaly);
         }
         (blob, anomalies)
     }
 
     #[test]
-    fn bytes_grow_until_it_is_whole() {
-        let (blob, anomalies) = run(&[ingest(0, 99), ingest(40, 99), BlobSight::Whole]);
-        assert_eq!((blob.here(Bytes(100)), anomalies), (Bytes(100), vec![]));
+    fn bytes_grow_until_complete() {
+        let (blob, anomalies) = run(&[ingest(0, 99), ingest(40, 99), BlobObservation::Complete]);
+        assert_eq!((blob.present(Bytes(100)), anomalies), (Bytes(100), vec![]));
     }
 
     #[test]
-    fn bytes_never_go_back_without_a_new_beginning() {
+    fn offset_never_decreases_without_restart() {
         let (blob, anomalies) = run(&[ingest(40, 99), ingest(30, 99)]);
         assert_eq!(
-            (blob.here(Bytes(100)), anomalies),
+            (blob.present(Bytes(100)), anomalies),
             (Bytes(40), vec![Anomaly::OffsetWentBack])
         );
     }
 
     #[test]
-    fn a_new_beginning_counts_what_was_wasted() {
+    fn restarted_download_counts_wasted_bytes() {
         let (blob, anomalies) = run(&[ingest(40, 99), ingest(10, 101)]);
         assert_eq!(
-            (blob.here(Bytes(100)), blob.wasted, anomalies),
+            (blob.present(Bytes(100)), blob.wasted, anomalies),
             (Bytes(10), Bytes(40), vec![])
         );
     }
 
     #[test]
-    fn an_ingest_listed_before_its_commit_changes_nothing() {
-        let (blob, anomalies) = run(&[ingest(90, 99), BlobSight::Whole, ingest(95, 99)]);
-        assert_eq!((blob.here(Bytes(100)), anomalies), (Bytes(100), vec![]));
+    fn stale_ingest_is_ignored_after_commit() {
+        let (blob, anomalies) = run(&[ingest(90, 99), BlobObservation::Complete, ingest(95, 99)]);
+        assert_eq!((blob.present(Bytes(100)), anomalies), (Bytes(100), vec![]));
     }
 
     #[test]
-    fn a_blob_that_was_collected_and_fetched_again_is_told() {
-        let (blob, anomalies) = run(&[BlobSight::Whole, ingest(5, 101)]);
-        assert_eq!(
-            (blob.here(Bytes(100)), anomalies),
-            (Bytes(5), vec![Anomaly::BlobReturned])
-        );
+    fn refetched_blob_is_an_anomaly() {
+        let (blob, anomalies) = run(&[BlobObservation::Complete, ingest(5, 101)]);
+        assert_eq!((blob.present(Bytes(100)), anomalies), (Bytes(5), vec![Anomaly::BlobReturned]));
     }
 
     #[test]
-    fn more_bytes_than_the_manifest_says_are_not_believed() {
+    fn offset_is_capped_at_manifest_size() {
         let (blob, anomalies) = run(&[ingest(101, 99)]);
         assert_eq!(
-            (blob.here(Bytes(100)), anomalies),
+            (blob.present(Bytes(100)), anomalies),
             (Bytes(100), vec![Anomaly::OffsetBeyondSize])
         );
     }

@@ -1,4 +1,4 @@
-//! What a table gives back: changes, counts and sums.
+//! The output of a table: changes, counters and totals.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,48 +7,49 @@ use crate::observation::Anomaly;
 use crate::pull::Pull;
 use crate::unit::{Bytes, BytesPerSecond};
 
-/// What happened to a row.
+/// A change to a pull.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// What kind of thing.
+    /// The kind of change.
     pub kind: ChangeKind,
-    /// The pull as it is now.
+    /// The pull after the change.
     pub pull: Arc<Pull>,
 }
 
-/// What kind of thing happened to a row.
+/// The kind of a [`Change`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangeKind {
-    /// It is new, or lives again.
+    /// The pull is new, or live again.
     Started,
-    /// Something of it changed.
+    /// The pull changed.
     Progressed,
-    /// It ended.
+    /// The pull ended.
     Ended,
 }
 
-/// What was counted since the table was made.
+/// Counters since the table was created.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {
-    /// Observations that cannot be true.
+    /// Rejected input, by kind of anomaly.
     pub anomalies: BTreeMap<Anomaly, u64>,
-    /// Pulls that were refused because [`Limits::live`](crate::Limits::live) was reached.
+    /// Pulls refused because [`Limits::max_live`](crate::Limits::max_live) was reached.
     pub refused: u64,
-    /// Ended pulls that went before their time because [`Limits::ended`](crate::Limits::ended) was reached.
+    /// Ended pulls evicted early because [`Limits::max_ended`](crate::Limits::max_ended) was
+    /// reached.
     pub evicted: u64,
 }
 
-/// The sums of one node over its live pulls; a layer that several share counts once.
+/// Totals over the live pulls of a node. A layer shared by several pulls counts once.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
-pub struct NodeSums {
-    /// Pulls that are going on.
-    pub live: usize,
-    /// Bytes to download, of images whose manifests are here.
+pub struct NodeTotals {
+    /// The number of live pulls.
+    pub live_pulls: usize,
+    /// Bytes to download, for images whose manifest is known.
     pub to_download: Bytes,
-    /// What of them is here.
+    /// Bytes of `to_download` already downloaded.
     pub downloaded: Bytes,
-    /// How fast bytes come, over all; `None` where that is not known.
+    /// The download rate of the node; `None` if unknown.
     pub rate: Option<BytesPerSecond>,
 }

@@ -1,4 +1,4 @@
-//! What the table keeps of one pull beyond what it shows, and how a [`Pull`] is made of it.
+//! The table's internal state of one pull, used to compute the public [`Pull`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,119 +9,110 @@ use crate::eta::{Speeds, UnpackSpeeds};
 use crate::id::{Digest, Namespace, PullId};
 use crate::image::Image;
 use crate::layer::{Layer, LayerFacts, LayerState};
-use crate::observation::{Anomaly, LayerSight};
-use crate::pull::{DOWNLOAD_SHARE, Outcome, Phase, Pull, PullFacts};
+use crate::observation::{Anomaly, LayerObservation};
+use crate::pull::{DOWNLOAD_WEIGHT, Outcome, Phase, Pull, PullFacts};
 use crate::rate::RateMeter;
 use crate::time::{Mono, NodeTime, Now};
 use crate::unit::{Bytes, Percent};
 
-/// Blobs of a node: by namespace and digest, not by pull.
+/// The blobs of a node by namespace and digest, as several pulls may share one.
 pub(crate) type Blobs = HashMap<(Namespace, Digest), Blob>;
 
-/// What all pulls of the node have in common at one moment.
-pub(crate) struct Node<'a> {
+/// Node-wide inputs for refreshing a pull.
+pub(crate) struct NodeContext<'a> {
     pub(crate) blobs: &'a Blobs,
     pub(crate) speeds: Speeds,
     pub(crate) unpack: &'a UnpackSpeeds,
-    pub(crate) stall_after: Duration,
-    /// All blobs that the runtime may fetch at once are being fetched.
-    pub(crate) slots_taken: bool,
+    pub(crate) stall_timeout: Duration,
+    /// The runtime already fetches as many blobs as it may at once.
+    pub(crate) slots_exhausted: bool,
 }
 
 pub(crate) struct Entry {
-    pub(crate) shown: Arc<Pull>,
+    pub(crate) pull: Arc<Pull>,
     pub(crate) revision: u64,
-    pub(crate) tracks: Vec<Track>,
+    pub(crate) trackers: Vec<LayerTracker>,
     pub(crate) ended: Option<(Outcome, Option<crate::failure::Failure>, NodeTime)>,
     pub(crate) alive: bool,
     pub(crate) stale_since: Option<NodeTime>,
-    pub(crate) slow_from: Option<NodeTime>,
+    pub(crate) slow_since: Option<NodeTime>,
     pub(crate) meter: RateMeter,
-    pub(crate) moved: Now,
-    /// The longest that the unpacking was expected to take when it was all that was left.
-    pub(crate) expected: Duration,
+    pub(crate) last_activity: Now,
+    /// The longest expected unpack time, estimated when only unpacking was left.
+    pub(crate) expected_unpack_time: Duration,
 }
 
-/// What was seen of one layer beyond its blob.
+/// Evidence about one layer beyond its blob.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Track {
+pub(crate) struct LayerTracker {
     cached: bool,
     blob_cached: bool,
     remote: bool,
     unpacked: bool,
-    pub(crate) unpacking: Option<PullId>,
+    pub(crate) unpacked_by: Option<PullId>,
     written: Option<Bytes>,
     restarted: bool,
-    pub(crate) extracting_from: Option<Mono>,
-    /// How long the unpacking took, once, when it is over.
-    pub(crate) took: Option<Duration>,
+    pub(crate) extracting_since: Option<Mono>,
+    /// The unpack time, set when unpacking finishes and taken once by the table.
+    pub(crate) unpack_time: Option<Duration>,
 }
 
 impl Entry {
     pub(crate) fn new(id: PullId, at: NodeTime, now: Now) -> Self {
-        let shown = Pull::new(id, Phase::Resolving, at);
+        let pull = Pull::new(id, Phase::Resolving, at);
         Self {
-            shown: Arc::new(shown),
+            pull: Arc::new(pull),
             revision: 0,
-            tracks: Vec::new(),
+            trackers: Vec::new(),
             ended: None,
             alive: true,
             stale_since: None,
-            slow_from: None,
+            slow_since: None,
             meter: RateMeter::default(),
-            moved: now,
-            expected: Duration::ZERO,
+            last_activity: now,
+            expected_unpack_time: Duration::ZERO,
         }
     }
 
-    /// Takes the image, keeping what is known of layers that it had already.
+    /// Sets the image. Layers that were already known keep their state.
     pub(crate) fn set_image(&mut self, image: &Arc<Image>) {
         let mut layers = Vec::with_capacity(image.layers.len());
         let mut tracks = Vec::with_capacity(image.layers.len());
         for wanted in &image.layers {
-            let known = self
-                .shown
-                .layers
-                .iter()
-                .position(|layer| layer.digest == wanted.digest);
+            let known = self.pull.layers.iter().position(|layer| layer.digest == wanted.digest);
             layers.push(known.map_or_else(
                 || new_layer(wanted.digest.clone(), wanted.size),
-                |i| self.shown.layers[i].clone(),
+                |i| self.pull.layers[i].clone(),
             ));
-            tracks.push(known.map_or_else(Track::default, |i| self.tracks[i].clone()));
+            tracks.push(known.map_or_else(LayerTracker::default, |i| self.trackers[i].clone()));
         }
-        self.tracks = tracks;
-        let shown = Arc::make_mut(&mut self.shown);
-        shown.layers = layers;
-        shown.image = Some(Arc::clone(image));
+        self.trackers = tracks;
+        let pull = Arc::make_mut(&mut self.pull);
+        pull.layers = layers;
+        pull.image = Some(Arc::clone(image));
     }
 
-    /// What a source saw of a layer; an anomaly where the image has no such layer.
-    pub(crate) fn see_layer(
+    /// Records an observation of a layer. Returns an anomaly if the image has no such layer.
+    pub(crate) fn observe_layer(
         &mut self,
         digest: &Digest,
-        sight: &LayerSight,
+        observed: &LayerObservation,
         now: Now,
     ) -> Option<Anomaly> {
-        let Some(index) = self
-            .shown
-            .layers
-            .iter()
-            .position(|layer| layer.digest == *digest)
-        else {
+        let Some(index) = self.pull.layers.iter().position(|layer| layer.digest == *digest) else {
             return Some(Anomaly::UnknownLayer);
         };
-        let track = &mut self.tracks[index];
-        match sight {
-            LayerSight::Cached => track.cached = true,
-            LayerSight::BlobCached => track.blob_cached = true,
-            LayerSight::Remote => track.remote = true,
-            LayerSight::Unpacked => track.unpacked = true,
-            LayerSight::Unpacking { by, written } => {
-                track.unpacking = Some(by.clone());
-                // The first number says how much there is, and not that it grows.
+        let track = &mut self.trackers[index];
+        match observed {
+            LayerObservation::Cached => track.cached = true,
+            LayerObservation::BlobCached => track.blob_cached = true,
+            LayerObservation::Remote => track.remote = true,
+            LayerObservation::Unpacked => track.unpacked = true,
+            LayerObservation::Unpacking { by, written } => {
+                track.unpacked_by = Some(by.clone());
+                // The first value is only a baseline and does not show growth.
                 if track.written.is_some() && *written > track.written {
-                    self.moved = now;
+                    self.last_activity = now;
                 }
                 track.written = track.written.max(*written);
             }
@@ -129,46 +120,44 @@ impl Entry {
         None
     }
 
-    /// The bytes of this layer were begun anew.
+    /// Records that the layer's download was restarted.
     pub(crate) fn restart_layer(&mut self, digest: &Digest) {
-        for (layer, track) in self.shown.layers.iter().zip(&mut self.tracks) {
+        for (layer, track) in self.pull.layers.iter().zip(&mut self.trackers) {
             if layer.digest == *digest {
                 track.restarted = true;
-                track.unpacking = None;
+                track.unpacked_by = None;
             }
         }
     }
 
-    /// How it was said to have ended.
+    /// Returns the outcome that was reported for the pull.
     pub(crate) fn outcome(&self) -> Option<Outcome> {
         self.ended.as_ref().map(|(outcome, ..)| *outcome)
     }
 
-    /// Makes what is shown of what is known. A pull that is over is made once more, and then stands.
-    pub(crate) fn refresh(&mut self, node: &Node<'_>, now: Now) {
-        let mut pull = Pull::clone(&self.shown);
+    /// Recomputes the public pull. An ended pull is recomputed once more and then stays unchanged.
+    pub(crate) fn refresh(&mut self, node: &NodeContext<'_>, now: Now) {
+        let mut pull = Pull::clone(&self.pull);
         for index in 0..pull.layers.len() {
             self.refresh_layer(&mut pull, index, node, now);
         }
-        sum(&mut pull);
+        update_sums(&mut pull);
         self.refresh_phase(&mut pull, now);
-        self.refresh_motion(&mut pull, node, now);
-        self.shown = Arc::new(pull);
+        self.refresh_activity(&mut pull, node, now);
+        self.pull = Arc::new(pull);
         self.alive = false;
     }
 
-    fn refresh_layer(&mut self, pull: &mut Pull, index: usize, node: &Node<'_>, now: Now) {
-        let track = &mut self.tracks[index];
+    fn refresh_layer(&mut self, pull: &mut Pull, index: usize, node: &NodeContext<'_>, now: Now) {
+        let track = &mut self.trackers[index];
         let layer = &mut pull.layers[index];
-        let blob = node
-            .blobs
-            .get(&(pull.id.namespace().clone(), layer.digest.clone()));
-        let here = blob.map_or(Bytes::ZERO, |blob| blob.here(layer.size));
+        let blob = node.blobs.get(&(pull.id.namespace().clone(), layer.digest.clone()));
+        let present = blob.map_or(Bytes::ZERO, |blob| blob.present(layer.size));
         let before = layer.state;
         layer.state = before.next(LayerFacts {
-            bytes: here > Bytes::ZERO,
-            whole: blob.is_some_and(|blob| blob.state == BlobState::Whole),
-            unpacking: track.unpacking.is_some(),
+            bytes: present > Bytes::ZERO,
+            blob_complete: blob.is_some_and(|blob| blob.state == BlobState::Complete),
+            unpacking: track.unpacked_by.is_some(),
             unpacked: track.unpacked,
             cached: track.cached,
             remote: track.remote,
@@ -181,7 +170,7 @@ impl Entry {
             | LayerState::Downloaded
             | LayerState::Extracting => layer.size,
             LayerState::Remote => Bytes::ZERO,
-            LayerState::Waiting | LayerState::Downloading => here,
+            LayerState::Waiting | LayerState::Downloading => present,
         };
         layer.unpacked_bytes = track.written;
         layer.rate = (layer.state == LayerState::Downloading)
@@ -190,7 +179,7 @@ impl Entry {
         if layer.state == before {
             return;
         }
-        self.moved = now;
+        self.last_activity = now;
         if matches!(layer.state, LayerState::Cached | LayerState::Remote) {
             return;
         }
@@ -198,18 +187,16 @@ impl Entry {
             layer.started_at = blob.and_then(|blob| blob.first_byte).or(layer.started_at);
         }
         if layer.state >= LayerState::Downloaded && !track.blob_cached {
-            layer.downloaded_at = layer
-                .downloaded_at
-                .or(blob.and_then(|blob| blob.whole_at))
-                .or(Some(now.node));
+            layer.downloaded_at =
+                layer.downloaded_at.or(blob.and_then(|blob| blob.completed_at)).or(Some(now.node));
         }
         if layer.state == LayerState::Extracting {
             layer.extracting_at = Some(now.node);
-            track.extracting_from = Some(now.mono);
+            track.extracting_since = Some(now.mono);
         }
         if layer.state == LayerState::Complete {
             layer.completed_at = Some(now.node);
-            track.took = track.extracting_from.map(|from| now.mono.since(from));
+            track.unpack_time = track.extracting_since.map(|from| now.mono.since(from));
         }
         if layer.state < LayerState::Downloaded {
             layer.downloaded_at = None;
@@ -244,13 +231,9 @@ impl Entry {
         if pull.phase == Phase::Downloading {
             pull.downloaded_at = None;
         } else if facts.manifest
-            && matches!(
-                pull.phase,
-                Phase::Extracting | Phase::Ended(Outcome::Completed)
-            )
+            && matches!(pull.phase, Phase::Extracting | Phase::Ended(Outcome::Completed))
         {
-            pull.downloaded_at
-                .get_or_insert(pull.ended_at.unwrap_or(now.node).min(now.node));
+            pull.downloaded_at.get_or_insert(pull.ended_at.unwrap_or(now.node).min(now.node));
         }
         pull.percent = percent(pull);
     }
@@ -273,58 +256,49 @@ fn new_layer(digest: Digest, size: Bytes) -> Layer {
     }
 }
 
-fn sum(pull: &mut Pull) {
+fn update_sums(pull: &mut Pull) {
     let Some(image) = &pull.image else { return };
     let total = image.total();
-    let of = |keep: &dyn Fn(&&Layer) -> bool, what: &dyn Fn(&Layer) -> Bytes| -> Bytes {
-        pull.layers
-            .iter()
-            .filter(|layer| keep(layer))
-            .map(what)
-            .sum()
+    let sum_layers = |keep: &dyn Fn(&&Layer) -> bool, what: &dyn Fn(&Layer) -> Bytes| -> Bytes {
+        pull.layers.iter().filter(|layer| keep(layer)).map(what).sum()
     };
     let fetched = |layer: &&Layer| !layer.state.is_idle() && !layer.blob_cached;
-    let (cached, to_download) = (of(&|l| !fetched(l), &|l| l.size), of(&fetched, &|l| l.size));
-    let downloaded = of(&fetched, &|l| l.downloaded);
-    let to_extract = of(&|l| !l.state.is_idle(), &|l| l.size);
-    let extracted = of(&|l| l.state == LayerState::Complete, &|l| l.size);
+    let (cached, to_download) =
+        (sum_layers(&|l| !fetched(l), &|l| l.size), sum_layers(&fetched, &|l| l.size));
+    let downloaded = sum_layers(&fetched, &|l| l.downloaded);
+    let to_extract = sum_layers(&|l| !l.state.is_idle(), &|l| l.size);
+    let extracted = sum_layers(&|l| l.state == LayerState::Complete, &|l| l.size);
     pull.total = Some(total);
     (pull.cached, pull.to_download, pull.downloaded) = (cached, Some(to_download), downloaded);
     (pull.to_extract, pull.extracted) = (Some(to_extract), extracted);
 }
 
-/// The evidence of a completed pull is that its last layer is unpacked: so is every layer below.
+/// Marks all layers complete: a completed pull has its top layer unpacked, which implies all layers
+/// below.
 fn complete_layers(pull: &mut Pull) {
-    for layer in pull
-        .layers
-        .iter_mut()
-        .filter(|layer| !layer.state.is_done())
-    {
+    for layer in pull.layers.iter_mut().filter(|layer| !layer.state.is_done()) {
         layer.state = LayerState::Complete;
         layer.downloaded = layer.size;
         layer.completed_at = pull.ended_at;
     }
-    sum(pull);
+    update_sums(pull);
 }
 
-/// See [`Pull::percent`].
+/// Computes [`Pull::percent`].
 fn percent(pull: &Pull) -> Option<Percent> {
     if pull.outcome() == Some(Outcome::Completed) {
         return Some(Percent::DONE);
     }
     let before = pull.percent;
     let now = pull.image.as_ref().map(|_| {
-        let fetched = pull
-            .to_download
-            .and_then(|all| pull.downloaded.share_of(all))
-            .unwrap_or(1.0);
-        // Layers, not bytes: an empty image has none, and is not unpacked before it is shown to be.
-        let unpacked = pull
-            .to_extract
-            .and_then(|all| pull.extracted.share_of(all))
-            .unwrap_or(1.0);
-        Percent::from_share(DOWNLOAD_SHARE * fetched + (1.0 - DOWNLOAD_SHARE) * unpacked)
-            .min(Percent::ALMOST)
+        let fetched =
+            pull.to_download.and_then(|all| pull.downloaded.fraction_of(all)).unwrap_or(1.0);
+        // With no bytes to unpack the fraction is undefined and counts as 1. `MAX_UNFINISHED` keeps
+        // the result below 100 until completion is proven.
+        let unpacked =
+            pull.to_extract.and_then(|all| pull.extracted.fraction_of(all)).unwrap_or(1.0);
+        Percent::from_fraction(DOWNLOAD_WEIGHT * fetched + (1.0 - DOWNLOAD_WEIGHT) * unpacked)
+            .min(Percent::MAX_UNFINISHED)
     });
     match (before, now) {
         (Some(before), Some(now)) => Some(before.max(now)),

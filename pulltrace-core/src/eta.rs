@@ -1,7 +1,7 @@
-//! How much longer a pull takes, with a range: never a number without a reason.
+//! Estimates the remaining time of a pull, as a range.
 //!
-//! Bytes still to come are taken at the pull's own speed; layers are unpacked one after another as
-//! their bytes arrive, at the speed that this node was seen to unpack with.
+//! Missing bytes are assumed to arrive at the pull's own rate. Layers unpack one after another as
+//! they arrive, at the unpack speed measured on this node.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -9,30 +9,30 @@ use std::time::Duration;
 use crate::image::Compression;
 use crate::unit::{Bytes, BytesPerSecond};
 
-/// How much longer.
+/// The remaining time of a pull.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Eta {
-    /// The best guess.
+    /// The best estimate.
     pub left: Duration,
-    /// If it goes well.
+    /// The optimistic bound.
     pub low: Duration,
-    /// If it does not.
+    /// The pessimistic bound.
     pub high: Duration,
-    /// What the unpacking part rests on.
+    /// The basis of the unpacking part.
     pub basis: EtaBasis,
 }
 
-/// What the unpacking part of an [`Eta`] rests on.
+/// The basis of the unpacking part of an [`Eta`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum EtaBasis {
-    /// This node was seen to unpack layers so compressed.
+    /// Layers with this compression were unpacked on this node before.
     Learned,
-    /// It was not yet: a speed that is usual elsewhere.
+    /// No such measurement yet; a typical speed is assumed.
     Assumed,
 }
 
 impl EtaBasis {
-    /// The word: `learned`.
+    /// Returns the wire name, e.g. `learned`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -42,35 +42,36 @@ impl EtaBasis {
     }
 }
 
-/// What is left of one layer, lowest layer first.
+/// The remaining work of one layer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LayerWork {
-    /// Bytes still to come.
+    /// Bytes still to download.
     pub to_fetch: Bytes,
-    /// Compressed bytes still to unpack; zero where it is done.
+    /// Compressed bytes still to unpack; zero once unpacked.
     pub to_unpack: Bytes,
-    /// How it is compressed.
+    /// The compression of the layer.
     pub compression: Compression,
-    /// How long it has been unpacking already, where it is.
+    /// Time spent unpacking so far, if unpacking has started.
     pub unpacking_for: Option<Duration>,
 }
 
-/// The speeds that an estimate needs.
+/// The speeds that an estimate is based on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Speeds {
-    /// How fast the pull gets its bytes; `None` where that is not known.
+    /// The download rate of the pull, if known.
     pub pull: Option<BytesPerSecond>,
-    /// How fast the whole node gets bytes: what the pull could have if it were alone.
+    /// The download rate of the whole node: an upper bound for a single pull.
     pub node: Option<BytesPerSecond>,
-    /// How many pulls of the node are downloading, this one included.
+    /// The number of pulls downloading on the node, including this one.
     pub downloading: usize,
-    /// What of the pull's bytes came already, about, and is not seen yet.
-    pub unseen: Bytes,
+    /// Estimated bytes of the pull that have arrived but are not counted yet.
+    pub uncounted: Bytes,
 }
 
-/// The time left; `None` where bytes are to come and no speed is known, or none come.
+/// Estimates the remaining time of these layers, lowest first; `None` if bytes are missing and the
+/// rate is unknown or zero.
 #[must_use]
-pub fn eta(work: &[LayerWork], speeds: Speeds, unpack: &UnpackSpeeds) -> Option<Eta> {
+pub fn estimate(work: &[LayerWork], speeds: Speeds, unpack: &UnpackSpeeds) -> Option<Eta> {
     let moving = |rate: Option<BytesPerSecond>| rate.map(BytesPerSecond::get).filter(|r| *r > 0.0);
     let to_fetch: Bytes = work.iter().map(|layer| layer.to_fetch).sum();
     if to_fetch > Bytes::ZERO && speeds.pull == Some(BytesPerSecond::ZERO) {
@@ -78,15 +79,15 @@ pub fn eta(work: &[LayerWork], speeds: Speeds, unpack: &UnpackSpeeds) -> Option<
     }
     let own = moving(speeds.pull);
     #[expect(clippy::cast_precision_loss, reason = "a count of pulls")]
-    let share = moving(speeds.node).map(|rate| rate / speeds.downloading.max(1) as f64);
-    let (rate, sure) = match (own, share) {
+    let fair_share = moving(speeds.node).map(|rate| rate / speeds.downloading.max(1) as f64);
+    let (rate, is_measured) = match (own, fair_share) {
         (Some(own), _) => (own, true),
         (None, Some(share)) => (share, false),
         (None, None) if to_fetch == Bytes::ZERO => (f64::INFINITY, true),
         (None, None) => return None,
     };
     let best = moving(speeds.node).unwrap_or(rate).max(rate * 1.15);
-    let worst = rate * if sure { 0.75 } else { 0.4 };
+    let worst = rate * if is_measured { 0.75 } else { 0.4 };
     let mut basis = EtaBasis::Learned;
     for layer in work.iter().filter(|layer| layer.to_unpack > Bytes::ZERO) {
         if unpack.learned(layer.compression).is_none() {
@@ -97,8 +98,9 @@ pub fn eta(work: &[LayerWork], speeds: Speeds, unpack: &UnpackSpeeds) -> Option<
         EtaBasis::Learned => (1.3, 0.7),
         EtaBasis::Assumed => (3.0, 0.33),
     };
-    let seconds =
-        |rate: f64, factor: f64| finish(work, speeds.unseen, rate, |c| unpack.speed(c) * factor);
+    let seconds = |rate: f64, factor: f64| {
+        seconds_to_finish(work, speeds.uncounted, rate, |c| unpack.speed(c) * factor)
+    };
     let duration = |seconds: f64| Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
     Some(Eta {
         left: duration(seconds(rate, 1.0)),
@@ -108,13 +110,14 @@ pub fn eta(work: &[LayerWork], speeds: Speeds, unpack: &UnpackSpeeds) -> Option<
     })
 }
 
-/// What unpacking a layer costs beyond its bytes: a mount, a sync, a commit. Measured 10 to 40 ms.
+/// The fixed cost of unpacking a layer (mount, sync, commit). Measured: 10 to 40 ms.
 const PER_LAYER_SECONDS: f64 = 0.025;
 
-/// Bytes come in the order of the layers; each layer is unpacked when it and all below are there.
-fn finish(
+/// Returns the seconds until the last layer is unpacked. Bytes arrive in layer order, and a layer
+/// unpacks once it is complete and the layer below is unpacked.
+fn seconds_to_finish(
     work: &[LayerWork],
-    unseen: Bytes,
+    uncounted: Bytes,
     rate: f64,
     unpack: impl Fn(Compression) -> f64,
 ) -> f64 {
@@ -122,13 +125,13 @@ fn finish(
     for layer in work {
         to_fetch += layer.to_fetch;
         if rate.is_finite() {
-            fetched = to_fetch.saturating_sub(unseen).as_f64() / rate;
+            fetched = to_fetch.saturating_sub(uncounted).as_f64() / rate;
         }
         if layer.to_unpack > Bytes::ZERO {
             let whole = layer.to_unpack.as_f64() / unpack(layer.compression) + PER_LAYER_SECONDS;
             let past = layer.unpacking_for.map_or(0.0, |d| d.as_secs_f64());
-            // It goes on, so it is not over: where it takes longer a tenth is left. A slower guess is never
-            // a shorter one.
+            // A layer that is still unpacking keeps at least a tenth of its total time. The estimate
+            // stays monotonic: a slower speed never gives a shorter time.
             let left = (whole - past).max(whole * 0.1);
             done = done.max(fetched) + left;
         }
@@ -136,42 +139,42 @@ fn finish(
     done.max(fetched)
 }
 
-/// How fast a node unpacks, learned from what it did.
+/// The unpack speeds measured on a node.
 #[derive(Clone, Debug, Default)]
 pub struct UnpackSpeeds {
-    seen: BTreeMap<Compression, VecDeque<(Bytes, Duration)>>,
+    samples: BTreeMap<Compression, VecDeque<(Bytes, Duration)>>,
 }
 
 impl UnpackSpeeds {
-    /// Layers that a learned speed rests on at the most; older ones are forgotten.
-    const KEPT: usize = 16;
+    /// The maximum number of layers to average over; older ones are dropped.
+    const MAX_SAMPLES: usize = 16;
 
-    /// Smaller layers say nothing: their time is not their bytes'.
-    const SMALLEST: Bytes = Bytes(4 << 20);
+    /// Smaller layers are ignored: fixed costs dominate their unpack time.
+    const MIN_LAYER_SIZE: Bytes = Bytes(4 << 20);
 
-    /// A layer of this compressed size took so long to unpack.
-    pub fn learn(&mut self, compression: Compression, size: Bytes, took: Duration) {
-        if size < Self::SMALLEST || took.is_zero() {
+    /// Records the time it took to unpack a layer of this compressed size.
+    pub fn record(&mut self, compression: Compression, size: Bytes, took: Duration) {
+        if size < Self::MIN_LAYER_SIZE || took.is_zero() {
             return;
         }
-        let seen = self.seen.entry(compression).or_default();
+        let seen = self.samples.entry(compression).or_default();
         seen.push_back((size, took));
-        if seen.len() > Self::KEPT {
+        if seen.len() > Self::MAX_SAMPLES {
             seen.pop_front();
         }
     }
 
-    /// Compressed bytes per second as seen on this node; `None` where none was seen.
+    /// Returns the measured compressed bytes per second; `None` before the first sample.
     #[must_use]
     pub fn learned(&self, compression: Compression) -> Option<BytesPerSecond> {
-        let seen = self.seen.get(&compression)?;
+        let seen = self.samples.get(&compression)?;
         let bytes: Bytes = seen.iter().map(|(size, _)| *size).sum();
         let took: Duration = seen.iter().map(|(_, took)| *took).sum();
         BytesPerSecond::new(bytes.as_f64() / took.as_secs_f64())
     }
 
-    /// Learned, or what is usual: a containerd issue tells of 2.7 GiB of gzip in 30 s on a fast disk
-    /// (containerd#13559); half of that is assumed, and the range says how little that means.
+    /// Returns the measured speed, or a default. For gzip that is half of the 2.7 GiB in 30 s on a
+    /// fast disk that containerd#13559 reports; the range of the estimate covers the uncertainty.
     fn speed(&self, compression: Compression) -> f64 {
         const MIB: f64 = 1_048_576.0;
         self.learned(compression).map_or(
@@ -203,110 +206,77 @@ mod tests {
     fn speeds(pull: u64, node: u64) -> Speeds {
         let rate =
             |mib: u64| (mib > 0).then(|| BytesPerSecond::new(Bytes(mib * MIB).as_f64()).unwrap());
-        Speeds {
-            pull: rate(pull),
-            node: rate(node),
-            downloading: 1,
-            unseen: Bytes::ZERO,
-        }
+        Speeds { pull: rate(pull), node: rate(node), downloading: 1, uncounted: Bytes::ZERO }
     }
 
     fn learned(mib_per_second: u64) -> UnpackSpeeds {
         let mut unpack = UnpackSpeeds::default();
-        unpack.learn(
-            Compression::Gzip,
-            Bytes(mib_per_second * MIB),
-            Duration::from_secs(1),
-        );
+        unpack.record(Compression::Gzip, Bytes(mib_per_second * MIB), Duration::from_secs(1));
         unpack
     }
 
     #[track_caller]
     fn check(work: &[LayerWork], speeds: Speeds, unpack: &UnpackSpeeds, seconds: f64) {
-        let eta = eta(work, speeds, unpack).expect("an estimate");
+        let eta = estimate(work, speeds, unpack).expect("an estimate");
         let left = eta.left.as_secs_f64();
-        assert!(
-            (left - seconds).abs() < 0.1 * seconds + 0.1,
-            "{left} is not {seconds}"
-        );
+        assert!((left - seconds).abs() < 0.1 * seconds + 0.1, "{left}, expected {seconds}");
         assert!(eta.low <= eta.left && eta.left <= eta.high, "{eta:?}");
     }
 
     #[test]
-    fn nothing_known_is_no_number() {
-        assert_eq!(eta(&[layer(10, 10)], speeds(0, 0), &learned(50)), None);
+    fn eta_is_unknown_without_speed() {
+        assert_eq!(estimate(&[layer(10, 10)], speeds(0, 0), &learned(50)), None);
     }
 
     #[test]
-    fn bytes_at_the_pulls_speed_then_the_last_layer_unpacks() {
-        check(
-            &[layer(0, 0), layer(100, 100)],
-            speeds(10, 10),
-            &learned(50),
-            12.0,
-        );
+    fn eta_adds_last_unpack_to_download() {
+        check(&[layer(0, 0), layer(100, 100)], speeds(10, 10), &learned(50), 12.0);
     }
 
     #[test]
-    fn lower_layers_unpack_while_upper_ones_come() {
-        check(
-            &[layer(0, 100), layer(100, 50)],
-            speeds(10, 10),
-            &learned(50),
-            11.0,
-        );
+    fn eta_overlaps_unpacking_with_download() {
+        check(&[layer(0, 100), layer(100, 50)], speeds(10, 10), &learned(50), 11.0);
     }
 
     #[test]
-    fn unpacking_can_be_what_takes_long() {
-        check(
-            &[layer(1, 100), layer(1, 100)],
-            speeds(10, 10),
-            &learned(10),
-            20.1,
-        );
+    fn eta_is_bounded_by_slow_unpacking() {
+        check(&[layer(1, 100), layer(1, 100)], speeds(10, 10), &learned(10), 20.1);
     }
 
     #[test]
-    fn without_an_own_speed_a_share_of_the_node_is_taken() {
+    fn eta_falls_back_to_share_of_node_speed() {
         let mut shared = speeds(0, 10);
         shared.downloading = 2;
         check(&[layer(100, 0)], shared, &learned(50), 20.0);
     }
 
     #[test]
-    fn what_came_and_is_not_seen_yet_is_not_waited_for() {
+    fn eta_subtracts_uncounted_bytes() {
         let mut near = speeds(10, 10);
-        near.unseen = Bytes(20 * MIB);
+        near.uncounted = Bytes(20 * MIB);
         check(&[layer(30, 0), layer(30, 0)], near, &learned(50), 4.0);
-        near.unseen = Bytes(u64::MAX);
+        near.uncounted = Bytes(u64::MAX);
         check(&[layer(30, 50)], near, &learned(50), 1.0);
     }
 
     #[test]
-    fn an_assumed_speed_is_said_to_be_one() {
+    fn assumed_unpack_speed_widens_range() {
         let unknown = UnpackSpeeds::default();
-        let eta = eta(&[layer(0, 90)], speeds(0, 0), &unknown).unwrap();
+        let eta = estimate(&[layer(0, 90)], speeds(0, 0), &unknown).unwrap();
         assert_eq!(eta.basis, EtaBasis::Assumed);
         assert!(eta.high > eta.left * 2);
     }
 
     #[test]
-    fn what_takes_longer_than_expected_still_ends_later_than_now() {
-        let work = LayerWork {
-            unpacking_for: Some(Duration::from_secs(1_000)),
-            ..layer(0, 100)
-        };
+    fn overdue_unpack_keeps_time_left() {
+        let work = LayerWork { unpacking_for: Some(Duration::from_secs(1_000)), ..layer(0, 100) };
         check(&[work], speeds(0, 0), &learned(50), 0.2);
     }
 
     #[test]
-    fn hostile_sizes_give_a_number() {
-        let work = LayerWork {
-            to_fetch: Bytes(u64::MAX),
-            to_unpack: Bytes(u64::MAX),
-            ..layer(0, 0)
-        };
-        assert!(eta(&[work; 3], speeds(1, 1), &UnpackSpeeds::default()).is_some());
+    fn huge_sizes_do_not_overflow() {
+        let work =
+            LayerWork { to_fetch: Bytes(u64::MAX), to_unpack: Bytes(u64::MAX), ..layer(0, 0) };
+        assert!(estimate(&[work; 3], speeds(1, 1), &UnpackSpeeds::default()).is_some());
     }
 }

@@ -1,7 +1,7 @@
-//! Names that were checked when they came in: nodes, namespaces, digests, pulls.
+//! Validated names: nodes, namespaces, digests and pull ids.
 //!
-//! Parse, don't validate: whoever holds a [`Digest`] holds a digest. Image names are in
-//! [`image`](crate::image).
+//! Names are checked when they are parsed, so a [`Digest`] always holds a valid digest. Image
+//! references are in [`reference`](crate::reference).
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,29 +9,26 @@ use std::sync::Arc;
 
 use crate::time::NodeTime;
 
-/// The longest name of a node or a namespace, in bytes (a Kubernetes node name is a DNS subdomain).
+/// The maximum length of a node or namespace name in bytes (a node name is a DNS subdomain).
 pub const MAX_NAME: usize = 253;
 
-/// The longest digest, in bytes: `sha512:` and 128 hex digits, with room for other algorithms.
+/// The maximum length of a digest in bytes: `sha512:` and 128 hex digits, with room for other
+/// algorithms.
 pub const MAX_DIGEST: usize = 160;
 
-/// A text that is not the name it should be.
+/// An invalid name, digest, id or image reference. A retry does not help.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no {what}: `{text}` ({rule})")]
+#[error("invalid {what} `{text}`: expected {rule}")]
 pub struct NameError {
     what: &'static str,
     rule: &'static str,
-    /// At most 64 characters of it: the text may come from anywhere.
+    /// Truncated to 64 characters, as the input is untrusted.
     text: String,
 }
 
 impl NameError {
     pub(crate) fn new(what: &'static str, rule: &'static str, text: &str) -> Self {
-        Self {
-            what,
-            rule,
-            text: text.chars().take(64).collect(),
-        }
+        Self { what, rule, text: text.chars().take(64).collect() }
     }
 }
 
@@ -42,7 +39,7 @@ macro_rules! name {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// The name as text.
+            /// Returns the name as text.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -77,11 +74,11 @@ macro_rules! name {
 }
 
 name!(
-    /// The name of a node, as Kubernetes has it.
+    /// The name of a Kubernetes node.
     NodeName,
     "node name",
     "1 to 253 letters, digits, `-`, `_`, `.`",
-    |t| plain(t)
+    |t| is_plain_name(t)
 );
 
 name!(
@@ -89,15 +86,15 @@ name!(
     Namespace,
     "containerd namespace",
     "1 to 253 letters, digits, `-`, `_`, `.`",
-    |t| plain(t)
+    |t| is_plain_name(t)
 );
 
 name!(
-    /// The digest of a blob or of a chain of layers: `sha256:` and hex digits; other algorithms too.
+    /// The digest of a blob or layer chain: `sha256:` and hex digits, or another algorithm.
     Digest,
     "digest",
-    "an algorithm, `:`, and 32 to 128 lower-case hex digits; 64 for sha256",
-    |t| digest(t)
+    "an algorithm, `:` and 32 to 128 lower-case hex digits (64 for sha256)",
+    |t| is_digest(t)
 );
 
 name!(
@@ -105,42 +102,40 @@ name!(
     LeaseId,
     "lease id",
     "1 to 253 letters, digits, `-`, `_`, `.`",
-    |t| plain(t)
+    |t| is_plain_name(t)
 );
 
 name!(
-    /// The uid of a pod; of a static one the kubelet's own, not that of its mirror.
+    /// The UID of a pod. For a static pod it is the kubelet's UID, not that of the mirror pod.
     PodUid,
-    "pod uid",
+    "pod UID",
     "1 to 253 letters, digits, `-`, `_`, `.`",
-    |t| plain(t)
+    |t| is_plain_name(t)
 );
 
 name!(
-    /// What of a pod pulls an image: a container's name, or `Image-` and a number for an image volume,
-    /// of which the kubelet's events tell no more than the image.
-    Slot,
+    /// The container or volume of a pod that needs an image: a container name, or `Image-` and a
+    /// number for an image volume, as kubelet events about volumes report only the image.
+    ImageConsumer,
     "container name",
     "1 to 253 letters, digits, `-`, `_`",
-    |t| plain(t) && !t.contains('.')
+    |t| is_plain_name(t) && !t.contains('.')
 );
 
 name!(
-    /// The name of a pod or of a namespace of Kubernetes.
+    /// The name of a Kubernetes pod or namespace.
     KubeName,
     "Kubernetes name",
     "1 to 253 letters, digits, `-`, `_`, `.`",
-    |t| plain(t)
+    |t| is_plain_name(t)
 );
 
-fn plain(text: &str) -> bool {
+fn is_plain_name(text: &str) -> bool {
     (1..=MAX_NAME).contains(&text.len())
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
-fn digest(text: &str) -> bool {
+fn is_digest(text: &str) -> bool {
     let Some((algorithm, hex)) = text.split_once(':') else {
         return false;
     };
@@ -156,80 +151,80 @@ fn digest(text: &str) -> bool {
         && algorithm.bytes().all(|b| {
             b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'+' | b'.' | b'_' | b'-')
         })
-        && hex
-            .bytes()
-            .all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
+        && hex.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
 }
 
 impl Digest {
-    /// The hex digits behind the algorithm.
+    /// Returns the hex digits after the algorithm.
     #[must_use]
     pub fn hex(&self) -> &str {
         self.0.split_once(':').map_or("", |(_, hex)| hex)
     }
 
-    /// The first twelve hex digits, as people know them from other tools.
+    /// Returns the first twelve hex digits, the usual short form.
     #[must_use]
     pub fn short(&self) -> &str {
         self.hex().get(..12).unwrap_or_else(|| self.hex())
     }
 }
 
-/// What tells one pull from every other, for ever: the same over restarts of whoever watches.
+/// The unique id of a pull, stable across restarts of agent and server.
 ///
-/// It says how the pull is known. Displays as a text that is safe in a path of a URL.
+/// The variant records how the pull was detected. The text form is safe in a URL path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum PullId {
-    /// A lease of the runtime holds what is being pulled.
+    /// The pull is held by a containerd lease.
     Lease {
-        /// The node that pulls.
+        /// The node of the pull.
         node: NodeName,
         /// The containerd namespace of the lease.
         namespace: Namespace,
         /// The lease.
         lease: LeaseId,
-        /// When the lease was made: ids of leases are random, and may come again.
+        /// When the lease was created: lease ids are random and may repeat.
         created: NodeTime,
     },
-    /// Only the record of the finished image was seen: the pull was shorter than a poll.
+    /// Only the record of the finished image was seen, as the pull was shorter than a poll
+    /// interval.
     Record {
-        /// The node that pulled.
+        /// The node of the pull.
         node: NodeName,
         /// The containerd namespace of the image.
         namespace: Namespace,
-        /// The digest that the image's name points to.
+        /// The digest that the image name points to.
         root: Digest,
         /// When the record was written.
         at: NodeTime,
     },
-    /// An agent of version 0.1 told of a blob that is fetched, which is all that it tells.
+    /// An agent of version 0.1 reported a blob download, which is all that it reports.
     Ingest {
-        /// The node that pulls.
+        /// The node of the pull.
         node: NodeName,
-        /// The containerd namespace, which such an agent does not tell: always `k8s.io`.
+        /// The containerd namespace: always `k8s.io`, as such an agent reports none.
         namespace: Namespace,
         /// The blob.
         digest: Digest,
-        /// When it was first told of.
+        /// When it was first reported.
         since: NodeTime,
     },
-    /// The kubelet announced it, and no lease of it was seen: it is queued, or failed before it began.
+    /// The kubelet announced the pull, but no lease was seen: it is queued, or failed before it
+    /// started.
     Announced {
-        /// The node whose kubelet it is.
+        /// The node of the kubelet.
         node: NodeName,
-        /// The containerd namespace that kubelets pull into: always `k8s.io`.
+        /// The containerd namespace of the kubelet's pulls: always `k8s.io`.
         namespace: Namespace,
-        /// The pod that wants the image; where several do, the one that was announced first.
+        /// The pod that needs the image; if several do, the first one that was announced.
         pod: PodUid,
-        /// What of the pod wants it.
-        slot: Slot,
-        /// When it was announced, by the node's clock: another try is another pull.
+        /// The container or volume of the pod that needs it.
+        consumer: ImageConsumer,
+        /// When it was announced, by the node's clock: each attempt is a separate pull.
         at: NodeTime,
     },
 }
 
 impl PullId {
-    /// The node of the pull.
+    /// Returns the node of the pull.
     #[must_use]
     pub fn node(&self) -> &NodeName {
         match self {
@@ -240,7 +235,7 @@ impl PullId {
         }
     }
 
-    /// The containerd namespace of the pull.
+    /// Returns the containerd namespace of the pull.
     #[must_use]
     pub fn namespace(&self) -> &Namespace {
         match self {
@@ -251,8 +246,8 @@ impl PullId {
         }
     }
 
-    /// The time that is part of the id: when the lease was made, the record written, the blob first
-    /// told of, the pull announced.
+    /// Returns the time that is part of the id: when the lease was created, the record was written,
+    /// the blob was first reported, or the pull was announced.
     #[must_use]
     pub const fn at(&self) -> NodeTime {
         match self {
@@ -267,50 +262,17 @@ impl PullId {
 impl fmt::Display for PullId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Lease {
-                node,
-                namespace,
-                lease,
-                created,
-            } => {
-                write!(
-                    f,
-                    "lease~{node}~{namespace}~{lease}~{}",
-                    created.unix_nanos()
-                )
+            Self::Lease { node, namespace, lease, created } => {
+                write!(f, "lease~{node}~{namespace}~{lease}~{}", created.unix_nanos())
             }
-            Self::Record {
-                node,
-                namespace,
-                root,
-                at,
-            } => {
+            Self::Record { node, namespace, root, at } => {
                 write!(f, "record~{node}~{namespace}~{root}~{}", at.unix_nanos())
             }
-            Self::Ingest {
-                node,
-                namespace,
-                digest,
-                since,
-            } => {
-                write!(
-                    f,
-                    "ingest~{node}~{namespace}~{digest}~{}",
-                    since.unix_nanos()
-                )
+            Self::Ingest { node, namespace, digest, since } => {
+                write!(f, "ingest~{node}~{namespace}~{digest}~{}", since.unix_nanos())
             }
-            Self::Announced {
-                node,
-                namespace,
-                pod,
-                slot,
-                at,
-            } => {
-                write!(
-                    f,
-                    "announced~{node}~{namespace}~{pod}.{slot}~{}",
-                    at.unix_nanos()
-                )
+            Self::Announced { node, namespace, pod, consumer: slot, at } => {
+                write!(f, "announced~{node}~{namespace}~{pod}.{slot}~{}", at.unix_nanos())
             }
         }
     }
@@ -320,57 +282,37 @@ impl FromStr for PullId {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let refuse = || {
+        let invalid = || {
             NameError::new(
                 "pull id",
-                "lease, record, ingest or announced, node, namespace, what it is known by, and a time, joined by `~`",
+                "`KIND~NODE~NAMESPACE~KEY~TIME`; the kinds are lease, record, ingest and announced",
                 text,
             )
         };
         let mut parts = text.split('~');
-        let mut part = || parts.next().ok_or_else(refuse);
+        let mut part = || parts.next().ok_or_else(invalid);
         let (kind, node, namespace, key, at) = (part()?, part()?, part()?, part()?, part()?);
         if parts.next().is_some() {
-            return Err(refuse());
+            return Err(invalid());
         }
         let (node, namespace) = (node.parse()?, namespace.parse()?);
-        let nanos: i64 = at.parse().map_err(|_| refuse())?;
-        // Only as it is written: two texts of one id would be two rows to whoever compares texts.
+        let nanos: i64 = at.parse().map_err(|_| invalid())?;
+        // Accept only the canonical form: clients that compare ids as text would see two pulls
+        // otherwise.
         if nanos.to_string() != at {
-            return Err(refuse());
+            return Err(invalid());
         }
-        let at = NodeTime::from_unix_nanos(nanos).map_err(|_| refuse())?;
+        let at = NodeTime::from_unix_nanos(nanos).map_err(|_| invalid())?;
         Ok(match kind {
-            "lease" => Self::Lease {
-                node,
-                namespace,
-                lease: key.parse()?,
-                created: at,
-            },
-            "record" => Self::Record {
-                node,
-                namespace,
-                root: key.parse()?,
-                at,
-            },
-            "ingest" => Self::Ingest {
-                node,
-                namespace,
-                digest: key.parse()?,
-                since: at,
-            },
+            "lease" => Self::Lease { node, namespace, lease: key.parse()?, created: at },
+            "record" => Self::Record { node, namespace, root: key.parse()?, at },
+            "ingest" => Self::Ingest { node, namespace, digest: key.parse()?, since: at },
             "announced" => {
-                // A slot has no dots; a uid may.
-                let (pod, slot) = key.rsplit_once('.').ok_or_else(refuse)?;
-                Self::Announced {
-                    node,
-                    namespace,
-                    pod: pod.parse()?,
-                    slot: slot.parse()?,
-                    at,
-                }
+                // Consumer names contain no dots; UIDs may.
+                let (pod, slot) = key.rsplit_once('.').ok_or_else(invalid)?;
+                Self::Announced { node, namespace, pod: pod.parse()?, consumer: slot.parse()?, at }
             }
-            _ => return Err(refuse()),
+            _ => return Err(invalid()),
         })
     }
 }
@@ -380,7 +322,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn digests_of_every_algorithm_in_use_are_read() {
+    fn digest_parses_common_algorithms() {
         for good in [
             format!("sha256:{}", "a".repeat(64)),
             format!("sha512:{}", "0".repeat(128)),
@@ -391,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_digest_is_refused() {
+    fn digest_rejects_malformed_text() {
         for bad in [
             String::new(),
             "sha256:".into(),
@@ -406,27 +348,24 @@ mod tests {
     }
 
     #[test]
-    fn an_error_never_repeats_a_long_text() {
+    fn error_truncates_long_text() {
         let error = "x".repeat(10_000).parse::<NodeName>().unwrap_err();
         assert!(error.to_string().len() < 200);
     }
 
     #[test]
-    fn an_id_is_safe_in_a_path() {
+    fn pull_id_is_url_path_safe() {
         let id = PullId::Lease {
             node: "worker-1.example".parse().unwrap(),
             namespace: "k8s.io".parse().unwrap(),
             lease: "123456-aB_-".parse().unwrap(),
             created: NodeTime::from_unix(1, 5),
         };
-        assert_eq!(
-            id.to_string(),
-            "lease~worker-1.example~k8s.io~123456-aB_-~1000000005"
-        );
+        assert_eq!(id.to_string(), "lease~worker-1.example~k8s.io~123456-aB_-~1000000005");
     }
 
     #[test]
-    fn an_id_survives_its_text() {
+    fn pull_id_round_trips() {
         let digest = format!("sha256:{}", "a".repeat(64));
         for text in [
             "lease~w-1.example~k8s.io~123-aB_-~1000000005".to_owned(),
@@ -438,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_id_is_refused() {
+    fn pull_id_rejects_malformed_text() {
         for bad in [
             "",
             "lease~w~k8s.io~1",

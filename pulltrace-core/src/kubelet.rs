@@ -1,7 +1,7 @@
-//! What the kubelet says of images in its events: from an event's reason and message.
+//! Parses the kubelet's events about images from their reason and message.
 //!
-//! The wordings are those of the kubelets 1.24 to 1.37. Which of a pod's containers is meant stands
-//! beside the message, in the event's `fieldPath`.
+//! Supports the wording of kubelets 1.24 to 1.37. The container is not part of the message; it is
+//! in the event's `fieldPath`.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -9,93 +9,95 @@ use std::time::Duration;
 use crate::failure::{Failure, FailureReason};
 use crate::unit::Bytes;
 
-/// What one event says of an image. Names of images are as the pod has them, not normalised.
+/// The content of a kubelet event about an image. Image names are as in the pod, not normalised.
 ///
 /// ```
 /// use std::time::Duration;
-/// use pulltrace_core::kubelet::Said;
-/// let said = Said::of(
+/// use pulltrace_core::kubelet::KubeletMessage;
+/// let message = KubeletMessage::parse(
 ///     "Pulled",
 ///     r#"Successfully pulled image "nginx" in 2.989s (7.434s including waiting). Image size: 6621048 bytes."#,
 /// );
-/// let Said::Pulled { image, took, with_waiting, .. } = said else { panic!() };
+/// let KubeletMessage::Pulled { image, took, with_waiting, .. } = message else { panic!() };
 /// assert_eq!(image, "nginx");
 /// assert_eq!(took, Some(Duration::from_millis(2_989)));
 /// assert_eq!(with_waiting, Some(Duration::from_millis(7_434)));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Said<'a> {
-    /// It will pull: the pull may still have to wait for others.
+pub enum KubeletMessage<'a> {
+    /// The kubelet starts a pull, which may still be queued behind others.
     Pulling {
         /// The image.
         image: Cow<'a, str>,
     },
-    /// It pulled, and the image is there.
+    /// The pull succeeded.
     Pulled {
         /// The image.
         image: Cow<'a, str>,
-        /// How long the pull took; not told by kubelets before 1.26.
+        /// The duration of the pull; not reported by kubelets before 1.26.
         took: Option<Duration>,
-        /// How long it took with the time in the kubelet's queue.
+        /// The duration including the time in the kubelet's queue.
         with_waiting: Option<Duration>,
-        /// How large the runtime says that the image is; not told by kubelets before 1.30.
+        /// The image size according to the runtime; not reported by kubelets before 1.30.
         size: Option<Bytes>,
     },
-    /// It had nothing to pull.
+    /// The image was already on the node.
     AlreadyPresent {
         /// The image.
         image: Cow<'a, str>,
     },
-    /// It could not pull, or could not ask the runtime for the image.
+    /// The pull failed, or the kubelet could not query the runtime for the image.
     Failed {
-        /// The image, where this message has its name.
+        /// The image, if the message names it.
         image: Option<Cow<'a, str>>,
-        /// What the text says.
+        /// The reason derived from the text.
         reason: FailureReason,
-        /// The text behind the name of the image.
+        /// The error text after the image name.
         text: &'a str,
     },
-    /// A pull failed, and it waits before it tries again.
+    /// The kubelet waits before it retries a failed pull.
     BackOff {
-        /// The image, where this message has its name.
+        /// The image, if the message names it.
         image: Option<Cow<'a, str>>,
     },
-    /// The image is not there, and the pod forbids to pull it.
+    /// The image is absent, and the pod's pull policy is `Never`.
     NeverPull {
-        /// The image, where this message has its name.
+        /// The image, if the message names it.
         image: Option<Cow<'a, str>>,
     },
-    /// What the pod has for a name is none.
+    /// The image name in the pod is invalid.
     InvalidName {
-        /// What the pod has for a name, where this message has it.
+        /// The name in the pod, if the message contains it.
         image: Option<Cow<'a, str>>,
-        /// What is wrong with it, or an empty text.
+        /// The error text; may be empty.
         text: &'a str,
     },
-    /// Nothing of an image: another event, or one of a container that does not start.
+    /// Not about an image: another event, or a container that failed to start.
     Unrelated,
 }
 
-impl<'a> Said<'a> {
-    /// From the `reason` and the `message` of an event that the kubelet reports.
+impl<'a> KubeletMessage<'a> {
+    /// Parses the `reason` and `message` of an event from the kubelet.
     #[must_use]
-    pub fn of(reason: &str, message: &'a str) -> Self {
-        let said = match reason {
-            "Pulling" => named(message, "Pulling image ").map(|(image, _)| Self::Pulling { image }),
-            "Pulled" => pulled(message),
-            "Failed" => failed(message),
-            "InspectFailed" => inspect_failed(message),
-            "ErrImageNeverPull" => named(message, "Container image ")
+    pub fn parse(reason: &str, message: &'a str) -> Self {
+        let parsed = match reason {
+            "Pulling" => {
+                quoted_after(message, "Pulling image ").map(|(image, _)| Self::Pulling { image })
+            }
+            "Pulled" => parse_pulled(message),
+            "Failed" => parse_failed(message),
+            "InspectFailed" => parse_inspect_failed(message),
+            "ErrImageNeverPull" => quoted_after(message, "Container image ")
                 .map(|(image, _)| Self::NeverPull { image: Some(image) }),
-            "BackOff" => named(message, "Back-off pulling image ")
+            "BackOff" => quoted_after(message, "Back-off pulling image ")
                 .map(|(image, _)| Self::BackOff { image: Some(image) }),
             _ => None,
         };
-        said.unwrap_or(Self::Unrelated)
+        parsed.unwrap_or(Self::Unrelated)
     }
 
-    /// The failure that it tells of; back-off is none of its own.
+    /// Returns the failure that the event reports. Back-off is not a separate failure.
     #[must_use]
     pub fn failure(&self) -> Option<Failure> {
         let (reason, text) = match self {
@@ -104,99 +106,88 @@ impl<'a> Said<'a> {
             Self::InvalidName { text, .. } => (FailureReason::InvalidName, *text),
             _ => return None,
         };
-        Some(Failure {
-            reason,
-            message: Failure::from_text(text).message,
-        })
+        Some(Failure { reason, message: Failure::from_text(text).message })
     }
 }
 
-fn pulled(message: &str) -> Option<Said<'_>> {
-    if let Some((image, rest)) = named(message, "Container image ") {
+fn parse_pulled(message: &str) -> Option<KubeletMessage<'_>> {
+    if let Some((image, rest)) = quoted_after(message, "Container image ") {
         let present = rest.starts_with(" already present on machine");
-        return present.then_some(Said::AlreadyPresent { image });
+        return present.then_some(KubeletMessage::AlreadyPresent { image });
     }
-    let (image, rest) = named(message, "Successfully pulled image ")?;
+    let (image, rest) = quoted_after(message, "Successfully pulled image ")?;
     let (times, size) = match rest.split_once(". Image size: ") {
         Some((times, size)) => (times, size.strip_suffix(" bytes.")),
         None => (rest, None),
     };
     let times = times.strip_prefix(" in ").unwrap_or_default();
     let (took, with_waiting) = match times.split_once(" (") {
-        Some((took, all)) => (duration(took), all.strip_suffix(" including waiting)")),
-        // Before it told the two apart, its one number had the waiting in it.
+        Some((took, all)) => (parse_duration(took), all.strip_suffix(" including waiting)")),
+        // Older kubelets report a single duration, which includes waiting.
         None => (None, Some(times)),
     };
-    Some(Said::Pulled {
+    Some(KubeletMessage::Pulled {
         image,
         took,
-        with_waiting: with_waiting.and_then(duration),
-        // It says 0 where the runtime did not tell it.
-        size: size
-            .and_then(|size| size.parse().ok())
-            .filter(|size| *size > 0)
-            .map(Bytes),
+        with_waiting: with_waiting.and_then(parse_duration),
+        // The kubelet reports 0 if the runtime reported no size.
+        size: size.and_then(|size| size.parse().ok()).filter(|size| *size > 0).map(Bytes),
     })
 }
 
-fn failed(message: &str) -> Option<Said<'_>> {
+fn parse_failed(message: &str) -> Option<KubeletMessage<'_>> {
     if message.starts_with("Failed to pull image ") {
-        return Some(of_image(message, "Failed to pull image "));
+        return Some(parse_image_failure(message, "Failed to pull image "));
     }
-    // The rest are of containers that do not start.
+    // Other `Failed` events are about containers that failed to start.
     let text = message.strip_prefix("Error: ")?;
     Some(match text {
-        "ImagePullBackOff" => Said::BackOff { image: None },
-        "ErrImageNeverPull" => Said::NeverPull { image: None },
-        "InvalidImageName" => Said::InvalidName {
-            image: None,
-            text: "",
-        },
+        "ImagePullBackOff" => KubeletMessage::BackOff { image: None },
+        "ErrImageNeverPull" => KubeletMessage::NeverPull { image: None },
+        "InvalidImageName" => KubeletMessage::InvalidName { image: None, text: "" },
         "ErrImagePull"
         | "ImageInspectError"
         | "RegistryUnavailable"
-        | "SignatureValidationFailed" => Said::Failed {
-            image: None,
-            reason: FailureReason::classify(text),
-            text,
-        },
+        | "SignatureValidationFailed" => {
+            KubeletMessage::Failed { image: None, reason: FailureReason::classify(text), text }
+        }
         _ => return None,
     })
 }
 
-fn inspect_failed(message: &str) -> Option<Said<'_>> {
-    if let Some((image, rest)) = named(message, "Failed to apply default image tag ") {
-        return Some(Said::InvalidName {
+fn parse_inspect_failed(message: &str) -> Option<KubeletMessage<'_>> {
+    if let Some((image, rest)) = quoted_after(message, "Failed to apply default image tag ") {
+        return Some(KubeletMessage::InvalidName {
             image: Some(image),
             text: rest.strip_prefix(": ").unwrap_or(rest),
         });
     }
     message
         .starts_with("Failed to inspect image ")
-        .then(|| of_image(message, "Failed to inspect image "))
+        .then(|| parse_image_failure(message, "Failed to inspect image "))
 }
 
-/// `PREFIX"IMAGE": TEXT`. A message that is cut within the name still says that it failed.
-fn of_image<'a>(message: &'a str, prefix: &str) -> Said<'a> {
-    let (image, text) = match named(message, prefix) {
+/// Parses `PREFIX"IMAGE": TEXT`. A message that is cut off within the name still reports a failure.
+fn parse_image_failure<'a>(message: &'a str, prefix: &str) -> KubeletMessage<'a> {
+    let (image, text) = match quoted_after(message, prefix) {
         Some((image, rest)) => (Some(image), rest.strip_prefix(": ").unwrap_or(rest)),
         None => (None, ""),
     };
-    Said::Failed {
-        // Some versions name no image here.
+    KubeletMessage::Failed {
+        // Some versions leave the name empty here.
         image: image.filter(|image| !image.is_empty()),
         reason: FailureReason::classify(text),
         text,
     }
 }
 
-/// The quoted name behind the prefix, and what follows it.
-fn named<'a>(message: &'a str, prefix: &str) -> Option<(Cow<'a, str>, &'a str)> {
-    unquoted(message.strip_prefix(prefix)?)
+/// Returns the quoted name after the prefix, and the rest.
+fn quoted_after<'a>(message: &'a str, prefix: &str) -> Option<(Cow<'a, str>, &'a str)> {
+    parse_quoted(message.strip_prefix(prefix)?)
 }
 
-/// A text in quotes as Go's `%q` writes it, and what follows.
-fn unquoted(text: &str) -> Option<(Cow<'_, str>, &str)> {
+/// Parses a string quoted by Go's `%q`. Returns the string and the rest.
+fn parse_quoted(text: &str) -> Option<(Cow<'_, str>, &str)> {
     let text = text.strip_prefix('"')?;
     let plain = text.find(['"', '\\'])?;
     let (head, tail) = text.split_at_checked(plain)?;
@@ -216,9 +207,9 @@ fn unquoted(text: &str) -> Option<(Cow<'_, str>, &str)> {
                 'r' => '\r',
                 't' => '\t',
                 'v' => '\u{b}',
-                'x' => hex(&mut chars, 2)?,
-                'u' => hex(&mut chars, 4)?,
-                'U' => hex(&mut chars, 8)?,
+                'x' => parse_hex_escape(&mut chars, 2)?,
+                'u' => parse_hex_escape(&mut chars, 4)?,
+                'U' => parse_hex_escape(&mut chars, 8)?,
                 other => other,
             }),
             other => found.push(other),
@@ -226,8 +217,9 @@ fn unquoted(text: &str) -> Option<(Cow<'_, str>, &str)> {
     }
 }
 
-/// The character of this many hex digits; a byte that is no text by itself is unknown.
-fn hex(chars: &mut std::str::Chars<'_>, digits: usize) -> Option<char> {
+/// Parses a character of this many hex digits. A byte that is not a character by itself becomes
+/// U+FFFD.
+fn parse_hex_escape(chars: &mut std::str::Chars<'_>, digits: usize) -> Option<char> {
     let (number, rest) = chars.as_str().split_at_checked(digits)?;
     *chars = rest.chars();
     let number = u32::from_str_radix(number, 16).ok()?;
@@ -236,14 +228,12 @@ fn hex(chars: &mut std::str::Chars<'_>, digits: usize) -> Option<char> {
     Some(known.unwrap_or(char::REPLACEMENT_CHARACTER))
 }
 
-/// A duration as Go writes it: `412ms`, `7.434s`, `1m2.5s`, `1h0m0s`.
-fn duration(text: &str) -> Option<Duration> {
+/// Parses a Go duration: `412ms`, `7.434s`, `1m2.5s`, `1h0m0s`.
+fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut whole = Duration::ZERO;
     while !rest.is_empty() {
-        let number = rest
-            .split(|c: char| !c.is_ascii_digit() && c != '.')
-            .next()?;
+        let number = rest.split(|c: char| !c.is_ascii_digit() && c != '.').next()?;
         rest = rest.strip_prefix(number)?;
         let (nanos, length) = [
             ("ns", 1),
@@ -273,20 +263,20 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn took(text: &str, expected: Option<Duration>) {
-        assert_eq!(duration(text), expected, "{text}");
+    fn check_duration(text: &str, expected: Option<Duration>) {
+        assert_eq!(parse_duration(text), expected, "{text}");
     }
 
     #[test]
-    fn durations_are_read_as_go_writes_them() {
-        took("0s", Some(Duration::ZERO));
-        took("412ms", Some(Duration::from_millis(412)));
-        took("7.434s", Some(Duration::from_millis(7_434)));
-        took("2.989123456s", Some(Duration::from_nanos(2_989_123_456)));
-        took("1m2.5s", Some(Duration::from_millis(62_500)));
-        took("1h0m0.001s", Some(Duration::from_millis(3_600_001)));
-        took("1.5µs", Some(Duration::from_nanos(1_500)));
-        took("1.000000001ms", Some(Duration::from_millis(1)));
+    fn parses_go_durations() {
+        check_duration("0s", Some(Duration::ZERO));
+        check_duration("412ms", Some(Duration::from_millis(412)));
+        check_duration("7.434s", Some(Duration::from_millis(7_434)));
+        check_duration("2.989123456s", Some(Duration::from_nanos(2_989_123_456)));
+        check_duration("1m2.5s", Some(Duration::from_millis(62_500)));
+        check_duration("1h0m0.001s", Some(Duration::from_millis(3_600_001)));
+        check_duration("1.5µs", Some(Duration::from_nanos(1_500)));
+        check_duration("1.000000001ms", Some(Duration::from_millis(1)));
         for bad in [
             "",
             "s",
@@ -300,34 +290,31 @@ mod tests {
             "99999999999999999999s",
             "9999999999h",
         ] {
-            took(bad, None);
+            check_duration(bad, None);
         }
     }
 
     #[track_caller]
-    fn name(quoted: &str, expected: &str) {
+    fn check_name(quoted: &str, expected: &str) {
         let message = format!("Pulling image {quoted}");
-        let Said::Pulling { image } = Said::of("Pulling", &message) else {
-            panic!("`{message}` names no image");
+        let KubeletMessage::Pulling { image } = KubeletMessage::parse("Pulling", &message) else {
+            panic!("no image in `{message}`");
         };
         assert_eq!(image, expected);
     }
 
     #[test]
-    fn names_are_read_as_go_quotes_them() {
-        name(r#""nginx:1.27""#, "nginx:1.27");
-        name(r#""a\"b\\c""#, "a\"b\\c");
-        name(
-            r#""a\tb\nc\x00d\u200be\U0001f600""#,
-            "a\tb\nc\0d\u{200b}e\u{1f600}",
-        );
-        name(r#""a\xffb""#, "a\u{fffd}b");
-        name(r#""ünder""#, "ünder");
-        name(r#""""#, "");
+    fn parses_go_quoted_names() {
+        check_name(r#""nginx:1.27""#, "nginx:1.27");
+        check_name(r#""a\"b\\c""#, "a\"b\\c");
+        check_name(r#""a\tb\nc\x00d\u200be\U0001f600""#, "a\tb\nc\0d\u{200b}e\u{1f600}");
+        check_name(r#""a\xffb""#, "a\u{fffd}b");
+        check_name(r#""ünder""#, "ünder");
+        check_name(r#""""#, "");
     }
 
     #[test]
-    fn a_message_that_is_cut_names_no_image() {
+    fn truncated_message_has_no_image() {
         for message in [
             "Pulling image ",
             "Pulling image \"",
@@ -335,18 +322,19 @@ mod tests {
             r#"Pulling image "a\"#,
             r#"Pulling image "a\u12"#,
         ] {
-            assert_eq!(Said::of("Pulling", message), Said::Unrelated, "{message}");
+            assert_eq!(
+                KubeletMessage::parse("Pulling", message),
+                KubeletMessage::Unrelated,
+                "{message}"
+            );
         }
-        let cut = Said::of("Failed", "Failed to pull image \"ngi");
-        let failed = Failure {
-            reason: FailureReason::Unexplained,
-            message: None,
-        };
+        let cut = KubeletMessage::parse("Failed", "Failed to pull image \"ngi");
+        let failed = Failure { reason: FailureReason::Unexplained, message: None };
         assert_eq!(cut.failure(), Some(failed));
     }
 
     #[test]
-    fn each_version_says_in_its_own_words_that_it_pulled() {
+    fn parses_pulled_message_of_every_version() {
         let millis = |millis| Some(Duration::from_millis(millis));
         let cases = [
             // 1.24
@@ -377,38 +365,26 @@ mod tests {
                 None,
             ),
             (r#"Successfully pulled image "app""#, None, None, None),
-            (
-                r#"Successfully pulled image "app" in a while"#,
-                None,
-                None,
-                None,
-            ),
+            (r#"Successfully pulled image "app" in a while"#, None, None, None),
         ];
         for (message, took, with_waiting, size) in cases {
             let image = "app".into();
-            let expected = Said::Pulled {
-                image,
-                took,
-                with_waiting,
-                size,
-            };
-            assert_eq!(Said::of("Pulled", message), expected, "{message}");
+            let expected = KubeletMessage::Pulled { image, took, with_waiting, size };
+            assert_eq!(KubeletMessage::parse("Pulled", message), expected, "{message}");
         }
     }
 
     #[test]
-    fn what_was_there_was_not_pulled() {
-        let expected = Said::AlreadyPresent {
-            image: "app".into(),
-        };
+    fn parses_already_present_message() {
+        let expected = KubeletMessage::AlreadyPresent { image: "app".into() };
         for tail in ["", " and can be accessed by the pod"] {
             let message = format!("Container image \"app\" already present on machine{tail}");
-            assert_eq!(Said::of("Pulled", &message), expected);
+            assert_eq!(KubeletMessage::parse("Pulled", &message), expected);
         }
     }
 
     #[test]
-    fn a_container_that_does_not_start_is_no_matter_of_its_image() {
+    fn container_start_failure_is_unrelated() {
         for (reason, message) in [
             ("Failed", "Error: context deadline exceeded"),
             (
@@ -416,10 +392,7 @@ mod tests {
                 r#"Error: failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: exec: "x": executable file not found in $PATH: unknown"#,
             ),
             ("Failed", r#"Error: secret "pull" not found"#),
-            (
-                "Failed",
-                "error making pod data directories: no space left on device",
-            ),
+            ("Failed", "error making pod data directories: no space left on device"),
             (
                 "BackOff",
                 "Back-off restarting failed container app in pod web_default(5d5f10c1-8143-49ba-83c7-638c901c5966)",
@@ -428,30 +401,34 @@ mod tests {
             ("FailedScheduling", r#"Pulling image "app""#),
             ("", ""),
         ] {
-            assert_eq!(Said::of(reason, message), Said::Unrelated, "{message}");
+            assert_eq!(
+                KubeletMessage::parse(reason, message),
+                KubeletMessage::Unrelated,
+                "{message}"
+            );
         }
     }
 
     #[test]
-    fn what_the_kubelet_cannot_ask_the_runtime_is_said_by_whom_it_names() {
+    fn inspect_failure_reports_runtime_restart_without_image() {
         let message = r#"Failed to inspect image "": rpc error: code = Unavailable desc = connection error: desc = "transport: Error while dialing: dial unix /run/containerd/containerd.sock: connect: no such file or directory""#;
-        let said = Said::of("InspectFailed", message);
-        let Said::Failed { image, reason, .. } = &said else {
-            panic!("{said:?}");
+        let parsed = KubeletMessage::parse("InspectFailed", message);
+        let KubeletMessage::Failed { image, reason, .. } = &parsed else {
+            panic!("{parsed:?}");
         };
         assert_eq!((image, *reason), (&None, FailureReason::RuntimeRestarted));
     }
 
     proptest::proptest! {
         #[test]
-        fn any_event_is_read(
+        fn parses_any_event(
             reason in "Pulling|Pulled|Failed|InspectFailed|BackOff|ErrImageNeverPull|.{0,8}",
             start in r#"Pulling image "|Successfully pulled image "x" in |Failed to pull image "|Failed to inspect image "|Container image "|"#,
             text in r#"(\\[xuUn"]|[0-9.]{0,3}(ms|s|h|µs)|["\\(]|.){0,40}"#,
         ) {
             let message = start + &text;
-            let said = Said::of(&reason, &message);
-            drop(said.failure());
+            let parsed = KubeletMessage::parse(&reason, &message);
+            drop(parsed.failure());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The life of one layer of one pull.
+//! The lifecycle of one layer of a pull.
 
 use std::fmt;
 
@@ -7,47 +7,47 @@ use crate::time::NodeTime;
 use crate::unit::{Bytes, BytesPerSecond};
 use crate::wait::WaitingOn;
 
-/// What a layer is doing. The words are the wire's.
+/// The state of a layer. Its names are those on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LayerState {
-    /// No byte has come yet, whether or not it was asked for.
+    /// No bytes have arrived, whether or not they were requested.
     #[default]
     Waiting,
-    /// Some bytes are here, and more are to come.
+    /// Some bytes have arrived, others are missing.
     Downloading,
-    /// All bytes are here; unpacking has not begun.
+    /// All bytes are present; unpacking has not started.
     Downloaded,
-    /// All bytes are here, and they are being unpacked.
+    /// All bytes are present and are being unpacked.
     Extracting,
     /// Unpacked during this pull.
     Complete,
-    /// Unpacked before this pull began: nothing to do.
+    /// Unpacked before this pull started: no work.
     Cached,
-    /// Served by a lazy snapshotter without its bytes: nothing to do.
+    /// Served by a lazy snapshotter without its bytes: no work.
     Remote,
 }
 
-/// Everything that decides a layer's next state.
+/// The inputs that determine a layer's next state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LayerFacts {
-    /// Bytes of the blob are here.
+    /// Some bytes of the blob are present.
     pub bytes: bool,
-    /// All bytes of the blob are here.
-    pub whole: bool,
+    /// All bytes of the blob are present.
+    pub blob_complete: bool,
     /// A snapshot for the layer is prepared.
     pub unpacking: bool,
     /// The layer is unpacked.
     pub unpacked: bool,
-    /// It was unpacked before the pull began.
+    /// It was unpacked before the pull started.
     pub cached: bool,
     /// A lazy snapshotter serves it.
     pub remote: bool,
-    /// What was here of its blob is gone: it is fetched anew.
+    /// The downloaded bytes were discarded, and the blob is fetched again.
     pub restarted: bool,
 }
 
 impl LayerState {
-    /// The one transition: from any state, with any facts. It goes back only where the bytes did.
+    /// Returns the next state. This is the only transition; a state regresses only after a restart.
     #[must_use]
     pub fn next(self, facts: LayerFacts) -> Self {
         let seen = if facts.cached {
@@ -56,9 +56,9 @@ impl LayerState {
             Self::Remote
         } else if facts.unpacked {
             Self::Complete
-        } else if facts.whole && facts.unpacking {
+        } else if facts.blob_complete && facts.unpacking {
             Self::Extracting
-        } else if facts.whole {
+        } else if facts.blob_complete {
             Self::Downloaded
         } else if facts.bytes {
             Self::Downloading
@@ -74,19 +74,19 @@ impl LayerState {
         }
     }
 
-    /// Whether nothing is left to do of it.
+    /// Reports whether no work is left.
     #[must_use]
     pub const fn is_done(self) -> bool {
         matches!(self, Self::Complete | Self::Cached | Self::Remote)
     }
 
-    /// Whether there was nothing to do from the start.
+    /// Reports whether there was no work from the start.
     #[must_use]
     pub const fn is_idle(self) -> bool {
         matches!(self, Self::Cached | Self::Remote)
     }
 
-    /// The word: `downloading`.
+    /// Returns the wire name, e.g. `downloading`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -107,42 +107,42 @@ impl fmt::Display for LayerState {
     }
 }
 
-/// One layer of a pull, as it is now.
+/// A layer of a pull at one moment.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Layer {
     /// The digest of its blob.
     pub digest: Digest,
-    /// The compressed size, exact.
+    /// The exact compressed size.
     pub size: Bytes,
-    /// What it is doing.
+    /// The current state.
     pub state: LayerState,
-    /// Whether its blob was on the node before the pull began.
+    /// True if the blob was on the node before the pull started.
     pub blob_cached: bool,
-    /// Bytes of the blob that are here, never more than `size`.
+    /// Bytes of the blob present on the node, at most `size`.
     pub downloaded: Bytes,
-    /// Bytes that unpacking has written so far, where the runtime was asked. Not compressed, so never
-    /// a share of `size`.
+    /// Uncompressed bytes written by unpacking so far, if the runtime reports them. Not comparable
+    /// with `size`.
     pub unpacked_bytes: Option<Bytes>,
-    /// How fast its bytes come; `None` where that is not known, or none come any more.
+    /// The download rate; `None` if it is unknown or the download has ended.
     pub rate: Option<BytesPerSecond>,
-    /// What it waits for, where it does; apart, as few layers wait and a server keeps a great many.
+    /// The current wait, if any. Boxed, as few layers wait and a server keeps very many.
     pub waiting_on: Option<Box<WaitingOn>>,
-    /// When the first byte was seen.
+    /// When the first byte was observed.
     pub started_at: Option<NodeTime>,
-    /// When all bytes were seen.
+    /// When all bytes were first observed.
     pub downloaded_at: Option<NodeTime>,
-    /// When its unpacking was seen to begin.
+    /// When unpacking was first observed.
     pub extracting_at: Option<NodeTime>,
-    /// When it was seen unpacked.
+    /// When the layer was first observed unpacked.
     pub completed_at: Option<NodeTime>,
 }
 
 impl Layer {
-    /// Whether it is as `other` but for what moves: its bytes and its speed.
+    /// Compares two layers except for their progress: bytes and rate.
     #[must_use]
-    pub fn is_same_but_for_motion(&self, other: &Self) -> bool {
-        // Whatever comes to a layer later has to be said here.
+    pub fn eq_ignoring_progress(&self, other: &Self) -> bool {
+        // Destructured so that a new field has to be considered here.
         let Self {
             digest,
             size,
@@ -174,23 +174,16 @@ mod tests {
     use super::LayerState::*;
     use super::*;
 
-    const ALL: [LayerState; 7] = [
-        Waiting,
-        Downloading,
-        Downloaded,
-        Extracting,
-        Complete,
-        Cached,
-        Remote,
-    ];
+    const ALL: [LayerState; 7] =
+        [Waiting, Downloading, Downloaded, Extracting, Complete, Cached, Remote];
 
-    /// All 128 sets of facts.
+    /// All 128 combinations of facts.
     fn all_facts() -> impl Iterator<Item = LayerFacts> {
         (0..128_u32).map(|bits| {
             let bit = |n: u32| bits & (1 << n) != 0;
             LayerFacts {
                 bytes: bit(0),
-                whole: bit(1),
+                blob_complete: bit(1),
                 unpacking: bit(2),
                 unpacked: bit(3),
                 cached: bit(4),
@@ -201,60 +194,38 @@ mod tests {
     }
 
     #[test]
-    fn a_prepared_snapshot_is_no_unpacking_before_the_bytes_are_here() {
-        let facts = LayerFacts {
-            unpacking: true,
-            ..LayerFacts::default()
-        };
+    fn extracting_requires_complete_blob() {
+        let facts = LayerFacts { unpacking: true, ..LayerFacts::default() };
         assert_eq!(Waiting.next(facts), Waiting);
-        assert_eq!(
-            Waiting.next(LayerFacts {
-                bytes: true,
-                ..facts
-            }),
-            Downloading
-        );
-        assert_eq!(
-            Downloading.next(LayerFacts {
-                whole: true,
-                ..facts
-            }),
-            Extracting
-        );
+        assert_eq!(Waiting.next(LayerFacts { bytes: true, ..facts }), Downloading);
+        assert_eq!(Downloading.next(LayerFacts { blob_complete: true, ..facts }), Extracting);
     }
 
     #[test]
-    fn it_goes_back_only_where_its_bytes_did() {
+    fn state_regresses_only_after_restart() {
         for state in ALL {
             for facts in all_facts().filter(|facts| !facts.restarted) {
-                assert!(
-                    state.next(facts) >= state,
-                    "{state} went back with {facts:?}"
-                );
+                assert!(state.next(facts) >= state, "{state} regressed with {facts:?}");
             }
         }
-        let again = LayerFacts {
-            bytes: true,
-            restarted: true,
-            ..LayerFacts::default()
-        };
+        let again = LayerFacts { bytes: true, restarted: true, ..LayerFacts::default() };
         assert_eq!(Extracting.next(again), Downloading);
     }
 
     #[test]
-    fn it_is_done_only_with_evidence() {
+    fn done_requires_evidence() {
         for state in ALL.into_iter().filter(|state| !state.is_done()) {
             for facts in all_facts().filter(|f| !f.unpacked && !f.cached && !f.remote) {
                 assert!(
                     !state.next(facts).is_done(),
-                    "{state} was done with {facts:?}"
+                    "{state} ended in a done state with {facts:?}"
                 );
             }
         }
     }
 
     #[test]
-    fn what_is_done_stays_as_it_was_done() {
+    fn done_state_is_final() {
         for state in ALL.into_iter().filter(|state| state.is_done()) {
             for facts in all_facts() {
                 assert_eq!(state.next(facts), state);

@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+mod activity;
+mod baseline;
 mod blob;
 pub mod change;
 mod entry;
@@ -12,7 +14,6 @@ pub mod image;
 pub mod kubelet;
 pub mod layer;
 pub mod link;
-mod motion;
 pub mod observation;
 pub mod pull;
 pub mod rate;
@@ -20,21 +21,22 @@ pub mod reference;
 pub mod table;
 pub mod time;
 pub mod unit;
-mod usual;
 pub mod wait;
 pub mod wire;
 
-pub use change::{Change, ChangeKind, Counters, NodeSums};
+pub use change::{Change, ChangeKind, Counters, NodeTotals};
 pub use eta::{Eta, EtaBasis};
 pub use failure::{Failure, FailureReason};
-pub use id::{Digest, KubeName, LeaseId, NameError, Namespace, NodeName, PodUid, PullId, Slot};
+pub use id::{
+    Digest, ImageConsumer, KubeName, LeaseId, NameError, Namespace, NodeName, PodUid, PullId,
+};
 pub use image::{Compression, Image, ImageLayer};
 pub use layer::{Layer, LayerState};
-pub use link::{KubeletTimes, LinkEvidence, Links, PodRef, Waiter, WantedImage};
-pub use observation::{Anomaly, BlobSight, Evidence, LayerSight, Observation};
+pub use link::{KubeletTimes, LinkEvidence, Links, PodRef, RequestedImage, Waiter};
+pub use observation::{Anomaly, BlobObservation, EndEvidence, LayerObservation, Observation};
 pub use pull::{Outcome, Phase, Pull};
-pub use rate::{Pace, RateMeter};
-pub use reference::{ImageRef, Repository, Version};
+pub use rate::{RateForecast, RateMeter};
+pub use reference::{ImageRef, Repository, TagOrDigest};
 pub use table::{Limits, PullTable};
 pub use time::{Mono, NodeTime, NodeTimeError, Now};
 pub use unit::{Bytes, BytesPerSecond, Percent};

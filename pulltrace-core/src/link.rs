@@ -1,24 +1,24 @@
-//! Who waits for a pull, and how that is known.
+//! Links between pods and pulls, and the evidence for them.
 //!
-//! How a link is made is the correlator's; here stands only what it says.
+//! The correlator creates the links; this module only defines them.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::id::{KubeName, PodUid, PullId, Slot};
+use crate::id::{ImageConsumer, KubeName, PodUid, PullId};
 use crate::reference::ImageRef;
 use crate::time::NodeTime;
 use crate::unit::Bytes;
 
-/// A pod: by its uid, since a name may come again.
+/// A pod, identified by its UID because names are reused.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PodRef {
-    /// Its namespace.
+    /// The namespace.
     pub namespace: KubeName,
-    /// Its name.
+    /// The name.
     pub name: KubeName,
-    /// Its uid.
+    /// The UID.
     pub uid: PodUid,
 }
 
@@ -28,81 +28,83 @@ impl fmt::Display for PodRef {
     }
 }
 
-/// An image as somebody wants it.
+/// An image as requested by a pod.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum WantedImage {
-    /// Its whole name.
+pub enum RequestedImage {
+    /// A valid image reference.
     Named(ImageRef),
-    /// A text that is no image's name: a pod may want anything. At most [`MAX_ODD`] characters of it.
-    Odd(Arc<str>),
+    /// An invalid image name: pods may contain any text. At most [`MAX_INVALID_NAME`] characters of
+    /// it.
+    Invalid(Arc<str>),
 }
 
-/// The most characters that are kept of a text that is no image's name.
-pub const MAX_ODD: usize = 300;
+/// The maximum number of characters kept of an invalid image name.
+pub const MAX_INVALID_NAME: usize = 300;
 
-impl WantedImage {
-    /// What this text names.
+impl RequestedImage {
+    /// Parses an image name as written in a pod.
     ///
     /// ```
-    /// use pulltrace_core::WantedImage;
-    /// assert_eq!(WantedImage::of("nginx").to_string(), "docker.io/library/nginx:latest");
-    /// assert!(WantedImage::of("NGINX").named().is_none());
+    /// use pulltrace_core::RequestedImage;
+    /// assert_eq!(RequestedImage::from_text("nginx").to_string(), "docker.io/library/nginx:latest");
+    /// assert!(RequestedImage::from_text("NGINX").image_ref().is_none());
     /// ```
     #[must_use]
-    pub fn of(text: &str) -> Self {
+    pub fn from_text(text: &str) -> Self {
         text.parse().map_or_else(
-            |_| Self::Odd(text.chars().take(MAX_ODD).collect::<String>().into()),
+            |_| Self::Invalid(text.chars().take(MAX_INVALID_NAME).collect::<String>().into()),
             Self::Named,
         )
     }
 
-    /// Its whole name, where it has one.
+    /// Returns the image reference, if the name is valid.
     #[must_use]
-    pub const fn named(&self) -> Option<&ImageRef> {
+    pub const fn image_ref(&self) -> Option<&ImageRef> {
         match self {
             Self::Named(name) => Some(name),
-            Self::Odd(_) => None,
+            Self::Invalid(_) => None,
         }
     }
 }
 
-impl fmt::Display for WantedImage {
+impl fmt::Display for RequestedImage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Named(name) => name.fmt(f),
-            Self::Odd(text) => f.write_str(text),
+            Self::Invalid(text) => f.write_str(text),
         }
     }
 }
 
-/// What of a pod waits for an image, or waited.
+/// The container or volume of a pod that waits, or waited, for the image.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Waiter {
     /// The pod.
     pub pod: PodRef,
-    /// Its container or volume.
-    pub slot: Slot,
-    /// The image that it wants.
-    pub image: WantedImage,
+    /// The container or volume.
+    pub consumer: ImageConsumer,
+    /// The requested image.
+    pub image: RequestedImage,
 }
 
-/// How it is known that a pull is what somebody waits for; each is better than the one before.
+/// The evidence that a pull is the one a pod waits for, weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LinkEvidence {
-    /// Of all images that are waited for on the node, only this one can be it: from the specs of pods.
+    /// The only image that can match among those that pods on the node wait for, according to the
+    /// pod specs.
     OnlyCandidate,
-    /// The kubelet announced this image, and the pull is the only one that can be it.
+    /// The kubelet announced this image, and no other pull can match.
     Event,
-    /// The digest that is pulled was seen under this name before, on any node.
+    /// The pulled digest was seen under this name before, on any node.
     LearnedTag,
-    /// The pod names the image by the very digest that is pulled.
+    /// The pod references the pulled digest.
     Digest,
     /// The runtime recorded the finished image under this name.
     ImageRecord,
 }
 
 impl LinkEvidence {
-    /// The word: `image_record`.
+    /// Returns the wire name, e.g. `image_record`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -121,53 +123,51 @@ impl fmt::Display for LinkEvidence {
     }
 }
 
-/// What Kubernetes adds to a pull.
-///
-/// Empty where nothing is known of it there.
+/// Kubernetes data about a pull; empty if unknown.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Links {
-    /// Who waits for it, or waited, each with how that is known.
+    /// The containers and volumes that wait or waited for the pull, each with its evidence.
     pub pods: Vec<(Waiter, LinkEvidence)>,
-    /// Who may be waiting for it, where nothing decides between several images.
+    /// Possible waiters, if the evidence does not decide between several images.
     pub candidates: Vec<Waiter>,
-    /// Which try it is of the same image for the same pod: 1 is the first.
+    /// The number of the attempt for this image and pod, starting at 1.
     pub attempt: Option<u32>,
-    /// When the kubelet announced it, by the node's clock: before its queue.
+    /// When the kubelet announced the pull, before its queue; by the node's clock.
     pub queued_at: Option<NodeTime>,
-    /// The announced pull that it was until its lease was seen.
+    /// The announced pull that this one replaced when its lease was seen.
     pub supersedes: Option<PullId>,
-    /// When the kubelet tries again, after a failure, as its back-off implies.
+    /// When the kubelet retries after a failure, according to its back-off.
     pub next_retry_at: Option<NodeTime>,
-    /// What the kubelet says of it.
+    /// The kubelet's own measurements.
     pub kubelet: Option<KubeletTimes>,
 }
 
 impl Links {
-    /// Whether they say nothing.
+    /// Reports whether all data is unknown.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
-    /// The image's name, where all who wait for it call it the same.
+    /// Returns the image name, if all waiters use the same one.
     #[must_use]
-    pub fn image(&self) -> Option<&WantedImage> {
+    pub fn image(&self) -> Option<&RequestedImage> {
         let mut images = self.pods.iter().map(|(waiter, _)| &waiter.image);
         let first = images.next()?;
         images.all(|image| image == first).then_some(first)
     }
 }
 
-/// How long a pull took as the kubelet measured it.
+/// The duration and size of a pull as reported by the kubelet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KubeletTimes {
-    /// The pull itself.
+    /// The duration of the pull.
     pub pulling: Duration,
-    /// The pull and the wait for it in the kubelet's queue; older kubelets do not say.
+    /// The duration including the wait in the kubelet's queue; older kubelets do not report it.
     pub with_waiting: Option<Duration>,
-    /// What the kubelet says that the image weighs; containerd's number, compressed and with documents.
+    /// The image size: containerd's number, compressed and including manifests and config.
     pub size: Option<Bytes>,
-    /// Whether what pulltrace measured is within 20 % of it, or within a second; `None` where it did
-    /// not see the whole pull.
+    /// True if pulltrace's own measurement is within 20 % or one second of it; `None` if pulltrace
+    /// did not observe the whole pull.
     pub agrees: Option<bool>,
 }

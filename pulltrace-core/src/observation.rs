@@ -1,7 +1,7 @@
-//! What a source may say, and what of it makes no sense.
+//! Observations of a source, and anomalies in them.
 //!
-//! A source states what it sees; the [table](crate::PullTable) decides what that means. Repeating an
-//! observation is harmless, leaving one out loses only what it would have told.
+//! A source reports facts; the [table](crate::PullTable) interprets them. Observations may be
+//! repeated. A missing one loses only its own information.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,180 +12,180 @@ use crate::reference::{ImageRef, Repository};
 use crate::time::NodeTime;
 use crate::unit::Bytes;
 
-/// One statement of a source.
+/// A fact reported by a source.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Observation {
-    /// A pull is going on.
+    /// A pull is running.
     ///
-    /// Of a pull that ended as unknown it says that it lives after all; any other end stands.
-    Began {
-        /// Which.
+    /// This revives a pull whose outcome is unknown; any other outcome is final.
+    Started {
+        /// The pull.
         pull: PullId,
-        /// When it began.
+        /// When it started.
         at: NodeTime,
     },
-    /// The digest that the image's name points to.
+    /// The digest that the image name points to.
     Root {
-        /// Which pull.
+        /// The pull.
         pull: PullId,
-        /// Of an index, or of the only manifest.
+        /// The digest of an index, or of the only manifest.
         root: Digest,
     },
-    /// Where the image comes from.
+    /// The repository of the image.
     Repository {
-        /// Which pull.
+        /// The pull.
         pull: PullId,
         /// Host and path.
         repository: Repository,
     },
-    /// A whole name of the image, as the runtime recorded it.
+    /// A full name of the image, as recorded by the runtime.
     Named {
-        /// Which pull.
+        /// The pull.
         pull: PullId,
         /// With its tag or digest.
         name: ImageRef,
     },
-    /// The manifest is known: from here on sizes are exact.
+    /// The manifest is known; sizes are exact from now on.
     Image {
-        /// Which pull.
+        /// The pull.
         pull: PullId,
-        /// Its layers and what they weigh.
+        /// The layers and their sizes.
         image: Arc<Image>,
     },
-    /// The bytes of a blob on this node, whichever pull fetches it.
+    /// The state of a blob on this node, for all pulls that need it.
     Blob {
-        /// The containerd namespace: blobs of two are apart.
+        /// The containerd namespace; blobs are tracked per namespace.
         namespace: Namespace,
-        /// The blob.
+        /// The digest of the blob.
         digest: Digest,
-        /// What is seen of it.
-        sight: BlobSight,
+        /// The observed state.
+        observed: BlobObservation,
     },
-    /// What is seen of one layer of one pull, beyond the bytes of its blob.
+    /// The state of a layer of a pull, beyond the bytes of its blob.
     Layer {
-        /// Which pull.
+        /// The pull.
         pull: PullId,
-        /// The layer's blob.
+        /// The digest of the layer's blob.
         digest: Digest,
-        /// What is seen of it.
-        sight: LayerSight,
+        /// The observed state.
+        observed: LayerObservation,
     },
-    /// The pull is over.
+    /// The pull ended.
     Ended {
-        /// Which pull.
+        /// The pull.
         pull: PullId,
-        /// What shows that, and how it ended.
-        evidence: Evidence,
-        /// When it was over, as near as that is known.
+        /// The evidence, which determines the outcome.
+        evidence: EndEvidence,
+        /// When it ended, as precisely as known.
         at: NodeTime,
     },
-    /// Which runtime pulls, as it names itself: `containerd 2.4.2`.
+    /// The container runtime, as it identifies itself: `containerd 2.4.2`.
     Runtime {
-        /// Name and version; at most 128 characters of it are kept.
+        /// Name and version; only the first 128 characters are kept.
         version: String,
     },
-    /// How many blobs the runtime fetches at once on the whole node; `None` where it has no such
-    /// limit, or it is not known.
-    Slots {
+    /// The number of blobs that the runtime fetches at once on the whole node; `None` if it is
+    /// unlimited or unknown.
+    DownloadSlots {
         /// The limit.
         per_node: Option<u32>,
     },
-    /// The source sees nothing any more. No pull ends by that.
+    /// The source can no longer observe the node. Pulls become stale but do not end.
     SourceLost,
-    /// The source sees again.
-    SourceBack,
+    /// The source can observe the node again.
+    SourceRecovered,
 }
 
-/// What is seen of the bytes of a blob.
+/// The observed state of a blob.
 #[derive(Clone, Debug, PartialEq)]
-pub enum BlobSight {
-    /// It is being written.
+pub enum BlobObservation {
+    /// The blob is being written.
     Ingest {
         /// Bytes on disk.
         offset: Bytes,
-        /// When the writing began; a later one means that it began anew.
+        /// When writing started; a later time means that it was restarted.
         started_at: NodeTime,
-        /// When bytes last came.
+        /// When bytes were last written.
         updated_at: NodeTime,
         /// The pull that writes it.
         by: Option<PullId>,
     },
-    /// All of its bytes are there.
-    Whole,
+    /// All bytes are present.
+    Complete,
 }
 
-/// What is seen of a layer of a pull.
+/// The observed state of a layer of a pull.
 #[derive(Clone, Debug, PartialEq)]
-pub enum LayerSight {
-    /// Unpacked before the pull began: there is nothing to do.
+pub enum LayerObservation {
+    /// Unpacked before the pull started: no work.
     Cached,
-    /// Its blob was here before the pull began, but it must be unpacked.
+    /// The blob was present before the pull started, but has to be unpacked.
     BlobCached,
     /// A lazy snapshotter serves it without its bytes.
     Remote,
-    /// A snapshot is prepared for it. That alone is not unpacking: the snapshot may be there before
-    /// the first byte of the blob.
+    /// A snapshot is prepared for the layer. This does not prove that it is being unpacked: the
+    /// snapshot may exist before the first byte of the blob.
     Unpacking {
         /// The pull that unpacks it.
         by: PullId,
-        /// Bytes that unpacking has written so far, where that was asked.
+        /// Bytes written by unpacking so far, if requested from the runtime.
         written: Option<Bytes>,
     },
-    /// Unpacked, in every place that it has in the image.
+    /// Unpacked, at each of its positions in the image.
     Unpacked,
 }
 
-/// What shows that a pull is over.
+/// Evidence that a pull ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Evidence {
-    /// A record of the image points to its root, and its last layer is unpacked.
+pub enum EndEvidence {
+    /// An image record points to the pull's root digest, and the top layer is unpacked.
     ImagePresent,
-    /// Nothing holds it any more, and the image is not there.
+    /// The pull's content is no longer held, and the image is absent.
     ImageAbsent,
-    /// The runtime that pulled it was started anew.
+    /// The runtime restarted during the pull.
     RuntimeRestarted,
-    /// It has not moved for longer than a living pull can; whether it lives is not known.
-    Silent,
-    /// It ended while nobody watched, and no evidence is left.
-    Unseen,
+    /// No progress for longer than possible for a live pull. It may still be running.
+    Inactive,
+    /// It ended while no source was watching, and there is no evidence of the outcome.
+    Unobserved,
 }
 
-/// An input that cannot be true. Counted by the [table](crate::PullTable), and otherwise ignored.
+/// Impossible input. The [table](crate::PullTable) counts it and otherwise ignores it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Anomaly {
-    /// An observation names a pull that is not in the table.
+    /// An observation refers to a pull that is not in the table.
     UnknownPull,
-    /// An observation names a layer that the pull's image does not have.
+    /// An observation refers to a layer that the image does not have.
     UnknownLayer,
-    /// The bytes of a blob went back, though nobody began it anew.
+    /// The offset of a blob decreased without a restart.
     OffsetWentBack,
-    /// A blob has more bytes than its manifest says.
+    /// A blob has more bytes than its manifest declares.
     OffsetBeyondSize,
-    /// Two manifests give one digest two sizes.
+    /// Two manifests declare different sizes for a digest.
     SizeChanged,
-    /// A pull's root became another.
+    /// The root digest of a pull changed.
     RootChanged,
-    /// A pull that had ended was said to end differently.
+    /// An ended pull was observed again.
     EndedTwice,
-    /// A digest, a name, a size or a time that is none, or a list that is too long.
+    /// A malformed digest, name, size or time, or a list that is too long.
     Unreadable,
-    /// A manifest, config or index that is none, or that contradicts itself.
+    /// A malformed or inconsistent manifest, config or index.
     BadDocument,
-    /// A snapshot of a pull belongs to no chosen manifest.
+    /// A snapshot of a pull belongs to none of the selected manifests.
     UnknownChain,
-    /// A layer is unpacked, and one below it is not.
+    /// A layer is unpacked, but a layer below it is not.
     BrokenChain,
-    /// What looked like a pull turned out to be none.
+    /// An apparent pull turned out not to be one.
     NoPull,
-    /// A layer that was there is being fetched again.
+    /// A complete blob is being fetched again.
     BlobReturned,
 }
 
 impl Anomaly {
-    /// Each of them, in order.
+    /// All anomalies, in order.
     pub const ALL: [Self; 13] = [
         Self::UnknownPull,
         Self::UnknownLayer,
@@ -202,7 +202,7 @@ impl Anomaly {
         Self::BlobReturned,
     ];
 
-    /// The word for it: `offset_went_back`.
+    /// Returns the wire name, e.g. `offset_went_back`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! The life of one pull, and what there is to say of it at one moment.
+//! The lifecycle of a pull, and its state at one moment.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,61 +8,62 @@ use crate::failure::{Failure, FailureReason};
 use crate::id::{Digest, PullId};
 use crate::image::Image;
 use crate::layer::Layer;
-use crate::observation::Evidence;
+use crate::observation::EndEvidence;
 use crate::reference::{ImageRef, Repository};
 use crate::time::NodeTime;
 use crate::unit::{Bytes, BytesPerSecond, Percent};
 use crate::wait::WaitingOn;
 
-/// How much of the percentage the download is worth; unpacking is the rest.
-pub const DOWNLOAD_SHARE: f64 = 0.8;
+/// The weight of the download in the percentage; the rest is unpacking.
+pub const DOWNLOAD_WEIGHT: f64 = 0.8;
 
-/// What a pull is doing, or how it ended. The words are the wire's and the metrics' labels.
+/// The phase of a pull, including its outcome. The names are used on the wire and as metric labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Phase {
-    /// The kubelet announced it, and the runtime has not begun.
+    /// The kubelet announced the pull, but the runtime has not started it.
     Queued,
-    /// The manifest is not here yet: what is to come, and how much, is unknown.
+    /// The manifest is not known yet, so layers and sizes are unknown.
     Resolving,
-    /// The manifest is here, and bytes of layers are still to come, even while lower layers unpack.
+    /// The manifest is known and layer bytes are missing. Lower layers may already be unpacking.
     Downloading,
-    /// All bytes are here; layers are still to be unpacked.
+    /// All bytes are present; layers still have to be unpacked.
     Extracting,
-    /// It is over.
+    /// The pull ended.
     Ended(Outcome),
 }
 
-/// How a pull ended. The words are the wire's and the metrics' labels.
+/// The outcome of a pull. The names are used on the wire and as metric labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
-    /// The image is there, unpacked: there is evidence of both.
+    /// The image is present and unpacked, with evidence of both.
     Completed,
-    /// It is over, and the image is not there.
+    /// The pull ended without the image.
     Failed,
-    /// Somebody called it off.
+    /// The caller or the runtime cancelled the pull.
     Cancelled,
-    /// There is no evidence of how it ended, or whether it did.
+    /// It is unknown how the pull ended, or whether it did.
     Unknown,
 }
 
-/// Everything that decides a pull's next phase.
+/// The inputs that determine a pull's next phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PullFacts {
-    /// The manifest is here.
+    /// The manifest is known.
     pub manifest: bool,
-    /// Bytes of layers are still to come.
+    /// Layer bytes are missing.
     pub bytes_to_come: bool,
-    /// How it ended, where that was just shown.
+    /// The reported outcome, if any.
     pub ended: Option<Outcome>,
-    /// It was just seen alive.
+    /// The pull was just observed running.
     pub alive: bool,
 }
 
 impl Phase {
-    /// The one transition: from any phase, with any facts.
+    /// Returns the next phase. This is the only transition.
     ///
-    /// An end stands; only one for which there was no evidence gives way, to evidence or to life.
+    /// An outcome is final, except `Unknown`, which is replaced by evidence or when the pull is
+    /// observed running.
     #[must_use]
     pub const fn next(self, facts: PullFacts) -> Self {
         match (self, facts.ended) {
@@ -75,7 +76,7 @@ impl Phase {
         }
     }
 
-    /// How it ended; `None` while it lives.
+    /// Returns the outcome; `None` for a live pull.
     #[must_use]
     pub const fn outcome(self) -> Option<Outcome> {
         match self {
@@ -84,7 +85,7 @@ impl Phase {
         }
     }
 
-    /// The word: `downloading`, or the outcome's.
+    /// Returns the wire name: `downloading`, or the name of the outcome.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -104,7 +105,7 @@ impl fmt::Display for Phase {
 }
 
 impl Outcome {
-    /// The word: `completed`.
+    /// Returns the wire name, e.g. `completed`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -115,23 +116,15 @@ impl Outcome {
         }
     }
 
-    /// What the evidence says, and why it failed where it did.
+    /// Returns the outcome that the evidence proves, and the failure if it failed.
     #[must_use]
-    pub fn from_evidence(evidence: &Evidence) -> (Self, Option<Failure>) {
-        let failed = |reason| {
-            (
-                Self::Failed,
-                Some(Failure {
-                    reason,
-                    message: None,
-                }),
-            )
-        };
+    pub fn from_evidence(evidence: &EndEvidence) -> (Self, Option<Failure>) {
+        let failed = |reason| (Self::Failed, Some(Failure { reason, message: None }));
         match evidence {
-            Evidence::ImagePresent => (Self::Completed, None),
-            Evidence::ImageAbsent => failed(FailureReason::Unexplained),
-            Evidence::RuntimeRestarted => failed(FailureReason::RuntimeRestarted),
-            Evidence::Silent | Evidence::Unseen => (Self::Unknown, None),
+            EndEvidence::ImagePresent => (Self::Completed, None),
+            EndEvidence::ImageAbsent => failed(FailureReason::Unexplained),
+            EndEvidence::RuntimeRestarted => failed(FailureReason::RuntimeRestarted),
+            EndEvidence::Inactive | EndEvidence::Unobserved => (Self::Unknown, None),
         }
     }
 }
@@ -142,69 +135,69 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// One attempt to bring one image onto one node, as it is at one moment.
+/// One attempt to pull one image onto one node, at one moment.
 ///
-/// Unknown is `None`, never 0.
+/// An unknown value is `None`, never 0.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Pull {
-    /// Which pull: the same for ever.
+    /// The id, which never changes.
     pub id: PullId,
-    /// What it is doing, or how it ended.
+    /// The phase, or the outcome.
     pub phase: Phase,
-    /// Why it failed, where it did.
+    /// Why it failed, if it did.
     pub failure: Option<Failure>,
-    /// The digest that the image's name points to.
+    /// The digest that the image name points to.
     pub root: Option<Digest>,
-    /// Where the image comes from.
+    /// The repository of the image.
     pub repository: Option<Repository>,
-    /// The image's whole names: known when it is over, or from elsewhere.
+    /// The full names of the image: known when the pull has ended, or from another source.
     pub names: Vec<ImageRef>,
-    /// What the image is made of, once its manifest is here.
+    /// The image's manifests and layers, once its manifest is known.
     pub image: Option<Arc<Image>>,
-    /// Each layer, lowest first; empty until the manifest is here.
+    /// The layers, lowest first; empty until the manifest is known.
     pub layers: Vec<Layer>,
-    /// When it began; where that was not seen, the earliest that is known of it, be it its end.
+    /// Start time, or the earliest known time of the pull if the start was not observed.
     pub started_at: NodeTime,
-    /// When its manifest was first seen.
+    /// When the manifest was first observed.
     pub resolved_at: Option<NodeTime>,
-    /// When all bytes were first seen to be here.
+    /// When all bytes were first observed.
     pub downloaded_at: Option<NodeTime>,
     /// When it ended.
     pub ended_at: Option<NodeTime>,
-    /// How far it is: never goes back, and is 100 only where the pull is completed. `None` until the
-    /// manifest is here.
+    /// The progress, which never decreases and is 100 only for a completed pull. `None` until the
+    /// manifest is known.
     pub percent: Option<Percent>,
-    /// What the image weighs, compressed; exact. `None` until the manifest is here.
+    /// The exact compressed size of the image. `None` until the manifest is known.
     pub total: Option<Bytes>,
-    /// What of that was on the node before, or is served remotely.
+    /// Bytes of `total` that were on the node before, or are served remotely.
     pub cached: Bytes,
-    /// What of that is to be downloaded by this pull or for it: `total` less `cached`.
+    /// Bytes to download, by this pull or another one: `total` minus `cached`.
     pub to_download: Option<Bytes>,
-    /// What of `to_download` is here.
+    /// Bytes of `to_download` that are present.
     pub downloaded: Bytes,
-    /// What is to be unpacked, as compressed bytes.
+    /// Compressed bytes to unpack.
     pub to_extract: Option<Bytes>,
-    /// What of `to_extract` is unpacked.
+    /// Bytes of `to_extract` that are unpacked.
     pub extracted: Bytes,
-    /// Bytes that came and had to be fetched again.
+    /// Downloaded bytes that had to be fetched again.
     pub wasted: Bytes,
-    /// How fast its bytes come; `None` where that is not known, or none are to come.
+    /// The download rate; `None` if it is unknown, or no bytes are missing.
     pub rate: Option<BytesPerSecond>,
-    /// How much longer it takes; `None` where that cannot be known.
+    /// The estimated remaining time; `None` if it is unknown.
     pub eta: Option<Eta>,
-    /// What it waits for, where nothing of it moves.
+    /// The current wait, if no part of the pull makes progress.
     pub waiting_on: Option<WaitingOn>,
-    /// When it last moved, where it should and has not for long.
+    /// The time of the last progress, if the pull is stalled.
     pub stalled_since: Option<NodeTime>,
-    /// Since when it is far slower than pulls from its registry usually are on this node.
+    /// Since when the pull has been far slower than usual for its registry on this node.
     pub slow_since: Option<NodeTime>,
-    /// Since when the source has not been able to see it.
+    /// Since when the source has been unable to observe the pull.
     pub stale_since: Option<NodeTime>,
 }
 
 impl Pull {
-    /// A pull of which nothing is known but that it is, and since when.
+    /// Creates a pull with an id, phase and start; everything else is unknown.
     #[must_use]
     pub const fn new(id: PullId, phase: Phase, started_at: NodeTime) -> Self {
         Self {
@@ -237,17 +230,17 @@ impl Pull {
         }
     }
 
-    /// How it ended; `None` while it lives.
+    /// Returns the outcome; `None` for a live pull.
     #[must_use]
     pub const fn outcome(&self) -> Option<Outcome> {
         self.phase.outcome()
     }
 
-    /// Whether it is as `other` but for its layers and for what moves: how far it is, its speed, and the time
-    /// left, though not what that rests on.
+    /// Compares two pulls except for their layers and progress: bytes, percentage, rate and
+    /// remaining time. The basis of the remaining time is compared.
     #[must_use]
-    pub fn is_same_but_for_motion(&self, other: &Self) -> bool {
-        // Whatever comes to a pull later has to be said here.
+    pub fn eq_ignoring_progress(&self, other: &Self) -> bool {
+        // Destructured so that a new field has to be considered here.
         let Self {
             id,
             phase,
@@ -280,13 +273,7 @@ impl Pull {
         *phase == other.phase
             && basis(*eta) == basis(other.eta)
             && (*total, *cached, *to_download, *to_extract, *wasted)
-                == (
-                    other.total,
-                    other.cached,
-                    other.to_download,
-                    other.to_extract,
-                    other.wasted,
-                )
+                == (other.total, other.cached, other.to_download, other.to_extract, other.wasted)
             && *started_at == other.started_at
             && (*resolved_at, *downloaded_at, *ended_at)
                 == (other.resolved_at, other.downloaded_at, other.ended_at)
@@ -301,10 +288,12 @@ impl Pull {
             && *image == other.image
     }
 
-    /// The best name there is: the whole name, or the repository, or the root digest.
+    /// Returns the best known name: a full name, the repository, or the root digest.
     #[must_use]
-    pub fn title(&self) -> Option<String> {
-        let tagged = |name: &&ImageRef| matches!(name.version(), crate::reference::Version::Tag(_));
+    pub fn display_name(&self) -> Option<String> {
+        let tagged = |name: &&ImageRef| {
+            matches!(name.tag_or_digest(), crate::reference::TagOrDigest::Tag(_))
+        };
         self.names
             .iter()
             .find(tagged)
@@ -349,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_over_only_where_an_end_was_shown() {
+    fn live_phase_ends_only_with_outcome() {
         for phase in PHASES.into_iter().filter(|phase| phase.outcome().is_none()) {
             for facts in all_facts() {
                 assert_eq!(phase.next(facts).outcome(), facts.ended);
@@ -358,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_with_evidence_stands() {
+    fn known_outcome_is_final() {
         for outcome in [Outcome::Completed, Outcome::Failed, Outcome::Cancelled] {
             for facts in all_facts() {
                 assert_eq!(Phase::Ended(outcome).next(facts), Phase::Ended(outcome));
@@ -367,36 +356,22 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_end_gives_way_to_evidence_and_to_life() {
+    fn unknown_outcome_yields_to_evidence_or_activity() {
         let unknown = Phase::Ended(Outcome::Unknown);
-        let facts = PullFacts {
-            manifest: true,
-            bytes_to_come: true,
-            ended: None,
-            alive: false,
-        };
+        let facts = PullFacts { manifest: true, bytes_to_come: true, ended: None, alive: false };
         assert_eq!(unknown.next(facts), unknown);
-        assert_eq!(
-            unknown.next(PullFacts {
-                alive: true,
-                ..facts
-            }),
-            Phase::Downloading
-        );
+        assert_eq!(unknown.next(PullFacts { alive: true, ..facts }), Phase::Downloading);
         let ended = Some(Outcome::Completed);
-        assert_eq!(
-            unknown.next(PullFacts { ended, ..facts }),
-            Phase::Ended(Outcome::Completed)
-        );
+        assert_eq!(unknown.next(PullFacts { ended, ..facts }), Phase::Ended(Outcome::Completed));
     }
 
     #[test]
-    fn what_vanished_is_never_completed() {
+    fn completion_requires_image_present() {
         for evidence in [
-            Evidence::ImageAbsent,
-            Evidence::RuntimeRestarted,
-            Evidence::Silent,
-            Evidence::Unseen,
+            EndEvidence::ImageAbsent,
+            EndEvidence::RuntimeRestarted,
+            EndEvidence::Inactive,
+            EndEvidence::Unobserved,
         ] {
             assert_ne!(Outcome::from_evidence(&evidence).0, Outcome::Completed);
         }

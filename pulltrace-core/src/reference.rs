@@ -1,20 +1,21 @@
-//! Image references, normalised as containerd's CRI plugin does it before it pulls.
+//! Image references, normalised the way containerd's CRI plugin does it before a pull.
 //!
-//! The grammar is that of the distribution project's reference package; what is special to CRI is
-//! that a reference with a tag and a digest loses its tag.
+//! The grammar is that of the distribution project's reference package. As in CRI, the tag is
+//! dropped if there is also a digest.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::id::{Digest, NameError};
 
-/// The longest repository name (host and path), in bytes: the distribution project's limit.
+/// The maximum length of a repository name (host and path) in bytes: the distribution project's
+/// limit.
 pub const MAX_REPOSITORY: usize = 255;
 
 const DEFAULT_DOMAIN: &str = "docker.io";
 const WHAT: &str = "image reference";
 
-/// A whole image reference: host, path, and a tag or a digest.
+/// A complete image reference: host, path, and a tag or digest.
 ///
 /// ```
 /// use pulltrace_core::ImageRef;
@@ -27,21 +28,21 @@ const WHAT: &str = "image reference";
 pub struct ImageRef {
     domain: String,
     path: String,
-    version: Version,
+    tag_or_digest: TagOrDigest,
 }
 
-/// What a reference points to within its repository.
+/// The part of a reference that selects an image within its repository.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Version {
-    /// A name that may be moved.
+pub enum TagOrDigest {
+    /// A tag, which may later select another image.
     Tag(String),
-    /// Exactly this content.
+    /// A digest, which identifies the exact content.
     Digest(Digest),
 }
 
-/// Host and path of an image without its version: `registry.example/team/app`.
+/// The host and path of an image, without tag or digest: `registry.example/team/app`.
 ///
-/// The host has no port where it comes from containerd, which does not store one.
+/// The host has no port, because containerd does not store one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Repository {
     host: String,
@@ -49,25 +50,25 @@ pub struct Repository {
 }
 
 impl ImageRef {
-    /// The registry with its port: `localhost:5000`, `docker.io`.
+    /// Returns the registry's host and its port, if any: `localhost:5000`, `docker.io`.
     #[must_use]
     pub fn domain(&self) -> &str {
         &self.domain
     }
 
-    /// The path within the registry: `library/nginx`.
+    /// Returns the path within the registry: `library/nginx`.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// The tag or the digest.
+    /// Returns the tag or digest.
     #[must_use]
-    pub const fn version(&self) -> &Version {
-        &self.version
+    pub const fn tag_or_digest(&self) -> &TagOrDigest {
+        &self.tag_or_digest
     }
 
-    /// Host without port, and path: what containerd stores of a pull that is not over.
+    /// Returns the host without its port, and the path, as in the label that containerd stores.
     ///
     /// ```
     /// use pulltrace_core::{ImageRef, Repository};
@@ -78,46 +79,38 @@ impl ImageRef {
     /// ```
     #[must_use]
     pub fn repository(&self) -> Repository {
-        Repository {
-            host: bare_host(&self.domain).to_owned(),
-            path: self.path.clone(),
-        }
+        Repository { host: host_without_port(&self.domain).to_owned(), path: self.path.clone() }
     }
 }
 
 impl Repository {
-    /// From a registry host and a path, as containerd's label `containerd.io/distribution.source.<host>`
-    /// has them.
+    /// Creates a repository from a registry host and a path, as in containerd's label
+    /// `containerd.io/distribution.source.<host>`.
     ///
     /// # Errors
-    /// Where either is outside the grammar of references.
+    /// If the repository is too long, or its host or path does not match the grammar of references.
     pub fn new(host: &str, path: &str) -> Result<Self, NameError> {
-        let refuse = |rule| NameError::new("image repository", rule, &format!("{host}/{path}"));
+        let invalid = |rule| NameError::new("image repository", rule, &format!("{host}/{path}"));
         if host.len() + 1 + path.len() > MAX_REPOSITORY {
-            return Err(refuse("at most 255 bytes"));
+            return Err(invalid("at most 255 bytes"));
         }
-        let bare_v6 = host.matches(':').count() > 1 && is_v6(host);
+        let bare_v6 = host.matches(':').count() > 1 && is_ipv6(host);
         if !bare_v6 && !is_registry(host) {
-            return Err(refuse("its host is no host name"));
+            return Err(invalid("a valid host name"));
         }
         if !is_path(path) {
-            return Err(refuse(
-                "its path has other than lower-case letters, digits and single separators",
-            ));
+            return Err(invalid("a path of lower-case letters, digits, `.`, `_`, `-` and `/`"));
         }
-        Ok(Self {
-            host: bare_host(host).to_owned(),
-            path: path.to_owned(),
-        })
+        Ok(Self { host: host_without_port(host).to_owned(), path: path.to_owned() })
     }
 
-    /// The registry's host, without a port, and without the brackets of an IPv6 address.
+    /// Returns the registry's host, without a port and without the brackets of an IPv6 address.
     #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The path within the registry.
+    /// Returns the path within the registry.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
@@ -128,58 +121,52 @@ impl FromStr for ImageRef {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        let refuse = |rule| Err(NameError::new(WHAT, rule, text));
-        // A name, a tag and a digest at their longest.
+        let invalid = |rule| Err(NameError::new(WHAT, rule, text));
+        // The maximum lengths of a name, a tag with its `:`, and a digest.
         if text.len() > MAX_REPOSITORY + 129 + crate::id::MAX_DIGEST {
-            return refuse("too long");
+            return invalid("a shorter reference");
         }
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => match digest.parse::<Digest>() {
                 Ok(digest) => (rest, Some(digest)),
-                Err(_) => return refuse("no digest stands behind the `@`"),
+                Err(_) => return invalid("a digest after the `@`"),
             },
             None => (text, None),
         };
         if is_hex_id(text) {
-            return refuse("64 hex digits name an image's id, not a repository");
+            return invalid("a repository name, not an image id (64 hex digits)");
         }
         let (name, tag) = match rest.rsplit_once(':') {
-            // A colon before a slash belongs to a port.
+            // A colon before a slash separates a port, not a tag.
             Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
             _ => (rest, None),
         };
         if tag.is_some_and(|tag| !is_tag(tag)) {
-            return refuse("its tag is none: up to 128 letters, digits, `_`, `.`, `-`");
+            return invalid("a tag of up to 128 letters, digits, `_`, `.`, `-`");
         }
         let (domain, path) = split_domain(name);
         if domain.len() + 1 + path.len() > MAX_REPOSITORY {
-            return refuse("its name has more than 255 bytes");
+            return invalid("a name of at most 255 bytes");
         }
         if !is_registry(&domain) {
-            return refuse("its registry is no host name");
+            return invalid("a valid registry host name");
         }
         if !is_path(&path) {
-            return refuse(
-                "its path has other than lower-case letters, digits and single separators",
-            );
+            return invalid("a path of lower-case letters, digits, `.`, `_`, `-` and `/`");
         }
-        let version = match (digest, tag) {
-            (Some(digest), _) => Version::Digest(digest),
-            (None, tag) => Version::Tag(tag.unwrap_or("latest").to_owned()),
+        let tag_or_digest = match (digest, tag) {
+            (Some(digest), _) => TagOrDigest::Digest(digest),
+            (None, tag) => TagOrDigest::Tag(tag.unwrap_or("latest").to_owned()),
         };
-        Ok(Self {
-            domain,
-            path,
-            version,
-        })
+        Ok(Self { domain, path, tag_or_digest })
     }
 }
 
 impl fmt::Display for ImageRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.version {
-            Version::Tag(tag) => write!(f, "{}/{}:{tag}", self.domain, self.path),
-            Version::Digest(digest) => write!(f, "{}/{}@{digest}", self.domain, self.path),
+        match &self.tag_or_digest {
+            TagOrDigest::Tag(tag) => write!(f, "{}/{}:{tag}", self.domain, self.path),
+            TagOrDigest::Digest(digest) => write!(f, "{}/{}@{digest}", self.domain, self.path),
         }
     }
 }
@@ -190,7 +177,7 @@ impl fmt::Display for Repository {
     }
 }
 
-/// The first component is a registry where it cannot be a path of the default one.
+/// Splits off the registry: the first component if it looks like a host, else the default.
 fn split_domain(name: &str) -> (String, String) {
     let (domain, path) = match name.split_once('/') {
         Some((first, rest))
@@ -198,14 +185,7 @@ fn split_domain(name: &str) -> (String, String) {
                 || first.contains(['.', ':'])
                 || first.bytes().any(|b| b.is_ascii_uppercase()) =>
         {
-            (
-                if first == "index.docker.io" {
-                    DEFAULT_DOMAIN
-                } else {
-                    first
-                },
-                rest,
-            )
+            (if first == "index.docker.io" { DEFAULT_DOMAIN } else { first }, rest)
         }
         _ => (DEFAULT_DOMAIN, name),
     };
@@ -217,8 +197,8 @@ fn split_domain(name: &str) -> (String, String) {
     (domain.to_owned(), path)
 }
 
-/// `::1` of `[::1]:5000`, as containerd stores it.
-fn bare_host(domain: &str) -> &str {
+/// Removes the port and IPv6 brackets: `[::1]:5000` becomes `::1`, as containerd stores it.
+fn host_without_port(domain: &str) -> &str {
     if let Some((host, _)) = domain.strip_prefix('[').and_then(|d| d.split_once(']')) {
         return host;
     }
@@ -228,8 +208,8 @@ fn bare_host(domain: &str) -> &str {
     }
 }
 
-/// A host name; or a word of a path that has a dot, which the grammar takes for a path, and
-/// containerd for a host: `my_registry.example`.
+/// Reports whether the text can be a registry: a host name, or a path component such as
+/// `my_registry.example`, which containerd treats as a host although the grammar does not.
 fn is_registry(text: &str) -> bool {
     is_domain(text) || is_component(text)
 }
@@ -243,7 +223,7 @@ fn is_domain(text: &str) -> bool {
         return false;
     }
     if let Some(v6) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
-        return is_v6(v6);
+        return is_ipv6(v6);
     }
     !host.is_empty()
         && host.split('.').all(|part| {
@@ -254,7 +234,7 @@ fn is_domain(text: &str) -> bool {
         })
 }
 
-fn is_v6(text: &str) -> bool {
+fn is_ipv6(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_hexdigit() || b == b':')
 }
 
@@ -284,10 +264,7 @@ fn is_tag(text: &str) -> bool {
 }
 
 fn is_hex_id(text: &str) -> bool {
-    text.len() == 64
-        && text
-            .bytes()
-            .all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
+    text.len() == 64 && text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'a'..=b'f'))
 }
 
 #[cfg(test)]
@@ -296,35 +273,23 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, normal: &str) {
-        assert_eq!(
-            text.parse::<ImageRef>().map(|r| r.to_string()),
-            Ok(normal.to_owned())
-        );
-        // What is normal stays as it is.
-        assert_eq!(
-            normal.parse::<ImageRef>().map(|r| r.to_string()),
-            Ok(normal.to_owned())
-        );
+        assert_eq!(text.parse::<ImageRef>().map(|r| r.to_string()), Ok(normal.to_owned()));
+        // Normalisation is idempotent.
+        assert_eq!(normal.parse::<ImageRef>().map(|r| r.to_string()), Ok(normal.to_owned()));
     }
 
     #[test]
-    fn names_become_what_containerd_records() {
+    fn references_normalise_like_containerd() {
         check("nginx", "docker.io/library/nginx:latest");
         check("nginx:1.27", "docker.io/library/nginx:1.27");
         check("library/nginx", "docker.io/library/nginx:latest");
         check("docker.io/nginx", "docker.io/library/nginx:latest");
-        check(
-            "index.docker.io/library/nginx",
-            "docker.io/library/nginx:latest",
-        );
+        check("index.docker.io/library/nginx", "docker.io/library/nginx:latest");
         check("grafana/loki:3", "docker.io/grafana/loki:3");
         check("localhost/app", "localhost/app:latest");
         check("localhost:5000/app:1", "localhost:5000/app:1");
         check("registry.k8s.io/pause:3.9", "registry.k8s.io/pause:3.9");
-        check(
-            "quay.io:443/a/b-c/d__e.f:v1.0-rc_1",
-            "quay.io:443/a/b-c/d__e.f:v1.0-rc_1",
-        );
+        check("quay.io:443/a/b-c/d__e.f:v1.0-rc_1", "quay.io:443/a/b-c/d__e.f:v1.0-rc_1");
         check("[::1]:5000/app", "[::1]:5000/app:latest");
         check("Upper/app", "Upper/app:latest");
         check("localhost:5000", "docker.io/library/localhost:5000");
@@ -338,25 +303,16 @@ mod tests {
     }
 
     #[test]
-    fn a_digest_wins_over_a_tag() {
+    fn digest_takes_precedence_over_tag() {
         let digest = format!("sha256:{}", "0".repeat(64));
-        check(
-            &format!("repo:tag@{digest}"),
-            &format!("docker.io/library/repo@{digest}"),
-        );
-        check(
-            &format!("r.io/repo@{digest}"),
-            &format!("r.io/repo@{digest}"),
-        );
+        check(&format!("repo:tag@{digest}"), &format!("docker.io/library/repo@{digest}"));
+        check(&format!("r.io/repo@{digest}"), &format!("r.io/repo@{digest}"));
         let id = "0123456789abcdef".repeat(4);
-        check(
-            &format!("{id}@{digest}"),
-            &format!("docker.io/library/{id}@{digest}"),
-        );
+        check(&format!("{id}@{digest}"), &format!("docker.io/library/{id}@{digest}"));
     }
 
     #[test]
-    fn what_containerd_refuses_is_refused() {
+    fn rejects_references_that_containerd_rejects() {
         for bad in [
             "",
             ":tag",
@@ -389,16 +345,13 @@ mod tests {
             &"0123456789abcdef".repeat(4),
             &format!("nginx:{}", "t".repeat(129)),
         ] {
-            assert!(bad.parse::<ImageRef>().is_err(), "`{bad}` was taken");
+            assert!(bad.parse::<ImageRef>().is_err(), "accepted `{bad}`");
         }
     }
 
     #[test]
-    fn a_repository_has_no_port() {
-        let with = "localhost:5000/x:1"
-            .parse::<ImageRef>()
-            .unwrap()
-            .repository();
+    fn repository_omits_port() {
+        let with = "localhost:5000/x:1".parse::<ImageRef>().unwrap().repository();
         assert_eq!(with.to_string(), "localhost/x");
         assert_eq!(Repository::new("localhost", "x").unwrap(), with);
         let v6 = "[::1]:5000/x".parse::<ImageRef>().unwrap().repository();
@@ -411,7 +364,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn whatever_is_read_reads_the_same_again(text in "[a-zA-Z0-9./:@_-]{0,80}") {
+        fn parsed_reference_round_trips(text in "[a-zA-Z0-9./:@_-]{0,80}") {
             if let Ok(reference) = text.parse::<ImageRef>() {
                 let again = reference.to_string().parse::<ImageRef>();
                 proptest::prop_assert_eq!(again, Ok(reference));
@@ -419,7 +372,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_read_or_refused(text in ".{0,300}") {
+        fn parser_does_not_panic(text in ".{0,300}") {
             drop(text.parse::<ImageRef>());
         }
     }

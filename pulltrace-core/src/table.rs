@@ -1,50 +1,52 @@
-//! The bounded set of one node's pulls: observations in, changes out.
+//! A bounded table of one node's pulls: observations in, changes out.
 //!
-//! Everything here is a function of what was handed in; whoever owns a table brings the clock.
+//! Deterministic: all input, including the time, is passed as arguments.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::baseline::RateBaseline;
 use crate::blob::{Blob, BlobState};
-use crate::change::{Change, ChangeKind, Counters, NodeSums};
-use crate::entry::{Blobs, Entry, Node};
+use crate::change::{Change, ChangeKind, Counters, NodeTotals};
+use crate::entry::{Blobs, Entry, NodeContext};
 use crate::eta::{Speeds, UnpackSpeeds};
 use crate::id::{Digest, Namespace, PullId};
 use crate::image::Image;
-use crate::observation::{Anomaly, BlobSight, Observation};
+use crate::observation::{Anomaly, BlobObservation, Observation};
 use crate::pull::{Outcome, Phase, Pull};
 use crate::rate::RateMeter;
 use crate::time::{NodeTime, Now};
 use crate::unit::Bytes;
-use crate::usual::UsualRates;
 
-/// The bounds of a [`PullTable`].
+/// The limits of a [`PullTable`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Pulls that are going on: one more is refused and counted. Default 1,000.
-    pub live: usize,
-    /// Pulls that ended: beyond that the oldest go first, and are counted. Default 1,000.
-    pub ended: usize,
-    /// How long an ended pull is kept. Default 30 minutes.
-    pub ended_for: Duration,
-    /// Without a byte for so long, a download that waits for nothing is stalled. Default 30 seconds.
-    pub stall_after: Duration,
+    /// The maximum number of live pulls. Further ones are refused and counted. Default: 1,000.
+    pub max_live: usize,
+    /// The maximum number of ended pulls. Beyond it the oldest are evicted and counted. Default:
+    /// 1,000.
+    pub max_ended: usize,
+    /// The retention period of ended pulls. Default: 30 minutes.
+    pub retention: Duration,
+    /// The time without new bytes after which a download that is not blocked is stalled. Default:
+    /// 30 seconds.
+    pub stall_timeout: Duration,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            live: 1_000,
-            ended: 1_000,
-            ended_for: Duration::from_mins(30),
-            stall_after: Duration::from_secs(30),
+            max_live: 1_000,
+            max_ended: 1_000,
+            retention: Duration::from_mins(30),
+            stall_timeout: Duration::from_secs(30),
         }
     }
 }
 
-/// The bounded set of one node's pulls.
+/// A bounded table of one node's pulls.
 ///
 /// ```
 /// use pulltrace_core::{ChangeKind, Limits, Mono, NodeTime, Now, Observation, PullId, PullTable};
@@ -56,7 +58,7 @@ impl Default for Limits {
 ///     created: now.node,
 /// };
 /// let mut table = PullTable::new(Limits::default());
-/// let changes = table.apply(&[Observation::Began { pull, at: now.node }], now);
+/// let changes = table.apply(&[Observation::Started { pull, at: now.node }], now);
 /// assert_eq!(changes[0].kind, ChangeKind::Started);
 /// assert_eq!(changes[0].pull.phase.as_str(), "resolving");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -67,17 +69,17 @@ pub struct PullTable {
     blobs: Blobs,
     revision: u64,
     counters: Counters,
-    bytes: Bytes,
+    downloaded: Bytes,
     meter: RateMeter,
     unpack: UnpackSpeeds,
-    usual: UsualRates,
-    slots: Option<u32>,
+    baseline: RateBaseline,
+    download_slots: Option<u32>,
     runtime: Option<String>,
-    lost_since: Option<NodeTime>,
+    source_lost_since: Option<NodeTime>,
 }
 
 impl PullTable {
-    /// An empty table.
+    /// Creates an empty table.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self {
@@ -86,110 +88,105 @@ impl PullTable {
             blobs: Blobs::new(),
             revision: 0,
             counters: Counters::default(),
-            bytes: Bytes::ZERO,
+            downloaded: Bytes::ZERO,
             meter: RateMeter::default(),
             unpack: UnpackSpeeds::default(),
-            usual: UsualRates::default(),
-            slots: None,
+            baseline: RateBaseline::default(),
+            download_slots: None,
             runtime: None,
-            lost_since: None,
+            source_lost_since: None,
         }
     }
 
-    /// Takes what a source says, and time that passed; returns what changed, in the order of the ids.
+    /// Applies observations and advances the time. Returns the changes, ordered by pull id.
     ///
-    /// Call it with no observations to let time pass: speeds fall and stalls show.
+    /// Call it without observations to let time pass: rates decay, and stalls are detected.
     pub fn apply(&mut self, observations: &[Observation], now: Now) -> Vec<Change> {
         let mut touched = HashSet::new();
         for observation in observations {
             if let Err(anomaly) = self.observe(observation, now, &mut touched) {
-                self.count(anomaly);
+                self.record_anomaly(anomaly);
             }
         }
-        // The node has a speed while something is downloaded; the time in between is no part of it.
+        // Reset the node's rate when nothing downloads: idle time must not lower it.
         if !self.pulls().any(|pull| pull.phase == Phase::Downloading) {
             self.meter = RateMeter::default();
         }
-        self.meter.sample(self.bytes, now.mono);
+        self.meter.sample(self.downloaded, now.mono);
         let changes = self.refresh(&touched, now);
         self.expire(now);
         changes
     }
 
-    /// Drops ended pulls that are old, and the oldest of too many. [`apply`](Self::apply) does it too.
+    /// Removes expired and surplus ended pulls, oldest first. [`apply`](Self::apply) does this too.
     pub fn expire(&mut self, now: Now) {
         let mut ended: Vec<(NodeTime, PullId)> = self
             .entries
             .iter()
-            .filter_map(|(id, entry)| Some((entry.shown.ended_at?, id.clone())))
+            .filter_map(|(id, entry)| Some((entry.pull.ended_at?, id.clone())))
             .collect();
         ended.sort();
-        let beyond = ended.len().saturating_sub(self.limits.ended);
+        let surplus = ended.len().saturating_sub(self.limits.max_ended);
         for (index, (at, id)) in ended.iter().enumerate() {
-            let old = now.node.since(*at) > self.limits.ended_for;
-            if old || index < beyond {
+            let old = now.node.since(*at) > self.limits.retention;
+            if old || index < surplus {
                 self.entries.remove(id);
                 self.counters.evicted += u64::from(!old);
             }
         }
     }
 
-    /// Every pull, in the order of its id.
+    /// Returns all pulls, ordered by id.
     pub fn pulls(&self) -> impl Iterator<Item = &Arc<Pull>> {
-        self.entries.values().map(|entry| &entry.shown)
+        self.entries.values().map(|entry| &entry.pull)
     }
 
-    /// The pulls that changed after a [`revision`](Self::revision).
+    /// Returns the pulls that changed since a [`revision`](Self::revision).
     pub fn changed_since(&self, revision: u64) -> impl Iterator<Item = &Arc<Pull>> {
         self.entries
             .values()
             .filter(move |entry| entry.revision > revision)
-            .map(|entry| &entry.shown)
+            .map(|entry| &entry.pull)
     }
 
-    /// One pull.
+    /// Returns the pull with this id.
     #[must_use]
     pub fn get(&self, id: &PullId) -> Option<&Arc<Pull>> {
-        self.entries.get(id).map(|entry| &entry.shown)
+        self.entries.get(id).map(|entry| &entry.pull)
     }
 
-    /// A number that grows with each change of a pull.
+    /// Returns a number that increases with each change to any pull.
     #[must_use]
     pub const fn revision(&self) -> u64 {
         self.revision
     }
 
-    /// Which runtime pulls, as it names itself; `None` until it did.
+    /// Returns the name and version of the container runtime; `None` until reported.
     #[must_use]
     pub fn runtime(&self) -> Option<&str> {
         self.runtime.as_deref()
     }
 
-    /// What was counted.
+    /// Returns the counters.
     #[must_use]
     pub const fn counters(&self) -> &Counters {
         &self.counters
     }
 
-    /// Counts an anomaly that a source found before it said anything.
-    pub fn count(&mut self, anomaly: Anomaly) {
+    /// Counts an anomaly, for instance one that a source found in its own input.
+    pub fn record_anomaly(&mut self, anomaly: Anomaly) {
         *self.counters.anomalies.entry(anomaly).or_default() += 1;
     }
 
-    /// The node's sums over its live pulls.
+    /// Returns the totals over the live pulls of the node.
     #[must_use]
-    pub fn sums(&self, now: Now) -> NodeSums {
-        let mut sums = NodeSums {
-            rate: self.meter.rate(now.mono),
-            ..NodeSums::default()
-        };
+    pub fn totals(&self, now: Now) -> NodeTotals {
+        let mut sums = NodeTotals { rate: self.meter.rate(now.mono), ..NodeTotals::default() };
         let mut seen = HashSet::new();
         for pull in self.pulls().filter(|pull| pull.outcome().is_none()) {
-            sums.live += 1;
-            for layer in pull
-                .layers
-                .iter()
-                .filter(|layer| !layer.state.is_idle() && !layer.blob_cached)
+            sums.live_pulls += 1;
+            for layer in
+                pull.layers.iter().filter(|layer| !layer.state.is_idle() && !layer.blob_cached)
             {
                 if seen.insert((pull.id.namespace(), &layer.digest)) {
                     sums.to_download += layer.size;
@@ -207,22 +204,20 @@ impl PullTable {
         touched: &mut HashSet<PullId>,
     ) -> Result<(), Anomaly> {
         match observation {
-            Observation::Began { pull, at } => self.begin(pull, *at, now),
+            Observation::Started { pull, at } => self.start_pull(pull, *at, now),
             Observation::Root { pull, root } => {
-                let shown = Arc::make_mut(&mut self.live(pull)?.shown);
+                let shown = Arc::make_mut(&mut self.live_entry_mut(pull)?.pull);
                 match &shown.root {
                     Some(known) if known == root => return Ok(()),
                     Some(_) => return Err(Anomaly::RootChanged),
                     None => shown.root = Some(root.clone()),
                 }
                 touched.insert(pull.clone());
-                self.blobs
-                    .entry((pull.namespace().clone(), root.clone()))
-                    .or_default();
+                self.blobs.entry((pull.namespace().clone(), root.clone())).or_default();
                 Ok(())
             }
             Observation::Repository { pull, repository } => {
-                let shown = Arc::make_mut(&mut self.known(pull)?.shown);
+                let shown = Arc::make_mut(&mut self.entry_mut(pull)?.pull);
                 if shown.repository.as_ref() != Some(repository) {
                     shown.repository = Some(repository.clone());
                     touched.insert(pull.clone());
@@ -231,31 +226,24 @@ impl PullTable {
             }
             Observation::Named { pull, name } => {
                 const MAX_NAMES: usize = 16;
-                let shown = Arc::make_mut(&mut self.known(pull)?.shown);
+                let shown = Arc::make_mut(&mut self.entry_mut(pull)?.pull);
                 if !shown.names.contains(name) && shown.names.len() < MAX_NAMES {
                     shown.names.push(name.clone());
                     touched.insert(pull.clone());
                 }
                 Ok(())
             }
-            Observation::Image { pull, image } => self.take_image(pull, image),
-            Observation::Blob {
-                namespace,
-                digest,
-                sight,
-            } => self.see_blob(namespace, digest, sight, now),
-            Observation::Layer {
-                pull,
-                digest,
-                sight,
-            } => self
-                .live(pull)?
-                .see_layer(digest, sight, now)
-                .map_or(Ok(()), Err),
+            Observation::Image { pull, image } => self.set_image(pull, image),
+            Observation::Blob { namespace, digest, observed: blob } => {
+                self.observe_blob(namespace, digest, blob, now)
+            }
+            Observation::Layer { pull, digest, observed: layer } => {
+                self.live_entry_mut(pull)?.observe_layer(digest, layer, now).map_or(Ok(()), Err)
+            }
             Observation::Ended { pull, evidence, at } => {
                 let (outcome, failure) = Outcome::from_evidence(evidence);
-                let entry = self.known(pull)?;
-                match entry.shown.outcome() {
+                let entry = self.entry_mut(pull)?;
+                match entry.pull.outcome() {
                     Some(Outcome::Completed | Outcome::Failed | Outcome::Cancelled) => {
                         Err(Anomaly::EndedTwice)
                     }
@@ -270,19 +258,19 @@ impl PullTable {
                 self.runtime = Some(version.chars().take(128).collect());
                 Ok(())
             }
-            Observation::Slots { per_node } => {
-                self.slots = *per_node;
+            Observation::DownloadSlots { per_node } => {
+                self.download_slots = *per_node;
                 Ok(())
             }
             Observation::SourceLost => {
-                let since = *self.lost_since.get_or_insert(now.node);
+                let since = *self.source_lost_since.get_or_insert(now.node);
                 for entry in self.entries.values_mut() {
                     entry.stale_since.get_or_insert(since);
                 }
                 Ok(())
             }
-            Observation::SourceBack => {
-                self.lost_since = None;
+            Observation::SourceRecovered => {
+                self.source_lost_since = None;
                 for entry in self.entries.values_mut() {
                     entry.stale_since = None;
                 }
@@ -291,12 +279,12 @@ impl PullTable {
         }
     }
 
-    fn begin(&mut self, pull: &PullId, at: NodeTime, now: Now) -> Result<(), Anomaly> {
+    fn start_pull(&mut self, pull: &PullId, at: NodeTime, now: Now) -> Result<(), Anomaly> {
         if let Some(entry) = self.entries.get_mut(pull) {
             entry.alive = true;
-            if entry.shown.outcome() == Some(Outcome::Unknown) {
+            if entry.pull.outcome() == Some(Outcome::Unknown) {
                 entry.ended = None;
-                for layer in &entry.shown.layers {
+                for layer in &entry.pull.layers {
                     let blob = self
                         .blobs
                         .entry((pull.namespace().clone(), layer.digest.clone()))
@@ -306,79 +294,63 @@ impl PullTable {
             }
             return Ok(());
         }
-        if self
-            .entries
-            .values()
-            .filter(|e| e.shown.outcome().is_none())
-            .count()
-            >= self.limits.live
+        if self.entries.values().filter(|e| e.pull.outcome().is_none()).count()
+            >= self.limits.max_live
         {
             self.counters.refused += 1;
             return Ok(());
         }
-        self.entries
-            .insert(pull.clone(), Entry::new(pull.clone(), at, now));
+        self.entries.insert(pull.clone(), Entry::new(pull.clone(), at, now));
         Ok(())
     }
 
-    fn take_image(&mut self, pull: &PullId, image: &Arc<Image>) -> Result<(), Anomaly> {
+    fn set_image(&mut self, pull: &PullId, image: &Arc<Image>) -> Result<(), Anomaly> {
         let mut changed = false;
-        let entry = self.live(pull)?;
-        if entry.shown.image.as_ref() != Some(image) {
+        let entry = self.live_entry_mut(pull)?;
+        if entry.pull.image.as_ref() != Some(image) {
             entry.set_image(image);
         }
         for layer in &image.layers {
-            let blob = self
-                .blobs
-                .entry((pull.namespace().clone(), layer.digest.clone()))
-                .or_default();
+            let blob =
+                self.blobs.entry((pull.namespace().clone(), layer.digest.clone())).or_default();
             changed |= *blob.size.get_or_insert(layer.size) != layer.size;
         }
-        if changed {
-            Err(Anomaly::SizeChanged)
-        } else {
-            Ok(())
-        }
+        if changed { Err(Anomaly::SizeChanged) } else { Ok(()) }
     }
 
-    fn see_blob(
+    fn observe_blob(
         &mut self,
         namespace: &Namespace,
         digest: &Digest,
-        sight: &BlobSight,
+        observed: &BlobObservation,
         now: Now,
     ) -> Result<(), Anomaly> {
-        // A blob of no known image tells nothing yet; a source repeats what it sees.
+        // Ignoring a blob of an unknown image is harmless: sources report its state again later.
         let Some(blob) = self.blobs.get_mut(&(namespace.clone(), digest.clone())) else {
             return Ok(());
         };
-        let step = blob.observe(sight, now);
-        self.bytes += step.grown;
-        if step.restarted {
-            for entry in self
-                .entries
-                .values_mut()
-                .filter(|entry| entry.shown.id.namespace() == namespace)
+        let update = blob.observe(observed, now);
+        self.downloaded += update.grown;
+        if update.restarted {
+            for entry in
+                self.entries.values_mut().filter(|entry| entry.pull.id.namespace() == namespace)
             {
                 entry.restart_layer(digest);
             }
         }
-        step.anomaly.map_or(Ok(()), Err)
+        update.anomaly.map_or(Ok(()), Err)
     }
 
-    fn known(&mut self, pull: &PullId) -> Result<&mut Entry, Anomaly> {
+    fn entry_mut(&mut self, pull: &PullId) -> Result<&mut Entry, Anomaly> {
         self.entries.get_mut(pull).ok_or(Anomaly::UnknownPull)
     }
 
-    /// A pull that is not over. What is said of one that is tells nothing new, except by its `Began`.
-    fn live(&mut self, pull: &PullId) -> Result<&mut Entry, Anomaly> {
-        self.known(pull).and_then(|entry| {
-            let over = entry.shown.outcome().is_some() && !(entry.alive && entry.ended.is_none());
-            if over {
-                Err(Anomaly::EndedTwice)
-            } else {
-                Ok(entry)
-            }
+    /// Returns the entry of a live pull, or of an ended one that `Started` has just revived.
+    fn live_entry_mut(&mut self, pull: &PullId) -> Result<&mut Entry, Anomaly> {
+        self.entry_mut(pull).and_then(|entry| {
+            let has_ended =
+                entry.pull.outcome().is_some() && !(entry.alive && entry.ended.is_none());
+            if has_ended { Err(Anomaly::EndedTwice) } else { Ok(entry) }
         })
     }
 
@@ -392,49 +364,49 @@ impl PullTable {
                 && matches!(&blob.state, BlobState::Ingesting { offset, .. } if *offset > Bytes::ZERO)
         };
         let in_flight = self.blobs.values().filter(moving).count();
-        let node = Node {
+        let node = NodeContext {
             blobs: &self.blobs,
             speeds: Speeds {
                 pull: None,
                 node: self.meter.rate(now.mono),
                 downloading,
-                unseen: Bytes::ZERO,
+                uncounted: Bytes::ZERO,
             },
             unpack: &self.unpack,
-            stall_after: self.limits.stall_after,
-            slots_taken: self.slots.is_some_and(|slots| in_flight >= slots as usize),
+            stall_timeout: self.limits.stall_timeout,
+            slots_exhausted: self.download_slots.is_some_and(|slots| in_flight >= slots as usize),
         };
         let mut changes = Vec::new();
-        let mut learned = Vec::new();
+        let mut unpack_samples = Vec::new();
         for (id, entry) in &mut self.entries {
-            let was = entry.shown.outcome();
-            // What is over stands: what its blobs show now is not its own any more.
-            let stands = was.is_some() && !entry.alive && entry.outcome() == was;
-            if stands && !touched.contains(id) {
+            let was = entry.pull.outcome();
+            // Skip a pull that has ended: later changes of its blobs are due to other pulls.
+            let is_final = was.is_some() && !entry.alive && entry.outcome() == was;
+            if is_final && !touched.contains(id) {
                 continue;
             }
-            let before = (entry.revision > 0).then(|| Arc::clone(&entry.shown));
-            if !stands {
-                self.usual.judge(entry, now);
+            let before = (entry.revision > 0).then(|| Arc::clone(&entry.pull));
+            if !is_final {
+                self.baseline.update_slow_since(entry, now);
                 entry.refresh(&node, now);
             }
-            for (track, layer) in entry.tracks.iter_mut().zip(0..) {
-                if let (Some(took), Some(image)) = (track.took.take(), &entry.shown.image) {
+            for (track, layer) in entry.trackers.iter_mut().zip(0..) {
+                if let (Some(took), Some(image)) = (track.unpack_time.take(), &entry.pull.image) {
                     let layer: usize = layer;
-                    learned.push((
+                    unpack_samples.push((
                         image.layers[layer].compression,
                         image.layers[layer].size,
                         took,
                     ));
                 }
             }
-            // Names are set on the shown pull itself, so a touched one counts as changed.
-            if before.as_ref() == Some(&entry.shown) && !touched.contains(id) {
+            // `before` already contains new names, so a touched pull counts as changed.
+            if before.as_ref() == Some(&entry.pull) && !touched.contains(id) {
                 continue;
             }
             self.revision += 1;
             entry.revision = self.revision;
-            let kind = match (was, entry.shown.outcome()) {
+            let kind = match (was, entry.pull.outcome()) {
                 (None, Some(_)) => ChangeKind::Ended,
                 (Some(before), Some(after)) if before != after => ChangeKind::Ended,
                 (Some(_), None) => ChangeKind::Started,
@@ -442,39 +414,24 @@ impl PullTable {
                 _ => ChangeKind::Progressed,
             };
             if kind == ChangeKind::Ended {
-                self.usual.learn(&entry.shown);
+                self.baseline.record(&entry.pull);
             }
-            changes.push(Change {
-                kind,
-                pull: Arc::clone(&entry.shown),
-            });
+            changes.push(Change { kind, pull: Arc::clone(&entry.pull) });
         }
-        for (compression, size, took) in learned {
-            self.unpack.learn(compression, size, took);
+        for (compression, size, took) in unpack_samples {
+            self.unpack.record(compression, size, took);
         }
-        if changes
-            .iter()
-            .any(|change| change.kind == ChangeKind::Ended)
-        {
-            self.drop_blobs();
+        if changes.iter().any(|change| change.kind == ChangeKind::Ended) {
+            self.prune_blobs();
         }
         changes
     }
 
-    /// Forgets the blobs of no live pull: the shown pulls that ended have their own copy.
-    fn drop_blobs(&mut self) {
+    /// Removes blobs that no live pull uses. Ended pulls keep their own sizes and byte counts.
+    fn prune_blobs(&mut self) {
         let mut wanted = HashSet::new();
-        for pull in self
-            .entries
-            .values()
-            .map(|e| &e.shown)
-            .filter(|pull| pull.outcome().is_none())
-        {
-            let digests = pull
-                .layers
-                .iter()
-                .map(|layer| &layer.digest)
-                .chain(&pull.root);
+        for pull in self.entries.values().map(|e| &e.pull).filter(|pull| pull.outcome().is_none()) {
+            let digests = pull.layers.iter().map(|layer| &layer.digest).chain(&pull.root);
             wanted.extend(digests.map(|digest| (pull.id.namespace().clone(), digest.clone())));
         }
         self.blobs.retain(|key, _| wanted.contains(key));

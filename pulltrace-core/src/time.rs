@@ -1,19 +1,20 @@
-//! Instants that are handed in: this crate reads no clock.
+//! Instants, which callers pass in: this crate reads no clock.
 //!
-//! Two clocks never meet by accident: [`Mono`] orders what one process saw and measures speeds,
-//! [`NodeTime`] is the node's wall clock, which stamps leases, contents and kubelet events.
+//! Separate types keep the clocks apart. [`Mono`] orders the observations of one process and
+//! measures rates. [`NodeTime`] is the node's wall clock, which timestamps leases, content and
+//! kubelet events.
 
 use std::fmt;
 use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::time::{Duration, SystemTime};
 
-/// A monotonic instant: the time since an arbitrary start that one process chose.
+/// A monotonic instant: the time since an arbitrary start chosen by the process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Mono(pub Duration);
 
 impl Mono {
-    /// How long after `earlier` this is; zero where it is not after.
+    /// Returns the time since `earlier`; zero if `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         self.0.saturating_sub(earlier.0)
@@ -28,10 +29,10 @@ impl std::ops::Add<Duration> for Mono {
     }
 }
 
-/// An instant of the node's wall clock, UTC, with nanoseconds, of the years 1678 to 2261.
+/// A UTC instant of the node's wall clock in nanoseconds, from 1678 to 2261.
 ///
-/// Displays and parses as RFC 3339. What is earlier or later is held to be the first or the last of these
-/// instants: Go's zero time, of the year 1, is in what many programs say, and must not cost the rest of it.
+/// Displays and parses as RFC 3339. Earlier and later instants saturate: many programs report Go's
+/// zero time (year 1), which must not invalidate the rest of the input.
 ///
 /// ```
 /// use pulltrace_core::NodeTime;
@@ -39,83 +40,81 @@ impl std::ops::Add<Duration> for Mono {
 /// assert_eq!(t.to_string(), "2026-11-24T20:29:40.5Z");
 /// # Ok::<(), pulltrace_core::NodeTimeError>(())
 /// ```
-// Nanoseconds after what `i64::MIN` would be: of a pull and its layers most instants are optional, and so
-// those take no room beside it.
+// Nanoseconds since `i64::MIN`, never zero: this makes `Option<NodeTime>` as small as `NodeTime`.
+// Most instants of a pull and its layers are optional.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeTime(NonZeroU64);
 
-/// A text or a number that is no instant.
+/// An invalid instant. A retry does not help.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no RFC 3339 instant, or number of nanoseconds: `{0}`")]
+#[error("invalid time `{0}`: expected RFC 3339, or nanoseconds since 1970")]
 pub struct NodeTimeError(String);
 
 impl NodeTime {
-    /// The instant `seconds` and `nanos` after 1970-01-01T00:00:00Z.
+    /// Returns the instant `seconds` and `nanos` after 1970-01-01T00:00:00Z.
     #[must_use]
     pub fn from_unix(seconds: i64, nanos: i32) -> Self {
         let whole = seconds.saturating_mul(SECOND);
-        Self::nearest(whole.saturating_add(nanos.into()))
+        Self::from_nanos_clamped(whole.saturating_add(nanos.into()))
     }
 
-    /// The instant so many nanoseconds after 1970-01-01T00:00:00Z; the inverse of
+    /// Returns the instant this many nanoseconds after 1970-01-01T00:00:00Z; the inverse of
     /// [`unix_nanos`](Self::unix_nanos).
     ///
     /// # Errors
-    /// Where that is `i64::MIN`, which is no instant.
+    /// For `i64::MIN`, which cannot be represented.
     pub fn from_unix_nanos(nanos: i64) -> Result<Self, NodeTimeError> {
         let known = NonZeroU64::new(nanos.abs_diff(i64::MIN));
-        known
-            .map(Self)
-            .ok_or_else(|| NodeTimeError(nanos.to_string()))
+        known.map(Self).ok_or_else(|| NodeTimeError(nanos.to_string()))
     }
 
-    /// The instant that the standard library calls `time`.
+    /// Converts a system time.
     #[must_use]
     pub fn from_system(time: SystemTime) -> Self {
-        let epoch = Self::nearest(0);
+        let epoch = Self::from_nanos_clamped(0);
         match time.duration_since(SystemTime::UNIX_EPOCH) {
             Ok(after) => epoch.saturating_add(after),
             Err(before) => epoch.saturating_sub(before.duration()),
         }
     }
 
-    const fn nearest(nanos: i64) -> Self {
+    const fn from_nanos_clamped(nanos: i64) -> Self {
         match NonZeroU64::new(nanos.abs_diff(i64::MIN)) {
             Some(known) => Self(known),
             None => Self(NonZeroU64::MIN),
         }
     }
 
-    /// Nanoseconds since 1970-01-01T00:00:00Z.
+    /// Returns the nanoseconds since 1970-01-01T00:00:00Z.
     #[must_use]
     pub const fn unix_nanos(self) -> i64 {
         i64::MIN.wrapping_add_unsigned(self.0.get())
     }
 
-    /// How long after `earlier` this is; zero where it is not after.
+    /// Returns the time since `earlier`; zero if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
     }
 
-    /// This instant and `by`, or the last instant there is.
+    /// Adds `by`, saturating at the last instant.
     #[must_use]
     pub fn saturating_add(self, by: Duration) -> Self {
-        Self(self.0.saturating_add(nanos(by)))
+        Self(self.0.saturating_add(saturating_nanos(by)))
     }
 
-    /// This instant less `by`, or the first instant there is.
+    /// Subtracts `by`, saturating at the first instant.
     #[must_use]
     pub fn saturating_sub(self, by: Duration) -> Self {
-        let left = self.0.get().saturating_sub(nanos(by));
+        let left = self.0.get().saturating_sub(saturating_nanos(by));
         Self(NonZeroU64::new(left).unwrap_or(NonZeroU64::MIN))
     }
 }
 
 const SECOND: i64 = 1_000_000_000;
 
-/// The most there are, where they are more.
-fn nanos(duration: Duration) -> u64 {
+/// Returns the number of nanoseconds, or `u64::MAX` if it is larger.
+fn saturating_nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
@@ -127,8 +126,8 @@ impl fmt::Debug for NodeTime {
 
 impl fmt::Display for NodeTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let told = jiff::Timestamp::from_nanosecond(self.unix_nanos().into());
-        told.map_err(|_| fmt::Error)?.fmt(f)
+        let timestamp = jiff::Timestamp::from_nanosecond(self.unix_nanos().into());
+        timestamp.map_err(|_| fmt::Error)?.fmt(f)
     }
 }
 
@@ -136,30 +135,26 @@ impl FromStr for NodeTime {
     type Err = NodeTimeError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let told: jiff::Timestamp = text
-            .parse()
-            .map_err(|_| NodeTimeError(text.chars().take(64).collect()))?;
-        Ok(Self::from_unix(told.as_second(), told.subsec_nanosecond()))
+        let timestamp: jiff::Timestamp =
+            text.parse().map_err(|_| NodeTimeError(text.chars().take(64).collect()))?;
+        Ok(Self::from_unix(timestamp.as_second(), timestamp.subsec_nanosecond()))
     }
 }
 
-/// One moment on both clocks, as a source or a loop hands it in.
+/// One moment on both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
-    /// For order and speeds.
+    /// For ordering and rates.
     pub mono: Mono,
-    /// For comparison with what containerd stamps.
+    /// For comparison with containerd's timestamps.
     pub node: NodeTime,
 }
 
 impl Now {
-    /// This moment and `by`, on both clocks.
+    /// Returns the moment `by` later, on both clocks.
     #[must_use]
     pub fn plus(self, by: Duration) -> Self {
-        Self {
-            mono: self.mono + by,
-            node: self.node.saturating_add(by),
-        }
+        Self { mono: self.mono + by, node: self.node.saturating_add(by) }
     }
 }
 
@@ -168,13 +163,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_instant_survives_its_text() {
+    fn node_time_round_trips() {
         let t = NodeTime::from_unix(1_764_016_180, 123_456_789);
         assert_eq!(t.to_string().parse(), Ok(t));
     }
 
     #[test]
-    fn what_is_not_after_is_no_time_after() {
+    fn since_is_zero_for_later_instant() {
         let (a, b) = (NodeTime::from_unix(10, 0), NodeTime::from_unix(12, 0));
         assert_eq!(b.since(a), Duration::from_secs(2));
         assert_eq!(a.since(b), Duration::ZERO);
@@ -185,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_time_hold() {
+    fn out_of_range_instants_saturate() {
         let last: NodeTime = "9999-12-30T22:00:00Z".parse().unwrap();
         assert_eq!(last.unix_nanos(), i64::MAX);
         assert_eq!(last.saturating_add(Duration::from_nanos(1)), last);
@@ -204,12 +199,8 @@ mod tests {
     }
 
     #[test]
-    fn instants_before_1970_are_in_order() {
-        let instants = [
-            "1969-12-31T23:59:59.5Z",
-            "1970-01-01T00:00:00Z",
-            "2026-11-29T00:00:00Z",
-        ];
+    fn instants_before_1970_sort_correctly() {
+        let instants = ["1969-12-31T23:59:59.5Z", "1970-01-01T00:00:00Z", "2026-11-29T00:00:00Z"];
         let read: Vec<NodeTime> = instants.iter().map(|text| text.parse().unwrap()).collect();
         assert!(read.is_sorted());
         assert_eq!(read[0].unix_nanos(), -500_000_000);
@@ -220,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn an_instant_that_is_not_known_takes_no_more_room() {
+    fn optional_node_time_takes_eight_bytes() {
         assert_eq!(size_of::<Option<NodeTime>>(), 8);
     }
 }

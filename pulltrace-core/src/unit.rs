@@ -1,11 +1,9 @@
-//! Bytes, rates and percents as types: what a number means stands in its type.
-//!
-//! Nothing here knows what a pull is.
+//! Byte counts, rates and percentages as types.
 
 use std::fmt;
 use std::ops::{Add, AddAssign};
 
-/// A number of bytes. Arithmetic saturates: a hostile size cannot wrap a sum around.
+/// A number of bytes. Arithmetic saturates, so a hostile size cannot overflow a sum.
 ///
 /// ```
 /// use pulltrace_core::Bytes;
@@ -16,25 +14,25 @@ use std::ops::{Add, AddAssign};
 pub struct Bytes(pub u64);
 
 impl Bytes {
-    /// No bytes: a known zero, never "unknown".
+    /// Zero bytes. An unknown size is `None`, never zero.
     pub const ZERO: Self = Self(0);
 
-    /// The difference, or zero where `other` is larger.
+    /// Subtracts `other`, saturating at zero.
     #[must_use]
     pub const fn saturating_sub(self, other: Self) -> Self {
         Self(self.0.saturating_sub(other.0))
     }
 
-    /// The count as a float, for rates and shares.
+    /// Returns the count as a float, for rates and fractions.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "2^53 bytes is 8 PiB")]
     pub const fn as_f64(self) -> f64 {
         self.0 as f64
     }
 
-    /// What share of `whole` these bytes are, 0 to 1; `None` where `whole` is zero.
+    /// Returns these bytes as a fraction of `whole`, from 0 to 1; `None` if `whole` is zero.
     #[must_use]
-    pub fn share_of(self, whole: Self) -> Option<f64> {
+    pub fn fraction_of(self, whole: Self) -> Option<f64> {
         (whole.0 > 0).then(|| (self.as_f64() / whole.as_f64()).clamp(0.0, 1.0))
     }
 }
@@ -60,33 +58,33 @@ impl std::iter::Sum for Bytes {
 }
 
 impl fmt::Display for Bytes {
-    /// IEC units with three significant digits: `312 B`, `46.0 MiB`.
+    /// Formats with IEC units and three significant digits: `312 B`, `46.0 MiB`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&iec(self.as_f64()))
+        f.pad(&format_iec(self.as_f64()))
     }
 }
 
-/// A speed in bytes per second: finite and never negative.
+/// A rate in bytes per second: finite and never negative.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct BytesPerSecond(f64);
 
 impl BytesPerSecond {
-    /// No movement: a known zero, never "unknown".
+    /// No movement. An unknown rate is `None`, never zero.
     pub const ZERO: Self = Self(0.0);
 
-    /// A speed, or `None` where the number is negative, infinite or not a number.
+    /// Creates a rate; `None` if the number is negative, infinite or NaN.
     #[must_use]
     pub fn new(value: f64) -> Option<Self> {
         (value.is_finite() && value >= 0.0).then_some(Self(value))
     }
 
-    /// The number of bytes per second.
+    /// Returns the number of bytes per second.
     #[must_use]
     pub const fn get(self) -> f64 {
         self.0
     }
 
-    /// How many seconds `bytes` take at this speed; `None` where nothing moves.
+    /// Returns the seconds that `bytes` take at this rate; `None` if the rate is zero.
     #[must_use]
     pub fn seconds_for(self, bytes: Bytes) -> Option<f64> {
         (self.0 > 0.0).then(|| bytes.as_f64() / self.0)
@@ -95,51 +93,47 @@ impl BytesPerSecond {
 
 impl fmt::Display for BytesPerSecond {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&format!("{}/s", iec(self.0)))
+        f.pad(&format!("{}/s", format_iec(self.0)))
     }
 }
 
-/// How far something is, 0 to 100.
+/// A percentage from 0 to 100.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd)]
 pub struct Percent(f64);
 
 impl Percent {
-    /// Nothing done yet.
+    /// Not started.
     pub const ZERO: Self = Self(0.0);
-    /// All done, with evidence.
+    /// Completed, with evidence.
     pub const DONE: Self = Self(100.0);
-    /// The most that is said of something that is not over: the last tenth needs evidence.
-    pub const ALMOST: Self = Self(99.9);
+    /// The maximum for anything unfinished: 100 % requires evidence.
+    pub const MAX_UNFINISHED: Self = Self(99.9);
 
-    /// From a number of 0 to 100; numbers outside are clamped and NaN is 0.
+    /// Creates a percentage, clamped to 0–100; NaN becomes 0.
     #[must_use]
     pub fn new(percent: f64) -> Self {
-        Self(if percent.is_nan() {
-            0.0
-        } else {
-            percent.clamp(0.0, 100.0)
-        })
+        Self(if percent.is_nan() { 0.0 } else { percent.clamp(0.0, 100.0) })
     }
 
-    /// From a share of 0 to 1; numbers outside are clamped and NaN is 0.
+    /// Converts a fraction from 0 to 1, clamped; NaN becomes 0.
     #[must_use]
-    pub fn from_share(share: f64) -> Self {
+    pub fn from_fraction(share: f64) -> Self {
         Self::new(share.clamp(0.0, 1.0) * 100.0)
     }
 
-    /// The number, 0 to 100.
+    /// Returns the number, 0 to 100.
     #[must_use]
     pub const fn get(self) -> f64 {
         self.0
     }
 
-    /// The larger of two.
+    /// Returns the larger of two percentages.
     #[must_use]
     pub fn max(self, other: Self) -> Self {
         if other.0 > self.0 { other } else { self }
     }
 
-    /// The smaller of two.
+    /// Returns the smaller of two percentages.
     #[must_use]
     pub fn min(self, other: Self) -> Self {
         if other.0 < self.0 { other } else { self }
@@ -147,16 +141,16 @@ impl Percent {
 }
 
 impl fmt::Display for Percent {
-    /// Whole percents, rounded down, so that `100 %` is only ever said of 100.
+    /// Formats as a whole number, rounded down, so that only 100 prints as `100 %`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&format!("{:.0} %", self.0.floor()))
     }
 }
 
-fn iec(value: f64) -> String {
+fn format_iec(value: f64) -> String {
     const UNITS: [&str; 7] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"];
     let (mut value, mut unit) = (value, 0);
-    // 999.5 would print as four digits, so the next unit begins there.
+    // 999.5 would round to four digits, so the next unit starts there.
     while value >= 999.5 && unit + 1 < UNITS.len() {
         value /= 1024.0;
         unit += 1;
@@ -175,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_read_like_a_person_wrote_them() {
+    fn bytes_format_with_iec_units() {
         for (bytes, text) in [
             (0, "0 B"),
             (999, "999 B"),
@@ -189,21 +183,21 @@ mod tests {
     }
 
     #[test]
-    fn a_share_of_nothing_is_unknown() {
-        assert_eq!(Bytes(0).share_of(Bytes(0)), None);
-        assert_eq!(Bytes(5).share_of(Bytes(4)), Some(1.0));
+    fn fraction_of_zero_is_none() {
+        assert_eq!(Bytes(0).fraction_of(Bytes(0)), None);
+        assert_eq!(Bytes(5).fraction_of(Bytes(4)), Some(1.0));
     }
 
     #[test]
-    fn a_speed_is_finite_and_never_negative() {
+    fn rate_rejects_nan_and_negative() {
         assert_eq!(BytesPerSecond::new(f64::NAN), None);
         assert_eq!(BytesPerSecond::new(-1.0), None);
         assert_eq!(BytesPerSecond::ZERO.seconds_for(Bytes(1)), None);
     }
 
     #[test]
-    fn a_hundred_percent_is_never_rounded_up_to() {
-        assert_eq!(Percent::ALMOST.to_string(), "99 %");
-        assert_eq!(Percent::from_share(f64::NAN), Percent::ZERO);
+    fn percent_never_rounds_up_to_hundred() {
+        assert_eq!(Percent::MAX_UNFINISHED.to_string(), "99 %");
+        assert_eq!(Percent::from_fraction(f64::NAN), Percent::ZERO);
     }
 }

@@ -1,4 +1,4 @@
-//! Waiting: one concept, with what is waited for. Waiting is never a stall.
+//! Waits of pulls and layers. A waiting pull is never stalled.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,57 +6,50 @@ use std::time::Duration;
 use crate::id::{Digest, PullId};
 use crate::time::NodeTime;
 
-/// What something waits for, and since when.
+/// A wait: its cause and start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WaitingOn {
-    /// What kind of thing is waited for.
+    /// The kind of wait.
     pub kind: WaitingKind,
-    /// Since when that is seen.
+    /// When the wait was first observed.
     pub since: NodeTime,
-    /// The pull that must get on first, where one must.
+    /// The pull that must make progress first, if any.
     pub pull: Option<PullId>,
-    /// The layer that must get on first, where one must.
+    /// The layer that must make progress first, if any.
     pub layer: Option<Digest>,
-    /// How many pulls come before it, where it stands in a queue.
+    /// The number of pulls ahead in the queue, if queued.
     pub ahead: Option<u32>,
-    /// How much longer what it waits for takes, where that is known.
+    /// The estimated remaining wait, if known.
     pub left: Option<Duration>,
 }
 
 impl WaitingOn {
-    /// Waiting for what is not a pull or a layer.
+    /// Creates a wait that depends on no other pull or layer.
     #[must_use]
     pub const fn new(kind: WaitingKind, since: NodeTime) -> Self {
-        Self {
-            kind,
-            since,
-            pull: None,
-            layer: None,
-            ahead: None,
-            left: None,
-        }
+        Self { kind, since, pull: None, layer: None, ahead: None, left: None }
     }
 }
 
-/// What there is to wait for. The words are the wire's.
+/// The kind of a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum WaitingKind {
-    /// The runtime fetches as many blobs at once as it may on this node.
+    /// The runtime already fetches as many blobs as it may on this node.
     DownloadSlot,
     /// Another pull fetches or unpacks a layer that this one needs too.
     SharedLayer,
     /// A lower layer of the same image must be unpacked first.
     ParentLayer,
-    /// The registry has not said yet what the image is made of.
+    /// The registry has not returned the manifest yet.
     Registry,
-    /// The kubelet pulls one image at a time, or so many, and others came first.
+    /// The kubelet limits concurrent image pulls, and others are ahead in its queue.
     KubeletQueue,
 }
 
 impl WaitingKind {
-    /// The word: `shared_layer`.
+    /// Returns the wire name, e.g. `shared_layer`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -75,19 +68,13 @@ impl fmt::Display for WaitingKind {
     }
 }
 
-/// What is waited for now, keeping the time since when where it is the same as before.
-pub(crate) fn renewed(
+/// Returns the current wait. `since` is kept while the kind and the other pull stay the same.
+pub(crate) fn update_waiting(
     before: Option<&WaitingOn>,
     now: Option<(WaitingKind, Option<PullId>, Option<Digest>)>,
     at: NodeTime,
 ) -> Option<WaitingOn> {
     let (kind, pull, layer) = now?;
-    let since = before
-        .filter(|b| b.kind == kind && b.pull == pull)
-        .map_or(at, |b| b.since);
-    Some(WaitingOn {
-        pull,
-        layer,
-        ..WaitingOn::new(kind, since)
-    })
+    let since = before.filter(|b| b.kind == kind && b.pull == pull).map_or(at, |b| b.since);
+    Some(WaitingOn { pull, layer, ..WaitingOn::new(kind, since) })
 }

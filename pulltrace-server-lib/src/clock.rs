@@ -1,4 +1,4 @@
-//! The clocks of this crate: the only place where one is read.
+//! The clocks of this crate. No other module reads a clock.
 
 use pulltrace_core::{Mono, NodeTime};
 use tokio::time::Instant;
@@ -6,26 +6,23 @@ use tokio::time::Instant;
 /// One moment on the server's clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServerNow {
-    /// For silence and intervals.
+    /// The monotonic clock, for silence and intervals.
     pub mono: Mono,
-    /// The server's wall clock, for what people read and for the age of history.
+    /// The server's wall clock, for display and for the age of history.
     pub at: NodeTime,
 }
 
 impl ServerNow {
-    /// This moment and `by`, on both clocks.
+    /// Returns this moment plus `by`, on both clocks.
     #[must_use]
     pub fn plus(self, by: std::time::Duration) -> Self {
-        Self {
-            mono: self.mono + by,
-            at: self.at.saturating_add(by),
-        }
+        Self { mono: self.mono + by, at: self.at.saturating_add(by) }
     }
 }
 
-/// Both clocks, read at once.
+/// A monotonic clock and a wall clock.
 ///
-/// The monotonic clock starts when this is made, and is tokio's: it stands still where a test paused it.
+/// The monotonic clock starts when this is created. It is tokio's, so tests can pause it.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     start: Instant,
@@ -34,32 +31,27 @@ pub struct Clock {
 
 #[derive(Clone, Copy, Debug)]
 enum Wall {
-    /// The system's, which may be set at any time.
+    /// The system's clock, which may be set at any time.
     System,
-    /// This instant at `start`, and from there on in step with the monotonic clock.
+    /// This time at `start`, then in step with the monotonic clock.
     Anchored(NodeTime),
 }
 
 impl Clock {
-    /// The clocks of this machine.
+    /// Returns the clocks of this machine.
     #[must_use]
     pub fn system() -> Self {
-        Self {
-            start: instant(),
-            wall: Wall::System,
-        }
+        Self { start: instant(), wall: Wall::System }
     }
 
-    /// A wall clock that shows `at` now and then runs with tokio's clock: for tests and replays.
+    /// Returns a clock whose wall time is `at` now and then follows tokio's clock, for tests and
+    /// replays.
     #[must_use]
     pub fn anchored(at: NodeTime) -> Self {
-        Self {
-            start: instant(),
-            wall: Wall::Anchored(at),
-        }
+        Self { start: instant(), wall: Wall::Anchored(at) }
     }
 
-    /// This moment on both clocks.
+    /// Returns the current time on both clocks.
     #[must_use]
     pub fn now(&self) -> ServerNow {
         let elapsed = instant().duration_since(self.start);
@@ -67,25 +59,16 @@ impl Clock {
             Wall::System => system(),
             Wall::Anchored(at) => at.saturating_add(elapsed),
         };
-        ServerNow {
-            mono: Mono(elapsed),
-            at,
-        }
+        ServerNow { mono: Mono(elapsed), at }
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the crate's clock module"
-)]
+#[expect(clippy::disallowed_methods, reason = "this is the crate's clock module")]
 fn instant() -> Instant {
     Instant::now()
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is the crate's clock module"
-)]
+#[expect(clippy::disallowed_methods, reason = "this is the crate's clock module")]
 fn system() -> NodeTime {
     NodeTime::from_system(std::time::SystemTime::now())
 }
@@ -97,7 +80,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn an_anchored_clock_moves_with_the_time_of_the_test() {
+    async fn anchored_clock_follows_tokio_time() {
         let at: NodeTime = "2026-11-24T20:00:00Z".parse().unwrap();
         let clock = Clock::anchored(at);
         let first = clock.now();
@@ -107,7 +90,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_system_clock_is_that_of_this_machine() {
+    async fn system_clock_reads_wall_time() {
         let now = Clock::system().now();
         let file = std::env::current_exe().and_then(std::fs::metadata).unwrap();
         let built = NodeTime::from_system(file.modified().unwrap());

@@ -11,20 +11,17 @@ use crate::clock::ServerNow;
 /// Second 0 of the tests.
 const START: i64 = 1_764_000_000;
 
-/// The `second` of the tests, on a clock without nanoseconds.
+/// Returns a test second as a time without nanoseconds.
 pub(crate) fn time(second: i64) -> NodeTime {
     NodeTime::from_unix(START + second, 0)
 }
 
-/// The `second` of the tests on the server's clocks.
+/// Returns a test second on the server's clocks.
 pub(crate) fn now(second: i64) -> ServerNow {
-    ServerNow {
-        mono: Mono(Duration::from_secs(second.unsigned_abs())),
-        at: time(second),
-    }
+    ServerNow { mono: Mono(Duration::from_secs(second.unsigned_abs())), at: time(second) }
 }
 
-/// The id of the pull of lease `lease`.
+/// Returns the pull id of a lease.
 pub(crate) fn id(node: &str, lease: u32) -> PullId {
     format!("lease~{node}~k8s.io~{lease}~0").parse().unwrap()
 }
@@ -33,13 +30,13 @@ pub(crate) fn digest(number: u32) -> String {
     format!("sha256:{number:064x}")
 }
 
-/// A report of agent `a`, full, with nothing in it, sent and heard at `second`.
-pub(crate) struct Told {
+/// Builds a report of agent `a`: full and empty at first, sent and received at `second`.
+pub(crate) struct ReportBuilder {
     pub(crate) body: Value,
     second: i64,
 }
 
-impl Told {
+impl ReportBuilder {
     pub(crate) fn new(node: &str, sequence: u64, second: i64) -> Self {
         let body = json!({
             "schemaVersion": "v1", "nodeName": node, "timestamp": time(second).to_string(),
@@ -51,26 +48,26 @@ impl Told {
         Self { body, second }
     }
 
-    /// Only what changed.
+    /// Makes it a report of changes only.
     pub(crate) fn partial(mut self) -> Self {
         self.body["full"] = json!(false);
         self
     }
 
-    /// Sent by an agent that started at `started`.
-    pub(crate) fn by(mut self, instance: &str, started: i64) -> Self {
+    /// Sets the agent's instance and start time.
+    pub(crate) fn from_agent(mut self, instance: &str, started: i64) -> Self {
         self.body["agent"]["instance"] = json!(instance);
         self.body["agent"]["startedAt"] = json!(time(started).to_string());
         self
     }
 
-    /// Sent when the node's clock showed `second`.
-    pub(crate) fn sent(mut self, second: i64) -> Self {
+    /// Sets the time on the node's clock.
+    pub(crate) fn sent_at(mut self, second: i64) -> Self {
         self.body["timestamp"] = json!(time(second).to_string());
         self
     }
 
-    /// With an image of layers of 100 bytes each.
+    /// Adds an image with layers of 100 bytes each.
     pub(crate) fn image(mut self, root: u32, layers: &[u32]) -> Self {
         let layer = |layer: &u32| {
             json!({"digest": digest(*layer), "size": 100,
@@ -84,12 +81,12 @@ impl Told {
         self
     }
 
-    /// With a pull of which no manifest is known.
+    /// Adds a pull without a known manifest.
     pub(crate) fn resolving(self, lease: u32) -> Self {
         self.pull(lease, &json!({"phase": "resolving"}))
     }
 
-    /// With a pull whose layers have so many of their 100 bytes.
+    /// Adds a pull with the downloaded bytes of each layer, out of 100.
     pub(crate) fn downloading(self, lease: u32, root: u32, bytes: &[u64]) -> Self {
         let sum: u64 = bytes.iter().sum();
         let total = 100 * bytes.len() as u64;
@@ -109,15 +106,12 @@ impl Told {
         )
     }
 
-    /// With a pull that ended at `second`.
+    /// Adds a pull that ended at `second`.
     pub(crate) fn ended(self, lease: u32, phase: &str, second: i64) -> Self {
-        self.pull(
-            lease,
-            &json!({"phase": phase, "completedAt": time(second).to_string()}),
-        )
+        self.pull(lease, &json!({"phase": phase, "completedAt": time(second).to_string()}))
     }
 
-    /// With a pull of an image of two layers of 100 bytes, completed at `second`.
+    /// Adds a pull of an image with two layers of 100 bytes, completed at `second`.
     pub(crate) fn completed(self, lease: u32, root: u32, second: i64) -> Self {
         let layers = json!([[0, 100, "complete", {"startedMs": 10}], [1, 100, "cached"]]);
         self.pull(
@@ -130,7 +124,7 @@ impl Told {
         )
     }
 
-    /// With a pull of docker.io that began at second 0 and is else as given.
+    /// Adds a pull from docker.io that started at second 0, with these fields.
     pub(crate) fn pull(mut self, lease: u32, fields: &Value) -> Self {
         let node = self.body["nodeName"].as_str().unwrap();
         let mut pull = json!({"id": id(node, lease).to_string(), "startedAt": time(0).to_string(),
@@ -142,8 +136,8 @@ impl Told {
         self
     }
 
-    /// As it comes out of the check, and when it is heard.
-    pub(crate) fn heard(&self) -> (AnyReport, ServerNow) {
+    /// Returns the checked report and the time it is received.
+    pub(crate) fn build(&self) -> (AnyReport, ServerNow) {
         let report = parse(self.body.to_string().as_bytes()).unwrap();
         (report, now(self.second))
     }

@@ -1,8 +1,8 @@
-//! The one place that writes JSON of what is on the wire.
+//! JSON serialisation of wire types.
 
 use serde::Serialize;
 
-/// A value of the wire as JSON.
-pub(crate) fn text(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("wire types have text keys and no failing parts")
+/// Serialises a wire type.
+pub(crate) fn to_string(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("wire types have string keys and infallible fields")
 }

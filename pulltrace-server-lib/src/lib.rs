@@ -12,8 +12,6 @@ pub mod correlate;
 mod fixture;
 pub mod fleet;
 #[cfg(feature = "http")]
-mod hear;
-#[cfg(feature = "http")]
 mod http;
 mod json;
 mod limits;
@@ -25,6 +23,8 @@ mod ready;
 mod serve;
 #[cfg(feature = "http")]
 mod server;
+#[cfg(feature = "http")]
+mod sources;
 pub mod table;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -35,17 +35,17 @@ mod ui;
 pub mod writer;
 
 #[cfg(feature = "http")]
-pub use access::{Access, OpenListener, TokenError};
+pub use access::{Access, OpenListenerError, TokenError};
 #[cfg(feature = "http")]
 pub use http::{ClusterName, ClusterNameError, FrameAncestors, FrameAncestorsError, HttpLimits};
 #[cfg(feature = "metrics")]
 pub use metrics::{Metrics, MetricsError};
 #[cfg(feature = "http")]
-pub use ready::{Condition, Ready};
+pub use ready::{Condition, Readiness};
 #[cfg(feature = "http")]
 pub use serve::{ListenError, Listener, ServeLimits, Tls, TlsError};
 #[cfg(feature = "http")]
-pub use server::{Builder, Server, ServerError};
+pub use server::{Server, ServerBuilder, ServerError};
 
 pub use clock::{Clock, ServerNow};
 pub use limits::Limits;

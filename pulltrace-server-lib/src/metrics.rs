@@ -1,4 +1,4 @@
-//! What the server counts of itself, and as feature `metrics` what Prometheus reads of it.
+//! Counters of the HTTP server and, with feature `metrics`, Prometheus metrics.
 
 #[cfg(feature = "metrics")]
 mod families;
@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 #[cfg(feature = "metrics")]
 pub use families::{Metrics, MetricsError};
 
-/// A number that only grows, or one that goes up and down.
+/// An atomic counter or gauge.
 #[derive(Debug, Default)]
-pub(crate) struct Count(AtomicU64);
+pub(crate) struct AtomicCount(AtomicU64);
 
-impl Count {
+impl AtomicCount {
     pub(crate) fn add(&self, by: u64) {
         self.0.fetch_add(by, Ordering::Relaxed);
     }
@@ -29,38 +29,38 @@ impl Count {
     }
 }
 
-/// Why a report was refused: the label of a metric, and what a problem says.
+/// Reason for rejecting a report: a metric label, and the `reason` of the problem response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rejected {
-    /// No token, or a wrong one; or none can be brought.
+pub(crate) enum RejectReason {
+    /// The token is missing or wrong, or no token is configured.
     Unauthorized,
-    /// Its `Host` is not this server's.
+    /// The `Host` is not one of this server.
     Host,
-    /// It is no JSON by its own word.
+    /// The content type is not JSON.
     ContentType,
-    /// It is compressed in a way that is not understood.
+    /// The content encoding is not supported.
     Encoding,
-    /// It is too large, as it is or when unpacked.
+    /// The body is too large, compressed or uncompressed.
     TooLarge,
-    /// It did not come in time.
+    /// The body was not received in time.
     Timeout,
-    /// It broke off, or is no gzip.
+    /// The body is incomplete, or invalid gzip.
     Broken,
-    /// It is no JSON, or not that of a report.
+    /// The body is invalid JSON, or does not have the structure of a report.
     Malformed,
-    /// It cannot be true, or goes over a bound.
+    /// The report is inconsistent or exceeds a limit.
     Invalid,
     /// Another agent reports for the node.
     Conflict,
-    /// There are too many nodes.
+    /// The limit of nodes is reached.
     Full,
-    /// More reports wait than can be taken.
+    /// The report queue is full.
     Busy,
-    /// The server is about to stop.
+    /// The server is shutting down.
     Stopping,
 }
 
-impl Rejected {
+impl RejectReason {
     pub(crate) const ALL: [Self; 13] = [
         Self::Unauthorized,
         Self::Host,
@@ -96,33 +96,33 @@ impl Rejected {
     }
 }
 
-/// What the parts around the state count.
+/// Counters of the HTTP server.
 #[derive(Debug, Default)]
-pub(crate) struct Stats {
-    /// Reports that were taken.
-    pub(crate) reports: Count,
-    rejected: [Count; Rejected::ALL.len()],
-    /// Readers of the stream now.
-    pub(crate) readers: Count,
-    /// Readers that did not read for too long.
-    pub(crate) readers_cut_off: Count,
-    /// Readers for whom there was no room.
-    pub(crate) readers_refused: Count,
-    /// Readers who take the stream packed, for whom there was no room to do that.
-    pub(crate) readers_unpacked: Count,
-    /// Connections for which there was no room.
-    pub(crate) connections_refused: Count,
+pub(crate) struct HttpCounters {
+    /// Accepted reports.
+    pub(crate) reports_accepted: AtomicCount,
+    rejections: [AtomicCount; RejectReason::ALL.len()],
+    /// Current readers of the stream.
+    pub(crate) readers: AtomicCount,
+    /// Readers disconnected because they accepted no data for too long.
+    pub(crate) readers_cut_off: AtomicCount,
+    /// Readers rejected because of the limit.
+    pub(crate) readers_refused: AtomicCount,
+    /// Readers that accept gzip but got an uncompressed stream because of the limit.
+    pub(crate) readers_uncompressed: AtomicCount,
+    /// Connections closed because of the limit.
+    pub(crate) connections_refused: AtomicCount,
 }
 
-impl Stats {
-    pub(crate) fn reject(&self, why: Rejected) {
-        if let Some(count) = self.rejected.get(why as usize) {
+impl HttpCounters {
+    pub(crate) fn record_rejection(&self, reason: RejectReason) {
+        if let Some(count) = self.rejections.get(reason as usize) {
             count.add(1);
         }
     }
 
     #[cfg(feature = "metrics")]
-    pub(crate) fn rejected(&self, why: Rejected) -> u64 {
-        self.rejected.get(why as usize).map_or(0, Count::get)
+    pub(crate) fn rejected_by(&self, reason: RejectReason) -> u64 {
+        self.rejections.get(reason as usize).map_or(0, AtomicCount::get)
     }
 }

@@ -1,37 +1,37 @@
-//! Whether the server can do its work, as named conditions with reasons.
+//! Readiness of the server, as named conditions with reasons.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-/// The conditions of a server; clones share them.
+/// The readiness conditions of a server. Clones share them.
 #[derive(Clone, Debug, Default)]
-pub struct Ready {
+pub struct Readiness {
     conditions: Arc<RwLock<BTreeMap<&'static str, Condition>>>,
 }
 
-/// One condition.
+/// A readiness condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Condition {
-    /// Whether it holds.
+    /// True if the condition holds.
     pub holds: bool,
-    /// Whether the server is unready while it does not.
+    /// True if the server is unready while the condition does not hold.
     pub required: bool,
-    /// Why it holds or does not, for people.
+    /// The reason for the current state, for people.
     pub reason: String,
 }
 
-impl Ready {
-    /// Says how a condition is; the server is unready while it does not hold.
-    pub fn require(&self, name: &'static str, holds: bool, reason: impl Into<String>) {
+impl Readiness {
+    /// Sets a required condition: the server is unready while it does not hold.
+    pub fn set_required(&self, name: &'static str, holds: bool, reason: impl Into<String>) {
         self.set(name, holds, true, reason.into());
     }
 
-    /// Says how a condition is without which the server still does its work.
-    pub fn note(&self, name: &'static str, holds: bool, reason: impl Into<String>) {
+    /// Sets an informational condition, which does not affect readiness.
+    pub fn set_optional(&self, name: &'static str, holds: bool, reason: impl Into<String>) {
         self.set(name, holds, false, reason.into());
     }
 
-    /// Whether each required condition holds, and there is one.
+    /// Returns whether there are required conditions and all of them hold.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         let conditions = self.conditions();
@@ -39,25 +39,15 @@ impl Ready {
         required.peek().is_some() && required.all(|one| one.holds)
     }
 
-    /// All conditions, by their names.
+    /// All conditions by name.
     #[must_use]
     pub fn conditions(&self) -> BTreeMap<&'static str, Condition> {
-        self.conditions
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.conditions.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn set(&self, name: &'static str, holds: bool, required: bool, reason: String) {
-        let condition = Condition {
-            holds,
-            required,
-            reason,
-        };
-        self.conditions
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(name, condition);
+        let condition = Condition { holds, required, reason };
+        self.conditions.write().unwrap_or_else(PoisonError::into_inner).insert(name, condition);
     }
 }
 
@@ -66,14 +56,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_ready_when_all_that_is_required_holds() {
-        let ready = Ready::default();
+    fn ready_only_when_all_required_conditions_hold() {
+        let ready = Readiness::default();
         assert!(!ready.is_ready(), "nothing is known yet");
-        ready.require("writer", true, "it runs");
+        ready.set_required("writer", true, "it runs");
         assert!(ready.is_ready());
-        ready.note("kubernetes", false, "no cluster");
+        ready.set_optional("kubernetes", false, "no cluster");
         assert!(ready.is_ready());
-        ready.require("stopping", false, "told to stop");
+        ready.set_required("stopping", false, "told to stop");
         assert!(!ready.is_ready());
         assert_eq!(ready.conditions().len(), 3);
     }

@@ -1,5 +1,5 @@
-//! From listeners to requests: connections, their time limits, TLS, and an end that does not wait
-//! for readers that never leave.
+//! Serves listeners: connections, timeouts, TLS, and a graceful shutdown that does not wait for
+//! stream readers.
 
 mod io;
 mod tls;
@@ -21,45 +21,47 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt as _;
 
-use crate::http::Link;
-use crate::metrics::Stats;
-use io::{Patient, Version};
+use crate::http::Connection;
+use crate::metrics::HttpCounters;
+use io::{HttpVersion, IdleTimeout};
 pub use tls::{Tls, TlsError};
 
-/// What a response may have written without anybody reading it, over HTTP/1 and HTTP/2 alike.
+/// Maximum number of buffered bytes per response, for HTTP/1 and HTTP/2.
 const WRITE_BUFFER: usize = 64 * 1024;
 
-/// The bounds of connections.
+/// Limits of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ServeLimits {
-    /// Connections at once; a further one is closed at once and counted. Default 20,000.
-    pub connections: usize,
-    /// From the connection to its first bytes, and over TLS to the end of the handshake. Default 5 s.
-    pub greeting: Duration,
-    /// From the first byte of a request to the end of its head, and from one request to the next on
-    /// the same connection. Default 30 s.
-    pub head: Duration,
-    /// How long the other side may accept nothing of what is to be written; then the connection is
-    /// closed. Default 30 s.
-    pub write: Duration,
-    /// From being told to stop to the end of the last request. Default 5 s.
-    pub drain: Duration,
+    /// Maximum number of concurrent connections. Further ones are closed immediately and counted.
+    /// Default 20,000.
+    pub max_connections: usize,
+    /// Timeout from accepting a connection to its first bytes, or to the end of the TLS handshake.
+    /// Default 5 s.
+    pub handshake_timeout: Duration,
+    /// Timeout from the first byte of a request to the end of its head, and between two requests on
+    /// a connection. Default 30 s.
+    pub header_timeout: Duration,
+    /// Write timeout: a connection is closed if its peer accepts no data for this long.
+    /// Default 30 s.
+    pub write_timeout: Duration,
+    /// Timeout for requests in progress during a shutdown. Default 5 s.
+    pub drain_timeout: Duration,
 }
 
 impl Default for ServeLimits {
     fn default() -> Self {
         Self {
-            connections: 20_000,
-            greeting: Duration::from_secs(5),
-            head: Duration::from_secs(30),
-            write: Duration::from_secs(30),
-            drain: Duration::from_secs(5),
+            max_connections: 20_000,
+            handshake_timeout: Duration::from_secs(5),
+            header_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
+            drain_timeout: Duration::from_secs(5),
         }
     }
 }
 
-/// An address that is listened on, with or without TLS.
+/// A bound address, with or without TLS.
 #[derive(Debug)]
 #[must_use]
 pub struct Listener {
@@ -68,9 +70,9 @@ pub struct Listener {
     tls: Option<Tls>,
 }
 
-/// An address that cannot be listened on. A retry helps once nobody else does.
+/// A failure to bind an address. A retry helps once another process releases it.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}")]
+#[error("failed to listen on {address}")]
 pub struct ListenError {
     address: SocketAddr,
     #[source]
@@ -78,14 +80,14 @@ pub struct ListenError {
 }
 
 impl Listener {
-    /// Listens on an address; port 0 is any free one.
+    /// Binds an address; port 0 selects any free port.
     ///
     /// # Errors
-    /// Where the port is taken, or the address is not one of this machine.
+    /// Fails if the port is in use, or the address does not belong to this machine.
     pub async fn bind(address: SocketAddr) -> Result<Self, ListenError> {
         let failed = |source| ListenError { address, source };
         let socket = match TcpListener::bind(address).await {
-            // Every address of a machine without IPv6 is every address of IPv4.
+            // Without IPv6, fall back from the unspecified IPv6 address to that of IPv4.
             Err(error)
                 if error.kind() != std::io::ErrorKind::AddrInUse
                     && address.ip() == IpAddr::from(Ipv6Addr::UNSPECIFIED) =>
@@ -96,26 +98,22 @@ impl Listener {
         };
         let socket = socket.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
-        Ok(Self {
-            socket,
-            address,
-            tls: None,
-        })
+        Ok(Self { socket, address, tls: None })
     }
 
-    /// Speaks TLS only.
+    /// Accepts only TLS connections.
     pub fn tls(mut self, tls: Tls) -> Self {
         self.tls = Some(tls);
         self
     }
 
-    /// Where it listens.
+    /// The bound address.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Where a browser on this machine finds it.
+    /// The URL for a browser on this machine.
     #[must_use]
     pub fn url(&self) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
@@ -128,53 +126,49 @@ impl Listener {
     }
 }
 
-/// Serves a router on a listener until `shutdown` is ready, and then ends each connection after the
-/// request that it is at; what has not ended after [`ServeLimits::drain`] is cut off.
+/// Serves a router on a listener until `shutdown` completes. Then closes each connection after its
+/// current request, and aborts those still open after [`ServeLimits::drain_timeout`].
 pub(crate) async fn serve(
     listener: Listener,
     router: Router,
     limits: ServeLimits,
-    stats: Arc<Stats>,
+    stats: Arc<HttpCounters>,
     shutdown: impl Future<Output = ()>,
 ) {
-    let Listener {
-        socket,
-        address,
-        tls,
-    } = listener;
-    let room = Arc::new(Semaphore::new(limits.connections));
+    let Listener { socket, address, tls } = listener;
+    let room = Arc::new(Semaphore::new(limits.max_connections));
     let graceful = GracefulShutdown::new();
     let (stop, stopping) = watch::channel(false);
     let mut connections = JoinSet::new();
-    let reloading = tls.clone().map(|tls| tokio::spawn(tls.reload_for_ever()));
+    let reloading = tls.clone().map(|tls| tokio::spawn(tls.reload_periodically()));
     let mut shutdown = std::pin::pin!(shutdown);
     loop {
         let accepted = tokio::select! {
             () = &mut shutdown => break,
             accepted = socket.accept() => accepted,
-            // Those that ended are let go of.
+            // Reap finished connections.
             Some(_) = connections.join_next() => continue,
         };
         let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
-                // Too many open files, mostly: asking again at once would only burn the processor.
-                tracing::warn!(%error, "cannot accept a connection");
+                // Usually too many open files: retrying immediately would be a busy loop.
+                tracing::warn!(%error, "failed to accept a connection");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
+        let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
             stats.connections_refused.add(1);
             continue;
         };
-        let one = One {
+        let one = ConnectionTask {
             listener: address,
             router: router.clone(),
             limits,
             watcher: graceful.watcher(),
             stopping: stopping.clone(),
-            place,
+            place: permit,
         };
         connections.spawn(one.run(stream, tls.clone()));
     }
@@ -183,20 +177,17 @@ pub(crate) async fn serve(
     if let Some(reloading) = reloading {
         reloading.abort();
     }
-    if tokio::time::timeout(limits.drain, graceful.shutdown())
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(limits.drain_timeout, graceful.shutdown()).await.is_err() {
         tracing::warn!(
             open = connections.len(),
-            "connections are cut off: their requests did not end in time"
+            "drain timeout reached; closing the remaining connections"
         );
     }
     connections.shutdown().await;
 }
 
-/// One connection.
-struct One {
+/// A client connection.
+struct ConnectionTask {
     listener: SocketAddr,
     router: Router,
     limits: ServeLimits,
@@ -205,78 +196,82 @@ struct One {
     place: OwnedSemaphorePermit,
 }
 
-impl One {
-    /// Whatever goes wrong with a connection ends it, and concerns nobody else.
+impl ConnectionTask {
+    /// Errors end the connection and are not reported.
     async fn run(self, stream: TcpStream, tls: Option<Tls>) {
-        // Small answers and events are not held back to be sent with others.
+        // Send small responses and events without delay.
         let _slower_without = stream.set_nodelay(true);
         let (cut, cut_off) = watch::channel(false);
-        let link = Arc::new(Link::new(self.listener, cut));
-        let mut patient = Patient::new(stream, self.limits.write, Arc::clone(&link));
+        let connection = Arc::new(Connection::new(self.listener, cut));
+        let mut patient =
+            IdleTimeout::new(stream, self.limits.write_timeout, Arc::clone(&connection));
         match tls {
             None => {
-                if let Some(version) = self.greet(patient.sniff()).await {
-                    self.requests(patient, version, link, cut_off).await;
+                if let Some(version) = self.with_handshake_timeout(patient.detect_version()).await {
+                    self.serve_requests(patient, version, connection, cut_off).await;
                 }
             }
-            // On its own: else each connection would have room for what TLS keeps.
-            Some(tls) => Box::pin(self.encrypted(patient, tls, link, cut_off)).await,
+            // Boxed, so that plaintext connections do not reserve space for the TLS state.
+            Some(tls) => Box::pin(self.run_tls(patient, tls, connection, cut_off)).await,
         }
     }
 
-    async fn encrypted(
+    async fn run_tls(
         self,
-        patient: Patient<TcpStream>,
+        patient: IdleTimeout<TcpStream>,
         tls: Tls,
-        link: Arc<Link>,
+        link: Arc<Connection>,
         cut_off: watch::Receiver<bool>,
     ) {
-        if let Some(stream) = self.greet(tls.acceptor().accept(patient)).await {
+        if let Some(stream) = self.with_handshake_timeout(tls.acceptor().accept(patient)).await {
             let version = match stream.get_ref().1.alpn_protocol() {
-                Some(b"h2") => Version::Two,
-                _ => Version::One,
+                Some(b"h2") => HttpVersion::Http2,
+                _ => HttpVersion::Http1,
             };
-            self.requests(stream, version, link, cut_off).await;
+            self.serve_requests(stream, version, link, cut_off).await;
         }
     }
 
-    /// What comes before the first request; `None` where it takes too long, or the server stops.
-    async fn greet<T>(&self, greeting: impl Future<Output = std::io::Result<T>>) -> Option<T> {
+    /// Awaits the handshake. Returns `None` on timeout, on error and on shutdown.
+    async fn with_handshake_timeout<T>(
+        &self,
+        greeting: impl Future<Output = std::io::Result<T>>,
+    ) -> Option<T> {
         let mut stopping = self.stopping.clone();
         tokio::select! {
             _ = stopping.wait_for(|now| *now) => None,
-            done = tokio::time::timeout(self.limits.greeting, greeting) => done.ok()?.ok(),
+            done = tokio::time::timeout(self.limits.handshake_timeout, greeting) => done.ok()?.ok(),
         }
     }
 
-    /// All requests of a connection, one after the other.
+    /// Serves the requests of a connection.
     ///
-    /// Not itself async: it would keep room for what it is given beside what it makes of that, and there
-    /// are thousands of connections.
-    fn requests(
+    /// Not an `async fn`: its future would store both the arguments and the connection built from
+    /// them, for thousands of connections.
+    fn serve_requests(
         self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        version: Version,
-        link: Arc<Link>,
+        version: HttpVersion,
+        link: Arc<Connection>,
         mut cut_off: watch::Receiver<bool>,
     ) -> impl Future<Output = ()> + Send {
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder
             .http1()
             .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.head)
+            .header_read_timeout(self.limits.header_timeout)
             .max_buf_size(WRITE_BUFFER);
         builder
             .http2()
             .timer(TokioTimer::new())
-            .keep_alive_interval(self.limits.head)
+            .keep_alive_interval(self.limits.header_timeout)
             .max_concurrent_streams(100)
             .max_header_list_size(16 * 1024)
             .max_send_buf_size(WRITE_BUFFER);
-        // Known before: its own look at the first bytes would wait for them without a limit.
+        // The version is known already; hyper's own detection has no timeout.
         let builder = match version {
-            Version::One => builder.http1_only(),
-            Version::Two => builder.http2_only(),
+            HttpVersion::Http1 => builder.http1_only(),
+            HttpVersion::Http2 => builder.http2_only(),
         };
         let router = self.router;
         let service = hyper::service::service_fn(move |mut request: hyper::Request<Incoming>| {
@@ -289,12 +284,12 @@ impl One {
         });
         let connection = builder.serve_connection(TokioIo::new(stream), service);
         let mut connection = Box::pin(self.watcher.watch(connection.into_owned()));
-        let place = self.place;
+        let permit = self.place;
         async move {
-            let _until_it_ends = place;
+            let _until_it_ends = permit;
             tokio::select! {
                 ended = &mut connection => if let Err(error) = ended {
-                    tracing::trace!(error, "a connection ended early");
+                    tracing::trace!(error, "connection error");
                 },
                 _ = cut_off.wait_for(|cut| *cut) => {}
             }

@@ -1,4 +1,4 @@
-//! A whole server, in parts: its router for a program of one's own, and what must run beside it.
+//! The complete server: its router, its background tasks and its builder.
 
 use std::fmt;
 use std::sync::Arc;
@@ -8,29 +8,29 @@ use axum::Router;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::MissedTickBehavior;
 
-use crate::access::{Access, OpenListener};
+use crate::access::{Access, OpenListenerError};
 use crate::clock::Clock;
 use crate::cluster::{PodSource, PullEventSource};
-use crate::hear::{self, Cluster, Drive};
-use crate::http::{self, About, Api, ClusterName, FrameAncestors, HttpLimits};
+use crate::http::{self, ApiState, ClusterName, FrameAncestors, HttpLimits, ServerInfo};
 use crate::limits::Limits;
-use crate::metrics::Stats;
+use crate::metrics::HttpCounters;
 #[cfg(feature = "metrics")]
 use crate::metrics::{Metrics, MetricsError};
-use crate::ready::Ready;
+use crate::ready::Readiness;
 use crate::serve::{self, Listener, ServeLimits};
-use crate::table::{Shared, Table};
-use crate::throughput::{self, Throughput};
+use crate::sources::{self, ConfiguredSources, SourceTask};
+use crate::table::{SharedTable, Table};
+use crate::throughput::{self, ThroughputHistory};
 #[cfg(feature = "ui")]
 use crate::ui::Page;
 use crate::writer::{Intake, Writer};
 
-/// How often token files are read again.
-const RELOAD: Duration = Duration::from_secs(10);
+/// Interval between reloads of the token files.
+const TOKEN_RELOAD_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A server that was set up and does not run yet.
+/// A configured server that is not running yet.
 ///
-/// By itself it serves what it is to [`listen`](Self::listen) on:
+/// It can serve its own [`listen`](Self::listen) addresses:
 ///
 /// ```no_run
 /// use pulltrace_server_lib::{Access, Listener, Server};
@@ -44,13 +44,13 @@ const RELOAD: Duration = Duration::from_secs(10);
 /// # Ok(()) }
 /// ```
 ///
-/// In an axum program of one's own it is a router, and a task that runs beside it:
+/// Or it can be mounted in an axum application, as a router and a background task:
 ///
 /// ```no_run
 /// use pulltrace_server_lib::{Access, Server};
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// // Who is let in is decided by the program around it.
+/// // Authorization is up to the application.
 /// let server = Server::builder().access(Access::new().insecure_open()).build()?;
 /// let app = axum::Router::new()
 ///     .route("/", axum::routing::get(async || "my own program"))
@@ -64,7 +64,7 @@ const RELOAD: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 #[must_use]
 pub struct Server {
-    api: Arc<Api>,
+    api: Arc<ApiState>,
     writer: Writer,
     sources: Sources,
     serve: ServeLimits,
@@ -75,32 +75,29 @@ pub struct Server {
     metrics: Arc<Metrics>,
 }
 
-/// What is to be driven while the server runs.
+/// Tasks of the sources, started when the server runs.
 #[derive(Default)]
 struct Sources {
-    pods: Option<Drive>,
-    events: Option<Drive>,
+    pods: Option<SourceTask>,
+    events: Option<SourceTask>,
 }
 
 impl Sources {
-    fn given(&self) -> Cluster {
-        Cluster {
-            pods: self.pods.is_some(),
-            events: self.events.is_some(),
-        }
+    fn configured(&self) -> ConfiguredSources {
+        ConfiguredSources { pods: self.pods.is_some(), events: self.events.is_some() }
     }
 }
 
 impl fmt::Debug for Sources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.given().fmt(f)
+        self.configured().fmt(f)
     }
 }
 
-/// Makes a [`Server`].
+/// A builder of a [`Server`].
 #[derive(Debug)]
 #[must_use]
-pub struct Builder {
+pub struct ServerBuilder {
     access: Access,
     sources: Sources,
     limits: Limits,
@@ -114,96 +111,96 @@ pub struct Builder {
     frame_ancestors: FrameAncestors,
 }
 
-/// A server that cannot be set up. A retry does not help.
+/// A failure to set up the server. A retry does not help.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServerError {
-    /// Its metrics cannot be set up.
+    /// The metrics could not be set up.
     #[cfg(feature = "metrics")]
-    #[error("the server cannot be set up")]
+    #[error("failed to set up the server")]
     Metrics(#[from] MetricsError),
 }
 
-impl Builder {
-    /// Who may report and read. Default: whoever is on this machine.
+impl ServerBuilder {
+    /// Access control for agents and readers. Default: loopback listeners only.
     pub fn access(mut self, access: Access) -> Self {
         self.access = access;
         self
     }
 
-    /// Where pods are heard of, which runs while the server does. Default: nowhere; then nothing is known of
-    /// what a pod waits for beyond what its kubelet says.
+    /// The source of pods. Default: none; then pods are known only from kubelet events, if at all.
     pub fn pods(mut self, source: impl PodSource) -> Self {
-        self.sources.pods = Some(hear::pods(source));
+        self.sources.pods = Some(sources::pod_task(source));
         self
     }
 
-    /// Where it is heard what kubelets say of images. Default: nowhere.
+    /// The source of kubelet events. Default: none.
     pub fn pull_events(mut self, source: impl PullEventSource) -> Self {
-        self.sources.events = Some(hear::events(source));
+        self.sources.events = Some(sources::event_task(source));
         self
     }
 
-    /// The bounds of what is kept. Default: those of [`Limits`].
+    /// Limits of the server's state. Default: [`Limits::default`].
     pub const fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// The bounds of requests. Default: those of [`HttpLimits`].
+    /// Limits of requests. Default: [`HttpLimits::default`].
     pub const fn http_limits(mut self, limits: HttpLimits) -> Self {
         self.http = limits;
         self
     }
 
-    /// The bounds of connections. Default: those of [`ServeLimits`].
+    /// Limits of connections. Default: [`ServeLimits::default`].
     pub const fn serve_limits(mut self, limits: ServeLimits) -> Self {
         self.serve = limits;
         self
     }
 
-    /// The clock. Default: that of this machine.
+    /// The clock. Default: the system clock.
     pub const fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// What was built, for people and for the label of a metric. Default: `unknown`.
+    /// The source revision of the build, shown in the version and as a metric label. Default:
+    /// `unknown`.
     pub fn revision(mut self, revision: impl Into<String>) -> Self {
         self.revision = revision.into();
         self
     }
 
-    /// What people call the cluster. Default: nothing.
+    /// The display name of the cluster. Default: none.
     pub fn cluster_name(mut self, name: ClusterName) -> Self {
         self.cluster_name = Some(name);
         self
     }
 
-    /// Which sites may show the page within their own. Default: none.
+    /// Sites that may embed the page in a frame. Default: none.
     pub fn frame_ancestors(mut self, sites: FrameAncestors) -> Self {
         self.frame_ancestors = sites;
         self
     }
 
-    /// Another page than the embedded one.
+    /// Replaces the embedded page.
     #[cfg(all(test, feature = "ui"))]
     pub(crate) const fn page(mut self, page: &'static Page) -> Self {
         self.page = page;
         self
     }
 
-    /// Makes the server.
+    /// Builds the server.
     ///
     /// # Errors
-    /// Where a part of it cannot be set up.
+    /// Fails if a component cannot be set up.
     pub fn build(self) -> Result<Server, ServerError> {
-        let stats = Arc::new(Stats::default());
-        let about = About {
+        let stats = Arc::new(HttpCounters::default());
+        let info = ServerInfo {
             version: format!("{} ({})", env!("CARGO_PKG_VERSION"), self.revision),
             cluster_name: self.cluster_name,
             started_at: self.clock.now().at,
-            keeps_ended: self.limits.history_ttl,
+            history_ttl: self.limits.history_ttl,
         };
         let writer = Writer::builder().clock(self.clock).limits(self.limits);
         #[cfg(feature = "metrics")]
@@ -211,37 +208,36 @@ impl Builder {
         #[cfg(feature = "metrics")]
         let writer = {
             let metrics = Arc::clone(&metrics);
-            writer.observer(move |changes, _| metrics.count(changes))
+            writer.observer(move |changes, _| metrics.record(changes))
         };
         let (writer, intake, shared) = writer.start();
         #[cfg(feature = "metrics")]
-        metrics.watch(&shared);
+        metrics.observe(&shared);
         let (stop, stopping) = watch::channel(false);
-        let api = Api {
-            about,
+        let api = ApiState {
+            info,
             shared,
             intake,
             access: self.access,
-            ready: Ready::default(),
-            cluster: self.sources.given(),
-            throughput: Throughput::default(),
-            stats,
+            readiness: Readiness::default(),
+            cluster: self.sources.configured(),
+            throughput: ThroughputHistory::default(),
+            counters: stats,
             clock: self.clock,
             limits: self.http,
-            places: Arc::new(Semaphore::new(self.http.readers)),
-            packers: Arc::new(Semaphore::new(self.http.packed_readers)),
+            reader_slots: Arc::new(Semaphore::new(self.http.max_readers)),
+            encoder_slots: Arc::new(Semaphore::new(self.http.max_compressed_readers)),
             stopping,
             #[cfg(feature = "ui")]
             page: self.page,
         };
-        api.ready
-            .require("state", false, "the server does not run yet");
+        api.readiness.set_required("state", false, "the server is not running yet");
         let given = api.cluster;
         for (name, given) in [("pods", given.pods), ("events", given.events)] {
             if given {
-                api.ready.note(name, false, "the server does not run yet");
+                api.readiness.set_optional(name, false, "the server is not running yet");
             } else {
-                hear::none(name, &api.ready);
+                sources::report_disabled(name, &api.readiness);
             }
         }
         Ok(Server {
@@ -259,9 +255,9 @@ impl Builder {
 }
 
 impl Server {
-    /// Begins a server.
-    pub fn builder() -> Builder {
-        Builder {
+    /// Creates a builder with default settings.
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder {
             access: Access::default(),
             sources: Sources::default(),
             limits: Limits::default(),
@@ -276,109 +272,100 @@ impl Server {
         }
     }
 
-    /// The API and, with feature `ui`, the page: to be served by [`listen`](Self::listen), or mounted
-    /// in a program of one's own, below a path by axum's `nest_service`.
+    /// The router of the API and, with feature `ui`, the page. It is served by
+    /// [`listen`](Self::listen), or mounted in another application, below a path with axum's
+    /// `nest_service`.
     ///
-    /// Mounted, nothing is known of the connection: readers and agents are let in by tokens, or by
-    /// [`Access::insecure_open`]; and a reader that never reads is not cut off, though it holds no more
-    /// than 64 KiB and a row.
+    /// A mounted router has no information about the connection. So readers and agents need tokens
+    /// or [`Access::insecure_open`], and stalled readers are not disconnected, although each holds
+    /// no more than 64 KiB and a row.
     pub fn router(&self) -> Router {
         http::router(Arc::clone(&self.api), &self.frame_ancestors)
     }
 
-    /// `/metrics` and `/healthz`, for a listener of their own.
+    /// The router of `/metrics` and `/healthz`, for a separate listener.
     #[cfg(feature = "metrics")]
     pub fn metrics_router(&self) -> Router {
         http::metrics_router(Arc::clone(&self.metrics))
     }
 
-    /// What all nodes pull.
+    /// The pulls of all nodes.
     #[must_use]
-    pub fn table(&self) -> &Shared {
+    pub fn table(&self) -> &SharedTable {
         &self.api.shared
     }
 
-    /// Where reports go in that do not come over HTTP.
+    /// The intake for reports that are not received over HTTP.
     #[must_use]
     pub fn intake(&self) -> &Intake {
         &self.api.intake
     }
 
-    /// Whether it can do its work.
+    /// The readiness conditions.
     #[must_use]
-    pub fn ready(&self) -> &Ready {
-        &self.api.ready
+    pub fn readiness(&self) -> &Readiness {
+        &self.api.readiness
     }
 
-    /// Serves the router on a listener once the server runs.
+    /// Serves the router on a listener when the server runs.
     ///
     /// # Errors
-    /// Where it would be open to anybody who reaches it, and [`Access`] does not say that this is meant.
-    pub fn listen(&mut self, listener: Listener) -> Result<(), OpenListener> {
-        self.api.access.check(listener.address())?;
+    /// Fails if the listener would allow unauthenticated access and [`Access`] does not permit
+    /// that.
+    pub fn listen(&mut self, listener: Listener) -> Result<(), OpenListenerError> {
+        self.api.access.check_listener(listener.address())?;
         let router = self.router();
         self.listeners.push((listener, router));
         Ok(())
     }
 
-    /// Serves metrics on a listener once the server runs. They name registries, and no image, node or
-    /// pod; whoever reaches the listener may read them.
+    /// Serves metrics on a listener when the server runs, without authorization. The metrics name
+    /// registries and nodes, but no images or pods.
     #[cfg(feature = "metrics")]
     pub fn listen_metrics(&mut self, listener: Listener) {
         let router = self.metrics_router();
         self.listeners.push((listener, router));
     }
 
-    /// Runs until `shutdown` is ready. Then readers are told to come back, requests are waited for as
-    /// [`ServeLimits::drain`] says, and what was reported until then is taken.
+    /// Runs until `shutdown` completes. Then asks readers to reconnect, waits for requests for up
+    /// to [`ServeLimits::drain_timeout`], and processes all reports received until then.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self {
-            api,
-            writer,
-            sources,
-            serve,
-            stop,
-            listeners,
-            ..
-        } = self;
+        let Self { api, writer, sources, serve, stop, listeners, .. } = self;
         let (end, ended) = watch::channel(false);
         let stopping = stop.subscribe();
         let mut serving = tokio::task::JoinSet::new();
-        // Before the first request can be answered: what comes in from here on is taken.
-        api.ready
-            .require("state", true, "reports are taken and read");
+        // Set before the first request is served: reports are accepted from now on.
+        api.readiness.set_required("state", true, "accepting reports");
         for (listener, router) in listeners {
-            let stats = Arc::clone(&api.stats);
+            let stats = Arc::clone(&api.counters);
             let stopping = stopping.clone();
-            let until = async move { wait(stopping).await };
+            let until = async move { wait_until_set(stopping).await };
             serving.spawn(serve::serve(listener, router, serve, stats, until));
         }
-        // They end with this, and so do the connections that they hold.
+        // Dropped with this function, which closes the connections of the sources.
         let mut hearing = tokio::task::JoinSet::new();
         for drive in [sources.pods, sources.events].into_iter().flatten() {
-            hearing.spawn(drive(api.intake.clone(), api.ready.clone()));
+            hearing.spawn(drive(api.intake.clone(), api.readiness.clone()));
         }
         if api.access.is_open() {
-            tracing::warn!(
-                "--insecure-open: whoever reaches this server may do what no token is asked for"
-            );
+            tracing::warn!("--insecure-open: unauthenticated access is enabled");
         }
-        let reloading = reload_for_ever(&api);
-        let looking = look_for_ever(&api);
+        let reloading = reload_tokens_periodically(&api);
+        let looking = sample_throughput(&api);
         let around = async {
             tokio::select! {
                 () = shutdown => {}
                 () = reloading => {}
                 () = looking => {}
             }
-            api.ready
-                .require("state", false, "the server is about to stop");
+            api.readiness.set_required("state", false, "the server is shutting down");
             stop.send_replace(true);
             while serving.join_next().await.is_some() {}
             end.send_replace(true);
         };
-        // A task of its own runs where the requests are that it serves, and not on another thread.
-        let writing = tokio::spawn(writer.run(wait(ended)));
+        // Spawned, so that it runs on the worker threads that serve requests; `run` itself may be
+        // polled on another thread by `block_on`.
+        let writing = tokio::spawn(writer.run(wait_until_set(ended)));
         around.await;
         hearing.shutdown().await;
         if let Err(error) = writing.await
@@ -389,36 +376,39 @@ impl Server {
     }
 }
 
-async fn wait(mut signal: watch::Receiver<bool>) {
-    // Where nobody can say it any more, it is time, too.
+async fn wait_until_set(mut signal: watch::Receiver<bool>) {
+    // A dropped sender means shutdown, too.
     drop(signal.wait_for(|now| *now).await);
 }
 
-/// Never ends: reads token files again and again.
-async fn reload_for_ever(api: &Api) {
-    let mut told = false;
+/// Reloads the token files every 10 s, forever.
+async fn reload_tokens_periodically(api: &ApiState) {
+    let mut warned = false;
     loop {
-        tokio::time::sleep(RELOAD).await;
+        tokio::time::sleep(TOKEN_RELOAD_INTERVAL).await;
         match api.access.reload() {
-            Ok(()) => told = false,
-            Err(error) if !told => {
-                told = true;
+            Ok(()) => warned = false,
+            Err(error) if !warned => {
+                warned = true;
                 let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "the tokens stay as they were");
+                tracing::warn!(
+                    error,
+                    "failed to reload the token files; keeping the current tokens"
+                );
             }
             Err(_) => {}
         }
     }
 }
 
-/// Never ends: looks again and again at how fast all nodes download.
-async fn look_for_ever(api: &Api) {
+/// Samples the total download speed, forever.
+async fn sample_throughput(api: &ApiState) {
     let mut step = tokio::time::interval(throughput::STEP);
     step.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         step.tick().await;
-        let nodes = |table: &Table| throughput::sum(table.nodes().map(|node| &node.view));
+        let nodes = |table: &Table| throughput::total_speed(table.nodes().map(|node| &node.view));
         let sum = api.shared.read(nodes);
-        api.throughput.take(api.clock.now(), sum);
+        api.throughput.record(api.clock.now(), sum);
     }
 }

@@ -1,4 +1,7 @@
-//! Who applies reports to the fleet and changes the table: whoever brings a report, one at a time.
+//! Applies reports to the fleet and changes the table, on the task that enqueues a report, one at a
+//! time.
+
+mod error;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,26 +17,27 @@ use tokio::time::MissedTickBehavior;
 use crate::clock::{Clock, ServerNow};
 use crate::cluster::{PodSource, PodUpdate, PullEventSource, PullEventUpdate};
 use crate::correlate::Correlator;
-use crate::fleet::{Applied, Changes, Fleet, Refusal, Stats};
+use crate::fleet::{Applied, ApplyError, Changes, Fleet, Stats};
 use crate::limits::Limits;
-use crate::table::{Shared, Table};
+use crate::table::{SharedTable, Table};
+pub use error::IntakeError;
 
-/// How often time passes for the fleet.
+/// Interval of time-based changes.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How often readers are woken at most.
-const WAKE: Duration = Duration::from_millis(20);
+/// Minimum interval between notifications of readers.
+const NOTIFY_INTERVAL: Duration = Duration::from_millis(20);
 
-/// For so many ticks what was written of a row is kept for other readers.
-const FRESH: usize = 10;
+/// Number of ticks for which the JSON of a row stays cached.
+const CACHE_TICKS: usize = 10;
 
-/// What agents are asked to wait while more than half of the queue is taken, in milliseconds.
-const SLOW_DOWN: u64 = 5_000;
+/// Report delay requested from agents while the queue is more than half full, in milliseconds.
+const SLOW_DOWN_MS: u64 = 5_000;
 
-/// Called with what each step changed, and what there is after it: for metrics and logs.
+/// Called with the changes of each step and the stats after it, for metrics and logs.
 type Observer = Box<dyn FnMut(&Changes, &Stats) + Send>;
 
-/// The task that lets time pass for the fleet. While it runs, reports are taken.
+/// The task that applies time-based changes. Reports are applied while it runs.
 ///
 /// ```
 /// use pulltrace_server_lib::writer::Writer;
@@ -42,7 +46,7 @@ type Observer = Box<dyn FnMut(&Changes, &Stats) + Send>;
 /// let (writer, intake, shared) = Writer::builder().start();
 /// let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
 /// let task = tokio::spawn(writer.run(async { stopped.await.unwrap_or_default() }));
-/// // `intake.report(…)` takes reports, and `shared.read(…)` reads what all nodes pull.
+/// // `intake.report(…)` applies reports, and `shared.read(…)` reads the pulls of all nodes.
 /// assert_eq!(shared.read(|table| table.rows(None).count()), 0);
 /// drop(stop);
 /// task.await.unwrap();
@@ -50,277 +54,258 @@ type Observer = Box<dyn FnMut(&Changes, &Stats) + Send>;
 /// # }
 /// ```
 pub struct Writer {
-    work: Box<Work>,
-    desk: Arc<Desk>,
-    /// When readers are to be woken next, where that was too early.
-    due: watch::Receiver<Mono>,
+    state: Box<WriterState>,
+    queue: Arc<CombiningQueue>,
+    /// When to notify readers next, if notifying them immediately would be too early.
+    notify_at: watch::Receiver<Mono>,
 }
 
-/// The fleet and its table, in the hands of one at a time.
-struct Work {
+/// The fleet and its table, used by one task at a time.
+struct WriterState {
     clock: Clock,
     fleet: Fleet,
     correlator: Correlator,
-    shared: Shared,
+    shared: SharedTable,
     observer: Observer,
-    /// The table's mark at each of the last ticks.
-    marks: VecDeque<u64>,
-    /// When readers were last woken, and whether there is more to wake them for.
-    woken: Mono,
-    pending: bool,
-    due: watch::Sender<Mono>,
+    /// The last change of the table at each of the last ticks.
+    tick_seqs: VecDeque<u64>,
+    /// When readers were last notified, and whether another notification is due.
+    last_notified: Mono,
+    notify_pending: bool,
+    notify_at: watch::Sender<Mono>,
 }
 
-/// Where what is to be done lies. Whoever brings something does all that lies there, unless another
-/// one is at it: then that one does. So nobody is held up, and no task must be woken to take a report.
+/// A flat-combining queue: the enqueuing task drains it unless another task already does. So
+/// reports are applied without waking a task.
 #[derive(Debug)]
-struct Desk {
+struct CombiningQueue {
     limit: usize,
-    state: Mutex<State>,
+    inner: Mutex<QueueState>,
 }
 
-struct State {
-    waiting: VecDeque<Job>,
-    /// Not here while somebody works, and before the writer runs.
-    work: Option<Box<Work>>,
+struct QueueState {
+    jobs: VecDeque<Job>,
+    /// `None` while a task drains the queue, and before the writer runs.
+    writer: Option<Box<WriterState>>,
     closed: bool,
-    /// Reports that were turned away.
-    busy: u64,
+    /// Number of reports rejected because the queue was full.
+    rejected: u64,
 }
 
-/// Makes a [`Writer`].
-pub struct Builder {
+/// Builds a [`Writer`].
+pub struct WriterBuilder {
     clock: Clock,
     limits: Limits,
     epoch: Option<String>,
     observer: Observer,
 }
 
-/// Where reports go in; cheap to clone.
+/// Accepts reports; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Intake {
-    desk: Arc<Desk>,
+    queue: Arc<CombiningQueue>,
     clock: Clock,
 }
 
-/// A report that was not taken.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum IntakeError {
-    /// Too many others wait. A retry helps, a little later.
-    #[error("too many reports wait: try again in a moment")]
-    Busy,
-    /// The server stops. A retry helps once it is back.
-    #[error("the server is stopping")]
-    Stopped,
-    /// It was looked at, and refused.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-}
-
 enum Job {
-    Report(Box<AnyReport>, ServerNow, Verdict),
-    /// A source of pods said something.
+    Report(Box<AnyReport>, ServerNow, ReportReply),
+    /// An update of a pod source.
     Pod(Box<PodUpdate>, oneshot::Sender<()>),
-    /// A source of kubelets' events said something.
+    /// An update of an event source.
     Event(Box<PullEventUpdate>, oneshot::Sender<()>),
-    /// A second is over.
+    /// A second has passed.
     Tick,
-    /// Readers are to be woken.
-    Wake,
+    /// Readers must be notified.
+    Notify,
 }
 
-type Verdict = oneshot::Sender<Result<ReportAck, Refusal>>;
+type ReportReply = oneshot::Sender<Result<ReportAck, ApplyError>>;
 
 impl Intake {
-    /// Hands over a report, and waits for what its agent is to be answered.
+    /// Enqueues a report and waits for the response to its agent.
     ///
-    /// It is cancel-safe: a report that waits is taken also where nobody waits for the answer.
+    /// Cancel-safe: an enqueued report is applied even if this future is dropped.
     ///
     /// # Errors
-    /// Where the report was not taken.
+    /// If the report was not applied.
     pub async fn report(&self, report: AnyReport) -> Result<ReportAck, IntakeError> {
-        let (verdict, answer) = oneshot::channel();
-        let job = Job::Report(Box::new(report), self.clock.now(), verdict);
-        self.desk.bring(job)?;
+        let (reply, answer) = oneshot::channel();
+        let job = Job::Report(Box::new(report), self.clock.now(), reply);
+        self.queue.push_report(job)?;
         Ok(answer.await.map_err(|_| IntakeError::Stopped)??)
     }
 
-    /// Hands over all that a source of pods says, until it ends or the server stops. The source waits
+    /// Forwards the updates of a pod source, until it ends or the server stops. The source waits
     /// while the server is busy.
-    pub async fn follow_pods(&self, mut source: impl PodSource) {
+    pub async fn forward_pods(&self, mut source: impl PodSource) {
         while let Some(update) = source.next().await {
             let (done, taken) = oneshot::channel();
-            if !self.offer(Job::Pod(Box::new(update), done)).await || taken.await.is_err() {
+            if !self.push_when_free(Job::Pod(Box::new(update), done)).await || taken.await.is_err()
+            {
                 return;
             }
         }
     }
 
-    /// The same of a source of kubelets' events.
-    pub async fn follow_events(&self, mut source: impl PullEventSource) {
+    /// Forwards the updates of an event source, like [`forward_pods`](Self::forward_pods).
+    pub async fn forward_events(&self, mut source: impl PullEventSource) {
         while let Some(update) = source.next().await {
             let (done, taken) = oneshot::channel();
-            if !self.offer(Job::Event(Box::new(update), done)).await || taken.await.is_err() {
+            if !self.push_when_free(Job::Event(Box::new(update), done)).await
+                || taken.await.is_err()
+            {
                 return;
             }
         }
     }
 
-    /// Lays a job there once there is room; `false` where the server stops.
-    async fn offer(&self, job: Job) -> bool {
+    /// Enqueues a job once there is space; returns `false` if the server is stopping.
+    async fn push_when_free(&self, job: Job) -> bool {
         let mut job = Some(job);
         loop {
-            match self.desk.lay(&mut job) {
+            match self.queue.try_push(&mut job) {
                 Ok(()) => return true,
-                Err(IntakeError::Busy) => tokio::time::sleep(WAKE).await,
+                Err(IntakeError::Busy) => tokio::time::sleep(NOTIFY_INTERVAL).await,
                 Err(_) => return false,
             }
         }
     }
 }
 
-impl Desk {
-    /// Lays a report there, where there is room.
-    fn bring(&self, job: Job) -> Result<(), IntakeError> {
-        self.lay(&mut Some(job)).inspect_err(|error| {
+impl CombiningQueue {
+    /// Enqueues a report, if there is space.
+    fn push_report(&self, job: Job) -> Result<(), IntakeError> {
+        self.try_push(&mut Some(job)).inspect_err(|error| {
             if matches!(error, IntakeError::Busy) {
-                self.state().busy += 1;
+                self.lock().rejected += 1;
             }
         })
     }
 
-    /// Lays a job there and takes it from `job`, where there is room.
-    fn lay(&self, job: &mut Option<Job>) -> Result<(), IntakeError> {
-        let mut state = self.state();
-        if state.closed {
+    /// Takes the job out of `job` and enqueues it, if there is space.
+    fn try_push(&self, job: &mut Option<Job>) -> Result<(), IntakeError> {
+        let mut inner = self.lock();
+        if inner.closed {
             return Err(IntakeError::Stopped);
         }
-        if state.waiting.len() >= self.limit {
+        if inner.jobs.len() >= self.limit {
             return Err(IntakeError::Busy);
         }
-        state.waiting.extend(job.take());
-        self.work(state);
+        inner.jobs.extend(job.take());
+        self.drain(inner);
         Ok(())
     }
 
-    /// Does what lies there, unless somebody is at it.
-    fn work<'a>(&'a self, mut state: MutexGuard<'a, State>) {
-        let Some(work) = state.work.take() else {
+    /// Runs the queued jobs, unless another task already does.
+    fn drain<'a>(&'a self, mut inner: MutexGuard<'a, QueueState>) {
+        let Some(writer) = inner.writer.take() else {
             return;
         };
-        let mut hands = Hands {
-            desk: self,
-            work: Some(work),
-        };
-        while let Some(work) = &mut hands.work {
-            let Some(job) = state.waiting.pop_front() else {
-                state.work = hands.work.take();
+        let mut guard = DrainGuard { queue: self, writer: Some(writer) };
+        while let Some(writer) = &mut guard.writer {
+            let Some(job) = inner.jobs.pop_front() else {
+                inner.writer = guard.writer.take();
                 return;
             };
-            let slow = state.waiting.len() > self.limit / 2;
-            let busy = state.busy;
-            drop(state);
-            work.take(job, slow, busy);
-            state = self.state();
+            let slow = inner.jobs.len() > self.limit / 2;
+            let busy = inner.rejected;
+            drop(inner);
+            writer.process(job, slow, busy);
+            inner = self.lock();
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Who works. Where that ends by a panic, the fleet is gone, and whoever waits is told.
-struct Hands<'a> {
-    desk: &'a Desk,
-    work: Option<Box<Work>>,
+/// Closes the queue if a job panics: the fleet is lost, and callers get an error.
+struct DrainGuard<'a> {
+    queue: &'a CombiningQueue,
+    writer: Option<Box<WriterState>>,
 }
 
-impl Drop for Hands<'_> {
+impl Drop for DrainGuard<'_> {
     fn drop(&mut self) {
-        if self.work.is_some() {
-            let mut state = self.desk.state();
-            state.closed = true;
-            state.waiting.clear();
+        if self.writer.is_some() {
+            let mut inner = self.queue.lock();
+            inner.closed = true;
+            inner.jobs.clear();
         }
     }
 }
 
-impl Builder {
-    /// The bounds. Those of [`Limits::default`] where this is not called.
+impl WriterBuilder {
+    /// Sets the bounds. Default: [`Limits::default`].
     #[must_use]
     pub const fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// The clock. That of this machine where this is not called.
+    /// Sets the clock. Default: the clock of this machine.
     #[must_use]
     pub const fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// The name of this life of the server, which must be another one each time and has no `-`. The
-    /// time of the start where this is not called.
+    /// Sets the epoch, which must differ each time the server starts and must not contain `-`.
+    /// Default: derived from the start time.
     #[must_use]
     pub fn epoch(mut self, epoch: impl Into<String>) -> Self {
         self.epoch = Some(epoch.into());
         self
     }
 
-    /// Is called with what each step changed, and what there is after it. It must not block.
+    /// Sets a callback that gets the changes of each step and the stats after it. It must not
+    /// block.
     #[must_use]
     pub fn observer(mut self, observer: impl FnMut(&Changes, &Stats) + Send + 'static) -> Self {
         self.observer = Box::new(observer);
         self
     }
 
-    /// The task, which is to be run, where reports go in, and what is read.
+    /// Returns the writer, which must be run, the intake for reports, and the shared table.
     #[must_use]
-    pub fn start(self) -> (Writer, Intake, Shared) {
+    pub fn start(self) -> (Writer, Intake, SharedTable) {
         let now = self.clock.now();
-        let epoch = self
-            .epoch
-            .unwrap_or_else(|| format!("{:x}", now.at.unix_nanos()));
+        let epoch = self.epoch.unwrap_or_else(|| format!("{:x}", now.at.unix_nanos()));
         let table = Table::new(epoch.as_str(), self.limits.tombstones);
-        let shared = Shared::new(table);
-        let desk = Arc::new(Desk {
+        let shared = SharedTable::new(table);
+        let queue = Arc::new(CombiningQueue {
             limit: self.limits.queue.max(1),
-            state: Mutex::new(State {
-                waiting: VecDeque::new(),
-                work: None,
+            inner: Mutex::new(QueueState {
+                jobs: VecDeque::new(),
+                writer: None,
                 closed: false,
-                busy: 0,
+                rejected: 0,
             }),
         });
-        let intake = Intake {
-            desk: Arc::clone(&desk),
-            clock: self.clock,
-        };
-        let (sender, due) = watch::channel(now.mono);
-        let work = Work {
+        let intake = Intake { queue: Arc::clone(&queue), clock: self.clock };
+        let (sender, notify_at) = watch::channel(now.mono);
+        let state = WriterState {
             clock: self.clock,
             fleet: Fleet::new(epoch, self.limits, now.at),
             correlator: Correlator::new(self.limits),
             shared: shared.clone(),
             observer: self.observer,
-            marks: VecDeque::with_capacity(FRESH + 1),
-            woken: now.mono,
-            pending: false,
-            due: sender,
+            tick_seqs: VecDeque::with_capacity(CACHE_TICKS + 1),
+            last_notified: now.mono,
+            notify_pending: false,
+            notify_at: sender,
         };
-        let work = Box::new(work);
-        (Writer { work, desk, due }, intake, shared)
+        let state = Box::new(state);
+        (Writer { state, queue, notify_at }, intake, shared)
     }
 }
 
 impl Writer {
-    /// A writer with the default bounds, on the clock of this machine.
+    /// Returns a builder with the default bounds and the clock of this machine.
     #[must_use]
-    pub fn builder() -> Builder {
-        Builder {
+    pub fn builder() -> WriterBuilder {
+        WriterBuilder {
             clock: Clock::system(),
             limits: Limits::default(),
             epoch: None,
@@ -328,137 +313,129 @@ impl Writer {
         }
     }
 
-    /// Runs until `shutdown`, and takes what waits then.
+    /// Runs until `shutdown`, then applies the reports that are waiting.
     ///
     /// # Panics
-    /// Where a step of the fleet did: what it knew is gone.
+    /// If a step of the fleet panicked, since its state is lost.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self {
-            work,
-            desk,
-            mut due,
-        } = self;
-        let clock = work.clock;
+        let Self { state, queue, mut notify_at } = self;
+        let clock = state.clock;
         let mut shutdown = std::pin::pin!(shutdown);
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        desk.state().work = Some(work);
-        let mut wake: Option<Mono> = None;
+        queue.lock().writer = Some(state);
+        let mut next_notify: Option<Mono> = None;
         loop {
-            let rest = wake.map(|at| at.since(clock.now().mono));
+            let rest = next_notify.map(|at| at.since(clock.now().mono));
             let job = tokio::select! {
                 biased;
                 () = &mut shutdown => break,
                 _ = tick.tick() => Job::Tick,
                 () = tokio::time::sleep(rest.unwrap_or_default()), if rest.is_some() => {
-                    wake = None;
-                    Job::Wake
+                    next_notify = None;
+                    Job::Notify
                 }
-                Ok(()) = due.changed() => {
-                    wake = Some(*due.borrow_and_update());
+                Ok(()) = notify_at.changed() => {
+                    next_notify = Some(*notify_at.borrow_and_update());
                     continue;
                 }
             };
-            let mut state = desk.state();
-            assert!(!state.closed, "a step of the fleet panicked");
-            // Before the reports, which may never be all taken.
-            state.waiting.push_front(job);
-            desk.work(state);
+            let mut inner = queue.lock();
+            assert!(!inner.closed, "a step of the fleet panicked");
+            // Ahead of reports, which may keep the queue full.
+            inner.jobs.push_front(job);
+            queue.drain(inner);
         }
-        let mut state = desk.state();
-        state.closed = true;
-        state.waiting.push_back(Job::Wake);
-        desk.work(state);
+        let mut inner = queue.lock();
+        inner.closed = true;
+        inner.jobs.push_back(Job::Notify);
+        queue.drain(inner);
     }
 }
 
-impl Work {
-    /// `slow`: whether so much waits that agents should wait, too; `busy`: how many had to.
-    fn take(&mut self, job: Job, slow: bool, busy: u64) {
+impl WriterState {
+    /// `slow_down` asks agents to wait, `rejected` is the number of reports rejected so far.
+    fn process(&mut self, job: Job, slow_down: bool, rejected: u64) {
         match job {
-            Job::Report(report, received, verdict) => {
-                let Applied {
-                    verdict: mut answer,
-                    changes,
-                } = self.fleet.apply(*report, received);
-                if let Ok(ack) = &mut answer
-                    && slow
+            Job::Report(report, received, reply) => {
+                let Applied { mut response, changes } = self.fleet.apply(*report, received);
+                if let Ok(ack) = &mut response
+                    && slow_down
                 {
-                    ack.next_report_ms = Some(SLOW_DOWN);
+                    ack.next_report_ms = Some(SLOW_DOWN_MS);
                 }
-                let changes = self.correlator.pulls(changes, received);
-                self.publish(&changes, busy);
-                // Nobody may wait for the answer any more.
-                drop(verdict.send(answer));
+                let changes = self.correlator.apply_pulls(changes, received);
+                self.apply_changes(&changes, rejected);
+                // The caller may have stopped waiting.
+                drop(reply.send(response));
             }
             Job::Pod(update, done) => {
-                let changes = self.correlator.pod(*update, self.clock.now());
-                self.listen();
-                self.publish(&changes, busy);
-                // Its source may be gone.
+                let changes = self.correlator.apply_pod(*update, self.clock.now());
+                self.publish_cluster_health();
+                self.apply_changes(&changes, rejected);
+                // The source may have stopped.
                 done.send(()).ok();
             }
             Job::Event(update, done) => {
-                let changes = self.correlator.event(*update, self.clock.now());
-                self.listen();
-                self.publish(&changes, busy);
-                // Its source may be gone.
+                let changes = self.correlator.apply_event(*update, self.clock.now());
+                self.publish_cluster_health();
+                self.apply_changes(&changes, rejected);
+                // The source may have stopped.
                 done.send(()).ok();
             }
-            Job::Tick => self.pass(busy),
-            Job::Wake => self.wake(),
+            Job::Tick => self.tick(rejected),
+            Job::Notify => self.notify(),
         }
     }
 
-    fn pass(&mut self, busy: u64) {
+    fn tick(&mut self, rejected: u64) {
         let now = self.clock.now();
         let changes = self.fleet.expire(now);
-        let changes = self.correlator.pulls(changes, now);
-        self.publish(&changes, busy);
+        let changes = self.correlator.apply_pulls(changes, now);
+        self.apply_changes(&changes, rejected);
         let changes = self.correlator.expire(now);
-        self.publish(&changes, busy);
+        self.apply_changes(&changes, rejected);
         let seq = self.shared.read(Table::seq);
-        self.marks.push_back(seq);
-        if self.marks.len() > FRESH
-            && let Some(old) = self.marks.pop_front()
+        self.tick_seqs.push_back(seq);
+        if self.tick_seqs.len() > CACHE_TICKS
+            && let Some(old) = self.tick_seqs.pop_front()
         {
-            self.shared.write(|table, _| table.settle(old));
+            self.shared.write(|table, _| table.drop_cached_json(old));
         }
     }
 
-    fn publish(&mut self, changes: &Changes, busy: u64) {
+    fn apply_changes(&mut self, changes: &Changes, rejected: u64) {
         let mut stats = self.fleet.stats().clone();
-        stats.counters.reports_busy = busy;
+        stats.counters.reports_busy = rejected;
         stats.correlate = self.correlator.stats().clone();
         stats.live.queued = stats.correlate.queued;
         (self.observer)(changes, &stats);
         self.shared.write(|table, known| {
-            table.take(changes);
+            table.apply(changes);
             *known = stats;
         });
-        if changes.is_empty() || self.pending {
+        if changes.is_empty() || self.notify_pending {
             return;
         }
-        self.pending = true;
-        let due = self.woken + WAKE;
+        self.notify_pending = true;
+        let due = self.last_notified + NOTIFY_INTERVAL;
         if self.clock.now().mono >= due {
-            self.wake();
+            self.notify();
         } else {
-            self.due.send_replace(due);
+            self.notify_at.send_replace(due);
         }
     }
 
-    /// Says whether anything is heard of the cluster, where that changed.
-    fn listen(&self) {
-        if self.shared.listening() != *self.correlator.listening() {
-            self.shared
-                .set_listening(self.correlator.listening().clone());
+    /// Publishes the health of the sources, if it changed.
+    fn publish_cluster_health(&self) {
+        if self.shared.cluster_health() != *self.correlator.cluster_health() {
+            self.shared.set_cluster_health(self.correlator.cluster_health().clone());
         }
     }
 
-    fn wake(&mut self) {
-        if std::mem::take(&mut self.pending) {
-            self.woken = self.clock.now().mono;
+    fn notify(&mut self) {
+        if std::mem::take(&mut self.notify_pending) {
+            self.last_notified = self.clock.now().mono;
             self.shared.publish();
         }
     }
@@ -466,25 +443,23 @@ impl Work {
 
 impl fmt::Debug for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Writer")
-            .field("fleet", &self.work.fleet)
-            .finish_non_exhaustive()
+        f.debug_struct("Writer").field("fleet", &self.state.fleet).finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for Builder {
+impl fmt::Debug for WriterBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
+        f.debug_struct("WriterBuilder")
             .field("limits", &self.limits)
             .field("epoch", &self.epoch)
             .finish_non_exhaustive()
     }
 }
 
-impl fmt::Debug for State {
+impl fmt::Debug for QueueState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("State")
-            .field("waiting", &self.waiting.len())
+        f.debug_struct("QueueState")
+            .field("jobs", &self.jobs.len())
             .field("closed", &self.closed)
             .finish_non_exhaustive()
     }

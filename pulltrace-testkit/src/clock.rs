@@ -1,10 +1,10 @@
-//! The one place of this crate that reads a clock. Nothing else lives here.
+//! The only module of this crate that reads a clock.
 
 use std::time::{Instant, SystemTime};
 
 use jiff::Timestamp;
 
-/// The monotonic time now.
+/// Returns the current monotonic time.
 #[must_use]
 #[expect(
     clippy::disallowed_methods,
@@ -14,13 +14,13 @@ pub fn now() -> Instant {
     Instant::now()
 }
 
-/// The time now by the machine's own clock.
+/// Returns the current wall-clock time.
 #[must_use]
 #[expect(
     clippy::disallowed_methods,
-    reason = "the crate's one clock: what stands in for a kubelet stamps what it says, and real programs read it"
+    reason = "the crate's one clock: events emitted for a kubelet need real timestamps, which real programs read"
 )]
 pub fn wall() -> Timestamp {
-    // After the year 9999 nobody tests this.
+    // Out of range only after the year 9999.
     Timestamp::try_from(SystemTime::now()).unwrap_or(Timestamp::MAX)
 }

@@ -1,4 +1,4 @@
-//! Pulls and removes images through CRI, as the kubelet does it.
+//! A CRI client that pulls and removes images the way the kubelet does.
 
 use std::path::Path;
 use std::time::Duration;
@@ -7,8 +7,8 @@ use tokio::task::JoinHandle;
 
 use crate::rpc::{CallError, Channel};
 
-/// Within this time a pull of a test has ended, or it never will.
-const OUTCOME: Duration = Duration::from_secs(120);
+/// The longest that a pull in a test may take.
+const OUTCOME_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A client of containerd's CRI. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -16,98 +16,80 @@ pub struct Cri {
     channel: Channel,
 }
 
-/// An image as CRI lists it.
+/// An image as listed by CRI.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CriImage {
-    /// The config's digest.
+    /// The digest of the config.
     pub id: String,
-    /// Names with a tag.
+    /// References by tag.
     pub tags: Vec<String>,
-    /// Names with the root's digest.
+    /// References by root digest.
     pub digests: Vec<String>,
-    /// Its size in bytes.
+    /// The size in bytes.
     pub size: u64,
 }
 
 impl Cri {
-    /// A client of the containerd behind this socket; it connects at the first
-    /// call.
+    /// Creates a client for the containerd behind `socket`. It connects on the first call.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
     #[must_use]
     pub fn connect(socket: &Path) -> Self {
-        Self {
-            channel: Channel::connect(socket),
-        }
+        Self { channel: Channel::connect(socket) }
     }
 
-    /// Begins to pull `reference`. There is no deadline, as the kubelet has
-    /// none.
+    /// Starts to pull `reference`. Like the kubelet's, the call has no deadline.
     pub fn pull(&self, reference: &str) -> Pull {
         let channel = self.channel.clone();
-        let request = PullImageRequest {
-            image: spec(reference),
-        };
+        let request = PullImageRequest { image: image_spec(reference) };
         let task = tokio::spawn(async move {
-            let answer: PullImageResponse = channel
-                .call("/runtime.v1.ImageService/PullImage", request)
-                .await?;
+            let answer: PullImageResponse =
+                channel.call("/runtime.v1.ImageService/PullImage", request).await?;
             Ok(answer.image_ref)
         });
-        Pull {
-            reference: reference.to_owned(),
-            task,
-        }
+        Pull { reference: reference.to_owned(), task }
     }
 
-    /// Removes an image: by name, or by [`CriImage::id`] with all its names.
+    /// Removes an image: a single name, or all of its names when given [`CriImage::id`].
     ///
     /// # Errors
     /// [`CallError`].
     pub async fn remove(&self, reference: &str) -> Result<(), CallError> {
-        let request = ImageRequest {
-            image: spec(reference),
-        };
+        let request = ImageRequest { image: image_spec(reference) };
         self.channel
             .call("/runtime.v1.ImageService/RemoveImage", request)
             .await
             .map(|crate::rpc::Empty {}| ())
     }
 
-    /// All images.
+    /// Lists all images.
     ///
     /// # Errors
     /// [`CallError`].
     pub async fn images(&self) -> Result<Vec<CriImage>, CallError> {
-        let answer: ListImagesResponse = self
-            .channel
-            .call("/runtime.v1.ImageService/ListImages", crate::rpc::Empty {})
-            .await?;
+        let answer: ListImagesResponse =
+            self.channel.call("/runtime.v1.ImageService/ListImages", crate::rpc::Empty {}).await?;
         Ok(answer.images.into_iter().map(CriImage::from).collect())
     }
 
-    /// One image by name; `None` when it is not there.
+    /// Looks up an image by name; `None` if it does not exist.
     ///
     /// # Errors
     /// [`CallError`].
     pub async fn image(&self, reference: &str) -> Result<Option<CriImage>, CallError> {
-        let request = ImageRequest {
-            image: spec(reference),
-        };
-        let answer: ImageStatusResponse = self
-            .channel
-            .call("/runtime.v1.ImageService/ImageStatus", request)
-            .await?;
+        let request = ImageRequest { image: image_spec(reference) };
+        let answer: ImageStatusResponse =
+            self.channel.call("/runtime.v1.ImageService/ImageStatus", request).await?;
         Ok(answer.image.map(CriImage::from))
     }
 }
 
-/// Sandboxes; [`crate::containerd::Containerd::run_sandbox`] starts one.
+/// Pod sandboxes; [`crate::containerd::Containerd::run_sandbox`] starts one.
 impl Cri {
     pub(crate) async fn run_sandbox(&self, name: &str, cgroup: &str) -> Result<String, CallError> {
         let security_context = SandboxSecurityContext {
-            namespaces: Some(NamespaceOption { network: NODE }),
+            namespaces: Some(NamespaceOption { network: NAMESPACE_MODE_NODE }),
         };
         let request = RunPodSandboxRequest {
             config: Some(PodSandboxConfig {
@@ -123,10 +105,8 @@ impl Cri {
                 }),
             }),
         };
-        let answer: SandboxId = self
-            .channel
-            .call("/runtime.v1.RuntimeService/RunPodSandbox", request)
-            .await?;
+        let answer: SandboxId =
+            self.channel.call("/runtime.v1.RuntimeService/RunPodSandbox", request).await?;
         Ok(answer.id)
     }
 
@@ -136,49 +116,44 @@ impl Cri {
     /// [`CallError`].
     pub async fn remove_sandbox(&self, id: &str) -> Result<(), CallError> {
         let request = SandboxId { id: id.to_owned() };
-        let crate::rpc::Empty {} = self
-            .channel
-            .call("/runtime.v1.RuntimeService/StopPodSandbox", request.clone())
-            .await?;
-        let crate::rpc::Empty {} = self
-            .channel
-            .call("/runtime.v1.RuntimeService/RemovePodSandbox", request)
-            .await?;
+        let crate::rpc::Empty {} =
+            self.channel.call("/runtime.v1.RuntimeService/StopPodSandbox", request.clone()).await?;
+        let crate::rpc::Empty {} =
+            self.channel.call("/runtime.v1.RuntimeService/RemovePodSandbox", request).await?;
         Ok(())
     }
 }
 
-/// A pull that runs. It goes on when this is dropped; [`Pull::cancel`] ends it.
+/// A running pull. Dropping it does not stop the pull; [`Pull::cancel`] does.
 #[derive(Debug)]
-#[must_use = "the outcome of a pull is what a test is about"]
+#[must_use = "a test should check the outcome of a pull"]
 pub struct Pull {
     reference: String,
     task: JoinHandle<Result<String, CallError>>,
 }
 
 impl Pull {
-    /// What is being pulled.
+    /// The image reference.
     #[must_use]
     pub fn reference(&self) -> &str {
         &self.reference
     }
 
-    /// Whether it has ended.
+    /// Reports whether the pull has ended.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.task.is_finished()
     }
 
-    /// Waits for the end, at most two minutes: the image's id, or what
-    /// containerd said.
+    /// Waits up to two minutes for the pull to end and returns the image's id.
     ///
     /// # Errors
     /// [`CallError`] with containerd's own text.
     ///
     /// # Panics
-    /// When there is no end in time, so that a test cannot hang.
+    /// When the pull does not end in time, so that a test cannot hang.
     pub async fn outcome(self) -> Result<String, CallError> {
-        self.outcome_within(OUTCOME).await
+        self.outcome_within(OUTCOME_TIMEOUT).await
     }
 
     /// Like [`Pull::outcome`], with another deadline.
@@ -187,17 +162,16 @@ impl Pull {
     /// [`CallError`] with containerd's own text.
     ///
     /// # Panics
-    /// When there is no end in time.
+    /// When the pull does not end in time.
     pub async fn outcome_within(self, deadline: Duration) -> Result<String, CallError> {
         let Self { reference, task } = self;
         let ended = tokio::time::timeout(deadline, task).await;
         ended
-            .unwrap_or_else(|_| panic!("the pull of {reference} does not end in {deadline:?}"))
-            .expect("the call does not panic")
+            .unwrap_or_else(|_| panic!("pull of {reference} did not end within {deadline:?}"))
+            .expect("the call did not panic")
     }
 
-    /// Takes the call back, as a kubelet does that is stopped. `false` when it
-    /// had ended before.
+    /// Cancels the call, as a stopping kubelet does. Returns `false` if it had already ended.
     ///
     /// # Panics
     /// When the task of the call panicked.
@@ -206,27 +180,20 @@ impl Pull {
         match self.task.await {
             Ok(_) => false,
             Err(error) => {
-                assert!(error.is_cancelled(), "the call does not panic");
+                assert!(error.is_cancelled(), "the call did not panic");
                 true
             }
         }
     }
 }
 
-fn spec(reference: &str) -> Option<ImageSpec> {
-    Some(ImageSpec {
-        image: reference.to_owned(),
-    })
+fn image_spec(reference: &str) -> Option<ImageSpec> {
+    Some(ImageSpec { image: reference.to_owned() })
 }
 
 impl From<ImageMessage> for CriImage {
     fn from(image: ImageMessage) -> Self {
-        Self {
-            id: image.id,
-            tags: image.repo_tags,
-            digests: image.repo_digests,
-            size: image.size,
-        }
+        Self { id: image.id, tags: image.repo_tags, digests: image.repo_digests, size: image.size }
     }
 }
 
@@ -248,7 +215,7 @@ struct PullImageResponse {
     image_ref: String,
 }
 
-/// The request of both `RemoveImage` and `ImageStatus`.
+/// The request of `RemoveImage` and of `ImageStatus`.
 #[derive(Clone, PartialEq, prost::Message)]
 struct ImageRequest {
     #[prost(message, optional, tag = "1")]
@@ -279,8 +246,8 @@ struct ImageMessage {
     size: u64,
 }
 
-/// The value of `NamespaceMode` for the host's own.
-const NODE: i32 = 2;
+/// `NamespaceMode::NODE`: the host's namespace.
+const NAMESPACE_MODE_NODE: i32 = 2;
 
 #[derive(Clone, PartialEq, prost::Message)]
 struct RunPodSandboxRequest {
@@ -328,7 +295,7 @@ struct NamespaceOption {
     network: i32,
 }
 
-/// The answer of `RunPodSandbox`, and the request of what follows.
+/// The response of `RunPodSandbox` and the request of `StopPodSandbox` and `RemovePodSandbox`.
 #[derive(Clone, PartialEq, prost::Message)]
 struct SandboxId {
     #[prost(string, tag = "1")]

@@ -1,5 +1,5 @@
-//! The `ctr` of a private containerd: a client that loads by itself and can be
-//! killed, and the way to make leases that are no pulls.
+//! The `ctr` of a private containerd: a client that downloads by itself and can be killed, and that
+//! creates leases which do not belong to a pull.
 
 use std::ffi::OsStr;
 use std::io;
@@ -11,41 +11,41 @@ use tokio::process::{Child, Command};
 
 use crate::containerd::ContainerdBinary;
 
-/// Within this time a `ctr` of a test has ended, or it never will.
-const OUTCOME: Duration = Duration::from_secs(120);
+/// The longest that a `ctr` command in a test may take.
+const OUTCOME_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// A `ctr` that failed.
+/// A failed `ctr` command.
 #[derive(Debug, thiserror::Error)]
 pub enum CtrError {
     /// The program could not be run.
-    #[error("could not run ctr {args}")]
+    #[error("failed to run ctr {args}")]
     Run {
-        /// Its arguments.
+        /// The arguments.
         args: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// It ended with an error.
-    #[error("ctr {args} ended with {status}: {stderr}")]
+    /// The command exited with an error.
+    #[error("ctr {args} exited with {status}: {stderr}")]
     Failed {
-        /// Its arguments.
+        /// The arguments.
         args: String,
-        /// Its exit status.
+        /// The exit status.
         status: String,
-        /// What it wrote to stderr.
+        /// The output on stderr.
         stderr: String,
     },
 }
 
-/// `ctr` for one containerd and one of its namespaces.
+/// `ctr` for one containerd and one containerd namespace.
 #[derive(Debug, Clone)]
 pub struct Ctr {
     program: PathBuf,
     socket: PathBuf,
     namespace: String,
     snapshotter: String,
-    leaves_pulls_to_daemon: bool,
+    needs_local_flag: bool,
 }
 
 impl Ctr {
@@ -57,14 +57,14 @@ impl Ctr {
     ) -> Self {
         Self {
             program: binary.ctr.clone(),
-            leaves_pulls_to_daemon: binary.at_least(2, 0),
+            needs_local_flag: binary.at_least(2, 0),
             socket,
             namespace: namespace.into(),
             snapshotter: snapshotter.into(),
         }
     }
 
-    /// Runs any `ctr` command to its end and returns what it printed.
+    /// Runs a `ctr` command and returns its stdout.
     ///
     /// # Errors
     /// [`CtrError`].
@@ -72,23 +72,24 @@ impl Ctr {
         &self,
         args: impl IntoIterator<Item = S>,
     ) -> Result<String, CtrError> {
-        self.begin(args)?.outcome().await
+        self.spawn(args)?.outcome().await
     }
 
-    /// Begins `ctr images pull` of `reference` over plain HTTP. From 2.0 on
-    /// the client loads by itself only because it is told so (`--local`); else
-    /// the daemon would do it and a killed client would leave nothing behind.
+    /// Starts `ctr images pull` of `reference` over plain HTTP.
+    ///
+    /// From 2.0 on `--local` is needed to make the client download by itself. Otherwise the daemon
+    /// does, and a killed client leaves no unfinished download behind.
     ///
     /// # Errors
     /// When the program cannot be run.
     pub fn pull(&self, reference: &str) -> Result<CtrTask, CtrError> {
         let mut args = vec!["images", "pull", "--plain-http"];
         args.extend(["--snapshotter", &self.snapshotter]);
-        if self.leaves_pulls_to_daemon {
+        if self.needs_local_flag {
             args.push("--local");
         }
         args.push(reference);
-        self.begin(args)
+        self.spawn(args)
     }
 
     /// Imports an archive made by [`crate::image::Image::write_archive`].
@@ -104,8 +105,7 @@ impl Ctr {
         self.run(args).await
     }
 
-    /// Makes a lease `id` with these labels (`key=value`), which containerd
-    /// keeps for a day.
+    /// Creates the lease `id` with these labels (`key=value`). containerd keeps it for a day.
     ///
     /// # Errors
     /// [`CtrError`].
@@ -123,34 +123,23 @@ impl Ctr {
         self.run(["leases", "delete", id]).await
     }
 
-    /// Makes a container of an image that is there, without starting it.
+    /// Creates a container from an existing image without starting it.
     ///
     /// # Errors
     /// [`CtrError`].
     pub async fn create_container(&self, reference: &str, id: &str) -> Result<String, CtrError> {
-        self.run([
-            "containers",
-            "create",
-            "--snapshotter",
-            &self.snapshotter,
-            reference,
-            id,
-        ])
-        .await
+        self.run(["containers", "create", "--snapshotter", &self.snapshotter, reference, id]).await
     }
 
-    /// Begins any `ctr` command.
+    /// Starts a `ctr` command.
     ///
     /// # Errors
     /// When the program cannot be run.
-    pub fn begin<S: AsRef<OsStr>>(
+    pub fn spawn<S: AsRef<OsStr>>(
         &self,
         args: impl IntoIterator<Item = S>,
     ) -> Result<CtrTask, CtrError> {
-        let args: Vec<_> = args
-            .into_iter()
-            .map(|arg| arg.as_ref().to_owned())
-            .collect();
+        let args: Vec<_> = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
         let text = args.join(OsStr::new(" ")).to_string_lossy().into_owned();
         let child = Command::new(&self.program)
             .arg("--address")
@@ -162,30 +151,27 @@ impl Ctr {
             .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .map_err(|source| CtrError::Run {
-                args: text.clone(),
-                source,
-            })?;
+            .map_err(|source| CtrError::Run { args: text.clone(), source })?;
         Ok(CtrTask { child, args: text })
     }
 }
 
-/// A `ctr` that runs; dropping it kills it.
+/// A running `ctr`, killed on drop.
 #[derive(Debug)]
-#[must_use = "a ctr that is dropped is killed"]
+#[must_use = "ctr is killed on drop"]
 pub struct CtrTask {
     child: Child,
     args: String,
 }
 
 impl CtrTask {
-    /// The process id; `None` when it has ended.
+    /// The process id, or `None` if it has ended.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.child.id()
     }
 
-    /// Kills it with SIGKILL and waits until it is gone.
+    /// Kills it with SIGKILL and waits until it has ended.
     ///
     /// # Errors
     /// When it cannot be killed.
@@ -193,21 +179,22 @@ impl CtrTask {
         self.child.kill().await
     }
 
-    /// Waits for the end, at most two minutes, and returns what it printed.
+    /// Waits up to two minutes for the command to end and returns its stdout.
     ///
     /// # Errors
-    /// [`CtrError::Failed`] with what it wrote to stderr.
+    /// [`CtrError::Failed`] with its stderr.
     ///
     /// # Panics
-    /// When there is no end in time, so that a test cannot hang.
+    /// When it does not end in time, so that a test cannot hang.
     pub async fn outcome(self) -> Result<String, CtrError> {
         let Self { child, args } = self;
-        let ended = tokio::time::timeout(OUTCOME, child.wait_with_output()).await;
-        let output =
-            match ended.unwrap_or_else(|_| panic!("ctr {args} does not end in {OUTCOME:?}")) {
-                Ok(output) => output,
-                Err(source) => return Err(CtrError::Run { args, source }),
-            };
+        let ended = tokio::time::timeout(OUTCOME_TIMEOUT, child.wait_with_output()).await;
+        let output = match ended
+            .unwrap_or_else(|_| panic!("ctr {args} does not end in {OUTCOME_TIMEOUT:?}"))
+        {
+            Ok(output) => output,
+            Err(source) => return Err(CtrError::Run { args, source }),
+        };
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }

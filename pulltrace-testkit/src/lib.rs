@@ -1,11 +1,10 @@
-//! What the tests, the demo and the benches of pulltrace run against: a local
-//! registry, images with known numbers, a private containerd, the clients that
-//! pull, and a real API server of Kubernetes.
+//! Test fixtures for the tests, the demo and the benchmarks of pulltrace: a local registry, images
+//! with known sizes, a private containerd, clients that pull, and a real Kubernetes API server.
 //!
-//! Unpublished. It knows nothing of the collector, so that it can judge it; its
-//! programs (`src/bin`) bring the two together.
+//! Not published. The library does not depend on the collector, so that it can verify it
+//! independently; only the programs in `src/bin` use both.
 //!
-//! # A scenario
+//! # Example
 //! ```no_run
 //! use std::time::Duration;
 //! use pulltrace_testkit::containerd::{Containerd, Options};
@@ -16,17 +15,17 @@
 //! let Some(binary) = need::or_skip(need::containerd("2.4")) else {
 //!     return Ok(());
 //! };
-//! let containerd = Containerd::start(&binary, &Options::quick()).await?;
+//! let containerd = Containerd::start(&binary, &Options::in_memory()).await?;
 //! let registry = Registry::start()?;
 //!
 //! let base = Layer::random("base", mib(8));
 //! let image = Image::builder()
 //!     .layer(&base)
-//!     .layer(&Layer::files("many", 2_000, 4_096))
+//!     .layer(&Layer::many_files("many", 2_000, 4_096))
 //!     .build();
 //! let reference = registry.push("app:1", &image);
 //!
-//! // The base stands at 5 MiB until the gate opens.
+//! // The download of the base stops at 5 MiB until the gate is released.
 //! let gate = registry.blob(base.digest()).hold(mib(5));
 //! let pull = containerd.cri().pull(&reference);
 //! gate.await_reached(Duration::from_secs(10)).await?;
@@ -45,13 +44,13 @@ pub mod containerd;
 pub mod cri;
 pub mod ctr;
 pub mod image;
+pub mod invariants;
 pub mod kubernetes;
 pub mod need;
 pub mod proc;
 pub mod program;
 pub mod registry;
 mod rpc;
-pub mod truth;
 pub mod wait;
 
 pub use rpc::CallError;

@@ -1,40 +1,37 @@
-//! What the kernel says of a process: its processor time and its memory.
+//! CPU time and memory of a process, read from `/proc`.
 
 use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::time::Duration;
 
-/// The processor time of a process, to the nanosecond: a tick of
-/// `/proc/PID/stat` is 10 ms, as much as an idle agent takes in a minute.
+/// The CPU time of a process in nanoseconds. `/proc/PID/stat` counts in ticks of 10 ms, which is as
+/// much as an idle agent uses in a minute.
 ///
-/// The kernel forgets the time of a thread that ends, so this is asked often.
+/// The kernel discards the time of a thread when the thread ends, so call [`CpuTime::total`] often.
 #[derive(Debug)]
-pub struct Cpu {
+pub struct CpuTime {
     pid: u32,
     threads: HashMap<String, u64>,
 }
 
-impl Cpu {
-    /// That of the process with this id.
+impl CpuTime {
+    /// Measures the process with this id.
     #[must_use]
-    pub fn of(pid: u32) -> Self {
-        Self {
-            pid,
-            threads: HashMap::new(),
-        }
+    pub fn for_pid(pid: u32) -> Self {
+        Self { pid, threads: HashMap::new() }
     }
 
-    /// All of it up to now.
+    /// Returns the CPU time used so far.
     ///
     /// # Errors
-    /// Where the process is gone.
+    /// When the process no longer exists.
     pub fn total(&mut self) -> io::Result<Duration> {
         for thread in fs::read_dir(format!("/proc/{}/task", self.pid))? {
             let thread = thread?;
             let text = match fs::read_to_string(thread.path().join("schedstat")) {
                 Ok(text) => text,
-                // It ended in between.
+                // The thread has ended since the folder was listed.
                 Err(error)
                     if error.kind() == io::ErrorKind::NotFound
                         || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error()) =>
@@ -43,8 +40,8 @@ impl Cpu {
                 }
                 Err(error) => return Err(error),
             };
-            let on_cpu = schedstat(&text)
-                .ok_or_else(|| io::Error::other(format!("schedstat says {text:?}")))?;
+            let on_cpu = parse_schedstat(&text)
+                .ok_or_else(|| io::Error::other(format!("invalid schedstat {text:?}")))?;
             let name = thread.file_name().to_string_lossy().into_owned();
             self.threads.insert(name, on_cpu);
         }
@@ -52,30 +49,30 @@ impl Cpu {
     }
 }
 
-/// The time on a processor, in nanoseconds.
-fn schedstat(text: &str) -> Option<u64> {
+/// Parses the time spent on the CPU, in nanoseconds.
+fn parse_schedstat(text: &str) -> Option<u64> {
     text.split_ascii_whitespace().next()?.parse().ok()
 }
 
-/// The memory of a process that is in memory, in bytes.
+/// Returns the resident memory of a process in bytes.
 ///
 /// # Errors
-/// Where the process is gone.
+/// When the process no longer exists.
 pub fn rss(pid: u32) -> io::Result<u64> {
     let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    vm_rss(&text).ok_or_else(|| io::Error::other("no VmRSS: the process has ended"))
+    parse_vm_rss(&text).ok_or_else(|| io::Error::other("missing VmRSS: the process has exited"))
 }
 
-fn vm_rss(text: &str) -> Option<u64> {
+fn parse_vm_rss(text: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kib: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
     Some(kib * 1024)
 }
 
-/// The load of the machine over the last minute.
+/// Returns the machine's load average over the last minute.
 ///
 /// # Errors
-/// Where there is no `/proc`.
+/// When `/proc` cannot be read.
 pub fn load_average() -> io::Result<String> {
     let text = fs::read_to_string("/proc/loadavg")?;
     Ok(text.split(' ').next().unwrap_or_default().to_owned())
@@ -88,21 +85,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernels_files_are_read() {
-        assert_eq!(schedstat("1234567 89 10\n"), Some(1_234_567));
-        assert_eq!(schedstat(""), None);
+    fn parses_schedstat_and_vm_rss() {
+        assert_eq!(parse_schedstat("1234567 89 10\n"), Some(1_234_567));
+        assert_eq!(parse_schedstat(""), None);
         let status = "Name:\tx\nVmHWM:\t   9999 kB\nVmRSS:\t   1024 kB\nThreads:\t1\n";
-        assert_eq!(vm_rss(status), Some(1 << 20));
-        assert_eq!(vm_rss("Name:\tx\n"), None);
+        assert_eq!(parse_vm_rss(status), Some(1 << 20));
+        assert_eq!(parse_vm_rss("Name:\tx\n"), None);
     }
 
     #[tokio::test]
-    async fn work_takes_processor_time() {
-        let mut cpu = Cpu::of(std::process::id());
+    async fn cpu_time_grows_with_work() {
+        let mut cpu = CpuTime::for_pid(std::process::id());
         let before = cpu.total().unwrap();
-        // The kernel adds it up at its ticks, so it may take some work.
+        // The kernel updates the counter at its ticks, so a single round may not show.
         let deadline = Duration::from_secs(10);
-        wait::until("processor time is seen", deadline, async || {
+        wait::until("CPU time has increased", deadline, async || {
             for i in 0..1_000_000_u64 {
                 std::hint::black_box(i);
             }
@@ -114,8 +111,8 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_is_not_there_has_no_figures() {
-        assert!(Cpu::of(u32::MAX).total().is_err());
+    fn missing_process_returns_error() {
+        assert!(CpuTime::for_pid(u32::MAX).total().is_err());
         assert!(rss(u32::MAX).is_err());
     }
 }

@@ -1,5 +1,5 @@
-//! gRPC over containerd's socket with hand-written messages: the few calls of
-//! the kit need no generated code. The only file that names tonic's types.
+//! gRPC over containerd's socket with hand-written messages: the kit makes too few calls to justify
+//! generated code. The only file of the library that uses tonic's types.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,20 +9,20 @@ use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Endpoint;
 use tonic_prost::ProstCodec;
 
-/// The longest answer that is taken, in bytes.
-const MAX_ANSWER: usize = 16 << 20;
+/// The size limit of a response, in bytes.
+const MAX_RESPONSE_BYTES: usize = 16 << 20;
 
-/// A call that containerd refused or did not answer.
+/// A call that containerd rejected or did not answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{code}: {message}")]
 pub struct CallError {
-    /// The gRPC code by name, such as `NotFound`.
+    /// The name of the gRPC code, such as `NotFound`.
     pub code: String,
-    /// The text as containerd sent it.
+    /// The message as sent by containerd.
     pub message: String,
 }
 
-/// A connection that is made at the first call, and again when it is lost.
+/// A lazy connection: made on the first call and again after it was lost.
 #[derive(Debug, Clone)]
 pub(crate) struct Channel {
     channel: tonic::transport::Channel,
@@ -33,9 +33,7 @@ impl Channel {
         let endpoint = Endpoint::from_shared(format!("unix://{}", socket.display()))
             .expect("a socket's path is a valid URI")
             .connect_timeout(Duration::from_secs(2));
-        Self {
-            channel: endpoint.connect_lazy(),
-        }
+        Self { channel: endpoint.connect_lazy() }
     }
 
     pub(crate) async fn call<Q, A>(&self, path: &'static str, request: Q) -> Result<A, CallError>
@@ -47,7 +45,8 @@ impl Channel {
             code: format!("{:?}", status.code()),
             message: status.message().to_owned(),
         };
-        let mut client = Grpc::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER);
+        let mut client =
+            Grpc::new(self.channel.clone()).max_decoding_message_size(MAX_RESPONSE_BYTES);
         client.ready().await.map_err(|error| CallError {
             code: "Unavailable".into(),
             message: error.to_string(),
@@ -63,11 +62,10 @@ impl Channel {
         Ok(answer.into_inner())
     }
 
-    /// The version of the containerd that answers.
+    /// Returns the version of the containerd that answers.
     pub(crate) async fn version(&self) -> Result<String, CallError> {
-        let answer: VersionAnswer = self
-            .call("/containerd.services.version.v1.Version/Version", Empty {})
-            .await?;
+        let answer: VersionResponse =
+            self.call("/containerd.services.version.v1.Version/Version", Empty {}).await?;
         Ok(answer.version)
     }
 }
@@ -76,7 +74,7 @@ impl Channel {
 pub(crate) struct Empty {}
 
 #[derive(Clone, PartialEq, prost::Message)]
-struct VersionAnswer {
+struct VersionResponse {
     #[prost(string, tag = "1")]
     version: String,
 }

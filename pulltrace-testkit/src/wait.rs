@@ -1,30 +1,30 @@
-//! Waiting for a condition with a deadline. Every wait of the kit and of the
-//! tests goes through [`until`]; nothing sleeps a fixed time and hopes.
+//! Waiting for a condition with a deadline. Every wait of the kit and of the tests uses [`until`];
+//! nothing relies on a sleep of fixed length.
 
 use std::time::Duration;
 
 use crate::clock;
 
-/// How often a condition is looked at.
-const INTERVAL: Duration = Duration::from_millis(10);
+/// The interval at which a condition is polled.
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
-/// A condition that did not come true in time.
+/// A condition that was not met in time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("waited {} s in vain until {what}", deadline.as_secs_f64())]
+#[error("timed out after {} s waiting until {what}", deadline.as_secs_f64())]
 pub struct TimedOut {
-    /// The condition in words, as handed to [`until`].
+    /// The condition in words, as passed to [`until`].
     pub what: String,
-    /// How long was waited.
+    /// The time after which the wait was given up.
     pub deadline: Duration,
 }
 
-/// Asks `condition` every 10 ms until it answers `Some`, at most for `deadline`.
+/// Polls `condition` every 10 ms until it returns `Some`, for at most `deadline`.
 ///
-/// `what` completes the sentence "waited in vain until …". The condition is
-/// asked at least once, and once more at the deadline.
+/// `what` names the condition in the error. The condition is polled at least once, and a last time
+/// at the deadline.
 ///
 /// # Errors
-/// [`TimedOut`] when the deadline passed first.
+/// [`TimedOut`] when the deadline passes first.
 pub async fn until<T>(
     what: impl Into<String>,
     deadline: Duration,
@@ -37,16 +37,13 @@ pub async fn until<T>(
             return Ok(value);
         }
         if late {
-            return Err(TimedOut {
-                what: what.into(),
-                deadline,
-            });
+            return Err(TimedOut { what: what.into(), deadline });
         }
-        tokio::time::sleep(INTERVAL).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
 }
 
-/// [`until`] for code that cannot be async, such as drops.
+/// Like [`until`], for code that cannot be async, such as drops.
 pub(crate) fn until_blocking<T>(
     what: impl Into<String>,
     deadline: Duration,
@@ -59,12 +56,9 @@ pub(crate) fn until_blocking<T>(
             return Ok(value);
         }
         if late {
-            return Err(TimedOut {
-                what: what.into(),
-                deadline,
-            });
+            return Err(TimedOut { what: what.into(), deadline });
         }
-        std::thread::sleep(INTERVAL);
+        std::thread::sleep(POLL_INTERVAL);
     }
 }
 
@@ -73,9 +67,9 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_condition_is_asked_until_it_holds() {
+    async fn until_polls_until_condition_holds() {
         let mut asked = 0;
-        let seen = until("it was asked thrice", Duration::from_secs(5), async || {
+        let seen = until("it was polled three times", Duration::from_secs(5), async || {
             asked += 1;
             (asked == 3).then_some(asked)
         })
@@ -84,7 +78,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_never_holds_is_asked_at_least_once_and_named() {
+    async fn timeout_polls_at_least_once_and_names_condition() {
         let mut asked = 0;
         let error = until("pigs fly", Duration::ZERO, async || {
             asked += 1;
@@ -93,7 +87,7 @@ mod tests {
         .await
         .unwrap_err();
         assert_eq!(asked, 1);
-        assert_eq!(error.to_string(), "waited 0 s in vain until pigs fly");
+        assert_eq!(error.to_string(), "timed out after 0 s waiting until pigs fly");
         let blocking = until_blocking("pigs fly", Duration::ZERO, || None::<()>);
         assert_eq!(blocking, Err(error));
     }

@@ -1,8 +1,8 @@
-//! The recordings of `recordings/`, read through the tracker and the table:
-//! what is known of each pull at its end, and that nothing contradicts itself.
+//! The recordings in `recordings/`, replayed into a table: checks the final state of each pull, and
+//! that no state contradicts another.
 //!
-//! What must come out was written down from the images that were pulled
-//! (`pulltrace-testkit/src/bin/demo/script.rs`), not from what came out.
+//! The expected values are those of the images that were pulled
+//! (`pulltrace-testkit/src/bin/demo/script.rs`), not from the output.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,133 +15,94 @@ use pulltrace_core::{Bytes, LayerState, Limits, Outcome, Percent, Pull, PullTabl
 const MIB: u64 = 1 << 20;
 const ALPINE: u64 = 3 * MIB + 400 * 1024;
 
-/// A row as it must be at the end.
+/// The expected final state of a pull.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Row {
+struct ExpectedPull {
     repository: &'static str,
     outcome: Outcome,
     total: u64,
     layers: usize,
-    /// Bytes of layers that were there before; which of two pulls loads the
-    /// layer that both need is the registry's and containerd's choice.
+    /// Bytes of layers that were present before. `None` if two pulls share a layer: registry and
+    /// containerd decide which one downloads it.
     cached: Option<u64>,
 }
 
-const fn row(
+const fn expected(
     repository: &'static str,
     outcome: Outcome,
     total: u64,
     layers: usize,
     cached: Option<u64>,
-) -> Row {
-    Row {
-        repository,
-        outcome,
-        total,
-        layers,
-        cached,
-    }
+) -> ExpectedPull {
+    ExpectedPull { repository, outcome, total, layers, cached }
 }
 
-/// The pulls of `demo --brief`, sorted by name, and those of one name by time.
-const BRIEF: [Row; 7] = [
-    row(
-        "edge/proxy",
-        Outcome::Completed,
-        ALPINE + 17 * MIB,
-        2,
-        Some(ALPINE),
-    ),
-    row(
+/// The pulls of `demo --brief`, sorted by name and start.
+const BRIEF: [ExpectedPull; 7] = [
+    expected("edge/proxy", Outcome::Completed, ALPINE + 17 * MIB, 2, Some(ALPINE)),
+    expected(
         "obs/collector",
         Outcome::Completed,
-        // 14 layers, each 200 KiB larger than the one before.
+        // 14 layers with increasing size, in steps of 200 KiB.
         ALPINE + 14 * MIB + 91 * 200 * 1024,
         15,
         Some(ALPINE),
     ),
-    row("pay/ledger", Outcome::Failed, 42 * MIB, 2, Some(0)),
-    row(
-        "shop/catalog",
-        Outcome::Completed,
-        ALPINE + 57 * MIB,
-        3,
-        None,
-    ),
-    row(
-        "shop/checkout",
-        Outcome::Completed,
-        ALPINE + 53 * MIB,
-        3,
-        None,
-    ),
-    row(
-        "tools/backup",
-        Outcome::Completed,
-        ALPINE + 2 * MIB,
-        2,
-        Some(0),
-    ),
-    row(
-        "tools/backup",
-        Outcome::Completed,
-        ALPINE + 2 * MIB,
-        2,
-        Some(ALPINE + 2 * MIB),
-    ),
+    expected("pay/ledger", Outcome::Failed, 42 * MIB, 2, Some(0)),
+    expected("shop/catalog", Outcome::Completed, ALPINE + 57 * MIB, 3, None),
+    expected("shop/checkout", Outcome::Completed, ALPINE + 53 * MIB, 3, None),
+    expected("tools/backup", Outcome::Completed, ALPINE + 2 * MIB, 2, Some(0)),
+    expected("tools/backup", Outcome::Completed, ALPINE + 2 * MIB, 2, Some(ALPINE + 2 * MIB)),
 ];
 
 fn recording(name: &str) -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../recordings")).join(name)
 }
 
-/// Replays a recording into a table; `look` sees the table after each step.
+/// Replays a recording into a table; `look` is called with the table after each step.
 async fn replay(name: &str, mut look: impl FnMut(&PullTable)) -> PullTable {
     let file = std::fs::File::open(recording(name)).unwrap();
     let mut replay = Replay::new(std::io::BufReader::new(file), Speed::FASTEST).unwrap();
     let mut table = PullTable::new(Limits::default());
     while let Some(batch) = replay.next().await.unwrap() {
-        batch
-            .anomalies
-            .iter()
-            .for_each(|anomaly| table.count(*anomaly));
+        batch.anomalies.iter().for_each(|anomaly| table.record_anomaly(*anomaly));
         table.apply(&batch.observations, batch.now);
         look(&table);
     }
-    assert!(!replay.is_torn(), "{name} is cut off");
+    assert!(!replay.is_truncated(), "{name} is truncated");
     let anomalies = &table.counters().anomalies;
     assert_eq!(*anomalies, BTreeMap::new(), "{name}");
     table
 }
 
 fn repository(pull: &Pull) -> String {
-    let repository = pull.repository.as_ref().expect("the repository is known");
+    let repository = pull.repository.as_ref().expect("repository is known");
     assert_eq!(repository.host(), "registry.demo");
     repository.path().to_owned()
 }
 
-fn check(name: &str, pull: &Pull, row: &Row) {
-    let said = format!("{name}: {row:?} is {pull:#?}");
-    assert_eq!(pull.outcome(), Some(row.outcome), "{said}");
-    assert_eq!(pull.total, Some(Bytes(row.total)), "{said}");
-    assert_eq!(pull.layers.len(), row.layers, "{said}");
+fn check_pull(name: &str, pull: &Pull, row: &ExpectedPull) {
+    let context = format!("{name}: expected {row:?}, got {pull:#?}");
+    assert_eq!(pull.outcome(), Some(row.outcome), "{context}");
+    assert_eq!(pull.total, Some(Bytes(row.total)), "{context}");
+    assert_eq!(pull.layers.len(), row.layers, "{context}");
     if let Some(cached) = row.cached {
-        assert_eq!(pull.cached, Bytes(cached), "{said}");
+        assert_eq!(pull.cached, Bytes(cached), "{context}");
     }
-    let to_download = pull.to_download.expect("known with the total");
-    assert_eq!(pull.cached + to_download, Bytes(row.total), "{said}");
+    let to_download = pull.to_download.expect("download size is known");
+    assert_eq!(pull.cached + to_download, Bytes(row.total), "{context}");
     if row.outcome == Outcome::Completed {
-        assert_eq!(pull.percent, Some(Percent::DONE), "{said}");
-        assert_eq!(pull.downloaded, to_download, "{said}");
+        assert_eq!(pull.percent, Some(Percent::DONE), "{context}");
+        assert_eq!(pull.downloaded, to_download, "{context}");
         let done = |state| matches!(state, LayerState::Complete | LayerState::Cached);
-        assert!(pull.layers.iter().all(|layer| done(layer.state)), "{said}");
-        assert!(!pull.names.is_empty(), "{said}");
+        assert!(pull.layers.iter().all(|layer| done(layer.state)), "{context}");
+        assert!(!pull.names.is_empty(), "{context}");
     } else {
-        assert!(pull.percent < Some(Percent::DONE), "{said}");
-        // It breaks after 11 MiB of its own layer, which has 18.
+        assert!(pull.percent < Some(Percent::DONE), "{context}");
+        // It breaks after 11 of the 18 MiB of its last layer.
         let own = pull.layers.last().expect("two layers");
-        assert_eq!(own.size, Bytes(18 * MIB), "{said}");
-        assert!(own.downloaded <= Bytes(11 * MIB), "{said}");
+        assert_eq!(own.size, Bytes(18 * MIB), "{context}");
+        assert!(own.downloaded <= Bytes(11 * MIB), "{context}");
     }
 }
 
@@ -159,36 +120,31 @@ async fn brief(version: &str) {
     let expected: Vec<_> = BRIEF.iter().map(|row| row.repository).collect();
     assert_eq!(names, expected, "{name}");
     for (pull, row) in pulls.iter().zip(&BRIEF) {
-        check(&name, pull, row);
+        check_pull(&name, pull, row);
     }
-    assert!(
-        waits.contains(&WaitingKind::SharedLayer),
-        "{name}: one of the two that share a layer waits for the other"
-    );
+    assert!(waits.contains(&WaitingKind::SharedLayer), "{name}: no pull waited for a shared layer");
 }
 
 #[tokio::test]
-async fn what_was_pulled_on_1_6_is_seen() {
+async fn brief_recording_1_6_matches_expected_pulls() {
     brief("1.6").await;
 }
 
 #[tokio::test]
-async fn what_was_pulled_on_2_0_is_seen() {
+async fn brief_recording_2_0_matches_expected_pulls() {
     brief("2.0").await;
 }
 
 #[tokio::test]
-async fn what_was_pulled_on_2_4_is_seen() {
+async fn brief_recording_2_4_matches_expected_pulls() {
     brief("2.4").await;
 }
 
-/// It stands for the demo where no containerd can run.
+/// Used in place of the demo where containerd cannot run.
 #[tokio::test]
-async fn the_recording_of_the_demo_shows_all_that_the_demo_shows() {
-    let size = std::fs::metadata(recording("demo-2.4.jsonl"))
-        .unwrap()
-        .len();
-    assert!(size < 2 * MIB, "{size} bytes are too many for a repository");
+async fn demo_recording_covers_every_demo_situation() {
+    let size = std::fs::metadata(recording("demo-2.4.jsonl")).unwrap().len();
+    assert!(size < 2 * MIB, "{size} bytes are too large for the repository");
     let (mut waits, mut stalled, mut busy) = (Vec::new(), Vec::new(), 0);
     let table = replay("demo-2.4.jsonl", |table| {
         let live = || table.pulls().filter(|pull| pull.outcome().is_none());
@@ -212,12 +168,8 @@ async fn the_recording_of_the_demo_shows_all_that_the_demo_shows() {
     let cached = |pull: &&&std::sync::Arc<Pull>| pull.to_download == Some(Bytes::ZERO);
     assert!(completed.iter().filter(cached).count() >= 1);
     assert!(stalled.contains(&"search/indexer".to_owned()));
-    for kind in [
-        WaitingKind::Registry,
-        WaitingKind::DownloadSlot,
-        WaitingKind::SharedLayer,
-    ] {
-        assert!(waits.contains(&kind), "nothing waits for {kind:?}");
+    for kind in [WaitingKind::Registry, WaitingKind::DownloadSlot, WaitingKind::SharedLayer] {
+        assert!(waits.contains(&kind), "no pull waits for {kind:?}");
     }
     assert!(busy >= 5, "{busy}");
 }

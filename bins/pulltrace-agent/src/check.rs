@@ -1,4 +1,5 @@
-//! `pulltrace-agent check`: whether everything that the agent needs is there, one line each.
+//! `pulltrace-agent check`: reports whether everything the agent needs is available, one line per
+//! check, and advice after a failed one.
 
 use std::error::Error as StdError;
 use std::fmt::Write as _;
@@ -11,95 +12,91 @@ use pulltrace_shell::error::chain;
 use crate::cli::Cli;
 use crate::error::Error;
 
-/// The lines, and whether all is ok.
-struct Found {
+/// The lines to print, and whether all checks passed.
+struct CheckReport {
     text: String,
     ok: bool,
 }
 
-impl Found {
-    /// What is as it should be.
-    fn fine(&mut self, what: &str, found: &str) {
-        self.line("ok", what, found);
+impl CheckReport {
+    fn pass(&mut self, check: &str, found: &str) {
+        self.line("ok", check, found);
     }
 
-    /// What may be as it should be.
-    fn doubtful(&mut self, what: &str, found: &str) {
-        self.line("?", what, found);
+    /// Records a result that may be a problem.
+    fn warn(&mut self, check: &str, found: &str) {
+        self.line("?", check, found);
     }
 
-    fn wrong(&mut self, what: &str, error: &(dyn StdError + 'static)) {
+    fn fail(&mut self, check: &str, error: &(dyn StdError + 'static), help: Option<&'static str>) {
         self.ok = false;
-        self.line("FAIL", what, &chain(error));
+        self.line("FAIL", check, &chain(error));
+        if let Some(help) = help {
+            self.line("", "", &format!("help: {help}"));
+        }
     }
 
-    fn line(&mut self, mark: &str, what: &str, found: &str) {
-        // A string takes everything.
-        let _written = writeln!(self.text, "{mark:<5}{what:<12}{found}");
+    fn line(&mut self, mark: &str, check: &str, found: &str) {
+        // Writing to a string cannot fail.
+        let _written = writeln!(self.text, "{mark:<5}{check:<12}{found}");
     }
 }
 
 pub(crate) async fn run(cli: Cli) -> Result<ExitCode, Error> {
-    let mut found = Found {
-        text: String::new(),
-        ok: true,
-    };
+    let mut found = CheckReport { text: String::new(), ok: true };
     match cli.source.node() {
-        Ok(node) => found.fine("node", node.as_str()),
-        Err(error) => found.wrong("node", &Error::NodeName(error)),
+        Ok(node) => found.pass("node", node.as_str()),
+        Err(error) => {
+            let error = Error::NodeName(error);
+            found.fail("node", &error, error.help());
+        }
     }
     containerd(&cli, &mut found).await;
     server(cli, &mut found).await;
-    io::stdout()
-        .write_all(found.text.as_bytes())
-        .map_err(Error::Output)?;
-    Ok(if found.ok {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    io::stdout().write_all(found.text.as_bytes()).map_err(Error::Output)?;
+    Ok(if found.ok { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-async fn containerd(cli: &Cli, found: &mut Found) {
+async fn containerd(cli: &Cli, found: &mut CheckReport) {
     let namespace = &cli.source.namespace;
-    match discover::look(cli.source.socket.as_deref(), namespace).await {
+    match discover::detect(cli.source.socket.as_deref(), namespace).await {
         Ok(seen) => {
-            found.fine("socket", &seen.socket.display().to_string());
-            if seen.is_known {
-                found.fine("containerd", &seen.version);
+            found.pass("socket", &seen.socket.display().to_string());
+            if seen.is_supported {
+                found.pass("containerd", &seen.version);
             } else {
-                let text = format!("{}: not tried; 1.6 to 2.x are", seen.version);
-                found.doubtful("containerd", &text);
+                let text = format!("{}: not tested (supported: 1.6 to 2.x)", seen.version);
+                found.warn("containerd", &text);
             }
             if seen.has_namespace {
-                found.fine("namespace", namespace.as_str());
+                found.pass("namespace", namespace.as_str());
             } else {
                 let text = format!(
-                    "{namespace} is not there: it comes with the first pull into it, if the name is right"
+                    "{namespace} does not exist yet: the first pull creates it, if the name is correct"
                 );
-                found.doubtful("namespace", &text);
+                found.warn("namespace", &text);
             }
         }
-        Err(error) => found.wrong("socket", &error),
+        Err(error) => found.fail("socket", &error, error.help()),
     }
 }
 
-async fn server(cli: Cli, found: &mut Found) {
+async fn server(cli: Cli, found: &mut CheckReport) {
     let Some(url) = cli.server.server_url.clone() else {
-        return found.wrong("server", &Error::NoServer);
+        return found.fail("server", &Error::NoServer, Error::NoServer.help());
     };
-    let with_token = cli.server.agent_token.is_some() || cli.server.agent_token_file.is_some();
+    let has_token = cli.server.agent_token.is_some() || cli.server.agent_token_file.is_some();
     let mut sink = match crate::sink(&url, cli.server, &cli.source) {
         Ok(sink) => sink,
-        Err(error) => return found.wrong("server", &error),
+        Err(error) => return found.fail("server", &error, error.help()),
     };
-    match sink.reach().await {
-        Ok(()) => found.fine("server", &format!("{url} answers")),
-        Err(error) => return found.wrong("server", &error),
+    match sink.check_health().await {
+        Ok(()) => found.pass("server", &format!("{url} is reachable")),
+        Err(error) => return found.fail("server", &error, error.help()),
     }
-    match sink.admitted().await {
-        Ok(()) if with_token => found.fine("token", "accepted"),
-        Ok(()) => found.fine("token", "none is given, and none is asked for"),
-        Err(error) => found.wrong("token", &error),
+    match sink.check_token().await {
+        Ok(()) if has_token => found.pass("token", "accepted"),
+        Ok(()) => found.pass("token", "not set and not required"),
+        Err(error) => found.fail("token", &error, error.help()),
     }
 }

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use pulltrace_agent_lib::sink::HttpSink;
+use pulltrace_shell::error::with_help;
 use pulltrace_shell::log::LogArgs;
 use pulltrace_shell::node::SourceArgs;
 use pulltrace_shell::value::{MetricsAddress, metrics_address, time};
 
-/// Tells a pulltrace server of every image pull of this node, until it is stopped.
+/// Report the image pulls of this node to a pulltrace server
 ///
-/// It only ever reads from containerd. A containerd or a server that is away is looked for until it is
-/// back, and what happened meanwhile is told then.
+/// The agent only reads from containerd. If containerd or the server is unavailable, it retries
+/// until the connection is back, then reports what happened in the meantime.
 #[derive(Debug, Parser)]
 #[command(
     name = "pulltrace-agent",
@@ -20,18 +21,18 @@ use pulltrace_shell::value::{MetricsAddress, metrics_address, time};
     after_help = "\
 Examples:
   pulltrace-agent --server-url http://localhost:8080   report the pulls of this machine
-  pulltrace-agent check                                see whether that would work, and why not
+  pulltrace-agent check                                check containerd, server and token
 
-It stops at SIGTERM, SIGINT and SIGHUP, once the last state is delivered, after 5 s at the latest.
-Exit codes: 0 stopped by a signal, 1 failed (of `check`: something is not ok), 2 the call was wrong.
-A variable in [env: …] stands in for its flag; an empty one counts as not set.",
+On SIGTERM, SIGINT or SIGHUP, delivers the last state (at most 5 s) and exits.
+Exit codes: 0 stopped by a signal, 1 error (`check`: a check failed), 2 usage error.
+Flags take precedence over the variables in [env: …]; empty variables are ignored.",
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) server: ServerArgs,
     #[command(flatten)]
     pub(crate) source: SourceArgs,
-    /// Where Prometheus reads of the agent itself, and whether it is well is answered; `off` for nowhere
+    /// Address of the agent's metrics and health endpoint; `off` disables it
     #[arg(long, env = "PULLTRACE_METRICS_ADDR", value_name = "ADDRESS", default_value = "off", value_parser = metrics_address, global = true)]
     pub(crate) metrics_addr: MetricsAddress,
     #[command(flatten)]
@@ -42,24 +43,25 @@ pub(crate) struct Cli {
 
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Say whether everything that the agent needs is there, one line each
+    /// Check containerd, the server and the token
     ///
-    /// Looks at containerd's socket and version, asks the server whether it is there, and whether it
-    /// accepts the token. It changes nothing. Exit code 0 where all is ok, else 1.
+    /// Prints one line per check: node name, containerd socket, version and namespace, server,
+    /// token. Advice follows a failed check. Changes nothing. Exits with 0 if all checks pass,
+    /// otherwise with 1.
     Check,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ServerArgs {
-    /// The pulltrace server, http or https; required
+    /// URL of the pulltrace server, http or https (required)
     #[arg(long, env = "PULLTRACE_SERVER_URL", value_name = "URL", value_parser = url, global = true)]
     pub(crate) server_url: Option<String>,
 
-    /// Tell changes at most this often; starts and ends are told at once
+    /// Minimum time between progress reports; starts and ends are reported immediately
     #[arg(long, env = "PULLTRACE_REPORT_INTERVAL", value_name = "DURATION", default_value = "1s", value_parser = time, global = true)]
     pub(crate) report_interval: Duration,
 
-    /// The token that the server knows agents by; others see a flag, so rather give the variable or a file
+    /// Token sent to the server; visible in the process list, prefer the variable or a file
     #[arg(
         long,
         env = "PULLTRACE_AGENT_TOKEN",
@@ -69,27 +71,17 @@ pub(crate) struct ServerArgs {
     )]
     pub(crate) agent_token: Option<String>,
 
-    /// A file with that token, read for each report, so that it may change; it wins over the token
-    #[arg(
-        long,
-        env = "PULLTRACE_AGENT_TOKEN_FILE",
-        value_name = "FILE",
-        global = true
-    )]
+    /// File with the token, read for every report; takes precedence over the token
+    #[arg(long, env = "PULLTRACE_AGENT_TOKEN_FILE", value_name = "FILE", global = true)]
     pub(crate) agent_token_file: Option<PathBuf>,
 
-    /// The certificates, in PEM, that the server's must go back to [default: those of the system]
-    #[arg(
-        long,
-        env = "PULLTRACE_SERVER_CA_FILE",
-        value_name = "FILE",
-        global = true
-    )]
+    /// PEM file with the CA certificates that verify the server [default: system CA certificates]
+    #[arg(long, env = "PULLTRACE_SERVER_CA_FILE", value_name = "FILE", global = true)]
     pub(crate) server_ca_file: Option<PathBuf>,
 }
 
 fn url(text: &str) -> Result<String, String> {
-    HttpSink::check_url(text).map_err(|error| error.to_string())?;
+    HttpSink::check_url(text).map_err(|error| with_help(error.to_string(), error.help()))?;
     Ok(text.to_owned())
 }
 
@@ -100,12 +92,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_flags_are_sound() {
+    fn clap_definitions_are_valid() {
         Cli::command().debug_assert();
     }
 
     #[test]
-    fn the_documentation_tells_of_each_flag() {
+    fn configuration_docs_match_flags() {
         let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/configuration.md");
         pulltrace_shell::markdown::check(page.as_ref(), &Cli::command()).unwrap();
     }

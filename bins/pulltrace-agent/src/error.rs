@@ -1,4 +1,4 @@
-//! What can go wrong, as one line: what happened, where, and what to do.
+//! Errors of the agent, printed as one line, and advice.
 
 use std::io;
 use std::process::ExitCode;
@@ -8,40 +8,50 @@ use pulltrace_agent_lib::sink::http::{HttpSetupError, TokenError};
 use pulltrace_agent_lib::{BuildError, RunError};
 use pulltrace_core::NameError;
 
-/// Why the agent ended before its time. Exit code 1, and 2 where the call was wrong.
+/// An error that ends the agent. The exit code is 1, or 2 for a usage error.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error(
-        "PULLTRACE_SERVER_URL is not set, nor is --server-url given: accepted is a URL like http://pulltrace-server:8080"
-    )]
+    #[error("missing server URL")]
     NoServer,
-    #[error("the host name cannot name a node: set PULLTRACE_NODE_NAME, or give --node-name")]
+    #[error("host name is not a valid node name")]
     NodeName(#[source] NameError),
     #[error("--report-interval")]
     Setting(#[source] BuildError),
-    #[error("cannot report")]
+    #[error("failed to set up reporting")]
     Setup(#[source] HttpSetupError),
     #[error("--metrics-addr")]
     Listen(#[source] ListenError),
-    #[error("cannot count")]
+    #[error("failed to create metrics")]
     Metrics(#[source] MetricsError),
-    #[error("cannot go on")]
+    #[error("failed to run the collector")]
     Run(#[source] RunError),
-    #[error("the system does not give what a program needs to run")]
+    #[error("failed to start the runtime")]
     Runtime(#[source] io::Error),
-    #[error("stopped before the last state was delivered")]
-    Overdue,
-    #[error("cannot write to standard output")]
+    #[error("shutdown timed out before the last state was delivered")]
+    ShutdownTimeout,
+    #[error("failed to write to standard output")]
     Output(#[source] io::Error),
 }
 
 impl Error {
+    /// Returns advice for the user.
+    pub(crate) const fn help(&self) -> Option<&'static str> {
+        match self {
+            Self::NoServer => {
+                Some("Set PULLTRACE_SERVER_URL or --server-url, e.g. http://pulltrace-server:8080.")
+            }
+            Self::NodeName(_) => Some("Set PULLTRACE_NODE_NAME or --node-name."),
+            Self::Setup(error) => error.help(),
+            _ => None,
+        }
+    }
+
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
             Self::NoServer
             | Self::NodeName(_)
             | Self::Setting(_)
-            | Self::Setup(HttpSetupError::Url(_) | HttpSetupError::Token(TokenError::Characters)) => {
+            | Self::Setup(HttpSetupError::Url(_) | HttpSetupError::Token(TokenError::Invalid)) => {
                 ExitCode::from(2)
             }
             _ => ExitCode::FAILURE,

@@ -1,5 +1,5 @@
-//! `pulltrace-agent`: tells a pulltrace server of the pulls of this node. Flags, signals and exit codes
-//! are here and beside here; what a pull is doing, and when that is told, is decided by the libraries.
+//! `pulltrace-agent`: reports the pulls of a node to a pulltrace server. This crate holds flags,
+//! signals and exit codes; the libraries track pulls and decide when to report.
 
 #![forbid(unsafe_code)]
 
@@ -14,20 +14,20 @@ use pulltrace_agent_lib::Collector;
 use pulltrace_agent_lib::metrics::{Endpoint, Metrics};
 use pulltrace_agent_lib::sink::HttpSink;
 use pulltrace_agent_lib::source::containerd::Containerd;
-use pulltrace_shell::stop::Stop;
+use pulltrace_shell::shutdown::Shutdown;
 use pulltrace_shell::value::MetricsAddress;
 
 use cli::{Cli, Command, ServerArgs};
 use error::Error;
 
-/// A sign of life where nothing changes.
+/// Report interval while pulls do not change.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// How long the delivery of the last state may take.
+/// Time limit for delivering the last state.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// After this long it ends, whatever holds it up.
-const OVERDUE: Duration = Duration::from_secs(8);
+/// Time after a signal at which the process exits, even if something blocks it.
+const FORCE_EXIT_AFTER: Duration = Duration::from_secs(8);
 
 fn main() -> ExitCode {
     let cli = match pulltrace_shell::args::parse::<Cli>() {
@@ -37,7 +37,7 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(code) => code,
         Err(error) => {
-            pulltrace_shell::error::print("pulltrace-agent", &error);
+            pulltrace_shell::error::print("pulltrace-agent", &error, error.help());
             error.exit_code()
         }
     }
@@ -54,14 +54,14 @@ fn run(cli: Cli) -> Result<ExitCode, Error> {
             None => report(cli).await.map(|()| ExitCode::SUCCESS),
         }
     });
-    // A name that is being looked up must not hold up the end.
+    // Don't wait for a DNS lookup in progress.
     runtime.shutdown_background();
     result
 }
 
-/// Reports until a signal says that it is enough.
+/// Reports until a termination signal arrives.
 async fn report(cli: Cli) -> Result<(), Error> {
-    let stop = Stop::on_signals().map_err(Error::Runtime)?;
+    let stop = Shutdown::on_signals().map_err(Error::Runtime)?;
     let node = cli.source.node().map_err(Error::NodeName)?;
     let url = cli.server.server_url.clone().ok_or(Error::NoServer)?;
     let interval = cli.server.report_interval;
@@ -75,7 +75,7 @@ async fn report(cli: Cli) -> Result<(), Error> {
         source = source.on_call(metrics.on_call());
     }
     let source = source.start();
-    pulltrace_shell::log::begin_on_stderr(cli.log);
+    pulltrace_shell::log::init_stderr(cli.log);
     let stats = source.stats_reader();
     let collector = Collector::builder(node.clone())
         .source(source)
@@ -83,7 +83,7 @@ async fn report(cli: Cli) -> Result<(), Error> {
         .limits(cli.source.limits.limits())
         .report_interval(interval)
         .heartbeat(HEARTBEAT.max(interval))
-        .grace(GRACE)
+        .grace_period(GRACE)
         .build()
         .map_err(Error::Setting)?;
     tracing::info!(
@@ -95,13 +95,13 @@ async fn report(cli: Cli) -> Result<(), Error> {
         "reporting"
     );
     if let Some((endpoint, metrics)) = metrics {
-        metrics.watch_source(stats);
+        metrics.register_source(stats);
         tokio::spawn(endpoint.serve(metrics, collector.monitor()));
     }
-    let late = stop.clone();
+    let force = stop.clone();
     let summary = tokio::select! {
         ran = collector.run(async move { stop.wait().await }) => ran.map_err(Error::Run)?,
-        () = late.overdue(OVERDUE) => return Err(Error::Overdue),
+        () = force.wait_force(FORCE_EXIT_AFTER) => return Err(Error::ShutdownTimeout),
     };
     if summary.delivered {
         tracing::info!(target: "pulltrace::agent", reports = summary.reports, "stopped");
@@ -109,14 +109,14 @@ async fn report(cli: Cli) -> Result<(), Error> {
         tracing::warn!(
             target: "pulltrace::agent",
             reports = summary.reports,
-            ends_untold = summary.ends_untold,
-            "stopped, and the server did not take the last state"
+            ends_untold = summary.undelivered_ends,
+            "stopped; last state not delivered"
         );
     }
     Ok(())
 }
 
-/// What counts, and where that is read, where it is asked for.
+/// Creates the metrics and their endpoint, if enabled.
 async fn metrics(address: MetricsAddress) -> Result<Option<(Endpoint, Metrics)>, Error> {
     let MetricsAddress::At(address) = address else {
         return Ok(None);
@@ -126,7 +126,7 @@ async fn metrics(address: MetricsAddress) -> Result<Option<(Endpoint, Metrics)>,
     Ok(Some((endpoint, metrics.map_err(Error::Metrics)?)))
 }
 
-/// The sink as the flags describe it.
+/// Creates the sink from the flags.
 fn sink(
     url: &str,
     server: ServerArgs,

@@ -1,30 +1,30 @@
-//! Which API server is asked, as the flags say.
+//! Selects the Kubernetes API server from the flags.
 
 use std::path::Path;
 
 use pulltrace_server_lib::cluster::kube::Config;
 
-use crate::cli::{ClusterArgs, Whether};
+use crate::cli::{ClusterArgs, KubernetesMode};
 
-/// What Kubernetes mounts into a pod that has a service account.
-const TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
+/// Mounted by Kubernetes into pods with a service account.
+const SERVICE_ACCOUNT_TOKEN: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
-/// Which API server; `None` for none.
+/// Returns the API server to connect to; `None` disables Kubernetes.
 pub(crate) fn config(args: ClusterArgs) -> Option<Config> {
-    let within = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some_and(|host| !host.is_empty())
-        && Path::new(TOKEN).exists();
-    wanted(args, within)
+    let in_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some_and(|host| !host.is_empty())
+        && Path::new(SERVICE_ACCOUNT_TOKEN).exists();
+    config_for(args, in_pod)
 }
 
-/// `within`: whether this is a pod with a service account.
-fn wanted(args: ClusterArgs, within: bool) -> Option<Config> {
-    let given = args.kubeconfig.is_some() || args.context.is_some();
-    let asked = match args.kubernetes {
-        Whether::Auto => given || within,
-        Whether::On => true,
-        Whether::Off => false,
+/// `in_pod`: running in a pod with a service account.
+fn config_for(args: ClusterArgs, in_pod: bool) -> Option<Config> {
+    let explicit = args.kubeconfig.is_some() || args.context.is_some();
+    let enabled = match args.kubernetes {
+        KubernetesMode::Auto => explicit || in_pod,
+        KubernetesMode::On => true,
+        KubernetesMode::Off => false,
     };
-    asked.then_some(Config {
+    enabled.then_some(Config {
         kubeconfig: args.kubeconfig,
         context: args.context,
         namespaces: args.watch_namespaces,
@@ -36,13 +36,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_api_server_is_asked_where_one_is_given_or_around() {
+    fn kubernetes_enabled_when_configured_or_in_pod() {
         for (kubernetes, kubeconfig, within, asked) in [
-            (Whether::Auto, None, false, false),
-            (Whether::Auto, None, true, true),
-            (Whether::Auto, Some("file"), false, true),
-            (Whether::On, None, false, true),
-            (Whether::Off, Some("file"), true, false),
+            (KubernetesMode::Auto, None, false, false),
+            (KubernetesMode::Auto, None, true, true),
+            (KubernetesMode::Auto, Some("file"), false, true),
+            (KubernetesMode::On, None, false, true),
+            (KubernetesMode::Off, Some("file"), true, false),
         ] {
             let args = ClusterArgs {
                 kubernetes,
@@ -50,12 +50,8 @@ mod tests {
                 context: None,
                 watch_namespaces: vec!["shop".to_owned()],
             };
-            let config = wanted(args, within);
-            assert_eq!(
-                config.is_some(),
-                asked,
-                "{kubernetes:?} {kubeconfig:?} {within}"
-            );
+            let config = config_for(args, within);
+            assert_eq!(config.is_some(), asked, "{kubernetes:?} {kubeconfig:?} {within}");
             assert!(config.is_none_or(|config| config.namespaces == ["shop"]));
         }
     }

@@ -1,20 +1,20 @@
-//! What can go wrong, as one line: what happened, where, and what to do.
+//! Errors of the server, printed as one line, and advice.
 
 use std::io;
 use std::process::ExitCode;
 
 use pulltrace_server_lib::cluster::kube::ConnectError;
-use pulltrace_server_lib::{ListenError, OpenListener, ServerError, TlsError, TokenError};
+use pulltrace_server_lib::{ListenError, OpenListenerError, ServerError, TlsError, TokenError};
 
-/// Why the server ended before its time. Exit code 1, and 2 where the call was wrong.
+/// An error that ends the server. The exit code is 1, or 2 for a usage error.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(transparent)]
-    Open(#[from] OpenListener),
+    Open(#[from] OpenListenerError),
     #[error(transparent)]
     Token(#[from] TokenError),
-    #[error("--tls-cert-file and --tls-key-file need each other: give both, or neither")]
-    HalfTls,
+    #[error("--tls-cert-file and --tls-key-file must be used together")]
+    IncompleteTls,
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error(transparent)]
@@ -23,20 +23,30 @@ pub(crate) enum Error {
     Listen(#[from] ListenError),
     #[error(transparent)]
     Setup(#[from] ServerError),
-    #[error("the system does not give what a program needs to run")]
+    #[error("failed to start the runtime")]
     Runtime(#[source] io::Error),
-    #[error("stopped before all connections had ended")]
-    Overdue,
+    #[error("shutdown timed out with open connections")]
+    ShutdownTimeout,
 }
 
 impl Error {
+    /// Returns advice for the user.
+    pub(crate) fn help(&self) -> Option<&'static str> {
+        match self {
+            Self::Open(error) => error.help(),
+            Self::Cluster(error) => error.help(),
+            _ => None,
+        }
+    }
+
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            // That of an exec plug-in may be gone the next time.
+            // A failing exec plug-in may work on the next start, so this is not a usage error.
             Self::Cluster(ConnectError::Client(_)) => ExitCode::FAILURE,
-            Self::Open(_) | Self::HalfTls | Self::Token(TokenError::Value) | Self::Cluster(_) => {
-                ExitCode::from(2)
-            }
+            Self::Open(_)
+            | Self::IncompleteTls
+            | Self::Token(TokenError::Value)
+            | Self::Cluster(_) => ExitCode::from(2),
             _ => ExitCode::FAILURE,
         }
     }

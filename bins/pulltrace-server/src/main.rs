@@ -1,5 +1,5 @@
-//! `pulltrace-server`: gathers what all nodes pull, and shows it live. Flags, signals and exit codes are
-//! here and beside here; everything else is the library's.
+//! `pulltrace-server`: collects the pulls of all nodes and shows them live. This crate holds flags,
+//! signals and exit codes; everything else is in the library.
 
 #![forbid(unsafe_code)]
 
@@ -12,18 +12,18 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use pulltrace_server_lib::{Access, Limits, Listener, Server, Tls};
-use pulltrace_shell::stop::Stop;
+use pulltrace_shell::shutdown::Shutdown;
 use pulltrace_shell::value::MetricsAddress;
 
 use cli::{AccessArgs, Cli, TlsArgs};
 use error::Error;
 
-/// Much of a report is small allocations (`docs/adr/0008`).
+/// Handling reports makes many small allocations (`docs/adr/0008`).
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
-/// After this long it ends, whatever holds it up.
-const OVERDUE: Duration = Duration::from_secs(8);
+/// Time after a signal at which the process exits, even if something blocks it.
+const FORCE_EXIT_AFTER: Duration = Duration::from_secs(8);
 
 fn main() -> ExitCode {
     let cli = match pulltrace_shell::args::parse::<Cli>() {
@@ -33,29 +33,27 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            pulltrace_shell::error::print("pulltrace-server", &error);
+            pulltrace_shell::error::print("pulltrace-server", &error, error.help());
             error.exit_code()
         }
     }
 }
 
 fn run(cli: Cli) -> Result<(), Error> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(Error::Runtime)?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)?;
     let result = runtime.block_on(serve(cli));
     runtime.shutdown_background();
     result
 }
 
-/// Serves until a signal says that it is enough.
+/// Serves until a termination signal arrives.
 async fn serve(cli: Cli) -> Result<(), Error> {
-    let stop = Stop::on_signals().map_err(Error::Runtime)?;
+    let stop = Shutdown::on_signals().map_err(Error::Runtime)?;
     let frame_ancestors = cli.access.frame_ancestors.clone();
     let access = access(cli.access)?;
-    // Before anything is opened.
-    access.check(cli.http_addr)?;
+    // Before any port is opened.
+    access.check_listener(cli.http_addr)?;
     let tls = tls(cli.tls)?;
     let mut limits = Limits::default();
     limits.history_ttl = cli.history_ttl;
@@ -70,7 +68,7 @@ async fn serve(cli: Cli) -> Result<(), Error> {
     let cluster = cluster::config(cli.cluster);
     let kubernetes = cluster.is_some();
     if let Some(cluster) = cluster {
-        // Where the API server is away, they say so while the server runs.
+        // If the API server is unreachable, the sources report it while the server runs.
         let (pods, events) = cluster.connect().await?;
         server = server.pods(pods).pull_events(events);
     }
@@ -87,7 +85,7 @@ async fn serve(cli: Cli) -> Result<(), Error> {
         metrics = Some(listener.url() + "metrics");
         server.listen_metrics(listener);
     }
-    pulltrace_shell::log::begin_on_stderr(cli.log);
+    pulltrace_shell::log::init_stderr(cli.log);
     tracing::info!(
         target: "pulltrace::server",
         version = pulltrace_shell::VERSION,
@@ -96,18 +94,18 @@ async fn serve(cli: Cli) -> Result<(), Error> {
         kubernetes,
         "serving"
     );
-    // Whoever started it need not read it.
+    // Ignore a closed standard output.
     let _untold = writeln!(std::io::stdout(), "{url}");
-    let late = stop.clone();
+    let force = stop.clone();
     tokio::select! {
         () = server.run(async move { stop.wait().await }) => {}
-        () = late.overdue(OVERDUE) => return Err(Error::Overdue),
+        () = force.wait_force(FORCE_EXIT_AFTER) => return Err(Error::ShutdownTimeout),
     }
     tracing::info!(target: "pulltrace::server", "stopped");
     Ok(())
 }
 
-/// Who may report and who may read, as the flags say.
+/// Builds the access rules from the flags.
 fn access(args: AccessArgs) -> Result<Access, Error> {
     let mut access = Access::new().allowed_hosts(args.allowed_host);
     if let Some(file) = args.agent_token_file {
@@ -128,6 +126,6 @@ fn tls(args: TlsArgs) -> Result<Option<Tls>, Error> {
     match (args.tls_cert_file, args.tls_key_file) {
         (Some(chain), Some(key)) => Ok(Some(Tls::from_files(chain, key)?)),
         (None, None) => Ok(None),
-        _ => Err(Error::HalfTls),
+        _ => Err(Error::IncompleteTls),
     }
 }

@@ -1,4 +1,4 @@
-//! The program as it is started: what it prints, and with which code it ends.
+//! Output and exit codes of the program.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -13,19 +13,18 @@ fn server(args: &[&str]) -> Command {
     command
 }
 
-/// One line, which says this, and this code.
-fn fails(output: &Output, code: i32, says: &str) {
+/// Asserts this exit code and a one-line error with this text.
+fn assert_fails(output: &Output, code: i32, says: &str) {
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{text}");
-    assert_eq!(text.lines().count(), 1, "{text}");
-    assert!(
-        text.starts_with("pulltrace-server: ") && text.contains(says),
-        "{text}"
-    );
+    // The error, and advice if there is any.
+    let other = text.lines().skip(1).filter(|l| !l.starts_with("help: "));
+    assert_eq!(other.count(), 0, "{text}");
+    assert!(text.starts_with("pulltrace-server: ") && text.contains(says), "{text}");
 }
 
 #[test]
-fn it_prints_its_url_serves_and_stops_at_a_signal() {
+fn prints_url_serves_and_stops_on_signal() {
     let mut child = server(&["--http-addr", "127.0.0.1:0", "--metrics-addr", "off"])
         .env("PULLTRACE_CLUSTER_NAME", "prod-eu-1")
         .stdout(Stdio::piped())
@@ -35,12 +34,7 @@ fn it_prints_its_url_serves_and_stops_at_a_signal() {
     let mut url = String::new();
     let mut output = BufReader::new(child.stdout.take().unwrap());
     output.read_line(&mut url).unwrap();
-    let address = url
-        .trim()
-        .strip_prefix("http://")
-        .unwrap()
-        .trim_end_matches('/')
-        .to_owned();
+    let address = url.trim().strip_prefix("http://").unwrap().trim_end_matches('/').to_owned();
     let get = |path: &str| {
         let mut stream = TcpStream::connect(&address).unwrap();
         let request =
@@ -52,28 +46,22 @@ fn it_prints_its_url_serves_and_stops_at_a_signal() {
     };
     assert!(get("/readyz").starts_with("HTTP/1.1 200"));
     assert!(get("/").starts_with("HTTP/1.1 200"), "the page");
-    let told = get("/api/v1/server");
-    assert!(told.contains("\"clusterName\":\"prod-eu-1\""), "{told}");
+    let info = get("/api/v1/server");
+    assert!(info.contains("\"clusterName\":\"prod-eu-1\""), "{info}");
     let version = server(&["--version"]).output().unwrap().stdout;
     let version = String::from_utf8(version).unwrap();
     let (_, version) = version.trim().split_once(' ').unwrap();
-    assert!(
-        told.contains(&format!("\"version\":\"{version}\"")),
-        "{told}"
-    );
-    let killed = Command::new("kill")
-        .arg(child.id().to_string())
-        .status()
-        .unwrap();
+    assert!(info.contains(&format!("\"version\":\"{version}\"")), "{info}");
+    let killed = Command::new("kill").arg(child.id().to_string()).status().unwrap();
     assert!(killed.success());
     assert!(child.wait().unwrap().success());
 }
 
 #[test]
-fn it_runs_on_where_the_api_server_is_away_and_says_so() {
+fn keeps_running_when_api_server_is_unreachable() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("config");
-    std::fs::write(&file, NOBODY).unwrap();
+    std::fs::write(&file, UNREACHABLE_KUBECONFIG).unwrap();
     let mut child = server(&["--http-addr", "127.0.0.1:0", "--metrics-addr", "off"])
         .env("PULLTRACE_KUBECONFIG", &file)
         .stdout(Stdio::piped())
@@ -85,12 +73,9 @@ fn it_runs_on_where_the_api_server_is_away_and_says_so() {
     output.read_line(&mut url).unwrap();
     let log = BufReader::new(child.stderr.take().unwrap()).lines();
     let mut log = log.map(Result::unwrap);
-    let told = log.find(|line| line.contains("unreachable") && line.contains("pods"));
-    assert!(told.is_some(), "the log ended");
-    let address = url
-        .trim()
-        .trim_start_matches("http://")
-        .trim_end_matches('/');
+    let line = log.find(|line| line.contains("unreachable") && line.contains("pods"));
+    assert!(line.is_some(), "the log ended");
+    let address = url.trim().trim_start_matches("http://").trim_end_matches('/');
     let mut stream = TcpStream::connect(address).unwrap();
     let request = format!("GET /readyz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
@@ -103,14 +88,16 @@ fn it_runs_on_where_the_api_server_is_away_and_says_so() {
 }
 
 #[test]
-fn it_does_not_start_where_anybody_could_read() {
+fn refuses_to_start_with_unauthenticated_access() {
     let output = server(&["--http-addr", "0.0.0.0:0"]).output().unwrap();
-    fails(&output, 2, "readers would need no token on 0.0.0.0:0");
-    assert!(String::from_utf8_lossy(&output.stderr).contains("--insecure-open"));
+    assert_fails(&output, 2, "readers need no token on 0.0.0.0:0");
+    assert!(String::from_utf8_lossy(&output.stderr).ends_with(
+        "help: Pass --reader-token-file, listen on 127.0.0.1, or pass --insecure-open.\n"
+    ));
 }
 
 #[test]
-fn what_cannot_be_used_is_named() {
+fn unusable_flag_value_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str| {
         let path = dir.path().join(name);
@@ -121,108 +108,79 @@ fn what_cannot_be_used_is_named() {
     let taken = taken.local_addr().unwrap().to_string();
     let here = ["--http-addr", "127.0.0.1:0"];
     let run = |args: &[&str]| server(&[&here[..], args].concat()).output().unwrap();
-    let taken_output = server(&["--http-addr", &taken, "--metrics-addr", "off"])
-        .output()
-        .unwrap();
-    fails(&taken_output, 1, &format!("cannot listen on {taken}"));
-    fails(&run(&["--metrics-addr", &taken]), 1, &taken);
+    let taken_output = server(&["--http-addr", &taken, "--metrics-addr", "off"]).output().unwrap();
+    assert_fails(&taken_output, 1, &format!("failed to listen on {taken}"));
+    assert_fails(&run(&["--metrics-addr", &taken]), 1, &taken);
     let long = "x".repeat(64);
-    fails(&run(&["--cluster-name", &long]), 2, "1 to 63 characters");
-    fails(
-        &run(&["--reader-token-file", "/missing/token"]),
-        1,
-        "/missing/token",
-    );
+    assert_fails(&run(&["--cluster-name", &long]), 2, "1 to 63 visible characters");
+    assert_fails(&run(&["--reader-token-file", "/missing/token"]), 1, "/missing/token");
     let empty = file("empty", "\n");
-    fails(&run(&["--agent-token-file", &empty]), 1, "empty");
+    assert_fails(&run(&["--agent-token-file", &empty]), 1, "empty");
     let junk = file("junk.pem", "junk");
-    fails(
-        &run(&["--tls-cert-file", &junk, "--tls-key-file", &junk]),
-        1,
-        "junk.pem",
-    );
-    fails(&run(&["--tls-cert-file", &junk]), 2, "--tls-key-file");
-    fails(&run(&["--agent-token", "a b"]), 2, "token");
-    fails(
-        &run(&["--history-ttl", "5"]),
+    assert_fails(&run(&["--tls-cert-file", &junk, "--tls-key-file", &junk]), 1, "junk.pem");
+    assert_fails(&run(&["--tls-cert-file", &junk]), 2, "--tls-key-file");
+    assert_fails(&run(&["--agent-token", "a b"]), 2, "token");
+    assert_fails(&run(&["--history-ttl", "5"]), 2, "--history-ttl is \"5\": invalid duration");
+}
+
+#[test]
+fn invalid_variable_is_named() {
+    let output = server(&[]).env("PULLTRACE_HTTP_ADDR", "8080").output().unwrap();
+    assert_fails(&output, 2, "PULLTRACE_HTTP_ADDR is \"8080\": invalid address: expected");
+    let output =
+        server(&[]).env("PULLTRACE_FRAME_ANCESTORS", "self https://a.example/d").output().unwrap();
+    assert_fails(
+        &output,
         2,
-        "--history-ttl is \"5\": no duration",
+        "PULLTRACE_FRAME_ANCESTORS is \"self https://a.example/d\": invalid origin `https://a.example/d`: expected `none`, or `self` and origins",
     );
 }
 
 #[test]
-fn a_bad_variable_is_named() {
-    let output = server(&[])
-        .env("PULLTRACE_HTTP_ADDR", "8080")
-        .output()
-        .unwrap();
-    fails(
-        &output,
-        2,
-        "PULLTRACE_HTTP_ADDR is \"8080\": no address; accepted are",
-    );
-    let output = server(&[])
-        .env("PULLTRACE_FRAME_ANCESTORS", "self https://a.example/d")
-        .output()
-        .unwrap();
-    fails(
-        &output,
-        2,
-        "PULLTRACE_FRAME_ANCESTORS is \"self https://a.example/d\": `https://a.example/d` is no origin; accepted are `none`, or `self` and origins",
-    );
-}
-
-#[test]
-fn what_kubernetes_sets_for_the_service_is_no_setting() {
+fn ignores_service_variables_of_kubernetes() {
     let output = server(&["--http-addr", "0.0.0.0:0"])
         .env("PULLTRACE_SERVER_PORT", "tcp://10.0.0.1:8080")
         .env("PULLTRACE_SERVER_SERVICE_HOST", "10.0.0.1")
         .output()
         .unwrap();
-    fails(&output, 2, "readers would need no token");
+    assert_fails(&output, 2, "readers need no token");
 }
 
-/// A kubeconfig of an API server that nobody runs.
-const NOBODY: &str = r#"{"current-context": "c",
+/// A kubeconfig whose API server is not running.
+const UNREACHABLE_KUBECONFIG: &str = r#"{"current-context": "c",
   "clusters": [{"name": "k", "cluster": {"server": "http://127.0.0.1:9"}}],
   "users": [{"name": "u", "user": {}}],
   "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}]}"#;
 
 #[test]
-fn a_cluster_that_cannot_be_asked_is_named() {
+fn unusable_kubernetes_config_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("config");
-    std::fs::write(&file, NOBODY).unwrap();
+    std::fs::write(&file, UNREACHABLE_KUBECONFIG).unwrap();
     let file = file.to_str().unwrap();
     let here = ["--http-addr", "127.0.0.1:0", "--metrics-addr", "off"];
     let run = |args: &[&str]| {
         let mut command = server(&[&here[..], args].concat());
-        // Nothing of this machine is found.
+        // Hide this machine's own kubeconfig.
         command.env("HOME", dir.path()).env_remove("KUBECONFIG");
         command.env_remove("KUBERNETES_SERVICE_HOST");
         command.output().unwrap()
     };
-    fails(
-        &run(&["--kubeconfig", "/missing/config"]),
-        2,
-        "/missing/config",
-    );
+    assert_fails(&run(&["--kubeconfig", "/missing/config"]), 2, "/missing/config");
     let other = ["--kubeconfig", file, "--context", "other"];
-    fails(&run(&other), 2, "the name of the context");
-    fails(&run(&["--kubernetes", "on"]), 2, "no API server was found");
-    fails(
+    assert_fails(&run(&other), 2, "failed to load kubeconfig");
+    assert_fails(&run(&other), 2, "\nhelp: Check the file and the name of the context.");
+    assert_fails(&run(&["--kubernetes", "on"]), 2, "no API server configured");
+    assert_fails(
         &run(&["--kubernetes", "perhaps"]),
         2,
-        "--kubernetes is \"perhaps\": accepted are auto, on, off",
+        "--kubernetes is \"perhaps\": expected auto, on, off",
     );
-    fails(
+    assert_fails(
         &run(&["--watch-namespaces", "shop,Sh op"]),
         2,
-        "--watch-namespaces is \"Sh op\": no namespace; accepted are",
+        "--watch-namespaces is \"Sh op\": invalid namespace: expected",
     );
-    let output = server(&here)
-        .env("PULLTRACE_WATCH_NAMESPACES", "a.b")
-        .output()
-        .unwrap();
-    fails(&output, 2, "PULLTRACE_WATCH_NAMESPACES is \"a.b\"");
+    let output = server(&here).env("PULLTRACE_WATCH_NAMESPACES", "a.b").output().unwrap();
+    assert_fails(&output, 2, "PULLTRACE_WATCH_NAMESPACES is \"a.b\"");
 }

@@ -1,25 +1,25 @@
-//! The page of the wire format: each of its `curl` lines does what the page says.
+//! Runs every `curl` command of the wire format documentation.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-const PAGE: &str = include_str!("../../../docs/wire-v1.md");
+const DOCS: &str = include_str!("../../../docs/wire-v1.md");
 
-/// The address that the page uses.
-const STOCK: &str = "http://127.0.0.1:8080/";
+/// The address used in the documentation.
+const DOCS_URL: &str = "http://127.0.0.1:8080/";
 
-/// A server on a port that is free, and where it is.
+/// A server on a free port, and its URL.
 struct Server(Child, String);
 
-/// The pod of the page, which waits for its image.
+/// The pod of the documentation, waiting for its image.
 const POD: &str = r#"{"metadata": {"namespace": "shop", "name": "web-0", "uid": "8d1f", "resourceVersion": "1"},
   "spec": {"nodeName": "worker-1", "containers": [{"name": "app", "image": "registry.example/team/app:1.2"}]},
   "status": {"phase": "Pending", "containerStatuses": [{"name": "app", "image": "registry.example/team/app:1.2",
     "imageID": "", "ready": false, "restartCount": 0, "state": {"waiting": {"reason": "ContainerCreating"}}}]}}"#;
 
-/// An API server with that pod, of which nothing ever changes. It gives its kubeconfig.
+/// Starts an API server with that pod, which never changes. Returns the kubeconfig.
 fn api_server() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -36,17 +36,13 @@ fn api_server() -> String {
                 }
                 let json = "Content-Type: application/json\r\nConnection: close";
                 if head.contains("watch=") {
-                    // It stays open and says nothing.
+                    // Keep the watch open without events.
                     let answer = format!("HTTP/1.1 200 OK\r\n{json}\r\n\r\n");
                     drop(stream.write_all(answer.as_bytes()));
                     drop(reader.read_line(&mut head));
                     return;
                 }
-                let items = if head.starts_with("GET /api/v1/pods") {
-                    POD
-                } else {
-                    ""
-                };
+                let items = if head.starts_with("GET /api/v1/pods") { POD } else { "" };
                 let list =
                     format!(r#"{{"metadata": {{"resourceVersion": "1"}}, "items": [{items}]}}"#);
                 let length = list.len();
@@ -63,7 +59,7 @@ fn api_server() -> String {
 }
 
 impl Server {
-    /// One that knows the pod, with the kubeconfig in this file.
+    /// Starts a server that has received the pod; writes its kubeconfig to this path.
     fn start(kubeconfig: &Path) -> Self {
         std::fs::write(kubeconfig, api_server()).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_pulltrace-server"))
@@ -78,22 +74,22 @@ impl Server {
         let mut output = BufReader::new(child.stdout.take().unwrap());
         output.read_line(&mut url).unwrap();
         let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        let heard = |line: String| line.contains("heard") && line.contains("pods");
-        assert!(log.any(|line| heard(line.unwrap())), "the log ended");
+        let is_live = |line: String| line.contains("source is live") && line.contains("pods");
+        assert!(log.any(|line| is_live(line.unwrap())), "the log ended");
         std::thread::spawn(move || log.for_each(drop));
         Self(child, url.trim().to_owned())
     }
 
     fn shell(&self, line: &str) -> Child {
-        let line = line.replace(STOCK, &self.1);
+        let line = line.replace(DOCS_URL, &self.1);
         let mut shell = Command::new("sh");
-        // So that what is killed is curl itself.
+        // With `exec`, killing the child kills curl itself.
         shell.arg("-c").arg(format!("exec {line}"));
         shell.stdout(Stdio::piped()).spawn().unwrap()
     }
 
-    /// What a line of the page prints, and the status of the answer.
-    fn ask(&self, line: &str) -> (String, String) {
+    /// Runs a command and returns its output and the HTTP status.
+    fn run(&self, line: &str) -> (String, String) {
         let line = line.replacen("curl ", "curl -w '\\n%{http_code}' ", 1);
         let mut printed = String::new();
         let mut child = self.shell(&line);
@@ -104,18 +100,15 @@ impl Server {
         (body.to_owned(), status.to_owned())
     }
 
-    /// The lines of a stream until its snapshot is over; of one pod, until that was told.
+    /// Returns the lines of a stream up to the end of its snapshot, or up to the first data about
+    /// the pod.
     fn follow(&self, line: &str) -> Vec<String> {
         let mut child = self.shell(line);
         let mut lines = Vec::new();
         for line in BufReader::new(child.stdout.take().unwrap()).lines() {
             lines.push(line.unwrap());
-            let pod = line_of_pod(lines.last());
-            if pod
-                || lines
-                    .last()
-                    .is_some_and(|line| line == "event: snapshot-end")
-            {
+            let pod = is_pod_line(lines.last());
+            if pod || lines.last().is_some_and(|line| line == "event: snapshot-end") {
                 break;
             }
         }
@@ -125,21 +118,21 @@ impl Server {
     }
 }
 
-fn line_of_pod(line: Option<&String>) -> bool {
+fn is_pod_line(line: Option<&String>) -> bool {
     line.is_some_and(|line| line.starts_with("data: {") && line.contains("\"podName\":\"web-0\""))
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // It is gone already only where a test has failed.
+        // Fails only if the server has already exited.
         drop(self.0.kill());
         drop(self.0.wait());
     }
 }
 
-/// The commands of the page, each on one line.
+/// Extracts the commands of the documentation; a command may span several lines.
 fn commands() -> Vec<String> {
-    let blocks = PAGE.split("```sh\n").skip(1);
+    let blocks = DOCS.split("```sh\n").skip(1);
     let blocks = blocks.filter_map(|block| block.split("```").next());
     let lines = blocks.flat_map(|block| {
         let mut commands: Vec<String> = Vec::new();
@@ -158,7 +151,7 @@ fn commands() -> Vec<String> {
 }
 
 #[test]
-fn every_curl_line_of_the_page_does_what_the_page_says() {
+fn every_documented_curl_command_works() {
     let found = Command::new("curl").arg("--version").output();
     assert!(found.is_ok(), "curl is needed: apt-get install curl");
     let dir = tempfile::tempdir().unwrap();
@@ -166,10 +159,10 @@ fn every_curl_line_of_the_page_does_what_the_page_says() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../pulltrace-core/tests/golden/agent_report_v1_full.json");
     let report = format!(
-        "curl -s -H 'Content-Type: application/json' -d '@{}' '{STOCK}api/v1/report'",
+        "curl -s -H 'Content-Type: application/json' -d '@{}' '{DOCS_URL}api/v1/report'",
         golden.display()
     );
-    let (answer, status) = server.ask(&report);
+    let (answer, status) = server.run(&report);
     assert_eq!(status, "202", "{answer}");
 
     let commands = commands();
@@ -178,21 +171,18 @@ fn every_curl_line_of_the_page_does_what_the_page_says() {
     for command in commands {
         if command.starts_with("curl -sN ") {
             let lines = server.follow(&command);
-            let told = lines.iter().any(|line| line.starts_with("data: {"));
-            assert!(told, "{command}: {lines:#?}");
+            let has_data = lines.iter().any(|line| line.starts_with("data: {"));
+            assert!(has_data, "{command}: {lines:#?}");
             followed += 1;
             continue;
         }
-        let (answer, status) = server.ask(&command);
-        let wanted = match &command {
+        let (answer, status) = server.run(&command);
+        let expected = match &command {
             report if report.contains("schemaVersion") => "202",
             _ => "200",
         };
-        assert_eq!(status, wanted, "{command}: {answer}");
+        assert_eq!(status, expected, "{command}: {answer}");
         asked += 1;
     }
-    assert!(
-        asked >= 13 && followed >= 3,
-        "{asked} asked, {followed} followed"
-    );
+    assert!(asked >= 13 && followed >= 3, "{asked} asked, {followed} followed");
 }

@@ -1,4 +1,4 @@
-//! What can go wrong, as one line: what happened, where, and what to do.
+//! Errors of the commands, printed as one line, and advice.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,71 +10,86 @@ use pulltrace_agent_lib::source::containerd::recording::RecordingError;
 use pulltrace_agent_lib::{BuildError, RunError};
 use pulltrace_client::SetupError;
 use pulltrace_core::NameError;
-use pulltrace_server_lib::{ListenError, OpenListener, ServerError, TokenError};
+use pulltrace_server_lib::{ListenError, OpenListenerError, ServerError, TokenError};
 
-/// Why a command ended before its time. Exit code 1, and 2 where the call was wrong.
+/// An error that ends a command. The exit code is 1, or 2 for a usage error.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error("--output live needs a terminal, and standard output is none: use plain or json")]
+    #[error("`--output live` requires a terminal")]
     NoTerminal,
-    #[error("the host name cannot name a node: give it a name with --node-name")]
+    #[error("host name is not a valid node name")]
     NodeName(#[source] NameError),
     #[error("--report-interval")]
-    Setting(#[source] BuildError),
-    #[error("there is a file `{}` already: choose another name, or overwrite it with --force", path.display())]
+    ReportInterval(#[source] BuildError),
+    #[error("file `{}` already exists", path.display())]
     Exists { path: PathBuf },
-    #[error("cannot write the recording to `{}`", path.display())]
+    #[error("failed to create recording `{}`", path.display())]
     Create {
         path: PathBuf,
         #[source]
         source: io::Error,
     },
-    #[error("cannot read `{}`", path.display())]
+    #[error("failed to open `{}`", path.display())]
     Open {
         path: PathBuf,
         #[source]
         source: io::Error,
     },
-    #[error("cannot replay `{}`", path.display())]
+    #[error("failed to replay `{}`", path.display())]
     Recording {
         path: PathBuf,
         #[source]
         source: RecordingError,
     },
-    #[error("cannot replay `{}` to its end", path.display())]
+    #[error("failed to replay all of `{}`", path.display())]
     Replay {
         path: PathBuf,
         #[source]
         source: SourceError,
     },
-    #[error("cannot ask the server")]
+    #[error("failed to set up the client")]
     Client(#[source] SetupError),
     #[error(transparent)]
-    OpenToAll(#[from] OpenListener),
+    OpenListener(#[from] OpenListenerError),
     #[error(transparent)]
     Token(#[from] TokenError),
     #[error(transparent)]
     Listen(#[from] ListenError),
     #[error(transparent)]
     Server(#[from] ServerError),
-    #[error("the agent cannot report")]
+    #[error("failed to set up reporting")]
     Sink(#[from] HttpSetupError),
-    /// What a server refused, or is none.
+    /// The server rejected the request, or is not a pulltrace server.
     #[error(transparent)]
     Refused(Box<dyn std::error::Error + Send + Sync>),
-    #[error("cannot write to standard output")]
+    #[error("failed to write to standard output")]
     Output(#[source] io::Error),
-    #[error("cannot go on")]
+    #[error("failed to run the collector")]
     Run(#[source] RunError),
-    #[error("the system does not give what a program needs to run")]
+    #[error("failed to start the runtime")]
     Runtime(#[source] io::Error),
-    #[error("stopped while output waited for somebody to read it")]
-    Overdue,
-    #[error("a bug: see the lines above, and please report it")]
+    #[error("shutdown timed out: the output is not being read")]
+    ShutdownTimeout,
+    #[error("internal error")]
     Panicked,
 }
 
 impl Error {
+    /// Returns advice for the user.
+    pub(crate) fn help(&self) -> Option<&'static str> {
+        match self {
+            Self::NoTerminal => Some("Use --output plain or --output json."),
+            Self::NodeName(_) => Some("Set --node-name or PULLTRACE_NODE_NAME."),
+            Self::Exists { .. } => Some("Use --force to overwrite it."),
+            Self::Panicked => Some("Report the error with the lines above."),
+            Self::Recording { source, .. } => source.help(),
+            Self::Client(error) => error.help(),
+            Self::OpenListener(error) => error.help(),
+            Self::Sink(error) => error.help(),
+            _ => None,
+        }
+    }
+
     pub(crate) fn is_broken_pipe(&self) -> bool {
         match self {
             Self::Output(error) => error.kind() == io::ErrorKind::BrokenPipe,
@@ -87,9 +102,9 @@ impl Error {
         match self {
             Self::NoTerminal
             | Self::NodeName(_)
-            | Self::Setting(_)
+            | Self::ReportInterval(_)
             | Self::Exists { .. }
-            | Self::OpenToAll(_) => ExitCode::from(2),
+            | Self::OpenListener(_) => ExitCode::from(2),
             _ => ExitCode::FAILURE,
         }
     }

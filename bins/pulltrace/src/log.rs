@@ -1,17 +1,17 @@
-//! The log: to standard error, above a view that is drawn on the same terminal.
+//! Logs to standard error, above a view drawn on the same terminal.
 
 use std::io::{self, IsTerminal as _};
 
-use pulltrace_shell::log::{LogArgs, begin as begin_at};
+use pulltrace_shell::log::{LogArgs, init as init_with};
 
 use crate::view::screen::Screen;
 
-/// Begins to log; past a screen where there is one. `quiet` where what the log says of pulls is shown
-/// on standard error anyway.
-pub(crate) fn begin(args: LogArgs, screen: Option<&Screen>, quiet: bool) {
+/// Initializes logging; with a screen, lines are written above it. Set `quiet` if the output shows
+/// the pulls anyway.
+pub(crate) fn init(args: LogArgs, screen: Option<&Screen>, quiet: bool) {
     let shown = quiet || io::stderr().is_terminal();
     match screen.cloned() {
-        Some(screen) => begin_at(args, shown, move || screen.clone()),
-        None => begin_at(args, shown, io::stderr),
+        Some(screen) => init_with(args, shown, move || screen.clone()),
+        None => init_with(args, shown, io::stderr),
     }
 }

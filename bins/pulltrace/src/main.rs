@@ -1,5 +1,5 @@
-//! `pulltrace`: the pulls of a containerd or a cluster, in the terminal or as a page. Flags, signals and exit codes are here and
-//! beside here; what a pull is doing is decided by the libraries.
+//! `pulltrace`: shows the pulls of containerd or of a cluster, in the terminal or as a page. This
+//! crate holds flags, views, signals and exit codes; the libraries track pulls.
 
 #![forbid(unsafe_code)]
 
@@ -19,9 +19,9 @@ use std::time::Duration;
 
 use cli::{Cli, Command};
 use error::Error;
-use pulltrace_shell::stop::Stop;
+use pulltrace_shell::shutdown::Shutdown;
 
-/// What a command may take to end after it was told to; a pipe that nobody reads can hold it up.
+/// Time for a command to end after a signal; an unread pipe can block it.
 const GRACE: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
@@ -31,25 +31,25 @@ fn main() -> ExitCode {
     };
     match run(cli) {
         Ok(()) => ExitCode::SUCCESS,
-        // Whoever read has read enough, as `head` does.
+        // The reader closed the pipe, as `head` does.
         Err(error) if error.is_broken_pipe() => ExitCode::SUCCESS,
         Err(error) => {
-            pulltrace_shell::error::print("pulltrace", &error);
+            pulltrace_shell::error::print("pulltrace", &error, error.help());
             error.exit_code()
         }
     }
 }
 
 fn run(cli: Cli) -> Result<(), Error> {
-    // The second thread keeps signals heard while the first waits for a pipe that nobody reads.
+    // The second thread handles signals while the first is blocked by an unread pipe.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
         .map_err(Error::Runtime)?;
     let result = runtime.block_on(async {
-        let stop = Stop::on_signals().map_err(Error::Runtime)?;
-        let late = stop.clone();
+        let stop = Shutdown::on_signals().map_err(Error::Runtime)?;
+        let force = stop.clone();
         let command = tokio::spawn(async move {
             match cli.command {
                 Command::Watch(args) => watch::run(args, cli.log, stop).await,
@@ -60,7 +60,7 @@ fn run(cli: Cli) -> Result<(), Error> {
         });
         tokio::select! {
             result = command => result.map_err(|_| Error::Panicked)?,
-            () = late.overdue(GRACE) => Err(Error::Overdue),
+            () = force.wait_force(GRACE) => Err(Error::ShutdownTimeout),
         }
     });
     runtime.shutdown_background();

@@ -1,4 +1,4 @@
-//! `pulltrace record`: writes down what the tracker of containerd's pulls is told.
+//! `pulltrace record`: records what containerd reports, for `pulltrace replay`.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -13,59 +13,55 @@ use pulltrace_agent_lib::{Clock, Collector};
 use pulltrace_core::Bytes;
 
 use pulltrace_shell::log::LogArgs;
-use pulltrace_shell::stop::Stop;
+use pulltrace_shell::shutdown::Shutdown;
 
 use crate::cli::RecordArgs;
 use crate::error::Error;
-use crate::source::{Teller, Watched};
+use crate::source::{MonitoredSource, Origin};
 use crate::view::scene::Scene;
-use crate::view::{Form, View};
+use crate::view::{OutputMode, View};
 use crate::{GRACE, log, watch};
 
-pub(crate) async fn run(args: RecordArgs, log: LogArgs, stop: Stop) -> Result<(), Error> {
+pub(crate) async fn run(args: RecordArgs, log: LogArgs, stop: Shutdown) -> Result<(), Error> {
     let node = args.source.node().map_err(Error::NodeName)?;
     let file = create(&args.file, args.force)?;
-    log::begin(log, None, true);
-    let written = Written::default();
-    let counting = Counting {
-        to: file,
-        written: written.clone(),
-    };
+    log::init(log, None, true);
+    let stats = WriteStats::default();
+    let writer = CountingWriter { inner: file, stats: stats.clone() };
 
-    let mut source = Containerd::builder(node.clone())
-        .namespace(args.source.namespace)
-        .record(counting);
+    let mut source =
+        Containerd::builder(node.clone()).namespace(args.source.namespace).record_to(writer);
     if let Some(socket) = args.source.socket {
         source = source.socket(socket);
     }
-    let (source, sight) = Watched::new(Recording(source.start()));
+    let (source, status) = MonitoredSource::new(RecordingSource(source.start()));
     let (sink, reports) = channel(4);
     let collector = Collector::builder(node.clone())
         .source(source)
         .sink(sink)
         .limits(args.source.limits.limits())
-        .grace(GRACE / 3)
+        .grace_period(GRACE / 3)
         .build()
-        .map_err(Error::Setting)?;
+        .map_err(Error::ReportInterval)?;
     let clock = Clock::system();
-    let scene = Scene::new(Teller::Containerd(node), clock.now().node);
-    let view = View::new(Form::Plain, scene, sight, io::stderr());
-    let shown = tokio::spawn(watch::show(view, reports, clock));
+    let scene = Scene::new(Origin::Containerd(node), clock.now().node);
+    let view = View::new(OutputMode::Plain, scene, status, io::stderr());
+    let shown = tokio::spawn(watch::show_reports(view, reports, clock));
     let ran = collector.run(async move { stop.wait().await }).await;
     let shown = shown.await.map_err(|_| Error::Panicked)?;
-    let said = writeln!(
+    let summary = writeln!(
         io::stderr(),
-        "recorded {} lines, {}, to {}",
-        written.lines.load(Ordering::SeqCst),
-        Bytes(written.bytes.load(Ordering::SeqCst)),
+        "recorded {} lines ({}) to {}",
+        stats.lines.load(Ordering::SeqCst),
+        Bytes(stats.bytes.load(Ordering::SeqCst)),
         args.file.display()
     );
     ran.map_err(Error::Run)?;
     shown?;
-    said.map_err(Error::Output)
+    summary.map_err(Error::Output)
 }
 
-/// A new file; one that is there is only overwritten where that was asked for.
+/// Creates the file; overwrites an existing one only with `force`.
 fn create(path: &Path, force: bool) -> Result<File, Error> {
     let mut options = OpenOptions::new();
     options.write(true);
@@ -76,47 +72,44 @@ fn create(path: &Path, force: bool) -> Result<File, Error> {
     }
     options.open(path).map_err(|source| match source.kind() {
         io::ErrorKind::AlreadyExists => Error::Exists { path: path.into() },
-        _ => Error::Create {
-            path: path.into(),
-            source,
-        },
+        _ => Error::Create { path: path.into(), source },
     })
 }
 
-/// What was written until now.
+/// The numbers of written lines and bytes. Clones share them.
 #[derive(Clone, Debug, Default)]
-struct Written {
+struct WriteStats {
     lines: Arc<AtomicU64>,
     bytes: Arc<AtomicU64>,
 }
 
-/// Counts what a file takes.
-struct Counting {
-    to: File,
-    written: Written,
+/// Writes to a file and counts the written lines and bytes.
+struct CountingWriter {
+    inner: File,
+    stats: WriteStats,
 }
 
-impl Write for Counting {
+impl Write for CountingWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let taken = self.to.write(bytes)?;
-        let lines = bytes.iter().take(taken).filter(|b| **b == b'\n').count();
-        self.written.lines.fetch_add(lines as u64, Ordering::SeqCst);
-        self.written.bytes.fetch_add(taken as u64, Ordering::SeqCst);
-        Ok(taken)
+        let count = self.inner.write(bytes)?;
+        let lines = bytes.iter().take(count).filter(|b| **b == b'\n').count();
+        self.stats.lines.fetch_add(lines as u64, Ordering::SeqCst);
+        self.stats.bytes.fetch_add(count as u64, Ordering::SeqCst);
+        Ok(count)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.to.flush()
+        self.inner.flush()
     }
 }
 
-/// Ends with the recording: whoever records does not want to only watch.
-struct Recording(Containerd);
+/// A source that fails as soon as recording fails: `record` has no other purpose.
+struct RecordingSource(Containerd);
 
-impl PullSource for Recording {
+impl PullSource for RecordingSource {
     async fn next(&mut self) -> Result<Option<Batch>, SourceError> {
         let batch = self.0.next().await?;
-        match self.0.stats().recording_stopped {
+        match self.0.stats().recording_error {
             Some(reason) => Err(SourceError::Other(reason.into())),
             None => Ok(batch),
         }

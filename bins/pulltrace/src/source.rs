@@ -1,22 +1,22 @@
-//! Who tells of pulls, and whether it sees anything at the moment.
+//! The origin of the displayed pulls, and its connection state.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use pulltrace_agent_lib::source::{Batch, PullSource, SourceError};
 use pulltrace_core::{NodeName, NodeTime, Observation};
 
-/// Who tells of the pulls that are shown.
+/// The origin of the displayed pulls.
 #[derive(Clone, Debug)]
-pub(crate) enum Teller {
-    /// The containerd of this node.
+pub(crate) enum Origin {
+    /// containerd on this node.
     Containerd(NodeName),
-    /// The server at this URL, of all nodes.
+    /// The server at this URL, with the pulls of all nodes.
     Server(String),
 }
 
-impl Teller {
-    /// As it is called in a sentence.
-    pub(crate) const fn who(&self) -> &'static str {
+impl Origin {
+    /// Returns the name used in messages.
+    pub(crate) const fn label(&self) -> &'static str {
         match self {
             Self::Containerd(_) => "containerd",
             Self::Server(_) => "the server",
@@ -24,59 +24,61 @@ impl Teller {
     }
 }
 
-/// Whether a source sees anything.
+/// Connection state of a source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Sight {
-    /// It has not said anything yet.
+pub(crate) enum SourceStatus {
+    /// No data yet.
     #[default]
-    Looking,
-    /// It sees what it tells of.
-    Sees,
-    /// It has not seen that since.
+    Connecting,
+    /// Connected.
+    Connected,
+    /// Lost since this time.
     Lost(NodeTime),
 }
 
-/// Where [`Watched`] leaves what it knows.
-pub(crate) type Shared = Arc<Mutex<Sight>>;
+/// The status that [`MonitoredSource`] shares with a view.
+pub(crate) type SharedStatus = Arc<Mutex<SourceStatus>>;
 
-/// A source, and whether it sees anything: a view says so even where no pull is going on.
+/// A source that publishes its status, which views show even without pulls.
 #[derive(Debug)]
-pub(crate) struct Watched<S> {
+pub(crate) struct MonitoredSource<S> {
     source: S,
-    sight: Shared,
+    status: SharedStatus,
 }
 
-impl<S: PullSource> Watched<S> {
-    pub(crate) fn new(source: S) -> (Self, Shared) {
-        let sight = Shared::default();
-        let shared = Arc::clone(&sight);
-        (Self { source, sight }, shared)
+impl<S: PullSource> MonitoredSource<S> {
+    pub(crate) fn new(source: S) -> (Self, SharedStatus) {
+        let status = SharedStatus::default();
+        let shared = Arc::clone(&status);
+        (Self { source, status }, shared)
     }
 }
 
-impl<S: PullSource> PullSource for Watched<S> {
+impl<S: PullSource> PullSource for MonitoredSource<S> {
     async fn next(&mut self) -> Result<Option<Batch>, SourceError> {
         let batch = self.source.next().await?;
         if let Some(batch) = &batch {
-            let mut sight = self.sight.lock().unwrap_or_else(PoisonError::into_inner);
-            *sight = seen(*sight, batch);
+            let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+            *status = next_status(*status, batch);
         }
         Ok(batch)
     }
 }
 
-fn seen(before: Sight, batch: &Batch) -> Sight {
-    let mut sight = match before {
-        // Whoever says something else than that it is lost sees.
-        Sight::Looking => Sight::Sees,
+fn next_status(before: SourceStatus, batch: &Batch) -> SourceStatus {
+    let mut status = match before {
+        // A first batch means that the source is connected, unless it reports a loss.
+        SourceStatus::Connecting => SourceStatus::Connected,
         before => before,
     };
     for observation in &batch.observations {
-        sight = match (observation, sight) {
-            (Observation::SourceLost, Sight::Looking | Sight::Sees) => Sight::Lost(batch.now.node),
-            (Observation::SourceBack, _) => Sight::Sees,
+        status = match (observation, status) {
+            (Observation::SourceLost, SourceStatus::Connecting | SourceStatus::Connected) => {
+                SourceStatus::Lost(batch.now.node)
+            }
+            (Observation::SourceRecovered, _) => SourceStatus::Connected,
             (_, sight) => sight,
         };
     }
-    sight
+    status
 }

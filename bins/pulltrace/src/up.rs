@@ -1,4 +1,4 @@
-//! `pulltrace up`: agent and server in one process, of this machine or of a recording.
+//! `pulltrace up`: agent and server in one process, for this machine or a recording.
 
 use std::fs::File;
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -18,16 +18,16 @@ use tokio::sync::oneshot;
 
 use pulltrace_shell::log::LogArgs;
 use pulltrace_shell::node::LimitArgs;
-use pulltrace_shell::stop::Stop;
+use pulltrace_shell::shutdown::Shutdown;
 
 use crate::cli::UpArgs;
 use crate::error::Error;
 use crate::{GRACE, log, replay};
 
-/// How often the agent reports what moves.
-const INTERVAL: Duration = Duration::from_millis(500);
+/// Interval of the agent's progress reports.
+const REPORT_INTERVAL: Duration = Duration::from_millis(500);
 
-pub(crate) async fn run(args: UpArgs, log: LogArgs, stop: Stop) -> Result<(), Error> {
+pub(crate) async fn run(args: UpArgs, log: LogArgs, stop: Shutdown) -> Result<(), Error> {
     let mut access = Access::new();
     if let Some(file) = &args.reader_token_file {
         access = access.reader_token_file(file)?;
@@ -35,14 +35,14 @@ pub(crate) async fn run(args: UpArgs, log: LogArgs, stop: Stop) -> Result<(), Er
     if args.insecure_open {
         access = access.insecure_open();
     }
-    // Nobody else may report to it: another token each time that it starts.
-    let token = token();
+    // Only this process may report: the token is new on every start.
+    let token = random_token();
     let access = access.agent_token(&token)?;
-    access.check(args.http_addr)?;
+    access.check_listener(args.http_addr)?;
     let mut limits = Limits::default();
     limits.history_ttl = args.source.limits.history_ttl;
     let mut serve = ServeLimits::default();
-    serve.drain = GRACE / 3;
+    serve.drain_timeout = GRACE / 3;
     let server = Server::builder().access(access).limits(limits);
     let server = server.revision(pulltrace_shell::REVISION);
     let mut server = server.serve_limits(serve).build()?;
@@ -51,13 +51,13 @@ pub(crate) async fn run(args: UpArgs, log: LogArgs, stop: Stop) -> Result<(), Er
     server.listen(listener)?;
 
     let agent = Agent {
-        server: format!("http://{}", within(address)),
+        server: format!("http://{}", loopback_address(address)),
         token,
         limits: args.source.limits,
     };
     let (over, agent_is_over) = oneshot::channel::<()>();
     let serving = server.run(async {
-        // However it is over.
+        // Completes however the agent ends, because that drops the sender.
         drop(agent_is_over.await);
     });
     let reporting = async {
@@ -69,14 +69,11 @@ pub(crate) async fn run(args: UpArgs, log: LogArgs, stop: Stop) -> Result<(), Er
                     let header = replay.header();
                     (header.node.clone(), header.namespace.clone())
                 };
-                log::begin(log, None, false);
-                say(&url, args.open);
-                let source = Lasting {
-                    replay,
-                    over: false,
-                };
+                log::init(log, None, false);
+                announce(&url, args.open);
+                let source = ReplayThenIdle { replay, ended: false };
                 let ran = agent.run(node, namespace, source, &stop).await;
-                ran.map_err(|error| in_recording(error, &path))
+                ran.map_err(|error| with_recording_path(error, &path))
             }
             None => {
                 let node = args.source.node().map_err(Error::NodeName)?;
@@ -85,8 +82,8 @@ pub(crate) async fn run(args: UpArgs, log: LogArgs, stop: Stop) -> Result<(), Er
                 if let Some(socket) = args.source.socket {
                     source = source.socket(socket);
                 }
-                log::begin(log, None, false);
-                say(&url, args.open);
+                log::init(log, None, false);
+                announce(&url, args.open);
                 agent.run(node, namespace, source.start(), &stop).await
             }
         }
@@ -95,7 +92,7 @@ pub(crate) async fn run(args: UpArgs, log: LogArgs, stop: Stop) -> Result<(), Er
     reported
 }
 
-/// How the agent reports to the server beside it.
+/// The agent, reporting to the server of this process.
 struct Agent {
     server: String,
     token: String,
@@ -108,7 +105,7 @@ impl Agent {
         node: NodeName,
         namespace: Namespace,
         source: impl PullSource,
-        stop: &Stop,
+        stop: &Shutdown,
     ) -> Result<(), Error> {
         let sink = HttpSink::builder(self.server)
             .token(self.token)
@@ -119,82 +116,78 @@ impl Agent {
             .source(source)
             .sink(sink)
             .limits(self.limits.limits())
-            .report_interval(INTERVAL)
-            .grace(GRACE / 3)
+            .report_interval(REPORT_INTERVAL)
+            .grace_period(GRACE / 3)
             .build()
-            .map_err(Error::Setting)?;
+            .map_err(Error::ReportInterval)?;
         let ran = collector.run(async { stop.wait().await }).await;
         ran.map(drop).map_err(Error::Run)
     }
 }
 
-/// A recording, and then silence: what it showed is still there to be read.
-struct Lasting {
+/// A replay that idles after its end, so that the last state stays available.
+struct ReplayThenIdle {
     replay: Replay<BufReader<File>>,
-    over: bool,
+    ended: bool,
 }
 
-impl PullSource for Lasting {
+impl PullSource for ReplayThenIdle {
     async fn next(&mut self) -> Result<Option<Batch>, SourceError> {
-        if !self.over {
+        if !self.ended {
             if let Some(batch) = self.replay.next().await? {
                 return Ok(Some(batch));
             }
-            self.over = true;
-            tracing::info!(target: "pulltrace::up", "the recording is over; what it showed stays, until Ctrl-C");
+            self.ended = true;
+            tracing::info!(target: "pulltrace::up", "replay finished; the last state stays available until Ctrl-C");
         }
         std::future::pending().await
     }
 }
 
-/// A recording that cannot be played to its end is named.
-fn in_recording(error: Error, path: &Path) -> Error {
+/// Adds the path of the recording to a replay error.
+fn with_recording_path(error: Error, path: &Path) -> Error {
     match error {
-        Error::Run(RunError::Source { source, .. }) => Error::Replay {
-            path: PathBuf::from(path),
-            source,
-        },
+        Error::Run(RunError::Source { source, .. }) => {
+            Error::Replay { path: PathBuf::from(path), source }
+        }
         other => other,
     }
 }
 
-/// Where this process itself reaches the listener.
-fn within(mut address: SocketAddr) -> SocketAddr {
+/// Returns the address at which this process reaches its own listener.
+fn loopback_address(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
-        // One that listens at every address of IPv6 does so at those of IPv4.
+        // A listener on all IPv6 addresses also accepts IPv4.
         address.set_ip(IpAddr::from(Ipv4Addr::LOCALHOST));
     }
     address
 }
 
-/// A token that nobody guesses. The hasher is the standard library's only source of randomness.
-fn token() -> String {
+/// Returns an unguessable token. The hasher is the only source of randomness in the standard
+/// library.
+fn random_token() -> String {
     let random = || std::hash::RandomState::new().build_hasher().finish();
     (0..4).map(|_| format!("{:016x}", random())).collect()
 }
 
-/// Says where the page is, and opens it where that is asked for.
-fn say(url: &str, open: bool) {
+/// Prints the URL of the page and opens it on request.
+fn announce(url: &str, open: bool) {
     let mut out = std::io::stdout();
-    // Whoever started it need not read it.
-    let _unread = writeln!(out, "pulltrace is at {url}").and_then(|()| out.flush());
+    // Ignore a closed standard output.
+    let _unread = writeln!(out, "serving at {url}").and_then(|()| out.flush());
     if open {
         let url = url.to_owned();
         tokio::task::spawn_blocking(move || {
-            if let Err(error) = browse(&url) {
-                tracing::warn!(target: "pulltrace::up", "no browser could be opened: {error}; open {url} yourself");
+            if let Err(error) = open_browser(&url) {
+                tracing::warn!(target: "pulltrace::up", "failed to open a browser: {error}; open {url} manually");
             }
         });
     }
 }
 
-/// Has the system open a page.
-fn browse(url: &str) -> Result<(), String> {
-    let opener = if cfg!(target_os = "macos") {
-        "open"
-    } else {
-        "xdg-open"
-    };
+/// Opens a page in the default browser.
+fn open_browser(url: &str) -> Result<(), String> {
+    let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
     let opened = Command::new(opener)
         .arg(url)
         .stdin(Stdio::null())
@@ -203,7 +196,7 @@ fn browse(url: &str) -> Result<(), String> {
         .status();
     match opened {
         Ok(status) if status.success() => Ok(()),
-        Ok(status) => Err(format!("{opener} failed, {status}")),
+        Ok(status) => Err(format!("{opener} failed: {status}")),
         Err(error) => Err(format!("{opener}: {error}")),
     }
 }
@@ -213,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_agent_reaches_a_server_that_listens_everywhere() {
+    fn agent_connects_to_loopback_when_address_is_unspecified() {
         for (listens, reached) in [
             ("127.0.0.1:8080", "127.0.0.1:8080"),
             ("0.0.0.0:8080", "127.0.0.1:8080"),
@@ -221,13 +214,13 @@ mod tests {
             ("[::1]:8080", "[::1]:8080"),
             ("10.0.0.7:80", "10.0.0.7:80"),
         ] {
-            assert_eq!(within(listens.parse().unwrap()).to_string(), reached);
+            assert_eq!(loopback_address(listens.parse().unwrap()).to_string(), reached);
         }
     }
 
     #[test]
-    fn each_start_has_a_token_of_its_own() {
-        let (one, other) = (token(), token());
+    fn random_tokens_differ() {
+        let (one, other) = (random_token(), random_token());
         assert_eq!(one.len(), 64);
         assert_ne!(one, other);
     }

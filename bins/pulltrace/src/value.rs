@@ -1,30 +1,31 @@
-//! Texts of flags into values that only this program has. Each error says what is accepted.
+//! Parsers for flags of this program. Errors state the expected format.
 
 use pulltrace_agent_lib::source::containerd::replay::Speed;
 use pulltrace_client::{Client, SetupError};
 use pulltrace_core::wire::v1::Phase;
+use pulltrace_shell::error::with_help;
 
-/// The URL of a server.
+/// Parses the URL of a server.
 pub(crate) fn server(text: &str) -> Result<String, String> {
     match Client::builder(text).build() {
-        Err(error @ SetupError::Url(_)) => Err(error.to_string()),
-        // What else is wrong is not the URL.
+        Err(error @ SetupError::Url(_)) => Err(with_help(error.to_string(), error.help())),
+        // Other setup errors do not concern the URL.
         Ok(_) | Err(_) => Ok(text.to_owned()),
     }
 }
 
-/// A phase, by its word.
+/// Parses the name of a phase.
 pub(crate) fn phase(text: &str) -> Result<Phase, String> {
     match serde_json::from_value(text.into()) {
         Ok(Phase::Other) | Err(_) => Err(
-            "no phase; accepted are queued, resolving, downloading, extracting, completed, failed, cancelled, unknown"
+            "invalid phase: expected queued, resolving, downloading, extracting, completed, failed, cancelled, unknown"
                 .to_owned(),
         ),
         Ok(phase) => Ok(phase),
     }
 }
 
-/// How fast to replay: `1`, `10`, `0.5`; `max` or `0` without any wait.
+/// Parses a replay speed: a factor such as `1`, `10` or `0.5`; `max` or `0` to not wait.
 pub(crate) fn speed(text: &str) -> Result<Speed, String> {
     if text == "max" {
         return Ok(Speed::FASTEST);
@@ -35,7 +36,7 @@ pub(crate) fn speed(text: &str) -> Result<Speed, String> {
         Err(_) => None,
     }
     .ok_or_else(|| {
-        "no speed; accepted are `max`, `0` (the same), and positive numbers like 1, 10 or 0.5"
+        "invalid speed: expected `max`, `0` (the same), or a positive number, e.g. 1, 10, 0.5"
             .to_owned()
     })
 }
@@ -45,24 +46,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn phases_are_words() {
+    fn phase_parses_known_names_only() {
         assert_eq!(phase("failed"), Ok(Phase::Failed));
         for text in ["", "other", "dreaming", "Failed"] {
-            assert!(phase(text).unwrap_err().contains("accepted"), "{text}");
+            assert!(phase(text).unwrap_err().contains("expected"), "{text}");
         }
     }
 
     #[test]
-    fn a_server_has_a_url() {
+    fn server_requires_http_url() {
         for good in ["http://localhost:8080", "https://x.example/pulltrace/"] {
             assert_eq!(server(good), Ok(good.to_owned()));
         }
         let error = server("localhost:8080").unwrap_err();
-        assert!(error.contains("http://HOST:PORT"), "{error}");
+        assert!(error.contains("\nhelp: Use a URL such as "), "{error}");
     }
 
     #[test]
-    fn speeds_are_read() {
+    fn speed_parses_factors_and_max() {
         assert_eq!(speed("max").unwrap(), Speed::FASTEST);
         assert_eq!(speed("0").unwrap(), Speed::FASTEST);
         assert_eq!(speed("1").unwrap(), Speed::REAL);

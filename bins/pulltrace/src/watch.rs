@@ -1,7 +1,8 @@
-//! `pulltrace watch`: what containerd pulls, as it happens; what all nodes pull is beside here.
+//! `pulltrace watch`: shows the pulls of containerd as they happen; `server` shows those of all
+//! nodes.
 
+mod remote;
 mod server;
-mod told;
 
 use std::io;
 use std::time::Duration;
@@ -12,67 +13,71 @@ use pulltrace_agent_lib::{Clock, Collector};
 use tokio::signal::unix::{SignalKind, signal};
 
 use pulltrace_shell::log::LogArgs;
-use pulltrace_shell::stop::Stop;
+use pulltrace_shell::shutdown::Shutdown;
 
 use crate::cli::WatchArgs;
 use crate::error::Error;
-use crate::source::{Teller, Watched};
+use crate::source::{MonitoredSource, Origin};
 use crate::view::scene::Scene;
-use crate::view::{Form, View};
+use crate::view::{OutputMode, View};
 use crate::{GRACE, log};
 
-/// From one drawing to the next at the most: times since when go on.
+/// Maximum time between redraws, so that elapsed times advance.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How often changes are told where they are drawn, and where they are written as lines.
-const DRAWN: Duration = Duration::from_millis(250);
-const WRITTEN: Duration = Duration::from_secs(1);
+/// Default update intervals of the live view and of line output.
+const DRAW_INTERVAL: Duration = Duration::from_millis(250);
+const LINE_INTERVAL: Duration = Duration::from_secs(1);
 
-pub(crate) async fn run(args: WatchArgs, log: LogArgs, stop: Stop) -> Result<(), Error> {
+pub(crate) async fn run(args: WatchArgs, log: LogArgs, stop: Shutdown) -> Result<(), Error> {
     if let Some(url) = args.server.server.clone() {
         return server::run(url, args, log, stop).await;
     }
     let node = args.source.node().map_err(Error::NodeName)?;
-    let form = Form::choose(args.view)?;
-    log::begin(log, form.screen(), false);
-    let usual = match form {
-        Form::Live(..) => DRAWN,
-        Form::Plain | Form::Json => WRITTEN,
+    let form = OutputMode::from_args(args.view)?;
+    log::init(log, form.screen(), false);
+    let default = match form {
+        OutputMode::Live(..) => DRAW_INTERVAL,
+        OutputMode::Plain | OutputMode::Json => LINE_INTERVAL,
     };
-    let interval = args.report_interval.unwrap_or(usual);
+    let interval = args.report_interval.unwrap_or(default);
 
     let mut source = Containerd::builder(node.clone()).namespace(args.source.namespace);
     if let Some(socket) = args.source.socket {
         source = source.socket(socket);
     }
-    let (source, sight) = Watched::new(source.start());
+    let (source, status) = MonitoredSource::new(source.start());
     let collector = Collector::builder(node.clone())
         .source(source)
         .limits(args.source.limits.limits())
         .report_interval(interval)
         .heartbeat(interval.max(TICK))
-        .grace(GRACE / 3);
+        .grace_period(GRACE / 3);
     let stopped = async move { stop.wait().await };
 
-    if let Form::Json = form {
+    if let OutputMode::Json = form {
         let collector = collector.sink(NdjsonSink::new(io::stdout())).build();
-        let ran = collector.map_err(Error::Setting)?.run(stopped).await;
+        let ran = collector.map_err(Error::ReportInterval)?.run(stopped).await;
         return ran.map(drop).map_err(Error::Run);
     }
     let (sink, reports) = channel(4);
-    let collector = collector.sink(sink).build().map_err(Error::Setting)?;
+    let collector = collector.sink(sink).build().map_err(Error::ReportInterval)?;
     let clock = Clock::system();
-    let scene = Scene::new(Teller::Containerd(node), clock.now().node);
-    let view = View::new(form, scene, sight, io::stdout());
-    let shown = tokio::spawn(show(view, reports, clock));
+    let scene = Scene::new(Origin::Containerd(node), clock.now().node);
+    let view = View::new(form, scene, status, io::stdout());
+    let shown = tokio::spawn(show_reports(view, reports, clock));
     let ran = collector.run(stopped).await;
-    // A view that could not be shown is why the collector ended, where it is.
+    // If the view failed, that is why the collector ended.
     shown.await.map_err(|_| Error::Panicked)??;
     ran.map(drop).map_err(Error::Run)
 }
 
-/// Shows reports until there are no more.
-pub(crate) async fn show(mut view: View, mut reports: Reports, clock: Clock) -> Result<(), Error> {
+/// Shows reports until the channel closes.
+pub(crate) async fn show_reports(
+    mut view: View,
+    mut reports: Reports,
+    clock: Clock,
+) -> Result<(), Error> {
     let mut resized = signal(SignalKind::window_change()).map_err(Error::Runtime)?;
     view.draw().map_err(Error::Output)?;
     loop {
@@ -80,7 +85,7 @@ pub(crate) async fn show(mut view: View, mut reports: Reports, clock: Clock) -> 
             report = reports.next() => match report {
                 Some(report) => {
                     view.scene.runtime = report.runtime;
-                    view.show(&report.pulls, report.full, report.sums, report.now.node)
+                    view.show(&report.pulls, report.full, report.totals, report.now.node)
                 }
                 None => return Ok(()),
             },

@@ -1,16 +1,26 @@
-//! An error as one line.
+//! Errors on one line, and advice on the next.
 
 use std::error::Error;
 use std::io::{self, Write as _};
 
-/// One line to standard error: the program, the error, and all that led to it.
-pub fn print(program: &str, error: &dyn Error) {
-    let text = format!("{program}: {}\n", chain(error));
-    // Where standard error is gone, too, nobody can be told.
+/// Prints an error and its causes to standard error as one line, after the program's name, and
+/// advice as a second line.
+pub fn print(program: &str, error: &dyn Error, help: Option<&str>) {
+    let text = format!("{program}: {}\n", with_help(chain(error), help));
+    // Ignore a closed standard error.
     let _untold = io::stderr().write_all(text.as_bytes());
 }
 
-/// An error and all that led to it.
+/// Appends advice to a message as a second line, `help: …`.
+#[must_use]
+pub fn with_help(message: String, help: Option<&str>) -> String {
+    match help {
+        Some(help) => format!("{message}\nhelp: {help}"),
+        None => message,
+    }
+}
+
+/// Formats an error and its causes as `error: cause: cause`.
 #[must_use]
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();

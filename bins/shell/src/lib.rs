@@ -1,14 +1,14 @@
-//! What the programs share: how they read flags and variables, log, stop, and say what went wrong.
+//! Code shared by the programs: flags and variables, logging, signals, errors.
 //!
-//! | file | the question |
+//! | module | contents |
 //! |---|---|
-//! | [`args`] | what was asked for, and how is a bad value refused? |
-//! | [`value`] | what does this text of a flag mean? |
-//! | [`node`] | which node is watched, and how much is kept of it? |
-//! | [`log`] | what is logged, and how? |
-//! | [`stop`] | who says that it is time to end? |
-//! | [`error`] | how is an error told? |
-//! | [`markdown`] | how do the flags get into the documentation? |
+//! | [`args`] | parsing the command line and reporting invalid values |
+//! | [`value`] | parsers for flag values |
+//! | [`node`] | flags of programs that watch a node |
+//! | [`log`] | log flags and initialization |
+//! | [`shutdown`] | termination signals |
+//! | [`error`] | printing errors |
+//! | [`markdown`] | generating the flag reference |
 
 #![forbid(unsafe_code)]
 
@@ -17,16 +17,11 @@ pub mod error;
 pub mod log;
 pub mod markdown;
 pub mod node;
-pub mod stop;
+pub mod shutdown;
 pub mod value;
 
-/// Version and revision, for `--version`: `0.1.0 (0123456789ab)`.
-pub const VERSION: &str = concat!(
-    env!("CARGO_PKG_VERSION"),
-    " (",
-    env!("PULLTRACE_REVISION"),
-    ")"
-);
+/// Version and revision, as shown by `--version`: `0.1.0 (0123456789ab)`.
+pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("PULLTRACE_REVISION"), ")");
 
-/// The revision alone, for the label of a metric: `0123456789ab`.
+/// The revision alone, for a metric label: `0123456789ab`.
 pub const REVISION: &str = env!("PULLTRACE_REVISION");

@@ -1,4 +1,4 @@
-//! The log: its flags, and where it goes.
+//! Log flags and log output.
 
 use std::io::{self, Write};
 
@@ -9,9 +9,10 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 #[derive(Clone, Copy, Debug, Args)]
-#[command(next_help_heading = "Log (on standard error)")]
+#[command(next_help_heading = "Logging (standard error)")]
 pub struct LogArgs {
-    /// What to log; info has a line for each pull that ended and each 15 s of a long one [default: info, and warn where pulls are shown on a terminal]
+    /// Log level; info includes every ended pull, and long pulls every 15 s [default: info, or warn
+    /// if pulls are shown on a terminal]
     #[arg(
         long,
         env = "PULLTRACE_LOG_LEVEL",
@@ -21,7 +22,7 @@ pub struct LogArgs {
     )]
     pub log_level: Option<LogLevel>,
 
-    /// How to write the log
+    /// Log format
     #[arg(
         long,
         env = "PULLTRACE_LOG_FORMAT",
@@ -49,47 +50,36 @@ pub enum LogFormat {
     Json,
 }
 
-/// Begins to log to what `writer` makes. `shown` where what the log says of pulls is shown anyway: then
-/// only what is wrong is logged, unless a level was asked for.
+/// Initializes logging to the writers from `writer`. With `shown_in_view`, pulls are visible elsewhere:
+/// only warnings are logged unless a level is set.
 ///
 /// # Panics
-/// Where the process logs already.
-pub fn begin<W: Write + 'static>(
+/// Panics if logging is already initialized.
+pub fn init<W: Write + 'static>(
     args: LogArgs,
-    shown: bool,
+    shown_in_view: bool,
     writer: impl Fn() -> W + Send + Sync + 'static,
 ) {
-    let usual = if shown {
-        LevelFilter::WARN
-    } else {
-        LevelFilter::INFO
-    };
-    let level = args.log_level.map_or(usual, filter);
-    // Ours; of the libraries below only what is wrong.
-    let mut targets = Targets::new()
-        .with_default(level.min(LevelFilter::WARN))
-        .with_target("pulltrace", level);
-    if args.log_level.is_none() && shown {
-        // How each pull ended is in the view.
+    let default = if shown_in_view { LevelFilter::WARN } else { LevelFilter::INFO };
+    let level = args.log_level.map_or(default, filter);
+    // Other crates log at most at warn.
+    let mut targets =
+        Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("pulltrace", level);
+    if args.log_level.is_none() && shown_in_view {
+        // The view shows how each pull ended.
         targets = targets.with_target("pulltrace::pull", LevelFilter::OFF);
     }
     let layer = tracing_subscriber::fmt::layer().with_writer(writer);
     let layer = match args.log_format {
-        LogFormat::Json => layer
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .boxed(),
+        LogFormat::Json => layer.json().flatten_event(true).with_current_span(false).boxed(),
         LogFormat::Text => layer.with_target(false).with_ansi(false).boxed(),
     };
-    tracing_subscriber::registry()
-        .with(layer.with_filter(targets))
-        .init();
+    tracing_subscriber::registry().with(layer.with_filter(targets)).init();
 }
 
-/// The log of a program that shows nothing else, on standard error.
-pub fn begin_on_stderr(args: LogArgs) {
-    begin(args, false, io::stderr);
+/// Initializes logging to standard error, for programs without a view.
+pub fn init_stderr(args: LogArgs) {
+    init(args, false, io::stderr);
 }
 
 const fn filter(level: LogLevel) -> LevelFilter {

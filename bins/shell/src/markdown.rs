@@ -1,13 +1,13 @@
-//! The page on flags and variables, made of the flags themselves.
+//! Generates the flag reference of the documentation.
 
 use std::fmt::Write as _;
 use std::path::Path;
 
 use clap::{Arg, Command};
 
-/// The flags and variables of a program and its subcommands, as Markdown.
+/// Renders the flags and variables of a program and its subcommands as Markdown.
 #[must_use]
-pub fn markdown(program: &Command) -> String {
+pub fn render(program: &Command) -> String {
     let mut out = String::new();
     section(&mut out, program, program.get_name(), 2);
     for command in program.get_subcommands() {
@@ -17,42 +17,39 @@ pub fn markdown(program: &Command) -> String {
     out
 }
 
-/// Compares the part of a page between `<!-- PROGRAM: begin -->` and `<!-- PROGRAM: end -->` with what
-/// [`markdown`] makes of a program; with `PULLTRACE_BLESS=1` it writes that part.
+/// Checks that the part of a page between `<!-- PROGRAM: begin -->` and `<!-- PROGRAM: end -->`
+/// matches [`render`]; with `PULLTRACE_BLESS=1`, rewrites that part.
 ///
 /// # Errors
-/// What is wrong with the page.
+/// Returns a message if the part is outdated or missing, or the page cannot be read or written.
 pub fn check(page: &Path, program: &Command) -> Result<(), String> {
     let name = program.get_name();
     let failed = |error| format!("{}: {error}", page.display());
     let text = std::fs::read_to_string(page).map_err(failed)?;
-    let (begin, end) = (
-        format!("<!-- {name}: begin -->\n"),
-        format!("<!-- {name}: end -->"),
-    );
-    let whole = text.split_once(&begin).and_then(|(before, rest)| {
+    let (begin, end) = (format!("<!-- {name}: begin -->\n"), format!("<!-- {name}: end -->"));
+    let parts = text.split_once(&begin).and_then(|(before, rest)| {
         let (part, after) = rest.split_once(&end)?;
         Some((before, part, after))
     });
-    let Some((before, part, after)) = whole else {
-        return Err(format!("{} has no part for {name}", page.display()));
+    let Some((before, part, after)) = parts else {
+        return Err(format!("{} has no section for {name}", page.display()));
     };
-    let made = markdown(program);
-    if part == made {
+    let rendered = render(program);
+    if part == rendered {
         return Ok(());
     }
     if std::env::var_os("PULLTRACE_BLESS").is_none() {
         return Err(format!(
-            "{} does not say what the flags of {name} are: run its tests once with PULLTRACE_BLESS=1",
+            "{} is outdated: run the tests of {name} with PULLTRACE_BLESS=1",
             page.display()
         ));
     }
-    std::fs::write(page, [before, &begin, &made, &end, after].concat()).map_err(failed)
+    std::fs::write(page, [before, &begin, &rendered, &end, after].concat()).map_err(failed)
 }
 
 fn section(out: &mut String, command: &Command, name: &str, level: usize) {
     let about = command.get_about().map(ToString::to_string);
-    // A string takes everything.
+    // Writing to a string cannot fail.
     let _written = write!(
         out,
         "{} {name}\n\n{}.\n\n",
@@ -70,7 +67,7 @@ fn section(out: &mut String, command: &Command, name: &str, level: usize) {
         if let Some(heading) = heading {
             let _written = write!(out, "{heading}:\n\n");
         }
-        *out += "| flag | variable | default | what it is |\n|---|---|---|---|\n";
+        *out += "| flag | variable | default | description |\n|---|---|---|---|\n";
         for arg in shown().filter(|arg| arg.get_help_heading() == heading) {
             row(out, arg);
         }
@@ -90,21 +87,18 @@ fn row(out: &mut String, arg: &Arg) {
     let variable = arg.get_env().map(|name| name.to_string_lossy());
     let variable = variable.map(|name| format!("`{name}`")).unwrap_or_default();
     let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
-    // A default that depends on something is told in the help.
-    let (help, told) = match help.split_once(" [default: ") {
+    // Defaults that clap does not know are given in the help text.
+    let (help, stated_default) = match help.split_once(" [default: ") {
         Some((help, told)) => (help.to_owned(), told.trim_end_matches(']').to_owned()),
         None => (help, String::new()),
     };
     let default = match arg.get_default_values().first() {
         Some(value) if takes => format!("`{}`", value.to_string_lossy()),
-        _ if arg.is_required_set() => "must be given".to_owned(),
-        _ => told,
+        _ if arg.is_required_set() => "required".to_owned(),
+        _ => stated_default,
     };
     let values: Vec<_> = arg.get_possible_values();
-    let values: Vec<_> = values
-        .iter()
-        .map(|value| format!("`{}`", value.get_name()))
-        .collect();
+    let values: Vec<_> = values.iter().map(|value| format!("`{}`", value.get_name())).collect();
     let values = match takes && !values.is_empty() {
         true => format!(" ({})", values.join(", ")),
         false => String::new(),
@@ -117,12 +111,9 @@ fn row(out: &mut String, arg: &Arg) {
     );
 }
 
-/// As it can stand in a table.
+/// Joins lines and escapes `|` for a table cell.
 fn one_line(text: &str) -> String {
-    text.split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
-        .replace('|', "\\|")
+    text.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
 }
 
 #[cfg(test)]
@@ -132,32 +123,15 @@ mod tests {
     use super::*;
 
     fn program() -> Command {
-        let word = Arg::new("word")
-            .long("word")
-            .value_name("WORD")
-            .default_value("a");
+        let word = Arg::new("word").long("word").value_name("WORD").default_value("a");
         Command::new("thing")
             .about("Does a\nthing")
-            .arg(
-                word.env("THING_WORD")
-                    .value_parser(["a", "b"])
-                    .help("Which"),
-            )
-            .arg(
-                Arg::new("fast")
-                    .long("fast")
-                    .action(ArgAction::SetTrue)
-                    .help("At once | now"),
-            )
+            .arg(word.env("THING_WORD").value_parser(["a", "b"]).help("Which"))
+            .arg(Arg::new("fast").long("fast").action(ArgAction::SetTrue).help("At once | now"))
             .subcommand(
                 Command::new("look")
                     .about("Looks.")
-                    .arg(
-                        Arg::new("file")
-                            .value_name("FILE")
-                            .required(true)
-                            .help("Where"),
-                    )
+                    .arg(Arg::new("file").value_name("FILE").required(true).help("Where"))
                     .arg(
                         Arg::new("at")
                             .long("at")
@@ -169,13 +143,13 @@ mod tests {
     }
 
     #[test]
-    fn each_flag_is_told() {
-        let told = "\
+    fn renders_every_flag() {
+        let expected = "\
 ## thing
 
 Does a thing.
 
-| flag | variable | default | what it is |
+| flag | variable | default | description |
 |---|---|---|---|
 | `--word WORD` | `THING_WORD` | `a` | Which (`a`, `b`) |
 | `--fast` |  |  | At once \\| now |
@@ -184,35 +158,33 @@ Does a thing.
 
 Looks.
 
-| flag | variable | default | what it is |
+| flag | variable | default | description |
 |---|---|---|---|
-| `FILE` |  | must be given | Where |
+| `FILE` |  | required | Where |
 
 Odd:
 
-| flag | variable | default | what it is |
+| flag | variable | default | description |
 |---|---|---|---|
 | `--at X` |  | the end | At |
 
 ";
-        assert_eq!(markdown(&program()), told);
+        assert_eq!(render(&program()), expected);
     }
 
     #[test]
-    fn a_page_that_is_behind_is_found() {
+    fn outdated_page_is_detected() {
         let page = std::env::temp_dir().join(format!("page-{}.md", std::process::id()));
         let check = |text: &str| {
             std::fs::write(&page, text).unwrap();
             check(&page, &program())
         };
-        let whole = format!(
-            "a\n<!-- thing: begin -->\n{}<!-- thing: end -->\nb",
-            markdown(&program())
-        );
+        let whole =
+            format!("a\n<!-- thing: begin -->\n{}<!-- thing: end -->\nb", render(&program()));
         assert_eq!(check(&whole), Ok(()));
         let error = check(&whole.replace("Which", "What")).unwrap_err();
         assert!(error.contains("PULLTRACE_BLESS=1"), "{error}");
-        assert!(check("a").unwrap_err().contains("no part for thing"));
+        assert!(check("a").unwrap_err().contains("no section for thing"));
         std::fs::remove_file(page).unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! The flags of programs that watch a node.
+//! Flags common to the programs that observe a node.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,19 +8,14 @@ use pulltrace_core::{Limits, NameError, Namespace, NodeName};
 
 use crate::value;
 
-// No doc comments on these structs: clap would make them the help of the whole command.
+// No doc comments on these structs: clap would show them as the description of the command.
 #[derive(Debug, Args)]
 pub struct SourceArgs {
-    /// The socket of containerd [default: that of k3s or RKE2, else /run/containerd/containerd.sock]
-    #[arg(
-        long,
-        env = "PULLTRACE_CONTAINERD_SOCKET",
-        value_name = "PATH",
-        global = true
-    )]
+    /// containerd socket [default: k3s or RKE2 socket if any, else /run/containerd/containerd.sock]
+    #[arg(long, env = "PULLTRACE_CONTAINERD_SOCKET", value_name = "PATH", global = true)]
     pub socket: Option<PathBuf>,
 
-    /// The containerd namespace; the kubelet pulls into k8s.io, `ctr` and nerdctl into default
+    /// containerd namespace; the kubelet uses `k8s.io`; ctr and nerdctl use `default`
     #[arg(
         long,
         env = "PULLTRACE_CONTAINERD_NAMESPACE",
@@ -30,7 +25,7 @@ pub struct SourceArgs {
     )]
     pub namespace: Namespace,
 
-    /// The name of this node [default: the host name]
+    /// Name of this node [default: host name]
     #[arg(long, env = "PULLTRACE_NODE_NAME", value_name = "NAME", global = true)]
     pub node_name: Option<NodeName>,
 
@@ -40,31 +35,31 @@ pub struct SourceArgs {
 
 #[derive(Clone, Copy, Debug, Args)]
 pub struct LimitArgs {
-    /// A download that waits for nothing is stalled after so long without a byte
+    /// Time without data after which an active download counts as stalled
     #[arg(long, env = "PULLTRACE_STALL_AFTER", value_name = "DURATION", default_value = "30s", value_parser = value::time, global = true)]
     pub stall_after: Duration,
 
-    /// How long pulls that ended are kept
+    /// Retention period of ended pulls
     #[arg(long, env = "PULLTRACE_HISTORY_TTL", value_name = "DURATION", default_value = "30m", value_parser = value::time, global = true)]
     pub history_ttl: Duration,
 }
 
 impl LimitArgs {
-    /// The bounds of a table of pulls.
+    /// Returns the default limits of a pull table with these values set.
     #[must_use]
     pub fn limits(self) -> Limits {
         let mut limits = Limits::default();
-        limits.stall_after = self.stall_after;
-        limits.ended_for = self.history_ttl;
+        limits.stall_timeout = self.stall_after;
+        limits.retention = self.history_ttl;
         limits
     }
 }
 
 impl SourceArgs {
-    /// The name of this node: as given, or that of the machine.
+    /// Returns the name of this node: the flag's value, or the host name.
     ///
     /// # Errors
-    /// Where the machine's name cannot name a node.
+    /// Returns an error if the host name is unreadable or not a valid node name.
     pub fn node(&self) -> Result<NodeName, NameError> {
         if let Some(name) = &self.node_name {
             return Ok(name.clone());

@@ -1,6 +1,7 @@
-//! A sink of your own: one line on what the whole node is doing, and one for each pull that failed.
+//! A custom sink: prints a line with the totals of the node, and one for each failed pull.
 //!
-//! `custom_sink [--socket PATH | --recording FILE]`: a running containerd, or what was recorded of one.
+//! `custom_sink [--socket PATH | --recording FILE]`: reads from a running containerd or a
+//! recording.
 
 use std::error::Error;
 use std::fs::File;
@@ -13,32 +14,33 @@ use pulltrace_agent_lib::source::containerd::Containerd;
 use pulltrace_agent_lib::source::containerd::replay::{Replay, Speed};
 use pulltrace_core::Outcome;
 
-struct Status;
+struct StatusSink;
 
-impl ReportSink for Status {
+impl ReportSink for StatusSink {
     async fn deliver(&mut self, report: Report) -> Result<Ack, SinkError> {
-        // One that fails for a while would say `Unavailable`, and be told all that again.
+        // A sink with a temporary failure would return `Unavailable` and get the same changes
+        // again.
         write(&report).map_err(|_| SinkError::Closed)?;
-        Ok(Ack::of(&report))
+        Ok(Ack::for_report(&report))
     }
 }
 
 fn write(report: &Report) -> io::Result<()> {
     let mut out = io::stdout();
-    // A report holds only pulls that changed, unless it is full.
+    // A report contains only the pulls that changed, unless it is full.
     for pull in &report.pulls {
         if pull.outcome() == Some(Outcome::Failed) {
-            writeln!(out, "failed: {}", pull.title().unwrap_or_default())?;
+            writeln!(out, "failed: {}", pull.display_name().unwrap_or_default())?;
         }
     }
-    let (sums, at) = (&report.sums, report.now.node);
-    let (live, here, all) = (sums.live, sums.downloaded, sums.to_download);
+    let (sums, at) = (&report.totals, report.now.node);
+    let (live, here, all) = (sums.live_pulls, sums.downloaded, sums.to_download);
     writeln!(out, "{at}  {live} pulls  {here} of {all}")
 }
 
 async fn watch(source: impl PullSource) -> Result<(), Box<dyn Error>> {
     let builder = Collector::builder("this-node".parse()?).source(source);
-    let collector = builder.sink(Status).build()?;
+    let collector = builder.sink(StatusSink).build()?;
     collector.run(std::future::pending()).await?;
     Ok(())
 }

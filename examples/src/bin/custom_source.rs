@@ -1,57 +1,58 @@
-//! A source of your own: whatever sees pulls can feed a collector. This one is told on standard input: the
-//! name of an image that is pulled, then `done` or `fail`. What it makes of that comes out as JSON lines.
+//! A custom source: anything that observes pulls can feed a collector. This one reads standard
+//! input: the name of an image that is pulled, then `done` or `fail`. The result is printed as JSON
+//! lines.
 
 use std::error::Error;
 
 use pulltrace_agent_lib::sink::NdjsonSink;
 use pulltrace_agent_lib::source::{Batch, PullSource, SourceError};
 use pulltrace_agent_lib::{Clock, Collector};
-use pulltrace_core::{Evidence, NameError, NodeTime, Observation, PullId};
+use pulltrace_core::{EndEvidence, NameError, NodeTime, Observation, PullId};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines, Stdin, stdin};
 
-struct Typed(Lines<BufReader<Stdin>>, Clock, Option<PullId>);
+struct StdinSource(Lines<BufReader<Stdin>>, Clock, Option<PullId>);
 
-impl PullSource for Typed {
+impl PullSource for StdinSource {
     async fn next(&mut self) -> Result<Option<Batch>, SourceError> {
-        // To wait for a line is cancel-safe, as `next` must be; nothing is awaited after it.
+        // `next` must be cancel-safe. Waiting for a line is, and there is no other await.
         let line = self.0.next_line().await;
         let Some(line) = line.map_err(|error| SourceError::Other(error.into()))? else {
             return Ok(None);
         };
         let now = self.1.now();
-        let seen = self.see(&line, now.node);
+        let seen = self.parse_line(&line, now.node);
         let seen = seen.map_err(|error| SourceError::Other(error.into()))?;
         Ok(Some(Batch::new(now, seen)))
     }
 }
 
-impl Typed {
-    fn see(&mut self, line: &str, at: NodeTime) -> Result<Vec<Observation>, NameError> {
+impl StdinSource {
+    fn parse_line(&mut self, line: &str, at: NodeTime) -> Result<Vec<Observation>, NameError> {
         let evidence = match line {
-            "done" => Evidence::ImagePresent,
-            "fail" => Evidence::ImageAbsent,
-            image => return self.begin(image, at),
+            "done" => EndEvidence::ImagePresent,
+            "fail" => EndEvidence::ImageAbsent,
+            image => return self.start_pull(image, at),
         };
         let pull = self.2.take();
         let ended = pull.map(|pull| Observation::Ended { pull, evidence, at });
         Ok(ended.into_iter().collect())
     }
 
-    fn begin(&mut self, image: &str, at: NodeTime) -> Result<Vec<Observation>, NameError> {
+    fn start_pull(&mut self, image: &str, at: NodeTime) -> Result<Vec<Observation>, NameError> {
         let (node, namespace, lease) = ("this-node".parse()?, "typed".parse()?, "one".parse()?);
         #[rustfmt::skip]
         let pull = PullId::Lease { node, namespace, lease, created: at };
         self.2 = Some(pull.clone());
         let name = image.parse()?;
         let begun = pull.clone();
-        let began = Observation::Began { pull: begun, at };
+        let began = Observation::Started { pull: begun, at };
         Ok(vec![began, Observation::Named { pull, name }])
     }
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let source = Typed(BufReader::new(stdin()).lines(), Clock::system(), None);
+    let source = StdinSource(BufReader::new(stdin()).lines(), Clock::system(), None);
     let builder = Collector::builder("this-node".parse()?).source(source);
     let collector = builder.sink(NdjsonSink::new(std::io::stdout())).build()?;
     collector.run(std::future::pending()).await?;

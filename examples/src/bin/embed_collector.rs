@@ -1,7 +1,7 @@
-//! The containerd collector inside a program of yours: prints each change of each image pull.
+//! The containerd collector embedded in a program: prints each change of each image pull.
 //!
-//! `embed_collector [--socket PATH] [--namespace NAME] [--record FILE]`, and Ctrl-C ends it.
-#![expect(clippy::print_stdout, reason = "printing is what it is for")]
+//! `embed_collector [--socket PATH] [--namespace NAME] [--record FILE]`; Ctrl-C stops it.
+#![expect(clippy::print_stdout, reason = "prints its results")]
 
 use std::error::Error;
 use std::fs::File;
@@ -12,7 +12,7 @@ use pulltrace_core::{NodeName, Pull};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // The log has a line for each pull that ended, and for a containerd that is away.
+    // Logs each ended pull, and when containerd is unavailable.
     let log = tracing_subscriber::fmt().with_writer(std::io::stderr);
     log.init();
 
@@ -20,11 +20,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut containerd = Containerd::builder(node.clone());
     let mut args = std::env::args().skip(1);
     while let Some(flag) = args.next() {
-        let value = args.next().ok_or("each flag needs a value")?;
+        let value = args.next().ok_or("missing value of a flag")?;
         containerd = match flag.as_str() {
             "--socket" => containerd.socket(value),
             "--namespace" => containerd.namespace(value.parse()?),
-            "--record" => containerd.record(File::create(value)?),
+            "--record" => containerd.record_to(File::create(value)?),
             _ => return Err("usage: [--socket PATH] [--namespace NAME] [--record FILE]".into()),
         };
     }
@@ -32,7 +32,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (sink, mut reports) = sink::channel(16);
     let builder = Collector::builder(node).source(containerd.start());
     let collector = builder.sink(sink).build()?;
-    // Where Ctrl-C cannot be waited for, it ends the program without our doing.
+    // Without a handler, Ctrl-C ends the process anyway.
     let running = tokio::spawn(collector.run(async {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending().await
@@ -48,10 +48,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What is not known is left out.
+/// Formats a pull; unknown values are left out.
 fn line(pull: &Pull) -> String {
     let percent = pull.percent.map(|percent| percent.to_string());
     let rate = pull.rate.map(|rate| rate.to_string());
-    let parts = [pull.title(), Some(pull.phase.to_string()), percent, rate];
+    let parts = [pull.display_name(), Some(pull.phase.to_string()), percent, rate];
     parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
 }

@@ -1,7 +1,7 @@
-//! The server inside an axum program of your own, under a path of it: `mount_router [ADDRESS]`.
+//! The server mounted under a path of an axum program: `mount_router [ADDRESS]`.
 //!
-//! Agents report to `http://…/pulltrace`, where the page, the API and the stream are, too.
-#![expect(clippy::print_stdout, reason = "printing is what it is for")]
+//! Agents report to `http://…/pulltrace`, which also serves the page, the API and the event stream.
+#![expect(clippy::print_stdout, reason = "prints its results")]
 
 use std::error::Error;
 
@@ -13,23 +13,23 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1);
     let address = address.unwrap_or_else(|| "127.0.0.1:8080".to_owned());
 
-    // The program around it knows who asks; without one, `Access` knows tokens.
+    // The surrounding program controls access; otherwise configure tokens in `Access`.
     let access = Access::new().insecure_open();
     let server = Server::builder().access(access).build()?;
     let table = server.table().clone();
     let app = axum::Router::new()
         .nest_service("/pulltrace", server.router())
-        // What all nodes pull can be read without HTTP as well.
+        // The pulls of all nodes are also available without HTTP.
         .route("/", get(async move || format!("{} pulls\n", pulls(&table))));
 
     let listener = tokio::net::TcpListener::bind(address).await?;
     println!("http://{}/pulltrace/", listener.local_addr()?);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    // It takes what is reported, and tells its readers when it is over.
+    // Processes reports, and ends the streams of readers on shutdown.
     let task = tokio::spawn(server.run(async move { drop(stopped.await) }));
     axum::serve(listener, app)
         .with_graceful_shutdown(async move {
-            // Where Ctrl-C cannot be waited for, it ends the program without our doing.
+            // Without a handler, Ctrl-C ends the process anyway.
             if tokio::signal::ctrl_c().await.is_err() {
                 std::future::pending::<()>().await;
             }
@@ -40,6 +40,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn pulls(table: &pulltrace_server_lib::table::Shared) -> usize {
+fn pulls(table: &pulltrace_server_lib::table::SharedTable) -> usize {
     table.read(|table| table.rows(None).count())
 }

@@ -1,7 +1,7 @@
-//! Reads a recording into a table, without a loop around it: `read_recording FILE`.
+//! Reads a recording into a table, without a collector: `read_recording FILE`.
 //!
-//! A recording holds what containerd said, so reading it decides anew what that means.
-#![expect(clippy::print_stdout, reason = "printing is what it is for")]
+//! A recording contains containerd's own data, which is interpreted again on each read.
+#![expect(clippy::print_stdout, reason = "prints its results")]
 
 use std::error::Error;
 use std::fs::File;
@@ -15,11 +15,7 @@ use pulltrace_core::{ChangeKind, Limits, Pull, PullTable};
 async fn main() -> Result<(), Box<dyn Error>> {
     let file = std::env::args().nth(1).ok_or("usage: FILE")?;
     let mut replay = Replay::new(BufReader::new(File::open(file)?), Speed::FASTEST)?;
-    println!(
-        "node {}, from {}",
-        replay.header().node,
-        replay.header().started
-    );
+    println!("node {}, from {}", replay.header().node, replay.header().started);
 
     let mut table = PullTable::new(Limits::default());
     while let Some(batch) = replay.next().await? {
@@ -31,8 +27,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
             }
         }
     }
-    if replay.is_torn() {
-        println!("the last line is cut off");
+    if replay.is_truncated() {
+        println!("the last line is truncated");
     }
     for (anomaly, count) in &table.counters().anomalies {
         println!("{anomaly}: {count}");
@@ -42,7 +38,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 fn ended(pull: &Pull) -> String {
     let took = pull.ended_at.map(|end| end.since(pull.started_at));
-    let title = pull.title().unwrap_or_else(|| pull.id.to_string());
+    let title = pull.display_name().unwrap_or_else(|| pull.id.to_string());
     let mut text = format!("{title}  {}", pull.phase);
     if let Some(took) = took {
         text += &format!(" after {:.1} s", took.as_secs_f64());

@@ -1,5 +1,5 @@
-//! An agent for what pulls images without containerd: a source of your own that reports to a stock server.
-//! This one plays a short pull and ends: `report_own_source URL`.
+//! An agent for pulls outside of containerd: a custom source that reports to a standard server.
+//! This one plays a short pull and exits: `report_own_source URL`.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use pulltrace_agent_lib::source::{Batch, PullSource, SourceError};
 use pulltrace_agent_lib::{Clock, Collector, sink::HttpSink};
-use pulltrace_core::{BlobSight, Bytes, Compression, Digest, Evidence, Image, ImageLayer};
-use pulltrace_core::{NameError, NodeTime, Observation as See, PullId};
+use pulltrace_core::{BlobObservation, Bytes, Compression, Digest, EndEvidence, Image, ImageLayer};
+use pulltrace_core::{NameError, NodeTime, Observation as Obs, PullId};
 
-/// What is seen, a step each 200 ms.
-struct Script(std::vec::IntoIter<Vec<See>>, Clock);
+/// The observations, one step every 200 ms.
+struct Script(std::vec::IntoIter<Vec<Obs>>, Clock);
 
 impl PullSource for Script {
     async fn next(&mut self) -> Result<Option<Batch>, SourceError> {
@@ -22,12 +22,12 @@ impl PullSource for Script {
 }
 
 #[rustfmt::skip]
-fn script(at: NodeTime) -> Result<Vec<Vec<See>>, NameError> {
+fn script(at: NodeTime) -> Result<Vec<Vec<Obs>>, NameError> {
     let (name, namespace) = ("registry.example/app:1".parse()?, "mine".parse()?);
-    // The same for ever, and another for each pull.
+    // Must be constant for a pull, and different for each pull.
     let id: PullId = format!("lease~my-node~mine~pull~{}", at.unix_nanos()).parse()?;
     let pull = || id.clone();
-    // The manifest says what is to come; here one layer, whose digest stands for the image's too.
+    // The manifest lists the layers: here a single one, whose digest is also used for the image.
     let digest: Digest = format!("sha256:{:064x}", at.unix_nanos()).parse()?;
     let (media_type, created_by) = ("application/vnd.oci.image.layer.v1.tar".to_owned(), None);
     let (size, compression, chains) = (Bytes(1_000_000), Compression::None, Vec::new());
@@ -35,13 +35,13 @@ fn script(at: NodeTime) -> Result<Vec<Vec<See>>, NameError> {
     let (root, manifests) = (digest.clone(), vec![digest.clone()]);
     let image = Arc::new(Image { root, manifests, platform: None, layers: vec![layer] });
     let here = Bytes(400_000);
-    let sight = BlobSight::Ingest { offset: here, started_at: at, updated_at: at, by: Some(pull()) };
+    let observed = BlobObservation::Ingest { offset: here, started_at: at, updated_at: at, by: Some(pull()) };
     Ok(vec![
-        vec![See::Began { pull: pull(), at }, See::Named { pull: pull(), name }],
-        vec![See::Root { pull: pull(), root: digest.clone() }, See::Image { pull: pull(), image }],
-        vec![See::Blob { namespace, digest, sight }],
-        // It ends by evidence alone.
-        vec![See::Ended { pull: pull(), evidence: Evidence::ImagePresent, at }],
+        vec![Obs::Started { pull: pull(), at }, Obs::Named { pull: pull(), name }],
+        vec![Obs::Root { pull: pull(), root: digest.clone() }, Obs::Image { pull: pull(), image }],
+        vec![Obs::Blob { namespace, digest, observed }],
+        // A pull ends only with evidence.
+        vec![Obs::Ended { pull: pull(), evidence: EndEvidence::ImagePresent, at }],
     ])
 }
 

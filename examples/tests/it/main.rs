@@ -1,4 +1,4 @@
-//! Runs each example as a person would, and reads what it prints.
+//! Runs each example like a user, and checks its output.
 
 mod programs;
 mod real;

@@ -1,4 +1,4 @@
-//! The collector in a program, on a real containerd.
+//! The embedded collector on a real containerd.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -12,27 +12,27 @@ use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::Mutex;
 
-/// A bound of patience, not a measure.
-const SOON: Duration = Duration::from_secs(60);
+/// Generous timeout, not a measured limit.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 #[tokio::test]
-async fn each_pull_of_a_containerd_is_printed_and_recorded_v1_6() {
+async fn embed_collector_prints_and_records_pulls_v1_6() {
     if let Some(binary) = need::or_skip(need::containerd("1.6")) {
-        each_pull_is_printed_and_recorded(&binary, "1.6").await;
+        prints_and_records_pulls(&binary, "1.6").await;
     }
 }
 
 #[tokio::test]
-async fn each_pull_of_a_containerd_is_printed_and_recorded_v2_4() {
+async fn embed_collector_prints_and_records_pulls_v2_4() {
     if let Some(binary) = need::or_skip(need::containerd("2.4")) {
-        each_pull_is_printed_and_recorded(&binary, "2.4").await;
+        prints_and_records_pulls(&binary, "2.4").await;
     }
 }
 
-async fn each_pull_is_printed_and_recorded(binary: &ContainerdBinary, minor: &str) {
-    let containerd = Containerd::start(binary, &Options::quick()).await.unwrap();
+async fn prints_and_records_pulls(binary: &ContainerdBinary, minor: &str) {
+    let containerd = Containerd::start(binary, &Options::in_memory()).await.unwrap();
     let registry = Registry::start().unwrap();
-    // It stays there: `recordings/` has what was left by a run on 1.6.
+    // Kept: `recordings/` contains the file of a run on 1.6.
     let recording =
         Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("three-pulls-{minor}.jsonl"));
     let mut program = Command::new(env!("CARGO_BIN_EXE_embed_collector"))
@@ -44,7 +44,7 @@ async fn each_pull_is_printed_and_recorded(binary: &ContainerdBinary, minor: &st
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    let printed = Printed::of(&mut program);
+    let printed = OutputLines::capture(&mut program);
 
     let base = Layer::random("base", mib(4));
     let (one, two) = (Layer::random("one", mib(1)), Layer::random("two", mib(3)));
@@ -58,52 +58,49 @@ async fn each_pull_is_printed_and_recorded(binary: &ContainerdBinary, minor: &st
         let image = Image::builder().layers(layers).build();
         let name = registry.push(name, &image);
         let repository = name.rsplit_once('/').unwrap().1.rsplit_once(':').unwrap().0;
-        // Each is held until it was seen, so that none is too short.
+        // Each pull is held until it was seen, so that none is too short.
         let gate = registry.blob(held).hold(mib(2) - 1);
         let pull = containerd.cri().pull(&name);
         let downloading = format!("127.0.0.1/{repository}  downloading");
-        printed.until(&downloading).await;
-        gate.await_reached(SOON).await.unwrap();
+        printed.wait_for_line(&downloading).await;
+        gate.await_reached(TIMEOUT).await.unwrap();
         if repository == "broken" {
             pull.cancel().await;
-            printed.until("127.0.0.1/broken  failed").await;
+            printed.wait_for_line("127.0.0.1/broken  failed").await;
         } else {
             gate.release();
             pull.outcome().await.unwrap();
-            printed.until(&format!("{name}  completed  100 %")).await;
+            printed.wait_for_line(&format!("{name}  completed  100 %")).await;
         }
     }
 
     interrupt(&program).await;
-    let status = tokio::time::timeout(SOON, program.wait()).await;
-    assert!(status.expect("it stops").unwrap().success());
-    printed.until("3 pulls ended").await;
+    let status = tokio::time::timeout(TIMEOUT, program.wait()).await;
+    assert!(status.expect("program exits").unwrap().success());
+    printed.wait_for_line("3 pulls ended").await;
 
-    let read = Command::new(env!("CARGO_BIN_EXE_read_recording"))
-        .arg(&recording)
-        .output()
-        .await
-        .unwrap();
+    let read =
+        Command::new(env!("CARGO_BIN_EXE_read_recording")).arg(&recording).output().await.unwrap();
     let read = String::from_utf8(read.stdout).unwrap();
     for name in ["app:1", "app:2"] {
-        let told = format!("/{name}  completed after");
-        assert!(read.contains(&told), "{told}: {read}");
+        let expected = format!("/{name}  completed after");
+        assert!(read.contains(&expected), "{expected}: {read}");
     }
     assert!(read.contains("127.0.0.1/broken  failed after"), "{read}");
 }
 
-/// As Ctrl-C does it.
+/// Sends SIGINT, like Ctrl-C.
 async fn interrupt(program: &Child) {
     let pid = program.id().unwrap().to_string();
     let kill = Command::new("kill").args(["-INT", &pid]).status();
     assert!(kill.await.unwrap().success());
 }
 
-/// The lines of a program, as they come.
-struct Printed(std::sync::Arc<Mutex<Vec<String>>>);
+/// The output lines of a program.
+struct OutputLines(std::sync::Arc<Mutex<Vec<String>>>);
 
-impl Printed {
-    fn of(program: &mut Child) -> Self {
+impl OutputLines {
+    fn capture(program: &mut Child) -> Self {
         let mut stdout = BufReader::new(program.stdout.take().unwrap()).lines();
         let lines = std::sync::Arc::new(Mutex::new(Vec::new()));
         let kept = std::sync::Arc::clone(&lines);
@@ -115,10 +112,10 @@ impl Printed {
         Self(lines)
     }
 
-    /// Waits for a line that begins so, and forgets all up to it.
-    async fn until(&self, start: &str) {
-        let what = format!("a line begins with `{start}`");
-        let found = wait::until(what, SOON, async || {
+    /// Waits for a line that starts with `start`, and drops all lines up to it.
+    async fn wait_for_line(&self, start: &str) {
+        let what = format!("a line starts with `{start}`");
+        let found = wait::until(what, TIMEOUT, async || {
             let mut lines = self.0.lock().await;
             let at = lines.iter().position(|line| line.starts_with(start))?;
             lines.drain(..=at);

@@ -1,4 +1,4 @@
-//! One run: the state of the loop, and what each action does to it.
+//! One run: the state of the loop, and how each action changes it.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -9,68 +9,68 @@ use pulltrace_core::{Change, ChangeKind, Mono, Now, Observation, PullTable};
 use super::{Collector, RunError, Summary};
 use crate::clock::Clock;
 use crate::log::{self, PullLog};
-use crate::monitor::Pulse;
+use crate::monitor::MonitorWriter;
 use crate::sink::outbox::Outbox;
 use crate::sink::{Ack, ReportSink, SinkError};
 use crate::source::{Batch, PullSource, SourceError};
 
-/// Where the source is silent for so long, the table is told that time passed.
+/// Without batches from the source, the table's time advances at this interval.
 const TICK: Duration = Duration::from_secs(1);
 
-/// The longest that the first report waits for a source that has said only part of what goes on.
-const SETTLES_IN: Duration = Duration::from_secs(2);
+/// The longest time the first report waits for the initial sync to complete.
+const INITIAL_SYNC_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What there is to do. Each is applied at once and completely, between two waits.
+/// The next thing to handle. Each action is applied completely before the next wait.
 enum Action<S, K> {
-    /// The source saw something.
+    /// The source returned a batch.
     Batch(S, Batch),
-    /// The source will see nothing any more.
-    SourceOver(Option<SourceError>),
-    /// A delivery is over.
+    /// The source ended or failed.
+    SourceEnded(Option<SourceError>),
+    /// A delivery finished.
     Delivered(K, Result<Ack, SinkError>),
-    /// A report is due, or time passed in silence, or the grace period is over.
-    Due,
-    /// The run must end.
+    /// A report is due, the table's time must advance, or the grace period has ended.
+    Timer,
+    /// Shutdown was requested.
     Stop,
 }
 
-/// A source that is being asked.
-type Look<'a, S> = BoxFuture<'a, (S, Result<Option<Batch>, SourceError>)>;
+/// The pending `next` call of the source. Owns the source until it completes.
+type NextBatch<'a, S> = BoxFuture<'a, (S, Result<Option<Batch>, SourceError>)>;
 
-/// A sink that is delivering.
+/// The pending delivery. Owns the sink until it completes.
 type Delivery<'a, K> = BoxFuture<'a, (K, Result<Ack, SinkError>)>;
 
-/// Why no more is watched.
-enum Over {
-    Intended,
+/// Why the run stops.
+enum StopReason {
+    Normal,
     SourceFailed(SourceError),
     SinkClosed,
 }
 
 struct Run<'a, S, K> {
     clock: Clock,
-    grace: Duration,
+    grace_period: Duration,
     table: PullTable,
     outbox: Outbox,
     log: PullLog,
-    /// Source and sink are owned by what they are doing. So a look that is under way goes on while
-    /// something else is applied, even where the source is not as cancel-safe as it should be.
-    look: Option<Look<'a, S>>,
+    /// Source and sink are owned by their pending futures. A pending `next` call therefore survives
+    /// while other actions are applied, even if the source is not as cancel-safe as it should be.
+    next_batch: Option<NextBatch<'a, S>>,
     sink: Option<K>,
     delivery: Option<Delivery<'a, K>>,
-    /// The table's last moment, and when that was on the clock of this loop: a source that replays a
-    /// recording has a time of its own.
-    moment: Option<(Now, Mono)>,
-    /// Whether the source said that it sees nothing now.
-    lost: bool,
-    /// Since when the source sees without having said all that goes on.
-    settling: Option<Mono>,
-    /// Whether the source has said all that goes on, or had its time to.
-    seen: bool,
-    interval: Option<Duration>,
-    over: Option<(Over, Mono)>,
+    /// The last time passed to the table, and when that was on this loop's clock. They differ for a
+    /// replay, whose batches carry the time of the recording.
+    table_time: Option<(Now, Mono)>,
+    /// True if the source reported that it lost the runtime.
+    disconnected: bool,
+    /// When the source connected, while its initial sync is incomplete.
+    syncing_since: Option<Mono>,
+    /// True if the initial sync is complete or has timed out.
+    synced: bool,
+    poll_interval: Option<Duration>,
+    stopping: Option<(StopReason, Mono)>,
     summary: Summary,
-    pulse: Pulse,
+    monitor: MonitorWriter,
 }
 
 pub(super) async fn run<S: PullSource, K: ReportSink>(
@@ -80,26 +80,22 @@ pub(super) async fn run<S: PullSource, K: ReportSink>(
     let mut shutdown = pin!(shutdown);
     let node = collector.node.clone();
     let mut run = Run::new(collector);
-    while !run.is_over() {
-        run.begin_delivery();
+    while !run.is_finished() {
+        run.start_delivery();
         let action = run.next(shutdown.as_mut()).await;
         run.apply(action);
-        // A source that is always ready, such as a replay without pauses, must leave room for others.
+        // A source that is always ready, such as a replay without pauses, must not starve other
+        // tasks.
         tokio::task::coop::consume_budget().await;
     }
-    let (summary, over) = run.finish();
+    let (summary, reason) = run.finish();
     let summary_box = || Box::new(summary.clone());
-    match over {
-        Over::Intended => Ok(summary),
-        Over::SourceFailed(source) => Err(RunError::Source {
-            node,
-            source,
-            summary: summary_box(),
-        }),
-        Over::SinkClosed => Err(RunError::SinkClosed {
-            node,
-            summary: summary_box(),
-        }),
+    match reason {
+        StopReason::Normal => Ok(summary),
+        StopReason::SourceFailed(source) => {
+            Err(RunError::Source { node, source, summary: summary_box() })
+        }
+        StopReason::SinkClosed => Err(RunError::SinkClosed { node, summary: summary_box() }),
     }
 }
 
@@ -107,45 +103,45 @@ impl<'a, S: PullSource + 'a, K: ReportSink + 'a> Run<'a, S, K> {
     fn new(collector: Collector<S, K>) -> Self {
         Self {
             clock: collector.clock,
-            grace: collector.grace,
+            grace_period: collector.grace_period,
             table: PullTable::new(collector.limits),
-            outbox: Outbox::new(collector.node, collector.pace, collector.seed),
+            outbox: Outbox::new(collector.node, collector.schedule, collector.seed),
             log: PullLog::default(),
-            look: Some(look(collector.source)),
+            next_batch: Some(next_batch(collector.source)),
             sink: Some(collector.sink),
             delivery: None,
-            moment: None,
-            lost: false,
-            settling: None,
-            seen: false,
-            interval: None,
-            over: None,
+            table_time: None,
+            disconnected: false,
+            syncing_since: None,
+            synced: false,
+            poll_interval: None,
+            stopping: None,
             summary: Summary::default(),
-            pulse: Pulse(collector.monitor),
+            monitor: MonitorWriter(collector.monitor),
         }
     }
 
-    /// The next action. Nothing is changed here but what the action is about.
+    /// Waits for the next action.
     async fn next(
         &mut self,
         shutdown: std::pin::Pin<&mut impl Future<Output = ()>>,
     ) -> Action<S, K> {
         let at = self.clock.now().mono;
-        let wait = self.next_due().map(|due| due.since(at));
+        let wait = self.next_deadline().map(|due| due.since(at));
         tokio::select! {
             biased;
-            () = shutdown, if self.over.is_none() => Action::Stop,
-            (sink, result) = or_never(&mut self.delivery) => {
+            () = shutdown, if self.stopping.is_none() => Action::Stop,
+            (sink, result) = or_pending(&mut self.delivery) => {
                 self.delivery = None;
                 Action::Delivered(sink, result)
             }
-            () = sleep(wait) => Action::Due,
-            (source, result) = or_never(&mut self.look) => {
-                self.look = None;
+            () = sleep(wait) => Action::Timer,
+            (source, result) = or_pending(&mut self.next_batch) => {
+                self.next_batch = None;
                 match result {
                     Ok(Some(batch)) => Action::Batch(source, batch),
-                    Ok(None) => Action::SourceOver(None),
-                    Err(error) => Action::SourceOver(Some(error)),
+                    Ok(None) => Action::SourceEnded(None),
+                    Err(error) => Action::SourceEnded(Some(error)),
                 }
             }
         }
@@ -155,104 +151,100 @@ impl<'a, S: PullSource + 'a, K: ReportSink + 'a> Run<'a, S, K> {
         let at = self.clock.now().mono;
         match action {
             Action::Batch(source, batch) => {
-                self.take_batch(&batch, at);
-                self.look = Some(look(source));
+                self.apply_batch(&batch, at);
+                self.next_batch = Some(next_batch(source));
             }
-            Action::SourceOver(error) => {
-                // It has said all that it ever will.
-                self.seen |= self.settling.is_some();
-                self.stop(error.map_or(Over::Intended, Over::SourceFailed), at);
+            Action::SourceEnded(error) => {
+                // An ended source has listed everything, so the initial sync is complete.
+                self.synced |= self.syncing_since.is_some();
+                self.stop(error.map_or(StopReason::Normal, StopReason::SourceFailed), at);
             }
-            Action::Delivered(sink, result) => self.take_result(sink, result, at),
-            Action::Due => self.tick(at),
-            Action::Stop => self.stop(Over::Intended, at),
+            Action::Delivered(sink, result) => self.handle_delivery(sink, result, at),
+            Action::Timer => self.on_timer(at),
+            Action::Stop => self.stop(StopReason::Normal, at),
         }
         let (counters, outbox) = (self.table.counters(), &self.outbox);
-        self.pulse
-            .counted(counters, outbox.delivered(), outbox.ends_lost());
+        self.monitor.record_counters(counters, outbox.delivered_reports(), outbox.ends_lost());
     }
 
-    fn take_batch(&mut self, batch: &Batch, at: Mono) {
+    fn apply_batch(&mut self, batch: &Batch, at: Mono) {
         for anomaly in &batch.anomalies {
-            self.table.count(*anomaly);
+            self.table.record_anomaly(*anomaly);
         }
-        self.interval = batch.interval;
+        self.poll_interval = batch.poll_interval;
         let mut partial = batch.partial;
         for observation in &batch.observations {
             match observation {
-                Observation::SourceLost => self.lost = true,
-                Observation::SourceBack => (self.lost, partial) = (false, true),
+                Observation::SourceLost => self.disconnected = true,
+                Observation::SourceRecovered => (self.disconnected, partial) = (false, true),
                 _ => {}
             }
         }
-        self.pulse
-            .heard(batch.observations.len(), batch.interval, !self.lost, at);
-        self.seen |= !self.lost && !partial;
-        self.settling = match self.settling {
-            _ if self.lost || self.seen => None,
+        self.monitor.record_batch(
+            batch.observations.len(),
+            batch.poll_interval,
+            !self.disconnected,
+            at,
+        );
+        self.synced |= !self.disconnected && !partial;
+        self.syncing_since = match self.syncing_since {
+            _ if self.disconnected || self.synced => None,
             None => Some(at),
             since => since,
         };
-        // Silence may have been told up to a moment just after the batch's.
-        let last = self.moment.map(|(now, _)| now.mono).unwrap_or_default();
-        let now = Now {
-            mono: batch.now.mono.max(last),
-            node: batch.now.node,
-        };
+        // Timers may have advanced the table beyond this batch, and its time must not run
+        // backwards.
+        let last = self.table_time.map(|(now, _)| now.mono).unwrap_or_default();
+        let now = Now { mono: batch.now.mono.max(last), node: batch.now.node };
         self.advance(&batch.observations, now, at);
     }
 
-    fn take_result(&mut self, sink: K, result: Result<Ack, SinkError>, at: Mono) {
+    fn handle_delivery(&mut self, sink: K, result: Result<Ack, SinkError>, at: Mono) {
         if result.is_err() {
-            self.pulse.report_failed();
+            self.monitor.record_failed_report();
         }
         match result {
-            Ok(ack) => self.outbox.acknowledged(&ack, at),
+            Ok(ack) => self.outbox.on_ack(&ack, at),
             Err(SinkError::Closed) => {
-                self.outbox.failed(None, at);
-                self.stop(Over::SinkClosed, at);
+                self.outbox.on_failure(None, at);
+                self.stop(StopReason::SinkClosed, at);
                 return;
             }
-            Err(SinkError::Unavailable {
-                retry_after,
-                source,
-            }) => {
-                self.outbox.failed(retry_after, at);
+            Err(ref error @ SinkError::Unavailable { retry_after, ref source }) => {
+                self.outbox.on_failure(retry_after, at);
                 tracing::warn!(
                     target: "pulltrace::report",
-                    error = &*source as &(dyn std::error::Error + 'static),
-                    retry_ms = self.retry_in(at).map(|wait| wait.as_millis() as u64),
-                    "the report was not delivered; all that is in it will be told again"
+                    error = &**source as &(dyn std::error::Error + 'static),
+                    help = error.help(),
+                    retry_ms = self.retry_delay(at).map(|wait| wait.as_millis() as u64),
+                    "report delivery failed; its changes will be sent again"
                 );
             }
         }
         self.sink = Some(sink);
     }
 
-    fn tick(&mut self, at: Mono) {
-        if self
-            .settling
-            .is_some_and(|since| at.since(since) >= SETTLES_IN)
-        {
-            self.seen = true;
-            self.settling = None;
+    fn on_timer(&mut self, at: Mono) {
+        if self.syncing_since.is_some_and(|since| at.since(since) >= INITIAL_SYNC_TIMEOUT) {
+            self.synced = true;
+            self.syncing_since = None;
         }
-        let Some((now, when)) = self.moment else {
+        let Some((now, when)) = self.table_time else {
             return;
         };
         let passed = at.since(when);
-        if passed >= TICK && self.over.is_none() {
+        if passed >= TICK && self.stopping.is_none() {
             self.advance(&[], now.plus(passed), at);
         }
     }
 
     fn advance(&mut self, observations: &[Observation], now: Now, at: Mono) {
-        self.moment = Some((now, at));
+        self.table_time = Some((now, at));
         let changes = self.table.apply(observations, now);
         if !changes.is_empty() {
-            self.pulse.changed(&self.table);
+            self.monitor.record_phases(&self.table);
         }
-        self.outbox.note(&changes, &self.table);
+        self.outbox.record(&changes, &self.table);
         for pull in self.log.due(&changes, &self.table, now) {
             log::write(&pull, now.node);
         }
@@ -261,25 +253,25 @@ impl<'a, S: PullSource + 'a, K: ReportSink + 'a> Run<'a, S, K> {
         self.summary.ended += count(ChangeKind::Ended);
     }
 
-    /// The first reason stands, except that without a sink nothing is left to wait for.
-    fn stop(&mut self, why: Over, at: Mono) {
-        self.look = None;
-        if self.over.is_none() {
-            self.over = Some((why, at + self.grace));
+    /// Stops polling the source. The first reason is kept.
+    fn stop(&mut self, why: StopReason, at: Mono) {
+        self.next_batch = None;
+        if self.stopping.is_none() {
+            self.stopping = Some((why, at + self.grace_period));
         }
     }
 
-    fn begin_delivery(&mut self) {
+    fn start_delivery(&mut self) {
         let at = self.clock.now().mono;
-        let Some((moment, when)) = self.moment else {
+        let Some((table_now, when)) = self.table_time else {
             return;
         };
         if self.report_due().is_none_or(|due| due > at) {
             return;
         }
         if let Some(mut sink) = self.sink.take() {
-            let now = moment.plus(at.since(when));
-            let report = self.outbox.take(&self.table, now, at, self.interval);
+            let now = table_now.plus(at.since(when));
+            let report = self.outbox.build_report(&self.table, now, at, self.poll_interval);
             self.delivery = Some(Box::pin(async move {
                 let result = sink.deliver(report).await;
                 (sink, result)
@@ -289,60 +281,57 @@ impl<'a, S: PullSource + 'a, K: ReportSink + 'a> Run<'a, S, K> {
 
     fn report_due(&self) -> Option<Mono> {
         let revision = self.table.revision();
-        match &self.over {
-            _ if !self.seen => None,
+        match &self.stopping {
+            _ if !self.synced => None,
             None => self.outbox.due(revision),
-            Some(_) => self.outbox.due_before_stop(revision),
+            Some(_) => self.outbox.final_report_due(revision),
         }
     }
 
-    fn retry_in(&self, at: Mono) -> Option<Duration> {
+    fn retry_delay(&self, at: Mono) -> Option<Duration> {
         self.report_due().map(|due| due.since(at))
     }
 
-    /// When there is something to do though nobody says anything.
-    fn next_due(&self) -> Option<Mono> {
-        let other = match (&self.over, &self.moment) {
+    /// When to act next without an event from source or sink.
+    fn next_deadline(&self) -> Option<Mono> {
+        let other = match (&self.stopping, &self.table_time) {
             (Some((_, last)), _) => Some(*last),
             (None, Some((_, when))) => Some(*when + TICK),
             (None, None) => None,
         };
-        let settled = self.settling.map(|since| since + SETTLES_IN);
-        [self.report_due(), other, settled]
-            .into_iter()
-            .flatten()
-            .min()
+        let sync_deadline = self.syncing_since.map(|since| since + INITIAL_SYNC_TIMEOUT);
+        [self.report_due(), other, sync_deadline].into_iter().flatten().min()
     }
 
-    fn is_settled(&self) -> bool {
-        !self.seen || self.outbox.is_settled(self.table.revision())
+    fn is_delivered(&self) -> bool {
+        !self.synced || self.outbox.is_delivered(self.table.revision())
     }
 
-    fn is_over(&self) -> bool {
+    fn is_finished(&self) -> bool {
         let has_sink = self.sink.is_some() || self.delivery.is_some();
-        self.over.as_ref().is_some_and(|(_, last)| {
-            !has_sink || self.is_settled() || self.clock.now().mono >= *last
+        self.stopping.as_ref().is_some_and(|(_, last)| {
+            !has_sink || self.is_delivered() || self.clock.now().mono >= *last
         })
     }
 
-    fn finish(mut self) -> (Summary, Over) {
-        self.summary.reports = self.outbox.delivered();
-        self.summary.delivered = self.is_settled() && (self.seen || self.table.revision() == 0);
-        self.summary.ends_untold = self.outbox.ends_untold();
+    fn finish(mut self) -> (Summary, StopReason) {
+        self.summary.reports = self.outbox.delivered_reports();
+        self.summary.delivered = self.is_delivered() && (self.synced || self.table.revision() == 0);
+        self.summary.undelivered_ends = self.outbox.undelivered_ends();
         self.summary.counters = self.table.counters().clone();
-        let over = self.over.map_or(Over::Intended, |(over, _)| over);
-        (self.summary, over)
+        let reason = self.stopping.map_or(StopReason::Normal, |(over, _)| over);
+        (self.summary, reason)
     }
 }
 
-fn look<'a, S: PullSource + 'a>(mut source: S) -> Look<'a, S> {
+fn next_batch<'a, S: PullSource + 'a>(mut source: S) -> NextBatch<'a, S> {
     Box::pin(async move {
         let result = source.next().await;
         (source, result)
     })
 }
 
-async fn or_never<T>(future: &mut Option<BoxFuture<'_, T>>) -> T {
+async fn or_pending<T>(future: &mut Option<BoxFuture<'_, T>>) -> T {
     match future {
         Some(future) => future.await,
         None => std::future::pending().await,

@@ -1,13 +1,10 @@
-//! Which pulls a line is due for, and what the line says.
+//! Which pulls are logged, and the fields of each line.
 
 use super::*;
-use pulltrace_core::{Evidence, Limits, NodeTime, Observation};
+use pulltrace_core::{EndEvidence, Limits, NodeTime, Observation};
 
 fn at(seconds: u64) -> Now {
-    let start = Now {
-        mono: Mono::default(),
-        node: NodeTime::from_unix(1_764_016_180, 0),
-    };
+    let start = Now { mono: Mono::default(), node: NodeTime::from_unix(1_764_016_180, 0) };
     start.plus(Duration::from_secs(seconds))
 }
 
@@ -21,35 +18,25 @@ fn id(pull: u32) -> PullId {
 }
 
 fn began(pull: u32) -> Observation {
-    Observation::Began {
-        pull: id(pull),
-        at: at(0).node,
-    }
+    Observation::Started { pull: id(pull), at: at(0).node }
 }
 
-fn ended(pull: u32, evidence: Evidence, seconds: u64) -> Observation {
-    Observation::Ended {
-        pull: id(pull),
-        evidence,
-        at: at(seconds).node,
-    }
+fn ended(pull: u32, evidence: EndEvidence, seconds: u64) -> Observation {
+    Observation::Ended { pull: id(pull), evidence, at: at(seconds).node }
 }
 
-struct Bench {
+struct TestBench {
     table: PullTable,
     log: PullLog,
 }
 
-impl Bench {
+impl TestBench {
     fn new() -> Self {
-        Self {
-            table: PullTable::new(Limits::default()),
-            log: PullLog::default(),
-        }
+        Self { table: PullTable::new(Limits::default()), log: PullLog::default() }
     }
 
-    /// The phases of the pulls that a line is due for.
-    fn step(&mut self, observations: &[Observation], seconds: u64) -> Vec<&'static str> {
+    /// Applies the observations and returns the phases of the pulls to log.
+    fn apply(&mut self, observations: &[Observation], seconds: u64) -> Vec<&'static str> {
         let changes = self.table.apply(observations, at(seconds));
         let due = self.log.due(&changes, &self.table, at(seconds));
         due.iter().map(|pull| pull.phase.as_str()).collect()
@@ -57,53 +44,47 @@ impl Bench {
 }
 
 #[test]
-fn a_long_pull_has_a_line_each_fifteen_seconds_and_one_for_its_end() {
-    let mut bench = Bench::new();
+fn long_pull_logs_every_fifteen_seconds() {
+    let mut bench = TestBench::new();
     let mut lines = Vec::new();
     for second in 0..=40 {
         let observations = match second {
             0 => vec![began(1)],
-            40 => vec![ended(1, Evidence::ImagePresent, 40)],
+            40 => vec![ended(1, EndEvidence::ImagePresent, 40)],
             _ => vec![],
         };
-        for line in bench.step(&observations, second) {
+        for line in bench.apply(&observations, second) {
             lines.push((second, line));
         }
     }
-    assert_eq!(
-        lines,
-        [(15, "resolving"), (30, "resolving"), (40, "completed")]
-    );
+    assert_eq!(lines, [(15, "resolving"), (30, "resolving"), (40, "completed")]);
 }
 
 #[test]
-fn a_pull_shorter_than_a_poll_has_one_line() {
-    let mut bench = Bench::new();
-    let lines = bench.step(&[began(1), ended(1, Evidence::ImageAbsent, 0)], 0);
+fn pull_shorter_than_poll_logs_one_line() {
+    let mut bench = TestBench::new();
+    let lines = bench.apply(&[began(1), ended(1, EndEvidence::ImageAbsent, 0)], 0);
     assert_eq!(lines, ["failed"]);
-    assert_eq!(bench.step(&[], 60), Vec::<&str>::new());
+    assert_eq!(bench.apply(&[], 60), Vec::<&str>::new());
 }
 
 #[test]
-fn a_source_that_comes_rarely_leads_to_one_line_and_not_to_many() {
-    let mut bench = Bench::new();
-    bench.step(&[began(1)], 0);
-    assert_eq!(bench.step(&[], 100), ["resolving"]);
-    assert_eq!(bench.step(&[], 101), Vec::<&str>::new());
+fn slow_source_logs_one_line_per_interval() {
+    let mut bench = TestBench::new();
+    bench.apply(&[began(1)], 0);
+    assert_eq!(bench.apply(&[], 100), ["resolving"]);
+    assert_eq!(bench.apply(&[], 101), Vec::<&str>::new());
 }
 
 #[test]
-fn an_unknown_end_that_gets_evidence_has_a_second_line() {
-    let mut bench = Bench::new();
-    bench.step(&[began(1)], 0);
-    assert_eq!(bench.step(&[ended(1, Evidence::Silent, 1)], 1), ["unknown"]);
-    assert_eq!(
-        bench.step(&[ended(1, Evidence::ImagePresent, 2)], 2),
-        ["completed"]
-    );
+fn unknown_end_with_later_evidence_logs_twice() {
+    let mut bench = TestBench::new();
+    bench.apply(&[began(1)], 0);
+    assert_eq!(bench.apply(&[ended(1, EndEvidence::Inactive, 1)], 1), ["unknown"]);
+    assert_eq!(bench.apply(&[ended(1, EndEvidence::ImagePresent, 2)], 2), ["completed"]);
 }
 
-mod written {
+mod output {
     use std::collections::BTreeMap;
     use std::fmt;
     use std::sync::{Arc, Mutex};
@@ -113,19 +94,19 @@ mod written {
 
     use super::*;
 
-    /// Keeps the fields of each event.
+    /// Records the fields of each event.
     #[derive(Clone, Default)]
-    struct Keeping(Arc<Mutex<Vec<BTreeMap<&'static str, String>>>>);
+    struct FieldRecorder(Arc<Mutex<Vec<BTreeMap<&'static str, String>>>>);
 
-    struct Fields<'a>(&'a mut BTreeMap<&'static str, String>);
+    struct FieldVisitor<'a>(&'a mut BTreeMap<&'static str, String>);
 
-    impl Visit for Fields<'_> {
+    impl Visit for FieldVisitor<'_> {
         fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
             self.0.insert(field.name(), format!("{value:?}"));
         }
     }
 
-    impl tracing::Subscriber for Keeping {
+    impl tracing::Subscriber for FieldRecorder {
         fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
             true
         }
@@ -139,7 +120,7 @@ mod written {
                 ("target", event.metadata().target().to_owned()),
                 ("level", event.metadata().level().to_string()),
             ]);
-            event.record(&mut Fields(&mut fields));
+            event.record(&mut FieldVisitor(&mut fields));
             self.0.lock().unwrap().push(fields);
         }
         fn enter(&self, _: &span::Id) {}
@@ -150,7 +131,7 @@ mod written {
         let mut table = PullTable::new(Limits::default());
         table.apply(observations, at(seconds));
         let pull = Arc::clone(table.get(&id(1)).unwrap());
-        let keeping = Keeping::default();
+        let keeping = FieldRecorder::default();
         tracing::subscriber::with_default(keeping.clone(), || write(&pull, at(seconds).node));
         let mut lines = keeping.0.lock().unwrap();
         assert_eq!(lines.len(), 1);
@@ -158,21 +139,12 @@ mod written {
     }
 
     #[test]
-    fn what_is_unknown_is_absent() {
+    fn unknown_fields_are_omitted() {
         let line = line(&[began(1)], 3);
         let names: Vec<_> = line.keys().copied().collect();
         assert_eq!(
             names,
-            [
-                "duration_ms",
-                "id",
-                "level",
-                "message",
-                "node",
-                "phase",
-                "target",
-                "waiting_on"
-            ]
+            ["duration_ms", "id", "level", "message", "node", "phase", "target", "waiting_on"]
         );
         assert_eq!(line["target"], "pulltrace::pull");
         assert_eq!(line["level"], "INFO");
@@ -181,12 +153,9 @@ mod written {
     }
 
     #[test]
-    fn a_failure_is_a_warning_with_its_reason() {
-        let named = Observation::Named {
-            pull: id(1),
-            name: "nginx".parse().unwrap(),
-        };
-        let line = line(&[began(1), named, ended(1, Evidence::ImageAbsent, 4)], 9);
+    fn failed_pull_logs_warning_with_reason() {
+        let named = Observation::Named { pull: id(1), name: "nginx".parse().unwrap() };
+        let line = line(&[began(1), named, ended(1, EndEvidence::ImageAbsent, 4)], 9);
         assert_eq!(line["level"], "WARN");
         assert_eq!(line["outcome"], "\"failed\"");
         assert_eq!(line["reason"], "\"unexplained\"");
@@ -200,7 +169,7 @@ mod written {
     }
 
     #[test]
-    fn a_download_tells_how_far_it_is() {
+    fn download_line_reports_progress() {
         let layer = "sha256:".to_owned() + &"a".repeat(64);
         let image = pulltrace_core::Image {
             root: layer.parse().unwrap(),
@@ -215,14 +184,11 @@ mod written {
                 created_by: None,
             }],
         };
-        let image = Observation::Image {
-            pull: id(1),
-            image: Arc::new(image),
-        };
+        let image = Observation::Image { pull: id(1), image: Arc::new(image) };
         let blob = Observation::Blob {
             namespace: "k8s.io".parse().unwrap(),
             digest: layer.parse().unwrap(),
-            sight: pulltrace_core::BlobSight::Ingest {
+            observed: pulltrace_core::BlobObservation::Ingest {
                 offset: pulltrace_core::Bytes(1 << 20),
                 started_at: at(1).node,
                 updated_at: at(2).node,
@@ -234,7 +200,7 @@ mod written {
         assert_eq!(line["downloaded_bytes"], (1 << 20).to_string());
         assert_eq!(line["to_download_bytes"], (4 << 20).to_string());
         assert_eq!(line["percent"], "20.0");
-        let told = "pulling an unknown image: downloading, 20 %, 1.00 MiB of 4.00 MiB";
-        assert_eq!(line["message"], told);
+        let message = "pulling an unknown image: downloading, 20 %, 1.00 MiB of 4.00 MiB";
+        assert_eq!(line["message"], message);
     }
 }

@@ -1,5 +1,6 @@
-//! The metric families, by OpenTelemetry: calls are recorded when they are over, all else is asked at each
-//! scrape.
+//! The metric families, built with OpenTelemetry.
+//!
+//! Calls are recorded when they finish; everything else is read at each scrape.
 
 use std::sync::Arc;
 
@@ -9,22 +10,22 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Registry, TextEncoder};
 use pulltrace_core::Anomaly;
 
-use crate::monitor::{Monitor, Vitals};
-use crate::source::containerd::{Call, Stats, methods};
+use crate::monitor::{CollectorStats, Monitor};
+use crate::source::containerd::{Call, SourceStats, methods};
 
-/// Takes a number and its labels.
+/// Records a value with its labels.
 type Observe<'a> = &'a mut dyn FnMut(u64, &[KeyValue]);
 
-/// Seconds of a call: containerd answers most within a millisecond, and 2 s is the deadline. Few, since each
-/// is a series for each method on each node.
-const SECONDS: [f64; 5] = [0.001, 0.01, 0.1, 0.5, 2.0];
+/// Histogram buckets in seconds. containerd answers most calls within 1 ms, and calls time out
+/// after 2 s. There are few buckets because each is a series per method and node.
+const DURATION_BUCKETS: [f64; 5] = [0.001, 0.01, 0.1, 0.5, 2.0];
 
-/// The errors whose series are there before the first, so that a rate sees it.
-const FIRST_ERRORS: [&str; 2] = ["unavailable", "deadline"];
+/// Error codes that are exported as 0 before their first occurrence, so that `rate` sees it.
+const INITIAL_ERROR_CODES: [&str; 2] = ["unavailable", "deadline"];
 
-/// What Prometheus reads of an agent.
+/// The agent's metrics for Prometheus.
 ///
-/// Each label has a closed set of values, and none names a node, an image or a registry.
+/// Every label has a fixed set of values; none contains the name of a node, an image or a registry.
 ///
 /// ```
 /// use pulltrace_agent_lib::metrics::Metrics;
@@ -32,36 +33,37 @@ const FIRST_ERRORS: [&str; 2] = ["unavailable", "deadline"];
 ///
 /// let metrics = Metrics::new("0.1.0", "0123456789ab")?;
 /// let source = Containerd::builder("worker-1".parse()?).on_call(metrics.on_call());
-/// assert!(metrics.text()?.contains("pulltrace_agent_build_info"));
+/// assert!(metrics.encode()?.contains("pulltrace_agent_build_info"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    /// Without it nothing is exported any more.
+    /// Dropping the provider would stop the export.
     _provider: SdkMeterProvider,
     meter: Meter,
     duration: Histogram<f64>,
     errors: Counter<u64>,
 }
 
-/// Metrics that cannot be set up or written. A retry does not help.
+/// A failure to set up or encode the metrics. A retry does not help.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MetricsError {
-    /// The exporter cannot be set up.
-    #[error("metrics cannot be set up")]
+    /// The exporter could not be created.
+    #[error("failed to set up metrics")]
     Setup(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The families cannot be written as text.
-    #[error("metrics cannot be written")]
-    Write(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The metrics could not be encoded as text.
+    #[error("failed to encode metrics")]
+    Encode(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl Metrics {
-    /// Families of nothing yet, but for what was built.
+    /// Creates the metrics with build information. Sources and collectors are registered
+    /// separately.
     ///
     /// # Errors
-    /// Where the exporter cannot be set up.
+    /// Returns an error if the exporter cannot be created.
     pub fn new(version: &str, revision: &str) -> Result<Self, MetricsError> {
         let registry = Registry::new();
         let exporter = opentelemetry_prometheus::exporter()
@@ -78,105 +80,90 @@ impl Metrics {
         ];
         meter
             .u64_observable_gauge("pulltrace_agent_build_info")
-            .with_description("1, with what was built as labels")
+            .with_description("Build information of the agent, always 1")
             .with_callback(move |gauge| gauge.observe(1, &build))
             .build();
         let duration = meter
             .f64_histogram("pulltrace_agent_runtime_rpc_duration")
             .with_unit("s")
-            .with_description("How long calls to containerd took")
-            .with_boundaries(SECONDS.to_vec())
+            .with_description("Duration of calls to containerd")
+            .with_boundaries(DURATION_BUCKETS.to_vec())
             .build();
         let errors = meter
             .u64_counter("pulltrace_agent_runtime_rpc_errors")
-            .with_description("Calls to containerd that failed, by the word of the gRPC status")
+            .with_description("Failed calls to containerd, by gRPC status")
             .build();
         for method in methods() {
-            for code in FIRST_ERRORS {
-                errors.add(0, &failed(method, code));
+            for code in INITIAL_ERROR_CODES {
+                errors.add(0, &error_labels(method, code));
             }
         }
-        Ok(Self {
-            registry,
-            _provider: provider,
-            meter,
-            duration,
-            errors,
-        })
+        Ok(Self { registry, _provider: provider, meter, duration, errors })
     }
 
-    /// Takes calls, for [`Builder::on_call`](crate::source::containerd::Builder::on_call).
+    /// Returns a callback for [`Builder::on_call`](crate::source::containerd::Builder::on_call)
+    /// that records calls.
     pub fn on_call(&self) -> impl Fn(&Call) + Send + Sync + 'static {
         let (duration, errors) = (self.duration.clone(), self.errors.clone());
         move |call| {
-            if let Some(took) = call.took {
+            if let Some(took) = call.duration {
                 duration.record(took.as_secs_f64(), &[KeyValue::new("method", call.method)]);
             }
             if let Some(code) = call.error {
-                errors.add(1, &failed(call.method, code));
+                errors.add(1, &error_labels(call.method, code));
             }
         }
     }
 
-    /// Shows what a source counts, by
+    /// Exports the statistics of a source, read through
     /// [`Containerd::stats_reader`](crate::source::containerd::Containerd::stats_reader).
-    pub fn watch_source(&self, stats: impl Fn() -> Stats + Send + Sync + 'static) {
+    pub fn register_source(&self, stats: impl Fn() -> SourceStats + Send + Sync + 'static) {
         let stats = Arc::new(stats);
         let read = Arc::clone(&stats);
-        self.counter(
+        self.register_counter(
             "pulltrace_agent_runtime_connections",
-            "How often containerd was there: for the first time, or again",
+            "Connections to containerd, including reconnects",
             move |observe| observe(read().connections, &[]),
         );
         let read = Arc::clone(&stats);
-        self.counter(
-            "pulltrace_agent_polls",
-            "Rounds of listing",
-            move |observe| {
-                let stats = read();
-                observe(stats.polls, &[KeyValue::new("result", "ok")]);
-                observe(stats.failed_polls, &[KeyValue::new("result", "failed")]);
-            },
-        );
-        self.counter(
+        self.register_counter("pulltrace_agent_polls", "Polls of containerd", move |observe| {
+            let stats = read();
+            observe(stats.polls, &[KeyValue::new("result", "success")]);
+            observe(stats.failed_polls, &[KeyValue::new("result", "failed")]);
+        });
+        self.register_counter(
             "pulltrace_agent_runtime_dropped",
-            "What of containerd was not looked at because a bound was reached, or made no sense",
+            "Events, queries and list items of containerd dropped because they exceeded a limit or were invalid",
             move |observe| {
                 let stats = stats();
-                for (what, number) in [
+                for (kind, number) in [
                     ("event", stats.dropped_events),
-                    ("question", stats.refused_queries),
-                    ("listed", stats.left_out),
+                    ("query", stats.dropped_queries),
+                    ("list_item", stats.skipped_items),
                 ] {
-                    observe(number, &[KeyValue::new("what", what)]);
+                    observe(number, &[KeyValue::new("kind", kind)]);
                 }
             },
         );
     }
 
-    /// Shows what a collector does.
-    pub fn watch(&self, monitor: &Monitor) {
-        self.gauges(monitor);
-        let counter = |name, what, get: fn(&Vitals, Observe<'_>)| {
+    /// Exports the statistics of a collector.
+    pub fn register_collector(&self, monitor: &Monitor) {
+        self.register_gauges(monitor);
+        let counter = |name, help, get: fn(&CollectorStats, Observe<'_>)| {
             let monitor = monitor.clone();
-            self.counter(name, what, move |observe| get(&monitor.vitals(), observe));
+            self.register_counter(name, help, move |observe| get(&monitor.stats(), observe));
         };
-        counter(
-            "pulltrace_agent_reports",
-            "Reports to the server",
-            |vitals, observe| {
-                observe(vitals.reports, &[KeyValue::new("result", "delivered")]);
-                observe(vitals.failed_reports, &[KeyValue::new("result", "failed")]);
-            },
-        );
-        counter(
-            "pulltrace_agent_observations",
-            "What the source said that it saw",
-            |vitals, observe| observe(vitals.observations, &[]),
-        );
+        counter("pulltrace_agent_reports", "Reports to the server", |vitals, observe| {
+            observe(vitals.reports, &[KeyValue::new("result", "delivered")]);
+            observe(vitals.failed_reports, &[KeyValue::new("result", "failed")]);
+        });
+        counter("pulltrace_agent_observations", "Observations of the source", |vitals, observe| {
+            observe(vitals.observations, &[])
+        });
         counter(
             "pulltrace_agent_anomalies",
-            "What the source said that cannot be true",
+            "Contradictory or invalid input from the source",
             |vitals, observe| {
                 for anomaly in Anomaly::ALL {
                     let number = vitals.counters.anomalies.get(&anomaly);
@@ -187,26 +174,26 @@ impl Metrics {
         );
         counter(
             "pulltrace_agent_dropped",
-            "What was left out or let go before its time because a bound was reached",
+            "Pulls and ends dropped because a limit was reached",
             |vitals, observe| {
-                for (what, number) in [
+                for (kind, number) in [
                     ("live_pull", vitals.counters.refused),
                     ("ended_pull", vitals.counters.evicted),
-                    ("end_untold", vitals.ends_lost),
+                    ("undelivered_end", vitals.ends_lost),
                 ] {
-                    observe(number, &[KeyValue::new("what", what)]);
+                    observe(number, &[KeyValue::new("kind", kind)]);
                 }
             },
         );
     }
 
-    fn gauges(&self, monitor: &Monitor) {
+    fn register_gauges(&self, monitor: &Monitor) {
         let read = monitor.clone();
         self.meter
             .u64_observable_gauge("pulltrace_agent_pulls_in_progress")
-            .with_description("Pulls of this node that are going on")
+            .with_description("Pulls in progress on this node")
             .with_callback(move |gauge| {
-                let vitals = read.vitals();
+                let vitals = read.stats();
                 for (phase, number) in [
                     ("resolving", vitals.resolving),
                     ("downloading", vitals.downloading),
@@ -219,51 +206,49 @@ impl Metrics {
         let read = monitor.clone();
         self.meter
             .u64_observable_gauge("pulltrace_agent_runtime_connected")
-            .with_description("1 while containerd is there, else 0")
-            .with_callback(move |gauge| gauge.observe(u64::from(read.vitals().sees), &[]))
+            .with_description("1 if containerd is connected, else 0")
+            .with_callback(move |gauge| gauge.observe(u64::from(read.stats().connected), &[]))
             .build();
         let read = monitor.clone();
         self.meter
             .f64_observable_gauge("pulltrace_agent_poll_interval")
             .with_unit("s")
-            .with_description(
-                "How long it waits before it looks again; none while containerd is away",
-            )
+            .with_description("Current poll interval; absent while containerd is disconnected")
             .with_callback(move |gauge| {
-                if let Some(interval) = read.vitals().interval {
+                if let Some(interval) = read.stats().poll_interval {
                     gauge.observe(interval.as_secs_f64(), &[]);
                 }
             })
             .build();
     }
 
-    /// A number that only grows, asked at each scrape.
-    fn counter(
+    /// Registers a counter that is read at each scrape.
+    fn register_counter(
         &self,
         name: &'static str,
-        what: &'static str,
-        ask: impl Fn(Observe<'_>) + Send + Sync + 'static,
+        help: &'static str,
+        observe_all: impl Fn(Observe<'_>) + Send + Sync + 'static,
     ) {
         self.meter
             .u64_observable_counter(name)
-            .with_description(what)
+            .with_description(help)
             .with_callback(move |counter| {
-                ask(&mut |number, labels| counter.observe(number, labels));
+                observe_all(&mut |number, labels| counter.observe(number, labels));
             })
             .build();
     }
 
-    /// All families in the text format of Prometheus.
+    /// Encodes all families in the Prometheus text format.
     ///
     /// # Errors
-    /// Where they cannot be written.
-    pub fn text(&self) -> Result<String, MetricsError> {
+    /// Returns an error if the metrics cannot be encoded.
+    pub fn encode(&self) -> Result<String, MetricsError> {
         TextEncoder::new()
             .encode_to_string(&self.registry.gather())
-            .map_err(|error| MetricsError::Write(error.into()))
+            .map_err(|error| MetricsError::Encode(error.into()))
     }
 }
 
-fn failed(method: &'static str, code: &'static str) -> [KeyValue; 2] {
+fn error_labels(method: &'static str, code: &'static str) -> [KeyValue; 2] {
     [KeyValue::new("method", method), KeyValue::new("code", code)]
 }

@@ -1,5 +1,6 @@
-//! What Prometheus reads of an agent, and whether it is well, over HTTP. The only place with the types of
-//! OpenTelemetry and of an HTTP server.
+//! Prometheus metrics and a health endpoint over HTTP.
+//!
+//! OpenTelemetry and hyper types are used in this module only.
 
 mod families;
 mod serve;

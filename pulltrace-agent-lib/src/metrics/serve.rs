@@ -1,4 +1,4 @@
-//! A port of the agent's own: `/metrics` and `/healthz`, one request a connection.
+//! An HTTP endpoint with `/metrics` and `/healthz`; one request per connection.
 
 use std::convert::Infallible;
 use std::error::Error as StdError;
@@ -20,18 +20,19 @@ use tokio::task::JoinSet;
 use super::Metrics;
 use crate::monitor::Monitor;
 
-/// Who reads is one Prometheus, or two, and the kubelet. A further one waits until one of these is done.
-const CONNECTIONS: usize = 64;
+/// The maximum number of concurrent connections; further ones wait. Expected clients are one or two
+/// Prometheus servers and the kubelet.
+const MAX_CONNECTIONS: usize = 64;
 
-/// From a connection to the end of its answer; then it is cut off.
-const DEADLINE: Duration = Duration::from_secs(5);
+/// Time limit of a connection, from accept to the end of the response.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest head of a request.
-const MOST_BUFFERED: usize = 16 * 1024;
+/// The maximum size of a request head.
+const MAX_REQUEST_HEAD: usize = 16 * 1024;
 
-const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+const EXPOSITION_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// An address that is listened on.
+/// A bound listener for metrics and health.
 ///
 /// ```no_run
 /// use pulltrace_agent_lib::metrics::{Endpoint, Metrics};
@@ -42,7 +43,7 @@ const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// let endpoint = Endpoint::bind("127.0.0.1:9090".parse()?).await?;
 /// let metrics = Metrics::new("0.1.0", "unknown")?;
 /// let source = Containerd::builder("worker-1".parse()?).on_call(metrics.on_call()).start();
-/// metrics.watch_source(source.stats_reader());
+/// metrics.register_source(source.stats_reader());
 /// let (sink, _reports) = sink::channel(16);
 /// let collector = Collector::builder("worker-1".parse()?).source(source).sink(sink).build()?;
 /// tokio::spawn(endpoint.serve(metrics, collector.monitor()));
@@ -56,9 +57,9 @@ pub struct Endpoint {
     address: SocketAddr,
 }
 
-/// An address that cannot be listened on. A retry helps once nobody else does.
+/// A failure to bind an address. A retry helps once another process releases it.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}")]
+#[error("failed to listen on {address}")]
 pub struct ListenError {
     address: SocketAddr,
     #[source]
@@ -66,14 +67,14 @@ pub struct ListenError {
 }
 
 impl Endpoint {
-    /// Listens on an address; port 0 is any free one.
+    /// Binds an address. Port 0 selects a free port.
     ///
     /// # Errors
-    /// Where the port is taken, or the address is not one of this machine.
+    /// Returns an error if the port is in use or the address does not belong to this machine.
     pub async fn bind(address: SocketAddr) -> Result<Self, ListenError> {
         let failed = |source| ListenError { address, source };
         let socket = match TcpListener::bind(address).await {
-            // Every address of a machine without IPv6 is every address of IPv4.
+            // On a machine without IPv6, `[::]` means all IPv4 addresses.
             Err(error)
                 if error.kind() != std::io::ErrorKind::AddrInUse
                     && address.ip() == IpAddr::from(Ipv6Addr::UNSPECIFIED) =>
@@ -87,30 +88,30 @@ impl Endpoint {
         Ok(Self { socket, address })
     }
 
-    /// Where it listens.
+    /// Returns the bound address.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Answers whoever asks, until it is dropped: `/metrics`, with what the collector behind this monitor
-    /// does, and `/healthz`, with [`Monitor::health`]: 200 or 503.
+    /// Serves until dropped: `/metrics` with the statistics of the monitored collector, and
+    /// `/healthz` with 200 or 503 according to [`Monitor::health`].
     pub async fn serve(self, metrics: Metrics, monitor: Monitor) {
-        metrics.watch(&monitor);
-        let agent = Arc::new(Agent { metrics, monitor });
+        metrics.register_collector(&monitor);
+        let agent = Arc::new(Handler { metrics, monitor });
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                // Those that ended are let go of.
+                // Removes finished connections.
                 Some(_) = connections.join_next() => {}
-                accepted = self.socket.accept(), if connections.len() < CONNECTIONS => match accepted {
+                accepted = self.socket.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
                     Ok((stream, _)) => {
-                        let talk = tokio::time::timeout(DEADLINE, talk(stream, Arc::clone(&agent)));
-                        connections.spawn(talk);
+                        let connection = tokio::time::timeout(CONNECTION_TIMEOUT, handle_connection(stream, Arc::clone(&agent)));
+                        connections.spawn(connection);
                     }
                     Err(error) => {
-                        // Too many open files, mostly: asking again at once would only burn the processor.
-                        tracing::warn!(%error, "cannot accept a connection");
+                        // Usually too many open files. Retrying immediately would only burn CPU.
+                        tracing::warn!(%error, "failed to accept a connection");
                         tokio::time::sleep(Duration::from_millis(100)).await;
                     }
                 },
@@ -119,75 +120,70 @@ impl Endpoint {
     }
 }
 
-struct Agent {
+struct Handler {
     metrics: Metrics,
     monitor: Monitor,
 }
 
-/// Whatever goes wrong with a connection ends it, and concerns nobody else.
-async fn talk(stream: TcpStream, agent: Arc<Agent>) {
+/// Serves one connection. Errors only end that connection.
+async fn handle_connection(stream: TcpStream, agent: Arc<Handler>) {
     let answer = service_fn(move |request: Request<Incoming>| {
-        let answer = agent.answer(request.method(), request.uri().path());
+        let answer = agent.respond(request.method(), request.uri().path());
         async move { Ok::<_, Infallible>(answer) }
     });
     let connection = http1::Builder::new()
         .keep_alive(false)
-        .max_buf_size(MOST_BUFFERED)
+        .max_buf_size(MAX_REQUEST_HEAD)
         .serve_connection(TokioIo::new(stream), answer);
     if let Err(error) = connection.await {
-        tracing::trace!(error = &error as &dyn StdError, "a connection ended early");
+        tracing::trace!(error = &error as &dyn StdError, "connection error");
     }
 }
 
-impl Agent {
-    fn answer(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
+impl Handler {
+    fn respond(&self, method: &Method, path: &str) -> Response<Full<Bytes>> {
         match (path, method) {
-            ("/metrics", &Method::GET | &Method::HEAD) => match self.metrics.text() {
-                Ok(text) => said(StatusCode::OK, EXPOSITION, text),
+            ("/metrics", &Method::GET | &Method::HEAD) => match self.metrics.encode() {
+                Ok(text) => response(StatusCode::OK, EXPOSITION_TYPE, text),
                 Err(error) => {
                     let error = &error as &dyn StdError;
-                    tracing::error!(error, "no metrics");
-                    let title = "The metrics cannot be written";
-                    problem(StatusCode::INTERNAL_SERVER_ERROR, "internal", title, None)
+                    tracing::error!(error, "failed to encode metrics");
+                    let title = "Failed to encode metrics";
+                    problem_response(StatusCode::INTERNAL_SERVER_ERROR, "internal", title, None)
                 }
             },
             ("/healthz", &Method::GET | &Method::HEAD) => match self.monitor.health() {
-                Ok(()) => said(
-                    StatusCode::OK,
-                    "text/plain; charset=utf-8",
-                    "ok\n".to_owned(),
-                ),
+                Ok(()) => response(StatusCode::OK, "text/plain; charset=utf-8", "ok\n".to_owned()),
                 Err(why) => {
-                    let title = "The agent does not do its work";
+                    let title = "The agent is unhealthy";
                     let status = StatusCode::SERVICE_UNAVAILABLE;
-                    problem(status, "unwell", title, Some(why.to_string()))
+                    let detail = match why.help() {
+                        Some(help) => format!("{why}. {help}"),
+                        None => why.to_string(),
+                    };
+                    problem_response(status, "unwell", title, Some(detail))
                 }
             },
             ("/metrics" | "/healthz", _) => {
-                let title = "This cannot be done here";
-                problem(StatusCode::METHOD_NOT_ALLOWED, "method", title, None)
+                let title = "Method not allowed";
+                problem_response(StatusCode::METHOD_NOT_ALLOWED, "method", title, None)
             }
-            _ => problem(
-                StatusCode::NOT_FOUND,
-                "not_found",
-                "There is nothing here",
-                None,
-            ),
+            _ => problem_response(StatusCode::NOT_FOUND, "not_found", "Not found", None),
         }
     }
 }
 
-fn said(status: StatusCode, kind: &'static str, text: String) -> Response<Full<Bytes>> {
+fn response(status: StatusCode, content_type: &'static str, text: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(text));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
-/// As the server's are, for programs and for people.
-fn problem(
+/// Returns an `application/problem+json` response in the format of the server's.
+fn problem_response(
     status: StatusCode,
     reason: &str,
     title: &str,
@@ -200,5 +196,5 @@ fn problem(
         reason: reason.to_owned(),
     };
     let text = serde_json::to_string(&problem).unwrap_or_default();
-    said(status, "application/problem+json", text)
+    response(status, "application/problem+json", text)
 }

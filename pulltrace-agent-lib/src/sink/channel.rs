@@ -1,17 +1,18 @@
-//! A sink that hands reports to another task of the same program.
+//! A sink that passes reports to another task.
 
 use tokio::sync::mpsc;
 
 use crate::sink::{Ack, Report, ReportSink, SinkError};
 
-/// A sink, and where its reports come out. At most `capacity` reports wait in between (at least one).
+/// Creates a sink and the receiving end of its reports, with a buffer of `capacity` reports (at
+/// least 1).
 ///
-/// Where that many wait, the next delivery waits too. Nothing is lost by that: what changes meanwhile
-/// is in the report after it, in its latest state.
+/// When the buffer is full, the next delivery waits. No state is lost: changes that happen
+/// meanwhile are merged into the report after it.
 ///
 /// ```
 /// let (sink, mut reports) = pulltrace_agent_lib::sink::channel(16);
-/// // Hand `sink` to a `Collector`, and elsewhere:
+/// // Pass `sink` to a `Collector`, and elsewhere:
 /// # let _later = async move {
 /// while let Some(report) = reports.next().await {
 ///     println!("{} pulls changed", report.pulls.len());
@@ -24,7 +25,7 @@ pub fn channel(capacity: usize) -> (ChannelSink, Reports) {
     (ChannelSink(sender), Reports(receiver))
 }
 
-/// More reports than this never wait: each may hold the whole table.
+/// Limit of the buffer: each report may contain the whole table.
 const MAX_CAPACITY: usize = 1_024;
 
 /// The sink of [`channel`]. It is closed when the [`Reports`] are dropped.
@@ -36,14 +37,14 @@ pub struct ChannelSink(mpsc::Sender<Report>);
 pub struct Reports(mpsc::Receiver<Report>);
 
 impl Reports {
-    /// The next report; `None` when the sink is gone and all its reports were taken.
+    /// Waits for the next report. Returns `None` when the sink was dropped and the buffer is empty.
     ///
-    /// Cancel-safe: a future that is dropped has taken nothing.
+    /// Cancel-safe.
     pub async fn next(&mut self) -> Option<Report> {
         self.0.recv().await
     }
 
-    /// A report that waits already; `None` where none does.
+    /// Returns the next buffered report, without waiting.
     pub fn try_next(&mut self) -> Option<Report> {
         self.0.try_recv().ok()
     }
@@ -51,7 +52,7 @@ impl Reports {
 
 impl ReportSink for ChannelSink {
     async fn deliver(&mut self, report: Report) -> Result<Ack, SinkError> {
-        let ack = Ack::of(&report);
+        let ack = Ack::for_report(&report);
         self.0.send(report).await.map_err(|_| SinkError::Closed)?;
         Ok(ack)
     }

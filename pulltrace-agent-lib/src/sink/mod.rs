@@ -1,12 +1,12 @@
-//! Where reports go: the trait, and what it takes and gives back.
+//! Receivers of reports: the [`ReportSink`] trait and its implementations.
 //!
-//! Each sink has a file of its own here. None knows of sources. What is not delivered yet is kept by
-//! the [`outbox`].
+//! Each sink is a separate module, independent of the sources. The [`outbox`] keeps track of
+//! undelivered changes.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use pulltrace_core::{Counters, NodeName, NodeSums, Now, Pull};
+use pulltrace_core::{Counters, NodeName, NodeTotals, Now, Pull};
 
 mod channel;
 #[cfg(feature = "http")]
@@ -19,87 +19,89 @@ pub use channel::{ChannelSink, Reports, channel};
 pub use http::HttpSink;
 pub use ndjson::NdjsonSink;
 
-/// Somebody who is told what the pulls of a node are doing: a server, a file, a channel.
+/// A receiver of reports about the pulls of a node: a server, a file, a channel.
 ///
-/// - **Who retries.** The caller: after an error it hands over a newer report later, with all that
-///   was not acknowledged. A sink tries once.
-/// - **Which errors are fatal.** [`SinkError::Closed`] alone.
-/// - **Cancel-safety.** Not needed: a delivery that was begun is awaited to its end, except when the
-///   caller stops, after its grace period.
-/// - **An empty report** says that nothing changed since the last acknowledged one.
-/// - **Order.** One report is under way at a time, and each has a greater sequence than the one before.
-///   What was not acknowledged is told again in the next: where only the acknowledgement was lost, a
-///   receiver is told a state twice.
+/// - **Retries.** The caller retries: after an error it delivers a newer report with everything
+///   that was not acknowledged. A sink tries once.
+/// - **Errors.** Only [`SinkError::Closed`] is fatal.
+/// - **Cancel safety.** Not required: a delivery is awaited to its end, unless the caller stops and
+///   its grace period is over.
+/// - **Empty reports** mean that no pull changed since the last acknowledged report.
+/// - **Order.** Reports are delivered one at a time, with increasing sequence numbers.
+///   Unacknowledged changes are repeated in the next report, so a receiver gets a state twice if
+///   only the acknowledgement was lost.
 ///
 /// ```
 /// use pulltrace_agent_lib::sink::{Ack, Report, ReportSink, SinkError};
 ///
-/// /// Counts what was delivered.
+/// /// Counts the delivered pulls.
 /// struct Counting(usize);
 ///
 /// impl ReportSink for Counting {
 ///     async fn deliver(&mut self, report: Report) -> Result<Ack, SinkError> {
 ///         self.0 += report.pulls.len();
-///         Ok(Ack::of(&report))
+///         Ok(Ack::for_report(&report))
 ///     }
 /// }
 /// ```
 pub trait ReportSink: Send {
-    /// Delivers one report and says what of it arrived.
+    /// Delivers a report.
     ///
     /// # Errors
-    /// Where it did not arrive, or nobody knows whether it did.
+    /// Returns an error if the report was not delivered, or if it is unknown whether it was.
     fn deliver(&mut self, report: Report) -> impl Future<Output = Result<Ack, SinkError>> + Send;
 }
 
-/// The state of a node's pulls, whole or as far as it changed.
+/// The state of a node's pulls, or the changes since the last acknowledged report.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Report {
     /// The node.
     pub node: NodeName,
-    /// Grows with each report of this agent.
+    /// Sequence number; increases with each report of this agent.
     pub sequence: u64,
-    /// Whether `pulls` is everything there is: a pull that is absent is then over and forgotten.
-    /// Otherwise it is what changed since the last acknowledged report.
+    /// True if `pulls` is the complete state. A pull missing from a full report has ended and been
+    /// evicted. Other reports contain the pulls that changed since the last acknowledged one.
     pub full: bool,
-    /// When the state was as told.
+    /// Time of the state.
     pub now: Now,
-    /// The pulls, live and ended, in the order of their ids.
+    /// Live and ended pulls, sorted by id.
     pub pulls: Vec<Arc<Pull>>,
-    /// Which runtime pulls, as it names itself; `None` until it did.
+    /// Name and version of the container runtime, once known.
     pub runtime: Option<String>,
-    /// The node's sums over its live pulls.
-    pub sums: NodeSums,
-    /// What was counted: nothing is dropped without a count.
+    /// Totals over the live pulls of the node.
+    pub totals: NodeTotals,
+    /// Counters of the pull table.
     pub counters: Counters,
-    /// Ends that no report told: their pulls were dropped, as too old or too many, before a report of
-    /// them arrived. Counted since the agent started.
+    /// Ends whose pulls were evicted before a report contained them, since the agent started.
     pub ends_lost: u64,
-    /// How long the source means to wait before it looks again; `None` where it does not poll.
-    pub interval: Option<Duration>,
-    /// The longest time to the next report, where nothing fails and the receiver asks for no other.
+    /// Current poll interval of the source; `None` if it does not poll.
+    pub poll_interval: Option<Duration>,
+    /// The latest time of the next report, unless a delivery fails or the receiver asks for another
+    /// time.
     pub next_within: Duration,
 }
 
-/// What arrived.
+/// The receiver's response to a report.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Ack {
-    /// The life of whoever received it: another one than before knows nothing of earlier reports.
+    /// Identifies the receiver's instance. A receiver with a new epoch has none of the earlier
+    /// reports.
     pub epoch: String,
-    /// The sequence of the last report that was taken.
+    /// Sequence number of the accepted report.
     pub sequence: u64,
-    /// Whether the next report must be full.
+    /// True if the next report must be full.
     pub need_full: bool,
-    /// How long to wait before the next report at the least; `None` where the receiver does not mind.
+    /// Minimum time until the next report, if the receiver requests one.
     pub next_report: Option<Duration>,
 }
 
 impl Ack {
-    /// The plainest acknowledgement: this report arrived, at a receiver that never restarts.
+    /// Acknowledges this report and requests nothing, with the empty epoch of a receiver that never
+    /// restarts.
     #[must_use]
-    pub fn of(report: &Report) -> Self {
+    pub fn for_report(report: &Report) -> Self {
         Self {
             epoch: String::new(),
             sequence: report.sequence,
@@ -109,20 +111,34 @@ impl Ack {
     }
 }
 
-/// A report that did not arrive.
+/// A report that was not delivered.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SinkError {
-    /// It may arrive later: a retry helps, not before `retry_after` where that is given.
-    #[error("the report was not delivered")]
+    /// The delivery failed. A retry may help, but not before `retry_after` if given.
+    #[error("failed to deliver the report")]
     Unavailable {
-        /// How long to wait at the least.
+        /// Minimum time before the retry.
         retry_after: Option<Duration>,
-        /// What failed.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The receiver is gone for good: a retry does not help.
-    #[error("nobody takes reports any more")]
+    /// The receiver was dropped. A retry does not help.
+    #[error("the receiver of reports was dropped")]
     Closed,
+}
+
+impl SinkError {
+    /// Returns advice for the user: that of the cause.
+    #[must_use]
+    pub fn help(&self) -> Option<&'static str> {
+        match self {
+            #[cfg(feature = "http")]
+            Self::Unavailable { source, .. } => source.downcast_ref::<http::HttpError>()?.help(),
+            #[cfg(not(feature = "http"))]
+            Self::Unavailable { .. } => None,
+            Self::Closed => None,
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! JSON lines: a sink for programs that read a pipe or a file.
+//! A sink that writes JSON lines, for programs that read a pipe or a file.
 
 use std::io::{self, Write};
 
@@ -8,12 +8,12 @@ use super::{Ack, Report, ReportSink, SinkError};
 
 /// Writes each pull of each report as one line: a [`PullStatus`] as JSON.
 ///
-/// - A line is whole or, after a failed write, ended before the next one begins: a reader that skips
-///   what it cannot parse loses nothing else.
-/// - Each report is written with one call and flushed. The write blocks: hand over a writer that
-///   does not keep its caller long, or run the collector where that harms nobody.
-/// - A broken pipe is [`SinkError::Closed`]; any other failure is [`SinkError::Unavailable`], and
-///   what was not written comes again with the next report.
+/// - After a failed write the truncated line is terminated before the next one, so a reader that
+///   skips invalid lines loses only that line.
+/// - Each report is written with one call and flushed. The write blocks: use a writer that returns
+///   quickly, or run the collector on a separate thread.
+/// - A broken pipe is [`SinkError::Closed`]. Any other failure is [`SinkError::Unavailable`], and
+///   the pulls are written again with the next report.
 ///
 /// ```
 /// use pulltrace_agent_lib::sink::NdjsonSink;
@@ -22,27 +22,27 @@ use super::{Ack, Report, ReportSink, SinkError};
 /// ```
 #[derive(Debug)]
 pub struct NdjsonSink<W> {
-    to: W,
-    /// The last write failed, so the last line may lack its end.
-    torn: bool,
+    writer: W,
+    /// True if the last write failed, so that the last line may be truncated.
+    torn_line: bool,
 }
 
 impl<W: Write + Send> NdjsonSink<W> {
-    /// Writes to `to`.
+    /// Creates a sink for this writer.
     #[must_use]
-    pub const fn new(to: W) -> Self {
-        Self { to, torn: false }
+    pub const fn new(writer: W) -> Self {
+        Self { writer, torn_line: false }
     }
 
-    /// The writer.
+    /// Returns the writer.
     #[must_use]
     pub fn into_inner(self) -> W {
-        self.to
+        self.writer
     }
 
     fn write(&mut self, report: &Report) -> io::Result<()> {
         let mut lines = Vec::new();
-        if self.torn {
+        if self.torn_line {
             lines.push(b'\n');
         }
         for pull in &report.pulls {
@@ -52,10 +52,10 @@ impl<W: Write + Send> NdjsonSink<W> {
         if report.pulls.is_empty() {
             return Ok(());
         }
-        self.torn = true;
-        self.to.write_all(&lines)?;
-        self.to.flush()?;
-        self.torn = false;
+        self.torn_line = true;
+        self.writer.write_all(&lines)?;
+        self.writer.flush()?;
+        self.torn_line = false;
         Ok(())
     }
 }
@@ -63,12 +63,9 @@ impl<W: Write + Send> NdjsonSink<W> {
 impl<W: Write + Send> ReportSink for NdjsonSink<W> {
     async fn deliver(&mut self, report: Report) -> Result<Ack, SinkError> {
         match self.write(&report) {
-            Ok(()) => Ok(Ack::of(&report)),
+            Ok(()) => Ok(Ack::for_report(&report)),
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(SinkError::Closed),
-            Err(error) => Err(SinkError::Unavailable {
-                retry_after: None,
-                source: error.into(),
-            }),
+            Err(error) => Err(SinkError::Unavailable { retry_after: None, source: error.into() }),
         }
     }
 }
@@ -79,19 +76,19 @@ mod tests {
     use std::sync::Arc;
 
     use pulltrace_core::{
-        Counters, Limits, Mono, NodeSums, Now, Observation, Pull, PullId, PullTable,
+        Counters, Limits, Mono, NodeTotals, Now, Observation, Pull, PullId, PullTable,
     };
 
     use super::*;
 
-    /// Takes what it is told to take of each write, then fails as it is told to.
+    /// A writer with scripted failures: each accepts a number of bytes and then returns its error.
     #[derive(Default)]
-    struct Failing {
+    struct FailingWriter {
         written: Vec<u8>,
         fail: VecDeque<(usize, io::ErrorKind)>,
     }
 
-    impl Write for Failing {
+    impl Write for FailingWriter {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             match self.fail.front() {
                 Some((0, kind)) => {
@@ -118,10 +115,7 @@ mod tests {
     }
 
     fn now() -> Now {
-        Now {
-            mono: Mono::default(),
-            node: "2026-11-24T20:00:00Z".parse().unwrap(),
-        }
+        Now { mono: Mono::default(), node: "2026-11-24T20:00:00Z".parse().unwrap() }
     }
 
     fn pulls(leases: &[&str]) -> Vec<Arc<Pull>> {
@@ -133,13 +127,7 @@ mod tests {
                 lease: lease.parse().unwrap(),
                 created: now().node,
             };
-            table.apply(
-                &[Observation::Began {
-                    pull,
-                    at: now().node,
-                }],
-                now(),
-            );
+            table.apply(&[Observation::Started { pull, at: now().node }], now());
         }
         table.pulls().cloned().collect()
     }
@@ -152,10 +140,10 @@ mod tests {
             full: false,
             now: now(),
             pulls: pulls(leases),
-            sums: NodeSums::default(),
+            totals: NodeTotals::default(),
             counters: Counters::default(),
             ends_lost: 0,
-            interval: None,
+            poll_interval: None,
             next_within: std::time::Duration::from_secs(5),
         }
     }
@@ -170,33 +158,33 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_pull_is_one_line() {
+    async fn pull_is_written_as_one_line() {
         let mut sink = NdjsonSink::new(Vec::new());
         let ack = sink.deliver(report(1, &["1-a", "2-b"])).await.unwrap();
         assert_eq!(ack.sequence, 1);
         sink.deliver(report(2, &[])).await.unwrap();
         sink.deliver(report(3, &["1-a"])).await.unwrap();
         let written = sink.into_inner();
-        let of = |lease| format!("lease~w~k8s.io~{lease}~1795550400000000000");
-        assert_eq!(ids(&written), [of("1-a"), of("2-b"), of("1-a")]);
+        let id = |lease| format!("lease~w~k8s.io~{lease}~1795550400000000000");
+        assert_eq!(ids(&written), [id("1-a"), id("2-b"), id("1-a")]);
         assert_eq!(written.iter().filter(|b| **b == b'\n').count(), 3);
     }
 
     #[tokio::test]
-    async fn a_broken_pipe_is_the_end() {
-        let mut sink = NdjsonSink::new(Failing {
+    async fn broken_pipe_closes_sink() {
+        let mut sink = NdjsonSink::new(FailingWriter {
             fail: [(0, io::ErrorKind::BrokenPipe)].into(),
-            ..Failing::default()
+            ..FailingWriter::default()
         });
         let error = sink.deliver(report(1, &["1-a"])).await.unwrap_err();
         assert!(matches!(error, SinkError::Closed), "{error:?}");
     }
 
     #[tokio::test]
-    async fn a_line_that_was_cut_does_not_spoil_the_next() {
-        let mut sink = NdjsonSink::new(Failing {
+    async fn truncated_line_does_not_corrupt_the_next() {
+        let mut sink = NdjsonSink::new(FailingWriter {
             fail: [(40, io::ErrorKind::StorageFull)].into(),
-            ..Failing::default()
+            ..FailingWriter::default()
         });
         let error = sink.deliver(report(1, &["1-a"])).await.unwrap_err();
         assert!(matches!(error, SinkError::Unavailable { .. }), "{error:?}");

@@ -1,8 +1,8 @@
-//! What is not delivered yet: when a report is due, and what is in it.
+//! Decides when a report is due and which pulls it contains.
 //!
-//! A state machine without I/O: it is told what changed, what was acknowledged, what failed, and what
-//! time it is. Each state is told by the table itself, so nothing queues up here while a receiver is
-//! away: later states take the place of earlier ones.
+//! A state machine without I/O, driven by table changes, acknowledgements, failures and the time.
+//! The table holds the state of the pulls, so no queue grows here during an outage of the
+//! receiver: newer states replace older ones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,154 +11,159 @@ use pulltrace_core::{Change, ChangeKind, Mono, NodeName, Now, PullId, PullTable}
 
 use crate::sink::{Ack, Report};
 
-/// The wait after the first failure; each further one doubles it.
-const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// Back-off after the first failure; doubles with each further one.
+const INITIAL_BACKOFF: Duration = Duration::from_millis(250);
 
-/// The longest wait that failures lead to.
-const LONGEST_WAIT: Duration = Duration::from_secs(30);
+/// The longest back-off.
+const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
-/// The longest wait that a receiver may ask for.
-const LONGEST_REQUEST: Duration = Duration::from_mins(5);
+/// The longest wait that a receiver can request.
+const MAX_REQUESTED_WAIT: Duration = Duration::from_mins(5);
 
-/// How often reports go out.
+/// The timing of reports.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Pace {
-    /// From one report to the next, where something changed.
+pub(crate) struct ReportSchedule {
+    /// Time between two reports while something changes.
     pub(crate) interval: Duration,
-    /// From one report to the next, where nothing did.
+    /// Time between two reports while no pull changes.
     pub(crate) heartbeat: Duration,
 }
 
 #[derive(Debug)]
 pub(crate) struct Outbox {
     node: NodeName,
-    pace: Pace,
-    random: Random,
-    /// That of the last report that was made.
+    schedule: ReportSchedule,
+    rng: SplitMix64,
+    /// Sequence number of the last report.
     sequence: u64,
-    /// The state of the table that the receiver has; `None` where it must be told everything.
-    acked: Option<u64>,
+    /// Table revision that the receiver has; `None` if the next report must be full.
+    acked_revision: Option<u64>,
     epoch: Option<String>,
-    flight: Option<Flight>,
-    /// A pull started or ended, or its sizes became known, since the last report was made.
+    in_flight: Option<InFlight>,
+    /// True if a pull has started or ended, or its size has become known, since the last report.
     urgent: bool,
-    /// Live pulls whose sizes are not known yet. Bounded by the table.
-    unknown: BTreeSet<PullId>,
-    /// When the last report was made.
-    made: Option<Mono>,
-    /// Not before: what the receiver asks for.
-    polite: Mono,
-    /// The wait that it asked for last.
-    asked: Duration,
-    /// Not before: what failures cost.
-    retry: Mono,
+    /// Live pulls of unknown size. Bounded by the table.
+    unsized_pulls: BTreeSet<PullId>,
+    /// When the last report was built.
+    last_report_at: Option<Mono>,
+    /// Earliest time of the next report, as requested by the receiver.
+    not_before: Mono,
+    /// The wait last requested by the receiver.
+    requested_wait: Duration,
+    /// Earliest time of the next report because of back-off.
+    retry_at: Mono,
     failures: u32,
-    /// Ends that no acknowledged report told yet, and the table's revision at each.
-    ends: BTreeMap<PullId, u64>,
+    /// Ended pulls that no acknowledged report contained, with the table revision of their end.
+    /// Bounded by the table: see `drop_evicted_ends`.
+    unacked_ends: BTreeMap<PullId, u64>,
     ends_lost: u64,
-    delivered: u64,
+    delivered_reports: u64,
 }
 
-/// The report that is under way.
+/// The report being delivered.
 #[derive(Clone, Copy, Debug)]
-struct Flight {
+struct InFlight {
     sequence: u64,
     revision: u64,
     full: bool,
 }
 
 impl Outbox {
-    /// `seed` is where the jitter comes from.
-    pub(crate) fn new(node: NodeName, pace: Pace, seed: u64) -> Self {
+    /// `seed` seeds the jitter.
+    pub(crate) fn new(node: NodeName, schedule: ReportSchedule, seed: u64) -> Self {
         Self {
             node,
-            pace,
-            random: Random(seed),
+            schedule,
+            rng: SplitMix64(seed),
             sequence: 0,
-            acked: None,
+            acked_revision: None,
             epoch: None,
-            flight: None,
+            in_flight: None,
             urgent: false,
-            unknown: BTreeSet::new(),
-            made: None,
-            polite: Mono::default(),
-            asked: Duration::ZERO,
-            retry: Mono::default(),
+            unsized_pulls: BTreeSet::new(),
+            last_report_at: None,
+            not_before: Mono::default(),
+            requested_wait: Duration::ZERO,
+            retry_at: Mono::default(),
             failures: 0,
-            ends: BTreeMap::new(),
+            unacked_ends: BTreeMap::new(),
             ends_lost: 0,
-            delivered: 0,
+            delivered_reports: 0,
         }
     }
 
-    /// Takes what just changed in the table.
-    pub(crate) fn note(&mut self, changes: &[Change], table: &PullTable) {
+    /// Records changes of the table.
+    pub(crate) fn record(&mut self, changes: &[Change], table: &PullTable) {
         let mut ended = false;
         for change in changes {
             let is_unknown = change.kind != ChangeKind::Ended && change.pull.image.is_none();
             let was_unknown = if is_unknown {
-                !self.unknown.insert(change.pull.id.clone())
+                !self.unsized_pulls.insert(change.pull.id.clone())
             } else {
-                self.unknown.remove(&change.pull.id)
+                self.unsized_pulls.remove(&change.pull.id)
             };
             match change.kind {
                 ChangeKind::Progressed => self.urgent |= was_unknown && !is_unknown,
                 ChangeKind::Started => {
                     self.urgent = true;
-                    self.ends.remove(&change.pull.id);
+                    self.unacked_ends.remove(&change.pull.id);
                 }
                 ChangeKind::Ended => {
                     self.urgent = true;
                     ended = true;
-                    self.ends.insert(change.pull.id.clone(), table.revision());
+                    self.unacked_ends.insert(change.pull.id.clone(), table.revision());
                 }
             }
         }
         if ended {
-            self.forget_evicted(table);
+            self.drop_evicted_ends(table);
         }
     }
 
-    /// Counts ends that the table dropped before they were told. This bounds `ends` by the table.
-    fn forget_evicted(&mut self, table: &PullTable) {
-        let told = self.flight.map_or(0, |flight| flight.revision);
-        let before = self.ends.len();
-        self.ends
-            .retain(|id, revision| *revision <= told || table.get(id).is_some());
-        self.ends_lost += (before - self.ends.len()) as u64;
+    /// Counts the ends that the table evicted before a report contained them.
+    fn drop_evicted_ends(&mut self, table: &PullTable) {
+        let reported_revision = self.in_flight.map_or(0, |flight| flight.revision);
+        let before = self.unacked_ends.len();
+        self.unacked_ends
+            .retain(|id, revision| *revision <= reported_revision || table.get(id).is_some());
+        self.ends_lost += (before - self.unacked_ends.len()) as u64;
     }
 
-    /// When the next report is due; `None` while one is under way.
+    /// Returns when the next report is due; `None` during a delivery.
     pub(crate) fn due(&self, revision: u64) -> Option<Mono> {
-        if self.flight.is_some() {
+        if self.in_flight.is_some() {
             return None;
         }
-        let since_last = |wait: Duration| self.made.map_or(Mono::default(), |made| made + wait);
-        let when = match self.acked {
+        let since_last =
+            |wait: Duration| self.last_report_at.map_or(Mono::default(), |made| made + wait);
+        let when = match self.acked_revision {
             None => Mono::default(),
             Some(_) if self.failures > 0 => Mono::default(),
             Some(acked) if revision > acked && self.urgent => Mono::default(),
-            Some(acked) if revision > acked => since_last(self.pace.interval),
-            Some(_) => since_last(self.pace.heartbeat),
+            Some(acked) if revision > acked => since_last(self.schedule.interval),
+            Some(_) => since_last(self.schedule.heartbeat),
         };
-        Some(when.max(self.polite).max(self.retry))
+        Some(when.max(self.not_before).max(self.retry_at))
     }
 
-    /// When the last report before a stop is due; `None` while one is under way, and when all is told.
+    /// Returns when the final report before a stop is due; `None` during a delivery or if
+    /// everything is delivered.
     ///
-    /// It waits for no interval, and only for what failures cost.
-    pub(crate) fn due_before_stop(&self, revision: u64) -> Option<Mono> {
-        (self.flight.is_none() && !self.is_settled(revision)).then_some(self.retry)
+    /// It ignores the intervals and only waits for back-off.
+    pub(crate) fn final_report_due(&self, revision: u64) -> Option<Mono> {
+        (self.in_flight.is_none() && !self.is_delivered(revision)).then_some(self.retry_at)
     }
 
-    /// Whether the receiver has all there is.
-    pub(crate) fn is_settled(&self, revision: u64) -> bool {
-        self.flight.is_none() && self.acked == Some(revision)
+    /// Returns whether the receiver has the current state.
+    pub(crate) fn is_delivered(&self, revision: u64) -> bool {
+        self.in_flight.is_none() && self.acked_revision == Some(revision)
     }
 
-    /// Makes the report of all that the receiver does not have. `at` is the moment on the clock that
-    /// the waits are counted by, which need not be that of `now`.
-    pub(crate) fn take(
+    /// Builds a report with everything the receiver lacks.
+    ///
+    /// `at` is the time on the collector's clock, used to measure waits. It may differ from
+    /// `now` in a replay.
+    pub(crate) fn build_report(
         &mut self,
         table: &PullTable,
         now: Now,
@@ -166,15 +171,15 @@ impl Outbox {
         interval: Option<Duration>,
     ) -> Report {
         self.sequence += 1;
-        self.made = Some(at);
+        self.last_report_at = Some(at);
         self.urgent = false;
-        self.forget_evicted(table);
-        self.flight = Some(Flight {
+        self.drop_evicted_ends(table);
+        self.in_flight = Some(InFlight {
             sequence: self.sequence,
             revision: table.revision(),
-            full: self.acked.is_none(),
+            full: self.acked_revision.is_none(),
         });
-        let pulls = match self.acked {
+        let pulls = match self.acked_revision {
             None => table.pulls().cloned().collect(),
             Some(acked) => table.changed_since(acked).cloned().collect(),
         };
@@ -182,89 +187,88 @@ impl Outbox {
             node: self.node.clone(),
             runtime: table.runtime().map(str::to_owned),
             sequence: self.sequence,
-            full: self.acked.is_none(),
+            full: self.acked_revision.is_none(),
             now,
             pulls,
-            sums: table.sums(now),
+            totals: table.totals(now),
             counters: table.counters().clone(),
             ends_lost: self.ends_lost,
-            interval,
-            next_within: self.pace.heartbeat.max(self.asked),
+            poll_interval: interval,
+            next_within: self.schedule.heartbeat.max(self.requested_wait),
         }
     }
 
-    /// Takes the answer to the report that was under way.
-    pub(crate) fn acknowledged(&mut self, ack: &Ack, at: Mono) {
-        let Some(flight) = self.flight.take() else {
+    /// Handles the acknowledgement of the report in flight.
+    pub(crate) fn on_ack(&mut self, ack: &Ack, at: Mono) {
+        let Some(flight) = self.in_flight.take() else {
             return;
         };
         if ack.sequence != flight.sequence {
-            // The receiver speaks of another report: what it has is anybody's guess.
-            self.acked = None;
+            // The acknowledgement is for another report, so the receiver's state is unknown.
+            self.acked_revision = None;
             self.back_off(None, at);
             return;
         }
         self.failures = 0;
-        self.retry = Mono::default();
-        self.delivered += 1;
-        let reborn = self.epoch.replace(ack.epoch.clone());
-        let reborn = reborn.is_some_and(|before| before != ack.epoch);
-        self.asked = ack.next_report.unwrap_or_default().min(LONGEST_REQUEST);
-        self.polite = match self.asked {
+        self.retry_at = Mono::default();
+        self.delivered_reports += 1;
+        let previous_epoch = self.epoch.replace(ack.epoch.clone());
+        let restarted = previous_epoch.is_some_and(|before| before != ack.epoch);
+        self.requested_wait = ack.next_report.unwrap_or_default().min(MAX_REQUESTED_WAIT);
+        self.not_before = match self.requested_wait {
             Duration::ZERO => Mono::default(),
             asked => at + asked,
         };
-        if ack.need_full || (reborn && !flight.full) {
-            self.acked = None;
-            // All agents hear of a restarted server at about the same time.
-            let apart = self.pace.interval.mul_f64(self.random.next());
-            self.polite = self.polite.max(at + apart);
+        if ack.need_full || (restarted && !flight.full) {
+            self.acked_revision = None;
+            // All agents notice a restarted server at about the same time; jitter spreads their
+            // full reports.
+            let jitter = self.schedule.interval.mul_f64(self.rng.next_f64());
+            self.not_before = self.not_before.max(at + jitter);
         } else {
-            self.acked = Some(flight.revision);
-            self.ends.retain(|_, revision| *revision > flight.revision);
+            self.acked_revision = Some(flight.revision);
+            self.unacked_ends.retain(|_, revision| *revision > flight.revision);
         }
     }
 
-    /// The report that was under way did not arrive, or nobody knows whether it did.
-    pub(crate) fn failed(&mut self, retry_after: Option<Duration>, at: Mono) {
-        self.flight = None;
+    /// Handles a report that was not delivered, or whose acknowledgement was lost.
+    pub(crate) fn on_failure(&mut self, retry_after: Option<Duration>, at: Mono) {
+        self.in_flight = None;
         self.back_off(retry_after, at);
     }
 
     fn back_off(&mut self, retry_after: Option<Duration>, at: Mono) {
-        let doubled = FIRST_WAIT.saturating_mul(1 << self.failures.min(16));
-        let jittered = doubled
-            .min(LONGEST_WAIT)
-            .mul_f64(0.5 + self.random.next() / 2.0);
-        let asked = retry_after.unwrap_or_default().min(LONGEST_REQUEST);
-        self.retry = at + jittered.max(asked);
+        let doubled = INITIAL_BACKOFF.saturating_mul(1 << self.failures.min(16));
+        let jittered = doubled.min(MAX_BACKOFF).mul_f64(0.5 + self.rng.next_f64() / 2.0);
+        let requested = retry_after.unwrap_or_default().min(MAX_REQUESTED_WAIT);
+        self.retry_at = at + jittered.max(requested);
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// Reports that were acknowledged.
-    pub(crate) const fn delivered(&self) -> u64 {
-        self.delivered
+    /// Returns the number of acknowledged reports.
+    pub(crate) const fn delivered_reports(&self) -> u64 {
+        self.delivered_reports
     }
 
-    /// Ends whose pulls the table dropped before a report of them was made.
+    /// Returns the number of ends that were evicted before a report contained them.
     pub(crate) const fn ends_lost(&self) -> u64 {
         self.ends_lost
     }
 
-    /// Ends that no acknowledged report told: those that wait, and those that were dropped.
-    pub(crate) fn ends_untold(&self) -> u64 {
-        self.ends_lost + self.ends.len() as u64
+    /// Returns the number of ends that no acknowledged report contained, evicted or still pending.
+    pub(crate) fn undelivered_ends(&self) -> u64 {
+        self.ends_lost + self.unacked_ends.len() as u64
     }
 }
 
-/// Numbers that look random, from a seed: jitter must differ between agents, not surprise anybody.
+/// A pseudo-random generator. Jitter must differ between agents but need not be unpredictable.
 #[derive(Debug)]
-struct Random(u64);
+struct SplitMix64(u64);
 
-impl Random {
-    /// 0 to 1, by the `SplitMix64` sequence.
-    #[expect(clippy::cast_precision_loss, reason = "53 bits fit a float")]
-    fn next(&mut self) -> f64 {
+impl SplitMix64 {
+    /// Returns a number between 0 and 1.
+    #[expect(clippy::cast_precision_loss, reason = "53 bits fit into an f64")]
+    fn next_f64(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,6 +1,6 @@
-//! Where observations come from: the trait, and what it hands over.
+//! Sources of observations: the [`PullSource`] trait and its implementations.
 //!
-//! Each source has a folder or a file of its own here. None knows of sinks.
+//! Each source is a separate module, independent of the sinks.
 
 use std::time::Duration;
 
@@ -14,30 +14,32 @@ mod scripted;
 #[cfg(feature = "testing")]
 pub use scripted::{Script, ScriptError, ScriptedSource};
 
-/// Something that sees the image pulls of a node: a container runtime, a recording, a script.
+/// A source of observations about the image pulls of a node: a container runtime, a recording, a
+/// script.
 ///
-/// - **Who retries.** The source. A runtime that is away is not an error: the source says
-///   [`Observation::SourceLost`], goes on trying with a back-off of its own, and says
-///   [`Observation::SourceBack`]. The caller never calls again because of an outage.
-/// - **Which errors are fatal.** All of them: after an error or the end, `next` is not called again.
-/// - **Cancel-safety.** `next` is cancel-safe: a future that is dropped before it is ready has
-///   taken nothing, and the next call returns what it would have returned.
-/// - **An empty batch** says that time passed and nothing was seen to change. It says nothing of the
-///   pulls: one that is not mentioned goes on as it was.
-/// - **Repeats** are harmless, and a source may repeat all that it sees in each batch.
-/// - **Order.** A batch holds what was seen up to its `now`; batches come in the order of their `now`.
-/// - **The beginning.** What goes on already when a source begins to see, it need not say at once: until
-///   it has, its batches are [`partial`](Batch::partial), and so is each that says
-///   [`Observation::SourceBack`]. The first report waits for that, at most 2 s, since receivers take
-///   what is absent from it for over.
-/// - **Names.** A source that is made anew names a pull that still goes on by the same id.
+/// - **Retries.** The source reconnects by itself. If the runtime is unavailable, it emits
+///   [`Observation::SourceLost`], retries with back-off, and emits [`Observation::SourceRecovered`]
+///   when it is connected again. An outage is not an error.
+/// - **Errors.** Every error is fatal. After an error or `None`, `next` is not called again.
+/// - **Cancel safety.** `next` is cancel-safe: dropping the future before it is ready loses
+///   nothing, and the next call returns the batch.
+/// - **Empty batches** mean that time passed without a change. A pull that a batch does not mention
+///   continues unchanged.
+/// - **Duplicates** are harmless. A source may repeat everything it observes in each batch.
+/// - **Order.** A batch contains the observations up to its `now`, and batches are ordered by
+///   `now`.
+/// - **Initial sync.** Batches are [`partial`](Batch::partial) until all pulls that already run
+///   when the source connects have been listed, and so is each batch with
+///   [`Observation::SourceRecovered`]. The first report waits for the sync, at most 2 s, because
+///   receivers take pulls missing from it as ended.
+/// - **Stable ids.** A new source for the same runtime gives a running pull the same id.
 ///
-/// A pull ends by [`Observation::Ended`] alone, with evidence: never by not being mentioned.
+/// A pull ends only by [`Observation::Ended`], which carries evidence; never by being absent.
 ///
 /// ```
 /// use pulltrace_agent_lib::source::{Batch, PullSource, SourceError};
 ///
-/// /// Sees nothing, once a second, for ever.
+/// /// Returns an empty batch every second.
 /// struct Idle(pulltrace_agent_lib::Clock);
 ///
 /// impl PullSource for Idle {
@@ -48,54 +50,48 @@ pub use scripted::{Script, ScriptError, ScriptedSource};
 /// }
 /// ```
 pub trait PullSource: Send {
-    /// What was seen since the last call; `None` where nothing will ever be seen again.
+    /// Waits for the next batch. Returns `None` when the source has ended.
     ///
     /// # Errors
-    /// Where the source can never see anything again, and that is nobody's intention.
+    /// Returns an error if the source failed permanently.
     fn next(&mut self) -> impl Future<Output = Result<Option<Batch>, SourceError>> + Send;
 }
 
-/// What a source saw at one moment.
+/// The observations of a source at one point in time.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Batch {
-    /// When it was seen, on both clocks.
+    /// Time of the observations on both clocks.
     pub now: Now,
-    /// What was seen, in the order in which it happened.
+    /// The observations, in order of occurrence.
     pub observations: Vec<Observation>,
-    /// Inputs that could not be true, found before they became observations.
+    /// Anomalies in the source's input.
     pub anomalies: Vec<Anomaly>,
-    /// How long the source means to wait before it looks again; `None` where it does not poll.
-    pub interval: Option<Duration>,
-    /// Whether pulls may be going on that the source has not said yet, as it has just begun to see.
+    /// Time until the next poll; `None` if the source does not poll.
+    pub poll_interval: Option<Duration>,
+    /// True if the initial sync is incomplete, so that running pulls may not be listed yet.
     pub partial: bool,
 }
 
 impl Batch {
-    /// What was seen at `now`.
+    /// Creates a complete batch without anomalies.
     #[must_use]
     pub fn new(now: Now, observations: Vec<Observation>) -> Self {
-        Self {
-            now,
-            observations,
-            anomalies: Vec::new(),
-            interval: None,
-            partial: false,
-        }
+        Self { now, observations, anomalies: Vec::new(), poll_interval: None, partial: false }
     }
 }
 
-/// A source that will never see anything again. A retry does not help.
+/// A permanent failure of a source. A retry does not help.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SourceError {
-    /// A recording could not be read further.
-    #[error("the recording cannot be read further")]
+    /// The rest of a recording could not be read.
+    #[error("failed to read the recording")]
     Recording(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The task that does the source's work is gone: a bug.
-    #[error("the task of the source stopped")]
+    /// The background task of the source stopped, which is a bug.
+    #[error("the background task of the source stopped")]
     Stopped,
-    /// Anything else that a custom source means by it.
-    #[error("the source cannot go on")]
+    /// Any other failure of a custom source.
+    #[error("the source failed")]
     Other(#[source] Box<dyn std::error::Error + Send + Sync>),
 }

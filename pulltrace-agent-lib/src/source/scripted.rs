@@ -1,4 +1,4 @@
-//! A source that says what a test tells it to say.
+//! A source controlled by a test.
 
 use std::time::Duration;
 
@@ -8,17 +8,18 @@ use tokio::sync::mpsc;
 use crate::clock::Clock;
 use crate::source::{Batch, PullSource, SourceError};
 
-/// What a script may be ahead of its source, in batches.
+/// The maximum number of queued batches.
 const CAPACITY: usize = 1_024;
 
-/// A [`PullSource`] that says what its [`Script`] says. It ends when the script does, or is dropped.
+/// A [`PullSource`] that returns the batches of its [`Script`]. It ends when told to or when the
+/// script is dropped.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// use pulltrace_agent_lib::{Clock, source::{PullSource, ScriptedSource}};
 ///
 /// let (mut source, script) = ScriptedSource::new(Clock::anchored("2026-11-24T20:00:00Z".parse()?));
-/// script.lose()?;
+/// script.disconnect()?;
 /// script.end()?;
 /// assert_eq!(source.next().await?.map(|batch| batch.observations.len()), Some(1));
 /// assert_eq!(source.next().await?, None);
@@ -26,124 +27,118 @@ const CAPACITY: usize = 1_024;
 /// ```
 #[derive(Debug)]
 pub struct ScriptedSource {
-    steps: mpsc::Receiver<Step>,
-    interval: Option<Duration>,
+    commands: mpsc::Receiver<Command>,
+    poll_interval: Option<Duration>,
 }
 
 #[derive(Debug)]
-enum Step {
-    Say(Now, Vec<Observation>),
+enum Command {
+    Emit(Now, Vec<Observation>),
     Fail(SourceError),
     End,
 }
 
-/// What tells a [`ScriptedSource`] what to say. Clones tell the same source.
+/// Controls a [`ScriptedSource`]. Clones control the same source.
 #[derive(Clone, Debug)]
 pub struct Script {
-    steps: mpsc::Sender<Step>,
+    commands: mpsc::Sender<Command>,
     clock: Clock,
 }
 
-/// A source that cannot be told more.
+/// A command that the source did not accept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScriptError {
-    /// 1,024 batches wait already: nobody takes them.
-    #[error("the scripted source has 1024 batches that nobody took")]
+    /// 1,024 batches are queued. A retry helps once some were received.
+    #[error("the scripted source has 1024 queued batches")]
     Full,
-    /// The source is gone, or has ended.
-    #[error("the scripted source is gone")]
-    Gone,
+    /// The source was dropped. A retry does not help.
+    #[error("the scripted source was dropped")]
+    Closed,
 }
 
 impl ScriptedSource {
-    /// A source, and what tells it what to say. Batches are stamped by `clock` when they are said.
+    /// Creates a source and its script. Batches get the time of `clock` when they are emitted.
     #[must_use]
     pub fn new(clock: Clock) -> (Self, Script) {
         let (sender, receiver) = mpsc::channel(CAPACITY);
-        let source = Self {
-            steps: receiver,
-            interval: None,
-        };
-        let script = Script {
-            steps: sender,
-            clock,
-        };
+        let source = Self { commands: receiver, poll_interval: None };
+        let script = Script { commands: sender, clock };
         (source, script)
     }
 
-    /// The poll interval that each batch names from now on.
+    /// Sets the poll interval of all batches.
     #[must_use]
-    pub fn polling_each(mut self, interval: Duration) -> Self {
-        self.interval = Some(interval);
+    pub fn with_poll_interval(mut self, interval: Duration) -> Self {
+        self.poll_interval = Some(interval);
         self
     }
 }
 
 impl PullSource for ScriptedSource {
     async fn next(&mut self) -> Result<Option<Batch>, SourceError> {
-        match self.steps.recv().await {
-            Some(Step::Say(now, observations)) => Ok(Some(Batch {
-                interval: self.interval,
+        match self.commands.recv().await {
+            Some(Command::Emit(now, observations)) => Ok(Some(Batch {
+                poll_interval: self.poll_interval,
                 ..Batch::new(now, observations)
             })),
-            Some(Step::Fail(error)) => Err(error),
-            Some(Step::End) | None => Ok(None),
+            Some(Command::Fail(error)) => Err(error),
+            Some(Command::End) | None => Ok(None),
         }
     }
 }
 
 impl Script {
-    /// Makes the source say this, as seen now. Nothing is fine: time passed.
+    /// Emits a batch with the current time. Without observations it only means that time passed.
     ///
     /// # Errors
-    /// Where the source takes no more.
-    pub fn say(&self, observations: Vec<Observation>) -> Result<(), ScriptError> {
-        self.push(Step::Say(self.clock.now(), observations))
+    /// Returns an error if the queue is full or the source was dropped.
+    pub fn emit(&self, observations: Vec<Observation>) -> Result<(), ScriptError> {
+        self.send(Command::Emit(self.clock.now(), observations))
     }
 
-    /// Makes the source say that it sees nothing any more.
+    /// Emits [`Observation::SourceLost`].
     ///
     /// # Errors
-    /// Where the source takes no more.
-    pub fn lose(&self) -> Result<(), ScriptError> {
-        self.say(vec![Observation::SourceLost])
+    /// Returns an error if the queue is full or the source was dropped.
+    pub fn disconnect(&self) -> Result<(), ScriptError> {
+        self.emit(vec![Observation::SourceLost])
     }
 
-    /// Makes the source say that it sees again.
+    /// Emits [`Observation::SourceRecovered`].
     ///
     /// # Errors
-    /// Where the source takes no more.
-    pub fn back(&self) -> Result<(), ScriptError> {
-        self.say(vec![Observation::SourceBack])
+    /// Returns an error if the queue is full or the source was dropped.
+    pub fn reconnect(&self) -> Result<(), ScriptError> {
+        self.emit(vec![Observation::SourceRecovered])
     }
 
-    /// Ends the source, after all that was said before.
+    /// Ends the source after the queued batches.
     ///
     /// # Errors
-    /// Where the source takes no more.
+    /// Returns an error if the queue is full or the source was dropped.
     pub fn end(&self) -> Result<(), ScriptError> {
-        self.push(Step::End)
+        self.send(Command::End)
     }
 
-    /// Makes the source fail, after all that was said before.
+    /// Fails the source after the queued batches.
     ///
     /// # Errors
-    /// Where the source takes no more.
+    /// Returns an error if the queue is full or the source was dropped.
     pub fn fail(&self, error: SourceError) -> Result<(), ScriptError> {
-        self.push(Step::Fail(error))
+        self.send(Command::Fail(error))
     }
 
-    /// How many batches were said that nobody took yet.
+    /// Returns the number of queued batches.
     #[must_use]
-    pub fn waiting(&self) -> usize {
-        CAPACITY - self.steps.capacity()
+    pub fn pending(&self) -> usize {
+        CAPACITY - self.commands.capacity()
     }
 
-    fn push(&self, step: Step) -> Result<(), ScriptError> {
-        self.steps.try_send(step).map_err(|error| match error {
+    fn send(&self, step: Command) -> Result<(), ScriptError> {
+        self.commands.try_send(step).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => ScriptError::Full,
-            mpsc::error::TrySendError::Closed(_) => ScriptError::Gone,
+            mpsc::error::TrySendError::Closed(_) => ScriptError::Closed,
         })
     }
 }

@@ -1,249 +1,247 @@
-//! What every [`PullSource`] must keep, as a test of any of them.
+//! A conformance test suite for [`PullSource`] implementations.
 //!
-//! [`driven`] is for sources whose runtime a test can command, [`finite`] for those that end by
-//! themselves and always say the same, such as a replay. Both return the first broken [`Rule`].
+//! [`check`] tests sources whose runtime the test controls, [`check_finite`] sources that end by
+//! themselves and always return the same batches, such as a replay. Both return the first violated
+//! [`Rule`].
 
 mod watcher;
 
 use std::fmt;
 use std::time::Duration;
 
-use pulltrace_core::Evidence;
+use pulltrace_core::EndEvidence;
 
-use self::watcher::{Patience, Watcher};
+use self::watcher::{CallMode, Watcher};
 use crate::source::{Batch, PullSource};
 
-/// A runtime that a test can command, and sources that watch it.
+/// A runtime controlled by the suite, and sources that watch it.
 ///
-/// Pulls are counted by the suite: each number is begun once, and is a pull of an image of its own
-/// that is not on the node. It must go on until it is finished or abandoned.
-pub trait Rig {
-    /// The sources under test.
+/// The suite numbers its pulls and starts each number once. Each pull must be of a different image
+/// that is not present on the node, and must continue until the suite completes or fails it.
+pub trait TestRuntime {
+    /// The source under test.
     type Source: PullSource;
-    /// What the rig itself may fail with.
+    /// The error type of the runtime itself.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// How long the source may take to show what happened. A bound of patience, not a measure.
-    fn patience(&self) -> Duration {
+    /// Returns how long to wait for an expected observation. Default: 30 s.
+    fn timeout(&self) -> Duration {
         Duration::from_secs(30)
     }
 
-    /// A new source that watches the runtime. An earlier one may be dropped by then.
+    /// Creates a new source that watches the runtime. An earlier one may have been dropped.
     fn source(&mut self) -> impl Future<Output = Result<Self::Source, Self::Error>>;
 
-    /// Begins a pull that goes on.
-    fn begin(&mut self, pull: u32) -> impl Future<Output = Result<(), Self::Error>>;
+    /// Starts a pull that keeps running.
+    fn start_pull(&mut self, pull: u32) -> impl Future<Output = Result<(), Self::Error>>;
 
-    /// Lets a pull end well: its image is there afterwards.
-    fn finish(&mut self, pull: u32) -> impl Future<Output = Result<(), Self::Error>>;
+    /// Completes a pull. Its image is present afterwards.
+    fn complete_pull(&mut self, pull: u32) -> impl Future<Output = Result<(), Self::Error>>;
 
-    /// Lets a pull end badly: its image is not there afterwards.
-    fn abandon(&mut self, pull: u32) -> impl Future<Output = Result<(), Self::Error>>;
+    /// Fails a pull. Its image is absent afterwards.
+    fn fail_pull(&mut self, pull: u32) -> impl Future<Output = Result<(), Self::Error>>;
 
-    /// Takes the runtime out of the source's sight, while its pulls go on.
-    fn lose(&mut self) -> impl Future<Output = Result<(), Self::Error>>;
+    /// Disconnects the source from the runtime while the pulls continue.
+    fn disconnect(&mut self) -> impl Future<Output = Result<(), Self::Error>>;
 
-    /// Gives it back.
-    fn restore(&mut self) -> impl Future<Output = Result<(), Self::Error>>;
+    /// Reconnects the source.
+    fn reconnect(&mut self) -> impl Future<Output = Result<(), Self::Error>>;
 }
 
-/// A rule of the contract of [`PullSource`]. Its text says what must hold.
+/// A rule of the [`PullSource`] contract. Its `Display` text states the requirement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Rule {
-    /// What happens is seen.
-    Seen,
-    /// Batches come in the order of their `now`.
+    /// Events in the runtime are observed.
+    Observed,
+    /// Batches are ordered by their time.
     Order,
-    /// A dropped `next` has taken nothing.
+    /// Dropping `next` loses nothing.
     CancelSafe,
-    /// A pull ends with evidence only.
+    /// A pull ends only with correct evidence.
     Evidence,
-    /// What ended stays as it ended.
+    /// An end with known outcome is final.
     EndIsFinal,
-    /// An outage is told, and ends nothing.
+    /// An outage is reported and ends no pull.
     Outage,
-    /// The first batch that is not partial comes after all that is going on was said.
-    Beginning,
+    /// Batches are partial until all running pulls are listed.
+    InitialSync,
     /// A pull keeps its id.
-    Names,
-    /// Nothing is said that cannot be true.
-    Coherent,
-    /// The source goes on, and does not fail.
-    GoesOn,
+    StableIds,
+    /// Observations do not contradict each other.
+    Consistent,
+    /// The source neither ends nor fails.
+    StaysAlive,
 }
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Self::Seen => "what happens is seen",
-            Self::Order => "batches come in the order of their time",
-            Self::CancelSafe => "a dropped `next` has taken nothing",
-            Self::Evidence => "a pull ends with evidence only",
-            Self::EndIsFinal => "what ended stays as it ended",
-            Self::Outage => "an outage is told, and ends nothing",
-            Self::Beginning => "batches are partial until all that goes on was said",
-            Self::Names => "a pull keeps its id",
-            Self::Coherent => "nothing is said that cannot be true",
-            Self::GoesOn => "the source goes on, and does not fail",
+            Self::Observed => "events in the runtime are observed",
+            Self::Order => "batches are ordered by their time",
+            Self::CancelSafe => "`next` is cancel-safe",
+            Self::Evidence => "a pull ends only with correct evidence",
+            Self::EndIsFinal => "an end with known outcome is final",
+            Self::Outage => "an outage is reported and ends no pull",
+            Self::InitialSync => "batches are partial until all running pulls are listed",
+            Self::StableIds => "a pull keeps its id",
+            Self::Consistent => "observations do not contradict each other",
+            Self::StaysAlive => "the source neither ends nor fails",
         })
     }
 }
 
-/// A source that broke a rule, or a rig that could not do its part.
+/// A violated rule, or a failure of the test runtime.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Violation {
-    /// The source broke a rule.
-    #[error("{during}: the source broke the rule \"{rule}\": {what}")]
+    /// The source violated a rule.
+    #[error("{during}: the source violated the rule \"{rule}\": {what}")]
     Broken {
-        /// Which.
+        /// The rule.
         rule: Rule,
-        /// What was being tried.
+        /// The scenario.
         during: &'static str,
-        /// What was seen.
+        /// The unexpected observation.
         what: String,
     },
-    /// The rig failed: nothing is known of the source.
-    #[error("{during}: the rig could not do its part")]
-    Rig {
-        /// What was being tried.
+    /// The test runtime failed, so the source could not be tested.
+    #[error("{during}: the test runtime failed")]
+    Runtime {
+        /// The scenario.
         during: &'static str,
-        /// What failed.
+        /// The error of the runtime.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
 impl Violation {
-    /// The broken rule; `None` where the rig failed.
+    /// Returns the violated rule; `None` if the test runtime failed.
     #[must_use]
     pub const fn rule(&self) -> Option<Rule> {
         match self {
             Self::Broken { rule, .. } => Some(*rule),
-            Self::Rig { .. } => None,
+            Self::Runtime { .. } => None,
         }
     }
 }
 
-/// Checks the sources of a rig. It needs a tokio runtime with time; a paused one will do.
+/// Tests the sources of a runtime. Requires a tokio runtime with time enabled; paused time is
+/// supported.
 ///
 /// # Errors
-/// The first rule that was broken.
-pub async fn driven<R: Rig>(rig: &mut R) -> Result<(), Violation> {
-    completes(rig, "a pull that completes", 1, Patience::Waits).await?;
-    completes(
-        rig,
-        "a pull seen by a caller that drops `next`",
+/// Returns the first violation.
+pub async fn check<R: TestRuntime>(runtime: &mut R) -> Result<(), Violation> {
+    check_completed_pull(runtime, "completed pull", 1, CallMode::Await).await?;
+    check_completed_pull(
+        runtime,
+        "completed pull with dropped `next` calls",
         2,
-        Patience::Drops,
+        CallMode::DropOnPending,
     )
     .await?;
-    vanishes(rig).await?;
-    outage(rig).await?;
-    anew(rig).await
+    check_failed_pull(runtime).await?;
+    check_outage(runtime).await?;
+    check_restarted_source(runtime).await
 }
 
-async fn completes<R: Rig>(
-    rig: &mut R,
+async fn check_completed_pull<R: TestRuntime>(
+    runtime: &mut R,
     during: &'static str,
     pull: u32,
-    patience: Patience,
+    mode: CallMode,
 ) -> Result<(), Violation> {
-    let mut watcher = watch(rig, during, patience).await?;
-    did(during, rig.begin(pull).await)?;
-    let id = watcher.until_begun().await?;
-    watcher.expect_nothing_ends().await?;
-    did(during, rig.finish(pull).await)?;
-    watcher.until_completed(&id).await?;
-    watcher.expect_nothing_returns().await
+    let mut watcher = new_watcher(runtime, during, mode).await?;
+    runtime_result(during, runtime.start_pull(pull).await)?;
+    let id = watcher.wait_for_start().await?;
+    watcher.expect_no_end().await?;
+    runtime_result(during, runtime.complete_pull(pull).await)?;
+    watcher.wait_for_completion(&id).await?;
+    watcher.expect_no_start().await
 }
 
-async fn vanishes<R: Rig>(rig: &mut R) -> Result<(), Violation> {
-    let during = "a pull that ends without its image";
-    let mut watcher = watch(rig, during, Patience::Waits).await?;
-    did(during, rig.begin(3).await)?;
-    let id = watcher.until_begun().await?;
-    did(during, rig.abandon(3).await)?;
-    if watcher.until_ended(&id).await? == Evidence::ImagePresent {
-        let what = format!("the image of pull {id} is not there, and was said to be");
-        return Err(watcher.broken(Rule::Evidence, what));
+async fn check_failed_pull<R: TestRuntime>(runtime: &mut R) -> Result<(), Violation> {
+    let during = "pull that ends without its image";
+    let mut watcher = new_watcher(runtime, during, CallMode::Await).await?;
+    runtime_result(during, runtime.start_pull(3).await)?;
+    let id = watcher.wait_for_start().await?;
+    runtime_result(during, runtime.fail_pull(3).await)?;
+    if watcher.wait_for_end(&id).await? == EndEvidence::ImagePresent {
+        let what = format!("the image of pull {id} is absent but was reported as present");
+        return Err(watcher.violation(Rule::Evidence, what));
     }
-    watcher.expect_nothing_returns().await
+    watcher.expect_no_start().await
 }
 
-async fn outage<R: Rig>(rig: &mut R) -> Result<(), Violation> {
-    let during = "an outage while a pull goes on";
-    let mut watcher = watch(rig, during, Patience::Waits).await?;
-    did(during, rig.begin(4).await)?;
-    let id = watcher.until_begun().await?;
-    did(during, rig.lose().await)?;
-    watcher.until_lost().await?;
-    did(during, rig.restore().await)?;
-    watcher.until_back().await?;
-    watcher.expect_nothing_ends().await?;
-    did(during, rig.finish(4).await)?;
-    watcher.until_completed(&id).await?;
-    watcher.expect_nothing_returns().await
+async fn check_outage<R: TestRuntime>(runtime: &mut R) -> Result<(), Violation> {
+    let during = "outage during a pull";
+    let mut watcher = new_watcher(runtime, during, CallMode::Await).await?;
+    runtime_result(during, runtime.start_pull(4).await)?;
+    let id = watcher.wait_for_start().await?;
+    runtime_result(during, runtime.disconnect().await)?;
+    watcher.wait_for_disconnect().await?;
+    runtime_result(during, runtime.reconnect().await)?;
+    watcher.wait_for_reconnect().await?;
+    watcher.expect_no_end().await?;
+    runtime_result(during, runtime.complete_pull(4).await)?;
+    watcher.wait_for_completion(&id).await?;
+    watcher.expect_no_start().await
 }
 
-async fn anew<R: Rig>(rig: &mut R) -> Result<(), Violation> {
-    let during = "a source made anew while a pull goes on";
-    let mut first = watch(rig, during, Patience::Waits).await?;
-    did(during, rig.begin(5).await)?;
-    let id = first.until_begun().await?;
+async fn check_restarted_source<R: TestRuntime>(runtime: &mut R) -> Result<(), Violation> {
+    let during = "new source during a pull";
+    let mut first = new_watcher(runtime, during, CallMode::Await).await?;
+    runtime_result(during, runtime.start_pull(5).await)?;
+    let id = first.wait_for_start().await?;
     drop(first);
-    let mut second = watch(rig, during, Patience::Waits).await?;
-    second.expect_beginning(&id).await?;
-    did(during, rig.finish(5).await)?;
-    second.until_completed(&id).await?;
-    second.expect_nothing_returns().await
+    let mut second = new_watcher(runtime, during, CallMode::Await).await?;
+    second.expect_in_initial_sync(&id).await?;
+    runtime_result(during, runtime.complete_pull(5).await)?;
+    second.wait_for_completion(&id).await?;
+    second.expect_no_start().await
 }
 
-async fn watch<R: Rig>(
-    rig: &mut R,
+async fn new_watcher<R: TestRuntime>(
+    runtime: &mut R,
     during: &'static str,
-    patience: Patience,
+    patience: CallMode,
 ) -> Result<Watcher<R::Source>, Violation> {
-    let source = did(during, rig.source().await)?;
-    Ok(Watcher::new(source, during, patience, rig.patience()))
+    let source = runtime_result(during, runtime.source().await)?;
+    Ok(Watcher::new(source, during, patience, runtime.timeout()))
 }
 
-fn did<T, E>(during: &'static str, result: Result<T, E>) -> Result<T, Violation>
+fn runtime_result<T, E>(during: &'static str, result: Result<T, E>) -> Result<T, Violation>
 where
     E: std::error::Error + Send + Sync + 'static,
 {
-    result.map_err(|error| Violation::Rig {
-        during,
-        source: Box::new(error),
-    })
+    result.map_err(|error| Violation::Runtime { during, source: Box::new(error) })
 }
 
-/// Checks a source that ends by itself and says the same each time that it is made, and returns what
-/// it said. `patience` is how long one batch may take.
+/// Tests a source that ends by itself and returns the same batches each time it is created. Returns
+/// the batches. `timeout` applies to each batch.
 ///
 /// # Errors
-/// The first rule that was broken.
-pub async fn finite<S: PullSource>(
-    mut make: impl FnMut() -> S,
-    patience: Duration,
+/// Returns the first violation.
+pub async fn check_finite<S: PullSource>(
+    mut new_source: impl FnMut() -> S,
+    timeout: Duration,
 ) -> Result<Vec<Batch>, Violation> {
-    let during = "a source awaited to its end";
-    let said = Watcher::new(make(), during, Patience::Waits, patience)
-        .until_over()
-        .await?;
-    let during = "the same source seen by a caller that drops `next`";
-    let mut dropping = Watcher::new(make(), during, Patience::Drops, patience);
-    let again = dropping.until_over().await?;
-    let differs = (0..said.len().max(again.len())).find(|i| {
-        // Times may differ: each was seen when it was.
-        said.get(*i).map(|batch| &batch.observations) != again.get(*i).map(|b| &b.observations)
+    let during = "finite source";
+    let batches =
+        Watcher::new(new_source(), during, CallMode::Await, timeout).collect_batches().await?;
+    let during = "finite source with dropped `next` calls";
+    let mut dropping = Watcher::new(new_source(), during, CallMode::DropOnPending, timeout);
+    let again = dropping.collect_batches().await?;
+    let differs = (0..batches.len().max(again.len())).find(|i| {
+        // The times of the batches may differ.
+        batches.get(*i).map(|batch| &batch.observations) != again.get(*i).map(|b| &b.observations)
     });
     match differs {
-        None => Ok(said),
-        Some(index) => Err(dropping.broken(
+        None => Ok(batches),
+        Some(index) => Err(dropping.violation(
             Rule::CancelSafe,
-            format!("batch {index} of {} is another one, or missing", said.len()),
+            format!("batch {index} of {} differs or is missing", batches.len()),
         )),
     }
 }

@@ -1,4 +1,4 @@
-//! A sink that fails as a test tells it to, and a receiver behind it that keeps what it was told.
+//! A sink with injected failures, and the state of a receiver behind it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,26 +9,27 @@ use tokio::sync::watch;
 
 use crate::sink::{Ack, Report, ReportSink, SinkError};
 
-/// Reports that are kept for [`SinkHandle::reports`]; the oldest go first.
-const KEPT: usize = 10_000;
+/// The number of reports kept for [`SinkHandle::reports`]; the oldest are dropped first.
+const MAX_REPORTS: usize = 10_000;
 
-/// A [`ReportSink`] that does what its [`SinkHandle`] says, and otherwise takes each report.
+/// A [`ReportSink`] that accepts every report unless its [`SinkHandle`] injects a failure.
 #[derive(Debug)]
 pub struct FailingSink {
-    shared: Arc<Mutex<Shared>>,
+    shared: Arc<Mutex<SinkState>>,
     version: watch::Sender<u64>,
 }
 
-/// What tells a [`FailingSink`] what to do, and what it was told. Clones speak of the same sink.
+/// Controls a [`FailingSink`] and gives access to the received reports. Clones control the same
+/// sink.
 #[derive(Clone, Debug)]
 pub struct SinkHandle {
-    shared: Arc<Mutex<Shared>>,
+    shared: Arc<Mutex<SinkState>>,
     version: watch::Receiver<u64>,
-    nudge: watch::Sender<u64>,
+    notify: watch::Sender<u64>,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
+struct SinkState {
     failures: u32,
     retry_after: Option<Duration>,
     lost_acks: u32,
@@ -38,27 +39,24 @@ struct Shared {
     need_full: bool,
     next_report: Option<Duration>,
     attempts: u64,
-    forgotten: u64,
+    dropped_reports: u64,
     reports: VecDeque<Report>,
     view: BTreeMap<PullId, Arc<Pull>>,
 }
 
-/// The failure that a [`FailingSink`] was told to show.
+/// The error of an injected failure.
 #[derive(Debug, thiserror::Error)]
-#[error("a failure that the test asked for")]
-struct Asked;
+#[error("injected failure")]
+struct InjectedFailure;
 
 impl FailingSink {
-    /// A sink, and what tells it what to do.
+    /// Creates a sink and its handle.
     #[must_use]
     pub fn new() -> (Self, SinkHandle) {
-        let shared = Arc::new(Mutex::new(Shared::default()));
+        let shared = Arc::new(Mutex::new(SinkState::default()));
         let (version, seen) = watch::channel(0);
-        let handle = SinkHandle {
-            shared: Arc::clone(&shared),
-            version: seen,
-            nudge: version.clone(),
-        };
+        let handle =
+            SinkHandle { shared: Arc::clone(&shared), version: seen, notify: version.clone() };
         (Self { shared, version }, handle)
     }
 }
@@ -66,29 +64,27 @@ impl FailingSink {
 impl ReportSink for FailingSink {
     async fn deliver(&mut self, report: Report) -> Result<Ack, SinkError> {
         lock(&self.shared).attempts += 1;
-        bump(&self.version);
+        notify_watchers(&self.version);
         let mut changed = self.version.subscribe();
-        // The sender is this sink's own, so the channel cannot close.
+        // This sink owns a sender, so the channel cannot close.
         let free = changed.wait_for(|_| {
             let shared = lock(&self.shared);
             !shared.held || shared.closed
         });
         free.await.map_err(|_| SinkError::Closed)?;
-        let result = lock(&self.shared).take(report);
-        bump(&self.version);
+        let result = lock(&self.shared).receive(report);
+        notify_watchers(&self.version);
         result
     }
 }
 
-impl Shared {
-    fn take(&mut self, report: Report) -> Result<Ack, SinkError> {
+impl SinkState {
+    fn receive(&mut self, report: Report) -> Result<Ack, SinkError> {
         if self.closed {
             return Err(SinkError::Closed);
         }
-        let unavailable = |retry_after| SinkError::Unavailable {
-            retry_after,
-            source: Box::new(Asked),
-        };
+        let unavailable =
+            |retry_after| SinkError::Unavailable { retry_after, source: Box::new(InjectedFailure) };
         if self.failures > 0 {
             self.failures -= 1;
             return Err(unavailable(self.retry_after));
@@ -105,9 +101,9 @@ impl Shared {
         for pull in &report.pulls {
             self.view.insert(pull.id.clone(), Arc::clone(pull));
         }
-        if self.reports.len() == KEPT {
+        if self.reports.len() == MAX_REPORTS {
             self.reports.pop_front();
-            self.forgotten += 1;
+            self.dropped_reports += 1;
         }
         self.reports.push_back(report);
         if self.lost_acks > 0 {
@@ -119,100 +115,100 @@ impl Shared {
 }
 
 impl SinkHandle {
-    /// Fails the next `times` deliveries: nothing of them arrives.
+    /// Fails the next `times` deliveries. Their reports are lost.
     pub fn fail(&self, times: u32) {
-        self.set(|shared| (shared.failures, shared.retry_after) = (times, None));
+        self.update(|shared| (shared.failures, shared.retry_after) = (times, None));
     }
 
-    /// Fails the next `times` deliveries, asking for a retry not before `after`.
-    pub fn fail_for(&self, times: u32, after: Duration) {
-        self.set(|shared| (shared.failures, shared.retry_after) = (times, Some(after)));
+    /// Fails the next `times` deliveries and requests a retry after `after`.
+    pub fn fail_with_retry_after(&self, times: u32, after: Duration) {
+        self.update(|shared| (shared.failures, shared.retry_after) = (times, Some(after)));
     }
 
-    /// The next `times` reports arrive, but the sender is told that they did not.
+    /// Loses the next `times` acknowledgements: the reports are received, but the deliveries fail.
     pub fn lose_acks(&self, times: u32) {
-        self.set(|shared| shared.lost_acks = times);
+        self.update(|shared| shared.lost_acks = times);
     }
 
-    /// Lets deliveries wait until [`release`](Self::release).
+    /// Blocks deliveries until [`release`](Self::release).
     pub fn hold(&self) {
-        self.set(|shared| shared.held = true);
+        self.update(|shared| shared.held = true);
     }
 
-    /// Lets deliveries get on.
+    /// Unblocks deliveries.
     pub fn release(&self) {
-        self.set(|shared| shared.held = false);
+        self.update(|shared| shared.held = false);
     }
 
-    /// Starts the receiver anew: it knows nothing any more, and has a new epoch.
+    /// Restarts the receiver: it forgets its state and gets a new epoch.
     pub fn restart(&self) {
-        self.set(|shared| {
+        self.update(|shared| {
             shared.epoch += 1;
             shared.view.clear();
         });
     }
 
-    /// Asks for a full report in the next acknowledgement.
-    pub fn need_full(&self) {
-        self.set(|shared| shared.need_full = true);
+    /// Requests a full report with the next acknowledgement.
+    pub fn request_full(&self) {
+        self.update(|shared| shared.need_full = true);
     }
 
-    /// Asks for so long a wait in each acknowledgement from now on.
-    pub fn slow_down(&self, wait: Option<Duration>) {
-        self.set(|shared| shared.next_report = wait);
+    /// Requests this wait with every further acknowledgement.
+    pub fn set_next_report(&self, wait: Option<Duration>) {
+        self.update(|shared| shared.next_report = wait);
     }
 
-    /// Closes the sink for good.
+    /// Closes the sink permanently.
     pub fn close(&self) {
-        self.set(|shared| shared.closed = true);
+        self.update(|shared| shared.closed = true);
     }
 
-    /// The reports that arrived, oldest first: at most the last 10,000.
+    /// Returns the received reports, oldest first; at most the last 10,000.
     #[must_use]
     pub fn reports(&self) -> Vec<Report> {
         lock(&self.shared).reports.iter().cloned().collect()
     }
 
-    /// How many reports arrived and are not kept any more.
+    /// Returns the number of received reports that are no longer kept.
     #[must_use]
-    pub fn forgotten(&self) -> u64 {
-        lock(&self.shared).forgotten
+    pub fn dropped_reports(&self) -> u64 {
+        lock(&self.shared).dropped_reports
     }
 
-    /// How many deliveries were begun.
+    /// Returns the number of started deliveries.
     #[must_use]
     pub fn attempts(&self) -> u64 {
         lock(&self.shared).attempts
     }
 
-    /// What a receiver that reads reports as it should knows now.
+    /// Returns the receiver's state: all pulls, updated from the received reports.
     #[must_use]
     pub fn view(&self) -> BTreeMap<PullId, Arc<Pull>> {
         lock(&self.shared).view.clone()
     }
 
-    /// Waits until `condition` is true of this handle. It waits for ever: bound it with a timeout.
-    pub async fn until(&self, mut condition: impl FnMut(&Self) -> bool) {
+    /// Waits until `condition` holds. There is no timeout.
+    pub async fn wait_until(&self, mut condition: impl FnMut(&Self) -> bool) {
         let mut version = self.version.clone();
         while !condition(self) {
-            // This handle holds a sender, so the channel cannot close.
+            // This handle owns a sender, so the channel cannot close.
             if version.changed().await.is_err() {
                 return;
             }
         }
     }
 
-    fn set(&self, change: impl FnOnce(&mut Shared)) {
+    fn update(&self, change: impl FnOnce(&mut SinkState)) {
         change(&mut lock(&self.shared));
-        bump(&self.nudge);
+        notify_watchers(&self.notify);
     }
 }
 
-fn bump(version: &watch::Sender<u64>) {
+fn notify_watchers(version: &watch::Sender<u64>) {
     version.send_modify(|version| *version += 1);
 }
 
-/// A test that panics while it holds the lock has failed already.
-fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+/// Ignores poisoning: a test that panicked while holding the lock has already failed.
+fn lock(shared: &Mutex<SinkState>) -> MutexGuard<'_, SinkState> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

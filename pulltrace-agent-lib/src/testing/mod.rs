@@ -1,4 +1,4 @@
-//! For tests of whoever embeds this crate: fakes with a handle, and what every source must keep.
+//! Test doubles for users of this crate, and the conformance suite for sources.
 
 pub mod conformance;
 mod failing;

@@ -1,12 +1,12 @@
-//! Pulls to be said by a script, and a bound on waiting.
+//! Observations for scripts, and a timeout for waits.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use pulltrace_agent_lib::Clock;
 use pulltrace_core::{
-    BlobSight, Bytes, Compression, Digest, Evidence, Image, ImageLayer, NodeName, NodeTime,
-    Observation, PullId,
+    BlobObservation, Bytes, Compression, Digest, EndEvidence, Image, ImageLayer, NodeName,
+    NodeTime, Observation, PullId,
 };
 
 pub(crate) fn node() -> NodeName {
@@ -27,32 +27,22 @@ pub(crate) fn id(pull: u32) -> PullId {
 }
 
 pub(crate) fn began(pull: u32) -> Observation {
-    Observation::Began {
-        pull: id(pull),
-        at: start(),
-    }
+    Observation::Started { pull: id(pull), at: start() }
 }
 
 pub(crate) fn named(pull: u32, name: &str) -> Observation {
-    Observation::Named {
-        pull: id(pull),
-        name: name.parse().unwrap(),
-    }
+    Observation::Named { pull: id(pull), name: name.parse().unwrap() }
 }
 
-pub(crate) fn ended(pull: u32, evidence: Evidence, clock: &Clock) -> Observation {
-    Observation::Ended {
-        pull: id(pull),
-        evidence,
-        at: clock.now().node,
-    }
+pub(crate) fn ended(pull: u32, evidence: EndEvidence, clock: &Clock) -> Observation {
+    Observation::Ended { pull: id(pull), evidence, at: clock.now().node }
 }
 
-/// Waits, but not for ever: ten minutes of the paused clock, which take no time.
-pub(crate) async fn soon<T>(what: &str, future: impl Future<Output = T>) -> T {
+/// Awaits a future for up to ten minutes of paused time, which pass instantly.
+pub(crate) async fn within_ten_minutes<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(Duration::from_mins(10), future).await {
         Ok(value) => value,
-        Err(_) => panic!("{what}: not within ten minutes"),
+        Err(_) => panic!("timed out after ten minutes: {what}"),
     }
 }
 
@@ -71,18 +61,15 @@ pub(crate) fn image(pull: u32) -> Observation {
             created_by: None,
         }],
     };
-    Observation::Image {
-        pull: id(pull),
-        image: Arc::new(image),
-    }
+    Observation::Image { pull: id(pull), image: Arc::new(image) }
 }
 
-/// So many bytes of that layer are here.
+/// Progress of that layer.
 pub(crate) fn bytes(pull: u32, offset: u64, clock: &Clock) -> Observation {
     Observation::Blob {
         namespace: "k8s.io".parse().unwrap(),
         digest: digest(pull),
-        sight: BlobSight::Ingest {
+        observed: BlobObservation::Ingest {
             offset: Bytes(offset),
             started_at: start(),
             updated_at: clock.now().node,

@@ -1,4 +1,4 @@
-//! The conformance suite, on sources that keep the contract and on sources that break it.
+//! The conformance suite, applied to sources that conform and to sources with faults.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -6,160 +6,146 @@ use std::time::Duration;
 
 use pulltrace_agent_lib::Clock;
 use pulltrace_agent_lib::source::{Batch, PullSource, Script, ScriptedSource, SourceError};
-use pulltrace_agent_lib::testing::conformance::{Rig, Rule, Violation, driven, finite};
-use pulltrace_core::{Evidence, Mono, Observation};
+use pulltrace_agent_lib::testing::conformance::{
+    Rule, TestRuntime, Violation, check, check_finite,
+};
+use pulltrace_core::{EndEvidence, Mono, Observation};
 
-use crate::common::{began, ended, soon, start};
+use crate::common::{began, ended, start, within_ten_minutes};
 
-/// What a source does wrong.
+/// The fault of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
     None,
-    TellsNoBegin,
-    TellsNoEnd,
-    TakesBeforeItIsReady,
-    TimeGoesBack,
-    CallsCompletedFailed,
-    CallsVanishedCompleted,
-    EndsWhatIsNotMentioned,
+    OmitsStart,
+    OmitsEnd,
+    ConsumesBeforeReady,
+    TimeRunsBackwards,
+    ReportsCompletedAsFailed,
+    ReportsVanishedAsCompleted,
+    EndsUnmentionedPull,
     EndsTwice,
-    BeginsAgain,
-    TellsNoOutage,
-    TellsNoReturn,
-    EndsInOutage,
-    LooksLater,
-    NamesAnew,
-    EndsWhatNeverBegan,
-    SpeaksOfTheUnknown,
-    InventsAPull,
+    RestartsEndedPull,
+    OmitsOutage,
+    OmitsReconnect,
+    EndsDuringOutage,
+    SyncsLate,
+    ChangesIds,
+    EndsUnstartedPull,
+    NamesUnknownPull,
+    InventsPull,
     Ends,
     Fails,
 }
 
-struct Scripted {
+struct ScriptedRuntime {
     fault: Fault,
     clock: Clock,
     script: Option<Script>,
     live: BTreeSet<u32>,
 }
 
-impl Scripted {
+impl ScriptedRuntime {
     fn new(fault: Fault) -> Self {
-        Self {
-            fault,
-            clock: Clock::anchored(start()),
-            script: None,
-            live: BTreeSet::new(),
-        }
+        Self { fault, clock: Clock::anchored(start()), script: None, live: BTreeSet::new() }
     }
 
-    fn say(&self, observations: Vec<Observation>) {
-        // A source that ended takes no more, which is the point of that fault.
-        let said = self.script.as_ref().unwrap().say(observations);
+    fn emit(&self, observations: Vec<Observation>) {
+        // With these two faults the source has ended and rejects further batches.
+        let said = self.script.as_ref().unwrap().emit(observations);
         assert!(said.is_ok() || matches!(self.fault, Fault::Ends | Fault::Fails));
     }
 
-    fn over(&mut self, pull: u32, evidence: &Evidence) {
+    fn end_pull(&mut self, pull: u32, evidence: &EndEvidence) {
         self.live.remove(&pull);
         let end = ended(pull, evidence.clone(), &self.clock);
         match self.fault {
-            Fault::TellsNoEnd => self.say(vec![]),
+            Fault::OmitsEnd => self.emit(vec![]),
             Fault::EndsTwice => {
-                self.say(vec![end]);
-                self.say(vec![ended(pull, Evidence::ImageAbsent, &self.clock)]);
+                self.emit(vec![end]);
+                self.emit(vec![ended(pull, EndEvidence::ImageAbsent, &self.clock)]);
             }
-            Fault::BeginsAgain => {
-                self.say(vec![end]);
-                self.say(vec![began(pull)]);
+            Fault::RestartsEndedPull => {
+                self.emit(vec![end]);
+                self.emit(vec![began(pull)]);
             }
-            Fault::InventsAPull => self.say(vec![end, began(pull + 100)]),
-            Fault::SpeaksOfTheUnknown => {
+            Fault::InventsPull => self.emit(vec![end, began(pull + 100)]),
+            Fault::NamesUnknownPull => {
                 let name = crate::common::named(pull + 100, "nginx");
-                self.say(vec![name, end]);
+                self.emit(vec![name, end]);
             }
-            _ => self.say(vec![end]),
+            _ => self.emit(vec![end]),
         }
     }
 }
 
-impl Rig for Scripted {
+impl TestRuntime for ScriptedRuntime {
     type Source = Faulty;
     type Error = Infallible;
 
     async fn source(&mut self) -> Result<Faulty, Infallible> {
         let (source, script) = ScriptedSource::new(self.clock);
         self.script = Some(script);
-        let shift = if self.fault == Fault::NamesAnew {
-            10
-        } else {
-            0
-        };
+        let shift = if self.fault == Fault::ChangesIds { 10 } else { 0 };
         let live: Vec<_> = self.live.iter().map(|pull| began(*pull + shift)).collect();
-        if self.fault == Fault::LooksLater {
-            self.say(vec![]);
+        if self.fault == Fault::SyncsLate {
+            self.emit(vec![]);
         }
-        self.say(live);
-        Ok(Faulty {
-            fault: self.fault,
-            source,
-            batches: 0,
-        })
+        self.emit(live);
+        Ok(Faulty { fault: self.fault, source, batches: 0 })
     }
 
-    async fn begin(&mut self, pull: u32) -> Result<(), Infallible> {
+    async fn start_pull(&mut self, pull: u32) -> Result<(), Infallible> {
         self.live.insert(pull);
         match self.fault {
-            Fault::TellsNoBegin => self.say(vec![]),
-            Fault::EndsWhatNeverBegan => {
-                self.say(vec![
-                    ended(pull, Evidence::Silent, &self.clock),
-                    began(pull),
-                ]);
+            Fault::OmitsStart => self.emit(vec![]),
+            Fault::EndsUnstartedPull => {
+                self.emit(vec![ended(pull, EndEvidence::Inactive, &self.clock), began(pull)]);
             }
-            Fault::EndsWhatIsNotMentioned => {
-                self.say(vec![began(pull)]);
-                self.say(vec![ended(pull, Evidence::ImageAbsent, &self.clock)]);
+            Fault::EndsUnmentionedPull => {
+                self.emit(vec![began(pull)]);
+                self.emit(vec![ended(pull, EndEvidence::ImageAbsent, &self.clock)]);
             }
-            _ => self.say(vec![began(pull)]),
+            _ => self.emit(vec![began(pull)]),
         }
         Ok(())
     }
 
-    async fn finish(&mut self, pull: u32) -> Result<(), Infallible> {
+    async fn complete_pull(&mut self, pull: u32) -> Result<(), Infallible> {
         let evidence = match self.fault {
-            Fault::CallsCompletedFailed => Evidence::ImageAbsent,
-            _ => Evidence::ImagePresent,
+            Fault::ReportsCompletedAsFailed => EndEvidence::ImageAbsent,
+            _ => EndEvidence::ImagePresent,
         };
-        self.over(pull, &evidence);
+        self.end_pull(pull, &evidence);
         Ok(())
     }
 
-    async fn abandon(&mut self, pull: u32) -> Result<(), Infallible> {
+    async fn fail_pull(&mut self, pull: u32) -> Result<(), Infallible> {
         let evidence = match self.fault {
-            Fault::CallsVanishedCompleted => Evidence::ImagePresent,
-            _ => Evidence::ImageAbsent,
+            Fault::ReportsVanishedAsCompleted => EndEvidence::ImagePresent,
+            _ => EndEvidence::ImageAbsent,
         };
-        self.over(pull, &evidence);
+        self.end_pull(pull, &evidence);
         Ok(())
     }
 
-    async fn lose(&mut self) -> Result<(), Infallible> {
+    async fn disconnect(&mut self) -> Result<(), Infallible> {
         match self.fault {
-            Fault::TellsNoOutage => self.say(vec![]),
-            Fault::EndsInOutage => {
+            Fault::OmitsOutage => self.emit(vec![]),
+            Fault::EndsDuringOutage => {
                 let pull = *self.live.first().unwrap();
-                let end = ended(pull, Evidence::Unseen, &self.clock);
-                self.say(vec![Observation::SourceLost, end]);
+                let end = ended(pull, EndEvidence::Unobserved, &self.clock);
+                self.emit(vec![Observation::SourceLost, end]);
             }
-            _ => self.say(vec![Observation::SourceLost]),
+            _ => self.emit(vec![Observation::SourceLost]),
         }
         Ok(())
     }
 
-    async fn restore(&mut self) -> Result<(), Infallible> {
+    async fn reconnect(&mut self) -> Result<(), Infallible> {
         match self.fault {
-            Fault::TellsNoReturn => self.say(vec![]),
-            _ => self.say(vec![Observation::SourceBack]),
+            Fault::OmitsReconnect => self.emit(vec![]),
+            _ => self.emit(vec![Observation::SourceRecovered]),
         }
         Ok(())
     }
@@ -175,13 +161,13 @@ impl PullSource for Faulty {
     async fn next(&mut self) -> Result<Option<Batch>, SourceError> {
         let mut batch = self.source.next().await?;
         match self.fault {
-            Fault::TakesBeforeItIsReady => tokio::time::sleep(Duration::from_millis(1)).await,
+            Fault::ConsumesBeforeReady => tokio::time::sleep(Duration::from_millis(1)).await,
             Fault::Ends => return Ok(None),
             Fault::Fails => return Err(SourceError::Stopped),
             _ => {}
         }
         self.batches += 1;
-        if self.fault == Fault::TimeGoesBack
+        if self.fault == Fault::TimeRunsBackwards
             && let Some(batch) = &mut batch
         {
             batch.now.mono = Mono(Duration::from_secs(60 - u64::from(self.batches)));
@@ -190,87 +176,81 @@ impl PullSource for Faulty {
     }
 }
 
-async fn check(fault: Fault) -> Result<(), Violation> {
-    soon("the suite", driven(&mut Scripted::new(fault))).await
+async fn check_fault(fault: Fault) -> Result<(), Violation> {
+    within_ten_minutes("the suite", check(&mut ScriptedRuntime::new(fault))).await
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_scripted_source_keeps_the_contract() {
-    check(Fault::None).await.unwrap();
+async fn scripted_source_conforms() {
+    check_fault(Fault::None).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_way_to_break_the_contract_is_found_and_named() {
+async fn each_fault_violates_its_rule() {
     for (fault, rule) in [
-        (Fault::TellsNoBegin, Rule::Seen),
-        (Fault::TellsNoEnd, Rule::Seen),
-        (Fault::TakesBeforeItIsReady, Rule::CancelSafe),
-        (Fault::TimeGoesBack, Rule::Order),
-        (Fault::CallsCompletedFailed, Rule::Evidence),
-        (Fault::CallsVanishedCompleted, Rule::Evidence),
-        (Fault::EndsWhatIsNotMentioned, Rule::Evidence),
+        (Fault::OmitsStart, Rule::Observed),
+        (Fault::OmitsEnd, Rule::Observed),
+        (Fault::ConsumesBeforeReady, Rule::CancelSafe),
+        (Fault::TimeRunsBackwards, Rule::Order),
+        (Fault::ReportsCompletedAsFailed, Rule::Evidence),
+        (Fault::ReportsVanishedAsCompleted, Rule::Evidence),
+        (Fault::EndsUnmentionedPull, Rule::Evidence),
         (Fault::EndsTwice, Rule::EndIsFinal),
-        (Fault::BeginsAgain, Rule::EndIsFinal),
-        (Fault::TellsNoOutage, Rule::Outage),
-        (Fault::TellsNoReturn, Rule::Outage),
-        (Fault::EndsInOutage, Rule::Outage),
-        (Fault::LooksLater, Rule::Beginning),
-        (Fault::NamesAnew, Rule::Names),
-        (Fault::InventsAPull, Rule::Names),
-        (Fault::EndsWhatNeverBegan, Rule::Coherent),
-        (Fault::SpeaksOfTheUnknown, Rule::Coherent),
-        (Fault::Ends, Rule::GoesOn),
-        (Fault::Fails, Rule::GoesOn),
+        (Fault::RestartsEndedPull, Rule::EndIsFinal),
+        (Fault::OmitsOutage, Rule::Outage),
+        (Fault::OmitsReconnect, Rule::Outage),
+        (Fault::EndsDuringOutage, Rule::Outage),
+        (Fault::SyncsLate, Rule::InitialSync),
+        (Fault::ChangesIds, Rule::StableIds),
+        (Fault::InventsPull, Rule::StableIds),
+        (Fault::EndsUnstartedPull, Rule::Consistent),
+        (Fault::NamesUnknownPull, Rule::Consistent),
+        (Fault::Ends, Rule::StaysAlive),
+        (Fault::Fails, Rule::StaysAlive),
     ] {
-        let violation = check(fault).await.expect_err("it breaks a rule");
+        let violation = check_fault(fault).await.expect_err("the fault violates a rule");
         assert_eq!(violation.rule(), Some(rule), "{fault:?}: {violation}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_violation_says_what_was_tried_and_what_was_seen() {
-    let violation = check(Fault::CallsVanishedCompleted).await.unwrap_err();
+async fn violation_describes_step_and_observation() {
+    let violation = check_fault(Fault::ReportsVanishedAsCompleted).await.unwrap_err();
     let text = violation.to_string();
-    for part in [
-        "a pull that ends without its image",
-        "a pull ends with evidence only",
-        "lease-3",
-    ] {
+    for part in
+        ["pull that ends without its image", "a pull ends only with correct evidence", "lease-3"]
+    {
         assert!(text.contains(part), "{text}");
     }
 }
 
-/// A source that says a script and ends.
-fn finished(fault: Fault) -> Faulty {
+/// A source that emits a script and ends.
+fn finite_source(fault: Fault) -> Faulty {
     let clock = Clock::anchored(start());
     let (source, script) = ScriptedSource::new(clock);
     tokio::spawn(async move {
-        script.say(vec![began(1)]).unwrap();
+        script.emit(vec![began(1)]).unwrap();
         for _ in 0..3 {
             tokio::time::sleep(Duration::from_secs(1)).await;
-            script.say(vec![]).unwrap();
+            script.emit(vec![]).unwrap();
         }
-        let end = ended(1, Evidence::ImagePresent, &clock);
-        script.say(vec![end]).unwrap();
+        let end = ended(1, EndEvidence::ImagePresent, &clock);
+        script.emit(vec![end]).unwrap();
     });
-    Faulty {
-        fault,
-        source,
-        batches: 0,
-    }
+    Faulty { fault, source, batches: 0 }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_ends_by_itself_says_the_same_to_an_impatient_caller() {
+async fn finite_source_is_checked_for_cancel_safety() {
     let patience = Duration::from_secs(5);
-    let said = finite(|| finished(Fault::None), patience).await.unwrap();
+    let said = check_finite(|| finite_source(Fault::None), patience).await.unwrap();
     assert_eq!(said.len(), 5);
-    let violation = finite(|| finished(Fault::TakesBeforeItIsReady), patience).await;
+    let violation = check_finite(|| finite_source(Fault::ConsumesBeforeReady), patience).await;
     assert_eq!(violation.unwrap_err().rule(), Some(Rule::CancelSafe));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_never_ends_is_not_waited_for() {
+async fn endless_source_times_out() {
     let idle = || ScriptedSource::new(Clock::anchored(start()));
     let mut scripts = Vec::new();
     let make = || {
@@ -278,6 +258,6 @@ async fn a_source_that_never_ends_is_not_waited_for() {
         scripts.push(script);
         source
     };
-    let violation = finite(make, Duration::from_secs(5)).await.unwrap_err();
-    assert_eq!(violation.rule(), Some(Rule::Seen), "{violation}");
+    let violation = check_finite(make, Duration::from_secs(5)).await.unwrap_err();
+    assert_eq!(violation.rule(), Some(Rule::Observed), "{violation}");
 }

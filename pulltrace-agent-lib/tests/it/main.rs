@@ -1,4 +1,4 @@
-//! What users of the crate see, through its public interface alone, under paused time.
+//! Tests of the public interface, mostly in paused time.
 
 mod channel;
 mod collector;

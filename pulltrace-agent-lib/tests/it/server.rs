@@ -1,4 +1,4 @@
-//! A server that takes reports over HTTP, keeps what they say, and answers as a test tells it to.
+//! A test server that accepts reports over HTTP, applies them, and can return scripted responses.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, BufRead as _, BufReader, Read, Write};
@@ -16,33 +16,31 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use tokio::sync::watch;
 
-/// A file of `tests/data/tls`.
-pub(crate) fn tls(name: &str) -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "tests/data/tls", name]
-        .iter()
-        .collect()
+/// Returns the path of a file in `tests/data/tls`.
+pub(crate) fn tls_file(name: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "tests/data/tls", name].iter().collect()
 }
 
-/// Waits, but not for ever: these tests run in real time.
-pub(crate) async fn promptly<T>(what: &str, future: impl Future<Output = T>) -> T {
+/// Awaits a future with a timeout. These tests run in real time.
+pub(crate) async fn within_30_seconds<T>(what: &str, future: impl Future<Output = T>) -> T {
     match tokio::time::timeout(Duration::from_secs(30), future).await {
         Ok(value) => value,
-        Err(_) => panic!("{what}: not within 30 s"),
+        Err(_) => panic!("timed out after 30 s: {what}"),
     }
 }
 
-/// What a request is answered with instead of what a server would say.
+/// A response that replaces the server's own.
 #[derive(Clone, Debug)]
-pub(crate) enum Answer {
+pub(crate) enum ScriptedResponse {
     /// Status, headers, body.
-    Say(u16, String, Vec<u8>),
-    /// The report is taken, and the connection cut before the answer.
+    Respond(u16, String, Vec<u8>),
+    /// Applies the report, then closes the connection without a response.
     LoseAck,
-    /// The connection is cut and nothing taken.
-    Cut,
+    /// Closes the connection without applying the report.
+    Disconnect,
 }
 
-/// A request as it came.
+/// A received request.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) line: String,
@@ -50,52 +48,52 @@ pub(crate) struct Request {
     pub(crate) body: Vec<u8>,
 }
 
-/// What a server knows.
+/// The state of the server.
 #[derive(Debug, Default)]
-pub(crate) struct State {
+pub(crate) struct ServerState {
     epoch: u32,
     pub(crate) token: Option<String>,
-    pub(crate) answers: VecDeque<Answer>,
-    /// Every connection is cut.
+    pub(crate) answers: VecDeque<ScriptedResponse>,
+    /// True if all connections are closed.
     pub(crate) down: bool,
     pub(crate) need_full: bool,
     pub(crate) requests: Vec<Request>,
-    /// The instance that reports, once a full report of it came; and its last sequence.
+    /// The instance that sent the last full report, and its last sequence number.
     instance: Option<String>,
     last: u64,
     images: BTreeMap<Digest, Arc<Image>>,
     pub(crate) pulls: BTreeMap<PullId, Pull>,
-    /// How often each image was told to this epoch.
-    pub(crate) told: BTreeMap<Digest, usize>,
-    pub(crate) full: usize,
+    /// Receptions of each image since the last restart or full report.
+    pub(crate) image_counts: BTreeMap<Digest, usize>,
+    pub(crate) full_reports: usize,
 }
 
 #[derive(Clone)]
-pub(crate) struct Server {
+pub(crate) struct TestServer {
     pub(crate) address: SocketAddr,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<ServerState>>,
     changed: watch::Sender<u64>,
 }
 
-impl Server {
+impl TestServer {
     pub(crate) fn start() -> Self {
-        Self::serving(None)
+        Self::start_serving(None)
     }
 
-    /// One that speaks TLS, by the key and the certificate in `tests/data/tls`.
-    pub(crate) fn with_tls() -> Self {
+    /// Starts a server with TLS, using the key and certificate in `tests/data/tls`.
+    pub(crate) fn start_with_tls() -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let certificate = CertificateDer::from_pem_file(tls("localhost.pem")).unwrap();
-        let key = PrivateKeyDer::from_pem_file(tls("localhost.key")).unwrap();
+        let certificate = CertificateDer::from_pem_file(tls_file("localhost.pem")).unwrap();
+        let key = PrivateKeyDer::from_pem_file(tls_file("localhost.key")).unwrap();
         let config = ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![certificate], key);
-        Self::serving(Some(Arc::new(config.unwrap())))
+        Self::start_serving(Some(Arc::new(config.unwrap())))
     }
 
-    fn serving(tls: Option<Arc<ServerConfig>>) -> Self {
+    fn start_serving(tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let server = Self {
             address: listener.local_addr().unwrap(),
@@ -120,52 +118,48 @@ impl Server {
         format!("http://{}", self.address)
     }
 
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, ServerState> {
         self.state.lock().unwrap()
     }
 
-    /// Answers the next request like this.
-    pub(crate) fn answer(&self, answer: Answer) {
+    /// Queues a response for the next request.
+    pub(crate) fn enqueue(&self, answer: ScriptedResponse) {
         self.state().answers.push_back(answer);
     }
 
-    pub(crate) fn say(&self, status: u16, headers: &str, body: &str) {
-        self.answer(Answer::Say(status, headers.into(), body.into()));
+    pub(crate) fn respond(&self, status: u16, headers: &str, body: &str) {
+        self.enqueue(ScriptedResponse::Respond(status, headers.into(), body.into()));
     }
 
-    /// Forgets everything, as a process that was started anew.
+    /// Forgets everything, like a restarted process.
     pub(crate) fn restart(&self) {
         let mut state = self.state();
         let epoch = state.epoch + 1;
         let token = state.token.take();
-        *state = State {
-            epoch,
-            token,
-            ..State::default()
-        };
+        *state = ServerState { epoch, token, ..ServerState::default() };
     }
 
-    pub(crate) async fn until(&self, what: &str, condition: impl Fn(&State) -> bool) {
+    pub(crate) async fn wait_until(&self, what: &str, condition: impl Fn(&ServerState) -> bool) {
         let mut changed = self.changed.subscribe();
         let wait = changed.wait_for(|_| condition(&self.state()));
-        promptly(what, wait).await.unwrap();
+        within_30_seconds(what, wait).await.unwrap();
     }
 
-    /// Until the server knows that this pull completed.
-    pub(crate) async fn completed(&self, pull: u32) {
+    /// Waits until the server knows that this pull completed.
+    pub(crate) async fn wait_for_completed(&self, pull: u32) {
         let id = crate::common::id(pull);
-        let completed = |state: &State| {
+        let completed = |state: &ServerState| {
             let pull = state.pulls.get(&id);
             pull.is_some_and(|pull| pull.outcome() == Some(Outcome::Completed))
         };
-        self.until("the end is told", completed).await;
+        self.wait_until("the end is received", completed).await;
     }
 
     fn serve(&self, stream: impl Read + Write) {
         let mut reader = BufReader::new(stream);
         while let Ok(Some(request)) = read(&mut reader) {
-            let answer = self.state().take(&request);
-            // Whoever waits may look before the answer is gone.
+            let answer = self.state().handle(&request);
+            // Waiting tests may look before the response is sent.
             self.changed.send_modify(|version| *version += 1);
             let Some((status, headers, body)) = answer else {
                 return;
@@ -173,10 +167,7 @@ impl Server {
             let length = body.len();
             let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n{headers}\r\n");
             let stream = reader.get_mut();
-            if stream
-                .write_all(&[head.as_bytes(), &body].concat())
-                .is_err()
-            {
+            if stream.write_all(&[head.as_bytes(), &body].concat()).is_err() {
                 return;
             }
         }
@@ -203,11 +194,7 @@ fn read(reader: &mut BufReader<impl Read>) -> io::Result<Option<Request>> {
     let length = headers.get("content-length").map_or("0", String::as_str);
     let mut body = vec![0; length.parse().unwrap()];
     reader.read_exact(&mut body)?;
-    Ok(Some(Request {
-        line: lines[0].clone(),
-        headers,
-        body,
-    }))
+    Ok(Some(Request { line: lines[0].clone(), headers, body }))
 }
 
 impl Request {
@@ -216,9 +203,7 @@ impl Request {
             return self.body.clone();
         }
         let mut json = Vec::new();
-        GzDecoder::new(&self.body[..])
-            .read_to_end(&mut json)
-            .unwrap();
+        GzDecoder::new(&self.body[..]).read_to_end(&mut json).unwrap();
         json
     }
 
@@ -229,29 +214,31 @@ impl Request {
 
 type Reply = (u16, String, Vec<u8>);
 
-impl State {
-    fn take(&mut self, request: &Request) -> Option<Reply> {
+impl ServerState {
+    fn handle(&mut self, request: &Request) -> Option<Reply> {
         self.requests.push(request.clone());
         if self.down {
             return None;
         }
         match self.answers.pop_front() {
-            Some(Answer::Say(status, headers, body)) => return Some((status, headers, body)),
-            Some(Answer::Cut) => return None,
-            Some(Answer::LoseAck) => {
-                self.report(request);
+            Some(ScriptedResponse::Respond(status, headers, body)) => {
+                return Some((status, headers, body));
+            }
+            Some(ScriptedResponse::Disconnect) => return None,
+            Some(ScriptedResponse::LoseAck) => {
+                self.handle_report(request);
                 return None;
             }
             None => {}
         }
         match request.line.as_str() {
             "GET /healthz HTTP/1.1" => Some((200, String::new(), b"ok".to_vec())),
-            "POST /api/v1/report HTTP/1.1" => Some(self.report(request)),
-            line => panic!("no server is asked this: {line}"),
+            "POST /api/v1/report HTTP/1.1" => Some(self.handle_report(request)),
+            line => panic!("unexpected request: {line}"),
         }
     }
 
-    fn report(&mut self, request: &Request) -> Reply {
+    fn handle_report(&mut self, request: &Request) -> Reply {
         let problem = |status, detail: &str| {
             let body =
                 format!(r#"{{"status":{status},"title":"T","detail":"{detail}","reason":"r"}}"#);
@@ -266,9 +253,9 @@ impl State {
         let Ok(report) = serde_json::from_slice::<v1::AgentReport>(&request.json()) else {
             return problem(400, "nodeName is missing");
         };
-        let report = CheckedReport::try_from(report).expect("a report that a server takes");
+        let report = CheckedReport::try_from(report).expect("valid report");
         let known = self.instance.as_ref() == Some(&report.agent.instance);
-        assert!(!known || report.sequence > self.last, "sequences grow");
+        assert!(!known || report.sequence > self.last, "sequence numbers increase");
         let need_full = std::mem::take(&mut self.need_full) || !(known || report.full);
         let sequence = report.sequence;
         if !need_full {
@@ -287,17 +274,17 @@ impl State {
 
     fn apply(&mut self, report: CheckedReport) {
         if report.full {
-            self.full += 1;
+            self.full_reports += 1;
             self.pulls.clear();
-            self.told.clear();
+            self.image_counts.clear();
         }
         for image in report.images {
-            *self.told.entry(image.root.clone()).or_default() += 1;
+            *self.image_counts.entry(image.root.clone()).or_default() += 1;
             self.images.insert(image.root.clone(), image);
         }
         for pull in report.pulls {
             let image = pull.image().map(|root| Arc::clone(&self.images[root]));
-            let pull = pull.into_pull(image).expect("layers of the image");
+            let pull = pull.into_pull(image).expect("layers match the image");
             self.pulls.insert(pull.id.clone(), pull);
         }
     }

@@ -1,4 +1,4 @@
-//! The client against a server that does as it is told.
+//! Tests of the client against a scripted server.
 
 mod follow;
 mod list;
@@ -35,7 +35,7 @@ pub(crate) fn id(lease: &str) -> String {
     format!("lease~w1~k8s.io~{lease}~0")
 }
 
-/// An event of it, as the stream has it.
+/// An event about the pull, as sent in a stream.
 pub(crate) fn event(kind: &str, seq: Option<u64>, pull: &str) -> String {
     let place = seq.map_or_else(String::new, |seq| format!("id: e1-{seq}\n"));
     format!(
@@ -43,8 +43,8 @@ pub(crate) fn event(kind: &str, seq: Option<u64>, pull: &str) -> String {
     )
 }
 
-/// `snapshot-end` or `ping`.
-pub(crate) fn place(name: &str, epoch: &str, seq: u64) -> String {
+/// A `snapshot-end` or `ping` event.
+pub(crate) fn position_event(name: &str, epoch: &str, seq: u64) -> String {
     format!("event: {name}\nid: {epoch}-{seq}\ndata: {{\"seq\":{seq},\"now\":\"{NOW}\"}}\n\n")
 }
 

@@ -1,16 +1,16 @@
-//! What pods wait for, listed and followed.
+//! Tests of pod lists and of following a pod.
 
 use std::pin::Pin;
 
 use futures_util::{Stream, StreamExt as _};
-use pulltrace_client::{Filter, FollowError, PodFollowed, RequestError};
+use pulltrace_client::{Filter, FollowError, PodFollowEvent, RequestError};
 use pulltrace_core::wire::v1::SourceState;
 use tokio::sync::mpsc;
 
-use crate::server::{Server, within};
+use crate::server::{Server, within_deadline};
 use crate::{NOW, client};
 
-type Pods = Pin<Box<dyn Stream<Item = Result<PodFollowed, FollowError>> + Send>>;
+type Pods = Pin<Box<dyn Stream<Item = Result<PodFollowEvent, FollowError>> + Send>>;
 
 const WEB: &str = "/api/v1/namespaces/shop/pods/web/pulls";
 
@@ -33,20 +33,20 @@ fn page(name: &str, next: &str) -> String {
 }
 
 #[tokio::test]
-async fn pods_come_in_pages_and_are_one_list() {
+async fn pods_joins_pages() {
     let mut server = Server::start().await;
     let client = client(&server).build().unwrap();
     let filter = Filter::default().namespace("shop").image("app");
     let asked = tokio::spawn(async move { client.pods(&filter).await });
-    let call = server.call().await;
+    let call = server.next_request().await;
     let first = "/api/v1/pods?namespace=shop&image=app&limit=500";
     assert_eq!(call.target(), first);
     let next = r#","continue":"shop/db/u""#;
-    call.answer(200, "application/json", &page("db", next));
-    let call = server.call().await;
+    call.reply(200, "application/json", &page("db", next));
+    let call = server.next_request().await;
     assert_eq!(call.target(), format!("{first}&continue=shop%2Fdb%2Fu"));
-    call.answer(200, "application/json", &page("web", ""));
-    let list = within(asked).await.unwrap().unwrap();
+    call.reply(200, "application/json", &page("web", ""));
+    let list = within_deadline(asked).await.unwrap().unwrap();
     let names: Vec<_> = list.pods.iter().map(|pod| &*pod.pod_name).collect();
     assert_eq!(names, ["db", "web"]);
     let cluster = (list.cluster.pods, list.cluster.events);
@@ -54,30 +54,26 @@ async fn pods_come_in_pages_and_are_one_list() {
 }
 
 #[tokio::test]
-async fn a_pod_that_does_not_wait_is_none_and_what_is_refused_is_an_error() {
+async fn pod_pulls_returns_none_only_for_not_found() {
     let mut server = Server::start().await;
     let client = client(&server).build().unwrap();
-    for (status, reason) in [
-        (404, "not_found"),
-        (400, "not_available"),
-        (503, "not_heard"),
-    ] {
+    for (status, reason) in [(404, "not_found"), (400, "not_available"), (503, "not_heard")] {
         let client = client.clone();
         let asked = tokio::spawn(async move { client.pod_pulls("shop", "web").await });
-        let call = server.call().await;
+        let call = server.next_request().await;
         assert_eq!(call.target(), WEB);
-        call.problem(status, reason);
-        let told = within(asked).await.unwrap();
-        match told {
+        call.reply_problem(status, reason);
+        let result = within_deadline(asked).await.unwrap();
+        match result {
             Ok(None) => assert_eq!(status, 404),
-            Err(RequestError::Refused { status: told, .. }) => assert_eq!(told, status),
+            Err(RequestError::Rejected { status: told, .. }) => assert_eq!(told, status),
             other => panic!("{other:?}"),
         }
     }
 }
 
 #[tokio::test]
-async fn what_is_no_name_of_a_pod_asks_for_nothing_else() {
+async fn pod_name_is_percent_encoded() {
     let mut server = Server::start().await;
     let client = client(&server).build().unwrap();
     for (name, target) in [
@@ -86,52 +82,51 @@ async fn what_is_no_name_of_a_pod_asks_for_nothing_else() {
     ] {
         let client = client.clone();
         let asked = tokio::spawn(async move { client.pod_pulls("shop", name).await });
-        let call = server.call().await;
+        let call = server.next_request().await;
         assert_eq!(call.target(), target);
-        call.problem(404, "not_found");
-        assert!(within(asked).await.unwrap().unwrap().is_none());
+        call.reply_problem(404, "not_found");
+        assert!(within_deadline(asked).await.unwrap().unwrap().is_none());
     }
 }
 
-/// The words of a pod as they come; closed at the end of its stream.
-fn words(mut pods: Pods) -> mpsc::Receiver<String> {
-    let (told, words) = mpsc::channel(16);
+/// Describes the items of the stream; the channel is closed when the stream ends.
+fn spawn_reader(mut pods: Pods) -> mpsc::Receiver<String> {
+    let (sender, words) = mpsc::channel(16);
     tokio::spawn(async move {
         loop {
-            let word = match within(pods.next()).await {
-                Some(Ok(PodFollowed::Pod(pulls))) => pulls.pod.summary,
-                Some(Ok(PodFollowed::End(reason))) => format!("{reason:?}"),
-                Some(Ok(PodFollowed::Away { .. })) => "away".to_owned(),
+            let word = match within_deadline(pods.next()).await {
+                Some(Ok(PodFollowEvent::Pod(pulls))) => pulls.pod.summary,
+                Some(Ok(PodFollowEvent::End(reason))) => format!("{reason:?}"),
+                Some(Ok(PodFollowEvent::Disconnected { .. })) => "away".to_owned(),
                 Some(other) => format!("{other:?}"),
                 None => break,
             };
-            told.send(word).await.unwrap();
+            sender.send(word).await.unwrap();
         }
     });
     words
 }
 
 async fn next(words: &mut mpsc::Receiver<String>) -> Option<String> {
-    within(words.recv()).await
+    within_deadline(words.recv()).await
 }
 
 #[tokio::test]
-async fn a_pod_is_followed_over_a_restart_until_its_end() {
+async fn follow_pod_survives_restart_until_ready() {
     let mut server = Server::start().await;
     let client = client(&server).build().unwrap();
-    let mut words = words(Box::pin(client.follow_pod("shop", "web")));
-    let call = server.call().await;
+    let mut words = spawn_reader(Box::pin(client.follow_pod("shop", "web")));
+    let call = server.next_request().await;
     assert_eq!(call.target(), format!("{WEB}?follow=1"));
-    let feed = call.stream();
+    let feed = call.reply_stream();
     let one = pulls("one");
     feed.send(&format!("retry: 100\n\ndata: {one}\n\n")).await;
     assert_eq!(next(&mut words).await.unwrap(), "one");
-    feed.send("event: ping\ndata: {}\n\nevent: later\ndata: 1\n\n")
-        .await;
-    feed.cut().await;
-    // It is back, and does not know all pods yet.
-    server.call().await.problem(503, "not_heard");
-    let feed = server.call().await.stream();
+    feed.send("event: ping\ndata: {}\n\nevent: later\ndata: 1\n\n").await;
+    feed.disconnect().await;
+    // The restarted server has not read all pods yet.
+    server.next_request().await.reply_problem(503, "not_heard");
+    let feed = server.next_request().await.reply_stream();
     for away in ["away", "away"] {
         assert_eq!(next(&mut words).await.unwrap(), away);
     }
@@ -140,31 +135,32 @@ async fn a_pod_is_followed_over_a_restart_until_its_end() {
     feed.send(&format!("event: end\ndata: {end}\n\n")).await;
     assert_eq!(next(&mut words).await.unwrap(), "two");
     assert_eq!(next(&mut words).await.unwrap(), "Ready");
-    assert_eq!(next(&mut words).await, None, "nothing follows");
+    assert_eq!(next(&mut words).await, None, "the stream has ended");
 }
 
 #[tokio::test]
-async fn a_pod_that_went_while_the_server_was_away_is_gone() {
+async fn pod_deleted_during_disconnect_is_gone() {
     let mut server = Server::start().await;
     let client = client(&server).build().unwrap();
-    let mut words = words(Box::pin(client.follow_pod("shop", "web")));
-    let feed = server.call().await.stream();
+    let mut words = spawn_reader(Box::pin(client.follow_pod("shop", "web")));
+    let feed = server.next_request().await.reply_stream();
     feed.send(&format!("data: {}\n\n", pulls("one"))).await;
     assert_eq!(next(&mut words).await.unwrap(), "one");
-    feed.cut().await;
+    feed.disconnect().await;
     assert_eq!(next(&mut words).await.unwrap(), "away");
-    server.call().await.problem(404, "not_found");
+    server.next_request().await.reply_problem(404, "not_found");
     assert_eq!(next(&mut words).await.unwrap(), "Gone");
     assert_eq!(next(&mut words).await, None);
 }
 
 #[tokio::test]
-async fn a_pod_that_never_waited_is_an_error() {
+async fn follow_pod_fails_for_unknown_pod() {
     let mut server = Server::start().await;
     let client = client(&server).build().unwrap();
     let mut pods: Pods = Box::pin(client.follow_pod("shop", "web"));
-    let told = tokio::spawn(async move { within(pods.next()).await.unwrap().unwrap_err() });
-    server.call().await.problem(404, "not_found");
-    let error = within(told).await.unwrap();
+    let reader =
+        tokio::spawn(async move { within_deadline(pods.next()).await.unwrap().unwrap_err() });
+    server.next_request().await.reply_problem(404, "not_found");
+    let error = within_deadline(reader).await.unwrap();
     assert!(error.request().to_string().contains("404"), "{error:?}");
 }

@@ -1,16 +1,17 @@
-//! From what a kubelet or a runtime writes to the reason: phrases of their sources, in an order.
+//! Derives the reason from error texts of the kubelet and the runtime, by an ordered list of
+//! phrases from their sources.
 //!
-//! Each phrase has a space, or stands between spaces, so that no name of an image and no address can
-//! hold it. The texts that each phrase comes from are in `tests/failures.tsv`.
+//! Each phrase contains a space or is surrounded by spaces, so that no image name or address can
+//! contain it. `tests/failures.tsv` lists the texts that the phrases are taken from.
 
 use super::{Failure, FailureReason as R};
 
 impl R {
-    /// What this text says: an error of a runtime, or the message of a kubelet's event or of a
-    /// container's status.
+    /// Classifies an error text: a runtime error, or the message of a kubelet event or container
+    /// status.
     ///
-    /// [`Unexplained`](Self::Unexplained) is what says only that it failed, [`Other`](Self::Other)
-    /// what says something else. Only the first 8 KiB are read.
+    /// Returns [`Unexplained`](Self::Unexplained) if the text only states that the pull failed, and
+    /// [`Other`](Self::Other) if no phrase matches. Only the first 8 KiB are read.
     ///
     /// ```
     /// use pulltrace_core::FailureReason;
@@ -20,37 +21,34 @@ impl R {
     /// ```
     #[must_use]
     pub fn classify(text: &str) -> Self {
-        let text = spaced(bounded(text));
-        let says = |phrase: &&str| text.contains(*phrase);
+        let text = normalise(truncate(text));
+        let contains = |phrase: &&str| text.contains(*phrase);
         let word = text.trim();
         let word = word.strip_prefix("error: ").unwrap_or(word);
-        if let Some((_, reason)) = WORDS.iter().find(|(known, _)| *known == word) {
+        if let Some((_, reason)) = STATUS_REASONS.iter().find(|(known, _)| *known == word) {
             return *reason;
         }
-        // What happened to the call of the kubelet, rather than to one of the runtime.
+        // The kubelet's call to the runtime failed. In an error reported by the runtime, the same
+        // phrases are about another server.
         let by_runtime = text.contains("failed to pull and unpack image");
-        if !by_runtime && CALL_LOST.iter().any(says) {
+        if !by_runtime && CALL_LOST.iter().any(contains) {
             return Self::RuntimeRestarted;
         }
-        first(FIRST, says)
-            .or_else(|| status(&text).map(by_status))
-            .or_else(|| first(LAST, says))
+        first_match(RULES_BEFORE_STATUS, contains)
+            .or_else(|| http_status(&text).map(from_status))
+            .or_else(|| first_match(RULES_AFTER_STATUS, contains))
             .unwrap_or_else(|| {
                 let only_back_off = text.starts_with(" back-off pulling image \"")
                     && text.trim_end().ends_with('"');
-                if only_back_off {
-                    Self::Unexplained
-                } else {
-                    Self::Other
-                }
+                if only_back_off { Self::Unexplained } else { Self::Other }
             })
     }
 }
 
 type Rules = &'static [(R, &'static [&'static str])];
 
-/// The kubelet's own words for a state, which say no more where they stand alone.
-const WORDS: &[(&str, R)] = &[
+/// The kubelet's state reasons, which give no details if they are the whole text.
+const STATUS_REASONS: &[(&str, R)] = &[
     ("", R::Unexplained),
     ("errimagepull", R::Unexplained),
     ("imagepullbackoff", R::Unexplained),
@@ -61,15 +59,12 @@ const WORDS: &[(&str, R)] = &[
     ("signaturevalidationfailed", R::Signature),
 ];
 
-/// gRPC's words for a server that is gone; the kubelet's only server is the runtime.
-const CALL_LOST: &[&str] = &[
-    " error reading from server: ",
-    " transport is closing ",
-    "dial unix ",
-];
+/// gRPC's texts for a lost server. The kubelet's only server is the runtime.
+const CALL_LOST: &[&str] =
+    &[" error reading from server: ", " transport is closing ", "dial unix "];
 
-/// What says more than the status of an answer does.
-const FIRST: Rules = &[
+/// Phrases that are more specific than an HTTP status.
+const RULES_BEFORE_STATUS: Rules = &[
     (R::KubeletQps, &[" pull qps exceeded "]),
     (
         R::InvalidName,
@@ -91,17 +86,8 @@ const FIRST: Rules = &[
         ],
     ),
     (R::ProgressTimeout, &[" because of no progress in "]),
-    (
-        R::NoSpace,
-        &[" no space left on device", " disk quota exceeded"],
-    ),
-    (
-        R::NoMatchingPlatform,
-        &[
-            " no match for platform in manifest",
-            " does not support platform ",
-        ],
-    ),
+    (R::NoSpace, &[" no space left on device", " disk quota exceeded"]),
+    (R::NoMatchingPlatform, &[" no match for platform in manifest", " does not support platform "]),
     (
         R::DigestMismatch,
         &[
@@ -114,22 +100,17 @@ const FIRST: Rules = &[
             " read exceeds expected size ",
         ],
     ),
-    // Things of the runtime, for which it has the words of a registry.
+    // Errors inside the runtime that are worded like those of a registry.
     (
         R::Other,
-        &[
-            "dial unix ",
-            " content digest sha256:",
-            " parent snapshot ",
-            " byte manifest for ",
-        ],
+        &["dial unix ", " content digest sha256:", " parent snapshot ", " byte manifest for "],
     ),
-    // A name server was asked, and then it did not matter any more.
+    // Go's error for a DNS lookup that was aborted because its context was cancelled.
     (R::Cancelled, &[" operation was canceled"]),
 ];
 
-/// The meaning of an answer's status.
-const fn by_status(status: u16) -> R {
+/// Maps an HTTP status to a reason.
+const fn from_status(status: u16) -> R {
     match status {
         401 | 403 => R::Unauthorized,
         404 | 410 => R::NotFound,
@@ -141,14 +122,14 @@ const fn by_status(status: u16) -> R {
     }
 }
 
-/// Where nothing answered, and what says less than a status.
-const LAST: Rules = &[
+/// Phrases for requests without a response, and phrases less specific than an HTTP status.
+const RULES_AFTER_STATUS: Rules = &[
     (
         R::Proxy,
         &[
             " proxyconnect tcp: ",
             " socks connect ",
-            // What a proxy answers to CONNECT stands right behind the address.
+            // A proxy's response to CONNECT follows the address directly.
             "\": proxy authentication required",
             "\": forbidden",
             "\": bad gateway",
@@ -168,21 +149,10 @@ const LAST: Rules = &[
             "(client.timeout ",
         ],
     ),
-    (
-        R::Tls,
-        &[
-            " x509: ",
-            " tls: ",
-            " http: server gave http response to https client",
-        ],
-    ),
+    (R::Tls, &[" x509: ", " tls: ", " http: server gave http response to https client"]),
     (
         R::ConnectionRefused,
-        &[
-            " connection refused",
-            " no route to host",
-            " network is unreachable",
-        ],
+        &[" connection refused", " no route to host", " network is unreachable"],
     ),
     (
         R::Unauthorized,
@@ -193,36 +163,21 @@ const LAST: Rules = &[
             " failed to authorize: ",
         ],
     ),
-    (
-        R::RegistryError,
-        &[
-            "\": registryunavailable ",
-            " because the registry is unavailable",
-        ],
-    ),
+    (R::RegistryError, &["\": registryunavailable ", " because the registry is unavailable"]),
     (R::NotFound, &[": not found ", " code = notfound "]),
     (R::Cancelled, &[" context canceled"]),
 ];
 
-fn first(rules: Rules, says: impl Fn(&&str) -> bool) -> Option<R> {
+fn first_match(rules: Rules, contains: impl Fn(&&str) -> bool) -> Option<R> {
     let mut rules = rules.iter();
-    rules
-        .find(|(_, phrases)| phrases.iter().any(&says))
-        .map(|(reason, _)| *reason)
+    rules.find(|(_, phrases)| phrases.iter().any(&contains)).map(|(reason, _)| *reason)
 }
 
-/// The status of the first answer that was not the wanted one: `…unexpected status from HEAD request
-/// to URL: 429 Too Many Requests`.
-fn status(text: &str) -> Option<u16> {
-    let markers = [
-        "unexpected status",
-        "unexpected head status code ",
-        "failed with status code ",
-    ];
-    let from = markers
-        .iter()
-        .filter_map(|marker| text.find(marker))
-        .min()?;
+/// Returns the HTTP status of the first unexpected response, as in `…unexpected status from HEAD
+/// request to URL: 429 Too Many Requests`.
+fn http_status(text: &str) -> Option<u16> {
+    let markers = ["unexpected status", "unexpected head status code ", "failed with status code "];
+    let from = markers.iter().filter_map(|marker| text.find(marker)).min()?;
     let mut parts = text.get(from..)?.split(": ").skip(1);
     parts.find_map(|part| match part.split_once(' ') {
         Some((number, _)) if number.len() == 3 => number.parse().ok(),
@@ -230,9 +185,9 @@ fn status(text: &str) -> Option<u16> {
     })
 }
 
-/// The text in small letters, with a space on both sides of each error in it: several stand in
-/// brackets, or on a line each.
-fn spaced(text: &str) -> String {
+/// Converts to lower case and surrounds each error with spaces. Multiple errors are in brackets or
+/// on separate lines.
+fn normalise(text: &str) -> String {
     let small = |c: char| match c {
         '\n' | '[' | ']' | ',' => ' ',
         c => c.to_ascii_lowercase(),
@@ -240,8 +195,8 @@ fn spaced(text: &str) -> String {
     format!(" {} ", text.chars().map(small).collect::<String>())
 }
 
-/// The first bytes of a text, to a whole character.
-pub(super) fn bounded(text: &str) -> &str {
+/// Returns the first bytes of a text, cut at a character boundary.
+pub(super) fn truncate(text: &str) -> &str {
     let end = text.floor_char_boundary(Failure::MAX_TEXT);
     text.get(..end).unwrap_or_default()
 }
@@ -253,29 +208,30 @@ mod tests {
     fn texts() -> impl Iterator<Item = String> {
         let rows = include_str!("../../tests/failures.tsv").lines();
         let rows = rows.filter(|row| !row.starts_with('#'));
-        rows.map(|row| spaced(&row.rsplit('\t').next().unwrap().replace("\\n", "\n")))
+        rows.map(|row| normalise(&row.rsplit('\t').next().unwrap().replace("\\n", "\n")))
     }
 
     #[test]
-    fn each_phrase_stands_in_a_real_text_and_in_no_name() {
+    fn phrases_match_real_texts_and_never_names() {
         let texts: Vec<String> = texts().collect();
-        let rules = FIRST.iter().chain(LAST).flat_map(|(_, phrases)| *phrases);
+        let rules =
+            RULES_BEFORE_STATUS.iter().chain(RULES_AFTER_STATUS).flat_map(|(_, phrases)| *phrases);
         for phrase in rules.chain(CALL_LOST) {
             assert!(texts.iter().any(|text| text.contains(phrase)), "`{phrase}`");
             assert_eq!(phrase.to_ascii_lowercase(), *phrase);
-            assert!(phrase.contains(' '), "`{phrase}` may be a name");
+            assert!(phrase.contains(' '), "`{phrase}` could be part of a name");
         }
     }
 
     proptest::proptest! {
         #[test]
-        fn any_text_has_a_reason(text in "(unexpected status|: |429|dial|[\\[\\],\\n \"]|.){0,60}") {
+        fn classify_accepts_any_text(text in "(unexpected status|: |429|dial|[\\[\\],\\n \"]|.){0,60}") {
             proptest::prop_assert!(R::ALL.contains(&R::classify(&text)));
             proptest::prop_assert!(R::ALL.contains(&R::classify(&text.repeat(200))));
         }
 
         #[test]
-        fn what_an_image_is_called_is_no_reason(name in "[a-z0-9./:@_-]{1,60}") {
+        fn image_name_never_decides_reason(name in "[a-z0-9./:@_-]{1,60}") {
             let text = format!("Failed to pull image \"{name}\": something new about {name} happened");
             proptest::prop_assert_eq!(R::classify(&text), R::Other);
         }

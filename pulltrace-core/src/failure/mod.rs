@@ -1,81 +1,80 @@
-//! Why a pull ended without its image: one word of a closed set, what was said, and what to do.
+//! Why a pull failed: one of a fixed set of reasons, a message, and advice.
 //!
-//! What the runtime's state shows is said by the source of a pull; the rest is told from a text, by
-//! [`FailureReason::classify`].
+//! Failures seen in the runtime's state are reported with their reason. Error texts are classified
+//! by [`FailureReason::classify`].
 
 mod classify;
 
 use std::fmt;
 
-/// Why a pull failed: one word of a closed set, and what was said.
+/// Why a pull failed.
 ///
 /// ```
 /// use pulltrace_core::{Failure, FailureReason};
-/// let seen = Failure { reason: FailureReason::Unexplained, message: None };
-/// let told = Failure::from_text(r#"failed to resolve image: registry.example/app:1: not found"#);
+/// let observed = Failure { reason: FailureReason::Unexplained, message: None };
+/// let event = Failure::from_text(r#"failed to resolve image: registry.example/app:1: not found"#);
 /// let back_off = Failure::from_text("Error: ImagePullBackOff");
-/// let kept = seen.refine(told).refine(back_off);
-/// assert_eq!(kept.reason, FailureReason::NotFound);
+/// let failure = observed.refine(event).refine(back_off);
+/// assert_eq!(failure.reason, FailureReason::NotFound);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// The word.
+    /// The reason.
     pub reason: FailureReason,
-    /// What is known beyond the word, for people.
+    /// The error message, if any.
     pub message: Option<String>,
 }
 
-/// The reasons. Their words are the wire's and the metrics' labels.
+/// The reason for a failure. Its names are used on the wire and as metric labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum FailureReason {
-    /// The registry has no such tag, digest or layer, or says so to whom it does not know.
+    /// The registry has no such tag, digest or layer, or hides it from this client.
     NotFound,
-    /// The registry wants other credentials, or gives these no access: 401, 403.
+    /// The registry rejected the credentials, or they grant no access (401, 403).
     Unauthorized,
-    /// The registry limits how often may be pulled: 429.
+    /// The registry limits the rate of pulls (429).
     RateLimited,
-    /// The kubelet begins pulls less often than the pods of its node want them. No registry was asked.
+    /// The kubelet throttled the pull (registryPullQPS). No registry was contacted.
     KubeletQps,
-    /// The registry has a fault of its own: 5xx.
+    /// The registry returned a server error (5xx).
     RegistryError,
-    /// The name of a registry has no address, or no name server told it.
+    /// The registry's host name could not be resolved.
     Dns,
-    /// There is no connection to the registry: its port is closed, or no way leads there.
+    /// The registry could not be reached: the port is closed, or there is no route.
     ConnectionRefused,
-    /// The registry, or what stands before it, did not answer in time.
+    /// The registry, or a service in front of it, did not answer in time.
     Timeout,
-    /// Node and registry do not agree on a safe connection: a certificate, or plain HTTP against HTTPS.
+    /// The TLS handshake failed: an untrusted certificate, or plain HTTP instead of HTTPS.
     Tls,
-    /// The proxy of the node does not let the pull through.
+    /// The node's proxy refused the request.
     Proxy,
-    /// The disk of the node is full, or a quota of it.
+    /// The node's disk is full, or a quota is exceeded.
     NoSpace,
-    /// The image is not made for the platform of the node.
+    /// The image does not support the node's platform.
     NoMatchingPlatform,
-    /// What came is not what the manifest says: other bytes, or fewer, or more.
+    /// The content does not match the manifest: different, missing or extra bytes.
     DigestMismatch,
-    /// The image is not signed as the node wants it, or whoever judges images there refused it.
+    /// The node's signature or image policy rejected the image.
     Signature,
-    /// The name of the image is none.
+    /// The image name is invalid.
     InvalidName,
-    /// The image is not on the node, and the pod forbids to pull it.
+    /// The image is not on the node, and the pod's pull policy is `Never`.
     NeverPull,
-    /// No byte came for as long as the runtime waits for one.
+    /// The runtime received no bytes within its progress timeout.
     ProgressTimeout,
-    /// The runtime was started anew, or went away, while it pulled.
+    /// The runtime restarted or stopped during the pull.
     RuntimeRestarted,
-    /// Somebody called it off: its caller, or the runtime itself.
+    /// The caller or the runtime cancelled the pull.
     Cancelled,
-    /// The pull is over, the image is not there, and nobody says why.
+    /// The pull ended without its image, and no reason was reported.
     Unexplained,
-    /// Something was said, and it is none of these reasons; or a newer version told one that this
-    /// version does not know.
+    /// Any other failure, including reasons added by newer versions.
     Other,
 }
 
 impl FailureReason {
-    /// Every reason.
+    /// All reasons.
     pub const ALL: [Self; 21] = [
         Self::NotFound,
         Self::Unauthorized,
@@ -100,7 +99,7 @@ impl FailureReason {
         Self::Other,
     ];
 
-    /// The word: `unexplained`.
+    /// Returns the wire name, e.g. `unexplained`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -128,95 +127,108 @@ impl FailureReason {
         }
     }
 
-    /// The reason of this word; [`Other`](Self::Other) where there is none.
+    /// Returns the reason with this wire name, or [`Other`](Self::Other) for an unknown name.
     #[must_use]
-    pub fn of(word: &str) -> Self {
-        Self::ALL
-            .into_iter()
-            .find(|reason| reason.as_str() == word)
-            .unwrap_or(Self::Other)
+    pub fn from_name(word: &str) -> Self {
+        Self::ALL.into_iter().find(|reason| reason.as_str() == word).unwrap_or(Self::Other)
     }
 
-    /// What a person does next, in one line; `None` where only the text can tell.
+    /// Returns a short title in sentence case.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::NotFound => "Image not found",
+            Self::Unauthorized => "Unauthorized",
+            Self::RateLimited => "Rate limited",
+            Self::KubeletQps => "Throttled by the kubelet",
+            Self::RegistryError => "Registry error",
+            Self::Dns => "DNS lookup failed",
+            Self::ConnectionRefused => "Connection refused",
+            Self::Timeout => "Timed out",
+            Self::Tls => "TLS error",
+            Self::Proxy => "Proxy error",
+            Self::NoSpace => "No space left on device",
+            Self::NoMatchingPlatform => "No image for this platform",
+            Self::DigestMismatch => "Content mismatch",
+            Self::Signature => "Signature rejected",
+            Self::InvalidName => "Invalid image name",
+            Self::NeverPull => "Not present (pull policy Never)",
+            Self::ProgressTimeout => "No progress",
+            Self::RuntimeRestarted => "Runtime restarted",
+            Self::Cancelled => "Cancelled",
+            Self::Unexplained => "No reason given",
+            Self::Other => "Other failure",
+        }
+    }
+
+    /// Returns advice in one line, or `None` if only the message can help.
     #[must_use]
     pub const fn hint(self) -> Option<&'static str> {
         Some(match self {
             Self::NotFound => {
-                "the registry has no such tag or digest: check the name; a private registry may also say so where it should say 401"
+                "The registry has no such tag or digest. Check the image name; many registries also answer 404 when credentials are missing."
             }
             Self::Unauthorized => {
-                "check the pod's imagePullSecrets and what they may read; Docker Hub also says so where there is no such repository"
+                "The registry rejected the credentials, or none were sent. Check imagePullSecrets and their scope."
             }
             Self::RateLimited => {
-                "the registry limits how often may be pulled: pull with an account, through a mirror, or later"
+                "The registry is limiting pulls (429). Authenticate, use a pull-through cache, or wait."
             }
             Self::KubeletQps => {
-                "the kubelet itself holds pulls back, no registry was asked: it tries again; raise registryPullQPS and registryBurst if that is too slow"
+                "The node exceeded registryPullQPS/registryBurst. The kubelet retries on its own."
             }
             Self::RegistryError => {
-                "the registry has a fault of its own: look at its state or its logs; the kubelet tries again"
+                "The registry returned a server error (5xx). Check its status; the kubelet retries."
             }
             Self::Dns => {
-                "the node cannot find the registry's address: check the host in the image's name, and the name servers of the node, not those of pods"
+                "The node could not resolve the registry's host. Check the host name and the node's resolver (not the pod's)."
             }
             Self::ConnectionRefused => {
-                "nothing takes the connection there: check that the registry or mirror runs, its port, and firewalls between it and the node"
+                "Nothing accepted the connection. Check that the registry or mirror is running, its port, and firewalls."
             }
             Self::Timeout => {
-                "no answer in time: check the network between node and registry, and how busy both are"
+                "No answer in time. Check the network path to the host named in the message."
             }
             Self::Tls => {
-                "check the registry's certificate, the CAs and the clock of the node, and whether the registry speaks HTTPS at all"
+                "The TLS handshake failed. Check the certificate's issuer, host name and expiry, the node's clock, and http vs https."
             }
             Self::Proxy => {
-                "check HTTPS_PROXY and NO_PROXY of the runtime on the node, and what the proxy lets through"
+                "The node's proxy refused the request. Check HTTPS_PROXY and NO_PROXY of the runtime."
             }
-            Self::NoSpace => {
-                "the node has no space left where the runtime stores images: free some, or give it a larger disk"
-            }
+            Self::NoSpace => "The disk named in the message is full. Free space or enlarge it.",
             Self::NoMatchingPlatform => {
-                "the image is not made for the node's platform: build it for that too, or choose other nodes by kubernetes.io/arch"
+                "Build the image for the node's OS and architecture, or schedule elsewhere (kubernetes.io/os, kubernetes.io/arch)."
             }
             Self::DigestMismatch => {
-                "what came is not what the manifest says: a mirror, a proxy or the registry serves broken data; pull past it, or push the image again"
+                "The content differs from the manifest: a mirror, proxy or registry served broken data."
             }
-            Self::Signature => {
-                "the node's policy on signatures refused the image: sign it, or look at the policy"
-            }
-            Self::InvalidName => {
-                "correct the image's name in the pod: lower-case letters, at most one tag, no space, no https://"
-            }
-            Self::NeverPull => {
-                "the image must be on the node, as imagePullPolicy is Never: load it there, or let it be pulled"
-            }
+            Self::Signature => "The node's signature policy rejected the image.",
+            Self::InvalidName => "Fix the image reference in the pod spec.",
+            Self::NeverPull => "Load the image onto the node, or change imagePullPolicy.",
             Self::ProgressTimeout => {
-                "no byte came for as long as the runtime waits (containerd: image_pull_progress_timeout): check the network, or raise it"
+                "The runtime gave up after receiving nothing for image_pull_progress_timeout."
             }
             Self::RuntimeRestarted => {
-                "the runtime went away while it pulled: the kubelet tries again; its logs on the node say why it did"
+                "The container runtime restarted during the pull. The kubelet retries."
             }
-            Self::Cancelled => {
-                "the runtime broke the pull off: containerd does so where no byte came for its image_pull_progress_timeout, or its caller gave up"
-            }
-            Self::Unexplained => {
-                "nobody said why: the pod's events or the logs of the runtime on the node may"
-            }
+            Self::Cancelled => "The caller or the runtime cancelled the pull.",
+            Self::Unexplained => "Check the pod's events and the runtime's log on the node.",
             Self::Other => return None,
         })
     }
 
-    /// Whether it names a cause, which no later word may take away.
+    /// Reports whether the reason is a cause. A cause is not replaced by later reports.
     #[must_use]
     pub const fn is_specific(self) -> bool {
-        self.weight() == 3
+        self.specificity() == 3
     }
 
-    /// How much it says: nothing, that there is a text, that it was broken off, the cause.
-    const fn weight(self) -> u8 {
+    /// Ranks reasons by how much they explain; a specific cause ranks highest.
+    const fn specificity(self) -> u8 {
         match self {
             Self::Unexplained => 0,
             Self::Other => 1,
-            // Of several layers one may fail, and the others be cancelled for it.
+            // When one layer fails, the others may be cancelled because of it.
             Self::Cancelled => 2,
             _ => 3,
         }
@@ -224,29 +236,29 @@ impl FailureReason {
 }
 
 impl Failure {
-    /// What this text says, and the text: at most its first [`MAX_TEXT`](Self::MAX_TEXT) bytes of it.
+    /// Classifies an error text. The message keeps the first [`MAX_TEXT`](Self::MAX_TEXT) bytes.
     #[must_use]
     pub fn from_text(text: &str) -> Self {
-        let text = classify::bounded(text);
+        let text = classify::truncate(text);
         Self {
             reason: FailureReason::classify(text),
             message: (!text.is_empty()).then(|| text.to_owned()),
         }
     }
 
-    /// How many bytes of a text are read and kept.
+    /// The number of bytes of a text that are read and kept.
     pub const MAX_TEXT: usize = 8 << 10;
 
-    /// What is known of one attempt after it was told of again: the first cause that was named
-    /// stays, and a text is taken where there was none for the same reason.
+    /// Merges a later report about the same attempt.
+    ///
+    /// The first cause stays. A missing message is added if the reasons are the same.
     #[must_use]
     pub fn refine(self, later: Self) -> Self {
-        if later.reason.weight() > self.reason.weight() {
+        if later.reason.specificity() > self.reason.specificity() {
             return later;
         }
-        let message = self
-            .message
-            .or_else(|| later.message.filter(|_| later.reason == self.reason));
+        let message =
+            self.message.or_else(|| later.message.filter(|_| later.reason == self.reason));
         Self { message, ..self }
     }
 }
@@ -263,58 +275,56 @@ mod tests {
     use FailureReason as R;
 
     fn failure(reason: R, message: Option<&str>) -> Failure {
-        Failure {
-            reason,
-            message: message.map(str::to_owned),
-        }
+        Failure { reason, message: message.map(str::to_owned) }
     }
 
     #[test]
-    fn each_word_is_read_back() {
+    fn reason_names_round_trip() {
         for (index, reason) in R::ALL.into_iter().enumerate() {
-            assert_eq!(R::of(reason.as_str()), reason);
+            assert_eq!(R::from_name(reason.as_str()), reason);
             let again = R::ALL.iter().position(|other| *other == reason);
-            assert_eq!(again, Some(index), "{reason} is there twice");
+            assert_eq!(again, Some(index), "duplicate {reason}");
         }
-        assert_eq!(R::of("from_the_future"), R::Other);
+        assert_eq!(R::from_name("from_the_future"), R::Other);
     }
 
     #[test]
-    fn a_hint_is_one_line_without_a_dot() {
+    fn hints_are_single_line_sentences() {
         for reason in R::ALL {
+            assert!(!reason.title().ends_with('.'), "{reason}");
             let Some(hint) = reason.hint() else {
                 assert_eq!(reason, R::Other);
                 continue;
             };
             assert!(hint.len() <= 160 && !hint.contains('\n'), "{reason}");
-            assert!(!hint.ends_with('.'), "{reason}");
+            assert!(hint.ends_with('.'), "{reason}");
         }
     }
 
     #[test]
-    fn back_off_does_not_take_the_cause_away() {
-        let told = failure(R::NotFound, Some("app:1: not found"));
+    fn vague_reason_does_not_replace_cause() {
+        let cause = failure(R::NotFound, Some("app:1: not found"));
         for vague in [R::Unexplained, R::Other, R::Cancelled, R::NotFound, R::Tls] {
             let later = failure(vague, Some("later"));
-            assert_eq!(told.clone().refine(later), told, "{vague}");
+            assert_eq!(cause.clone().refine(later), cause, "{vague}");
         }
     }
 
     #[test]
-    fn what_the_runtime_does_not_say_the_kubelet_says() {
-        let seen = failure(R::Unexplained, None);
+    fn specific_reason_replaces_vaguer_one() {
+        let observed = failure(R::Unexplained, None);
         let cut = Failure::from_text("failed to copy: unexpected EOF");
-        let broken_off = Failure::from_text("context canceled");
-        let told = Failure::from_text("app:1: not found");
-        let mut now = seen;
-        for later in [cut, broken_off, told] {
+        let cancelled = Failure::from_text("context canceled");
+        let failure = Failure::from_text("app:1: not found");
+        let mut now = observed;
+        for later in [cut, cancelled, failure] {
             now = now.refine(later.clone());
             assert_eq!(now, later);
         }
     }
 
     #[test]
-    fn a_reason_seen_gets_the_text_that_says_the_same() {
+    fn message_is_added_for_same_reason() {
         let seen = failure(R::RuntimeRestarted, None);
         let told = Failure::from_text(
             "rpc error: code = Unavailable desc = error reading from server: EOF",
@@ -323,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_without_end_is_cut() {
+    fn long_text_is_truncated() {
         let told = Failure::from_text(&"ä".repeat(9000));
         assert_eq!(told.message.unwrap().len(), Failure::MAX_TEXT);
         assert_eq!(Failure::from_text("").message, None);

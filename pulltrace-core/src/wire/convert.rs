@@ -1,4 +1,4 @@
-//! From the model to the wire. Nothing is decided here: each field is what the model says.
+//! Converts the model to API responses. Each field is taken from the model as is.
 
 use std::time::Duration;
 
@@ -8,23 +8,21 @@ use crate::image::ImageLayer;
 use crate::layer::Layer;
 use crate::link::{KubeletTimes, LinkEvidence, Links, Waiter};
 use crate::pull::Pull;
-use crate::reference::Version;
+use crate::reference::TagOrDigest;
 use crate::unit::{BytesPerSecond, Percent};
 use crate::wait::WaitingOn;
 
 impl From<&Pull> for v1::PullStatus {
     fn from(pull: &Pull) -> Self {
-        let tagged = pull
-            .names
-            .iter()
-            .find(|name| matches!(name.version(), Version::Tag(_)));
+        let tagged =
+            pull.names.iter().find(|name| matches!(name.tag_or_digest(), TagOrDigest::Tag(_)));
         let image = pull.image.as_deref();
-        // Before the manifest nothing is known of bytes: what the model counts so far is no size.
+        // Sizes are unknown until the manifest is known; the model's counters start at zero.
         let known = |bytes: crate::unit::Bytes| pull.total.map(|_| bytes.0);
         let layers: Vec<_> = pull
             .layers
             .iter()
-            .map(|layer| layer_status(layer, image.and_then(|image| told(image, layer))))
+            .map(|layer| layer_status(layer, image.and_then(|image| image_layer(image, layer))))
             .collect();
         Self {
             id: pull.id.to_string(),
@@ -47,10 +45,7 @@ impl From<&Pull> for v1::PullStatus {
             outcome: pull.outcome().map(Into::into),
             failure: pull.failure.as_ref().map(Into::into),
             error: pull.failure.as_ref().map(|failure| {
-                failure
-                    .message
-                    .clone()
-                    .unwrap_or_else(|| failure.reason.to_string())
+                failure.message.clone().unwrap_or_else(|| failure.reason.to_string())
             }),
             waiting_on: pull.waiting_on.as_ref().map(Into::into),
             percent: pull.percent.map(percent),
@@ -75,13 +70,11 @@ impl From<&Pull> for v1::PullStatus {
             slow: pull.slow_since.is_some(),
             stale_since: pull.stale_since,
             layer_count: image.map(|image| count(image.layers.len())),
-            // The layers of a pull that ended long ago may not be kept.
-            layers_done: image
-                .filter(|image| image.layers.len() == pull.layers.len())
-                .map(|_| {
-                    let states = pull.layers.iter().map(|layer| layer.state);
-                    count(states.filter(|state| state.is_done()).count())
-                }),
+            // The layers of a pull that ended long ago may have been dropped.
+            layers_done: image.filter(|image| image.layers.len() == pull.layers.len()).map(|_| {
+                let states = pull.layers.iter().map(|layer| layer.state);
+                count(states.filter(|state| state.is_done()).count())
+            }),
             layers,
         }
     }
@@ -94,9 +87,7 @@ impl From<(&Pull, &Links)> for v1::PullStatus {
             status.image_ref = links.image().map(ToString::to_string);
         }
         let known = links.pods.iter();
-        status.pods = known
-            .map(|(waiter, evidence)| pod_link(waiter, Some(*evidence)))
-            .collect();
+        status.pods = known.map(|(waiter, evidence)| pod_link(waiter, Some(*evidence))).collect();
         let possible = links.candidates.iter();
         status.candidates = possible.map(|waiter| pod_link(waiter, None)).collect();
         status.attempt = links.attempt;
@@ -115,7 +106,7 @@ fn pod_link(waiter: &Waiter, evidence: Option<LinkEvidence>) -> v1::PodLink {
         namespace: waiter.pod.namespace.to_string(),
         pod_name: waiter.pod.name.to_string(),
         uid: waiter.pod.uid.to_string(),
-        container: waiter.slot.to_string(),
+        container: waiter.consumer.to_string(),
         image: waiter.image.to_string(),
         evidence: evidence.map(Into::into),
     }
@@ -124,7 +115,7 @@ fn pod_link(waiter: &Waiter, evidence: Option<LinkEvidence>) -> v1::PodLink {
 impl From<KubeletTimes> for v1::KubeletTimes {
     fn from(times: KubeletTimes) -> Self {
         Self {
-            // The kubelet says milliseconds.
+            // Not rounded, as the kubelet reports milliseconds.
             pull_seconds: times.pulling.as_secs_f64(),
             with_waiting_seconds: times.with_waiting.map(|wait| wait.as_secs_f64()),
             image_bytes: times.size.map(|size| size.0),
@@ -133,15 +124,15 @@ impl From<KubeletTimes> for v1::KubeletTimes {
     }
 }
 
-fn told<'a>(image: &'a crate::image::Image, layer: &Layer) -> Option<&'a ImageLayer> {
+fn image_layer<'a>(image: &'a crate::image::Image, layer: &Layer) -> Option<&'a ImageLayer> {
     image.layer(&layer.digest).map(|index| &image.layers[index])
 }
 
-fn layer_status(layer: &Layer, told: Option<&ImageLayer>) -> v1::LayerStatus {
+fn layer_status(layer: &Layer, image_layer: Option<&ImageLayer>) -> v1::LayerStatus {
     v1::LayerStatus {
         digest: layer.digest.to_string(),
-        media_type: told.map(|told| told.media_type.clone()),
-        created_by: told.and_then(|told| told.created_by.clone()),
+        media_type: image_layer.map(|told| told.media_type.clone()),
+        created_by: image_layer.and_then(|told| told.created_by.clone()),
         state: layer.state.into(),
         total_bytes: layer.size.0,
         downloaded_bytes: (!layer.state.is_idle()).then_some(layer.downloaded.0),
@@ -180,17 +171,17 @@ impl From<&WaitingOn> for v1::WaitingOn {
     }
 }
 
-/// One decimal, rounded down: 100 is only ever said of 100.
+/// Rounds down to one decimal, so that only 100 is shown as 100.
 pub(super) fn percent(percent: Percent) -> f64 {
     (percent.get() * 10.0).floor() / 10.0
 }
 
-/// Whole bytes.
+/// Rounds to whole bytes per second.
 pub(super) fn rate(rate: BytesPerSecond) -> f64 {
     rate.get().round()
 }
 
-/// One decimal.
+/// Rounds to one decimal.
 pub(super) fn seconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 10.0).round() / 10.0
 }

@@ -1,4 +1,4 @@
-//! Pulls to test the wire with.
+//! Sample pulls for tests of the wire format.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,9 +15,7 @@ use crate::unit::{Bytes, BytesPerSecond, Percent};
 use crate::wait::{WaitingKind, WaitingOn};
 
 pub(super) fn digest(letter: char) -> Digest {
-    format!("sha256:{}", letter.to_string().repeat(64))
-        .parse()
-        .unwrap()
+    format!("sha256:{}", letter.to_string().repeat(64)).parse().unwrap()
 }
 
 pub(super) fn at(second: i64) -> NodeTime {
@@ -59,7 +57,7 @@ pub(super) fn layer(letter: char, size: u64, state: LayerState) -> Layer {
 }
 
 pub(super) fn live() -> Pull {
-    let told = |letter, size, created_by: Option<&str>| ImageLayer {
+    let image_layer = |letter, size, created_by: Option<&str>| ImageLayer {
         digest: digest(letter),
         size: Bytes(size),
         chains: vec![digest('0')],
@@ -72,9 +70,7 @@ pub(super) fn live() -> Pull {
         root: Some(digest('1')),
         repository: Some(Repository::new("registry.example", "team/app").unwrap()),
         names: vec![
-            format!("registry.example/team/app@{}", digest('1'))
-                .parse()
-                .unwrap(),
+            format!("registry.example/team/app@{}", digest('1')).parse().unwrap(),
             "registry.example/team/app:1.2".parse().unwrap(),
         ],
         image: Some(Arc::new(Image {
@@ -82,17 +78,14 @@ pub(super) fn live() -> Pull {
             manifests: vec![digest('2')],
             platform: Some("linux/amd64".to_owned()),
             layers: vec![
-                told('a', 1_000, None),
-                told('b', 2_000, Some("RUN make")),
-                told('c', 3_000, None),
-                told('d', 4_000, None),
+                image_layer('a', 1_000, None),
+                image_layer('b', 2_000, Some("RUN make")),
+                image_layer('c', 3_000, None),
+                image_layer('d', 4_000, None),
             ],
         })),
         layers: vec![
-            Layer {
-                downloaded: Bytes(1_000),
-                ..layer('a', 1_000, LayerState::Cached)
-            },
+            Layer { downloaded: Bytes(1_000), ..layer('a', 1_000, LayerState::Cached) },
             Layer {
                 blob_cached: true,
                 downloaded: Bytes(2_000),
@@ -116,7 +109,7 @@ pub(super) fn live() -> Pull {
             },
         ],
         resolved_at: Some(at(1)),
-        percent: Some(Percent::from_share(0.999_97)),
+        percent: Some(Percent::from_fraction(0.999_97)),
         total: Some(Bytes(10_000)),
         cached: Bytes(3_000),
         to_download: Some(Bytes(7_000)),
@@ -141,10 +134,7 @@ pub(super) fn live() -> Pull {
 pub(super) fn failed() -> Pull {
     Pull {
         phase: Phase::Ended(Outcome::Failed),
-        failure: Some(Failure {
-            reason: FailureReason::Unexplained,
-            message: None,
-        }),
+        failure: Some(Failure { reason: FailureReason::Unexplained, message: None }),
         ended_at: Some(at(60)),
         waiting_on: None,
         stale_since: None,

@@ -1,17 +1,17 @@
-//! What is said of pulls beyond this process: JSON types apart from the model, which is not
-//! serialisable itself.
+//! The JSON types, separate from the model, which is not serialisable itself.
 //!
-//! | file | what lives there |
+//! | module | contents |
 //! |---|---|
-//! | [`v1`] | the types of version 1, as they are on the wire |
-//! | [`v0`] | what agents of version 0.1 report, which is taken too |
-//! | `words` | the words of the model and those of the wire, both ways |
-//! | `convert`, `report` | from the model to what people read, and to what agents report |
-//! | `read` | from what people read back to the model, for programs that show it |
-//! | [`check`] | from a report to the model: the edge where agents are not trusted |
+//! | [`v1`] | the JSON types of version 1 |
+//! | [`v0`] | reports of agents of version 0.1, which are accepted too |
+//! | `enums` | conversions between the enums of the model and of the wire |
+//! | `convert`, `report` | from the model to API responses and to agent reports |
+//! | `read` | from API responses to the model, for programs that display it |
+//! | [`check`] | from agent reports to the model; agents are not trusted |
 
 pub mod check;
 mod convert;
+mod enums;
 #[cfg(test)]
 mod fixtures;
 #[cfg(feature = "openapi")]
@@ -23,7 +23,6 @@ pub mod time;
 pub mod typescript;
 pub mod v0;
 pub mod v1;
-mod words;
 
+pub use enums::UnknownVariant;
 pub use read::StatusError;
-pub use words::UnknownWord;

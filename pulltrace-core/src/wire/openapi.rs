@@ -1,4 +1,4 @@
-//! The HTTP API as an OpenAPI document, with the wire's types as its schemas.
+//! The HTTP API as an OpenAPI document, with the wire types as schemas.
 
 use std::borrow::Cow;
 
@@ -12,7 +12,8 @@ use utoipa::{PartialSchema, ToSchema};
 use super::v1;
 use crate::time::NodeTime;
 
-/// OpenAPI 3.1 as JSON: what `GET /api/v1/openapi.json` answers, to be generated and committed.
+/// Returns the OpenAPI 3.1 document as JSON. The committed copy is served at `GET
+/// /api/v1/openapi.json`.
 #[must_use]
 pub fn document() -> String {
     let document = json!({
@@ -20,8 +21,8 @@ pub fn document() -> String {
         "info": {
             "title": "pulltrace",
             "version": v1::SCHEMA_VERSION,
-            "description": "Every image pull of a cluster, live. Within version 1 fields and words are \
-                only added: ignore what you do not know. What is unknown is absent, never 0.",
+            "description": "Live status of all image pulls in a cluster. Within version 1, fields and enum \
+                values are only added: ignore unknown ones. Unknown values are absent, never 0.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "security": [{}, {"bearer": []}],
@@ -30,12 +31,12 @@ pub fn document() -> String {
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
             "parameters": parameters(),
             "responses": {
-                "Problem": answer("Refused, or not possible now.", "application/problem+json", "Problem"),
+                "Problem": response("The request was rejected or failed.", "application/problem+json", "Problem"),
             },
             "schemas": schemas(),
         },
     });
-    // Its alternate form is indented.
+    // The alternate form is indented.
     format!("{document:#}\n")
 }
 
@@ -43,36 +44,32 @@ fn paths() -> Value {
     let filters = ["node", "namespace", "pod", "image", "phase"];
     let pods = ["node", "namespace", "pod", "image", "limit", "continue"];
     let list = [&filters[..], &["ids", "layers", "limit", "continue"]].concat();
-    let stream = [
-        &filters[..],
-        &["layersOfEvents", "format", "since", "lastEventId"],
-    ]
-    .concat();
+    let stream = [&filters[..], &["layersOfEvents", "format", "since", "lastEventId"]].concat();
     let plain = |text: &str| json!({"description": text, "content": {"text/plain": {"schema": {"type": "string"}}}});
     json!({
         "/api/v1/report": {"post": {
-            "summary": "An agent reports the state of its node's pulls",
-            "description": "The body may be compressed by gzip. A report of an agent of version 0.1, \
-                which has no schemaVersion, is taken too, and answered with 200.",
+            "summary": "Report the state of a node's pulls",
+            "description": "The body may be compressed with gzip. Reports of agents of version 0.1, \
+                which have no schemaVersion, are accepted with status 200.",
             "operationId": "report",
             "requestBody": {"required": true, "content": content("application/json", "AgentReport")},
             "responses": {
-                "202": answer("Taken.", "application/json", "ReportAck"),
-                "200": answer("Taken, of an agent of version 0.1.", "application/json", "ReportAck"),
+                "202": response("Accepted.", "application/json", "ReportAck"),
+                "200": response("Accepted from an agent of version 0.1.", "application/json", "ReportAck"),
                 "default": {"$ref": "#/components/responses/Problem"},
             },
         }},
-        "/api/v1/pulls": get("listPulls", "Live pulls, and ended ones until they are forgotten", &list, "PullList"),
-        "/api/v1/pulls/{id}": get("getPull", "One pull", &["id"], "PullStatus"),
-        "/api/v1/nodes": get("listNodes", "The nodes, with sums over their pulls", &[], "NodeList"),
-        "/api/v1/images": get("listImages", "The images of all known pulls", &[], "ImageList"),
-        "/api/v1/pods": get("listPods", "The pods that wait for an image", &pods, "PodList"),
+        "/api/v1/pulls": get_operation("listPulls", "List live pulls, and ended pulls until they expire", &list, "PullList"),
+        "/api/v1/pulls/{id}": get_operation("getPull", "Get a pull", &["id"], "PullStatus"),
+        "/api/v1/nodes": get_operation("listNodes", "List the nodes, with totals over their pulls", &[], "NodeList"),
+        "/api/v1/images": get_operation("listImages", "List the images of all known pulls", &[], "ImageList"),
+        "/api/v1/pods": get_operation("listPods", "List the pods that wait for an image", &pods, "PodList"),
         "/api/v1/namespaces/{namespace}/pods/{pod}/pulls": {"get": {
-            "summary": "What one pod waits for",
-            "description": "With follow=1 server-sent events: one without a name is a PodPulls, at once and \
-                at each change; `ping` is a sign of life, and `end` a PodEnd, the last of them.",
+            "summary": "Get the images that a pod waits for",
+            "description": "With follow=1, server-sent events: events without a name are a PodPulls, sent at \
+                once and after each change; `ping` is a keep-alive; `end` is a PodEnd and the last event.",
             "operationId": "getPodPulls",
-            "parameters": references(&["namespaceOfPod", "nameOfPod", "follow"]),
+            "parameters": parameter_refs(&["namespaceOfPod", "nameOfPod", "follow"]),
             "responses": {
                 "200": {
                     "description": "The pod with its pulls, or the stream.",
@@ -88,12 +85,12 @@ fn paths() -> Value {
             },
         }},
         "/api/v1/events": {"get": {
-            "summary": "What happens, as it happens",
-            "description": "Server-sent events. Those without a name are a PullEvent, those named `frame` \
-                a Frame (with format=frame); `snapshot-end`, `reset` and `ping` carry the protocol. Ids \
-                are `<epoch>-<seq>`.",
+            "summary": "Stream all changes",
+            "description": "Server-sent events. Events without a name are a PullEvent, events named `frame` \
+                a Frame (with format=frame). `snapshot-end`, `reset` and `ping` control the stream. Event \
+                ids are `<epoch>-<seq>`.",
             "operationId": "followEvents",
-            "parameters": references(&stream),
+            "parameters": parameter_refs(&stream),
             "responses": {
                 "200": {
                     "description": "The stream.",
@@ -105,9 +102,9 @@ fn paths() -> Value {
                 "default": {"$ref": "#/components/responses/Problem"},
             },
         }},
-        "/api/v1/server": get("getServer", "The server, and what all nodes download together", &[], "ServerStatus"),
+        "/api/v1/server": get_operation("getServer", "Get the server's status and the download rate of all nodes", &[], "ServerStatus"),
         "/api/v1/openapi.json": {"get": {
-            "summary": "This document",
+            "summary": "Get this document",
             "operationId": "openapi",
             "responses": {"200": {
                 "description": "This document.",
@@ -115,16 +112,16 @@ fn paths() -> Value {
             }},
         }},
         "/healthz": {"get": {
-            "summary": "Whether the server runs",
+            "summary": "Liveness check",
             "operationId": "healthz",
-            "responses": {"200": plain("It runs.")},
+            "responses": {"200": plain("The server is running.")},
         }},
         "/readyz": {"get": {
-            "summary": "Whether the server can do its work",
+            "summary": "Readiness check",
             "operationId": "readyz",
             "responses": {
-                "200": {"description": "It is ready."},
-                "503": {"description": "It is not; the body says why."},
+                "200": {"description": "The server is ready."},
+                "503": {"description": "The server is not ready; the body contains the reason."},
             },
         }},
     })
@@ -139,11 +136,11 @@ fn parameters() -> Value {
             "name": "id", "in": "path", "required": true, "schema": text(),
             "description": "The id of a pull.",
         },
-        "node": query("node", text(), "Only pulls of this node."),
-        "namespace": query("namespace", text(), "Only pulls that a pod of this namespace waits for, or \
-            waited; only pods of it."),
-        "pod": query("pod", text(), "Only pulls that a pod of this name waits for, or waited; only pods \
-            of it."),
+        "node": query("node", text(), "Select pulls of this node."),
+        "namespace": query("namespace", text(), "Select pulls that a pod of this namespace waits or \
+            waited for; select pods of it."),
+        "pod": query("pod", text(), "Select pulls that a pod of this name waits or waited for; select pods \
+            of this name."),
         "namespaceOfPod": {
             "name": "namespace", "in": "path", "required": true, "schema": text(),
             "description": "The namespace of the pod.",
@@ -152,49 +149,49 @@ fn parameters() -> Value {
             "name": "pod", "in": "path", "required": true, "schema": text(),
             "description": "The name of the pod.",
         },
-        "follow": query("follow", word(&["0", "1"]), "Whether to be told of each change, until all images \
-            are there or the pod is gone."),
-        "image": query("image", text(), "Only pulls of images whose name has this in it, or whose \
-            digest is exactly this."),
-        "phase": query("phase", text(), "Only pulls in one of these phases, joined by commas."),
-        "ids": query("id", text(), "Only these pulls: 1 to 64 ids, joined by commas."),
-        "layers": query("layers", word(&["embed", "none"]), "Whether each pull has its layers."),
-        "layersOfEvents": query("layers", word(&["embed", "none", "events"]), "Whether layers are \
-            inside their pull, left out, or told by events of their own."),
+        "follow": query("follow", word(&["0", "1"]), "Stream each change, until all images are present \
+            or the pod is gone."),
+        "image": query("image", text(), "Select pulls of images whose name contains this text, or whose \
+            digest equals it."),
+        "phase": query("phase", text(), "Select pulls in one of these phases, separated by commas."),
+        "ids": query("id", text(), "Select these pulls: 1 to 64 ids, separated by commas."),
+        "layers": query("layers", word(&["embed", "none"]), "Include the layers of each pull, or omit them."),
+        "layersOfEvents": query("layers", word(&["embed", "none", "events"]), "Include layers \
+            in their pull, omit them, or send them as separate events."),
         "limit": query(
             "limit",
             json!({"type": "integer", "minimum": 1, "maximum": 5_000, "default": 500}),
-            "The most pulls or pods of a page.",
+            "The maximum number of pulls or pods per page.",
         ),
-        "continue": query("continue", text(), "What the page before said as `continue`."),
-        "format": query("format", word(&["event", "frame"]), "An event per change, or frames of what \
-            changed."),
-        "since": query("since", text(), "`<epoch>-<seq>`: go on from there."),
+        "continue": query("continue", text(), "The value of `continue` in the previous page."),
+        "format": query("format", word(&["event", "frame"]), "One event per change, or frames of \
+            changes."),
+        "since": query("since", text(), "Resume after this position: `<epoch>-<seq>`."),
         "lastEventId": {
             "name": "Last-Event-ID", "in": "header", "schema": text(),
-            "description": "The same as `since`, and stronger.",
+            "description": "Same as `since`, which it overrides.",
         },
     })
 }
 
-fn get(id: &str, summary: &str, names: &[&str], schema: &str) -> Value {
+fn get_operation(id: &str, summary: &str, names: &[&str], schema: &str) -> Value {
     json!({"get": {
         "summary": summary,
         "operationId": id,
-        "parameters": references(names),
+        "parameters": parameter_refs(names),
         "responses": {
-            "200": answer(summary, "application/json", schema),
+            "200": response(summary, "application/json", schema),
             "default": {"$ref": "#/components/responses/Problem"},
         },
     }})
 }
 
-fn references(names: &[&str]) -> Vec<Value> {
+fn parameter_refs(names: &[&str]) -> Vec<Value> {
     let one = |name: &&str| json!({"$ref": format!("#/components/parameters/{name}")});
     names.iter().map(one).collect()
 }
 
-fn answer(description: &str, media: &str, schema: &str) -> Value {
+fn response(description: &str, media: &str, schema: &str) -> Value {
     json!({"description": description, "content": content(media, schema)})
 }
 
@@ -202,55 +199,55 @@ fn content(media: &str, schema: &str) -> Value {
     json!({media: {"schema": {"$ref": format!("#/components/schemas/{schema}")}}})
 }
 
-/// Each type that is named above, with what it is made of.
+/// Returns the schemas of all types used above, and of the types they contain.
 fn schemas() -> Map<String, Value> {
     let mut found = Vec::new();
-    add::<v1::AgentReport>(&mut found);
-    add::<v1::ReportAck>(&mut found);
-    add::<v1::PullList>(&mut found);
-    add::<v1::NodeList>(&mut found);
-    add::<v1::ImageList>(&mut found);
-    add::<v1::PodList>(&mut found);
-    add::<v1::PodPulls>(&mut found);
-    add::<v1::PodEnd>(&mut found);
-    add::<v1::ServerStatus>(&mut found);
-    add::<v1::PullEvent>(&mut found);
-    add::<v1::Frame>(&mut found);
-    add::<v1::Problem>(&mut found);
+    add_schema::<v1::AgentReport>(&mut found);
+    add_schema::<v1::ReportAck>(&mut found);
+    add_schema::<v1::PullList>(&mut found);
+    add_schema::<v1::NodeList>(&mut found);
+    add_schema::<v1::ImageList>(&mut found);
+    add_schema::<v1::PodList>(&mut found);
+    add_schema::<v1::PodPulls>(&mut found);
+    add_schema::<v1::PodEnd>(&mut found);
+    add_schema::<v1::ServerStatus>(&mut found);
+    add_schema::<v1::PullEvent>(&mut found);
+    add_schema::<v1::Frame>(&mut found);
+    add_schema::<v1::Problem>(&mut found);
     let written = found.into_iter().filter_map(|(name, schema)| {
         let mut schema = serde_json::to_value(schema).ok()?;
-        as_written(&mut schema);
+        apply_wire_rules(&mut schema);
         Some((name, schema))
     });
     let sorted: std::collections::BTreeMap<_, _> = written.collect();
     sorted.into_iter().collect()
 }
 
-fn add<T: ToSchema>(found: &mut Vec<(String, RefOr<Schema>)>) {
+fn add_schema<T: ToSchema>(found: &mut Vec<(String, RefOr<Schema>)>) {
     found.push((T::name().into_owned(), T::schema()));
     T::schemas(found);
 }
 
-/// What the derives cannot know: what is unknown is absent and never null, and no word is `other`,
-/// except among the reasons of failures, where it is said.
-fn as_written(schema: &mut Value) {
+/// Applies rules that the derives do not know: an unknown value is absent and never null, and
+/// `other` is never sent, except as a failure reason.
+fn apply_wire_rules(schema: &mut Value) {
     match schema {
         Value::Object(map) => {
             if let Some(Value::Array(words)) = map.get_mut("enum") {
-                let said = words.iter().any(|word| word == "unexplained");
-                words.retain(|word| said || word != "other");
+                let is_failure_reason = words.iter().any(|word| word == "unexplained");
+                words.retain(|word| is_failure_reason || word != "other");
             }
             if let Some(Value::Object(fields)) = map.get_mut("properties") {
-                fields.values_mut().for_each(never_null);
+                fields.values_mut().for_each(remove_null);
             }
-            map.values_mut().for_each(as_written);
+            map.values_mut().for_each(apply_wire_rules);
         }
-        Value::Array(items) => items.iter_mut().for_each(as_written),
+        Value::Array(items) => items.iter_mut().for_each(apply_wire_rules),
         _ => {}
     }
 }
 
-fn never_null(field: &mut Value) {
+fn remove_null(field: &mut Value) {
     let Value::Object(map) = field else { return };
     if map.get("default") == Some(&Value::Null) {
         map.remove("default");
@@ -263,9 +260,7 @@ fn never_null(field: &mut Value) {
         }
     }
     if let Some(Value::Array(choices)) = map.remove("oneOf") {
-        let choices = choices
-            .into_iter()
-            .filter(|choice| choice["type"] != "null");
+        let choices = choices.into_iter().filter(|choice| choice["type"] != "null");
         for choice in choices {
             map.extend(choice.as_object().cloned().unwrap_or_default());
         }
@@ -295,23 +290,17 @@ impl PartialSchema for v1::ReportLayer {
             Schema::from(number.minimum(Some(0)).description(Some(what)).build())
         };
         let named = |name: Cow<'_, str>| {
-            Schema::from(
-                AllOfBuilder::new()
-                    .item(Ref::from_schema_name(name))
-                    .build(),
-            )
+            Schema::from(AllOfBuilder::new().item(Ref::from_schema_name(name)).build())
         };
         ArrayBuilder::new()
             .prefix_items([
-                number("Its place in the image's layers, from 0."),
-                number("What of it is here."),
+                number("The index in the image's layers."),
+                number("Bytes that are present."),
                 named(v1::LayerState::name()),
                 named(v1::LayerDetail::name()),
             ])
             .min_items(Some(3))
-            .description(Some(
-                "`[index, bytes, state]` or `[index, bytes, state, detail]`.",
-            ))
+            .description(Some("`[index, bytes, state]` or `[index, bytes, state, detail]`."))
             .build()
             .into()
     }
@@ -319,7 +308,7 @@ impl PartialSchema for v1::ReportLayer {
 
 impl ToSchema for v1::ReportLayer {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
-        add::<v1::LayerState>(schemas);
-        add::<v1::LayerDetail>(schemas);
+        add_schema::<v1::LayerState>(schemas);
+        add_schema::<v1::LayerDetail>(schemas);
     }
 }

@@ -1,6 +1,5 @@
-//! From what people read back to the model, for programs that show the pulls of a server as they show
-//! their own. What a server says is taken as it is; what this version does not understand of it is
-//! unknown.
+//! Converts API responses to the model, for programs that display the pulls of a server like local
+//! ones. Responses are trusted. Values that this version does not know become unknown.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -17,14 +16,14 @@ use crate::reference::Repository;
 use crate::unit::{Bytes, BytesPerSecond, Percent};
 use crate::wait::WaitingOn;
 
-/// A pull that cannot be said in the model: a later version says it otherwise. A retry does not help.
+/// A pull that the model cannot represent, as the server is newer. A retry does not help.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the {what} of a pull is not understood: the server is of a later version")]
+#[error("unsupported {what} of a pull: the server has a newer version")]
 pub struct StatusError {
     what: &'static str,
 }
 
-/// Everything but since when it has been slow, which is not said: [`Pull::slow_since`] is `None`.
+/// Converts all fields except [`Pull::slow_since`], which is not on the wire and becomes `None`.
 ///
 /// ```
 /// use pulltrace_core::{Phase, Pull, wire::v1::PullStatus};
@@ -38,26 +37,26 @@ impl TryFrom<&v1::PullStatus> for Pull {
     type Error = StatusError;
 
     fn try_from(status: &v1::PullStatus) -> Result<Self, StatusError> {
-        let not = |what| StatusError { what };
-        let layers: Option<Vec<Layer>> = status.layers.iter().map(layer).collect();
+        let invalid = |what| StatusError { what };
+        let layers: Option<Vec<Layer>> = status.layers.iter().map(parse_layer).collect();
         let layers = layers.unwrap_or_default();
         let to_extract = layers.iter().filter(|layer| !layer.state.is_idle());
         let to_extract: Bytes = to_extract.map(|layer| layer.size).sum();
-        // An older server does not say it.
+        // Older servers do not send it.
         let to_extract = (status.to_extract_bytes.map(Bytes))
             .or_else(|| (!layers.is_empty()).then_some(to_extract));
         let known = |bytes: Option<u64>| bytes.map_or(Bytes::ZERO, Bytes);
         Ok(Self {
-            id: status.id.parse().map_err(|_| not("id"))?,
-            phase: status.phase.try_into().map_err(|_| not("phase"))?,
+            id: status.id.parse().map_err(|_| invalid("id"))?,
+            phase: status.phase.try_into().map_err(|_| invalid("phase"))?,
             failure: status.failure.as_ref().map(|failure| Failure {
                 reason: failure.reason.into(),
                 message: failure.message.clone(),
             }),
-            root: parsed(status.root_digest.as_ref()),
-            repository: status.repository.as_deref().and_then(repository),
-            names: parsed(status.image_ref.as_ref()).into_iter().collect(),
-            image: image(status, layers.len()).map(Arc::new),
+            root: parse_optional(status.root_digest.as_ref()),
+            repository: status.repository.as_deref().and_then(parse_repository),
+            names: parse_optional(status.image_ref.as_ref()).into_iter().collect(),
+            image: parse_image(status, layers.len()).map(Arc::new),
             started_at: status.started_at,
             resolved_at: status.downloading_at,
             downloaded_at: status.extracting_at,
@@ -71,8 +70,8 @@ impl TryFrom<&v1::PullStatus> for Pull {
             extracted: known(status.extracted_bytes),
             wasted: known(status.wasted_bytes),
             rate: status.bytes_per_sec.and_then(BytesPerSecond::new),
-            eta: eta(status),
-            waiting_on: status.waiting_on.as_ref().and_then(waiting),
+            eta: parse_eta(status),
+            waiting_on: status.waiting_on.as_ref().and_then(parse_waiting),
             stalled_since: status.stalled_since,
             slow_since: None,
             stale_since: status.stale_since,
@@ -81,8 +80,9 @@ impl TryFrom<&v1::PullStatus> for Pull {
     }
 }
 
-/// `None` where one of them is not understood: a part of the layers is no image.
-fn layer(status: &v1::LayerStatus) -> Option<Layer> {
+/// Returns `None` if a value is unknown. The caller then drops all layers, as an image is not a
+/// subset of its layers.
+fn parse_layer(status: &v1::LayerStatus) -> Option<Layer> {
     let state = status.state.try_into().ok()?;
     let size = Bytes(status.total_bytes);
     let downloaded = match (status.downloaded_bytes, state) {
@@ -98,7 +98,7 @@ fn layer(status: &v1::LayerStatus) -> Option<Layer> {
         downloaded,
         unpacked_bytes: status.unpacked_bytes.map(Bytes),
         rate: status.bytes_per_sec.and_then(BytesPerSecond::new),
-        waiting_on: status.waiting_on.as_ref().and_then(waiting).map(Box::new),
+        waiting_on: status.waiting_on.as_ref().and_then(parse_waiting).map(Box::new),
         started_at: status.started_at,
         downloaded_at: status.downloaded_at,
         extracting_at: status.extracting_at,
@@ -106,33 +106,31 @@ fn layer(status: &v1::LayerStatus) -> Option<Layer> {
     })
 }
 
-/// `None` where not each of its layers is told.
-fn image(status: &v1::PullStatus, layers: usize) -> Option<Image> {
+/// Returns `None` if the layers are missing or one of them is invalid.
+fn parse_image(status: &v1::PullStatus, layers: usize) -> Option<Image> {
     if layers == 0 {
         return None;
     }
-    let layer = |told: &v1::LayerStatus| {
-        let media_type = told.media_type.clone().unwrap_or_default();
+    let layer = |status: &v1::LayerStatus| {
+        let media_type = status.media_type.clone().unwrap_or_default();
         Some(ImageLayer {
-            digest: told.digest.parse::<Digest>().ok()?,
-            size: Bytes(told.total_bytes),
+            digest: status.digest.parse::<Digest>().ok()?,
+            size: Bytes(status.total_bytes),
             chains: Vec::new(),
-            compression: Compression::of(&media_type),
+            compression: Compression::from_media_type(&media_type),
             media_type,
-            created_by: told.created_by.clone(),
+            created_by: status.created_by.clone(),
         })
     };
     Some(Image {
-        root: parsed(status.root_digest.as_ref())?,
-        manifests: parsed(status.manifest_digest.as_ref())
-            .into_iter()
-            .collect(),
+        root: parse_optional(status.root_digest.as_ref())?,
+        manifests: parse_optional(status.manifest_digest.as_ref()).into_iter().collect(),
         platform: status.platform.clone(),
         layers: status.layers.iter().map(layer).collect::<Option<_>>()?,
     })
 }
 
-fn eta(status: &v1::PullStatus) -> Option<Eta> {
+fn parse_eta(status: &v1::PullStatus) -> Option<Eta> {
     let span = |seconds: Option<f64>| Duration::try_from_secs_f64(seconds?).ok();
     let left = span(status.eta_seconds)?;
     Some(Eta {
@@ -143,25 +141,23 @@ fn eta(status: &v1::PullStatus) -> Option<Eta> {
     })
 }
 
-fn waiting(told: &v1::WaitingOn) -> Option<WaitingOn> {
+fn parse_waiting(status: &v1::WaitingOn) -> Option<WaitingOn> {
     Some(WaitingOn {
-        kind: told.kind.try_into().ok()?,
-        since: told.since,
-        pull: parsed(told.pull.as_ref()),
-        layer: parsed(told.layer.as_ref()),
-        ahead: told.ahead,
-        left: told
-            .eta_seconds
-            .and_then(|left| Duration::try_from_secs_f64(left).ok()),
+        kind: status.kind.try_into().ok()?,
+        since: status.since,
+        pull: parse_optional(status.pull.as_ref()),
+        layer: parse_optional(status.layer.as_ref()),
+        ahead: status.ahead,
+        left: status.eta_seconds.and_then(|left| Duration::try_from_secs_f64(left).ok()),
     })
 }
 
-fn repository(text: &str) -> Option<Repository> {
+fn parse_repository(text: &str) -> Option<Repository> {
     let (host, path) = text.split_once('/')?;
     Repository::new(host, path).ok()
 }
 
-fn parsed<T: FromStr>(text: Option<&String>) -> Option<T> {
+fn parse_optional<T: FromStr>(text: Option<&String>) -> Option<T> {
     text?.parse().ok()
 }
 
@@ -171,7 +167,7 @@ mod tests {
     use crate::wire::fixtures::{completed, failed, live, resolving};
 
     #[test]
-    fn what_was_read_says_again_what_was_written() {
+    fn status_round_trips_through_model() {
         for pull in [live(), failed(), resolving(), completed()] {
             let written = v1::PullStatus::from(&pull);
             let read = Pull::try_from(&written).unwrap();
@@ -183,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_to_be_unpacked_is_told_by_layers_where_the_server_does_not_say_it() {
+    fn missing_to_extract_is_summed_from_layers() {
         for pull in [live(), completed()] {
             let mut written = v1::PullStatus::from(&pull);
             written.to_extract_bytes = None;
@@ -195,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn no_percentage_goes_back_by_being_read() {
+    fn percentage_round_trips() {
         let mut status = v1::PullStatus::from(&live());
         for tenths in 0..=1_000 {
             status.percent = Some(f64::from(tenths) / 10.0);
@@ -205,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_later_version_says_is_unknown_and_a_pull_without_a_phase_is_none() {
+    fn unknown_variants_are_dropped_except_phase() {
         let mut status = v1::PullStatus::from(&live());
         status.layers[1].state = v1::LayerState::Other;
         status.layers[3].waiting_on.as_mut().unwrap().kind = v1::WaitingKind::Other;

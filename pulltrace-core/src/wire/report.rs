@@ -1,5 +1,5 @@
-//! From the model to a report. Nothing is decided here: each field is what the model says, as far as
-//! [`check`](super::check) takes it: one odd image must not silence its node.
+//! Converts the model to a report. Each field is taken from the model as is, within the limits of
+//! [`check`](super::check): one unusual image must not invalidate the report of its node.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ impl From<&Image> for v1::ReportImage {
     fn from(image: &Image) -> Self {
         Self {
             root_digest: image.root.to_string(),
-            manifest_digests: texts(&image.manifests),
+            manifest_digests: to_strings(&image.manifests),
             platform: image.platform.clone(),
             layers: image.layers.iter().map(Into::into).collect(),
         }
@@ -34,9 +34,9 @@ impl From<&ImageLayer> for v1::ReportImageLayer {
 
 impl From<&Pull> for v1::ReportPull {
     fn from(pull: &Pull) -> Self {
-        let place = |layer: &Layer| pull.image.as_ref()?.layer(&layer.digest);
+        let index_of = |layer: &Layer| pull.image.as_ref()?.layer(&layer.digest);
         let layers = pull.layers.iter().filter_map(|layer| {
-            let index = u32::try_from(place(layer)?).ok()?;
+            let index = u32::try_from(index_of(layer)?).ok()?;
             Some(report_layer(layer, index, pull.started_at))
         });
         Self {
@@ -44,13 +44,13 @@ impl From<&Pull> for v1::ReportPull {
             image: pull.image.as_ref().map(|image| image.root.to_string()),
             root_digest: pull.root.as_ref().map(ToString::to_string),
             repository: pull.repository.as_ref().map(ToString::to_string),
-            names: texts(&pull.names),
+            names: to_strings(&pull.names),
             phase: pull.phase.into(),
-            // Whoever reads the reason knows the hint.
-            failure: pull.failure.as_ref().map(|failure| v1::Failure {
-                hint: None,
-                ..failure.into()
-            }),
+            // The receiver derives the hint from the reason.
+            failure: pull
+                .failure
+                .as_ref()
+                .map(|failure| v1::Failure { hint: None, ..failure.into() }),
             waiting_on: pull.waiting_on.as_ref().map(Into::into),
             percent: pull.percent.map(super::convert::percent),
             cached_bytes: pull.cached.0,
@@ -96,14 +96,10 @@ fn report_layer(layer: &Layer, index: u32, start: NodeTime) -> v1::ReportLayer {
 
 fn millis_after(start: NodeTime, at: NodeTime) -> i64 {
     let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
-    if at < start {
-        -millis(start.since(at))
-    } else {
-        millis(at.since(start))
-    }
+    if at < start { -millis(start.since(at)) } else { millis(at.since(start)) }
 }
 
-fn texts<T: ToString>(names: &[T]) -> Vec<String> {
+fn to_strings<T: ToString>(names: &[T]) -> Vec<String> {
     let names = names.iter().take(MAX_NAMES);
     names.map(ToString::to_string).collect()
 }

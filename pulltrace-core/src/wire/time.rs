@@ -1,4 +1,4 @@
-//! Instants as RFC 3339 text, for `#[serde(with = "pulltrace_core::wire::time")]`.
+//! Serialises instants as RFC 3339 text, for `#[serde(with = "pulltrace_core::wire::time")]`.
 
 use std::fmt;
 
@@ -7,30 +7,30 @@ use serde::{Deserialize, Deserializer, Serializer};
 
 use crate::time::NodeTime;
 
-/// Writes an instant.
+/// Serialises an instant.
 ///
 /// # Errors
-/// Those of the serializer.
+/// If the serialiser fails.
 pub fn serialize<S: Serializer>(time: &NodeTime, s: S) -> Result<S::Ok, S::Error> {
     s.collect_str(time)
 }
 
-/// Reads an instant.
+/// Deserialises an instant.
 ///
 /// # Errors
-/// Where the text is no RFC 3339 instant.
+/// If the text is not a valid RFC 3339 instant.
 pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<NodeTime, D::Error> {
-    d.deserialize_str(Reader)
+    d.deserialize_str(TimeVisitor)
 }
 
-/// Reads the text where it lies: a report has many instants.
-struct Reader;
+/// Parses the text without copying it, as a report contains many instants.
+struct TimeVisitor;
 
-impl Visitor<'_> for Reader {
+impl Visitor<'_> for TimeVisitor {
     type Value = NodeTime;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an RFC 3339 instant")
+        f.write_str("an RFC 3339 timestamp")
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<NodeTime, E> {
@@ -38,14 +38,14 @@ impl Visitor<'_> for Reader {
     }
 }
 
-/// The same for instants that may be unknown.
+/// The same for optional instants.
 pub mod option {
     use super::{Deserialize, Deserializer, NodeTime, Serializer};
 
-    /// Writes an instant, or null.
+    /// Serialises an instant, or null.
     ///
     /// # Errors
-    /// Those of the serializer.
+    /// If the serialiser fails.
     pub fn serialize<S: Serializer>(time: &Option<NodeTime>, s: S) -> Result<S::Ok, S::Error> {
         match time {
             Some(time) => s.collect_str(time),
@@ -53,15 +53,15 @@ pub mod option {
         }
     }
 
-    /// Reads an instant, or null.
+    /// Deserialises an instant, or null.
     ///
     /// # Errors
-    /// Where the text is no RFC 3339 instant.
+    /// If the text is not a valid RFC 3339 instant.
     pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<NodeTime>, D::Error> {
         #[derive(Deserialize)]
-        struct Told(#[serde(with = "super")] NodeTime);
+        struct Rfc3339(#[serde(with = "super")] NodeTime);
 
-        let told = Option::<Told>::deserialize(d)?;
-        Ok(told.map(|Told(at)| at))
+        let time = Option::<Rfc3339>::deserialize(d)?;
+        Ok(time.map(|Rfc3339(at)| at))
     }
 }

@@ -1,19 +1,21 @@
-//! The types that people and programs read, as TypeScript.
+//! The types of API responses in TypeScript, and the texts of failure reasons.
 
 use ts_rs::{Config, TS};
 
 use super::v1;
+use crate::failure::FailureReason;
 
-/// One module with each type, to be generated and committed: what it says of a word is what this
-/// version knows, and a later server may say others.
+const HEADER: &str = "// Generated from pulltrace-core by `cargo run -p pulltrace-core --all-features --example generate`. Do not edit.\n";
+
+/// Returns a module with all types. A generated copy is committed. The enums list the values that
+/// this version knows; a newer server may send others.
 #[must_use]
 pub fn document() -> String {
-    // A byte count is below 2^53 on any disk, and JSON has no other numbers.
+    // TypeScript numbers are exact up to 2^53, more bytes than a disk has.
     let config = Config::new().with_large_int("number");
-    let mut module = String::from(
-        "// Generated from pulltrace-core by `cargo run -p pulltrace-core --all-features \
-         --example generate`. Do not edit.\n//\n// Within version 1 fields and words are only added: \
-         a server may say more than this.\n",
+    let mut module = HEADER.to_owned();
+    module.push_str(
+        "//\n// Within version 1, fields and enum values are only added: newer servers may send more.\n",
     );
     declare::<v1::PullStatus>(&mut module, &config);
     declare::<v1::LayerStatus>(&mut module, &config);
@@ -54,11 +56,33 @@ pub fn document() -> String {
     module
 }
 
+/// Returns a module with the titles and hints of failure reasons. A generated copy is committed.
+///
+/// The page has the titles only, as the server sends the hints. Separate constants keep the hints
+/// out of its bundle.
+#[must_use]
+pub fn failures() -> String {
+    let mut module = format!("{HEADER}\nimport type {{ FailureReason }} from './wire';\n");
+    let mut declare = |docs: &str, name: &str, text: fn(FailureReason) -> Option<&'static str>| {
+        module.push_str(&format!(
+            "\n/** {docs} */\nexport const {name}: Record<FailureReason, string | undefined> = {{\n"
+        ));
+        for reason in FailureReason::ALL {
+            let text = text(reason).map_or("undefined".to_owned(), |text| format!("{text:?}"));
+            module.push_str(&format!("  {}: {text},\n", reason.as_str()));
+        }
+        module.push_str("};\n");
+    };
+    declare("Titles in sentence case.", "FAILURE_TITLES", |reason| Some(reason.title()));
+    declare("Advice that the server sends with a failure.", "FAILURE_HINTS", FailureReason::hint);
+    module
+}
+
 fn declare<T: TS>(module: &mut String, config: &Config) {
     module.push('\n');
     let mut in_code = false;
     for line in T::docs().unwrap_or_default().lines() {
-        // The code of Rust's documentation is none of TypeScript's.
+        // Skip the Rust code of the documentation.
         let fence = line.starts_with(" * ```");
         in_code ^= fence;
         if !in_code && !fence {

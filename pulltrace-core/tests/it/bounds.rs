@@ -1,9 +1,9 @@
-//! Every bound of the table, what happens there, and its counter.
+//! The limits of the table, their effect, and their counters.
 
 use std::time::Duration;
 
 use pulltrace_core::{
-    ChangeKind, Evidence, Limits, Mono, NodeTime, Now, Observation, PullId, PullTable,
+    ChangeKind, EndEvidence, Limits, Mono, NodeTime, Now, Observation, PullId, PullTable,
 };
 
 fn id(lease: usize) -> PullId {
@@ -22,53 +22,46 @@ fn at(second: u32) -> Now {
     }
 }
 
-fn begin(lease: usize, now: Now) -> Observation {
-    Observation::Began {
-        pull: id(lease),
-        at: now.node,
-    }
+fn started(lease: usize, now: Now) -> Observation {
+    Observation::Started { pull: id(lease), at: now.node }
 }
 
-fn end(lease: usize, now: Now) -> Observation {
-    Observation::Ended {
-        pull: id(lease),
-        evidence: Evidence::ImageAbsent,
-        at: now.node,
-    }
+fn ended(lease: usize, now: Now) -> Observation {
+    Observation::Ended { pull: id(lease), evidence: EndEvidence::ImageAbsent, at: now.node }
 }
 
 fn limits(live: usize, ended: usize) -> Limits {
     let mut limits = Limits::default();
-    (limits.live, limits.ended) = (live, ended);
+    (limits.max_live, limits.max_ended) = (live, ended);
     limits
 }
 
 #[test]
-fn one_pull_too_many_is_refused_and_counted() {
+fn excess_live_pull_is_refused_and_counted() {
     let mut table = PullTable::new(limits(2, 10));
-    table.apply(&[begin(1, at(0)), begin(2, at(0)), begin(3, at(0))], at(0));
+    table.apply(&[started(1, at(0)), started(2, at(0)), started(3, at(0))], at(0));
     assert_eq!((table.pulls().count(), table.counters().refused), (2, 1));
-    // An end makes room.
-    table.apply(&[end(1, at(1))], at(1));
-    table.apply(&[begin(3, at(2))], at(2));
+    // An ended pull makes room.
+    table.apply(&[ended(1, at(1))], at(1));
+    table.apply(&[started(3, at(2))], at(2));
     assert_eq!((table.pulls().count(), table.counters().refused), (3, 1));
 }
 
 #[test]
-fn the_oldest_ended_pulls_go_first_and_are_counted() {
+fn oldest_ended_pulls_are_evicted_and_counted() {
     let mut table = PullTable::new(limits(10, 2));
     for lease in 1..=4 {
         let now = at(u32::try_from(lease).unwrap());
-        table.apply(&[begin(lease, now), end(lease, now)], now);
+        table.apply(&[started(lease, now), ended(lease, now)], now);
     }
     let left: Vec<_> = table.pulls().map(|pull| pull.id.clone()).collect();
     assert_eq!((left, table.counters().evicted), (vec![id(3), id(4)], 2));
 }
 
 #[test]
-fn ended_pulls_are_kept_for_half_an_hour_and_go_uncounted() {
+fn ended_pulls_expire_uncounted_after_half_hour() {
     let mut table = PullTable::new(Limits::default());
-    table.apply(&[begin(1, at(0)), end(1, at(0))], at(0));
+    table.apply(&[started(1, at(0)), ended(1, at(0))], at(0));
     table.apply(&[], at(30 * 60));
     assert_eq!(table.pulls().count(), 1);
     table.apply(&[], at(30 * 60 + 1));
@@ -76,13 +69,10 @@ fn ended_pulls_are_kept_for_half_an_hour_and_go_uncounted() {
 }
 
 #[test]
-fn an_end_comes_once() {
+fn pull_ends_once() {
     let mut table = PullTable::new(Limits::default());
-    let first = table.apply(&[begin(1, at(0)), end(1, at(0))], at(0));
-    assert_eq!(
-        first.iter().map(|change| change.kind).collect::<Vec<_>>(),
-        [ChangeKind::Ended]
-    );
-    assert_eq!(table.apply(&[end(1, at(1))], at(1)), []);
+    let first = table.apply(&[started(1, at(0)), ended(1, at(0))], at(0));
+    assert_eq!(first.iter().map(|change| change.kind).collect::<Vec<_>>(), [ChangeKind::Ended]);
+    assert_eq!(table.apply(&[ended(1, at(1))], at(1)), []);
     assert_eq!(table.counters().anomalies.len(), 1);
 }

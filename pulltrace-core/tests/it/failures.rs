@@ -1,10 +1,11 @@
-//! Why pulls fail, by what kubelets and runtimes really write, and as the page of docs says it.
+//! Classification of real error texts of kubelets and runtimes, and its documentation.
 
 use std::collections::BTreeSet;
 
 use pulltrace_core::FailureReason;
 
-/// The words, origins and texts of `failures.tsv`, whose head says how they were made.
+/// Returns reason, origin and text of each line of `failures.tsv`, whose header describes the
+/// sources.
 fn texts() -> Vec<(&'static str, &'static str, String)> {
     let rows = include_str!("../failures.tsv").lines();
     let rows = rows.filter(|row| !row.starts_with('#'));
@@ -19,30 +20,30 @@ fn texts() -> Vec<(&'static str, &'static str, String)> {
 }
 
 #[test]
-fn each_real_text_has_the_reason_that_a_person_would_name() {
+fn real_texts_classify_as_expected() {
     let mut wrong = Vec::new();
     for (word, origin, text) in texts() {
-        let told = FailureReason::classify(&text);
-        if told.as_str() != word {
-            wrong.push(format!("{told}, not {word}: {text} ({origin})"));
+        let reason = FailureReason::classify(&text);
+        if reason.as_str() != word {
+            wrong.push(format!("{reason}, not {word}: {text} ({origin})"));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
-fn each_reason_that_a_text_can_have_is_seen_in_one() {
+fn every_reason_has_a_real_text() {
     let texts = texts();
     assert!(texts.len() >= 80, "{}", texts.len());
     let seen: BTreeSet<&str> = texts.iter().map(|(word, ..)| *word).collect();
     let all: BTreeSet<&str> = FailureReason::ALL.iter().map(|r| r.as_str()).collect();
     assert_eq!(seen, all);
     let once: BTreeSet<&String> = texts.iter().map(|(.., text)| text).collect();
-    assert_eq!(once.len(), texts.len(), "a text is there twice");
+    assert_eq!(once.len(), texts.len(), "duplicate text");
 }
 
 #[test]
-fn the_page_of_docs_has_each_reason_with_its_hint() {
+fn docs_list_every_reason_with_its_hint() {
     let page = std::fs::read_to_string("../docs/failures.md").unwrap();
     let rows: Vec<(&str, &str)> = page
         .lines()

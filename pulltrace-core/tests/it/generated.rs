@@ -1,14 +1,19 @@
-//! What is generated from the wire's types is committed, and is what they say now.
+//! Tests that the committed generated files match the wire types.
 
 #[cfg(feature = "ts")]
 #[test]
-fn the_page_has_the_types_that_the_server_sends() {
-    let committed = std::fs::read_to_string("../web/src/api/gen/wire.ts").unwrap();
-    assert_eq!(
-        committed,
-        pulltrace_core::wire::typescript::document(),
-        "generate it anew: the first line of the file says how"
-    );
+fn committed_typescript_is_up_to_date() {
+    use pulltrace_core::wire::typescript;
+
+    for (file, generated) in
+        [("wire.ts", typescript::document()), ("failures.ts", typescript::failures())]
+    {
+        let committed = std::fs::read_to_string(format!("../web/src/api/gen/{file}")).unwrap();
+        assert_eq!(
+            committed, generated,
+            "out of date: run the command in the first line of the file"
+        );
+    }
 }
 
 #[cfg(feature = "openapi")]
@@ -23,16 +28,16 @@ mod openapi {
     }
 
     #[test]
-    fn the_document_of_the_api_is_that_of_the_types() {
+    fn committed_openapi_is_up_to_date() {
         let made: Value = serde_json::from_str(&pulltrace_core::wire::openapi::document()).unwrap();
         assert!(
             committed() == made,
-            "generate it anew: cargo run -p pulltrace-core --all-features --example generate"
+            "out of date: run cargo run -p pulltrace-core --all-features --example generate"
         );
     }
 
     #[test]
-    fn what_the_document_refers_to_is_in_it() {
+    fn openapi_references_resolve() {
         fn walk<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
             match value {
                 Value::Object(map) => {
@@ -53,22 +58,17 @@ mod openapi {
         }
     }
 
-    /// As much of JSON Schema as the document uses.
+    /// Validates the subset of JSON Schema that the document uses.
     fn check(schemas: &Map<String, Value>, schema: &Value, value: &Value, at: &str) {
         if let Some(reference) = schema["$ref"].as_str() {
             let name = reference.rsplit('/').next().unwrap();
             return check(schemas, &schemas[name], value, at);
         }
         if let Some(parts) = schema["allOf"].as_array() {
-            return parts
-                .iter()
-                .for_each(|part| check(schemas, part, value, at));
+            return parts.iter().for_each(|part| check(schemas, part, value, at));
         }
         if let Some(words) = schema["enum"].as_array() {
-            assert!(
-                words.contains(value),
-                "{at}: {value} is no word of {words:?}"
-            );
+            assert!(words.contains(value), "{at}: {value} is not one of {words:?}");
         }
         let is = |kind: &str| match kind {
             "object" => value.is_object(),
@@ -78,53 +78,39 @@ mod openapi {
             "number" => value.is_number(),
             "boolean" => value.is_boolean(),
             "null" => value.is_null(),
-            other => panic!("{at}: a type `{other}`"),
+            other => panic!("{at}: unsupported type `{other}`"),
         };
         match &schema["type"] {
-            Value::String(kind) => assert!(is(kind), "{at}: {value} is no {kind}"),
+            Value::String(kind) => assert!(is(kind), "{at}: expected {value} to be of type {kind}"),
             Value::Array(kinds) => {
                 let mut kinds = kinds.iter().filter_map(Value::as_str);
-                assert!(kinds.any(is), "{at}: {value} is none of {schema}");
+                assert!(kinds.any(is), "{at}: {value} does not match {schema}");
             }
             _ => panic!("{at}: no type in {schema}"),
         }
         if schema["minimum"] == 0 {
-            assert!(
-                value.is_null() || value.is_u64(),
-                "{at}: {value} is negative"
-            );
+            assert!(value.is_null() || value.is_u64(), "{at}: {value} is negative");
         }
         if let Some(map) = value.as_object() {
             for field in schema["required"].as_array().into_iter().flatten() {
-                assert!(
-                    map.contains_key(field.as_str().unwrap()),
-                    "{at}: no {field}"
-                );
+                assert!(map.contains_key(field.as_str().unwrap()), "{at}: missing {field}");
             }
             for (name, value) in map {
                 let field = &schema["properties"][name];
-                let field = if field.is_null() {
-                    &schema["additionalProperties"]
-                } else {
-                    field
-                };
-                assert!(field.is_object(), "{at}: there is no `{name}`");
+                let field = if field.is_null() { &schema["additionalProperties"] } else { field };
+                assert!(field.is_object(), "{at}: unknown field `{name}`");
                 check(schemas, field, value, &format!("{at}.{name}"));
             }
         }
         for (index, item) in value.as_array().into_iter().flatten().enumerate() {
             let place = &schema["prefixItems"][index];
-            let item_schema = if place.is_null() {
-                &schema["items"]
-            } else {
-                place
-            };
+            let item_schema = if place.is_null() { &schema["items"] } else { place };
             check(schemas, item_schema, item, &format!("{at}[{index}]"));
         }
     }
 
     #[test]
-    fn what_is_said_on_the_wire_is_what_the_document_says() {
+    fn golden_files_match_openapi_schemas() {
         let document = committed();
         let schemas = document["components"]["schemas"].as_object().unwrap();
         let mut checked = 0;
@@ -144,7 +130,7 @@ mod openapi {
                 Some("server_status") => "ServerStatus",
                 Some("frame") => "Frame",
                 Some("problem") => "Problem",
-                Some(other) => panic!("`{other}` has no schema here"),
+                Some(other) => panic!("no schema for `{other}`"),
                 None => continue,
             };
             let golden = fs::read_to_string(format!("tests/golden/{file}")).unwrap();

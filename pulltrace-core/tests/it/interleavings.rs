@@ -1,4 +1,4 @@
-//! Whatever a source says, in whatever order: what is shown stays true.
+//! Invariants of the table that hold for any observations in any order.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -6,17 +6,15 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use pulltrace_core::{
-    BlobSight, Bytes, Compression, Digest, Evidence, Image, ImageLayer, LayerSight, Limits, Mono,
-    NodeTime, Now, Observation, Outcome, Percent, Phase, Pull, PullId, PullTable,
+    BlobObservation, Bytes, Compression, Digest, EndEvidence, Image, ImageLayer, LayerObservation,
+    Limits, Mono, NodeTime, Now, Observation, Outcome, Percent, Phase, Pull, PullId, PullTable,
 };
 
 const PULLS: usize = 3;
 const LAYERS: usize = 5;
 
 fn digest(kind: char, index: usize) -> Digest {
-    format!("sha256:{}{index:063x}", if kind == 'l' { 'a' } else { 'b' })
-        .parse()
-        .unwrap()
+    format!("sha256:{}{index:063x}", if kind == 'l' { 'a' } else { 'b' }).parse().unwrap()
 }
 
 fn size(layer: usize) -> Bytes {
@@ -27,10 +25,8 @@ fn size(layer: usize) -> Bytes {
 fn id(pull: usize) -> PullId {
     PullId::Lease {
         node: "node-1".parse().unwrap(),
-        // Two namespaces, so that equal digests may be apart.
-        namespace: if pull == 2 { "default" } else { "k8s.io" }
-            .parse()
-            .unwrap(),
+        // Two namespaces, as equal digests are tracked separately in each.
+        namespace: if pull == 2 { "default" } else { "k8s.io" }.parse().unwrap(),
         lease: format!("{pull}-aaaa").parse().unwrap(),
         created: time(0),
     }
@@ -40,7 +36,7 @@ fn time(second: i64) -> NodeTime {
     NodeTime::from_unix(1_700_000_000 + second, 0)
 }
 
-/// The image of a pull: all share the lower layers.
+/// The image of a pull; all images share the lower layers.
 fn image(pull: usize) -> Arc<Image> {
     let layers = (0..LAYERS - pull).map(|index| ImageLayer {
         digest: digest('l', index),
@@ -58,124 +54,105 @@ fn image(pull: usize) -> Arc<Image> {
     })
 }
 
-fn blob_sights() -> impl Strategy<Value = BlobSight> {
+fn blob_observations() -> impl Strategy<Value = BlobObservation> {
     prop_oneof![
-        3 => (any::<u32>(), 0..40_i64, 0..40_i64).prop_map(|(offset, started, updated)| BlobSight::Ingest {
+        3 => (any::<u32>(), 0..40_i64, 0..40_i64).prop_map(|(offset, started, updated)| BlobObservation::Ingest {
             offset: Bytes(u64::from(offset) >> 8),
             started_at: time(started),
             updated_at: time(updated),
             by: Some(id(0)),
         }),
-        1 => Just(BlobSight::Whole),
+        1 => Just(BlobObservation::Complete),
     ]
 }
 
-fn layer_sights() -> impl Strategy<Value = LayerSight> {
+fn layer_observations() -> impl Strategy<Value = LayerObservation> {
     prop_oneof![
-        Just(LayerSight::Cached),
-        Just(LayerSight::BlobCached),
-        Just(LayerSight::Remote),
+        Just(LayerObservation::Cached),
+        Just(LayerObservation::BlobCached),
+        Just(LayerObservation::Remote),
         (0..PULLS, proptest::option::of(any::<u32>())).prop_map(|(by, written)| {
-            LayerSight::Unpacking {
+            LayerObservation::Unpacking {
                 by: id(by),
                 written: written.map(|bytes| Bytes(u64::from(bytes))),
             }
         }),
-        Just(LayerSight::Unpacked),
+        Just(LayerObservation::Unpacked),
     ]
 }
 
-fn ends() -> impl Strategy<Value = Evidence> {
+fn end_evidence() -> impl Strategy<Value = EndEvidence> {
     prop_oneof![
-        Just(Evidence::ImagePresent),
-        Just(Evidence::ImageAbsent),
-        Just(Evidence::RuntimeRestarted),
-        Just(Evidence::Silent),
-        Just(Evidence::Unseen),
+        Just(EndEvidence::ImagePresent),
+        Just(EndEvidence::ImageAbsent),
+        Just(EndEvidence::RuntimeRestarted),
+        Just(EndEvidence::Inactive),
+        Just(EndEvidence::Unobserved),
     ]
 }
 
 fn observations() -> impl Strategy<Value = Observation> {
     let pull = 0..PULLS;
     prop_oneof![
-        4 => pull.clone().prop_map(|pull| Observation::Began { pull: id(pull), at: time(0) }),
+        4 => pull.clone().prop_map(|pull| Observation::Started { pull: id(pull), at: time(0) }),
         2 => (pull.clone(), 0..PULLS).prop_map(|(pull, root)| Observation::Root { pull: id(pull), root: digest('r', root) }),
         4 => pull.clone().prop_map(|pull| Observation::Image { pull: id(pull), image: image(pull) }),
-        12 => (0..LAYERS, any::<bool>(), blob_sights()).prop_map(|(layer, other, sight)| Observation::Blob {
+        12 => (0..LAYERS, any::<bool>(), blob_observations()).prop_map(|(layer, other, observed)| Observation::Blob {
             namespace: if other { "default" } else { "k8s.io" }.parse().unwrap(),
             digest: digest('l', layer),
-            sight,
+            observed,
         }),
-        8 => (pull.clone(), 0..LAYERS, layer_sights())
-            .prop_map(|(pull, layer, sight)| Observation::Layer { pull: id(pull), digest: digest('l', layer), sight }),
-        1 => (pull, ends()).prop_map(|(pull, evidence)| Observation::Ended { pull: id(pull), evidence, at: time(20) }),
-        1 => Just(Observation::Slots { per_node: Some(3) }),
+        8 => (pull.clone(), 0..LAYERS, layer_observations())
+            .prop_map(|(pull, layer, observed)| Observation::Layer { pull: id(pull), digest: digest('l', layer), observed }),
+        1 => (pull, end_evidence()).prop_map(|(pull, evidence)| Observation::Ended { pull: id(pull), evidence, at: time(20) }),
+        1 => Just(Observation::DownloadSlots { per_node: Some(3) }),
         1 => Just(Observation::SourceLost),
-        1 => Just(Observation::SourceBack),
+        1 => Just(Observation::SourceRecovered),
     ]
 }
 
-/// What holds of any two states of a pull that follow each other.
-fn check(was: Option<&Pull>, is: &Pull, shown_present: bool) -> Result<(), TestCaseError> {
+/// Checks the invariants of two consecutive states of a pull.
+fn check(was: Option<&Pull>, is: &Pull, saw_image: bool) -> Result<(), TestCaseError> {
     let done = is.percent == Some(Percent::DONE);
     prop_assert_eq!(
         done,
         is.phase == Phase::Ended(Outcome::Completed),
-        "100 only at completed"
+        "100 % if and only if completed"
     );
-    prop_assert!(!done || shown_present, "completed without evidence");
+    prop_assert!(!done || saw_image, "completed without evidence");
+    prop_assert!(is.to_download.is_none_or(|all| is.downloaded <= all), "bytes exceed their total");
+    prop_assert!(is.to_extract.is_none_or(|all| is.extracted <= all), "bytes exceed their total");
     prop_assert!(
-        is.to_download.is_none_or(|all| is.downloaded <= all),
-        "bytes above totals"
-    );
-    prop_assert!(
-        is.to_extract.is_none_or(|all| is.extracted <= all),
-        "bytes above totals"
-    );
-    prop_assert!(
-        is.total
-            .is_none_or(|total| is.to_download.unwrap() + is.cached == total),
-        "a total that is no sum"
+        is.total.is_none_or(|total| is.to_download.unwrap() + is.cached == total),
+        "the total is not the sum of its parts"
     );
     for layer in &is.layers {
-        prop_assert!(
-            layer.downloaded <= layer.size,
-            "a layer has more bytes than it has"
-        );
+        prop_assert!(layer.downloaded <= layer.size, "the bytes of a layer exceed its size");
     }
     if let Some(eta) = is.eta {
         prop_assert!(
             eta.low <= eta.left && eta.left <= eta.high,
-            "a range that is none"
+            "the estimate is outside its range"
         );
     }
     let Some(was) = was else { return Ok(()) };
     prop_assert!(
-        was.percent
-            .is_none_or(|before| is.percent.is_some_and(|now| now >= before)),
-        "percent went back"
+        was.percent.is_none_or(|before| is.percent.is_some_and(|now| now >= before)),
+        "the percentage decreased"
     );
-    let stands = matches!(
-        was.outcome(),
-        Some(Outcome::Completed | Outcome::Failed | Outcome::Cancelled)
-    );
-    prop_assert!(
-        !stands || was.outcome() == is.outcome(),
-        "an end was taken back"
-    );
+    let is_final =
+        matches!(was.outcome(), Some(Outcome::Completed | Outcome::Failed | Outcome::Cancelled));
+    prop_assert!(!is_final || was.outcome() == is.outcome(), "a final outcome changed");
     prop_assert!(is.ended_at.is_some() == is.outcome().is_some());
     Ok(())
 }
 
-/// The node's sums, counted by hand: each layer of live pulls once in a namespace.
-fn sums(table: &PullTable) -> (Bytes, Bytes) {
+/// The node's totals, computed independently: each layer of live pulls once per namespace.
+fn expected_totals(table: &PullTable) -> (Bytes, Bytes) {
     let (mut to_download, mut downloaded) = (Bytes::ZERO, Bytes::ZERO);
     let mut seen = HashSet::new();
     for pull in table.pulls().filter(|pull| pull.outcome().is_none()) {
-        for layer in pull
-            .layers
-            .iter()
-            .filter(|layer| !layer.state.is_idle() && !layer.blob_cached)
+        for layer in pull.layers.iter().filter(|layer| !layer.state.is_idle() && !layer.blob_cached)
         {
             if seen.insert((pull.id.namespace().clone(), layer.digest.clone())) {
                 to_download += layer.size;
@@ -188,7 +165,7 @@ fn sums(table: &PullTable) -> (Bytes, Bytes) {
 
 proptest! {
     #[test]
-    fn what_is_shown_stays_true(batches in proptest::collection::vec(
+    fn invariants_hold_for_any_observations(batches in proptest::collection::vec(
         (proptest::collection::vec(observations(), 0..6), 0..20_000_u64), 0..60,
     )) {
         let mut table = PullTable::new(Limits::default());
@@ -198,7 +175,7 @@ proptest! {
         for (batch, milliseconds) in batches {
             now = now.plus(Duration::from_millis(milliseconds));
             for observation in &batch {
-                if let Observation::Ended { pull, evidence: Evidence::ImagePresent, .. } = observation {
+                if let Observation::Ended { pull, evidence: EndEvidence::ImagePresent, .. } = observation {
                     present.insert(pull.clone());
                 }
             }
@@ -212,25 +189,26 @@ proptest! {
             for pull in table.pulls() {
                 check(before.get(&pull.id), pull, present.contains(&pull.id))?;
             }
-            let (to_download, downloaded) = sums(&table);
-            let node = table.sums(now);
+            let (to_download, downloaded) = expected_totals(&table);
+            let node = table.totals(now);
             prop_assert_eq!((node.to_download, node.downloaded), (to_download, downloaded));
             before = table.pulls().map(|pull| (pull.id.clone(), Pull::clone(pull))).collect();
         }
     }
 
     #[test]
-    fn saying_it_twice_changes_nothing(batch in proptest::collection::vec(observations(), 0..30)) {
+    fn repeated_observations_change_nothing(batch in proptest::collection::vec(observations(), 0..30)) {
         let now = Now { mono: Mono(Duration::from_secs(50)), node: time(50) };
         let mut table = PullTable::new(Limits::default());
         let quiet = |o: &&Observation| !matches!(o, Observation::Ended { .. } | Observation::Blob { .. } | Observation::Root { .. });
         let batch: Vec<Observation> = batch.iter().filter(quiet).cloned().collect();
-        // What comes before that which it needs is lost, so it takes some rounds until all is known.
+        // An observation is lost if it precedes one that it depends on, so it takes several rounds
+        // until everything is known.
         for _ in 0..4 {
             table.apply(&batch, now);
         }
         let revision = table.revision();
         table.apply(&batch, now);
-        prop_assert_eq!(table.revision(), revision, "a repeat was a change");
+        prop_assert_eq!(table.revision(), revision, "repeated observations changed the table");
     }
 }

@@ -1,10 +1,10 @@
-//! What is told from the events of real kubelets, as the testkit's recordings have them.
+//! Parsing of real kubelet events from the recordings of the testkit.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::time::Duration;
 
-use pulltrace_core::kubelet::Said;
+use pulltrace_core::kubelet::KubeletMessage;
 use pulltrace_core::{Bytes, Failure, FailureReason, ImageRef};
 use serde_json::Value;
 
@@ -17,11 +17,9 @@ struct Recording {
 fn recordings() -> Vec<Recording> {
     let folders = fs::read_dir("../pulltrace-testkit/fixtures/kubelet").unwrap();
     let folders = folders.map(|folder| folder.unwrap().path());
-    let files = folders.filter(|path| path.is_dir()).flat_map(|folder| {
-        fs::read_dir(folder)
-            .unwrap()
-            .map(|file| file.unwrap().path())
-    });
+    let files = folders
+        .filter(|path| path.is_dir())
+        .flat_map(|folder| fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()));
     let mut found: Vec<Recording> = files
         .map(|path| {
             let value: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
@@ -38,7 +36,7 @@ fn recordings() -> Vec<Recording> {
 }
 
 impl Recording {
-    /// Which container, the reason and the message of each event, in their order.
+    /// Returns container, reason and message of each event, in order.
     fn events(&self) -> impl Iterator<Item = (String, &str, &str)> {
         let events = self.value["events"].as_array().unwrap().iter();
         events.map(|event| {
@@ -50,7 +48,7 @@ impl Recording {
         })
     }
 
-    /// Why its pulls fail, where they do.
+    /// Returns the expected failure reason of the scenario; `None` if its pulls succeed.
     fn cause(&self) -> Option<FailureReason> {
         Some(match self.scenario.as_str() {
             "not-found" | "then-found" | "image-volume-not-found" => FailureReason::NotFound,
@@ -67,43 +65,42 @@ impl Recording {
 }
 
 #[test]
-fn each_failure_has_the_cause_that_was_made_and_keeps_it() {
+fn recorded_failures_keep_their_cause() {
     let mut failures = 0;
     for recording in recordings() {
         let mut known: BTreeMap<String, Failure> = BTreeMap::new();
         for (container, reason, message) in recording.events() {
-            let said = Said::of(reason, message);
+            let parsed = KubeletMessage::parse(reason, message);
             if matches!(reason, "Failed" | "InspectFailed" | "ErrImageNeverPull") {
-                assert_ne!(said, Said::Unrelated, "{}: {message}", recording.name);
+                assert_ne!(parsed, KubeletMessage::Unrelated, "{}: {message}", recording.name);
                 failures += 1;
             }
-            let Some(told) = said.failure() else { continue };
-            let word_only = told.reason == FailureReason::Unexplained;
+            let Some(failure) = parsed.failure() else {
+                continue;
+            };
+            let word_only = failure.reason == FailureReason::Unexplained;
             assert!(
-                word_only || Some(told.reason) == recording.cause(),
+                word_only || Some(failure.reason) == recording.cause(),
                 "{}: {} for {message}",
                 recording.name,
-                told.reason
+                failure.reason
             );
             let now = match known.remove(&container) {
-                Some(before) => before.refine(told),
-                None => told,
+                Some(before) => before.refine(failure),
+                None => failure,
             };
             known.insert(container, now);
         }
         let causes: Vec<FailureReason> = known.values().map(|known| known.reason).collect();
         match recording.cause() {
-            // An image volume's own event names no container: that of the container has no cause.
+            // The event of an image volume names no container. The container's own event has no
+            // cause.
             Some(cause) if recording.scenario == "image-volume-not-found" => {
                 assert!(causes.contains(&cause), "{}: {causes:?}", recording.name);
             }
             Some(cause) => {
                 assert!(!causes.is_empty(), "{}", recording.name);
-                assert!(
-                    causes.iter().all(|c| *c == cause),
-                    "{}: {causes:?}",
-                    recording.name
-                );
+                assert!(causes.iter().all(|c| *c == cause), "{}: {causes:?}", recording.name);
             }
             None => assert!(causes.is_empty(), "{}: {causes:?}", recording.name),
         }
@@ -112,21 +109,14 @@ fn each_failure_has_the_cause_that_was_made_and_keeps_it() {
 }
 
 #[test]
-fn each_status_says_the_cause_too() {
+fn recorded_statuses_classify_as_their_cause() {
     fn messages<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
         match value {
             Value::Object(map) => {
                 let waiting = &value["waiting"];
-                let pulling = [
-                    "ErrImagePull",
-                    "ImagePullBackOff",
-                    "InvalidImageName",
-                    "ErrImageNeverPull",
-                ];
-                if waiting["reason"]
-                    .as_str()
-                    .is_some_and(|r| pulling.contains(&r))
-                {
+                let pulling =
+                    ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"];
+                if waiting["reason"].as_str().is_some_and(|r| pulling.contains(&r)) {
                     found.extend(waiting["message"].as_str());
                 }
                 map.values().for_each(|value| messages(value, found));
@@ -140,13 +130,8 @@ fn each_status_says_the_cause_too() {
         let mut found = Vec::new();
         messages(&recording.value["statuses"], &mut found);
         for message in found {
-            let told = FailureReason::classify(message);
-            assert_eq!(
-                Some(told),
-                recording.cause(),
-                "{}: {message}",
-                recording.name
-            );
+            let reason = FailureReason::classify(message);
+            assert_eq!(Some(reason), recording.cause(), "{}: {message}", recording.name);
             count += 1;
         }
     }
@@ -154,42 +139,33 @@ fn each_status_says_the_cause_too() {
 }
 
 #[test]
-fn each_event_of_an_image_names_one_of_the_pod() {
+fn recorded_events_name_an_image_of_pod() {
     let mut pulled = 0;
     for recording in recordings() {
         let pods = recording.value["pods"].to_string();
         for (_, reason, message) in recording.events() {
-            let said = Said::of(reason, message);
-            let image = match &said {
-                Said::Pulling { image } | Said::AlreadyPresent { image } => image,
-                Said::Pulled {
-                    image,
-                    took,
-                    with_waiting,
-                    size,
-                } => {
+            let parsed = KubeletMessage::parse(reason, message);
+            let image = match &parsed {
+                KubeletMessage::Pulling { image } | KubeletMessage::AlreadyPresent { image } => {
+                    image
+                }
+                KubeletMessage::Pulled { image, took, with_waiting, size } => {
                     let (took, with_waiting) = (took.unwrap(), with_waiting.unwrap());
                     assert!(took > Duration::ZERO && took <= with_waiting, "{message}");
                     assert!(size.unwrap() > Bytes::ZERO);
                     pulled += 1;
                     image
                 }
-                Said::Failed {
-                    image: Some(image), ..
-                }
-                | Said::BackOff { image: Some(image) } => image,
+                KubeletMessage::Failed { image: Some(image), .. }
+                | KubeletMessage::BackOff { image: Some(image) } => image,
                 _ => {
                     assert!(!matches!(reason, "Pulling" | "Pulled"), "{message}");
                     continue;
                 }
             };
-            // The pod of one scenario is recorded without its digest.
+            // The pod of one scenario was recorded without its digest.
             let name = image.split_once('@').map_or(&**image, |(name, _)| name);
-            assert!(
-                pods.contains(&format!(":\"{name}")),
-                "{}: {image}",
-                recording.name
-            );
+            assert!(pods.contains(&format!(":\"{name}")), "{}: {image}", recording.name);
             image.parse::<ImageRef>().unwrap();
         }
     }
@@ -197,7 +173,7 @@ fn each_event_of_an_image_names_one_of_the_pod() {
 }
 
 #[test]
-fn the_time_in_the_kubelets_queue_is_told_apart() {
+fn pulled_event_separates_kubelet_queue_time() {
     let recordings = recordings();
     let queued = recordings.iter().filter(|recording| {
         recording.scenario == "two-pods-two-images" && !recording.name.contains("parallel")
@@ -206,8 +182,8 @@ fn the_time_in_the_kubelets_queue_is_told_apart() {
     for recording in queued {
         let waited = recording.events().any(|(_, reason, message)| {
             matches!(
-                Said::of(reason, message),
-                Said::Pulled { took: Some(took), with_waiting: Some(all), .. } if all > took + Duration::from_secs(1)
+                KubeletMessage::parse(reason, message),
+                KubeletMessage::Pulled { took: Some(took), with_waiting: Some(all), .. } if all > took + Duration::from_secs(1)
             )
         });
         assert!(waited, "{}", recording.name);

@@ -1,9 +1,9 @@
-//! What holds of the model as a whole.
+//! Integration tests of the model.
 
+mod activity;
 mod bounds;
 mod failures;
 mod generated;
 mod golden;
 mod interleavings;
 mod kubelet;
-mod motion;

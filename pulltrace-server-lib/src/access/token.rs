@@ -1,107 +1,87 @@
-//! A token that agents or readers must bring: given, or read from a file again and again.
+//! Tokens of agents or readers, given as a value or loaded from a file.
 
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
 
-/// The longest file that is read.
-const MAX_FILE: usize = 64 * 1024;
+/// Maximum number of bytes read from a token file.
+const MAX_FILE_BYTES: usize = 64 * 1024;
 
-/// The most tokens of one file.
+/// Maximum number of tokens in a file.
 const MAX_TOKENS: usize = 16;
 
-/// What opens a door: one of several tokens, so that they can be changed one after another.
-pub(super) struct Token {
+/// A set of accepted tokens. More than one is allowed, so that tokens can be rotated.
+pub(super) struct TokenSet {
     file: Option<PathBuf>,
     accepted: RwLock<Vec<String>>,
 }
 
-/// A token that cannot be used. A retry helps once the file is as it should be.
+/// An unusable token. A retry does not help until it is fixed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
-    /// The file is not there, or may not be read.
-    #[error("cannot read the token file `{}`", path.display())]
+    /// The file does not exist or cannot be read.
+    #[error("failed to read token file `{}`", path.display())]
     Read {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
-    /// There is no token in it, or none that a header can carry.
-    #[error("the token file `{}` must have one to {MAX_TOKENS} lines, each of visible ASCII characters without blanks", path.display())]
+    /// The file contains no token, too many, or one that is invalid in a header.
+    #[error("invalid token file `{}`: expected 1 to {MAX_TOKENS} lines of visible ASCII characters without spaces", path.display())]
     Content {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
     },
-    /// The value is empty, or no header can carry it.
-    #[error("a token must be of visible ASCII characters without blanks, and at least one")]
+    /// The token is empty or invalid in a header.
+    #[error("invalid token: expected visible ASCII characters without spaces")]
     Value,
 }
 
-impl Token {
-    pub(super) fn value(token: &str) -> Result<Self, TokenError> {
-        let accepted = usable(token).ok_or(TokenError::Value)?;
-        Ok(Self {
-            file: None,
-            accepted: RwLock::new(accepted),
-        })
+impl TokenSet {
+    pub(super) fn from_value(token: &str) -> Result<Self, TokenError> {
+        let accepted = parse_tokens(token).ok_or(TokenError::Value)?;
+        Ok(Self { file: None, accepted: RwLock::new(accepted) })
     }
 
-    pub(super) fn file(path: PathBuf) -> Result<Self, TokenError> {
-        let accepted = read(&path)?;
-        Ok(Self {
-            file: Some(path),
-            accepted: RwLock::new(accepted),
-        })
+    pub(super) fn from_file(path: PathBuf) -> Result<Self, TokenError> {
+        let accepted = read_tokens(&path)?;
+        Ok(Self { file: Some(path), accepted: RwLock::new(accepted) })
     }
 
-    /// Reads the file again; after an error the tokens stay as they were.
+    /// Reloads the file; on error the current tokens are kept.
     pub(super) fn reload(&self) -> Result<(), TokenError> {
         if let Some(path) = &self.file {
-            let accepted = read(path)?;
-            *self
-                .accepted
-                .write()
-                .unwrap_or_else(PoisonError::into_inner) = accepted;
+            let accepted = read_tokens(path)?;
+            *self.accepted.write().unwrap_or_else(PoisonError::into_inner) = accepted;
         }
         Ok(())
     }
 
-    pub(super) fn opens(&self, brought: &str) -> bool {
+    pub(super) fn accepts(&self, candidate: &str) -> bool {
         let accepted = self.accepted.read().unwrap_or_else(PoisonError::into_inner);
-        // Each is compared, so that the time does not tell which of them it was.
-        accepted
-            .iter()
-            .fold(false, |open, token| open | same(token, brought))
+        // Compares all tokens, so that the time does not reveal which one matched.
+        accepted.iter().fold(false, |open, token| open | constant_time_eq(token, candidate))
     }
 }
 
-impl std::fmt::Debug for Token {
+impl std::fmt::Debug for TokenSet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Token")
-            .field("file", &self.file)
-            .finish_non_exhaustive()
+        f.debug_struct("TokenSet").field("file", &self.file).finish_non_exhaustive()
     }
 }
 
-fn read(path: &Path) -> Result<Vec<String>, TokenError> {
+fn read_tokens(path: &Path) -> Result<Vec<String>, TokenError> {
     use std::io::Read as _;
-    let failed = |source| TokenError::Read {
-        path: path.to_owned(),
-        source,
-    };
+    let failed = |source| TokenError::Read { path: path.to_owned(), source };
     let file = std::fs::File::open(path).map_err(failed)?;
     let mut text = String::new();
-    file.take(MAX_FILE as u64)
-        .read_to_string(&mut text)
-        .map_err(failed)?;
-    usable(&text).ok_or_else(|| TokenError::Content {
-        path: path.to_owned(),
-    })
+    file.take(MAX_FILE_BYTES as u64).read_to_string(&mut text).map_err(failed)?;
+    parse_tokens(&text).ok_or_else(|| TokenError::Content { path: path.to_owned() })
 }
 
-fn usable(text: &str) -> Option<Vec<String>> {
+fn parse_tokens(text: &str) -> Option<Vec<String>> {
     let tokens: Vec<String> = text
         .lines()
         .map(str::trim)
@@ -112,8 +92,8 @@ fn usable(text: &str) -> Option<Vec<String>> {
     ((1..=MAX_TOKENS).contains(&tokens.len()) && tokens.iter().all(sound)).then_some(tokens)
 }
 
-/// Whether they are equal, in a time that depends on their lengths only.
-fn same(a: &str, b: &str) -> bool {
+/// Compares in constant time for strings of equal length.
+fn constant_time_eq(a: &str, b: &str) -> bool {
     let differ = |sum: u8, (x, y): (u8, u8)| std::hint::black_box(sum | (x ^ y));
     a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, differ) == 0
 }
@@ -123,41 +103,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_whole_token_opens() {
-        let token = Token::value("secret").unwrap();
-        assert!(token.opens("secret"));
+    fn accepts_only_exact_token() {
+        let token = TokenSet::from_value("secret").unwrap();
+        assert!(token.accepts("secret"));
         for wrong in ["", "secre", "secret ", "Secret", "secretsecret"] {
-            assert!(!token.opens(wrong), "{wrong}");
+            assert!(!token.accepts(wrong), "{wrong}");
         }
     }
 
     #[test]
-    fn a_file_may_hold_the_old_token_beside_the_new_one() {
+    fn reload_supports_rotation_and_keeps_tokens_on_error() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("token");
         std::fs::write(&path, "old\nnew\n").unwrap();
-        let token = Token::file(path.clone()).unwrap();
-        assert!(token.opens("old") && token.opens("new"));
+        let token = TokenSet::from_file(path.clone()).unwrap();
+        assert!(token.accepts("old") && token.accepts("new"));
         std::fs::write(&path, "new\n").unwrap();
         token.reload().unwrap();
-        assert!(token.opens("new") && !token.opens("old"));
+        assert!(token.accepts("new") && !token.accepts("old"));
         std::fs::write(&path, "\n").unwrap();
         assert!(matches!(token.reload(), Err(TokenError::Content { .. })));
-        assert!(token.opens("new"), "an unusable file changes nothing");
+        assert!(token.accepts("new"), "an unusable file changes nothing");
     }
 
     #[test]
-    fn what_no_header_can_carry_is_refused() {
+    fn from_value_rejects_tokens_invalid_in_headers() {
         for text in ["", " ", "a b", "é", "a\u{7}"] {
-            assert!(
-                matches!(Token::value(text), Err(TokenError::Value)),
-                "{text:?}"
-            );
+            assert!(matches!(TokenSet::from_value(text), Err(TokenError::Value)), "{text:?}");
         }
     }
 
     #[test]
-    fn a_token_is_not_shown() {
-        assert!(!format!("{:?}", Token::value("secret").unwrap()).contains("secret"));
+    fn debug_output_hides_token() {
+        assert!(!format!("{:?}", TokenSet::from_value("secret").unwrap()).contains("secret"));
     }
 }

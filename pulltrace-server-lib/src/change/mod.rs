@@ -1,4 +1,4 @@
-//! What changed, as data: from fleet and correlator, for the table that readers read, and for metrics.
+//! Changes as data, passed from the fleet and the correlator to the table and to metrics.
 
 mod correction;
 mod pod;
@@ -19,38 +19,38 @@ pub(crate) use correction::shift;
 pub use pod::{ImageState, ImageView, PodView};
 pub use stats::{CorrelateStats, Counters, PerPhase, Stats};
 
-/// What one step changed.
+/// The changes made by one step.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Changes {
-    /// Pulls that are new or changed, in order: a pull may be there twice, and its last state stands.
+    /// New and changed pulls, in order. If a pull appears twice, the last entry is current.
     pub pulls: Vec<PullChange>,
-    /// Pulls that are kept no more. They are to be taken after `pulls`.
-    pub forgotten: Vec<PullId>,
-    /// Nodes that are new or changed.
+    /// Removed pulls. Apply them after `pulls`.
+    pub removed_pulls: Vec<PullId>,
+    /// New and changed nodes.
     pub nodes: Vec<NodeView>,
-    /// Nodes that are kept no more.
-    pub forgotten_nodes: Vec<NodeName>,
-    /// Pods that wait for images and are new or changed.
+    /// Removed nodes.
+    pub removed_nodes: Vec<NodeName>,
+    /// New and changed pods that wait for images.
     pub pods: Vec<PodView>,
-    /// Pods that are shown no more.
-    pub forgotten_pods: Vec<PodView>,
-    /// Pulls whose end counts, once each.
-    pub ended: Vec<Ended>,
-    /// Bytes that came over the network.
-    pub downloaded: Vec<Downloaded>,
+    /// Pods that are no longer shown.
+    pub removed_pods: Vec<PodView>,
+    /// Ended pulls to count, once each.
+    pub ended: Vec<EndedPull>,
+    /// Bytes downloaded over the network.
+    pub downloaded: Vec<DownloadedBytes>,
 }
 
 impl Changes {
-    /// Whether nothing changed.
+    /// Reports whether it is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pulls.is_empty()
-            && self.forgotten.is_empty()
+            && self.removed_pulls.is_empty()
             && self.nodes.is_empty()
-            && self.forgotten_nodes.is_empty()
+            && self.removed_nodes.is_empty()
             && self.pods.is_empty()
-            && self.forgotten_pods.is_empty()
+            && self.removed_pods.is_empty()
             && self.ended.is_empty()
             && self.downloaded.is_empty()
     }
@@ -59,68 +59,63 @@ impl Changes {
 /// A pull that is new or changed.
 #[derive(Clone, Debug)]
 pub struct PullChange {
-    /// What happened.
+    /// The kind of change.
     pub kind: ChangeKind,
-    /// The pull as it is now.
+    /// The current state of the pull.
     pub pull: Arc<Pull>,
-    /// From its node's clock to the server's.
+    /// Converts times of its node to the server's clock.
     pub correction: Correction,
-    /// How much of it changed.
+    /// The extent of the change.
     pub scope: Scope,
-    /// What Kubernetes knows of it; `None` where that is nothing.
+    /// Its links to pods; `None` if unknown.
     pub links: Option<Arc<Links>>,
 }
 
 impl PullChange {
-    /// All of a pull, on a node whose clock is the server's, of which Kubernetes knows nothing.
+    /// Creates a change of a whole pull, without a clock correction or links.
     #[must_use]
     pub const fn new(kind: ChangeKind, pull: Arc<Pull>) -> Self {
-        Self {
-            kind,
-            pull,
-            correction: Correction::NONE,
-            scope: Scope::Whole,
-            links: None,
-        }
+        Self { kind, pull, correction: Correction::NONE, scope: Scope::Full, links: None }
     }
 }
 
-/// How much of a pull changed; each is more than the one before.
+/// The extent of a change, smallest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
-    /// Only what [`PullMotion`](pulltrace_core::wire::v1::PullMotion) has.
+    /// Only fields of [`PullMotion`](pulltrace_core::wire::v1::PullMotion).
     Motion,
-    /// Its layers, beyond what moves of them: to who does not read layers no more than the motion, which
-    /// says how many are done.
+    /// Other fields of layers. For readers without layers this is the same as `Motion`, which has
+    /// the number of finished layers.
     Layers,
-    /// Anything.
-    Whole,
+    /// Any field.
+    Full,
 }
 
-/// A node as it is now.
+/// The current state of a node.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct NodeView {
-    /// Its name.
+    /// The node's name.
     pub name: NodeName,
-    /// Whether its agent is heard.
+    /// The state of its agent.
     pub state: NodeState,
-    /// When its agent was last heard, by the server's clock.
+    /// When its last report was received, by the server's clock.
     pub last_report_at: NodeTime,
-    /// The version of its agent; `None` where it does not tell.
+    /// The version of its agent; `None` if not reported.
     pub agent_version: Option<Arc<str>>,
-    /// Which runtime pulls.
+    /// The container runtime and its version; `None` if not reported.
     pub runtime_version: Option<Arc<str>>,
-    /// How far the server's clock is ahead of the node's, in milliseconds.
+    /// Offset of the server's clock from the node's in milliseconds; positive if the server is
+    /// ahead.
     pub clock_offset_ms: Option<i64>,
-    /// What its live pulls come to.
-    pub live: LiveSums,
-    /// How many of its pulls ended and are still known.
+    /// Totals of its live pulls.
+    pub live: LiveTotals,
+    /// Number of ended pulls that are kept.
     pub ended: usize,
 }
 
 impl NodeView {
-    /// What people read of it.
+    /// Returns the wire type.
     #[must_use]
     pub fn status(&self) -> NodeStatus {
         NodeStatus {
@@ -140,103 +135,104 @@ impl NodeView {
     }
 }
 
-/// What the live pulls of a node come to. A layer that several share counts once.
+/// Totals of a node's live pulls. A layer shared by several pulls counts once.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
-pub struct LiveSums {
-    /// How many there are.
+pub struct LiveTotals {
+    /// Number of pulls.
     pub pulls: u64,
-    /// Bytes to download, of those whose sizes are known.
+    /// Bytes to download, as far as sizes are known.
     pub to_download: Bytes,
-    /// What of them is here.
+    /// Bytes already downloaded.
     pub downloaded: Bytes,
-    /// How fast bytes come, in bytes per second; `None` where that is known of none.
+    /// Download rate in bytes per second; `None` if unknown for all pulls.
     pub rate: Option<f64>,
 }
 
-impl LiveSums {
-    /// The sums over these.
-    pub(crate) fn of<'a>(pulls: impl Iterator<Item = &'a Arc<Pull>>) -> Self {
+impl LiveTotals {
+    /// Sums up pulls.
+    pub(crate) fn from_pulls<'a>(pulls: impl Iterator<Item = &'a Arc<Pull>>) -> Self {
         let mut seen: HashSet<(&Namespace, &Digest)> = HashSet::new();
-        let mut sums = Self::default();
+        let mut totals = Self::default();
         for pull in pulls {
-            sums.pulls += 1;
+            totals.pulls += 1;
             if let Some(speed) = pull.rate {
-                *sums.rate.get_or_insert(0.0) += speed.get();
+                *totals.rate.get_or_insert(0.0) += speed.get();
             }
-            // An agent of version 0.1 tells of a blob without its image.
+            // Agents of version 0.1 report a blob without its image.
             if let PullId::Ingest { digest, .. } = &pull.id
                 && let Some(size) = pull.to_download
                 && seen.insert((pull.id.namespace(), digest))
             {
-                sums.to_download += size;
-                sums.downloaded += pull.downloaded;
+                totals.to_download += size;
+                totals.downloaded += pull.downloaded;
             }
             for layer in &pull.layers {
                 let to_fetch = !layer.state.is_idle() && !layer.blob_cached;
                 if to_fetch && seen.insert((pull.id.namespace(), &layer.digest)) {
-                    sums.to_download += layer.size;
-                    sums.downloaded += layer.downloaded;
+                    totals.to_download += layer.size;
+                    totals.downloaded += layer.downloaded;
                 }
             }
         }
-        sums
+        totals
     }
 }
 
-/// A pull that ended, as metrics count it.
+/// An ended pull, as counted by metrics.
 ///
-/// An end counts when this server sees a pull end, and when it first hears of one that is over
-/// already. What ended before this server started does not count: the one before it did that, or
-/// nobody. An end as `unknown` that later gives way to evidence counts as both, since a count cannot
-/// be taken back.
+/// An end counts when this server sees a pull end, or first receives a pull that has ended. Pulls
+/// that ended before this server started do not count: if anything counted them, it was the
+/// previous server. An `unknown` end that is later replaced by a known outcome counts as both,
+/// since counters cannot decrease.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
-pub struct Ended {
-    /// Which.
+pub struct EndedPull {
+    /// The pull.
     pub id: PullId,
-    /// When it began, by its node's clock.
+    /// Start time, by the node's clock.
     pub started_at: NodeTime,
-    /// How long it was in its kubelet's queue; `None` where that is not known.
+    /// Time in the kubelet's queue; `None` if unknown.
     pub queued: Option<Duration>,
-    /// The registry's host, without a port; `None` where it is not known.
+    /// The registry's host without port; `None` if unknown.
     pub registry: Option<Arc<str>>,
-    /// How it ended.
+    /// The outcome.
     pub outcome: Outcome,
-    /// Why it failed, where it did.
+    /// The failure reason, if it failed.
     pub reason: Option<FailureReason>,
-    /// From its start to its end.
+    /// Time from start to end.
     pub duration: Duration,
-    /// Until the manifest was here; `None` where that was not seen.
+    /// Time until the manifest was available; `None` if not observed.
     pub resolving: Option<Duration>,
-    /// From there until all bytes were here; `None` where that was not seen.
+    /// Time from the manifest until all bytes were downloaded or the pull ended; `None` if not
+    /// observed.
     pub downloading: Option<Duration>,
-    /// From there until the end; `None` where the pull did not come so far.
+    /// Time from the end of the download to the end; `None` if the download did not finish.
     pub extracting: Option<Duration>,
-    /// What the image weighs, compressed; `None` where the manifest was not seen.
+    /// Compressed size of the image; `None` if the manifest was not observed.
     pub size: Option<Bytes>,
-    /// Bytes that were fetched.
+    /// Bytes downloaded.
     pub downloaded: Bytes,
-    /// Bytes that were on the node before.
+    /// Bytes already on the node.
     pub cached: Bytes,
-    /// Bytes that came and had to be fetched again.
+    /// Bytes that had to be downloaded again.
     pub wasted: Bytes,
-    /// Layers that were fetched whole.
+    /// Layers downloaded completely.
     pub layers_fetched: u64,
-    /// Layers that were on the node before, or are served remotely.
+    /// Layers already on the node, or served remotely.
     pub layers_reused: u64,
-    /// Bytes per second over the download; `None` where nothing was fetched or no time passed.
+    /// Average download rate; `None` if no bytes were downloaded or no time passed.
     pub throughput: Option<BytesPerSecond>,
 }
 
-/// Bytes that came over the network, as metrics count them. A layer that several pulls of a node
-/// share counts once, and what was on the node before never does.
+/// Bytes downloaded over the network, as counted by metrics. A layer shared by several pulls of a
+/// node counts once; layers already on the node do not count.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Downloaded {
-    /// The registry's host, without a port; `None` where it is not known.
+pub struct DownloadedBytes {
+    /// The registry's host without port; `None` if unknown.
     pub registry: Option<Arc<str>>,
-    /// How many.
+    /// Number of bytes.
     pub bytes: Bytes,
-    /// Layers that began anew: what was there of them came to nothing.
+    /// Layers whose download was restarted, so that earlier bytes were lost.
     pub restarts: u64,
 }

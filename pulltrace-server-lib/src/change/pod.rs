@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use pulltrace_core::{Bytes, Failure, NodeName, NodeTime, PodRef, PullId, WantedImage};
+use pulltrace_core::{Bytes, Failure, NodeName, NodeTime, PodRef, PullId, RequestedImage};
 
-use crate::cluster::SlotKind;
+use crate::cluster::ImageConsumerKind;
 
 /// A pod that waits for images, or did a moment ago.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,69 +14,66 @@ pub struct PodView {
     pub pod: PodRef,
     /// Its node.
     pub node: NodeName,
-    /// Its images in the order in which the kubelet takes them.
+    /// Its images, in the order in which the kubelet pulls them.
     pub images: Vec<ImageView>,
-    /// Whether the pod is gone.
+    /// Set when the pod was removed.
     pub gone: bool,
 }
 
-/// How it stands with one image of a pod.
+/// One image of a pod.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct ImageView {
     /// The container's or volume's name.
     pub name: Arc<str>,
-    /// What it is; a container where only the kubelet spoke of it.
-    pub kind: SlotKind,
+    /// Its kind; a guess if the pod is known from events alone.
+    pub kind: ImageConsumerKind,
     /// The image.
-    pub image: WantedImage,
-    /// How it stands.
+    pub image: RequestedImage,
+    /// Its state.
     pub state: ImageState,
-    /// The pull that it waits for, or last waited for.
+    /// The pull it waits for, or last waited for.
     pub pull: Option<PullId>,
-    /// Which try it is.
+    /// The number of the last attempt.
     pub attempt: Option<u32>,
-    /// What the pod's status says of it.
+    /// The waiting reason in the pod's status.
     pub reason: Option<Arc<str>>,
-    /// Why the last try failed, where it did.
+    /// The failure of the last attempt, if it failed.
     pub failure: Option<Failure>,
-    /// When the kubelet tries again, by the node's clock.
+    /// When the kubelet retries, by the node's clock.
     pub next_retry_at: Option<NodeTime>,
-    /// What it weighs, where a node pulled it before.
+    /// Its size, if a node pulled it before.
     pub size: Option<Bytes>,
 }
 
-/// How it stands with one image of a pod; each is nearer to the image than the one before.
+/// The state of one image of a pod, in order of progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ImageState {
-    /// The last try failed, and the kubelet tries again, or never will.
+    /// The last attempt failed. The kubelet retries, unless the failure is permanent.
     Failed,
-    /// The kubelet has not come to it yet.
+    /// Not announced by the kubelet yet.
     Pending,
-    /// The kubelet announced it.
+    /// Announced by the kubelet.
     Queued,
-    /// It is being pulled.
+    /// Being pulled.
     Pulling,
-    /// It is on the node.
+    /// On the node.
     Present,
 }
 
 impl PodView {
-    /// Whether all its images are there.
+    /// Reports whether all its images are present.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         let there = |image: &ImageView| image.state == ImageState::Present;
         self.images.iter().all(there)
     }
 
-    /// Whether it is known to wait for a pull, and not perhaps for something else.
+    /// Reports whether it certainly waits for a pull; pending images may wait for something else.
     #[must_use]
-    pub fn waits_for_a_pull(&self) -> bool {
+    pub fn is_waiting_for_pull(&self) -> bool {
         let waits = |image: &ImageView| {
-            matches!(
-                image.state,
-                ImageState::Failed | ImageState::Queued | ImageState::Pulling
-            )
+            matches!(image.state, ImageState::Failed | ImageState::Queued | ImageState::Pulling)
         };
         !self.gone && self.images.iter().any(waits)
     }

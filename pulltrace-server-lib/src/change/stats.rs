@@ -1,8 +1,8 @@
-//! What there is in the fleet, and what was counted: plain numbers for metrics.
+//! Gauges and counters of the fleet and the correlator, for metrics.
 
 use pulltrace_core::Phase;
 
-/// What there is, and what was counted, at one moment.
+/// Gauges and counters at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
@@ -10,86 +10,86 @@ pub struct Stats {
     pub live: PerPhase,
     /// Live pulls that are stalled.
     pub stalled: PerPhase,
-    /// Ended pulls that are still known.
+    /// Ended pulls that are kept.
     pub ended: u64,
-    /// Nodes whose agent is heard.
+    /// Nodes with a reporting agent.
     pub nodes_live: u64,
-    /// Nodes whose agent is not heard.
+    /// Nodes with a silent agent.
     pub nodes_lost: u64,
-    /// Nodes for which two agents report.
+    /// Nodes with two reporting agents.
     pub nodes_conflict: u64,
-    /// What was counted since the server started.
+    /// Counters since the server started.
     pub counters: Counters,
-    /// Of pods and kubelets.
+    /// Gauges and counters of the correlator.
     pub correlate: CorrelateStats,
 }
 
-/// One number for each phase of a live pull.
+/// A number for each phase of a live pull.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PerPhase {
-    /// The kubelet announced it, and the runtime has not begun.
+    /// Announced by the kubelet, not started by the runtime.
     pub queued: u64,
-    /// The manifest is not here yet.
+    /// The manifest is not available yet.
     pub resolving: u64,
-    /// Bytes of layers are still to come.
+    /// Layers are being downloaded.
     pub downloading: u64,
-    /// All bytes are here; layers are still to be unpacked.
+    /// All bytes are downloaded; layers are being unpacked.
     pub extracting: u64,
 }
 
-/// What was counted since the server started. Each bound of [`Limits`](crate::Limits) has one.
+/// Counters since the server started. Each bound of [`Limits`](crate::Limits) has one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {
-    /// Reports that were taken.
+    /// Accepted reports.
     pub reports: u64,
-    /// Reports that were ignored because a later one of the same agent, or of a later agent of the
-    /// node, was taken before: duplicates, and those that came out of order.
+    /// Reports ignored because a later one of the same agent, or of a newer agent of the node, was
+    /// accepted before: duplicates and out-of-order deliveries.
     pub reports_late: u64,
-    /// Reports that were refused because they contradict themselves.
+    /// Reports rejected as inconsistent.
     pub reports_invalid: u64,
-    /// Reports that were refused because another agent reports under the name of their node.
+    /// Reports rejected because another agent reports for their node.
     pub reports_conflict: u64,
-    /// Reports that were refused because there were too many nodes.
+    /// Reports rejected because of the node limit.
     pub nodes_refused: u64,
-    /// Reports that were refused because too many others waited.
+    /// Reports rejected because too many others were waiting.
     pub reports_busy: u64,
-    /// Live pulls that were left out because there were too many, once for each report of one.
+    /// Live pulls dropped because of a limit, counted once per report.
     pub live_refused: u64,
-    /// Ended pulls that went before their time, or did not come, because there were too many.
+    /// Ended pulls evicted early, or not accepted, because of a limit.
     pub ended_evicted: u64,
-    /// Ended pulls that lost their layers because there were many.
+    /// Ended pulls whose layers were dropped because of a limit.
     pub layers_evicted: u64,
-    /// Pulls that were left out because their image was not told, once for each report of one.
+    /// Pulls dropped because their image was not reported, counted once per report.
     pub images_missing: u64,
-    /// Pulls that were further than what was told next.
-    pub percent_back: u64,
-    /// Pulls that had ended another way than what was told next.
-    pub end_changed: u64,
-    /// Two agents were found to report under one name.
+    /// Reports of a pull with a lower percentage than before.
+    pub percent_regressed: u64,
+    /// Reports of a pull that contradict its known outcome.
+    pub outcome_conflicts: u64,
+    /// Times that two agents were found to report for one node.
     pub conflicts: u64,
-    /// Nodes that fell silent.
+    /// Nodes that became silent.
     pub nodes_lost: u64,
-    /// Stalls that began.
+    /// Stalls that started.
     pub stalls: PerPhase,
 }
 
 impl PerPhase {
-    /// Counts pulls of a phase; those that are over are in none.
+    /// Adds pulls of a phase. Phases of ended pulls are ignored.
     pub(crate) fn add(&mut self, phase: Phase, count: u64) {
-        if let Some(number) = self.of(phase) {
+        if let Some(number) = self.count_mut(phase) {
             *number = number.saturating_add(count);
         }
     }
 
     pub(crate) fn remove(&mut self, phase: Phase, count: u64) {
-        if let Some(number) = self.of(phase) {
+        if let Some(number) = self.count_mut(phase) {
             *number = number.saturating_sub(count);
         }
     }
 
-    fn of(&mut self, phase: Phase) -> Option<&mut u64> {
+    fn count_mut(&mut self, phase: Phase) -> Option<&mut u64> {
         match phase {
             Phase::Queued => Some(&mut self.queued),
             Phase::Resolving => Some(&mut self.resolving),
@@ -99,35 +99,36 @@ impl PerPhase {
         }
     }
 
-    /// All of them.
+    /// Returns the total.
     #[must_use]
     pub const fn sum(&self) -> u64 {
         self.queued + self.resolving + self.downloading + self.extracting
     }
 }
 
-/// What there is, and what was counted.
+/// Gauges and counters of the correlator.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CorrelateStats {
-    /// Slots of pods that want an image, or did a moment ago.
-    pub wants: u64,
-    /// Pods that are known to wait for a pull.
+    /// Containers and volumes that need an image, or did a moment ago.
+    pub demands: u64,
+    /// Pods known to wait for a pull.
     pub pods_waiting: u64,
-    /// Pulls that were announced and that the runtime has not begun.
+    /// Announced pulls that the runtime has not started.
     pub queued: u64,
-    /// Events that were taken.
+    /// Events received.
     pub events: u64,
-    /// Pods that were not understood.
-    pub pods_odd: u64,
-    /// Events that a source did not understand.
-    pub events_odd: u64,
-    /// Changes of pods that were taken.
-    pub pods: u64,
-    /// Wants that were left out, since there were too many.
-    pub wants_refused: u64,
-    /// Pulls whose time the kubelet told, and it was about ours.
+    /// Malformed pods.
+    pub pods_malformed: u64,
+    /// Malformed events.
+    pub events_malformed: u64,
+    /// Pod updates received.
+    pub pod_updates: u64,
+    /// Demands dropped because of a limit.
+    pub demands_refused: u64,
+    /// Pulls whose duration agrees with the one the kubelet reported.
     pub kubelet_agrees: u64,
-    /// Pulls whose time the kubelet told, and it was another: more than 20 % and a second apart.
+    /// Pulls whose duration differs from the one the kubelet reported by more than 20 % and a
+    /// second.
     pub kubelet_disagrees: u64,
 }

@@ -1,283 +1,275 @@
-//! What Kubernetes knows of pods and their images: a trait for each source, and what sources say.
+//! Sources of pods and of kubelet events.
 //!
-//! A source says explicitly when it begins anew, and when all that was there has been said: nothing is
-//! inferred from silence. What `kube` gives is in `kube` alone; what a test or a program of one's own says
-//! is in `scripted`; where there is no cluster, there is `none`.
+//! [`PodSource`] and [`PullEventSource`] are the traits; their updates mark the start and the end
+//! of a list explicitly; silence has no meaning. `kube` implements them for an API server,
+//! [`ScriptedSource`] for tests and programs with their own source, [`NoSource`] for servers
+//! without a cluster.
 
 #[cfg(feature = "kube")]
 pub mod kube;
 mod none;
 mod scripted;
 
-pub use none::Nothing;
-pub use scripted::{Script, ScriptError, Scripted};
+pub use none::NoSource;
+pub use scripted::{ScriptError, ScriptHandle, ScriptedSource};
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pulltrace_core::kubelet::Said;
+use pulltrace_core::kubelet::KubeletMessage;
 use pulltrace_core::{
-    Bytes, Digest, Failure, NodeName, NodeTime, PodRef, PodUid, Slot, WantedImage,
+    Bytes, Digest, Failure, ImageConsumer, NodeName, NodeTime, PodRef, PodUid, RequestedImage,
 };
 
 /// A source of pods.
 ///
-/// - **Who retries:** the source. It goes on for ever over disconnects, and says [`Trouble`] meanwhile: once,
-///   and again where the kind of trouble is another. The trouble is over with the next `Done`: that of a new
-///   list, or, where nothing was missed, one that comes alone.
-/// - **Cancel-safe:** a `next` that is dropped loses nothing.
-/// - **Empty:** a cluster without pods is `Reset`, `Done`. `None` is: there will never be more.
-/// - **Order:** `Reset` first; then each pod that is there as `Init`; then `Done`; then changes. After a
-///   gap that cannot be closed (`410 Gone`) it begins again with `Reset`: pods that are not said until
-///   `Done` are gone. It may begin again before it came to `Done`.
-/// - **Part of it:** a source that may hear of some namespaces only says `Done`, and then the trouble again.
+/// - **Retries:** the source retries forever. While it cannot deliver updates it reports `Failing`:
+///   once, and again if the kind of failure changes. The failure ends with the next `InitDone`:
+///   that of a new list, or a single one if no update was missed.
+/// - **Cancel safety:** `next` is cancel-safe; dropping its future loses no update.
+/// - **Empty clusters:** a cluster without pods is reported as `Init`, `InitDone`. `None` means
+///   that there will be no further updates.
+/// - **Order:** `Init`, then each existing pod as `InitApply`, then `InitDone`, then changes. After
+///   a gap that cannot be closed (`410 Gone`) the source starts over with `Init`: pods not listed
+///   before `InitDone` are gone. It may start over before `InitDone`.
+/// - **Partial access:** a source that may only read some namespaces reports `InitDone`, followed
+///   by `Failing` again.
 ///
-/// The suite `testing::conformance` (feature `testing`) checks this of any implementation.
+/// The suite `testing::conformance` (feature `testing`) checks any implementation against this
+/// contract.
 pub trait PodSource: Send + 'static {
-    /// What is next; waits for it.
+    /// Waits for the next update.
     fn next(&mut self) -> impl Future<Output = Option<PodUpdate>> + Send;
 }
 
-/// A source of what kubelets say of images, in events.
+/// A source of kubelet events about images.
 ///
-/// The contract is that of [`PodSource`], but that events are never gone: one that is deleted is not said,
-/// since what it says stays true, and after a gap the source may say all that is there as `Applied` instead
-/// of beginning anew. So an event may be said twice: it is the same where `name` and `count` are.
+/// The contract is that of [`PodSource`], except that events are never deleted, since they stay
+/// true. After a gap, the source may send all existing events as `Apply` instead of starting over,
+/// so an event can be received twice. Events with equal `name` and `count` are the same.
 pub trait PullEventSource: Send + 'static {
-    /// What is next; waits for it.
+    /// Waits for the next update.
     fn next(&mut self) -> impl Future<Output = Option<PullEventUpdate>> + Send;
 }
 
-/// What a source of pods says.
+/// An update from a source of pods. The variants follow `kube::runtime::watcher::Event`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PodUpdate {
-    /// All that is there is said anew, until `Done`.
-    Reset,
-    /// A pod that is there.
-    Init(Pod),
-    /// All that was there at `Reset` has been said, and no trouble is left.
-    Done,
+    /// A list starts; it ends with `InitDone`.
+    Init,
+    /// A pod that exists.
+    InitApply(Pod),
+    /// All pods that existed at `Init` were sent, and no failure is left.
+    InitDone,
     /// A pod is new or changed.
-    Applied(Pod),
-    /// A pod is gone, or has finished.
-    Deleted(PodUid),
-    /// A pod that was not understood, and is left out; it is counted.
-    Odd,
-    /// Nothing is heard; the source tries again.
-    Trouble(Trouble),
+    Apply(Pod),
+    /// A pod was deleted or has finished.
+    Delete(PodUid),
+    /// A pod could not be parsed. It is skipped and counted.
+    Malformed,
+    /// No updates are received; the source retries.
+    Failing(SourceFailure),
 }
 
-/// What a source of events says.
+/// An update from a source of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PullEventUpdate {
-    /// All that is there is said anew, until `Done`.
-    Reset,
-    /// An event that is there.
-    Init(PullEvent),
-    /// All that was there at `Reset` has been said, and no trouble is left.
-    Done,
-    /// An event is new, or happened again.
-    Applied(PullEvent),
-    /// One that was not understood; it is counted.
-    Odd,
-    /// Nothing is heard; the source tries again.
-    Trouble(Trouble),
+    /// A list starts; it ends with `InitDone`.
+    Init,
+    /// An event that exists.
+    InitApply(PullEvent),
+    /// All events that existed at `Init` were sent, and no failure is left.
+    InitDone,
+    /// An event is new, or occurred again.
+    Apply(PullEvent),
+    /// An event could not be parsed; it is counted.
+    Malformed,
+    /// No updates are received; the source retries.
+    Failing(SourceFailure),
 }
 
-/// Why nothing is heard of a source. It goes on trying.
+/// The reason why a source receives no updates. The source keeps retrying.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trouble {
-    /// What kind of trouble.
-    pub kind: TroubleKind,
-    /// What happened, for people: without credentials, at most a few hundred characters.
+pub struct SourceFailure {
+    /// The kind of failure.
+    pub kind: SourceFailureKind,
+    /// A message for people: no credentials, at most a few hundred characters.
     pub message: String,
 }
 
-/// What kind of trouble a source has.
+/// The kind of a source failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum TroubleKind {
+pub enum SourceFailureKind {
     /// The permission to list or watch is missing.
     Forbidden,
-    /// The API server does not know who asks: a token has expired, or was revoked.
+    /// The API server rejects the credentials: a token has expired or was revoked.
     Unauthorized,
-    /// It cannot be reached, or breaks off.
+    /// The API server is unreachable or drops the connection.
     Unreachable,
-    /// It answers what is not understood.
-    Odd,
+    /// The API server sends unexpected responses.
+    Malformed,
 }
 
-impl TroubleKind {
-    /// The word: `forbidden`.
+impl SourceFailureKind {
+    /// The name on the wire, such as `forbidden`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Forbidden => "forbidden",
             Self::Unauthorized => "unauthorized",
             Self::Unreachable => "unreachable",
-            Self::Odd => "odd",
+            Self::Malformed => "odd",
         }
     }
 }
 
-impl fmt::Display for TroubleKind {
+impl fmt::Display for SourceFailureKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
 }
 
-/// A pod on a node, as far as its images go.
+/// The images of a pod on a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pod {
-    /// The pod. Of a static pod the uid is the one that its kubelet uses in events (annotation
-    /// `kubernetes.io/config.hash` of its mirror).
+    /// The pod. For a static pod, the uid is the one its kubelet uses in events (annotation
+    /// `kubernetes.io/config.hash` of the mirror pod).
     pub pod: PodRef,
-    /// Its node.
+    /// The pod's node.
     pub node: NodeName,
-    /// Its images in the order in which the kubelet takes them: volumes, init containers and sidecars,
-    /// containers, ephemeral containers.
+    /// The images in the order in which the kubelet pulls them: volumes, init containers and
+    /// sidecars, containers, ephemeral containers.
     pub images: Vec<PodImage>,
 }
 
-/// One image that a pod names.
+/// An image in a pod spec.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodImage {
-    /// The container's name; of a volume [`volume_slot`] of its image.
-    pub slot: Slot,
-    /// The name by which people know it: of the container, or of the volume.
+    /// The container's name; for a volume, the [`volume_consumer`] of its image.
+    pub consumer: ImageConsumer,
+    /// The display name: that of the container or volume.
     pub name: Arc<str>,
-    /// What it is.
-    pub kind: SlotKind,
-    /// The image that the spec names.
-    pub image: WantedImage,
-    /// How the pod's status has it.
-    pub state: Seen,
+    /// The kind of container or volume.
+    pub kind: ImageConsumerKind,
+    /// The image named in the spec.
+    pub image: RequestedImage,
+    /// The state according to the pod's status.
+    pub presence: ImagePresence,
 }
 
-/// What of a pod wants an image.
+/// The kind of container or volume that needs an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum SlotKind {
-    /// A volume that is an image.
+pub enum ImageConsumerKind {
+    /// An image volume.
     Volume,
-    /// A container that runs before the others, and ends.
+    /// An init container.
     Init,
-    /// An init container that goes on running.
+    /// An init container with `restartPolicy: Always`.
     Sidecar,
-    /// A container.
+    /// A regular container.
     Container,
-    /// A container that was added to a running pod.
+    /// An ephemeral container.
     Ephemeral,
 }
 
-/// How a pod's status has one of its images. It lags the kubelet's events by up to 15 seconds.
+/// The state of a pod's image, according to the pod's status. The status lags the kubelet's events
+/// by up to 15 seconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Seen {
-    /// It waits; for what may be anything, with Kubernetes' own word and text where there are any.
+pub enum ImagePresence {
+    /// The container is waiting, not necessarily for its image.
     Waiting {
         /// `ContainerCreating`, `PodInitializing`, `ErrImagePull`, `ImagePullBackOff`.
         reason: Option<Arc<str>>,
-        /// What is said beyond the word.
+        /// The message that accompanies the reason.
         message: Option<Arc<str>>,
     },
-    /// The image is on the node: the container ran, runs, or waits for what comes after its image.
+    /// The image is on the node: the container is running, has run, or waits for a later step.
     Present {
-        /// The digest that the runtime has it under, where the status says it (`imageID`).
-        root: Option<Digest>,
-        /// When its container started, by the node's clock, where the status says it.
-        since: Option<NodeTime>,
+        /// The image's digest in the runtime, if the status has it (`imageID`).
+        root_digest: Option<Digest>,
+        /// Start time of the container by the node's clock, if the status has it.
+        started_at: Option<NodeTime>,
     },
 }
 
-/// What a kubelet says of an image of a pod, in an event.
+/// A kubelet event about an image of a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PullEvent {
-    /// The name of the event's object: when it happens again it is the same object.
+    /// The name of the event object. A recurring event keeps its object.
     pub name: Arc<str>,
     /// The pod.
     pub pod: PodRef,
-    /// The node whose kubelet says it.
+    /// The node of the kubelet.
     pub node: NodeName,
-    /// The container; `None` of an image volume.
-    pub slot: Option<Slot>,
-    /// The image, where the message names it.
-    pub image: Option<WantedImage>,
-    /// When it happened first, by the node's clock. Whole seconds, or exact where the object's name tells
-    /// (client-go puts the nanoseconds there, in hex, behind the last dot).
-    pub first: NodeTime,
-    /// When it happened last, by the node's clock: in whole seconds, and not before `first`.
-    pub last: NodeTime,
-    /// How often it happened; at least 1.
+    /// The container; `None` for an image volume.
+    pub consumer: Option<ImageConsumer>,
+    /// The image, if the message names it.
+    pub image: Option<RequestedImage>,
+    /// First occurrence by the node's clock. Whole seconds, or exact if the object's name has the
+    /// time (client-go appends the nanoseconds in hexadecimal after the last dot).
+    pub first_seen: NodeTime,
+    /// Last occurrence by the node's clock: whole seconds, and never before `first_seen`.
+    pub last_seen: NodeTime,
+    /// Number of occurrences, at least 1.
     pub count: u32,
-    /// What it says.
-    pub word: KubeletWord,
+    /// The kind of event.
+    pub kind: PullEventKind,
 }
 
-/// What a kubelet says of an image.
+/// The kind of a kubelet event about an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum KubeletWord {
-    /// It will pull, when those before it are done.
+pub enum PullEventKind {
+    /// The pull was announced; it starts after those queued before it.
     Pulling,
-    /// It pulled, and the image is there.
+    /// The pull succeeded.
     Pulled {
-        /// How long the pull took.
+        /// The duration of the pull.
         took: Option<Duration>,
-        /// How long with the time in the kubelet's queue.
-        with_waiting: Option<Duration>,
-        /// What the runtime says that the image weighs.
+        /// The duration including the time in the kubelet's queue.
+        took_including_waiting: Option<Duration>,
+        /// The size of the image according to the runtime.
         size: Option<Bytes>,
     },
-    /// The image was there.
-    Present,
-    /// It could not pull, or may not, or the name is none.
+    /// The image was already present.
+    AlreadyPresent,
+    /// The pull failed or is not allowed, or the image name is invalid.
     Failed(Failure),
-    /// A pull failed, and it waits before it tries again.
+    /// A pull failed, and the kubelet backs off before the next attempt.
     BackOff,
 }
 
-impl KubeletWord {
-    /// What an event says, and of which image where its message names one; `None` where it says nothing
-    /// of an image.
+impl PullEventKind {
+    /// Parses the reason and message of an event. Returns the image too if the message names it, or
+    /// `None` if the event is not about an image.
     #[must_use]
-    pub fn of(reason: &str, message: &str) -> Option<(Self, Option<WantedImage>)> {
-        let said = Said::of(reason, message);
-        let failure = said.failure();
-        let (word, image) = match said {
-            Said::Pulling { image } => (Self::Pulling, Some(image)),
-            Said::Pulled {
-                image,
-                took,
-                with_waiting,
-                size,
-            } => {
-                let word = Self::Pulled {
-                    took,
-                    with_waiting,
-                    size,
-                };
+    pub fn parse(reason: &str, message: &str) -> Option<(Self, Option<RequestedImage>)> {
+        let parsed = KubeletMessage::parse(reason, message);
+        let failure = parsed.failure();
+        let (word, image) = match parsed {
+            KubeletMessage::Pulling { image } => (Self::Pulling, Some(image)),
+            KubeletMessage::Pulled { image, took, with_waiting, size } => {
+                let word = Self::Pulled { took, took_including_waiting: with_waiting, size };
                 (word, Some(image))
             }
-            Said::AlreadyPresent { image } => (Self::Present, Some(image)),
-            Said::BackOff { image } => (Self::BackOff, image),
-            Said::Failed { image, .. }
-            | Said::NeverPull { image }
-            | Said::InvalidName { image, .. } => (Self::Failed(failure?), image),
+            KubeletMessage::AlreadyPresent { image } => (Self::AlreadyPresent, Some(image)),
+            KubeletMessage::BackOff { image } => (Self::BackOff, image),
+            KubeletMessage::Failed { image, .. }
+            | KubeletMessage::NeverPull { image }
+            | KubeletMessage::InvalidName { image, .. } => (Self::Failed(failure?), image),
             _ => return None,
         };
-        Some((word, image.map(|image| WantedImage::of(&image))))
+        Some((word, image.map(|image| RequestedImage::from_text(&image))))
     }
 }
 
-/// The slot of an image volume: the kubelet's events name the image and not the volume.
+/// The consumer of an image volume. It is derived from the image, since kubelet events name the
+/// image but not the volume.
 #[must_use]
-pub fn volume_slot(image: &WantedImage) -> Slot {
-    // FNV-1a: short, and the same for ever; a pod has few volumes.
-    let hash = image
-        .to_string()
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-    format!("Image-{hash:016x}")
-        .parse()
-        .expect("letters, digits and `-` are a slot")
+pub fn volume_consumer(image: &RequestedImage) -> ImageConsumer {
+    // FNV-1a: short and stable; a pod has few volumes.
+    let hash = image.to_string().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("Image-{hash:016x}").parse().expect("letters, digits and `-` form a valid name")
 }

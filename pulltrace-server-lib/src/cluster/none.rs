@@ -1,20 +1,20 @@
-//! No cluster: sources that say nothing, for ever.
+//! A source that never sends an update.
 
 use std::future::pending;
 
 use super::{PodSource, PodUpdate, PullEventSource, PullEventUpdate};
 
-/// A source that says nothing and does not end: what a server has that knows of no cluster.
+/// A source that never sends an update and never ends, for servers without a cluster.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Nothing;
+pub struct NoSource;
 
-impl PodSource for Nothing {
+impl PodSource for NoSource {
     async fn next(&mut self) -> Option<PodUpdate> {
         pending().await
     }
 }
 
-impl PullEventSource for Nothing {
+impl PullEventSource for NoSource {
     async fn next(&mut self) -> Option<PullEventUpdate> {
         pending().await
     }
@@ -27,9 +27,9 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_is_said_within_a_day() {
+    async fn no_source_stays_pending() {
         let day = Duration::from_secs(24 * 3_600);
-        let mut nothing = Nothing;
+        let mut nothing = NoSource;
         let pods = tokio::time::timeout(day, PodSource::next(&mut nothing));
         assert!(pods.await.is_err());
         let events = tokio::time::timeout(day, PullEventSource::next(&mut nothing));

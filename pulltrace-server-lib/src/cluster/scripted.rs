@@ -1,90 +1,92 @@
-//! Sources that say what a test, or a program with a source of its own, tells them to say.
+//! A source controlled by a test, or by a program with its own source of updates.
 
 use tokio::sync::mpsc;
 
 use super::{PodSource, PodUpdate, PullEventSource, PullEventUpdate};
 
-/// What a script may be ahead of its source, in updates.
+/// Maximum number of updates queued between the handle and its source.
 const CAPACITY: usize = 1_024;
 
-/// A source that says what its [`Script`] says, and ends with it: a [`PodSource`] of [`PodUpdate`]s, a
-/// [`PullEventSource`] of [`PullEventUpdate`]s. The contract of the trait is the script's to keep.
+/// A source that returns the updates sent through its [`ScriptHandle`], and ends when all handles
+/// are dropped: a [`PodSource`] of [`PodUpdate`]s, a [`PullEventSource`] of [`PullEventUpdate`]s.
+/// The sender is responsible for keeping the trait's contract.
 ///
 /// ```
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// use pulltrace_server_lib::cluster::{PodSource, PodUpdate, Scripted};
+/// use pulltrace_server_lib::cluster::{PodSource, PodUpdate, ScriptedSource};
 ///
-/// let (mut pods, script) = Scripted::new();
-/// script.say(PodUpdate::Reset)?;
-/// script.say(PodUpdate::Done)?;
+/// let (mut pods, script) = ScriptedSource::new();
+/// script.try_send(PodUpdate::Init)?;
+/// script.try_send(PodUpdate::InitDone)?;
 /// drop(script);
-/// assert_eq!(pods.next().await, Some(PodUpdate::Reset));
-/// assert_eq!(pods.next().await, Some(PodUpdate::Done));
+/// assert_eq!(pods.next().await, Some(PodUpdate::Init));
+/// assert_eq!(pods.next().await, Some(PodUpdate::InitDone));
 /// assert_eq!(pods.next().await, None);
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]
-pub struct Scripted<U>(mpsc::Receiver<U>);
+pub struct ScriptedSource<U>(mpsc::Receiver<U>);
 
-/// What tells a [`Scripted`] source what to say. Clones tell the same source.
+/// Sends updates to a [`ScriptedSource`]. Clones send to the same source.
 #[derive(Debug)]
-pub struct Script<U>(mpsc::Sender<U>);
+pub struct ScriptHandle<U>(mpsc::Sender<U>);
 
-/// A source that cannot be told more.
+/// A failure to send an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScriptError {
-    /// 1,024 updates wait already. A retry helps once some were taken; [`Script::tell`] waits for that.
-    #[error("the scripted source has 1024 updates that nobody took")]
+    /// The queue has 1,024 updates. A retry helps once some were received; [`ScriptHandle::send`]
+    /// waits for that.
+    #[error("the queue of the scripted source is full (1024 updates)")]
     Full,
-    /// The source is gone; a retry never helps.
-    #[error("the scripted source is gone")]
-    Gone,
+    /// The source was dropped. A retry does not help.
+    #[error("the scripted source was dropped")]
+    Closed,
 }
 
-impl<U> Scripted<U> {
-    /// A source, and what tells it what to say.
+impl<U> ScriptedSource<U> {
+    /// Creates a source and its handle.
     #[must_use]
-    pub fn new() -> (Self, Script<U>) {
+    pub fn new() -> (Self, ScriptHandle<U>) {
         let (sender, receiver) = mpsc::channel(CAPACITY);
-        (Self(receiver), Script(sender))
+        (Self(receiver), ScriptHandle(sender))
     }
 }
 
-impl<U> Script<U> {
-    /// Makes the source say this.
+impl<U> ScriptHandle<U> {
+    /// Sends an update.
     ///
     /// # Errors
-    /// Where the source takes no more.
-    pub fn say(&self, update: U) -> Result<(), ScriptError> {
+    /// Fails if the queue is full or the source was dropped.
+    pub fn try_send(&self, update: U) -> Result<(), ScriptError> {
         self.0.try_send(update).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => ScriptError::Full,
-            mpsc::error::TrySendError::Closed(_) => ScriptError::Gone,
+            mpsc::error::TrySendError::Closed(_) => ScriptError::Closed,
         })
     }
 
-    /// As [`say`](Self::say), but waits where 1,024 updates wait already.
+    /// Like [`try_send`](Self::try_send), but waits while the queue is full.
     ///
     /// # Errors
-    /// Where the source is gone.
-    pub async fn tell(&self, update: U) -> Result<(), ScriptError> {
-        self.0.send(update).await.map_err(|_| ScriptError::Gone)
+    /// Fails if the source was dropped.
+    pub async fn send(&self, update: U) -> Result<(), ScriptError> {
+        self.0.send(update).await.map_err(|_| ScriptError::Closed)
     }
 }
 
-impl<U> Clone for Script<U> {
+impl<U> Clone for ScriptHandle<U> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl PodSource for Scripted<PodUpdate> {
+impl PodSource for ScriptedSource<PodUpdate> {
     async fn next(&mut self) -> Option<PodUpdate> {
         self.0.recv().await
     }
 }
 
-impl PullEventSource for Scripted<PullEventUpdate> {
+impl PullEventSource for ScriptedSource<PullEventUpdate> {
     async fn next(&mut self) -> Option<PullEventUpdate> {
         self.0.recv().await
     }
@@ -95,16 +97,16 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_script_that_is_far_ahead_is_told_so_and_can_wait() {
-        let (mut source, script) = Scripted::new();
+    async fn script_handle_applies_backpressure_and_detects_closed_source() {
+        let (mut source, script) = ScriptedSource::new();
         for _ in 0..CAPACITY {
-            script.say(PodUpdate::Odd).unwrap();
+            script.try_send(PodUpdate::Malformed).unwrap();
         }
-        assert_eq!(script.say(PodUpdate::Odd), Err(ScriptError::Full));
-        let (told, taken) = tokio::join!(script.tell(PodUpdate::Done), source.next());
-        assert_eq!((told, taken), (Ok(()), Some(PodUpdate::Odd)));
+        assert_eq!(script.try_send(PodUpdate::Malformed), Err(ScriptError::Full));
+        let (sent, received) = tokio::join!(script.send(PodUpdate::InitDone), source.next());
+        assert_eq!((sent, received), (Ok(()), Some(PodUpdate::Malformed)));
         drop(source);
-        assert_eq!(script.say(PodUpdate::Odd), Err(ScriptError::Gone));
-        assert_eq!(script.tell(PodUpdate::Odd).await, Err(ScriptError::Gone));
+        assert_eq!(script.try_send(PodUpdate::Malformed), Err(ScriptError::Closed));
+        assert_eq!(script.send(PodUpdate::Malformed).await, Err(ScriptError::Closed));
     }
 }

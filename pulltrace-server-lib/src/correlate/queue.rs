@@ -1,261 +1,269 @@
-//! What was announced and is served by no pull: it waits in the kubelet's queue, failed before it began,
-//! or was pulled where nobody looks.
+//! Rows of announced images that no pull serves: queued by the kubelet, failed before a pull
+//! started, or pulled on a node without an agent.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use pulltrace_core::{
-    LinkEvidence, Links, NodeName, NodeTime, Outcome, Percent, Phase, Pull, PullId, WaitingKind,
-    WaitingOn, WantedImage,
+    LinkEvidence, Links, NodeName, NodeTime, Outcome, Percent, Phase, Pull, PullId, RequestedImage,
+    WaitingKind, WaitingOn,
 };
 
-use super::fit::KUBELETS;
-use super::judge::{Found, Mode, Wanting};
-use super::want::{End, Standing, Try, next_retry};
+use super::attribution::{Attribution, Candidate, PullMode};
+use super::demand::{Attempt, AttemptOutcome, DemandState, next_retry};
+use super::matching::KUBELET_NAMESPACE;
 use crate::clock::ServerNow;
 
-/// How long an announcement waits for its pull to be seen before it is a row, where nothing says that it
-/// must wait: an agent's first look may take so long.
-pub(super) const GRACE: Duration = Duration::from_millis(2_500);
+/// Time to wait for the pull of an announcement before a row is shown, unless the image is known to
+/// be queued. The agent's first report may take that long.
+pub(super) const ANNOUNCEMENT_GRACE: Duration = Duration::from_millis(2_500);
 
-/// How long an announcement of a pod that is gone is still believed.
-const GONE_FOR: Duration = Duration::from_mins(5);
+/// Time for which an announcement is shown after its pod was removed.
+const DELETED_POD_TTL: Duration = Duration::from_mins(5);
 
-/// What is known of the node around its announcements.
+/// The state of the node that its rows depend on.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Around {
-    pub(super) mode: Mode,
-    /// Whether an agent sees the pulls of the node.
-    pub(super) seen: bool,
-    /// Whether pods are heard of.
-    pub(super) pods: bool,
+pub(super) struct QueueContext {
+    pub(super) mode: PullMode,
+    /// Set if an agent observes the node's pulls.
+    pub(super) has_agent: bool,
+    /// Set if all existing pods are known.
+    pub(super) pods_complete: bool,
     pub(super) now: ServerNow,
-    /// How long an announcement without news is kept.
+    /// The retention period of announcements that are no longer updated.
     pub(super) ttl: Duration,
 }
 
-/// The rows of what no pull serves: one for each image. `pulls` are in the order of their starts; `fresh`
-/// are those of which the end was only just heard, and the kubelet's word may be under way.
-pub(super) fn rows(
+/// Returns the rows of announced images that no pull serves, one per image. `pulls` must be sorted
+/// by start time. `recently_ended` matches pulls whose end was only just received, so that the
+/// kubelet's event may still be under way.
+pub(super) fn announced_rows(
     node: &NodeName,
     pulls: &[&Arc<Pull>],
-    wants: &[Wanting<'_>],
-    found: &Found<'_>,
-    around: Around,
-    fresh: impl Fn(&PullId) -> bool,
+    candidates: &[Candidate<'_>],
+    attribution: &Attribution<'_>,
+    context: QueueContext,
+    recently_ended: impl Fn(&PullId) -> bool,
 ) -> BTreeMap<PullId, (Pull, Links)> {
     let live: Vec<&Arc<Pull>> = pulls
         .iter()
-        .filter(|pull| pull.outcome().is_none() && pull.id.namespace().as_str() == KUBELETS)
+        .filter(|pull| {
+            pull.outcome().is_none() && pull.id.namespace().as_str() == KUBELET_NAMESPACE
+        })
         .copied()
         .collect();
-    // Whoever wants an image that is being pulled waits for that pull.
-    let ended = pulls.iter().filter(|pull| fresh(&pull.id));
-    let pulled: BTreeSet<&WantedImage> = live
+    // Candidates for an image that is being pulled wait for that pull.
+    let ended = pulls.iter().filter(|pull| recently_ended(&pull.id));
+    let pulled: BTreeSet<&RequestedImage> = live
         .iter()
         .chain(ended)
-        .filter_map(|pull| found.links.get(&pull.id))
+        .filter_map(|pull| attribution.links.get(&pull.id))
         .flat_map(|links| links.pods.iter().map(|(waiter, _)| &waiter.image))
         .collect();
-    let completed = pulls
-        .iter()
-        .filter(|pull| pull.outcome() == Some(Outcome::Completed));
+    let completed = pulls.iter().filter(|pull| pull.outcome() == Some(Outcome::Completed));
     let completed: Vec<_> = completed
-        .filter_map(|pull| Some((pull.ended_at?, found.links.get(&pull.id)?)))
+        .filter_map(|pull| Some((pull.ended_at?, attribution.links.get(&pull.id)?)))
         .collect();
-    // What was brought since it was announced is there, whatever its kubelet still asks for.
-    let brought = |want: &Wanting<'_>, one: &Try| {
-        let since = one.announced.filter(|_| one.is_open());
-        let later = completed
-            .iter()
-            .filter(|(ended, _)| since.is_some_and(|at| at.0 <= *ended));
+    // An image that was pulled after the announcement is present, even if the kubelet still asks
+    // for it.
+    let completed_since = |candidate: &Candidate<'_>, attempt: &Attempt| {
+        let since = attempt.announced.filter(|_| attempt.is_open());
+        let later = completed.iter().filter(|(ended, _)| since.is_some_and(|at| at.0 <= *ended));
         let mut waiters = later.flat_map(|(_, links)| &links.pods);
-        waiters.any(|(waiter, _)| *waiter == want.waiter())
+        waiters.any(|(waiter, _)| *waiter == candidate.waiter())
     };
-    let mut groups: BTreeMap<&WantedImage, Vec<(&Wanting<'_>, &Try)>> = BTreeMap::new();
-    for want in wants.iter().filter(|w| !pulled.contains(&w.key.image)) {
-        if let Some(last) = want.tries.last()
-            && want.served(want.tries.len() - 1).is_none()
-            && !brought(want, last)
+    let mut groups: BTreeMap<&RequestedImage, Vec<(&Candidate<'_>, &Attempt)>> = BTreeMap::new();
+    for candidate in candidates.iter().filter(|w| !pulled.contains(&w.key.image)) {
+        if let Some(last) = candidate.attempts.last()
+            && candidate.serving_pull(candidate.attempts.len() - 1).is_none()
+            && !completed_since(candidate, last)
         {
-            groups
-                .entry(&want.key.image)
-                .or_default()
-                .push((want, last));
+            groups.entry(&candidate.key.image).or_default().push((candidate, last));
         }
     }
-    let mut rows: Vec<Row<'_>> = groups
+    let mut rows: Vec<ImageRow<'_>> = groups
         .into_values()
-        .filter_map(|members| Row::of(&members, around))
+        .filter_map(|members| ImageRow::from_members(&members, context))
         .collect();
-    rows.sort_by_key(|row| (row.one.at(), row.leader.key));
-    let mut queue = 0;
-    let mut written = BTreeMap::new();
+    rows.sort_by_key(|row| (row.attempt.id_time(), row.leader.key));
+    let mut queued_before = 0;
+    let mut built = BTreeMap::new();
     for row in rows {
-        let queued = row.state == State::Queued;
-        let shown = row.shown(node, &live, queue, around);
-        queue += u32::from(queued);
-        let members = wants.iter().filter(|w| w.key.image == row.leader.key.image);
+        let queued = row.state == RowState::Queued;
+        let shown = row.build(node, &live, queued_before, context);
+        queued_before += u32::from(queued);
+        let members = candidates.iter().filter(|w| w.key.image == row.leader.key.image);
         if let Some((pull, mut links)) = shown {
             links.pods = members
-                .filter(|want| want.standing != Standing::Present && want.want.gone.is_none())
-                .map(|want| (want.waiter(), LinkEvidence::Event))
+                .filter(|candidate| {
+                    candidate.state != DemandState::Present
+                        && candidate.demand.pod_removed_at.is_none()
+                })
+                .map(|candidate| (candidate.waiter(), LinkEvidence::Event))
                 .collect();
             if links.pods.is_empty() {
                 links.pods = vec![(row.leader.waiter(), LinkEvidence::Event)];
             }
-            written.insert(pull.id.clone(), (pull, links));
+            built.insert(pull.id.clone(), (pull, links));
         }
     }
-    written
+    built
 }
 
-/// Whether a row had its name from an end of which the announcement was heard only later: it goes on under
-/// that one's name.
-pub(super) fn renamed(id: &PullId, wants: &[Wanting<'_>]) -> bool {
-    let PullId::Announced { pod, slot, at, .. } = id else {
+/// Reports whether a row was identified by an end whose announcement arrived later. It continues
+/// under the id of the announcement.
+pub(super) fn was_renamed(id: &PullId, candidates: &[Candidate<'_>]) -> bool {
+    let PullId::Announced { pod, consumer, at, .. } = id else {
         return false;
     };
-    let its = wants
-        .iter()
-        .filter(|w| w.key.uid == *pod && w.key.slot == *slot);
+    let of_slot = candidates.iter().filter(|w| w.key.uid == *pod && w.key.consumer == *consumer);
     let mut renamed = false;
-    for one in its.flat_map(|want| &want.tries) {
-        if one.at() == Some(*at) {
+    for attempt in of_slot.flat_map(|candidate| &candidate.attempts) {
+        if attempt.id_time() == Some(*at) {
             return false;
         }
-        renamed |= one.end.as_ref().is_some_and(|(end, _)| end.0 == *at);
+        renamed |= attempt.end.as_ref().is_some_and(|(end, _)| end.0 == *at);
     }
     renamed
 }
 
-/// An announced row that is not found any more, with its end: as its kubelet told it, or without evidence.
-pub(super) fn over(pull: &Pull, wants: &[Wanting<'_>], now: NodeTime) -> Option<Pull> {
-    let PullId::Announced { pod, slot, at, .. } = &pull.id else {
+/// Ends an announced row that no longer exists: with the outcome its kubelet reported, or as
+/// unknown.
+pub(super) fn ended_row(pull: &Pull, candidates: &[Candidate<'_>], now: NodeTime) -> Option<Pull> {
+    let PullId::Announced { pod, consumer, at, .. } = &pull.id else {
         return None;
     };
     if pull.outcome().is_some() {
         return Some(pull.clone());
     }
-    let its = wants
-        .iter()
-        .filter(|w| w.key.uid == *pod && w.key.slot == *slot);
-    let its = its.flat_map(|want| &want.tries);
+    let of_slot = candidates.iter().filter(|w| w.key.uid == *pod && w.key.consumer == *consumer);
+    let its = of_slot.flat_map(|candidate| &candidate.attempts);
     let end = its
-        .filter(|one| one.at() == Some(*at))
-        .find_map(|one| one.end.as_ref());
-    let mut over = pull.clone();
-    (over.waiting_on, over.stale_since) = (None, None);
+        .filter(|attempt| attempt.id_time() == Some(*at))
+        .find_map(|attempt| attempt.end.as_ref());
+    let mut ended = pull.clone();
+    (ended.waiting_on, ended.stale_since) = (None, None);
     let (at, outcome) = match end {
-        Some((at, End::Pulled { .. } | End::Present)) => {
-            over.percent = Some(Percent::DONE);
+        Some((at, AttemptOutcome::Pulled { .. } | AttemptOutcome::AlreadyPresent)) => {
+            ended.percent = Some(Percent::DONE);
             (at.0, Outcome::Completed)
         }
-        Some((at, End::Failed(failure))) => {
-            over.failure = Some(failure.clone());
+        Some((at, AttemptOutcome::Failed(failure))) => {
+            ended.failure = Some(failure.clone());
             (at.0, Outcome::Failed)
         }
         None => (now, Outcome::Unknown),
     };
-    over.phase = Phase::Ended(outcome);
-    over.ended_at = Some(at.max(pull.started_at));
-    Some(over)
+    ended.phase = Phase::Ended(outcome);
+    ended.ended_at = Some(at.max(pull.started_at));
+    Some(ended)
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum RowState {
     Queued,
     Failed,
     Completed,
 }
 
-/// What one image's announcements come to.
+/// The combined announcements of one image.
 #[derive(Debug)]
-struct Row<'a> {
-    leader: &'a Wanting<'a>,
-    one: &'a Try,
-    state: State,
+struct ImageRow<'a> {
+    leader: &'a Candidate<'a>,
+    attempt: &'a Attempt,
+    state: RowState,
 }
 
-impl<'a> Row<'a> {
-    fn of(members: &[(&'a Wanting<'a>, &'a Try)], around: Around) -> Option<Self> {
-        let first = |wanted: &dyn Fn(&Wanting<'_>, &Try) -> bool| {
-            let fits = members.iter().filter(|(want, one)| wanted(want, one));
-            fits.min_by_key(|(want, one)| (one.at(), want.key)).copied()
+impl<'a> ImageRow<'a> {
+    fn from_members(
+        members: &[(&'a Candidate<'a>, &'a Attempt)],
+        context: QueueContext,
+    ) -> Option<Self> {
+        let first = |predicate: &dyn Fn(&Candidate<'_>, &Attempt) -> bool| {
+            let fits = members.iter().filter(|(candidate, attempt)| predicate(candidate, attempt));
+            fits.min_by_key(|(candidate, attempt)| (attempt.id_time(), candidate.key)).copied()
         };
-        let news = |want: &Wanting<'_>| {
-            // What was listed is believed of a pod that is there: the others were long over.
-            let there = want.want.live || want.want.spec.is_some() || !around.pods;
-            there && around.now.mono.since(want.want.news) < around.ttl
+        let is_current = |candidate: &Candidate<'_>| {
+            // Trust listed events only if their pod exists: all others are outdated.
+            let credible = candidate.demand.seen_live
+                || candidate.demand.declared.is_some()
+                || !context.pods_complete;
+            credible && context.now.mono.since(candidate.demand.updated_at) < context.ttl
         };
-        let gone = |want: &Wanting<'_>| {
-            let since = want.want.gone;
-            since.is_some_and(|since| around.now.mono.since(since) >= GONE_FOR)
+        let is_expired = |candidate: &Candidate<'_>| {
+            let since = candidate.demand.pod_removed_at;
+            since.is_some_and(|since| context.now.mono.since(since) >= DELETED_POD_TTL)
         };
-        let open = first(&|want, one| {
-            one.is_open() && matches!(want.standing, Standing::Open(_)) && news(want) && !gone(want)
+        let open = first(&|candidate, attempt| {
+            attempt.is_open()
+                && matches!(candidate.state, DemandState::InProgress(_))
+                && is_current(candidate)
+                && !is_expired(candidate)
         });
-        if let Some((leader, one)) = open {
-            let state = State::Queued;
-            return Some(Self { leader, one, state });
+        if let Some((leader, attempt)) = open {
+            let state = RowState::Queued;
+            return Some(Self { leader, attempt, state });
         }
-        // The one that failed first stays the one that the row is of.
+        // The row stays with the demand that failed first.
         let failed = members
             .iter()
-            .filter(|(want, _)| matches!(want.standing, Standing::Failed(_)) && news(want))
-            .min_by_key(|(want, _)| (want.tries.first().and_then(Try::at), want.key));
-        if let Some((leader, one)) = failed.copied() {
-            let state = State::Failed;
-            return Some(Self { leader, one, state });
+            .filter(|(candidate, _)| {
+                matches!(candidate.state, DemandState::Failed(_)) && is_current(candidate)
+            })
+            .min_by_key(|(candidate, _)| {
+                (candidate.attempts.first().and_then(Attempt::id_time), candidate.key)
+            });
+        if let Some((leader, attempt)) = failed.copied() {
+            let state = RowState::Failed;
+            return Some(Self { leader, attempt, state });
         }
-        let pulled = first(&|want, one| {
-            matches!(one.end, Some((_, End::Pulled { .. }))) && news(want) && !around.seen
+        let pulled = first(&|candidate, attempt| {
+            matches!(attempt.end, Some((_, AttemptOutcome::Pulled { .. })))
+                && is_current(candidate)
+                && !context.has_agent
         });
-        pulled.map(|(leader, one)| Self {
-            leader,
-            one,
-            state: State::Completed,
-        })
+        pulled.map(|(leader, attempt)| Self { leader, attempt, state: RowState::Completed })
     }
 
-    fn shown(
+    fn build(
         &self,
         node: &NodeName,
         live: &[&Arc<Pull>],
-        queue: u32,
-        around: Around,
+        queued_before: u32,
+        context: QueueContext,
     ) -> Option<(Pull, Links)> {
-        let (want, one) = (self.leader, self.one);
-        let id = want.key.announced(node, one)?;
-        let at = one.at()?;
-        let waits = around.mode == Mode::Serial && !live.is_empty();
-        let heard = around.now.mono.since(want.want.announced);
-        if self.state != State::Failed && !waits && heard < GRACE {
+        let (candidate, attempt) = (self.leader, self.attempt);
+        let id = candidate.key.announced_id(node, attempt)?;
+        let at = attempt.id_time()?;
+        let waits = context.mode == PullMode::Serial && !live.is_empty();
+        let announced_for = context.now.mono.since(candidate.demand.announcement_received_at);
+        if self.state != RowState::Failed && !waits && announced_for < ANNOUNCEMENT_GRACE {
             return None;
         }
         let mut pull = Pull::new(id, Phase::Queued, at);
-        if let Some(name) = want.key.image.named() {
+        if let Some(name) = candidate.key.image.image_ref() {
             pull.names = vec![name.clone()];
             pull.repository = Some(name.repository());
         }
-        let which = want.tries.len() - 1;
+        let which = candidate.attempts.len() - 1;
         let before = which.checked_sub(1);
-        let before = before.filter(|before| want.served(*before).is_none());
+        let before = before.filter(|before| candidate.serving_pull(*before).is_none());
         let mut links = Links {
-            attempt: Some(one.number),
-            queued_at: one.announced.map(|at| at.0),
-            supersedes: before.and_then(|before| want.key.announced(node, &want.tries[before])),
+            attempt: Some(attempt.number),
+            queued_at: attempt.announced.map(|at| at.0),
+            supersedes: before
+                .and_then(|before| candidate.key.announced_id(node, &candidate.attempts[before])),
             ..Links::default()
         };
-        match (self.state, &one.end) {
-            (State::Failed, Some((end, End::Failed(failure)))) => {
+        match (self.state, &attempt.end) {
+            (RowState::Failed, Some((end, AttemptOutcome::Failed(failure)))) => {
                 pull.failure = Some(failure.clone());
                 pull.phase = Phase::Ended(Outcome::Failed);
                 pull.ended_at = Some(end.0.max(at));
-                links.next_retry_at = next_retry(*end, one.number, failure);
+                links.next_retry_at = next_retry(*end, attempt.number, failure);
             }
-            (State::Completed, Some((end, End::Pulled { took, .. }))) => {
+            (RowState::Completed, Some((end, AttemptOutcome::Pulled { took, .. }))) => {
                 pull.phase = Phase::Ended(Outcome::Completed);
                 pull.percent = Some(Percent::DONE);
                 pull.ended_at = Some(end.0.max(at));
@@ -263,8 +271,8 @@ impl<'a> Row<'a> {
                     pull.started_at = end.0.saturating_sub(*took).max(at);
                 }
             }
-            // Nobody sees what the runtime does there.
-            _ if !around.seen => {
+            // Without an agent, the runtime is not observed.
+            _ if !context.has_agent => {
                 pull.phase = Phase::Resolving;
                 pull.stale_since = Some(at);
             }
@@ -274,7 +282,7 @@ impl<'a> Row<'a> {
                 let mut waiting = WaitingOn::new(WaitingKind::KubeletQueue, at);
                 waiting.pull = first.map(|pull| pull.id.clone());
                 waiting.left = first.and_then(|pull| pull.eta).map(|eta| eta.left);
-                waiting.ahead = Some(before.saturating_add(queue));
+                waiting.ahead = Some(before.saturating_add(queued_before));
                 pull.waiting_on = Some(waiting);
             }
         }

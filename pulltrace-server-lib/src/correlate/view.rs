@@ -1,4 +1,4 @@
-//! What one pod waits for: its images in the kubelet's order, and in one sentence.
+//! The images one pod waits for, in the kubelet's order, and a summary in one sentence.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -6,31 +6,34 @@ use std::time::Duration;
 
 use pulltrace_core::wire::v1;
 use pulltrace_core::{
-    Links, Mono, NodeName, Outcome, PodUid, Pull, PullId, Slot, WaitingKind, WantedImage,
+    ImageConsumer, Links, Mono, NodeName, Outcome, PodUid, Pull, PullId, RequestedImage,
+    WaitingKind,
 };
 
-use super::judge::Wanting;
-use super::learned::Learned;
-use super::want::{Standing, next_retry};
+use super::attribution::Candidate;
+use super::demand::{DemandState, next_retry};
+use super::tag_index::TagIndex;
 use crate::change::{Correction, ImageState, ImageView, PodView};
-use crate::cluster::{Seen, SlotKind};
+use crate::cluster::{ImageConsumerKind, ImagePresence};
 
-/// How long a pod of which all images are there is still shown: who follows it is told so.
-pub(super) const READY_FOR: Duration = Duration::from_mins(1);
+/// Time for which a pod stays visible after all its images are present, so that followers see that
+/// state.
+pub(super) const READY_RETENTION: Duration = Duration::from_mins(1);
 
-/// The pods of a node that are to be shown: those with an image that is not there, and those of which all
-/// have been there only since a moment ago.
-pub(super) fn views<'a>(
+/// Returns the pods of a node to show: those with a missing image, and those that became ready a
+/// moment ago.
+pub(super) fn pod_views<'a>(
     node: &NodeName,
-    wants: &[Wanting<'_>],
+    candidates: &[Candidate<'_>],
     linked: impl Iterator<Item = (&'a Pull, &'a Links)>,
-    learned: &Learned,
+    tag_index: &TagIndex,
     now: Mono,
 ) -> BTreeMap<PodUid, PodView> {
-    let mut pulls: BTreeMap<(&PodUid, &Slot, &WantedImage), (&Pull, &Links)> = BTreeMap::new();
+    let mut pulls: BTreeMap<(&PodUid, &ImageConsumer, &RequestedImage), (&Pull, &Links)> =
+        BTreeMap::new();
     for (pull, links) in linked {
         for (waiter, _) in &links.pods {
-            let key = (&waiter.pod.uid, &waiter.slot, &waiter.image);
+            let key = (&waiter.pod.uid, &waiter.consumer, &waiter.image);
             let better = |known: &Pull| {
                 (pull.outcome().is_none(), pull.started_at)
                     > (known.outcome().is_none(), known.started_at)
@@ -40,33 +43,33 @@ pub(super) fn views<'a>(
             }
         }
     }
-    let mut pods: BTreeMap<&PodUid, Vec<&Wanting<'_>>> = BTreeMap::new();
-    for want in wants {
-        pods.entry(&want.key.uid).or_default().push(want);
+    let mut pods: BTreeMap<&PodUid, Vec<&Candidate<'_>>> = BTreeMap::new();
+    for candidate in candidates {
+        pods.entry(&candidate.key.uid).or_default().push(candidate);
     }
     let mut views = BTreeMap::new();
-    for (uid, mut wants) in pods {
-        let order = |want: &Wanting<'_>| want.want.spec.as_ref().map_or(usize::MAX, |s| s.order);
-        wants.sort_by_key(|want| (order(want), want.key));
-        // What the pod names no more is of no interest, where the pod is known.
-        if wants.iter().any(|want| want.want.spec.is_some()) {
-            wants.retain(|want| want.want.spec.is_some());
-        }
-        let Some(first) = wants.first() else { continue };
-        let pod = first.want.pod.clone();
-        let gone = wants.iter().all(|want| want.want.gone.is_some());
-        let images = wants.iter().map(|want| {
-            let key = (&want.key.uid, &want.key.slot, &want.key.image);
-            image(want, pulls.get(&key).copied(), learned)
-        });
-        let view = PodView {
-            pod,
-            node: node.clone(),
-            images: images.collect(),
-            gone,
+    for (uid, mut candidates) in pods {
+        let order = |candidate: &Candidate<'_>| {
+            candidate.demand.declared.as_ref().map_or(usize::MAX, |s| s.order)
         };
-        let quiet = wants.iter().map(|want| now.since(want.want.news)).min();
-        if view.is_ready() && quiet >= Some(READY_FOR) {
+        candidates.sort_by_key(|candidate| (order(candidate), candidate.key));
+        // If the pod is known, ignore images that it no longer names.
+        if candidates.iter().any(|candidate| candidate.demand.declared.is_some()) {
+            candidates.retain(|candidate| candidate.demand.declared.is_some());
+        }
+        let Some(first) = candidates.first() else {
+            continue;
+        };
+        let pod = first.demand.pod.clone();
+        let deleted = candidates.iter().all(|candidate| candidate.demand.pod_removed_at.is_some());
+        let images = candidates.iter().map(|candidate| {
+            let key = (&candidate.key.uid, &candidate.key.consumer, &candidate.key.image);
+            image_view(candidate, pulls.get(&key).copied(), tag_index)
+        });
+        let view = PodView { pod, node: node.clone(), images: images.collect(), gone: deleted };
+        let unchanged_for =
+            candidates.iter().map(|candidate| now.since(candidate.demand.updated_at)).min();
+        if view.is_ready() && unchanged_for >= Some(READY_RETENTION) {
             continue;
         }
         views.insert(uid.clone(), view);
@@ -74,77 +77,77 @@ pub(super) fn views<'a>(
     views
 }
 
-fn image(want: &Wanting<'_>, pull: Option<(&Pull, &Links)>, learned: &Learned) -> ImageView {
-    let spec = want.want.spec.as_ref();
+fn image_view(
+    candidate: &Candidate<'_>,
+    pull: Option<(&Pull, &Links)>,
+    tag_index: &TagIndex,
+) -> ImageView {
+    let spec = candidate.demand.declared.as_ref();
     let live = pull.filter(|(pull, _)| pull.outcome().is_none());
-    let failure = want.failure();
-    let state = match (&want.standing, live) {
-        (Standing::Present, _) => ImageState::Present,
+    let failure = candidate.failure();
+    let state = match (&candidate.state, live) {
+        (DemandState::Present, _) => ImageState::Present,
         (_, Some((pull, _))) if matches!(pull.id, PullId::Announced { .. }) => ImageState::Queued,
         (_, Some(_)) => ImageState::Pulling,
-        // The kubelet's word, or the status, may be under way.
-        (Standing::Open(_) | Standing::Pending, None) if brought(pull) => ImageState::Present,
-        (Standing::Open(_), None) => ImageState::Queued,
-        (Standing::Failed(_), None) => ImageState::Failed,
-        (Standing::Pending, None) if failure.is_some() => ImageState::Failed,
-        (Standing::Pending, None) => ImageState::Pending,
+        // The kubelet's event or the pod's status may still be under way.
+        (DemandState::InProgress(_) | DemandState::Pending, None) if has_completed(pull) => {
+            ImageState::Present
+        }
+        (DemandState::InProgress(_), None) => ImageState::Queued,
+        (DemandState::Failed(_), None) => ImageState::Failed,
+        (DemandState::Pending, None) if failure.is_some() => ImageState::Failed,
+        (DemandState::Pending, None) => ImageState::Pending,
     };
-    let reason = spec.and_then(|spec| match &spec.seen {
-        Seen::Waiting { reason, .. } => reason.clone(),
-        Seen::Present { .. } => None,
+    let reason = spec.and_then(|spec| match &spec.status {
+        ImagePresence::Waiting { reason, .. } => reason.clone(),
+        ImagePresence::Present { .. } => None,
     });
-    let last = want.tries.last();
-    let next = last.and_then(|one| {
-        let (at, failure) = one.failure()?;
-        next_retry(at, one.number, failure)
+    let last = candidate.attempts.last();
+    let next = last.and_then(|attempt| {
+        let (at, failure) = attempt.failure()?;
+        next_retry(at, attempt.number, failure)
     });
     ImageView {
-        name: spec.map_or_else(
-            || want.key.slot.as_str().into(),
-            |spec| Arc::clone(&spec.name),
-        ),
-        kind: spec.map_or_else(|| kind(&want.key.slot), |spec| spec.kind),
-        image: want.key.image.clone(),
+        name: spec
+            .map_or_else(|| candidate.key.consumer.as_str().into(), |spec| Arc::clone(&spec.name)),
+        kind: spec.map_or_else(|| consumer_kind(&candidate.key.consumer), |spec| spec.kind),
+        image: candidate.key.image.clone(),
         state,
         pull: pull.map(|(pull, _)| pull.id.clone()),
-        attempt: last.map(|one| one.number),
+        attempt: last.map(|attempt| attempt.number),
         reason: reason.filter(|_| state != ImageState::Present),
         next_retry_at: next.filter(|_| state == ImageState::Failed),
         failure: failure.filter(|_| state == ImageState::Failed),
-        size: want.key.image.named().and_then(|name| learned.size(name)),
+        size: candidate.key.image.image_ref().and_then(|name| tag_index.size(name)),
     }
 }
 
-/// Whether the pull brought its image.
-fn brought(pull: Option<(&Pull, &Links)>) -> bool {
+fn has_completed(pull: Option<(&Pull, &Links)>) -> bool {
     pull.is_some_and(|(pull, _)| pull.outcome() == Some(Outcome::Completed))
 }
 
-/// What a slot is of which only the kubelet spoke.
-fn kind(slot: &Slot) -> SlotKind {
-    // No name of a container has a capital letter.
-    if slot.as_str().starts_with("Image-") {
-        SlotKind::Volume
+/// Derives the kind of a consumer known from events alone.
+fn consumer_kind(consumer: &ImageConsumer) -> ImageConsumerKind {
+    // Container names have no capital letters.
+    if consumer.as_str().starts_with("Image-") {
+        ImageConsumerKind::Volume
     } else {
-        SlotKind::Container
+        ImageConsumerKind::Container
     }
 }
 
-/// What people read of a pod. `pull` finds a pull, and what its node's times are to be corrected by.
+/// Returns the status of a pod. `pull` returns a pull and the clock correction of its node.
 #[must_use]
 pub fn pod_status(
     view: &PodView,
     pull: impl Fn(&PullId) -> Option<(Arc<Pull>, Correction)>,
 ) -> v1::PodStatus {
-    let pulls: Vec<Option<(Arc<Pull>, Correction)>> = view
-        .images
-        .iter()
-        .map(|image| image.pull.as_ref().and_then(&pull))
-        .collect();
+    let pulls: Vec<Option<(Arc<Pull>, Correction)>> =
+        view.images.iter().map(|image| image.pull.as_ref().and_then(&pull)).collect();
     let before = |pull: &Pull| pull.waiting_on.as_ref().and_then(|w| w.pull.clone());
-    let moves = |found: &Pull| {
+    let is_moving_or_next = |found: &Pull| {
         let behind = before(found).and_then(|id| pull(&id));
-        moving(found) || behind.is_some_and(|(pull, _)| moving(&pull))
+        is_moving(found) || behind.is_some_and(|(pull, _)| is_moving(&pull))
     };
     let rate = pulls.iter().flatten().find_map(|(pull, _)| pull.rate);
     let mut counted: BTreeSet<&PullId> = BTreeSet::new();
@@ -152,7 +155,7 @@ pub fn pod_status(
     let mut images = Vec::new();
     for (image, found) in view.images.iter().zip(&pulls) {
         let found = found.as_ref();
-        let left = left(image, found.map(|(pull, _)| &**pull), rate.map(|r| r.get()));
+        let left = time_left(image, found.map(|(pull, _)| &**pull), rate.map(|r| r.get()));
         let again = image.pull.as_ref().is_some_and(|id| !counted.insert(id));
         if !again && image.state != ImageState::Present {
             sum = sum.zip(left).map(|(sum, left)| sum.saturating_add(left));
@@ -162,7 +165,8 @@ pub fn pod_status(
         images.push(image_status(image, left, correction));
     }
     let ready = view.is_ready();
-    let any = |pull: &(Arc<Pull>, Correction)| pull.0.outcome().is_none() && moves(&pull.0);
+    let is_active =
+        |pull: &(Arc<Pull>, Correction)| pull.0.outcome().is_none() && is_moving_or_next(&pull.0);
     let least = (least > Duration::ZERO).then_some(least);
     v1::PodStatus {
         namespace: view.pod.namespace.to_string(),
@@ -170,7 +174,7 @@ pub fn pod_status(
         uid: view.pod.uid.to_string(),
         node_name: view.node.to_string(),
         ready,
-        moving: pulls.iter().flatten().any(any),
+        moving: pulls.iter().flatten().any(is_active),
         summary: summary(view, &pulls, sum),
         eta_seconds: sum.filter(|_| !ready).map(seconds),
         eta_low_seconds: least.filter(|_| !ready).map(seconds),
@@ -178,18 +182,15 @@ pub fn pod_status(
     }
 }
 
-/// One decimal.
+/// Rounds to one decimal.
 fn seconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 10.0).round() / 10.0
 }
 
-/// Whether it gets on.
-fn moving(pull: &Pull) -> bool {
+/// Reports whether a pull makes progress.
+fn is_moving(pull: &Pull) -> bool {
     let waits_outside = pull.waiting_on.as_ref().is_some_and(|waiting| {
-        matches!(
-            waiting.kind,
-            WaitingKind::Registry | WaitingKind::KubeletQueue
-        )
+        matches!(waiting.kind, WaitingKind::Registry | WaitingKind::KubeletQueue)
     });
     pull.outcome().is_none()
         && pull.stalled_since.is_none()
@@ -197,9 +198,9 @@ fn moving(pull: &Pull) -> bool {
         && !waits_outside
 }
 
-/// How much longer one image takes; `None` where that cannot be told.
-fn left(image: &ImageView, pull: Option<&Pull>, rate: Option<f64>) -> Option<Duration> {
-    let alone = || {
+/// Returns the time until an image is present, or `None` if unknown.
+fn time_left(image: &ImageView, pull: Option<&Pull>, rate: Option<f64>) -> Option<Duration> {
+    let own_time = || {
         let (size, rate) = (image.size?, rate?);
         Duration::try_from_secs_f64(size.as_f64() / rate).ok()
     };
@@ -208,9 +209,9 @@ fn left(image: &ImageView, pull: Option<&Pull>, rate: Option<f64>) -> Option<Dur
         ImageState::Pulling => pull?.eta.map(|eta| eta.left),
         ImageState::Queued => {
             let before = pull?.waiting_on.as_ref()?.left?;
-            Some(before.saturating_add(alone()?))
+            Some(before.saturating_add(own_time()?))
         }
-        ImageState::Pending => alone(),
+        ImageState::Pending => own_time(),
         ImageState::Failed => None,
     }
 }
@@ -225,11 +226,11 @@ fn image_status(image: &ImageView, left: Option<Duration>, correction: Correctio
     v1::PodImage {
         container: image.name.to_string(),
         kind: match image.kind {
-            SlotKind::Volume => v1::SlotKind::Volume,
-            SlotKind::Init => v1::SlotKind::Init,
-            SlotKind::Sidecar => v1::SlotKind::Sidecar,
-            SlotKind::Container => v1::SlotKind::Container,
-            SlotKind::Ephemeral => v1::SlotKind::Ephemeral,
+            ImageConsumerKind::Volume => v1::SlotKind::Volume,
+            ImageConsumerKind::Init => v1::SlotKind::Init,
+            ImageConsumerKind::Sidecar => v1::SlotKind::Sidecar,
+            ImageConsumerKind::Container => v1::SlotKind::Container,
+            ImageConsumerKind::Ephemeral => v1::SlotKind::Ephemeral,
         },
         image: image.image.to_string(),
         state: match image.state {
@@ -247,48 +248,38 @@ fn image_status(image: &ImageView, left: Option<Duration>, correction: Correctio
     }
 }
 
-/// How it stands, in one sentence.
+/// Summarises the state of a pod in one sentence.
 fn summary(
     view: &PodView,
     pulls: &[Option<(Arc<Pull>, Correction)>],
     left: Option<Duration>,
 ) -> String {
     let open = view.images.iter().zip(pulls);
-    let open: Vec<_> = open
-        .filter(|(image, _)| image.state != ImageState::Present)
-        .collect();
+    let open: Vec<_> = open.filter(|(image, _)| image.state != ImageState::Present).collect();
     let all = view.images.len();
     let images = |count: usize| {
-        if count == 1 {
-            "1 image".to_owned()
-        } else {
-            format!("{count} images")
-        }
+        if count == 1 { "1 image".to_owned() } else { format!("{count} images") }
     };
-    // What is nearest to its image is what the kubelet is at; a failure stops all behind it.
-    let failed = open
-        .iter()
-        .find(|(image, _)| image.state == ImageState::Failed);
+    // The image that is furthest along is the one the kubelet works on; a failure blocks all
+    // others.
+    let failed = open.iter().find(|(image, _)| image.state == ImageState::Failed);
     let nearest = open.iter().max_by_key(|(image, _)| image.state);
     let Some((image, pull)) = failed.or(nearest) else {
         return if all == 1 {
-            "its image is here".to_owned()
+            "its image is present".to_owned()
         } else {
-            format!("all of its {all} images are here")
+            format!("all {all} images are present")
         };
     };
     let pull = pull.as_ref().map(|(pull, _)| &**pull);
-    let what = match (image.state, pull) {
+    let detail = match (image.state, pull) {
         (ImageState::Failed, _) => {
-            let why = image
-                .failure
-                .as_ref()
-                .map_or("unexplained", |f| f.reason.as_str());
-            let tries = image.attempt.filter(|attempt| *attempt > 1);
-            let tries = tries.map_or_else(String::new, |tries| format!(", {tries} tries"));
+            let why = image.failure.as_ref().map_or("unexplained", |f| f.reason.as_str());
+            let attempts = image.attempt.filter(|attempt| *attempt > 1);
+            let tries = attempts.map_or_else(String::new, |tries| format!(", {tries} attempts"));
             format!("cannot be pulled: {why}{tries}")
         }
-        (ImageState::Pending, _) => "is not asked for yet".to_owned(),
+        (ImageState::Pending, _) => "is not requested yet".to_owned(),
         (ImageState::Queued, Some(pull)) => {
             let ahead = pull.waiting_on.as_ref().and_then(|waiting| waiting.ahead);
             match ahead {
@@ -299,27 +290,21 @@ fn summary(
         }
         (ImageState::Queued, None) => "was just announced".to_owned(),
         (_, Some(pull)) => {
-            let percent = pull
-                .percent
-                .map(|percent| format!(", {:.0} %", percent.get().floor()));
-            let trouble = if pull.stale_since.is_some() {
-                " (its node is silent)"
+            let percent = pull.percent.map(|percent| format!(", {:.0} %", percent.get().floor()));
+            let note = if pull.stale_since.is_some() {
+                " (its node is not reporting)"
             } else if pull.stalled_since.is_some() {
                 " (stalled)"
             } else {
                 ""
             };
-            format!("is {}{}{trouble}", pull.phase, percent.unwrap_or_default())
+            format!("is {}{}{note}", pull.phase, percent.unwrap_or_default())
         }
         (_, None) => "is being pulled".to_owned(),
     };
-    let more = if open.len() == all {
-        images(all)
-    } else {
-        format!("{} of {}", open.len(), images(all))
-    };
-    let left = left.map_or_else(String::new, |left| {
-        format!("; about {} s left", left.as_secs().max(1))
-    });
-    format!("waits for {more}: {} {what}{left}", image.image)
+    let count =
+        if open.len() == all { images(all) } else { format!("{} of {}", open.len(), images(all)) };
+    let left =
+        left.map_or_else(String::new, |left| format!("; about {} s left", left.as_secs().max(1)));
+    format!("waits for {count}: {} {detail}{left}", image.image)
 }

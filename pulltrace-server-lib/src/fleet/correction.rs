@@ -1,4 +1,4 @@
-//! From a node's clock to the server's: what readers see is never in two times at once.
+//! The clock offset of a node, and wire types with times on the server's clock.
 
 use std::time::Duration;
 
@@ -7,61 +7,58 @@ use pulltrace_core::{Links, Mono, Pull};
 
 use crate::change::Correction;
 
-/// The smallest difference is taken over the last one to two of these.
+/// The offset is the minimum over the last one to two of these.
 const WINDOW: Duration = Duration::from_mins(10);
 
-/// How far the server's clock is ahead of a node's: the smallest (receive − sent), since a report can
-/// be late but not early.
+/// The offset of the server's clock from a node's: the smallest difference between receive and send
+/// time, since a report can be late but not early.
 ///
-/// Only the last 10 to 20 minutes count, so that a clock that was set is followed.
+/// Only the last 10 to 20 minutes count, so that changes of a clock are followed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Offset {
-    begun: Mono,
-    before: i64,
-    since: i64,
-    shown: Correction,
+pub(crate) struct ClockOffset {
+    window_start: Mono,
+    previous_min: i64,
+    current_min: i64,
+    correction: Correction,
 }
 
-impl Offset {
+impl ClockOffset {
     pub(crate) fn new(difference_ms: i64, now: Mono) -> Self {
         Self {
-            begun: now,
-            before: i64::MAX,
-            since: difference_ms,
-            shown: Correction::of(difference_ms),
+            window_start: now,
+            previous_min: i64::MAX,
+            current_min: difference_ms,
+            correction: Correction::from_millis(difference_ms),
         }
     }
 
-    /// Takes the difference of one more report.
-    pub(crate) fn take(&mut self, difference_ms: i64, now: Mono) {
-        if now.since(self.begun) >= WINDOW {
-            (self.before, self.since, self.begun) = (self.since, i64::MAX, now);
+    /// Adds the difference of a report.
+    pub(crate) fn sample(&mut self, difference_ms: i64, now: Mono) {
+        if now.since(self.window_start) >= WINDOW {
+            (self.previous_min, self.current_min, self.window_start) =
+                (self.current_min, i64::MAX, now);
         }
-        self.since = self.since.min(difference_ms);
+        self.current_min = self.current_min.min(difference_ms);
         // An offset near a whole second must not make all times flicker.
-        if self
-            .millis()
-            .abs_diff(self.shown.seconds().saturating_mul(1_000))
-            >= 1_000
-        {
-            self.shown = Correction::of(self.millis());
+        if self.millis().abs_diff(self.correction.seconds().saturating_mul(1_000)) >= 1_000 {
+            self.correction = Correction::from_millis(self.millis());
         }
     }
 
     pub(crate) fn millis(&self) -> i64 {
-        self.since.min(self.before)
+        self.current_min.min(self.previous_min)
     }
 
     pub(crate) const fn correction(&self) -> Correction {
-        self.shown
+        self.correction
     }
 }
 
-/// What people read of a pull and of who waits for it, with its times on the server's clock.
+/// Returns the wire type of a pull and its links, with times on the server's clock.
 ///
 /// ```
 /// # use pulltrace_core::{Limits, Mono, NodeTime, Now, Observation, PullId, PullTable};
-/// use pulltrace_server_lib::fleet::{Correction, status};
+/// use pulltrace_server_lib::fleet::{Correction, pull_status};
 /// # let now = Now { mono: Mono::default(), node: "2026-11-24T20:00:00Z".parse()? };
 /// # let pull = PullId::Lease {
 /// #     node: "worker-1".parse()?,
@@ -70,39 +67,39 @@ impl Offset {
 /// #     created: now.node,
 /// # };
 /// # let mut table = PullTable::new(Limits::default());
-/// # let changes = table.apply(&[Observation::Began { pull, at: now.node }], now);
-/// let shown = status(&changes[0].pull, None, Correction::of(90_000));
-/// assert_eq!(shown.started_at.to_string(), "2026-11-24T20:01:30Z");
+/// # let changes = table.apply(&[Observation::Started { pull, at: now.node }], now);
+/// let status = pull_status(&changes[0].pull, None, Correction::from_millis(90_000));
+/// assert_eq!(status.started_at.to_string(), "2026-11-24T20:01:30Z");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use]
-pub fn status(pull: &Pull, links: Option<&Links>, correction: Correction) -> PullStatus {
-    corrected(linked(pull, links), correction)
+pub fn pull_status(pull: &Pull, links: Option<&Links>, correction: Correction) -> PullStatus {
+    apply_correction(status_with_links(pull, links), correction)
 }
 
-fn linked(pull: &Pull, links: Option<&Links>) -> PullStatus {
+fn status_with_links(pull: &Pull, links: Option<&Links>) -> PullStatus {
     match links {
         Some(links) => PullStatus::from((pull, links)),
         None => PullStatus::from(pull),
     }
 }
 
-/// The same without its layers, which are most of it.
-pub(crate) fn status_bare(
+/// Like [`pull_status`], without the layers, which are most of it.
+pub(crate) fn pull_status_without_layers(
     pull: &Pull,
     links: Option<&Links>,
     correction: Correction,
 ) -> PullStatus {
-    // Layers are many times cheaper to copy than to write.
-    let mut status = linked(&super::merge::bare(pull), links);
+    // Layers are many times cheaper to copy than to convert.
+    let mut status = status_with_links(&super::merge::without_layers(pull), links);
     if !pull.layers.is_empty() {
         let done = pull.layers.iter().filter(|layer| layer.state.is_done());
         status.layers_done = Some(done.count() as u64);
     }
-    corrected(status, correction)
+    apply_correction(status, correction)
 }
 
-fn corrected(mut status: PullStatus, correction: Correction) -> PullStatus {
+fn apply_correction(mut status: PullStatus, correction: Correction) -> PullStatus {
     if correction == Correction::NONE {
         return status;
     }
@@ -128,12 +125,7 @@ fn corrected(mut status: PullStatus, correction: Correction) -> PullStatus {
     wait(&mut status.waiting_on);
     for layer in &mut status.layers {
         let LayerStatus {
-            waiting_on,
-            started_at,
-            downloaded_at,
-            extracting_at,
-            completed_at,
-            ..
+            waiting_on, started_at, downloaded_at, extracting_at, completed_at, ..
         } = layer;
         wait(waiting_on);
         for at in [started_at, downloaded_at, extracting_at, completed_at] {

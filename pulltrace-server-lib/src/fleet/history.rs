@@ -1,65 +1,62 @@
-//! Which ended pulls are kept: the youngest, and of the older half only the row.
+//! The ended pulls that are kept: the newest ones, the older half without layers.
 
 use std::collections::BTreeSet;
 
 use pulltrace_core::{NodeTime, PullId};
 
-/// When a pull ended by the server's clock, and which one.
-pub(super) type End = (NodeTime, PullId);
+/// The end time of a pull by the server's clock, and its id.
+pub(super) type EndedKey = (NodeTime, PullId);
 
 /// The ended pulls of all nodes, by age.
 #[derive(Debug, Default)]
 pub(super) struct History {
-    /// Those that have their layers.
-    whole: BTreeSet<End>,
-    /// Those that lost them.
-    bare: BTreeSet<End>,
+    /// Pulls with their layers.
+    with_layers: BTreeSet<EndedKey>,
+    /// Pulls whose layers were dropped.
+    without_layers: BTreeSet<EndedKey>,
 }
 
 impl History {
-    pub(super) fn insert(&mut self, end: End) {
-        self.whole.insert(end);
+    pub(super) fn insert(&mut self, end: EndedKey) {
+        self.with_layers.insert(end);
     }
 
-    pub(super) fn remove(&mut self, end: &End) {
-        if !self.whole.remove(end) {
-            self.bare.remove(end);
+    pub(super) fn remove(&mut self, end: &EndedKey) {
+        if !self.with_layers.remove(end) {
+            self.without_layers.remove(end);
         }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.whole.len() + self.bare.len()
+        self.with_layers.len() + self.without_layers.len()
     }
 
-    /// The oldest, where there are more than `most`.
-    pub(super) fn over(&self, most: usize) -> Option<&End> {
-        if self.len() > most {
-            self.oldest()
-        } else {
-            None
-        }
+    /// Returns the oldest pull, if there are more than `most`.
+    pub(super) fn over_limit(&self, most: usize) -> Option<&EndedKey> {
+        if self.len() > most { self.oldest() } else { None }
     }
 
-    /// The oldest, where it ended before `at`.
-    pub(super) fn before(&self, at: NodeTime) -> Option<&End> {
+    /// Returns the oldest pull, if it ended before `at`.
+    pub(super) fn ended_before(&self, at: NodeTime) -> Option<&EndedKey> {
         self.oldest().filter(|(since, _)| *since < at)
     }
 
-    /// The oldest that has its layers, where more than `most` have: from here on it is counted among
-    /// those without.
-    pub(super) fn strip(&mut self, most: usize) -> Option<PullId> {
-        if self.whole.len() <= most {
+    /// Returns the oldest pull with layers, if there are more than `most` of these. It counts as
+    /// one without layers from then on.
+    pub(super) fn drop_oldest_layers(&mut self, most: usize) -> Option<PullId> {
+        if self.with_layers.len() <= most {
             return None;
         }
-        let end = self.whole.pop_first()?;
+        let end = self.with_layers.pop_first()?;
         let id = end.1.clone();
-        self.bare.insert(end);
+        self.without_layers.insert(end);
         Some(id)
     }
 
-    /// Where a pull came late, one with its layers may be older than one without.
-    fn oldest(&self) -> Option<&End> {
-        match (self.whole.first(), self.bare.first()) {
+    /// Returns the oldest pull. If one was reported late, a pull with layers may be older than one
+    /// without.
+    fn oldest(&self) -> Option<&EndedKey> {
+        match (self.with_layers.first(), self.without_layers.first()) {
             (Some(whole), Some(bare)) => Some(whole.min(bare)),
             (whole, bare) => whole.or(bare),
         }

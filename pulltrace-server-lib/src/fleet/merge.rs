@@ -1,4 +1,4 @@
-//! What a pull is, after what was known of it and what is told now.
+//! Merges reports into the known state of a pull.
 
 use std::sync::Arc;
 
@@ -6,91 +6,91 @@ use pulltrace_core::{ChangeKind, NodeTime, Outcome, Phase, Pull};
 
 use super::{Counters, Scope};
 
-/// A pull after what was told of it, and what kind of change that is.
+/// A pull with a report merged into it, and the kind of change.
 #[derive(Debug)]
-pub(super) struct Merged {
+pub(super) struct MergedPull {
     pub(super) pull: Pull,
     pub(super) kind: ChangeKind,
     pub(super) scope: Scope,
 }
 
-/// The pull after what is told now; `None` where that changes nothing.
+/// Merges a report into a pull. Returns `None` if the pull is unchanged.
 ///
-/// An outcome with evidence stands, and an unknown one gives way to evidence and to life. What is known
-/// of the image stays known, and the percentage never goes back.
-pub(super) fn merge(before: &Pull, mut told: Pull, counters: &mut Counters) -> Option<Merged> {
-    let (was, is) = (before.outcome(), told.outcome());
+/// A known outcome is final; an unknown one is replaced by a known outcome, or by a live pull. Data
+/// of the image is kept, and the percentage never decreases.
+pub(super) fn merge(
+    before: &Pull,
+    mut reported: Pull,
+    counters: &mut Counters,
+) -> Option<MergedPull> {
+    let (was, is) = (before.outcome(), reported.outcome());
     if let Some(Outcome::Completed | Outcome::Failed | Outcome::Cancelled) = was
         && is != was
     {
-        counters.end_changed += 1;
+        counters.outcome_conflicts += 1;
         return None;
     }
-    told.id.clone_from(&before.id);
-    if told.image.is_none() && before.image.is_some() {
-        keep_image(before, &mut told);
+    reported.id.clone_from(&before.id);
+    if reported.image.is_none() && before.image.is_some() {
+        restore_image(before, &mut reported);
     }
-    // An agent may not keep the layers of what ended long ago.
-    if was.is_some() && is == was && told.layers.is_empty() {
-        told.layers.clone_from(&before.layers);
+    // An agent may drop the layers of pulls that ended long ago.
+    if was.is_some() && is == was && reported.layers.is_empty() {
+        reported.layers.clone_from(&before.layers);
     }
-    if before.percent > told.percent {
-        counters.percent_back += u64::from(told.percent.is_some());
-        told.percent = before.percent;
+    if before.percent > reported.percent {
+        counters.percent_regressed += u64::from(reported.percent.is_some());
+        reported.percent = before.percent;
     }
-    if told == *before {
+    if reported == *before {
         return None;
     }
-    if before.stalled_since.is_none() && told.stalled_since.is_some() {
-        counters.stalls.add(told.phase, 1);
+    if before.stalled_since.is_none() && reported.stalled_since.is_some() {
+        counters.stalls.add(reported.phase, 1);
     }
-    let scope = scope(before, &told);
-    Some(Merged {
+    let scope = change_scope(before, &reported);
+    Some(MergedPull {
         kind: match (was, is) {
             (Some(_), None) => ChangeKind::Started,
             (_, Some(_)) if was != is => ChangeKind::Ended,
             _ => ChangeKind::Progressed,
         },
         scope,
-        pull: told,
+        pull: reported,
     })
 }
 
-/// What is told without its image: by an agent that was restarted and has not read the manifest again,
-/// and says nothing of bytes then; or briefly, in a report that would else be too large.
-fn keep_image(before: &Pull, told: &mut Pull) {
-    told.image.clone_from(&before.image);
-    told.layers.clone_from(&before.layers);
-    told.root = told.root.take().or_else(|| before.root.clone());
-    told.total = before.total;
-    if told.percent.is_some() {
-        told.to_download = told.total.map(|total| total.saturating_sub(told.cached));
+/// Restores the image of a pull that is reported without it: by a restarted agent that has not read
+/// the manifest yet and reports no bytes, or abbreviated in a report that would be too large.
+fn restore_image(before: &Pull, reported: &mut Pull) {
+    reported.image.clone_from(&before.image);
+    reported.layers.clone_from(&before.layers);
+    reported.root = reported.root.take().or_else(|| before.root.clone());
+    reported.total = before.total;
+    if reported.percent.is_some() {
+        reported.to_download = reported.total.map(|total| total.saturating_sub(reported.cached));
     } else {
-        told.cached = before.cached;
-        told.to_download = before.to_download;
-        told.downloaded = before.downloaded;
-        told.to_extract = before.to_extract;
-        told.extracted = before.extracted;
-        told.wasted = before.wasted;
-        told.resolved_at = before.resolved_at;
-        told.downloaded_at = before.downloaded_at;
+        reported.cached = before.cached;
+        reported.to_download = before.to_download;
+        reported.downloaded = before.downloaded;
+        reported.to_extract = before.to_extract;
+        reported.extracted = before.extracted;
+        reported.wasted = before.wasted;
+        reported.resolved_at = before.resolved_at;
+        reported.downloaded_at = before.downloaded_at;
     }
-    if told.outcome().is_some() {
-        quiet(told);
-    } else if told.phase == Phase::Resolving {
-        let here = told.to_download == Some(told.downloaded);
-        told.phase = if here {
-            Phase::Extracting
-        } else {
-            Phase::Downloading
-        };
+    if reported.outcome().is_some() {
+        clear_activity(reported);
+    } else if reported.phase == Phase::Resolving {
+        let here = reported.to_download == Some(reported.downloaded);
+        reported.phase = if here { Phase::Extracting } else { Phase::Downloading };
         // It waits for a manifest that is known here.
-        told.waiting_on = None;
+        reported.waiting_on = None;
     }
 }
 
-/// The pull as its node left it when it fell silent: what moved is not known any more.
-pub(super) fn stale(pull: &Pull, since: NodeTime) -> Pull {
+/// Returns the pull as its node last reported it, without rates and estimates.
+pub(super) fn as_stale(pull: &Pull, since: NodeTime) -> Pull {
     let mut stale = pull.clone();
     stale.stale_since = pull.stale_since.or(Some(since));
     (stale.rate, stale.eta) = (None, None);
@@ -100,24 +100,24 @@ pub(super) fn stale(pull: &Pull, since: NodeTime) -> Pull {
     stale
 }
 
-/// The pull with the end for which there is no evidence.
-pub(super) fn given_up(pull: &Pull, at: NodeTime) -> Pull {
-    let mut over = pull.clone();
-    over.phase = Phase::Ended(Outcome::Unknown);
-    over.ended_at = Some(at.max(pull.started_at));
-    quiet(&mut over);
-    over
+/// Returns the pull with an unknown outcome.
+pub(super) fn ended_unknown(pull: &Pull, at: NodeTime) -> Pull {
+    let mut ended = pull.clone();
+    ended.phase = Phase::Ended(Outcome::Unknown);
+    ended.ended_at = Some(at.max(pull.started_at));
+    clear_activity(&mut ended);
+    ended
 }
 
-/// The pull without its layers, as a long history keeps it.
-pub(super) fn bare(pull: &Pull) -> Pull {
+/// Returns the pull without its layers.
+pub(super) fn without_layers(pull: &Pull) -> Pull {
     let mut bare = pull.clone();
     bare.layers = Vec::new();
     bare
 }
 
-/// Of what is over nothing moves or waits.
-fn quiet(pull: &mut Pull) {
+/// Clears rates and waiting states, which an ended pull does not have.
+fn clear_activity(pull: &mut Pull) {
     (pull.rate, pull.eta, pull.waiting_on) = (None, None, None);
     (pull.stalled_since, pull.slow_since, pull.stale_since) = (None, None, None);
     for layer in &mut pull.layers {
@@ -125,21 +125,21 @@ fn quiet(pull: &mut Pull) {
     }
 }
 
-/// How much is different.
-fn scope(before: &Pull, now: &Pull) -> Scope {
-    if !now.is_same_but_for_motion(before) || now.layers.len() != before.layers.len() {
-        return Scope::Whole;
+/// Returns the extent of a change.
+fn change_scope(before: &Pull, now: &Pull) -> Scope {
+    if !now.eq_ignoring_progress(before) || now.layers.len() != before.layers.len() {
+        return Scope::Full;
     }
     let mut layers = now.layers.iter().zip(&before.layers);
-    if layers.all(|(now, before)| now.is_same_but_for_motion(before)) {
+    if layers.all(|(now, before)| now.eq_ignoring_progress(before)) {
         Scope::Motion
     } else {
         Scope::Layers
     }
 }
 
-/// The host of the registry that it comes from, without a port.
-pub(super) fn registry(pull: &Pull) -> Option<Arc<str>> {
+/// Returns the host of the pull's registry, without port.
+pub(super) fn registry_host(pull: &Pull) -> Option<Arc<str>> {
     match (&pull.repository, pull.names.first()) {
         (Some(repository), _) => Some(repository.host().into()),
         (None, Some(name)) => Some(name.repository().host().into()),

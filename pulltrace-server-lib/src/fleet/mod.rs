@@ -1,14 +1,14 @@
-//! The reports of all nodes as one state. Everything here is a function of what was handed in.
+//! Merges the reports of all nodes. Pure: results depend only on the arguments.
 //!
-//! | file | the question |
+//! | file | purpose |
 //! |---|---|
-//! | `agents` | who is believed of the agents that report under one name? |
-//! | `merge` | what is a pull, after what was known of it and what is told now? |
-//! | `node` | what is shown of one node? |
-//! | `v0` | what is shown of what an agent of version 0.1 tells? |
-//! | `history` | which ended pulls are kept? |
-//! | `count` | what do metrics count? |
-//! | `correction` | what is a node's time on the server's clock? |
+//! | `agents` | which agent is accepted if several report for one node |
+//! | `merge` | merges a report into the known state of a pull |
+//! | `node` | the state of one node |
+//! | `v0` | reports of agents of version 0.1 |
+//! | `history` | which ended pulls are kept |
+//! | `count` | the ends and bytes that metrics count |
+//! | `correction` | conversion of node times to the server's clock |
 
 mod agents;
 mod correction;
@@ -25,21 +25,21 @@ use pulltrace_core::wire::check::{AnyReport, CheckedPull, CheckedReport, ReportE
 use pulltrace_core::wire::v1::{NodeState, ReportAck};
 use pulltrace_core::{Digest, Image, NodeName, NodeTime, Pull, PullId};
 
-use self::agents::{Heard, Standing};
+use self::agents::{ReportDecision, ReportHeader};
 use self::history::History;
-use self::node::{Node, Whole};
+use self::node::{FleetState, Node};
 use crate::clock::ServerNow;
 use crate::limits::Limits;
 
 pub use crate::change::{
-    Changes, Correction, Counters, Downloaded, Ended, LiveSums, NodeView, PerPhase, PullChange,
-    Scope, Stats,
+    Changes, Correction, Counters, DownloadedBytes, EndedPull, LiveTotals, NodeView, PerPhase,
+    PullChange, Scope, Stats,
 };
-pub use correction::status;
-pub(crate) use correction::status_bare;
-pub(crate) use count::ended;
+pub use correction::pull_status;
+pub(crate) use correction::pull_status_without_layers;
+pub(crate) use count::ended_pull;
 
-/// What all nodes pull, as their agents tell.
+/// The pulls of all nodes, as reported by their agents.
 ///
 /// ```
 /// use pulltrace_core::Mono;
@@ -54,7 +54,7 @@ pub(crate) use count::ended;
 ///     "startedAt":"2026-11-24T19:00:00Z","intervalMs":5000},
 ///     "pulls":[{"id":"lease~w1~k8s.io~1-a~0","phase":"resolving","startedAt":"2026-11-24T19:59:59Z"}]}"#;
 /// let applied = fleet.apply(parse(body)?, now);
-/// assert_eq!(applied.verdict.unwrap().accepted_seq, 1);
+/// assert_eq!(applied.response.unwrap().accepted_seq, 1);
 /// assert_eq!(applied.changes.pulls[0].pull.phase.as_str(), "resolving");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -62,266 +62,265 @@ pub(crate) use count::ended;
 pub struct Fleet {
     epoch: String,
     nodes: BTreeMap<NodeName, Node>,
-    all: Whole,
-    /// Images that several nodes tell alike are kept once.
-    images: HashMap<Digest, Weak<Image>>,
-    /// With so many images it is time to look which are still there.
-    images_most: usize,
+    state: FleetState,
+    /// Images that several nodes report identically are stored once.
+    image_cache: HashMap<Digest, Weak<Image>>,
+    /// Number of images at which unused ones are removed.
+    image_prune_at: usize,
 }
 
-/// What became of a report.
+/// The result of applying a report.
 #[derive(Debug)]
 pub struct Applied {
-    /// What its agent is answered.
-    pub verdict: Result<ReportAck, Refusal>,
-    /// What changed; nothing where it was refused.
+    /// The response to the agent.
+    pub response: Result<ReportAck, ApplyError>,
+    /// The changes; empty if the report was rejected.
     pub changes: Changes,
 }
 
-/// A report that was not taken.
+/// A rejected report.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Refusal {
-    /// An older agent reports under the same node name and is believed. A retry helps once that one is
+pub enum ApplyError {
+    /// An older agent reports for the same node and is accepted. A retry helps once that one is
     /// silent.
-    #[error(
-        "another agent reports as node {0}: stop one of them, or give each node a name of its own"
-    )]
+    #[error("another agent already reports for node {0}")]
     Conflict(NodeName),
-    /// There are as many nodes as may be. A retry helps once another one is forgotten.
-    #[error("{most} nodes report already, which is the limit")]
+    /// The node limit is reached. A retry helps once another node is removed.
+    #[error("limit of {most} nodes reached")]
     TooManyNodes {
         /// The limit.
         most: usize,
     },
-    /// It is of a version that the library reads and the fleet does not. The same report never passes.
-    #[error("reports of this version are not taken")]
-    Version,
-    /// It contradicts itself. The same report never passes.
-    #[error("the report cannot be true")]
+    /// The report has a version that can be parsed but that the fleet does not support. A retry
+    /// does not help.
+    #[error("unsupported report version")]
+    UnsupportedVersion,
+    /// The report is inconsistent. A retry does not help.
+    #[error("inconsistent report")]
     Invalid(#[source] ReportError),
 }
 
-/// What is done with a report.
-enum Judged {
-    /// Nothing, and its agent is answered this.
-    Late(ReportAck),
-    /// It is taken; `None` where its node is new.
-    Taken(Option<Standing>),
+impl ApplyError {
+    /// Returns advice for the user.
+    #[must_use]
+    pub const fn help(&self) -> Option<&'static str> {
+        match self {
+            Self::Conflict(_) => Some("Stop one of the agents, or give each node a unique name."),
+            Self::TooManyNodes { .. } | Self::UnsupportedVersion | Self::Invalid(_) => None,
+        }
+    }
 }
 
-/// The pulls of a report, and how many were left out since their image is not known.
-struct Told {
+/// The decision about a report.
+enum Admission {
+    /// It is ignored, with this response.
+    Stale(ReportAck),
+    /// It is accepted; `None` if its node is new.
+    Accepted(Option<ReportDecision>),
+}
+
+/// The pulls of a report, and the number of pulls dropped because their image is unknown.
+struct ReportedPulls {
     pulls: Vec<Pull>,
-    /// All that a full report names.
+    /// All pulls in a full report.
     ids: HashSet<PullId>,
-    missing: u64,
+    missing_images: u64,
 }
 
 impl Fleet {
-    /// A fleet of which nothing is known yet. `epoch` is another one for each life of the server, which
-    /// starts at `started`.
+    /// Creates an empty fleet for a server started at `started`. `epoch` must differ each time the
+    /// server starts.
     #[must_use]
     pub fn new(epoch: impl Into<String>, limits: Limits, started: NodeTime) -> Self {
         Self {
             epoch: epoch.into(),
             nodes: BTreeMap::new(),
-            all: Whole {
+            state: FleetState {
                 limits,
                 started,
                 history: History::default(),
-                floor: None,
+                eviction_floor: None,
                 stats: Stats::default(),
             },
-            images: HashMap::new(),
-            images_most: 1_024,
+            image_cache: HashMap::new(),
+            image_prune_at: 1_024,
         }
     }
 
-    /// What there is, and what was counted.
+    /// Returns the current gauges and counters.
     #[must_use]
     pub const fn stats(&self) -> &Stats {
-        &self.all.stats
+        &self.state.stats
     }
 
-    /// Takes a report that came in at `now`.
+    /// Applies a report received at `now`.
     ///
-    /// The first report of an agent that is not full is taken, and answered with `needFull`. A sequence
-    /// that is not greater than the last one is ignored. A pull that is absent from a full report is
-    /// over, without evidence of how.
+    /// A first report of an agent that is not full is accepted, and the response has `needFull`. A
+    /// report whose sequence is not greater than the last one is ignored. A pull missing from a
+    /// full report has ended with an unknown outcome.
     ///
-    /// One of an agent of version 0.1 tells all there is; it has no sequence, so its time is one. Where
-    /// a newer agent reports for the node too, it is refused: the newer one tells more.
+    /// Reports of version 0.1 are always full. They have no sequence, so their time is used. They
+    /// are rejected while a newer agent reports for the node, since that one has more data.
     pub fn apply(&mut self, report: AnyReport, now: ServerNow) -> Applied {
         let mut changes = Changes::default();
-        let verdict = match report {
-            AnyReport::V1(report) => self.take(report, now, &mut changes),
-            AnyReport::V0(report) => self.take_v0(report, now, &mut changes),
-            _ => Err(Refusal::Version),
+        let response = match report {
+            AnyReport::V1(report) => self.apply_v1(report, now, &mut changes),
+            AnyReport::V0(report) => self.apply_v0(report, now, &mut changes),
+            _ => Err(ApplyError::UnsupportedVersion),
         };
-        Applied { verdict, changes }
+        Applied { response, changes }
     }
 
-    /// Lets time pass: nodes fall silent, and what is old goes. To be called about each second.
+    /// Applies changes due to time: silent nodes become lost, and old history is removed. Call it
+    /// about once per second.
     pub fn expire(&mut self, now: ServerNow) -> Changes {
         let mut changes = Changes::default();
-        let Limits {
-            lost_after,
-            history_ttl,
-            ..
-        } = self.all.limits;
-        let all = &mut self.all;
+        let Limits { lost_after, history_ttl, .. } = self.state.limits;
+        let fleet = &mut self.state;
         for node in self.nodes.values_mut() {
-            let silence = node.agents.silence(now.mono);
+            let silence = node.agents.silent_for(now.mono);
             if node.agents.is_lost(now.mono, lost_after) {
                 if node.state() != NodeState::Lost {
-                    node.lose(all, &mut changes);
+                    node.mark_lost(fleet, &mut changes);
                 }
                 if silence > history_ttl {
                     node.synced = false;
-                    node.give_up(|_| true, now, all, &mut changes);
-                    node.tidy(all, &mut changes);
+                    node.end_as_unknown(|_| true, now, fleet, &mut changes);
+                    node.prune(fleet, &mut changes);
                 }
-            } else if !node.agents.is_conflict(now.mono, lost_after) {
+            } else if !node.agents.has_conflict(now.mono, lost_after) {
                 node.set_state(NodeState::Live);
             }
         }
         let oldest = now.at.saturating_sub(history_ttl);
-        while let Some((_, id)) = self.all.history.before(oldest).cloned() {
-            self.forget(&id, &mut changes);
+        while let Some((_, id)) = self.state.history.ended_before(oldest).cloned() {
+            self.remove_pull(&id, &mut changes);
         }
         self.evict(&mut changes);
         self.nodes.retain(|name, node| {
-            let over = node.is_empty() && node.agents.silence(now.mono) > history_ttl;
-            if over {
-                changes.forgotten_nodes.push(name.clone());
+            let expired = node.is_empty() && node.agents.silent_for(now.mono) > history_ttl;
+            if expired {
+                changes.removed_nodes.push(name.clone());
             } else {
-                node.tell(&mut changes);
+                node.publish_view(&mut changes);
             }
-            !over
+            !expired
         });
         self.count_nodes();
         changes
     }
 
-    fn take(
+    fn apply_v1(
         &mut self,
         report: CheckedReport,
         now: ServerNow,
         changes: &mut Changes,
-    ) -> Result<ReportAck, Refusal> {
+    ) -> Result<ReportAck, ApplyError> {
         let CheckedReport {
             node,
             timestamp: sent,
             sequence,
             full,
             agent,
-            info,
+            node_info: info,
             images,
             pulls,
             ..
         } = report;
-        let heard = Heard {
+        let header = ReportHeader {
             node,
-            sent,
+            sent_at: sent,
             sequence,
             full,
             agent,
-            runtime: info.runtime_version,
+            runtime_version: info.runtime_version,
         };
-        let standing = match self.judge(&heard, now)? {
-            Judged::Late(ack) => return Ok(ack),
-            Judged::Taken(standing) => standing,
+        let decision = match self.admit(&header, now)? {
+            Admission::Stale(ack) => return Ok(ack),
+            Admission::Accepted(decision) => decision,
         };
         let images = self.intern(images);
-        let told = self
-            .told(&heard, &images, pulls)
-            .inspect_err(|_| self.all.stats.counters.reports_invalid += 1)
-            .map_err(Refusal::Invalid)?;
-        Ok(self.commit(&heard, standing, told, images, now, changes))
+        let reported = self
+            .resolve_pulls(&header, &images, pulls)
+            .inspect_err(|_| self.state.stats.counters.reports_invalid += 1)
+            .map_err(ApplyError::Invalid)?;
+        Ok(self.commit(&header, decision, reported, images, now, changes))
     }
 
-    /// Who reports, and whether that is listened to.
-    fn judge(&mut self, heard: &Heard, now: ServerNow) -> Result<Judged, Refusal> {
-        let Limits {
-            lost_after, nodes, ..
-        } = self.all.limits;
-        let counters = &mut self.all.stats.counters;
-        let Some(node) = self.nodes.get_mut(&heard.node) else {
+    /// Decides whether a report is accepted.
+    fn admit(&mut self, header: &ReportHeader, now: ServerNow) -> Result<Admission, ApplyError> {
+        let Limits { lost_after, nodes, .. } = self.state.limits;
+        let counters = &mut self.state.stats.counters;
+        let Some(node) = self.nodes.get_mut(&header.node) else {
             if self.nodes.len() < nodes {
-                return Ok(Judged::Taken(None));
+                return Ok(Admission::Accepted(None));
             }
             counters.nodes_refused += 1;
-            return Err(Refusal::TooManyNodes { most: nodes });
+            return Err(ApplyError::TooManyNodes { most: nodes });
         };
-        let standing = node.agents.judge(
-            &heard.agent,
-            heard.sequence,
-            heard.sent,
+        let decision = node.agents.decide(
+            &header.agent,
+            header.sequence,
+            header.sent_at,
             now.mono,
             lost_after,
         );
-        match standing {
-            Standing::Late { accepted } => {
+        match decision {
+            ReportDecision::Stale { accepted } => {
                 counters.reports_late += 1;
                 let synced = node.synced;
-                Ok(Judged::Late(self.ack(accepted, !synced)))
+                Ok(Admission::Stale(self.ack(accepted, !synced)))
             }
-            Standing::Refused => {
-                node.agents.take(standing, heard.agent(now));
+            ReportDecision::Reject => {
+                node.agents.apply(decision, header.to_agent(now));
                 counters.reports_conflict += 1;
-                Err(Refusal::Conflict(heard.node.clone()))
+                Err(ApplyError::Conflict(header.node.clone()))
             }
-            Standing::Next | Standing::Restarted | Standing::OlderLives => {
-                Ok(Judged::Taken(Some(standing)))
+            ReportDecision::Accept | ReportDecision::Takeover | ReportDecision::Conflict => {
+                Ok(Admission::Accepted(Some(decision)))
             }
         }
     }
 
-    /// Takes a report of which all is well.
+    /// Applies an accepted and valid report.
     fn commit(
         &mut self,
-        heard: &Heard,
-        standing: Option<Standing>,
-        told: Told,
+        header: &ReportHeader,
+        decision: Option<ReportDecision>,
+        reported: ReportedPulls,
         images: Vec<Arc<Image>>,
         now: ServerNow,
         changes: &mut Changes,
     ) -> ReportAck {
-        let all = &mut self.all;
-        all.stats.counters.reports += 1;
-        all.stats.counters.images_missing += told.missing;
-        let node = self
-            .nodes
-            .entry(heard.node.clone())
-            .or_insert_with(|| Node::new(heard, now));
-        let anew = matches!(standing, Some(Standing::Restarted | Standing::OlderLives));
-        if let Some(standing) = standing {
-            node.agents.take(standing, heard.agent(now));
-            all.stats.counters.conflicts += u64::from(standing == Standing::OlderLives);
+        let fleet = &mut self.state;
+        fleet.stats.counters.reports += 1;
+        fleet.stats.counters.images_missing += reported.missing_images;
+        let node = self.nodes.entry(header.node.clone()).or_insert_with(|| Node::new(header, now));
+        let agent_changed =
+            matches!(decision, Some(ReportDecision::Takeover | ReportDecision::Conflict));
+        if let Some(standing) = decision {
+            node.agents.apply(standing, header.to_agent(now));
+            fleet.stats.counters.conflicts += u64::from(standing == ReportDecision::Conflict);
         }
-        node.hear(heard, anew, now, changes);
-        let conflict = node.agents.is_conflict(now.mono, all.limits.lost_after);
-        node.set_state(if conflict {
-            NodeState::Conflict
-        } else {
-            NodeState::Live
-        });
-        for pull in told.pulls {
-            node.take_pull(pull, now, all, changes);
+        node.record_report(header, agent_changed, now, changes);
+        let conflict = node.agents.has_conflict(now.mono, fleet.limits.lost_after);
+        node.set_state(if conflict { NodeState::Conflict } else { NodeState::Live });
+        for pull in reported.pulls {
+            node.apply_pull(pull, now, fleet, changes);
         }
-        node.take_images(images);
-        if heard.full {
-            node.give_up(|id| !told.ids.contains(id), now, all, changes);
+        node.store_images(images);
+        if header.full {
+            node.end_as_unknown(|id| !reported.ids.contains(id), now, fleet, changes);
             node.synced = true;
         }
-        node.tidy(all, changes);
-        let need_full = !node.synced || told.missing > 0;
+        node.prune(fleet, changes);
+        let need_full = !node.synced || reported.missing_images > 0;
         self.evict(changes);
-        if let Some(node) = self.nodes.get_mut(&heard.node) {
-            node.tell(changes);
+        if let Some(node) = self.nodes.get_mut(&header.node) {
+            node.publish_view(changes);
         }
-        self.ack(heard.sequence, need_full)
+        self.ack(header.sequence, need_full)
     }
 
     fn ack(&self, accepted_seq: u64, need_full: bool) -> ReportAck {
@@ -333,86 +332,86 @@ impl Fleet {
         }
     }
 
-    /// The pulls of a report, with their images: those that it tells, and those told before.
-    fn told(
+    /// Combines the pulls of a report with their images, from this report or an earlier one.
+    fn resolve_pulls(
         &self,
-        heard: &Heard,
+        header: &ReportHeader,
         images: &[Arc<Image>],
         pulls: Vec<CheckedPull>,
-    ) -> Result<Told, ReportError> {
-        let node = self.nodes.get(&heard.node);
+    ) -> Result<ReportedPulls, ReportError> {
+        let node = self.nodes.get(&header.node);
         let images: HashMap<&Digest, &Arc<Image>> =
             images.iter().map(|image| (&image.root, image)).collect();
-        let known = |root: &Digest| {
-            let told = images.get(root).copied();
-            told.or_else(|| node?.image(root)).cloned()
+        let find_image = |root: &Digest| {
+            let in_report = images.get(root).copied();
+            in_report.or_else(|| node?.image(root)).cloned()
         };
-        let mut told = Told {
+        let mut reported = ReportedPulls {
             pulls: Vec::with_capacity(pulls.len()),
             ids: HashSet::new(),
-            missing: 0,
+            missing_images: 0,
         };
         for pull in pulls {
-            if heard.full {
-                told.ids.insert(pull.id().clone());
+            if header.full {
+                reported.ids.insert(pull.id().clone());
             }
-            let image = pull.image().map(known);
+            let image = pull.image().map(find_image);
             match image {
-                Some(None) => told.missing += 1,
-                Some(Some(image)) => told.pulls.push(pull.into_pull(Some(image))?),
-                None => told.pulls.push(pull.into_pull(None)?),
+                Some(None) => reported.missing_images += 1,
+                Some(Some(image)) => reported.pulls.push(pull.into_pull(Some(image))?),
+                None => reported.pulls.push(pull.into_pull(None)?),
             }
         }
-        Ok(told)
+        Ok(reported)
     }
 
-    /// The same images, each as the one that is kept of those that are alike. A node that tells other
-    /// layers of an image than the first has its own.
+    /// Replaces images by stored copies that are equal. If nodes report different layers for an
+    /// image, only the first version is shared.
     fn intern(&mut self, images: Vec<Arc<Image>>) -> Vec<Arc<Image>> {
-        if self.images.len() + images.len() > self.images_most {
-            self.images.retain(|_, image| image.strong_count() > 0);
-            self.images_most = (self.images.len() + images.len()) * 2 + 1_024;
+        if self.image_cache.len() + images.len() > self.image_prune_at {
+            self.image_cache.retain(|_, image| image.strong_count() > 0);
+            self.image_prune_at = (self.image_cache.len() + images.len()) * 2 + 1_024;
         }
-        let one = |image: Arc<Image>| {
-            let kept = self.images.get(&image.root).and_then(Weak::upgrade);
+        let deduplicate = |image: Arc<Image>| {
+            let kept = self.image_cache.get(&image.root).and_then(Weak::upgrade);
             match kept {
                 Some(kept) if kept == image => kept,
                 Some(_) => image,
                 None => {
                     let root = image.root.clone();
-                    self.images.insert(root, Arc::downgrade(&image));
+                    self.image_cache.insert(root, Arc::downgrade(&image));
                     image
                 }
             }
         };
-        images.into_iter().map(one).collect()
+        images.into_iter().map(deduplicate).collect()
     }
 
-    /// Keeps the history within its bounds: layers go before rows, and the oldest first.
+    /// Enforces the limits of the history, oldest first. Layers are dropped before rows.
     fn evict(&mut self, changes: &mut Changes) {
-        let most = self.all.limits.ended;
-        while let Some(id) = self.all.history.strip(most / 2) {
+        let most = self.state.limits.ended;
+        while let Some(id) = self.state.history.drop_oldest_layers(most / 2) {
             let node = self.nodes.get_mut(id.node());
-            let stripped = node.is_some_and(|node| node.strip(&id, changes));
-            self.all.stats.counters.layers_evicted += u64::from(stripped);
+            let stripped = node.is_some_and(|node| node.drop_layers(&id, changes));
+            self.state.stats.counters.layers_evicted += u64::from(stripped);
         }
-        while let Some((since, id)) = self.all.history.over(most).cloned() {
-            self.all.floor = self.all.floor.max(Some(since));
-            self.all.stats.counters.ended_evicted += 1;
-            self.forget(&id, changes);
+        while let Some((since, id)) = self.state.history.over_limit(most).cloned() {
+            self.state.eviction_floor = self.state.eviction_floor.max(Some(since));
+            self.state.stats.counters.ended_evicted += 1;
+            self.remove_pull(&id, changes);
         }
-        self.all.stats.ended = self.all.history.len() as u64;
+        self.state.stats.ended = self.state.history.len() as u64;
     }
 
-    fn forget(&mut self, id: &PullId, changes: &mut Changes) {
+    fn remove_pull(&mut self, id: &PullId, changes: &mut Changes) {
         if let Some(node) = self.nodes.get_mut(id.node()) {
-            node.forget(id, &mut self.all, changes);
+            node.remove_pull(id, &mut self.state, changes);
         }
     }
 
     fn count_nodes(&mut self) {
         let count = |state| self.nodes.values().filter(|n| n.state() == state).count() as u64;
-        let stats = &mut self.all.stats;
+        let stats = &mut self.state.stats;
         stats.nodes_live = count(NodeState::Live);
         stats.nodes_lost = count(NodeState::Lost);
         stats.nodes_conflict = count(NodeState::Conflict);

@@ -1,7 +1,8 @@
-//! What is shown of what an agent of version 0.1 tells: a row for each layer that is fetched.
+//! Reports of agents of version 0.1, shown as one row for each layer that is downloaded.
 //!
-//! Such an agent tells of no end, and calls an ingest whole when it is gone, however that went. So
-//! nothing of it is ever completed or unpacked, and what it tells of no more ends as unknown.
+//! Such an agent reports no ends, and reports an ingest as complete when it disappears for whatever
+//! reason. So these rows never complete or unpack, and end as unknown when they are no longer
+//! reported.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,30 +15,30 @@ use pulltrace_core::{
 };
 
 use super::node::Node;
-use super::{Fleet, Heard, Judged, Refusal, Told};
+use super::{Admission, ApplyError, Fleet, ReportHeader, ReportedPulls};
 use crate::change::Changes;
 use crate::clock::ServerNow;
 
-/// What is said of an agent that says nothing of itself. Any other one was started later.
+/// Replaces the missing instance id. Any other agent counts as newer.
 const INSTANCE: &str = "v0.1";
 
-/// The namespace that such an agent watches, unless it was told otherwise, which it does not say.
+/// The namespace such agents watch by default; they do not report it.
 const NAMESPACE: &str = "k8s.io";
 
-/// How often such an agent reports.
+/// The report interval of such agents.
 const INTERVAL_MS: u64 = 1_000;
 
 impl Fleet {
-    pub(super) fn take_v0(
+    pub(super) fn apply_v0(
         &mut self,
         report: V0Report,
         now: ServerNow,
         changes: &mut Changes,
-    ) -> Result<ReportAck, Refusal> {
+    ) -> Result<ReportAck, ApplyError> {
         let millis = report.timestamp.unix_nanos() / 1_000_000;
-        let heard = Heard {
+        let header = ReportHeader {
             node: report.node,
-            sent: report.timestamp,
+            sent_at: report.timestamp,
             sequence: u64::try_from(millis).unwrap_or(0),
             full: true,
             agent: AgentInfo {
@@ -46,60 +47,61 @@ impl Fleet {
                 started_at: NodeTime::from_unix(0, 0),
                 interval_ms: INTERVAL_MS,
             },
-            runtime: None,
+            runtime_version: None,
         };
-        let lost_after = self.all.limits.lost_after;
-        let newer = self.nodes.get(&heard.node).is_some_and(|node| {
-            let believed = &node.agents.believed;
-            !believed.is_of(&heard.agent) && !believed.is_silent(now.mono, lost_after)
+        let lost_after = self.state.limits.lost_after;
+        let newer = self.nodes.get(&header.node).is_some_and(|node| {
+            let believed = &node.agents.active;
+            !believed.matches(&header.agent) && !believed.is_silent(now.mono, lost_after)
         });
         if newer {
-            self.all.stats.counters.reports_conflict += 1;
-            return Err(Refusal::Conflict(heard.node));
+            self.state.stats.counters.reports_conflict += 1;
+            return Err(ApplyError::Conflict(header.node));
         }
-        let standing = match self.judge(&heard, now)? {
-            Judged::Late(ack) => return Ok(ack),
-            Judged::Taken(standing) => standing,
+        let decision = match self.admit(&header, now)? {
+            Admission::Stale(ack) => return Ok(ack),
+            Admission::Accepted(standing) => standing,
         };
-        let node = self.nodes.get_mut(&heard.node);
-        let (pulls, meters) = pulls(node, &heard, &report.ingests, now.mono);
-        let told = Told {
+        let node = self.nodes.get_mut(&header.node);
+        let (pulls, meters) = to_pulls(node, &header, &report.ingests, now.mono);
+        let reported = ReportedPulls {
             ids: pulls.iter().map(|pull| pull.id.clone()).collect(),
             pulls,
-            missing: 0,
+            missing_images: 0,
         };
-        let ack = self.commit(&heard, standing, told, Vec::new(), now, changes);
-        if let Some(node) = self.nodes.get_mut(&heard.node) {
-            node.meters = meters;
+        let ack = self.commit(&header, decision, reported, Vec::new(), now, changes);
+        if let Some(node) = self.nodes.get_mut(&header.node) {
+            node.rate_meters = meters;
         }
         Ok(ack)
     }
 }
 
-/// How fast each ingest comes.
-pub(super) type Meters = HashMap<Digest, RateMeter>;
+/// The download rate of each ingest.
+pub(super) type RateMeters = HashMap<Digest, RateMeter>;
 
-/// A pull for each ingest: the same as before where it was told before.
-fn pulls(
+/// Returns a pull for each ingest, continuing existing ones.
+fn to_pulls(
     node: Option<&mut Node>,
-    heard: &Heard,
+    header: &ReportHeader,
     ingests: &[V0Ingest],
     now: Mono,
-) -> (Vec<Pull>, Meters) {
-    let (mut known, mut meters) = (HashMap::new(), Meters::new());
+) -> (Vec<Pull>, RateMeters) {
+    let (mut known, mut meters) = (HashMap::new(), RateMeters::new());
     if let Some(node) = node {
-        known = node.live().filter_map(by_digest).collect();
-        meters = std::mem::take(&mut node.meters);
+        known = node.live_pulls().filter_map(by_digest).collect();
+        meters = std::mem::take(&mut node.rate_meters);
     }
-    let mut kept = Meters::with_capacity(ingests.len());
+    let mut kept = RateMeters::with_capacity(ingests.len());
     let mut pulls = Vec::with_capacity(ingests.len());
     for ingest in ingests {
         let before = known.get(&ingest.digest);
         let before = before.map(|pull: &Arc<Pull>| (**pull).clone());
-        let Some(mut pull) = before.or_else(|| begun(&heard.node, ingest, heard.sent)) else {
+        let Some(mut pull) = before.or_else(|| new_pull(&header.node, ingest, header.sent_at))
+        else {
             continue;
         };
-        advance(&mut pull, ingest);
+        apply_ingest(&mut pull, ingest);
         let mut meter = meters.remove(&ingest.digest).unwrap_or_default();
         meter.sample(pull.downloaded, now);
         pull.rate = meter.rate(now);
@@ -116,8 +118,8 @@ fn by_digest(pull: &Arc<Pull>) -> Option<(Digest, Arc<Pull>)> {
     }
 }
 
-/// The pull of an ingest of which nothing is known but that it is there.
-fn begun(node: &NodeName, ingest: &V0Ingest, sent: NodeTime) -> Option<Pull> {
+/// Returns the pull of a new ingest.
+fn new_pull(node: &NodeName, ingest: &V0Ingest, sent: NodeTime) -> Option<Pull> {
     let at = ingest.started_at.unwrap_or(sent);
     let pull = PullId::Ingest {
         node: node.clone(),
@@ -125,16 +127,15 @@ fn begun(node: &NodeName, ingest: &V0Ingest, sent: NodeTime) -> Option<Pull> {
         digest: ingest.digest.clone(),
         since: at,
     };
-    let now = Now {
-        mono: Mono::default(),
-        node: at,
-    };
-    let changes = PullTable::new(Limits::default()).apply(&[Observation::Began { pull, at }], now);
+    let now = Now { mono: Mono::default(), node: at };
+    let changes =
+        PullTable::new(Limits::default()).apply(&[Observation::Started { pull, at }], now);
     changes.first().map(|change| (*change.pull).clone())
 }
 
-/// What is told now. Bytes never go back; that all of them are here says nothing.
-fn advance(pull: &mut Pull, ingest: &V0Ingest) {
+/// Applies a reported ingest. Bytes never decrease, and reaching the total does not mean
+/// completion.
+fn apply_ingest(pull: &mut Pull, ingest: &V0Ingest) {
     pull.phase = Phase::Downloading;
     (pull.waiting_on, pull.stale_since) = (None, None);
     pull.downloaded = pull.downloaded.max(ingest.bytes);
@@ -142,8 +143,8 @@ fn advance(pull: &mut Pull, ingest: &V0Ingest) {
     pull.total = total.filter(|total| *total >= pull.downloaded);
     pull.to_download = pull.total;
     pull.percent = pull.total.map(|total| {
-        let share = pull.downloaded.share_of(total).unwrap_or_default();
-        Percent::from_share(share).min(Percent::ALMOST)
+        let share = pull.downloaded.fraction_of(total).unwrap_or_default();
+        Percent::from_fraction(share).min(Percent::MAX_UNFINISHED)
     });
     if let Some(name) = &ingest.name
         && pull.names.is_empty()
@@ -153,8 +154,9 @@ fn advance(pull: &mut Pull, ingest: &V0Ingest) {
     }
 }
 
-/// The bytes that came since `before`. The step to all of them does not count: it may be no bytes.
-pub(super) fn grown(before: Option<&Pull>, now: &Pull) -> Bytes {
+/// Returns the bytes downloaded since `before`. A jump to the total does not count: the download
+/// may have been aborted.
+pub(super) fn downloaded_since(before: Option<&Pull>, now: &Pull) -> Bytes {
     let known = before.map_or(Bytes::ZERO, |pull| pull.downloaded);
     if now.total == Some(now.downloaded) {
         return Bytes::ZERO;

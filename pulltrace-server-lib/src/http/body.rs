@@ -1,4 +1,4 @@
-//! Bodies: read within bounds and unpacked; written in pieces and packed.
+//! Request bodies with limits and decompression, and chunked, compressed response bodies.
 
 use std::cell::RefCell;
 use std::io::{Cursor, Read as _, Write as _};
@@ -14,44 +14,44 @@ use futures_util::{Stream, StreamExt as _, stream};
 use serde::Serialize;
 
 use super::coding;
-use crate::metrics::Rejected;
+use crate::metrics::RejectReason;
 
-/// A piece of a list that is handed over at once.
-pub(super) const PIECE: usize = 64 * 1024;
+/// Size at which a chunk of a list is sent.
+pub(super) const CHUNK_SIZE: usize = 64 * 1024;
 
-/// The bounds of a body that is read.
+/// Limits of a request body.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
-    /// As it comes.
-    pub(super) wire: usize,
-    /// As it is when unpacked.
-    pub(super) plain: usize,
-    /// From the head of the request to the end of its body.
+pub(super) struct BodyLimits {
+    /// Maximum size as received.
+    pub(super) max_wire_bytes: usize,
+    /// Maximum size after decompression.
+    pub(super) max_plain_bytes: usize,
+    /// Timeout from the request head to the end of the body.
     pub(super) deadline: Duration,
 }
 
-/// Reads a body of JSON, which may be packed by gzip.
-pub(super) async fn read(
+/// Reads a JSON body, optionally compressed with gzip.
+pub(super) async fn read_json(
     headers: &HeaderMap,
     body: Body,
-    bounds: Bounds,
-) -> Result<Vec<u8>, (Rejected, String)> {
+    bounds: BodyLimits,
+) -> Result<Vec<u8>, (RejectReason, String)> {
     if !is_json(headers) {
-        return Err((Rejected::ContentType, String::new()));
+        return Err((RejectReason::ContentType, String::new()));
     }
     let packed = match headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
         None | Some(b"" | b"identity") => false,
         Some(b"gzip" | b"x-gzip") => true,
-        Some(_) => return Err((Rejected::Encoding, String::new())),
+        Some(_) => return Err((RejectReason::Encoding, String::new())),
     };
-    // Unpacked, both bounds are of the same bytes.
-    let wire = if packed { bounds.wire } else { bounds.plain };
+    // For an uncompressed body both limits apply to the same bytes.
+    let wire = if packed { bounds.max_wire_bytes } else { bounds.max_plain_bytes };
     let too_large = || {
         let detail = format!(
-            "at most {} bytes are accepted, or {} packed by gzip",
-            bounds.plain, bounds.wire
+            "expected at most {} bytes, or {} compressed with gzip",
+            bounds.max_plain_bytes, bounds.max_wire_bytes
         );
-        (Rejected::TooLarge, detail)
+        (RejectReason::TooLarge, detail)
     };
     let length = headers.get(CONTENT_LENGTH);
     let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
@@ -62,7 +62,8 @@ pub(super) async fn read(
     let mut pieces = body.into_data_stream();
     let reading = async {
         while let Some(piece) = pieces.next().await {
-            let piece = piece.map_err(|_| (Rejected::Broken, "it broke off".to_owned()))?;
+            let piece = piece
+                .map_err(|_| (RejectReason::Broken, "the connection closed early".to_owned()))?;
             if whole.len() + piece.len() > wire {
                 return Err(too_large());
             }
@@ -70,65 +71,62 @@ pub(super) async fn read(
         }
         Ok(())
     };
-    tokio::time::timeout(bounds.deadline, reading)
-        .await
-        .map_err(|_| {
-            let detail = format!("it may take {:?}", bounds.deadline);
-            (Rejected::Timeout, detail)
-        })??;
+    tokio::time::timeout(bounds.deadline, reading).await.map_err(|_| {
+        let detail = format!("not complete after {:?}", bounds.deadline);
+        (RejectReason::Timeout, detail)
+    })??;
     if !packed {
         return Ok(whole);
     }
-    let plain = unpack(whole, bounds.plain)
-        .map_err(|error| (Rejected::Broken, format!("it is no gzip: {error}")))?;
-    if plain.len() > bounds.plain {
+    let plain = decompress(whole, bounds.max_plain_bytes)
+        .map_err(|error| (RejectReason::Broken, format!("invalid gzip: {error}")))?;
+    if plain.len() > bounds.max_plain_bytes {
         return Err(too_large());
     }
     Ok(plain)
 }
 
 thread_local! {
-    /// Its tables have 40 KiB, and most reports are far smaller.
-    static UNPACKER: RefCell<GzDecoder<Cursor<Vec<u8>>>> =
+    /// Reused, because its tables take 40 KiB and most reports are far smaller.
+    static DECODER: RefCell<GzDecoder<Cursor<Vec<u8>>>> =
         RefCell::new(GzDecoder::new(Cursor::new(Vec::new())));
 }
 
-/// What was packed, but at most one byte more than `most`.
-fn unpack(packed: Vec<u8>, most: usize) -> std::io::Result<Vec<u8>> {
-    // The last four bytes say how much it is, if they are honest.
-    let told = packed
-        .last_chunk()
-        .map_or(0, |told| u32::from_le_bytes(*told));
-    let mut plain = Vec::with_capacity(most.min(told as usize) + 1);
-    UNPACKER.with_borrow_mut(|unpacker| {
+/// Decompresses at most `most` bytes plus one.
+fn decompress(packed: Vec<u8>, most: usize) -> std::io::Result<Vec<u8>> {
+    // The gzip trailer holds the uncompressed size; it is untrusted and only a capacity hint.
+    let declared = packed.last_chunk().map_or(0, |size| u32::from_le_bytes(*size));
+    let mut plain = Vec::with_capacity(most.min(declared as usize) + 1);
+    DECODER.with_borrow_mut(|decoder| {
         let mut rest = Cursor::new(packed);
-        // A body may be packed in several pieces.
+        // A body may consist of several gzip members.
         while plain.len() <= most && (rest.position() as usize) < rest.get_ref().len() {
-            unpacker.reset(rest);
+            decoder.reset(rest);
             let room = most + 1 - plain.len();
-            let read = unpacker.take(room as u64).read_to_end(&mut plain);
-            rest = unpacker.reset(Cursor::default());
+            let read = decoder.take(room as u64).read_to_end(&mut plain);
+            rest = decoder.reset(Cursor::default());
             read?;
         }
         Ok(plain)
     })
 }
 
-/// `application/json`, with parameters or without.
+/// Returns whether the content type is `application/json`, with or without parameters.
 fn is_json(headers: &HeaderMap) -> bool {
     let value = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok());
     let kind = value.and_then(|value| value.split(';').next());
     kind.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }
 
-/// A value of the wire as JSON, packed where the reader takes that.
-pub(super) fn told(asked: &HeaderMap, value: &impl Serialize) -> Response {
-    let text = crate::json::text(value);
-    json(asked, stream::once(std::future::ready(text)))
+/// Responds with a value as JSON, compressed if the client accepts gzip.
+pub(super) fn json_value(asked: &HeaderMap, value: &impl Serialize) -> Response {
+    let text = crate::json::to_string(value);
+    json_stream(asked, stream::once(std::future::ready(text)))
 }
 
-/// JSON in pieces, packed where the reader takes that. A piece is made when the one before is gone.
-pub(super) fn json(
+/// Responds with JSON in chunks, compressed if the client accepts gzip. Chunks are produced on
+/// demand.
+pub(super) fn json_stream(
     asked: &HeaderMap,
     pieces: impl Stream<Item = String> + Send + 'static,
 ) -> Response {
@@ -137,24 +135,24 @@ pub(super) fn json(
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (VARY, HeaderValue::from_static("accept-encoding")),
     ];
-    if !coding::takes(asked, "gzip") {
+    if !coding::accepts(asked, "gzip") {
         let pieces = pieces.map(|piece| Ok::<_, std::io::Error>(Bytes::from(piece)));
         return (headers, Body::from_stream(pieces)).into_response();
     }
     let packed = async_stream::stream! {
         let mut pieces = std::pin::pin!(pieces);
-        let mut packer = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
         while let Some(piece) = pieces.next().await {
-            if let Err(error) = packer.write_all(piece.as_bytes()) {
+            if let Err(error) = encoder.write_all(piece.as_bytes()) {
                 yield Err(error);
                 return;
             }
-            let ready = std::mem::take(packer.get_mut());
+            let ready = std::mem::take(encoder.get_mut());
             if !ready.is_empty() {
                 yield Ok(Bytes::from(ready));
             }
         }
-        yield packer.finish().map(Bytes::from);
+        yield encoder.finish().map(Bytes::from);
     };
     let gzip = [(CONTENT_ENCODING, HeaderValue::from_static("gzip"))];
     (headers, gzip, Body::from_stream(packed)).into_response()
@@ -164,71 +162,54 @@ pub(super) fn json(
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds = Bounds {
-        wire: 1_000,
-        plain: 4_000,
+    const LIMITS: BodyLimits = BodyLimits {
+        max_wire_bytes: 1_000,
+        max_plain_bytes: 4_000,
         deadline: Duration::from_secs(10),
     };
 
     fn headers(pairs: &[(axum::http::HeaderName, &str)]) -> HeaderMap {
         let pairs = pairs.iter();
-        pairs
-            .map(|(name, value)| (name.clone(), value.parse().unwrap()))
-            .collect()
+        pairs.map(|(name, value)| (name.clone(), value.parse().unwrap())).collect()
     }
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
-        let mut packer = GzEncoder::new(Vec::new(), flate2::Compression::best());
-        packer.write_all(bytes).unwrap();
-        packer.finish().unwrap()
+        let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
     }
 
-    async fn refused(encoding: &str, body: Vec<u8>) -> Rejected {
+    async fn rejection(encoding: &str, body: Vec<u8>) -> RejectReason {
         let headers = headers(&[
             (CONTENT_TYPE, "application/json; charset=utf-8"),
             (CONTENT_ENCODING, encoding),
         ]);
-        read(&headers, Body::from(body), BOUNDS)
-            .await
-            .unwrap_err()
-            .0
+        read_json(&headers, Body::from(body), LIMITS).await.unwrap_err().0
     }
 
     #[tokio::test]
-    async fn what_unpacks_to_too_much_is_refused_however_small_it_is() {
-        assert_eq!(
-            refused("gzip", gzip(&[b' '; 4_001])).await,
-            Rejected::TooLarge
-        );
+    async fn read_rejects_oversized_and_undecodable_bodies() {
+        assert_eq!(rejection("gzip", gzip(&[b' '; 4_001])).await, RejectReason::TooLarge);
         let mut twice = gzip(&[b' '; 4_000]);
         twice.extend(gzip(b"x"));
-        assert_eq!(refused("gzip", twice).await, Rejected::TooLarge);
-        assert_eq!(
-            refused("identity", vec![b' '; 4_001]).await,
-            Rejected::TooLarge
-        );
-        assert_eq!(refused("gzip", b"no gzip".to_vec()).await, Rejected::Broken);
-        assert_eq!(refused("br", Vec::new()).await, Rejected::Encoding);
+        assert_eq!(rejection("gzip", twice).await, RejectReason::TooLarge);
+        assert_eq!(rejection("identity", vec![b' '; 4_001]).await, RejectReason::TooLarge);
+        assert_eq!(rejection("gzip", b"no gzip".to_vec()).await, RejectReason::Broken);
+        assert_eq!(rejection("br", Vec::new()).await, RejectReason::Encoding);
     }
 
     #[tokio::test]
-    async fn what_fits_is_read() {
-        let headers = headers(&[
-            (CONTENT_TYPE, "Application/JSON"),
-            (CONTENT_ENCODING, "gzip"),
-        ]);
+    async fn read_accepts_gzip_body_at_the_limit() {
+        let headers = headers(&[(CONTENT_TYPE, "Application/JSON"), (CONTENT_ENCODING, "gzip")]);
         let body = Body::from(gzip(&[b'x'; 4_000]));
-        assert_eq!(
-            read(&headers, body, BOUNDS).await.unwrap(),
-            vec![b'x'; 4_000]
-        );
+        assert_eq!(read_json(&headers, body, LIMITS).await.unwrap(), vec![b'x'; 4_000]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_does_not_end_is_waited_for_only_so_long() {
+    async fn read_times_out_when_body_never_ends() {
         let headers = headers(&[(CONTENT_TYPE, "application/json")]);
         let body = Body::from_stream(futures_util::stream::pending::<std::io::Result<Bytes>>());
-        let (why, _) = read(&headers, body, BOUNDS).await.unwrap_err();
-        assert_eq!(why, Rejected::Timeout);
+        let (why, _) = read_json(&headers, body, LIMITS).await.unwrap_err();
+        assert_eq!(why, RejectReason::Timeout);
     }
 }

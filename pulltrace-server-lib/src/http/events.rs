@@ -1,13 +1,13 @@
-//! `GET /api/v1/events`: what happens, as it happens.
+//! `GET /api/v1/events`: the event stream.
 //!
-//! A reader holds a cursor, and at most one piece of text of [`CHUNK`] bytes and a few rows; another
-//! 64 KiB wait in its connection. It is asked for the next piece only when the one before is on its
-//! way, so one that does not read costs no more than that, and slows nobody.
+//! Each reader holds a cursor, at most one chunk of about [`CHUNK_TARGET`] bytes and a few rows;
+//! another 64 KiB are buffered by its connection. The next chunk is produced only after the
+//! previous one was consumed, so a slow reader costs no more than that and delays no other reader.
 
 mod chunk;
-mod pack;
+mod encoder;
 mod reader;
-mod watch;
+mod reader_guard;
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -20,67 +20,65 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt as _, stream};
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::problem::Refusal;
-use super::query::{FILTERS, Filter, Query};
-use super::{Api, Link};
-use pack::Packer;
+use super::problem::ProblemResponse;
+use super::query::{FILTER_PARAMS, Filter, QueryParams};
+use super::{ApiState, Connection};
+use encoder::StreamEncoder;
 use reader::Reader;
-use watch::Guard;
+use reader_guard::ReaderGuard;
 
-/// A piece of text that is this long gets no longer.
-const CHUNK: usize = 64 * 1024;
+/// A chunk that has reached this size is sent.
+const CHUNK_TARGET: usize = 64 * 1024;
 
-/// What a reader asked for.
+/// Options of a stream, from its query parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Options {
+struct StreamOptions {
     filter: Filter,
-    layers: Layers,
-    format: Format,
+    layers: LayerMode,
+    format: StreamFormat,
 }
 
-/// How layers are told.
+/// The representation of layers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Layers {
-    /// Inside their pull.
+enum LayerMode {
+    /// Embedded in their pull.
     #[default]
     Embed,
-    /// Not at all.
+    /// Omitted.
     None,
-    /// By events of their own.
+    /// As separate events.
     Events,
 }
 
-/// How changes are told.
+/// The representation of changes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Format {
-    /// An event per change.
+enum StreamFormat {
+    /// One event per change.
     #[default]
     Event,
-    /// What changed since the last frame.
+    /// Frames with everything that changed since the previous frame.
     Frame,
 }
 
-impl Options {
-    fn of(query: &Query, pods: bool) -> Result<Self, Refusal> {
-        let layers = [
-            ("embed", Layers::Embed),
-            ("none", Layers::None),
-            ("events", Layers::Events),
-        ];
-        let formats = [("event", Format::Event), ("frame", Format::Frame)];
+impl StreamOptions {
+    fn from_query(query: &QueryParams, pods: bool) -> Result<Self, ProblemResponse> {
+        let layers =
+            [("embed", LayerMode::Embed), ("none", LayerMode::None), ("events", LayerMode::Events)];
+        let formats = [("event", StreamFormat::Event), ("frame", StreamFormat::Frame)];
         let options = Self {
-            filter: Filter::of(query, pods)?,
-            layers: query.word("layers", &layers, Layers::Embed)?,
-            format: query.word("format", &formats, Format::Event)?,
+            filter: Filter::from_query(query, pods)?,
+            layers: query.choice("layers", &layers, LayerMode::Embed)?,
+            format: query.choice("format", &formats, StreamFormat::Event)?,
         };
-        if (options.format, options.layers) == (Format::Frame, Layers::Events) {
-            return Err(Refusal::query().detail("frames have no events of layers"));
+        if (options.format, options.layers) == (StreamFormat::Frame, LayerMode::Events) {
+            return Err(ProblemResponse::invalid_query()
+                .with_detail("`format=frame` does not support `layers=events`"));
         }
         Ok(options)
     }
 }
 
-/// The last change that a reader has seen.
+/// The last change a reader has seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Cursor {
     epoch: String,
@@ -90,83 +88,75 @@ struct Cursor {
 impl Cursor {
     fn parse(text: &str) -> Option<Self> {
         let (epoch, seq) = text.rsplit_once('-')?;
-        Some(Self {
-            epoch: epoch.to_owned(),
-            seq: seq.parse().ok()?,
-        })
+        Some(Self { epoch: epoch.to_owned(), seq: seq.parse().ok()? })
     }
 }
 
 pub(super) async fn get(
-    State(api): State<Arc<Api>>,
+    State(api): State<Arc<ApiState>>,
     RawQuery(query): RawQuery,
     request: Request,
-) -> Result<Response, Refusal> {
-    let known = [&FILTERS[..], &["layers", "format", "since"]].concat();
-    let query = Query::parse(query.as_deref(), &known)?;
-    let options = Options::of(&query, api.cluster.is_any())?;
-    // What a browser sends by itself is newer than the address that it was given.
+) -> Result<Response, ProblemResponse> {
+    let known = [&FILTER_PARAMS[..], &["layers", "format", "since"]].concat();
+    let query = QueryParams::parse(query.as_deref(), &known)?;
+    let options = StreamOptions::from_query(&query, api.cluster.has_any())?;
+    // `Last-Event-ID` is set by the browser on reconnect and is newer than the URL.
     let last = request.headers().get("last-event-id");
     let since = match (last, query.get("since")) {
         (Some(id), _) => Some(id.to_str().unwrap_or_default()),
         (None, since) => since,
     };
-    let place = place(&api)?;
+    let permit = acquire_reader_slot(&api)?;
     let reader = Reader::new(&api, options, since.map(Cursor::parse));
     let pieces = stream::unfold(reader, async |mut reader| {
-        let piece = reader.next().await?;
+        let piece = reader.next_chunk().await?;
         Some((piece, reader))
     });
-    Ok(answer(&api, &request, place, pieces))
+    Ok(stream_response(&api, &request, permit, pieces))
 }
 
-/// Room for one more reader.
-pub(super) fn place(api: &Api) -> Result<OwnedSemaphorePermit, Refusal> {
-    Arc::clone(&api.places).try_acquire_owned().map_err(|_| {
-        api.stats.readers_refused.add(1);
-        Refusal::full("readers", "There are as many readers as there may be")
+/// Acquires one of the limited reader slots.
+pub(super) fn acquire_reader_slot(api: &ApiState) -> Result<OwnedSemaphorePermit, ProblemResponse> {
+    Arc::clone(&api.reader_slots).try_acquire_owned().map_err(|_| {
+        api.counters.readers_refused.add(1);
+        ProblemResponse::unavailable("readers", "Too many readers")
     })
 }
 
-/// A stream of events whose pieces are asked for one by one, when the one before is on its way.
-pub(super) fn answer(
-    api: &Api,
+/// Responds with an event stream. Each chunk is requested only after the previous one was consumed.
+pub(super) fn stream_response(
+    api: &ApiState,
     request: &Request,
     place: OwnedSemaphorePermit,
     pieces: impl Stream<Item = String> + Send + 'static,
 ) -> Response {
-    let link = request.extensions().get::<Arc<Link>>().cloned();
-    // Over HTTP/1 the connection itself sees that nothing is accepted.
-    let watched = link.is_some() && request.version() == Version::HTTP_2;
-    let patience = watched.then_some(api.limits.reader_idle);
-    let mut guard = Guard::new(Arc::clone(&api.stats), link, patience);
-    let mut packer = Packer::new(api, request.headers());
-    let coding = packer
-        .as_ref()
-        .map(|_| (CONTENT_ENCODING, HeaderValue::from_static("gzip")));
+    let connection = request.extensions().get::<Arc<Connection>>().cloned();
+    // For HTTP/1, the connection's own write timeout detects a stalled reader.
+    let watched = connection.is_some() && request.version() == Version::HTTP_2;
+    let patience = watched.then_some(api.limits.reader_idle_timeout);
+    let mut guard = ReaderGuard::new(Arc::clone(&api.counters), connection, patience);
+    let mut encoder = StreamEncoder::new(api, request.headers());
+    let coding = encoder.as_ref().map(|_| (CONTENT_ENCODING, HeaderValue::from_static("gzip")));
     let stream = async_stream::stream! {
         let _place = place;
         let mut pieces = std::pin::pin!(pieces);
         while let Some(piece) = pieces.next().await {
-            guard.handed_over();
-            yield Ok::<Bytes, Infallible>(match &mut packer {
-                Some(packer) => packer.pack(&piece),
+            guard.chunk_yielded();
+            yield Ok::<Bytes, Infallible>(match &mut encoder {
+                Some(packer) => packer.encode(&piece),
                 None => Bytes::from(piece),
             });
-            guard.taken();
+            guard.chunk_consumed();
         }
-        if let Some(packer) = packer {
-            yield Ok(packer.end());
+        if let Some(packer) = encoder {
+            yield Ok(packer.finish());
         }
     };
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("text/event-stream")),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (VARY, HeaderValue::from_static("accept-encoding")),
-        (
-            HeaderName::from_static("x-accel-buffering"),
-            HeaderValue::from_static("no"),
-        ),
+        (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no")),
     ];
     let mut answer = (headers, Body::from_stream(stream)).into_response();
     answer.headers_mut().extend(coding);

@@ -1,4 +1,4 @@
-//! Whether the server lives, and whether it can do its work.
+//! Liveness and readiness endpoints.
 
 use std::sync::Arc;
 
@@ -8,17 +8,17 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::Api;
+use super::ApiState;
 
-/// It lives: it answers.
+/// Liveness: always `ok`.
 pub(super) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Each condition with its reason; 503 where a required one does not hold.
-pub(super) async fn readyz(State(api): State<Arc<Api>>) -> Response {
-    let conditions = api.ready.conditions();
-    let ready = api.ready.is_ready();
+/// Readiness: every condition with its reason; 503 if a required one does not hold.
+pub(super) async fn readyz(State(api): State<Arc<ApiState>>) -> Response {
+    let conditions = api.readiness.conditions();
+    let ready = api.readiness.is_ready();
     let listed: Vec<_> = conditions
         .iter()
         .map(|(name, condition)| {
@@ -31,10 +31,6 @@ pub(super) async fn readyz(State(api): State<Arc<Api>>) -> Response {
         })
         .collect();
     let body = json!({ "ready": ready, "conditions": listed }).to_string();
-    let status = if ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, [(CONTENT_TYPE, "application/json")], body).into_response()
 }

@@ -1,4 +1,4 @@
-//! What there is, at once: pulls, one pull, nodes, images.
+//! List endpoints: pulls, a single pull, nodes and images.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -12,63 +12,65 @@ use futures_util::{Stream, stream};
 use pulltrace_core::wire::v1::{ImageList, ImageStatus};
 use pulltrace_core::{NodeName, PullId};
 
-use super::Api;
-use super::body::{self, PIECE};
+use super::ApiState;
+use super::body::{self, CHUNK_SIZE};
 use super::coding;
-use super::problem::Refusal;
-use super::query::{FILTERS, Filter, Query};
-use crate::table::{Form, Row};
+use super::problem::ProblemResponse;
+use super::query::{FILTER_PARAMS, Filter, QueryParams};
+use crate::table::{JsonForm, Row};
 
-/// Rows that are looked at in one go, so that the writer waits for no reader.
-const PAGE: usize = 1_000;
+/// Rows scanned under one lock, so that readers do not delay the writer.
+const SCAN_BATCH: usize = 1_000;
 
-/// Items of a page where no other number is asked for, and the most.
-const USUAL: usize = 500;
-const MOST: usize = 5_000;
+/// Default and maximum number of items per page.
+const DEFAULT_LIMIT: usize = 500;
+const MAX_LIMIT: usize = 5_000;
 
 pub(super) async fn pulls(
-    State(api): State<Arc<Api>>,
+    State(api): State<Arc<ApiState>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Result<Response, Refusal> {
-    let known = [&FILTERS[..], &["id", "layers", "limit", "continue"]].concat();
-    let query = Query::parse(query.as_deref(), &known)?;
-    let filter = Filter::of(&query, api.cluster.is_any())?;
-    let layers = [("embed", Form::Status), ("none", Form::StatusBare)];
-    let form = query.word("layers", &layers, Form::Status)?;
-    let limit = limit(&query)?;
-    let ids = query.ids()?;
+) -> Result<Response, ProblemResponse> {
+    let known = [&FILTER_PARAMS[..], &["id", "layers", "limit", "continue"]].concat();
+    let query = QueryParams::parse(query.as_deref(), &known)?;
+    let filter = Filter::from_query(&query, api.cluster.has_any())?;
+    let layers = [("embed", JsonForm::Status), ("none", JsonForm::StatusNoLayers)];
+    let form = query.choice("layers", &layers, JsonForm::Status)?;
+    let limit = parse_limit(&query)?;
+    let ids = query.pull_ids()?;
     let after: Option<PullId> = match query.get("continue").map(str::parse) {
         None => None,
         Some(Ok(id)) => Some(id),
         Some(Err(_)) => {
-            return Err(Refusal::query().detail("`continue` is what the page before said"));
+            return Err(ProblemResponse::invalid_query()
+                .with_detail("invalid `continue`: expected the value from the previous page"));
         }
     };
-    let head = head(&api);
+    let head = list_head(&api);
     let (rows, next) = match ids {
-        Some(ids) => chosen(&api, &filter, &ids, after, limit),
-        None => page(&api, &filter, after, limit).await,
+        Some(ids) => pulls_by_id(&api, &filter, &ids, after, limit),
+        None => scan_page(&api, &filter, after, limit).await,
     };
     let next = next.map_or_else(String::new, |id| format!(",\"continue\":\"{id}\""));
     let rows = rows.into_iter().map(move |row| row.json(form));
-    let list = pieces(format!("{head},\"pulls\":["), rows, format!("]{next}}}"));
-    Ok(body::json(&headers, list))
+    let list = stream_list(format!("{head},\"pulls\":["), rows, format!("]{next}}}"));
+    Ok(body::json_stream(&headers, list))
 }
 
-/// The most items of a page.
-pub(super) fn limit(query: &Query) -> Result<usize, Refusal> {
+/// Parses `limit`, the maximum number of items per page.
+pub(super) fn parse_limit(query: &QueryParams) -> Result<usize, ProblemResponse> {
     match query.get("limit").map(str::parse) {
-        None => Ok(USUAL),
-        Some(Ok(limit @ 1..=MOST)) => Ok(limit),
-        Some(_) => Err(Refusal::query().detail(format!("`limit` is a number from 1 to {MOST}"))),
+        None => Ok(DEFAULT_LIMIT),
+        Some(Ok(limit @ 1..=MAX_LIMIT)) => Ok(limit),
+        Some(_) => Err(ProblemResponse::invalid_query()
+            .with_detail(format!("invalid `limit`: expected a number from 1 to {MAX_LIMIT}"))),
     }
 }
 
-/// The first `limit` rows after one that the filter wants, and where there may be more the last of
-/// them.
-async fn page(
-    api: &Api,
+/// Returns the first `limit` matching rows after `after`, and the id of the last one if there may
+/// be more.
+async fn scan_page(
+    api: &ApiState,
     filter: &Filter,
     after: Option<PullId>,
     limit: usize,
@@ -76,29 +78,28 @@ async fn page(
     let mut rows: Vec<Arc<Row>> = Vec::new();
     let mut after = after;
     loop {
-        let looked_at: Vec<Arc<Row>> = api
-            .shared
-            .read(|table| table.rows(after.as_ref()).take(PAGE).cloned().collect());
-        for row in &looked_at {
+        let batch: Vec<Arc<Row>> =
+            api.shared.read(|table| table.rows(after.as_ref()).take(SCAN_BATCH).cloned().collect());
+        for row in &batch {
             if rows.len() == limit {
                 return (rows, after);
             }
             after = Some(row.pull.id.clone());
-            if filter.wants(row) && filter.wants_phase(row.pull.phase) {
+            if filter.matches(row) && filter.matches_phase(row.pull.phase) {
                 rows.push(Arc::clone(row));
             }
         }
-        if looked_at.len() < PAGE {
+        if batch.len() < SCAN_BATCH {
             return (rows, None);
         }
-        // A filter that wants little looks at much.
+        // A selective filter scans many rows; let other tasks run.
         tokio::task::yield_now().await;
     }
 }
 
-/// The same of these ids alone, which are few: no other row is looked at.
-fn chosen(
-    api: &Api,
+/// Like [`scan_page`], but looks up only the given ids.
+fn pulls_by_id(
+    api: &ApiState,
     filter: &Filter,
     ids: &BTreeSet<PullId>,
     after: Option<PullId>,
@@ -106,10 +107,9 @@ fn chosen(
 ) -> (Vec<Arc<Row>>, Option<PullId>) {
     let after = after.map_or(Bound::Unbounded, Bound::Excluded);
     let ids = ids.range((after, Bound::Unbounded));
-    let mut rows: Vec<Arc<Row>> = api
-        .shared
-        .read(|table| ids.filter_map(|id| table.get(id).cloned()).collect());
-    rows.retain(|row| filter.wants(row) && filter.wants_phase(row.pull.phase));
+    let mut rows: Vec<Arc<Row>> =
+        api.shared.read(|table| ids.filter_map(|id| table.get(id).cloned()).collect());
+    rows.retain(|row| filter.matches(row) && filter.matches_phase(row.pull.phase));
     if rows.len() <= limit {
         return (rows, None);
     }
@@ -119,129 +119,118 @@ fn chosen(
 }
 
 pub(super) async fn pull(
-    State(api): State<Arc<Api>>,
+    State(api): State<Arc<ApiState>>,
     Path(id): Path<String>,
     headers: HeaderMap,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ProblemResponse> {
     let find = |id| {
         api.shared.read(|table| {
             let row = table.get(&id).cloned()?;
-            // Weak: packed or not, it says the same.
+            // Weak: the compressed and the plain response share it.
             let tag = format!("W/\"{}-{}\"", table.epoch(), row.seq);
             Some((row, tag))
         })
     };
     let found = id.parse::<PullId>().ok().and_then(find);
     let (row, tag) = found.ok_or_else(|| {
-        Refusal::not_found().detail("there is no such pull, or it is kept no more")
+        ProblemResponse::not_found().with_detail("unknown pull, or no longer in the history")
     })?;
-    let mut answer = if coding::has(&headers, &tag) {
+    let mut answer = if coding::if_none_match(&headers, &tag) {
         StatusCode::NOT_MODIFIED.into_response()
     } else {
-        let text = row.json(Form::Status).to_string();
-        body::json(&headers, stream::iter([text]))
+        let text = row.json(JsonForm::Status).to_string();
+        body::json_stream(&headers, stream::iter([text]))
     };
-    // An epoch is what the server was told to call its life.
+    // The epoch is configurable and may contain characters that are invalid in a header.
     let tag = HeaderValue::from_str(&tag).ok();
     answer.headers_mut().extend(tag.map(|tag| (ETAG, tag)));
     Ok(answer)
 }
 
 pub(super) async fn nodes(
-    State(api): State<Arc<Api>>,
+    State(api): State<Arc<ApiState>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Result<Response, Refusal> {
-    Query::parse(query.as_deref(), &[])?;
-    let head = head(&api);
+) -> Result<Response, ProblemResponse> {
+    QueryParams::parse(query.as_deref(), &[])?;
+    let head = list_head(&api);
     let nodes: Vec<_> = api.shared.read(|table| table.nodes().cloned().collect());
     let nodes = nodes.into_iter().map(|node| node.json());
-    let list = pieces(format!("{head},\"nodes\":["), nodes, "]}".to_owned());
-    Ok(body::json(&headers, list))
+    let list = stream_list(format!("{head},\"nodes\":["), nodes, "]}".to_owned());
+    Ok(body::json_stream(&headers, list))
 }
 
 pub(super) async fn images(
-    State(api): State<Arc<Api>>,
+    State(api): State<Arc<ApiState>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Result<Response, Refusal> {
-    Query::parse(query.as_deref(), &[])?;
-    let (epoch, seq) = api
-        .shared
-        .read(|table| (table.epoch().to_owned(), table.seq()));
-    let mut found: BTreeMap<String, Image> = BTreeMap::new();
+) -> Result<Response, ProblemResponse> {
+    QueryParams::parse(query.as_deref(), &[])?;
+    let (epoch, seq) = api.shared.read(|table| (table.epoch().to_owned(), table.seq()));
+    let mut found: BTreeMap<String, ImageSummary> = BTreeMap::new();
     let mut after: Option<PullId> = None;
     loop {
-        let rows: Vec<Arc<Row>> = api
-            .shared
-            .read(|table| table.rows(after.as_ref()).take(PAGE).cloned().collect());
+        let rows: Vec<Arc<Row>> =
+            api.shared.read(|table| table.rows(after.as_ref()).take(SCAN_BATCH).cloned().collect());
         for row in &rows {
-            let (digest, title) = (&row.pull.root, row.pull.title());
-            // A pull of which neither is known is of no image yet.
+            let (digest, title) = (&row.pull.root, row.pull.display_name());
+            // A pull with neither digest nor name cannot be attributed to an image yet.
             let key = digest.as_ref().map(ToString::to_string).or(title);
             if let Some(key) = key {
                 found.entry(key).or_default().add(row);
             }
         }
         match rows.last() {
-            Some(last) if rows.len() == PAGE => after = Some(last.pull.id.clone()),
+            Some(last) if rows.len() == SCAN_BATCH => after = Some(last.pull.id.clone()),
             _ => break,
         }
         tokio::task::yield_now().await;
     }
-    let mut images: Vec<ImageStatus> = found.into_values().map(Image::status).collect();
+    let mut images: Vec<ImageStatus> = found.into_values().map(ImageSummary::into_status).collect();
     images.sort_by(|a, b| (&a.name, &a.root_digest).cmp(&(&b.name, &b.root_digest)));
-    let list = ImageList {
-        epoch,
-        seq,
-        now: api.clock.now().at,
-        images,
-    };
-    Ok(body::told(&headers, &list))
+    let list = ImageList { epoch, seq, now: api.clock.now().at, images };
+    Ok(body::json_value(&headers, &list))
 }
 
-/// The description of this API for programs.
+/// The OpenAPI document.
 pub(super) async fn openapi(headers: HeaderMap) -> Response {
     let text = pulltrace_core::wire::openapi::document();
-    body::json(&headers, stream::iter([text]))
+    body::json_stream(&headers, stream::iter([text]))
 }
 
-/// What the pulls of one image say together.
+/// Aggregate of all pulls of one image.
 #[derive(Default)]
-struct Image {
-    /// The best name, and how good it is.
-    name: Option<(Goodness, String)>,
+struct ImageSummary {
+    /// The best name so far and its quality.
+    best_name: Option<(NameQuality, String)>,
     digest: Option<String>,
     total: Option<u64>,
     phases: BTreeMap<String, u64>,
     nodes: BTreeSet<NodeName>,
 }
 
-/// What a name is; the best is the greatest.
+/// The quality of a name, in ascending order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Goodness {
+enum NameQuality {
     Digest,
     Repository,
-    Whole,
+    Full,
 }
 
-impl Image {
+impl ImageSummary {
     fn add(&mut self, row: &Row) {
         let pull = &row.pull;
-        let goodness = if !pull.names.is_empty() {
-            Goodness::Whole
+        let quality = if !pull.names.is_empty() {
+            NameQuality::Full
         } else if pull.repository.is_some() {
-            Goodness::Repository
+            NameQuality::Repository
         } else {
-            Goodness::Digest
+            NameQuality::Digest
         };
-        if let Some(title) = pull.title()
-            && self
-                .name
-                .as_ref()
-                .is_none_or(|(known, _)| goodness > *known)
+        if let Some(title) = pull.display_name()
+            && self.best_name.as_ref().is_none_or(|(known, _)| quality > *known)
         {
-            self.name = Some((goodness, title));
+            self.best_name = Some((quality, title));
         }
         if let Some(root) = &pull.root {
             self.digest = Some(root.to_string());
@@ -251,9 +240,9 @@ impl Image {
         self.nodes.insert(pull.id.node().clone());
     }
 
-    fn status(self) -> ImageStatus {
+    fn into_status(self) -> ImageStatus {
         ImageStatus {
-            name: self.name.map(|(_, name)| name).unwrap_or_default(),
+            name: self.best_name.map(|(_, name)| name).unwrap_or_default(),
             root_digest: self.digest,
             total_bytes: self.total,
             phases: self.phases,
@@ -262,8 +251,8 @@ impl Image {
     }
 }
 
-/// The head of a list: where in the changes it is true.
-pub(super) fn head(api: &Api) -> String {
+/// The beginning of a list response, with the epoch and sequence number it is valid for.
+pub(super) fn list_head(api: &ApiState) -> String {
     let now = api.clock.now().at;
     api.shared.read(|table| {
         let (epoch, seq) = (table.epoch(), table.seq());
@@ -271,8 +260,8 @@ pub(super) fn head(api: &Api) -> String {
     })
 }
 
-/// A list in pieces, of which only one is there at a time.
-pub(super) fn pieces(
+/// Streams a list in chunks, so that only one chunk is in memory at a time.
+pub(super) fn stream_list(
     head: String,
     mut items: impl Iterator<Item = impl AsRef<str> + Send> + Send + 'static,
     tail: String,
@@ -286,7 +275,7 @@ pub(super) fn pieces(
             }
             first = false;
             piece.push_str(item.as_ref());
-            if piece.len() >= PIECE {
+            if piece.len() >= CHUNK_SIZE {
                 yield std::mem::take(&mut piece);
             }
         }

@@ -1,4 +1,4 @@
-//! What pods wait for: all of them in a list, and one of them, once or as it changes.
+//! Pod endpoints: the list of waiting pods, and a single pod, once or as a stream.
 
 mod follow;
 
@@ -11,75 +11,73 @@ use axum::response::Response;
 use pulltrace_core::wire::v1::{PodPulls, PodStatus};
 use pulltrace_core::{KubeName, PodRef, PullId};
 
-use super::Api;
+use super::ApiState;
 use super::body;
 use super::events;
-use super::lists::{head, limit, pieces};
-use super::problem::Refusal;
-use super::query::{Filter, Query};
-use crate::cluster::{Trouble, TroubleKind};
-use crate::correlate::{Heard, PodView, pod_status};
+use super::lists::{list_head, parse_limit, stream_list};
+use super::problem::ProblemResponse;
+use super::query::{Filter, QueryParams};
+use crate::cluster::{SourceFailure, SourceFailureKind};
+use crate::correlate::{PodView, SourceHealth, pod_status};
 use crate::json;
-use crate::table::{Row, Shared, Table};
-use follow::Follow;
+use crate::table::{Row, SharedTable, Table};
+use follow::PodFollower;
 
-/// Pods that are looked at in one go, so that the writer waits for no reader.
-const PAGE: usize = 500;
+/// Pods scanned under one lock, so that readers do not delay the writer.
+const SCAN_BATCH: usize = 500;
 
-/// `GET /api/v1/pods`.
 pub(super) async fn list(
-    State(api): State<Arc<Api>>,
+    State(api): State<Arc<ApiState>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Result<Response, Refusal> {
+) -> Result<Response, ProblemResponse> {
     let known = ["node", "namespace", "pod", "image", "limit", "continue"];
-    let query = Query::parse(query.as_deref(), &known)?;
-    known_here(&api)?;
-    let filter = Filter::of(&query, true)?;
-    let limit = limit(&query)?;
-    let after = match query.get("continue").map(place) {
+    let query = QueryParams::parse(query.as_deref(), &known)?;
+    require_pod_source(&api)?;
+    let filter = Filter::from_query(&query, true)?;
+    let limit = parse_limit(&query)?;
+    let after = match query.get("continue").map(parse_continue) {
         None => None,
         Some(Some(pod)) => Some(pod),
         Some(None) => {
-            return Err(Refusal::query().detail("`continue` is what the page before said"));
+            return Err(ProblemResponse::invalid_query()
+                .with_detail("invalid `continue`: expected the value from the previous page"));
         }
     };
-    let head = head(&api);
-    let cluster = api.cluster.status(&api.shared.listening());
-    let cluster = json::text(&cluster);
-    let (pods, next) = page(&api, &filter, after, limit).await;
+    let head = list_head(&api);
+    let cluster = api.cluster.status(&api.shared.cluster_health());
+    let cluster = json::to_string(&cluster);
+    let (pods, next) = scan_page(&api, &filter, after, limit).await;
     let next = next.map_or_else(String::new, |pod| {
         let (namespace, name, uid) = (&pod.namespace, &pod.name, &pod.uid);
         format!(",\"continue\":\"{namespace}/{name}/{uid}\"")
     });
     let pods = pods.into_iter();
-    let pods = pods.map(|pod| json::text(&pod.status()));
+    let pods = pods.map(|pod| json::to_string(&pod.status()));
     let head = format!("{head},\"cluster\":{cluster},\"pods\":[");
-    Ok(body::json(
-        &headers,
-        pieces(head, pods, format!("]{next}}}")),
-    ))
+    Ok(body::json_stream(&headers, stream_list(head, pods, format!("]{next}}}"))))
 }
 
-/// The first `limit` pods after one that the filter wants, and where there may be more the last of them.
-async fn page(
-    api: &Api,
+/// Returns the first `limit` matching pods after `after`, and the last one if there may be more.
+async fn scan_page(
+    api: &ApiState,
     filter: &Filter,
     after: Option<PodRef>,
     limit: usize,
-) -> (Vec<Waiting>, Option<PodRef>) {
-    let mut pods: Vec<Waiting> = Vec::new();
+) -> (Vec<PodSnapshot>, Option<PodRef>) {
+    let mut pods: Vec<PodSnapshot> = Vec::new();
     let mut after = after;
     loop {
-        let (looked_at, found) = api.shared.read(|table| {
-            let views: Vec<Arc<PodView>> = table.pods(after.as_ref()).take(PAGE).cloned().collect();
+        let (batch, found) = api.shared.read(|table| {
+            let views: Vec<Arc<PodView>> =
+                table.pods(after.as_ref()).take(SCAN_BATCH).cloned().collect();
             let wanted = |view: &&Arc<PodView>| {
                 let images = view.images.iter().map(|image| &image.image);
-                !view.gone && filter.wants_pod(&view.pod, &view.node, images)
+                !view.gone && filter.matches_pod(&view.pod, &view.node, images)
             };
             let found = views.iter().filter(wanted);
             let found = found.take(limit - pods.len() + 1);
-            let found: Vec<Waiting> = found.map(|view| Waiting::of(table, view)).collect();
+            let found: Vec<PodSnapshot> = found.map(|view| PodSnapshot::new(table, view)).collect();
             (views, found)
         });
         for pod in found {
@@ -89,55 +87,50 @@ async fn page(
             }
             pods.push(pod);
         }
-        match looked_at.last() {
-            Some(last) if looked_at.len() == PAGE => after = Some(last.pod.clone()),
+        match batch.last() {
+            Some(last) if batch.len() == SCAN_BATCH => after = Some(last.pod.clone()),
             _ => return (pods, None),
         }
-        // A filter that wants little looks at much.
+        // A selective filter scans many pods; let other tasks run.
         tokio::task::yield_now().await;
     }
 }
 
-/// `GET /api/v1/namespaces/{namespace}/pods/{pod}/pulls`.
 pub(super) async fn pulls(
-    State(api): State<Arc<Api>>,
+    State(api): State<Arc<ApiState>>,
     Path((namespace, pod)): Path<(String, String)>,
     RawQuery(query): RawQuery,
     request: Request,
-) -> Result<Response, Refusal> {
-    let query = Query::parse(query.as_deref(), &["follow"])?;
-    let follow = query.word("follow", &[("0", false), ("1", true)], false)?;
-    known_here(&api)?;
+) -> Result<Response, ProblemResponse> {
+    let query = QueryParams::parse(query.as_deref(), &["follow"])?;
+    let follow = query.choice("follow", &[("0", false), ("1", true)], false)?;
+    require_pod_source(&api)?;
     let names: Option<(KubeName, KubeName)> = namespace.parse().ok().zip(pod.parse().ok());
     let Some((namespace, pod)) = names else {
-        return Err(Refusal::not_found().detail("that is no name of a namespace, or of a pod"));
+        return Err(ProblemResponse::not_found().with_detail("invalid namespace or pod name"));
     };
     if follow && *request.method() == Method::HEAD {
-        return Err(Refusal::method());
+        return Err(ProblemResponse::method_not_allowed());
     }
-    let named = Waiting::named(&api.shared, &namespace, &pod);
+    let named = PodSnapshot::find(&api.shared, &namespace, &pod);
     let Some(now) = named.filter(|(_, pod)| !pod.view.gone) else {
-        return Err(not_there(&api, &namespace, &pod));
+        return Err(pod_not_found(&api, &namespace, &pod));
     };
     if follow {
-        let place = events::place(&api)?;
-        let pieces = Follow::new(&api, now).pieces();
-        return Ok(events::answer(&api, &request, place, pieces));
+        let permit = events::acquire_reader_slot(&api)?;
+        let pieces = PodFollower::new(&api, now).into_stream();
+        return Ok(events::stream_response(&api, &request, permit, pieces));
     }
     let (seq, pod) = now;
-    Ok(body::told(request.headers(), &pod.pulls(&api, seq)))
+    Ok(body::json_value(request.headers(), &pod.pulls(&api, seq)))
 }
 
-fn known_here(api: &Api) -> Result<(), Refusal> {
-    if api.cluster.is_any() {
-        Ok(())
-    } else {
-        Err(Refusal::no_pods("pods are"))
-    }
+fn require_pod_source(api: &ApiState) -> Result<(), ProblemResponse> {
+    if api.cluster.has_any() { Ok(()) } else { Err(ProblemResponse::pods_unavailable("pods are")) }
 }
 
-/// The pod of a place in the list: `namespace/name/uid`.
-fn place(text: &str) -> Option<PodRef> {
+/// Parses the `continue` parameter: `namespace/name/uid`.
+fn parse_continue(text: &str) -> Option<PodRef> {
     let mut names = text.split('/');
     let mut next = || names.next();
     let pod = PodRef {
@@ -148,39 +141,40 @@ fn place(text: &str) -> Option<PodRef> {
     names.next().is_none().then_some(pod)
 }
 
-/// Why a pod is not there: it does not wait, or that cannot be known now.
-fn not_there(api: &Api, namespace: &KubeName, pod: &KubeName) -> Refusal {
-    let heard = api.shared.listening().pods;
-    let why = match &heard {
-        _ if !api.cluster.pods => ", among those of which their kubelets spoke".to_owned(),
-        Heard::Live => String::new(),
-        Heard::Trouble(Trouble { kind, message }) if *kind == TroubleKind::Forbidden => {
-            format!(", among those of which their kubelets spoke (pods are {kind}: {message})")
+/// Explains why a pod is not found: it does not wait for an image, or its source is not live.
+fn pod_not_found(api: &ApiState, namespace: &KubeName, pod: &KubeName) -> ProblemResponse {
+    let health = api.shared.cluster_health().pods;
+    let why = match &health {
+        _ if !api.cluster.pods => " (known from kubelet events only)".to_owned(),
+        SourceHealth::Live => String::new(),
+        SourceHealth::Failing(SourceFailure { kind, message })
+            if *kind == SourceFailureKind::Forbidden =>
+        {
+            format!(" (known from kubelet events only; pods are {kind}: {message})")
         }
-        Heard::Trouble(Trouble { kind, message }) => {
-            return Refusal::full("not_heard", "Pods are not heard of at the moment")
-                .detail(format!("{kind}: {message}"));
+        SourceHealth::Failing(SourceFailure { kind, message }) => {
+            return ProblemResponse::unavailable("not_heard", "Pods are temporarily unavailable")
+                .with_detail(format!("{kind}: {message}"));
         }
-        Heard::Nothing | Heard::Listing => {
-            return Refusal::full("not_heard", "The server is still told which pods there are");
+        SourceHealth::Unknown | SourceHealth::Listing => {
+            return ProblemResponse::unavailable("not_heard", "Pods are still being listed");
         }
     };
-    Refusal::not_found().detail(format!(
-        "no pod {namespace}/{pod} is known to wait for an image{why}; one that has all of them, has no node \
-         yet or is gone is not here: see `kubectl get pod -n {namespace} {pod}`, and for its pulls \
-         /api/v1/pulls?namespace={namespace}&pod={pod}"
+    ProblemResponse::not_found().with_detail(format!(
+        "pod {namespace}/{pod} is not waiting for an image{why}: it has all its images, has no \
+         node yet, or does not exist; see `kubectl get pod -n {namespace} {pod}` and /api/v1/pulls?namespace={namespace}&pod={pod}"
     ))
 }
 
-/// A pod with the rows that it takes to say what it waits for.
+/// A pod with the rows needed to describe it.
 #[derive(Clone, Debug)]
-struct Waiting {
+struct PodSnapshot {
     view: Arc<PodView>,
     rows: HashMap<PullId, Arc<Row>>,
 }
 
-impl Waiting {
-    fn of(table: &Table, view: &Arc<PodView>) -> Self {
+impl PodSnapshot {
+    fn new(table: &Table, view: &Arc<PodView>) -> Self {
         let mut rows = HashMap::new();
         let mut take = |id: &PullId| {
             let row = table.get(id)?;
@@ -188,39 +182,36 @@ impl Waiting {
             row.pull.waiting_on.as_ref()?.pull.clone()
         };
         for id in view.images.iter().filter_map(|image| image.pull.as_ref()) {
-            // What its pull waits for moves, or does not.
+            // A pull that waits for another one moves if that one does.
             if let Some(before) = take(id) {
                 take(&before);
             }
         }
-        Self {
-            view: Arc::clone(view),
-            rows,
-        }
+        Self { view: Arc::clone(view), rows }
     }
 
-    /// The pod of this name and where in the changes that is true: where it was made again, the one that is
-    /// not gone, and of several the one that waits.
-    fn named(shared: &Shared, namespace: &KubeName, name: &KubeName) -> Option<(u64, Self)> {
+    /// Finds a pod by name, with the sequence number of the table. If several pods had the name,
+    /// prefers one that is not deleted, then one that is still waiting.
+    fn find(shared: &SharedTable, namespace: &KubeName, name: &KubeName) -> Option<(u64, Self)> {
         shared.read(|table| {
             let views = table.pods_named(namespace, name);
             let view = views.max_by_key(|view| (!view.gone, !view.is_ready()))?;
-            Some((table.seq(), Self::of(table, view)))
+            Some((table.seq(), Self::new(table, view)))
         })
     }
 
-    /// The same pod later, where it is still there.
-    fn again(&self, shared: &Shared) -> (u64, Option<Self>) {
+    /// Looks up the same pod again, by uid.
+    fn refreshed(&self, shared: &SharedTable) -> (u64, Option<Self>) {
         let pod = &self.view.pod;
         shared.read(|table| {
             let mut views = table.pods_named(&pod.namespace, &pod.name);
             let view = views.find(|view| view.pod.uid == pod.uid);
-            (table.seq(), view.map(|view| Self::of(table, view)))
+            (table.seq(), view.map(|view| Self::new(table, view)))
         })
     }
 
-    /// Whether it is in each part the same version.
-    fn is_same(&self, other: &Self) -> bool {
+    /// Returns whether the pod and all of its rows are unchanged.
+    fn is_same_version(&self, other: &Self) -> bool {
         let same = |(id, row): (&PullId, &Arc<Row>)| {
             let other = other.rows.get(id);
             other.is_some_and(|other| other.seq == row.seq)
@@ -237,14 +228,9 @@ impl Waiting {
         })
     }
 
-    fn pulls(&self, api: &Api, seq: u64) -> PodPulls {
+    fn pulls(&self, api: &ApiState, seq: u64) -> PodPulls {
         let mut ids: Vec<&PullId> = Vec::new();
-        for id in self
-            .view
-            .images
-            .iter()
-            .filter_map(|image| image.pull.as_ref())
-        {
+        for id in self.view.images.iter().filter_map(|image| image.pull.as_ref()) {
             if !ids.contains(&id) {
                 ids.push(id);
             }

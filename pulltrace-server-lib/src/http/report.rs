@@ -1,4 +1,4 @@
-//! `POST /api/v1/report`: what an agent tells.
+//! `POST /api/v1/report`: reports from agents.
 
 use std::sync::Arc;
 
@@ -9,80 +9,91 @@ use axum::response::{IntoResponse, Response};
 use pulltrace_core::wire::check::{self, AnyReport, ReportError};
 use pulltrace_core::wire::v1::ReportAck;
 
-use super::body::{self, Bounds};
-use super::problem::Refusal;
-use super::{Api, may_report};
-use crate::access::Denied;
+use super::body::{self, BodyLimits};
+use super::problem::ProblemResponse;
+use super::{ApiState, authorize_report};
+use crate::access::AccessDenied;
 use crate::fleet;
-use crate::metrics::Rejected;
+use crate::metrics::RejectReason;
 use crate::writer::IntakeError;
 
-pub(super) async fn post(State(api): State<Arc<Api>>, request: Request) -> Response {
-    match take(&api, request).await {
+pub(super) async fn post(State(api): State<Arc<ApiState>>, request: Request) -> Response {
+    match accept_report(&api, request).await {
         Ok((status, ack)) => {
-            api.stats.reports.add(1);
+            api.counters.reports_accepted.add(1);
             (status, Json(ack)).into_response()
         }
-        Err((why, detail)) => {
-            api.stats.reject(why);
-            let refusal = Refusal::report(why);
+        Err((reason, detail)) => {
+            api.counters.record_rejection(reason);
+            let problem = ProblemResponse::report_rejected(reason);
             if detail.is_empty() {
-                refusal.into_response()
+                problem.into_response()
             } else {
-                refusal.detail(detail).into_response()
+                problem.with_detail(detail).into_response()
             }
         }
     }
 }
 
-async fn take(api: &Api, request: Request) -> Result<(StatusCode, ReportAck), (Rejected, String)> {
-    may_report(api, &request).map_err(|denied| {
-        let why = match denied {
-            Denied::Host => Rejected::Host,
-            Denied::Token | Denied::Closed => Rejected::Unauthorized,
+async fn accept_report(
+    api: &ApiState,
+    request: Request,
+) -> Result<(StatusCode, ReportAck), (RejectReason, String)> {
+    authorize_report(api, &request).map_err(|denied| {
+        let reason = match denied {
+            AccessDenied::ForeignHost => RejectReason::Host,
+            AccessDenied::InvalidToken | AccessDenied::NoTokenConfigured => {
+                RejectReason::Unauthorized
+            }
         };
-        (why, String::new())
+        (reason, String::new())
     })?;
     let (head, body) = request.into_parts();
-    let bounds = Bounds {
-        wire: api.limits.report_packed,
-        plain: api.limits.report,
+    let bounds = BodyLimits {
+        max_wire_bytes: api.limits.max_compressed_report_bytes,
+        max_plain_bytes: api.limits.max_report_bytes,
         deadline: api.limits.report_deadline,
     };
-    let body = body::read(&head.headers, body, bounds).await?;
-    // Here, on the request's own task: the writer only ever sees what was checked.
+    let body = body::read_json(&head.headers, body, bounds).await?;
+    // Validated on the request's own task, so that the writer only sees valid reports.
     let report = check::parse(&body).map_err(|error| {
-        let why = match error {
-            ReportError::Malformed(_) => Rejected::Malformed,
-            _ => Rejected::Invalid,
+        let reason = match error {
+            ReportError::Malformed(_) => RejectReason::Malformed,
+            _ => RejectReason::Invalid,
         };
-        (why, chain(&error))
+        (reason, error_chain(&error))
     })?;
-    // An agent of version 0.1 takes nothing but 200 for success.
+    // Agents of version 0.1 accept only 200 as success.
     let status = match report {
         AnyReport::V1(_) => StatusCode::ACCEPTED,
         _ => StatusCode::OK,
     };
     match api.intake.report(report).await {
         Ok(ack) => Ok((status, ack)),
-        Err(error) => Err((rejected(&error), chain(&error))),
-    }
-}
-
-const fn rejected(error: &IntakeError) -> Rejected {
-    match error {
-        IntakeError::Busy => Rejected::Busy,
-        IntakeError::Stopped => Rejected::Stopping,
-        IntakeError::Refused(fleet::Refusal::Conflict(_)) => Rejected::Conflict,
-        IntakeError::Refused(fleet::Refusal::TooManyNodes { .. }) => Rejected::Full,
-        IntakeError::Refused(fleet::Refusal::Invalid(_) | fleet::Refusal::Version) => {
-            Rejected::Invalid
+        Err(error) => {
+            let mut detail = error_chain(&error);
+            if let Some(help) = error.help() {
+                detail = format!("{detail}. {help}");
+            }
+            Err((reject_reason(&error), detail))
         }
     }
 }
 
-/// An error and all that led to it.
-fn chain(error: &dyn std::error::Error) -> String {
+const fn reject_reason(error: &IntakeError) -> RejectReason {
+    match error {
+        IntakeError::Busy => RejectReason::Busy,
+        IntakeError::Stopped => RejectReason::Stopping,
+        IntakeError::Rejected(fleet::ApplyError::Conflict(_)) => RejectReason::Conflict,
+        IntakeError::Rejected(fleet::ApplyError::TooManyNodes { .. }) => RejectReason::Full,
+        IntakeError::Rejected(
+            fleet::ApplyError::Invalid(_) | fleet::ApplyError::UnsupportedVersion,
+        ) => RejectReason::Invalid,
+    }
+}
+
+/// An error with its sources, separated by colons.
+fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

@@ -1,4 +1,4 @@
-//! What the server says of itself, and of all nodes together.
+//! `GET /api/v1/server`: the server and cluster-wide statistics.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,26 +11,26 @@ use axum::response::Response;
 use pulltrace_core::NodeTime;
 use pulltrace_core::wire::v1::ServerStatus;
 
-use super::Api;
+use super::ApiState;
 use super::body;
-use super::problem::Refusal;
-use super::query::Query;
+use super::problem::ProblemResponse;
+use super::query::QueryParams;
 
-/// The longest name of a cluster, in characters.
+/// Maximum length of a cluster name, in characters.
 const MOST: usize = 63;
 
-/// What never changes while it runs.
+/// Properties of the server that do not change while it runs.
 #[derive(Debug)]
-pub(crate) struct About {
-    /// Its version and revision.
+pub(crate) struct ServerInfo {
+    /// Version and revision.
     pub(crate) version: String,
     pub(crate) cluster_name: Option<ClusterName>,
     pub(crate) started_at: NodeTime,
-    /// How long a pull that ended is kept.
-    pub(crate) keeps_ended: Duration,
+    /// Retention period of ended pulls.
+    pub(crate) history_ttl: Duration,
 }
 
-/// What people call a cluster: 1 to 63 characters that can be seen.
+/// The display name of a cluster: 1 to 63 visible characters.
 ///
 /// ```
 /// use pulltrace_server_lib::ClusterName;
@@ -42,9 +42,9 @@ pub(crate) struct About {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterName(String);
 
-/// A text that names no cluster. A retry does not help.
+/// An invalid cluster name. A retry does not help.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no name of a cluster; accepted are 1 to {MOST} characters that can be seen")]
+#[error("invalid cluster name: expected 1 to {MOST} visible characters")]
 #[non_exhaustive]
 pub struct ClusterNameError;
 
@@ -54,7 +54,7 @@ impl FromStr for ClusterName {
     fn from_str(text: &str) -> Result<Self, ClusterNameError> {
         let name = text.trim();
         let length = name.chars().take(MOST + 1).count();
-        if (1..=MOST).contains(&length) && name.chars().all(is_seen) {
+        if (1..=MOST).contains(&length) && name.chars().all(is_visible) {
             Ok(Self(name.to_owned()))
         } else {
             Err(ClusterNameError)
@@ -68,8 +68,9 @@ impl fmt::Display for ClusterName {
     }
 }
 
-/// Not what steers a terminal, turns the direction of a text, or takes no room.
-fn is_seen(char: char) -> bool {
+/// Returns whether a character is visible: no control characters, no bidirectional controls, no
+/// zero-width characters.
+fn is_visible(char: char) -> bool {
     let hidden = matches!(
         char,
         '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
@@ -78,40 +79,37 @@ fn is_seen(char: char) -> bool {
     !char.is_control() && !hidden
 }
 
-/// `GET /api/v1/server`.
 pub(super) async fn get(
-    State(api): State<Arc<Api>>,
+    State(api): State<Arc<ApiState>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-) -> Result<Response, Refusal> {
-    Query::parse(query.as_deref(), &[])?;
-    let (epoch, seq) = api
-        .shared
-        .read(|table| (table.epoch().to_owned(), table.seq()));
-    let about = &api.about;
+) -> Result<Response, ProblemResponse> {
+    QueryParams::parse(query.as_deref(), &[])?;
+    let (epoch, seq) = api.shared.read(|table| (table.epoch().to_owned(), table.seq()));
+    let info = &api.info;
     let status = ServerStatus {
         epoch,
         seq,
         now: api.clock.now().at,
-        version: about.version.clone(),
+        version: info.version.clone(),
         page: page(&api),
-        cluster_name: about.cluster_name.as_ref().map(ToString::to_string),
-        started_at: about.started_at,
-        keeps_ended_seconds: about.keeps_ended.as_secs_f64(),
-        cluster: api.cluster.status(&api.shared.listening()),
+        cluster_name: info.cluster_name.as_ref().map(ToString::to_string),
+        started_at: info.started_at,
+        keeps_ended_seconds: info.history_ttl.as_secs_f64(),
+        cluster: api.cluster.status(&api.shared.cluster_health()),
         throughput: api.throughput.status(),
     };
-    Ok(body::told(&headers, &status))
+    Ok(body::json_value(&headers, &status))
 }
 
-/// Which build of the page is embedded, if any is.
+/// The build id of the embedded page, if there is one.
 #[cfg(feature = "ui")]
-fn page(api: &Api) -> Option<String> {
+fn page(api: &ApiState) -> Option<String> {
     api.page.build.map(ToOwned::to_owned)
 }
 
 #[cfg(not(feature = "ui"))]
-const fn page(_: &Api) -> Option<String> {
+const fn page(_: &ApiState) -> Option<String> {
     None
 }
 
@@ -120,23 +118,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cluster_has_a_name_that_people_can_read() {
+    fn cluster_name_accepts_only_visible_characters() {
         for name in ["a", "prod-eu-1", "Küche 7 (Test)", "東京", &"x".repeat(63)] {
             assert_eq!(name.parse::<ClusterName>().unwrap().to_string(), name);
         }
         let long = "ü".repeat(64);
-        for text in [
-            "",
-            "  ",
-            &long,
-            "a\nb",
-            "a\u{1b}[2J",
-            "a\u{202e}b",
-            "\u{200b}",
-            "a\u{7f}",
-        ] {
+        for text in ["", "  ", &long, "a\nb", "a\u{1b}[2J", "a\u{202e}b", "\u{200b}", "a\u{7f}"] {
             let error = text.parse::<ClusterName>().unwrap_err().to_string();
-            assert!(error.contains("1 to 63 characters"), "{text:?}: {error}");
+            assert!(error.contains("1 to 63 visible characters"), "{text:?}: {error}");
         }
     }
 }

@@ -1,5 +1,5 @@
-//! The metric families, by OpenTelemetry: what there is now is asked at each scrape (`observe`), what happened
-//! is counted when it happens.
+//! Metric families, through OpenTelemetry: gauges are observed at each scrape (`observe`), events
+//! are counted when they happen.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,16 +10,16 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Registry, TextEncoder};
 use pulltrace_core::{FailureReason, Outcome};
 
-use super::Stats;
+use super::HttpCounters;
 use super::observe::{observe_cluster, observe_fleet, observe_server};
-use crate::fleet::{Changes, Downloaded, Ended};
-use crate::table::Shared;
+use crate::fleet::{Changes, DownloadedBytes, EndedPull};
+use crate::table::SharedTable;
 
-/// Registries with a name of their own; those that come later are `other`.
+/// Maximum number of registries with their own label value; later ones are counted as `other`.
 const MAX_REGISTRIES: usize = 20;
 
-/// Seconds, as the kubelet has them for its pulls.
-const SECONDS: [f64; 18] = [
+/// Buckets in seconds, equal to those of the kubelet's image pull metric.
+const DURATION_BUCKETS: [f64; 18] = [
     1.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 180.0, 240.0, 300.0, 360.0, 480.0, 600.0, 900.0,
     1200.0, 1800.0, 2700.0, 3600.0,
 ];
@@ -29,64 +29,42 @@ const MIB: f64 = 1024.0 * KIB;
 const GIB: f64 = 1024.0 * MIB;
 
 /// 1 MiB to 64 GiB.
-const SIZES: [f64; 9] = [
-    MIB,
-    4.0 * MIB,
-    16.0 * MIB,
-    64.0 * MIB,
-    256.0 * MIB,
-    GIB,
-    4.0 * GIB,
-    16.0 * GIB,
-    64.0 * GIB,
-];
+const SIZE_BUCKETS: [f64; 9] =
+    [MIB, 4.0 * MIB, 16.0 * MIB, 64.0 * MIB, 256.0 * MIB, GIB, 4.0 * GIB, 16.0 * GIB, 64.0 * GIB];
 
 /// 64 KiB/s to 4 GiB/s.
-const SPEEDS: [f64; 9] = [
-    64.0 * KIB,
-    256.0 * KIB,
-    MIB,
-    4.0 * MIB,
-    16.0 * MIB,
-    64.0 * MIB,
-    256.0 * MIB,
-    GIB,
-    4.0 * GIB,
-];
+const THROUGHPUT_BUCKETS: [f64; 9] =
+    [64.0 * KIB, 256.0 * KIB, MIB, 4.0 * MIB, 16.0 * MIB, 64.0 * MIB, 256.0 * MIB, GIB, 4.0 * GIB];
 
-const OUTCOMES: [Outcome; 4] = [
-    Outcome::Completed,
-    Outcome::Failed,
-    Outcome::Cancelled,
-    Outcome::Unknown,
-];
+const OUTCOMES: [Outcome; 4] =
+    [Outcome::Completed, Outcome::Failed, Outcome::Cancelled, Outcome::Unknown];
 
-/// What Prometheus reads of a server.
+/// The Prometheus metrics of a server.
 ///
-/// Each label has a bounded set of values: words of the model, and the first 20 registries.
+/// Every label has a bounded set of values: fixed words, and the first 20 registries.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    /// Without it nothing is exported any more.
+    /// Kept alive: dropping it stops the export.
     _provider: SdkMeterProvider,
     meter: Meter,
-    counted: Counted,
+    events: EventMetrics,
 }
 
-/// Metrics that cannot be set up or written. A retry does not help.
+/// A failure to set up or encode the metrics. A retry does not help.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MetricsError {
-    /// The exporter cannot be set up.
-    #[error("metrics cannot be set up")]
+    /// The exporter could not be set up.
+    #[error("failed to set up metrics")]
     Setup(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// The families cannot be written as text.
-    #[error("metrics cannot be written")]
+    /// The families could not be encoded as text.
+    #[error("failed to encode metrics")]
     Write(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl Metrics {
-    pub(crate) fn new(stats: &Arc<Stats>, revision: &str) -> Result<Self, MetricsError> {
+    pub(crate) fn new(stats: &Arc<HttpCounters>, revision: &str) -> Result<Self, MetricsError> {
         let registry = Registry::new();
         let exporter = opentelemetry_prometheus::exporter()
             .with_registry(registry.clone())
@@ -103,37 +81,32 @@ impl Metrics {
         ];
         meter
             .u64_observable_gauge("pulltrace_build_info")
-            .with_description("1, with what was built as labels")
+            .with_description("Build information; always 1")
             .with_callback(move |gauge| gauge.observe(1, &build))
             .build();
-        Ok(Self {
-            counted: Counted::new(&meter),
-            meter,
-            _provider: provider,
-            registry,
-        })
+        Ok(Self { events: EventMetrics::new(&meter), meter, _provider: provider, registry })
     }
 
-    /// Shows what there is in the fleet, too.
-    pub(crate) fn watch(&self, shared: &Shared) {
+    /// Registers the observable metrics of the fleet and the cluster.
+    pub(crate) fn observe(&self, shared: &SharedTable) {
         observe_fleet(&self.meter, shared);
         observe_cluster(&self.meter, shared);
     }
 
-    /// Counts what one step of the fleet brought.
-    pub(crate) fn count(&self, changes: &Changes) {
+    /// Counts the events of one step of the fleet.
+    pub(crate) fn record(&self, changes: &Changes) {
         for ended in &changes.ended {
-            self.counted.ended(ended);
+            self.events.record_ended(ended);
         }
         for downloaded in &changes.downloaded {
-            self.counted.downloaded(downloaded);
+            self.events.record_downloaded(downloaded);
         }
     }
 
-    /// All families in the text format of Prometheus.
+    /// Encodes all families in the Prometheus text format.
     ///
     /// # Errors
-    /// Where they cannot be written.
+    /// Fails if the families cannot be encoded.
     pub fn text(&self) -> Result<String, MetricsError> {
         TextEncoder::new()
             .encode_to_string(&self.registry.gather())
@@ -141,9 +114,9 @@ impl Metrics {
     }
 }
 
-/// What is counted when it happens.
+/// Metrics that are counted when something happens.
 #[derive(Debug)]
-struct Counted {
+struct EventMetrics {
     pulls: Counter<u64>,
     failures: Counter<u64>,
     duration: Histogram<f64>,
@@ -158,14 +131,10 @@ struct Counted {
     registries: Mutex<BTreeSet<Arc<str>>>,
 }
 
-impl Counted {
+impl EventMetrics {
     fn new(meter: &Meter) -> Self {
         let counter = |name: &'static str, unit: &'static str, what: &'static str| {
-            meter
-                .u64_counter(name)
-                .with_unit(unit)
-                .with_description(what)
-                .build()
+            meter.u64_counter(name).with_unit(unit).with_description(what).build()
         };
         let histogram = |name: &'static str, unit, what, bounds: &[f64]| {
             let histogram = meter.f64_histogram(name).with_unit(unit);
@@ -178,55 +147,51 @@ impl Counted {
             duration: histogram(
                 "pulltrace_pull_duration",
                 "s",
-                "From the start of a pull to its end",
-                &SECONDS,
+                "Duration of pulls that ended",
+                &DURATION_BUCKETS,
             ),
             phase_duration: histogram(
                 "pulltrace_pull_phase_duration",
                 "s",
-                "How long pulls that ended were in each phase",
-                &SECONDS,
+                "Time in each phase of pulls that ended",
+                &DURATION_BUCKETS,
             ),
-            downloaded: counter(
-                "pulltrace_downloaded",
-                "By",
-                "Bytes that came over the network",
-            ),
+            downloaded: counter("pulltrace_downloaded", "By", "Bytes downloaded over the network"),
             wasted: counter(
                 "pulltrace_wasted",
                 "By",
-                "Bytes that came and had to be fetched again",
+                "Downloaded bytes that had to be fetched again",
             ),
             restarts: counter(
                 "pulltrace_layer_restarts",
                 "",
-                "Layers that began anew while they were fetched",
+                "Layer downloads that were restarted",
             ),
             layers: counter(
                 "pulltrace_layers",
                 "",
-                "Layers of pulls that ended, fetched or there before",
+                "Layers of pulls that ended, fetched or reused",
             ),
             layer_bytes: counter(
                 "pulltrace_layer",
                 "By",
-                "Compressed bytes of the layers of pulls that ended",
+                "Compressed size of layers of pulls that ended",
             ),
             throughput: histogram(
                 "pulltrace_download_throughput",
                 "By/s",
-                "Bytes per second over the download of a pull",
-                &SPEEDS,
+                "Average download speed of a pull",
+                &THROUGHPUT_BUCKETS,
             ),
             size: histogram(
                 "pulltrace_image_size",
                 "By",
-                "What the images of pulls that ended weigh, compressed",
-                &SIZES,
+                "Compressed size of images of pulls that ended",
+                &SIZE_BUCKETS,
             ),
             registries: Mutex::default(),
         };
-        counted.begin("other");
+        counted.init_series("other");
         for source in ["fetched", "reused"] {
             counted.layers.add(0, &[KeyValue::new("source", source)]);
             let source = KeyValue::new("source", source);
@@ -235,8 +200,9 @@ impl Counted {
         counted
     }
 
-    /// Each series of a registry is there from its first pull on, so that a rate sees the first one.
-    fn begin(&self, registry: &str) {
+    /// Creates all series of a registry at zero with its first pull, so that `rate()` includes the
+    /// first increment.
+    fn init_series(&self, registry: &str) {
         let registry = || KeyValue::new("registry", registry.to_owned());
         for outcome in OUTCOMES {
             let result = KeyValue::new("result", outcome.as_str());
@@ -251,8 +217,8 @@ impl Counted {
         self.restarts.add(0, &[registry()]);
     }
 
-    fn ended(&self, ended: &Ended) {
-        let registry = self.registry(ended.registry.as_ref());
+    fn record_ended(&self, ended: &EndedPull) {
+        let registry = self.registry_label(ended.registry.as_ref());
         let result = KeyValue::new("result", ended.outcome.as_str());
         let labels = [registry.clone(), result];
         self.pulls.add(1, &labels);
@@ -280,35 +246,31 @@ impl Counted {
             self.layers.add(layers, &source);
             self.layer_bytes.add(bytes.0, &source);
         }
-        self.wasted
-            .add(ended.wasted.0, std::slice::from_ref(&registry));
+        self.wasted.add(ended.wasted.0, std::slice::from_ref(&registry));
         if let Some(speed) = ended.throughput {
             self.throughput.record(speed.get(), &[registry]);
         }
         if let Some(size) = ended.size {
-            self.size.record(real(size.0), &[]);
+            self.size.record(to_f64(size.0), &[]);
         }
     }
 
-    fn downloaded(&self, downloaded: &Downloaded) {
-        let registry = self.registry(downloaded.registry.as_ref());
+    fn record_downloaded(&self, downloaded: &DownloadedBytes) {
+        let registry = self.registry_label(downloaded.registry.as_ref());
         let registry = &[registry];
         self.downloaded.add(downloaded.bytes.0, registry);
         self.restarts.add(downloaded.restarts, registry);
     }
 
-    /// The label of a registry. Hosts come from what people deploy, so their number is bounded.
-    fn registry(&self, host: Option<&Arc<str>>) -> KeyValue {
+    /// The label of a registry. Hosts are taken from image names, so their number must be limited.
+    fn registry_label(&self, host: Option<&Arc<str>>) -> KeyValue {
         let host: Arc<str> = host.map_or_else(|| "unknown".into(), Arc::clone);
-        let mut known = self
-            .registries
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.registries.lock().unwrap_or_else(PoisonError::into_inner);
         let label = if known.contains(&host) {
             host
         } else if known.len() < MAX_REGISTRIES {
             known.insert(Arc::clone(&host));
-            self.begin(&host);
+            self.init_series(&host);
             host
         } else {
             "other".into()
@@ -317,10 +279,7 @@ impl Counted {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "sizes are bounded by 2^53 at the edge"
-)]
-const fn real(number: u64) -> f64 {
+#[expect(clippy::cast_precision_loss, reason = "sizes above 2^53 are rejected on receipt")]
+const fn to_f64(number: u64) -> f64 {
     number as f64
 }

@@ -1,5 +1,5 @@
-//! A connection that gives up where the other side accepts nothing for too long, and that knows its
-//! version of HTTP before the first request is read.
+//! A stream that times out if the peer accepts no data, and that detects the HTTP version before
+//! the first request.
 
 use std::io;
 use std::pin::Pin;
@@ -10,97 +10,89 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use crate::http::Link;
+use crate::http::Connection;
 
-/// How an HTTP/2 connection without TLS begins.
+/// The client preface of HTTP/2 without TLS.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Version {
-    One,
-    Two,
+pub(super) enum HttpVersion {
+    Http1,
+    Http2,
 }
 
-/// The connection.
+/// A stream with a timeout for stalled writes.
 #[derive(Debug)]
-pub(super) struct Patient<S> {
+pub(super) struct IdleTimeout<S> {
     stream: S,
-    /// What was read to see the version, and must be read again.
-    seen: Vec<u8>,
-    patience: Duration,
-    /// Runs while something is to be written that the other side does not accept.
-    waiting: Option<Pin<Box<Sleep>>>,
-    link: Arc<Link>,
+    /// Bytes consumed to detect the version, which are returned again by reads.
+    sniffed: Vec<u8>,
+    timeout: Duration,
+    /// Running while data is pending that the peer does not accept.
+    deadline: Option<Pin<Box<Sleep>>>,
+    connection: Arc<Connection>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Patient<S> {
-    pub(super) fn new(stream: S, patience: Duration, link: Arc<Link>) -> Self {
-        Self {
-            stream,
-            seen: Vec::new(),
-            patience,
-            waiting: None,
-            link,
-        }
+impl<S: AsyncRead + AsyncWrite + Unpin> IdleTimeout<S> {
+    pub(super) fn new(stream: S, timeout: Duration, connection: Arc<Connection>) -> Self {
+        Self { stream, sniffed: Vec::new(), timeout, deadline: None, connection }
     }
 
-    /// Reads until it is clear which version is spoken.
-    pub(super) async fn sniff(&mut self) -> io::Result<Version> {
+    /// Reads until the HTTP version is known.
+    pub(super) async fn detect_version(&mut self) -> io::Result<HttpVersion> {
         let mut seen = Vec::with_capacity(PREFACE.len());
         let version = loop {
             if !PREFACE.starts_with(&seen) {
-                break Version::One;
+                break HttpVersion::Http1;
             }
             if seen.len() == PREFACE.len() {
-                break Version::Two;
+                break HttpVersion::Http2;
             }
             let missing = PREFACE.len() - seen.len();
-            if (&mut self.stream)
-                .take(missing as u64)
-                .read_buf(&mut seen)
-                .await?
-                == 0
-            {
+            if (&mut self.stream).take(missing as u64).read_buf(&mut seen).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         };
-        self.seen = seen;
+        self.sniffed = seen;
         Ok(version)
     }
 
-    fn wait<T>(&mut self, cx: &mut Context<'_>, done: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn check_deadline<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        done: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if done.is_ready() {
-            self.waiting = None;
+            self.deadline = None;
             return done;
         }
-        let patience = self.patience;
-        let waiting = self
-            .waiting
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        let patience = self.timeout;
+        let waiting = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
         ready!(waiting.as_mut().poll(cx));
-        self.link.stalls();
+        self.connection.close_stalled();
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Patient<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for IdleTimeout<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.seen.is_empty() {
+        if self.sniffed.is_empty() {
             return Pin::new(&mut self.stream).poll_read(cx, buf);
         }
-        let many = self.seen.len().min(buf.remaining());
-        for byte in self.seen.drain(..many) {
+        let many = self.sniffed.len().min(buf.remaining());
+        for byte in self.sniffed.drain(..many) {
             buf.put_slice(&[byte]);
         }
-        if !self.seen.is_empty() {
+        if !self.sniffed.is_empty() {
             return Poll::Ready(Ok(()));
         }
-        self.seen = Vec::new();
-        // With what follows: a piece of a head makes hyper double its buffer, for as long as the connection is.
+        self.sniffed = Vec::new();
+        // Include the following bytes: a partial head makes hyper double its buffer for the
+        // lifetime of the connection.
         match Pin::new(&mut self.stream).poll_read(cx, buf) {
             Poll::Pending => Poll::Ready(Ok(())),
             done @ Poll::Ready(_) => done,
@@ -108,14 +100,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Patient<S> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for IdleTimeout<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let done = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.wait(cx, done)
+        self.check_deadline(cx, done)
     }
 
     fn poll_write_vectored(
@@ -124,7 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let done = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.wait(cx, done)
+        self.check_deadline(cx, done)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -133,12 +125,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let done = Pin::new(&mut self.stream).poll_flush(cx);
-        self.wait(cx, done)
+        self.check_deadline(cx, done)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let done = Pin::new(&mut self.stream).poll_shutdown(cx);
-        self.wait(cx, done)
+        self.check_deadline(cx, done)
     }
 }
 
@@ -149,33 +141,27 @@ mod tests {
 
     use super::*;
 
-    fn patient(
+    fn idle_timeout_stream(
         room: usize,
-    ) -> (
-        Patient<tokio::io::DuplexStream>,
-        tokio::io::DuplexStream,
-        Arc<Link>,
-    ) {
+    ) -> (IdleTimeout<tokio::io::DuplexStream>, tokio::io::DuplexStream, Arc<Connection>) {
         let (ours, theirs) = tokio::io::duplex(room);
-        let link = Arc::new(Link::new(
-            "127.0.0.1:1".parse().unwrap(),
-            watch::channel(false).0,
-        ));
-        let patient = Patient::new(ours, Duration::from_secs(30), Arc::clone(&link));
-        (patient, theirs, link)
+        let connection =
+            Arc::new(Connection::new("127.0.0.1:1".parse().unwrap(), watch::channel(false).0));
+        let patient = IdleTimeout::new(ours, Duration::from_secs(30), Arc::clone(&connection));
+        (patient, theirs, connection)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_accepts_nothing_for_30_s_is_given_up() {
-        let (mut ours, _theirs, link) = patient(16);
+    async fn write_times_out_when_peer_accepts_nothing() {
+        let (mut ours, _theirs, link) = idle_timeout_stream(16);
         let error = ours.write_all(&[0; 17]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert!(link.is_stalled());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_that_accepts_a_little_now_and_then_is_not() {
-        let (mut ours, mut theirs, link) = patient(16);
+    async fn slow_but_steady_peer_does_not_time_out() {
+        let (mut ours, mut theirs, link) = idle_timeout_stream(16);
         let reading = tokio::spawn(async move {
             let mut read = [0; 1];
             for _ in 0..64 {
@@ -190,16 +176,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_version_is_seen_and_nothing_is_lost() {
+    async fn detect_version_consumes_no_bytes() {
         for (bytes, version) in [
-            (&b"GET / HTTP/1.1\r\n\r\n"[..], Version::One),
-            (b"POST / HTTP/1.1\r\n\r\n", Version::One),
-            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nmore", Version::Two),
+            (&b"GET / HTTP/1.1\r\n\r\n"[..], HttpVersion::Http1),
+            (b"POST / HTTP/1.1\r\n\r\n", HttpVersion::Http1),
+            (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nmore", HttpVersion::Http2),
         ] {
-            let (mut ours, mut theirs, _) = patient(1_024);
+            let (mut ours, mut theirs, _) = idle_timeout_stream(1_024);
             theirs.write_all(bytes).await.unwrap();
             drop(theirs);
-            assert_eq!(ours.sniff().await.unwrap(), version);
+            assert_eq!(ours.detect_version().await.unwrap(), version);
             let mut all = Vec::new();
             ours.read_to_end(&mut all).await.unwrap();
             assert_eq!(all, bytes);
@@ -207,24 +193,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_seen_is_read_together_with_what_follows_it() {
-        let (mut ours, mut theirs, _) = patient(1_024);
+    async fn sniffed_bytes_are_read_with_following_bytes() {
+        let (mut ours, mut theirs, _) = idle_timeout_stream(1_024);
         let head = b"POST /api/v1/report HTTP/1.1\r\nhost: a\r\n\r\n";
         theirs.write_all(head).await.unwrap();
-        ours.sniff().await.unwrap();
+        ours.detect_version().await.unwrap();
         let mut read = [0; 1_024];
         assert_eq!(ours.read(&mut read).await.unwrap(), head.len());
         assert_eq!(&read[..head.len()], head);
     }
 
     #[tokio::test]
-    async fn a_connection_that_ends_within_its_greeting_is_an_error() {
-        let (mut ours, mut theirs, _) = patient(1_024);
+    async fn detect_version_fails_on_early_eof() {
+        let (mut ours, mut theirs, _) = idle_timeout_stream(1_024);
         theirs.write_all(b"PRI * HT").await.unwrap();
         drop(theirs);
-        assert_eq!(
-            ours.sniff().await.unwrap_err().kind(),
-            io::ErrorKind::UnexpectedEof
-        );
+        assert_eq!(ours.detect_version().await.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 }

@@ -1,4 +1,4 @@
-//! TLS: a certificate and its key, read again where they changed.
+//! TLS certificates, reloaded when their files change.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -12,109 +12,106 @@ use tokio_rustls::rustls::server::{ClientHello, ResolvesServerCert};
 use tokio_rustls::rustls::sign::CertifiedKey;
 use tokio_rustls::rustls::{self, ServerConfig};
 
-/// How often the files are looked at.
-const LOOK: Duration = Duration::from_secs(60);
+/// Interval between checks of the files.
+const RELOAD_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What a listener needs to speak TLS. Clones share the certificate.
+/// The TLS configuration of a listener. Clones share the certificate.
 #[derive(Clone)]
 pub struct Tls {
     config: Arc<ServerConfig>,
-    current: Arc<Current>,
+    certificate: Arc<CertificateStore>,
 }
 
-/// The certificate that is shown now.
+/// The current certificate.
 #[derive(Debug)]
-struct Current {
+struct CertificateStore {
     files: [PathBuf; 2],
-    shown: RwLock<(Files, Arc<CertifiedKey>)>,
+    active: RwLock<(PemContents, Arc<CertifiedKey>)>,
 }
 
-/// The contents of the files: the chain, the key.
-type Files = [Vec<u8>; 2];
+/// Contents of the certificate and the key file.
+type PemContents = [Vec<u8>; 2];
 
-/// Files that TLS cannot be spoken with. A retry helps once they are as they should be.
+/// Unusable TLS files. A retry does not help until they are fixed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TlsError {
-    /// A file is not there, or may not be read.
-    #[error("cannot read the TLS file `{}`", path.display())]
+    /// A file does not exist or cannot be read.
+    #[error("failed to read TLS file `{}`", path.display())]
     Read {
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: std::io::Error,
     },
-    /// A file has not what it should.
-    #[error("no {what} in PEM form in the TLS file `{}`", path.display())]
+    /// A file has no certificate or private key.
+    #[error("no PEM {what} in TLS file `{}`", path.display())]
     Pem {
-        /// What it should have: `certificate` or `private key`.
+        /// The expected content: `certificate` or `private key`.
         what: &'static str,
-        /// Which file.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: pem::Error,
     },
-    /// The key is of a kind that is not supported, or is not that of the certificate.
-    #[error("the private key in `{}` cannot be used with the certificate in `{}`", key.display(), chain.display())]
+    /// The key type is unsupported, or the key does not match the certificate.
+    #[error("private key `{}` cannot be used with certificate `{}`", key.display(), chain.display())]
     Pair {
-        /// The file of the certificate.
+        /// The certificate file.
         chain: PathBuf,
-        /// The file of the key.
+        /// The key file.
         key: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: rustls::Error,
     },
-    /// The versions of TLS cannot be set up.
-    #[error("TLS cannot be set up")]
+    /// The TLS protocol versions could not be configured.
+    #[error("failed to configure TLS")]
     Setup(#[source] rustls::Error),
 }
 
 impl Tls {
-    /// Reads a certificate chain and its private key, both in PEM form. While a listener is served,
-    /// the files are looked at again each 60 s; files that cannot be used change nothing.
+    /// Reads a PEM certificate chain, leaf first, and its private key. While a listener is served,
+    /// the files are reloaded every 60 s; unusable files are ignored.
     ///
     /// # Errors
-    /// Where they cannot be used.
+    /// Fails if the files are unusable.
     pub fn from_files(
         chain: impl Into<PathBuf>,
         key: impl Into<PathBuf>,
     ) -> Result<Self, TlsError> {
         let files = [chain.into(), key.into()];
-        let read = read(&files)?;
-        let pair = pair(&files, &read)?;
-        let current = Arc::new(Current {
-            files,
-            shown: RwLock::new((read, pair)),
-        });
+        let read = read_files(&files)?;
+        let pair = load_key_pair(&files, &read)?;
+        let current = Arc::new(CertificateStore { files, active: RwLock::new((read, pair)) });
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(TlsError::Setup)?
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(Self {
-            config: Arc::new(config),
-            current,
-        })
+        Ok(Self { config: Arc::new(config), certificate: current })
     }
 
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         TlsAcceptor::from(Arc::clone(&self.config))
     }
 
-    /// Never ends: looks at the files again and again.
-    pub(super) async fn reload_for_ever(self) {
+    /// Reloads the files every 60 s, forever.
+    pub(super) async fn reload_periodically(self) {
         loop {
-            tokio::time::sleep(LOOK).await;
-            match self.current.reload() {
+            tokio::time::sleep(RELOAD_INTERVAL).await;
+            match self.certificate.reload() {
                 Ok(false) => {}
-                Ok(true) => tracing::info!("a new TLS certificate is shown"),
+                Ok(true) => tracing::info!("TLS certificate reloaded"),
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, "the TLS certificate stays as it was");
+                    tracing::warn!(
+                        error,
+                        "failed to reload the TLS certificate; keeping the current one"
+                    );
                 }
             }
         }
@@ -123,52 +120,43 @@ impl Tls {
 
 impl std::fmt::Debug for Tls {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tls")
-            .field("files", &self.current.files)
-            .finish_non_exhaustive()
+        f.debug_struct("Tls").field("files", &self.certificate.files).finish_non_exhaustive()
     }
 }
 
-impl Current {
-    /// Whether another certificate is shown than before.
+impl CertificateStore {
+    /// Reloads the files. Returns whether the certificate has changed.
     fn reload(&self) -> Result<bool, TlsError> {
-        let files = read(&self.files)?;
-        let mut shown = self.shown.write().unwrap_or_else(PoisonError::into_inner);
+        let files = read_files(&self.files)?;
+        let mut shown = self.active.write().unwrap_or_else(PoisonError::into_inner);
         if shown.0 == files {
             return Ok(false);
         }
-        let pair = pair(&self.files, &files)?;
+        let pair = load_key_pair(&self.files, &files)?;
         *shown = (files, pair);
         Ok(true)
     }
 }
 
-impl ResolvesServerCert for Current {
+impl ResolvesServerCert for CertificateStore {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let shown = self.shown.read().unwrap_or_else(PoisonError::into_inner);
+        let shown = self.active.read().unwrap_or_else(PoisonError::into_inner);
         Some(Arc::clone(&shown.1))
     }
 }
 
-fn read([chain, key]: &[PathBuf; 2]) -> Result<Files, TlsError> {
+fn read_files([chain, key]: &[PathBuf; 2]) -> Result<PemContents, TlsError> {
     let one = |path: &Path| {
-        std::fs::read(path).map_err(|source| TlsError::Read {
-            path: path.to_owned(),
-            source,
-        })
+        std::fs::read(path).map_err(|source| TlsError::Read { path: path.to_owned(), source })
     };
     Ok([one(chain)?, one(key)?])
 }
 
-fn pair(
+fn load_key_pair(
     [chain, key]: &[PathBuf; 2],
-    [pem, key_pem]: &Files,
+    [pem, key_pem]: &PemContents,
 ) -> Result<Arc<CertifiedKey>, TlsError> {
-    let bad = |what, path: &Path, source| TlsError::Pem {
-        what,
-        path: path.to_owned(),
-        source,
-    };
+    let bad = |what, path: &Path, source| TlsError::Pem { what, path: path.to_owned(), source };
     let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
         .map_err(|source| bad("certificate", chain, source))?;
@@ -179,11 +167,7 @@ fn pair(
         PrivateKeyDer::from_pem_slice(key_pem).map_err(|source| bad("private key", key, source))?;
     CertifiedKey::from_der(certificates, private, &ring::default_provider())
         .map(Arc::new)
-        .map_err(|source| TlsError::Pair {
-            chain: chain.clone(),
-            key: key.clone(),
-            source,
-        })
+        .map_err(|source| TlsError::Pair { chain: chain.clone(), key: key.clone(), source })
 }
 
 #[cfg(test)]
@@ -191,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_certificate_is_shown_and_half_a_change_is_not() {
+    fn reload_ignores_mismatched_certificate_and_key() {
         let given = |name: &str| {
             let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/api/tls");
             std::fs::read(Path::new(dir).join(name)).unwrap()
@@ -201,14 +185,14 @@ mod tests {
         std::fs::write(&chain, given("localhost.pem")).unwrap();
         std::fs::write(&key, given("localhost.key")).unwrap();
         let tls = Tls::from_files(&chain, &key).unwrap();
-        let shown = || Arc::clone(&tls.current.shown.read().unwrap().1);
+        let shown = || Arc::clone(&tls.certificate.active.read().unwrap().1);
         let first = shown();
-        assert!(!tls.current.reload().unwrap());
+        assert!(!tls.certificate.reload().unwrap());
         std::fs::write(&chain, given("other.pem")).unwrap();
-        assert!(matches!(tls.current.reload(), Err(TlsError::Pair { .. })));
+        assert!(matches!(tls.certificate.reload(), Err(TlsError::Pair { .. })));
         assert!(Arc::ptr_eq(&shown(), &first));
         std::fs::write(&key, given("other.key")).unwrap();
-        assert!(tls.current.reload().unwrap());
+        assert!(tls.certificate.reload().unwrap());
         assert_ne!(shown().cert, first.cert);
     }
 }

@@ -1,9 +1,9 @@
-//! Versioned rows: a reader is a cursor and a filter, so a slow one costs nothing.
+//! A versioned table. A reader is a cursor and a filter, so slow readers cost the server no memory.
 //!
-//! Each change has a number. Each row stands in the order of changes once, at its last change; a row
-//! that is gone leaves a mark there for a while.
+//! Each change has a sequence number. Each row is in the log once, at its last change; a removed
+//! row leaves a tombstone for a while.
 
-mod follow;
+mod follower;
 mod row;
 mod shared;
 
@@ -17,79 +17,81 @@ use crate::correlate::PodView;
 
 use crate::fleet::{Changes, NodeView, PullChange};
 
-pub use follow::{Follower, Page, Seen};
-pub use row::{Form, LayerMarks, NodeRow, Row};
-pub use shared::Shared;
+pub use follower::{Follower, ReadBatch, RowUpdate};
+pub use row::{JsonForm, LayerSeqs, NodeRow, Row};
+pub use shared::SharedTable;
 
-/// What all nodes pull, as readers see it.
+/// The pulls of all nodes, as readers see them.
 #[derive(Debug)]
 pub struct Table {
     epoch: Arc<str>,
     seq: u64,
     urgent: u64,
     rows: HashMap<PullId, Arc<Row>>,
-    /// The ids of all rows: only lists need their order, and each report finds rows by their ids.
+    /// The ids of all rows, in order, for lists. `rows` has no order, since reports look rows up by
+    /// id.
     ids: BTreeSet<PullId>,
     nodes: BTreeMap<NodeName, Arc<NodeRow>>,
     pods: BTreeMap<PodRef, Arc<PodView>>,
-    order: BTreeMap<u64, Item>,
-    /// The changes that removed something, oldest first; at most `tombstones`.
-    removals: VecDeque<u64>,
-    tombstones: usize,
-    /// The last removal that is not remembered: an older cursor cannot go on.
-    floor: u64,
-    /// Rows changed since this change may still hold what was written of them.
-    fresh: u64,
+    log: BTreeMap<u64, LogEntry>,
+    /// The changes with tombstones, oldest first; at most `max_tombstones`.
+    tombstone_seqs: VecDeque<u64>,
+    max_tombstones: usize,
+    /// The last tombstone that was dropped. Older cursors cannot resume.
+    oldest_cursor: u64,
+    /// Only rows that changed after this may have cached JSON.
+    cached_since: u64,
 }
 
-/// Where the table is.
+/// The version of a table.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Mark {
+pub struct TableVersion {
     /// The last change.
     pub seq: u64,
-    /// The last start or end of a pull: what a reader should tell at once.
+    /// The last start or end of a pull, which readers should see immediately.
     pub urgent: u64,
 }
 
 #[derive(Debug)]
-enum Item {
+enum LogEntry {
     Row(Arc<Row>),
-    Gone(PullId),
+    Tombstone(PullId),
     Node(Arc<NodeRow>),
 }
 
-/// What changed since a cursor.
+/// The changes since a cursor.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Delta {
     /// Rows in the order of their last changes, each in its latest state.
     pub rows: Vec<Arc<Row>>,
-    /// Pulls that are kept no more. None of them is in the table.
+    /// Pulls that were removed from the table.
     pub removed: Vec<PullId>,
-    /// Nodes in the order of their last changes; one that is kept no more is marked so.
+    /// Nodes in the order of their last changes; removed ones are marked.
     pub nodes: Vec<Arc<NodeRow>>,
-    /// The cursor from which to go on.
-    pub upto: u64,
+    /// The cursor to continue from.
+    pub next_cursor: u64,
 }
 
-/// A cursor from which a reader cannot go on without a gap: it must start anew, with a snapshot.
+/// A cursor that cannot resume without a gap. A retry does not help: its reader must start over with
+/// a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("what changed since {cursor} is not remembered: changes {oldest} to {newest} are")]
+#[error("cursor {cursor} is out of range: expected {oldest} to {newest}")]
 pub struct CursorTooOld {
     /// The cursor.
     pub cursor: u64,
-    /// The oldest cursor from which a reader can go on.
+    /// The oldest cursor that can resume.
     pub oldest: u64,
-    /// The last change. A cursor after it is not of this table.
+    /// The last change. A cursor after it is from another table.
     pub newest: u64,
 }
 
 impl Table {
-    /// An empty table. `epoch` is another one for each life of the server; it remembers `tombstones`
-    /// removals, and a reader whose cursor is older must start anew.
+    /// Creates an empty table. `epoch` must differ each time the server starts. The table remembers
+    /// `max_tombstones` removals; a reader with an older cursor must start over.
     #[must_use]
-    pub fn new(epoch: impl Into<Arc<str>>, tombstones: usize) -> Self {
+    pub fn new(epoch: impl Into<Arc<str>>, max_tombstones: usize) -> Self {
         Self {
             epoch: epoch.into(),
             seq: 0,
@@ -98,67 +100,64 @@ impl Table {
             ids: BTreeSet::new(),
             nodes: BTreeMap::new(),
             pods: BTreeMap::new(),
-            order: BTreeMap::new(),
-            removals: VecDeque::new(),
-            tombstones,
-            floor: 0,
-            fresh: 0,
+            log: BTreeMap::new(),
+            tombstone_seqs: VecDeque::new(),
+            max_tombstones,
+            oldest_cursor: 0,
+            cached_since: 0,
         }
     }
 
-    /// The life of the server: cursors of another one mean nothing here.
+    /// Returns the epoch. Cursors of other epochs are invalid.
     #[must_use]
     pub fn epoch(&self) -> &str {
         &self.epoch
     }
 
-    /// The last change.
+    /// Returns the last change.
     #[must_use]
     pub const fn seq(&self) -> u64 {
         self.seq
     }
 
-    /// The last change, and the last one that should be told at once.
+    /// Returns the last change, and the last urgent one.
     #[must_use]
-    pub const fn mark(&self) -> Mark {
-        Mark {
-            seq: self.seq,
-            urgent: self.urgent,
-        }
+    pub const fn version(&self) -> TableVersion {
+        TableVersion { seq: self.seq, urgent: self.urgent }
     }
 
-    /// One pull.
+    /// Returns a pull.
     #[must_use]
     pub fn get(&self, id: &PullId) -> Option<&Arc<Row>> {
         self.rows.get(id)
     }
 
-    /// All pulls in the order of their ids, or those after one: so lists are read in pages.
+    /// Returns the pulls in the order of their ids; after one of them, for pagination.
     pub fn rows(&self, after: Option<&PullId>) -> impl Iterator<Item = &Arc<Row>> {
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
         let ids = self.ids.range((after, Bound::Unbounded));
         ids.filter_map(|id| self.rows.get(id))
     }
 
-    /// One node.
+    /// Returns a node.
     #[must_use]
     pub fn node(&self, name: &NodeName) -> Option<&Arc<NodeRow>> {
         self.nodes.get(name)
     }
 
-    /// All nodes, in the order of their names.
+    /// Returns the nodes in the order of their names.
     pub fn nodes(&self) -> impl Iterator<Item = &Arc<NodeRow>> {
         self.nodes.values()
     }
 
-    /// The pods that wait for images, or did a moment ago, in the order of their namespaces and names; or
-    /// those after one.
+    /// Returns the pods that wait for images, or did a moment ago, in the order of their namespaces
+    /// and names; after one of them, for pagination.
     pub fn pods(&self, after: Option<&PodRef>) -> impl Iterator<Item = &Arc<PodView>> {
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.pods.range((after, Bound::Unbounded)).map(|(_, p)| p)
     }
 
-    /// Those of this name: more than one where a pod was made again under it.
+    /// Returns the pods with this name: several if a pod was recreated.
     pub fn pods_named(
         &self,
         namespace: &KubeName,
@@ -170,124 +169,117 @@ impl Table {
             uid,
         });
         let named = move |pod: &PodRef| pod.namespace == *namespace && pod.name == *name;
-        // `-` is before all other uids.
+        // `-` sorts before all other uids.
         let pods = first.map(|first| self.pods.range(first..));
-        pods.into_iter()
-            .flatten()
-            .take_while(move |(pod, _)| named(pod))
-            .map(|(_, view)| view)
+        pods.into_iter().flatten().take_while(move |(pod, _)| named(pod)).map(|(_, view)| view)
     }
 
-    /// What changed after `cursor`, oldest first: at least one change, where there is one, and then more
-    /// until rows and their layers together are `limit`.
+    /// Returns the changes after `cursor`, oldest first: at least one, if there is any, and then
+    /// more until rows and their layers together reach `limit`.
     ///
-    /// Where [`Delta::upto`] is not [`seq`](Self::seq), there is more. By the next call a row may have
-    /// changed and moved to where it was not read yet, so a reader that reads in steps does it by a
-    /// [`Follower`]. It sees the latest state of each row: it may see an end without what came before,
-    /// and never misses one.
+    /// If [`Delta::next_cursor`] is not [`seq`](Self::seq), there is more. Between two calls an
+    /// unread row may change again and move to the end, so a reader that reads in steps must use a
+    /// [`Follower`]. It gets the latest state of each row: it may see an end without earlier
+    /// changes, but never misses one.
     ///
     /// # Errors
-    /// Where the cursor is older than the oldest removal that is remembered, or is not of this table:
-    /// the reader must start anew.
+    /// If a tombstone after the cursor was dropped, or the cursor is from another table: the reader
+    /// must start over.
     pub fn changed_since(&self, cursor: u64, limit: usize) -> Result<Delta, CursorTooOld> {
-        if cursor < self.floor || cursor > self.seq {
+        if cursor < self.oldest_cursor || cursor > self.seq {
             return Err(self.too_old(cursor));
         }
         let mut delta = Delta::default();
         let after = (Bound::Excluded(cursor), Bound::Unbounded);
-        let mut looked_at = 0;
-        for (seq, item) in self.order.range(after) {
-            if looked_at >= limit {
+        let mut cost = 0;
+        for (seq, item) in self.log.range(after) {
+            if cost >= limit {
                 return Ok(delta);
             }
-            looked_at += 1;
-            delta.upto = *seq;
+            cost += 1;
+            delta.next_cursor = *seq;
             match item {
-                Item::Row(row) => {
-                    looked_at += row.layers.len();
+                LogEntry::Row(row) => {
+                    cost += row.layer_seqs.len();
                     delta.rows.push(Arc::clone(row));
                 }
-                Item::Node(node) => delta.nodes.push(Arc::clone(node)),
-                // One that came back is told as a row.
-                Item::Gone(id) if self.rows.contains_key(id) => {}
-                Item::Gone(id) => delta.removed.push(id.clone()),
+                LogEntry::Node(node) => delta.nodes.push(Arc::clone(node)),
+                // A row that was added again is returned as a row.
+                LogEntry::Tombstone(id) if self.rows.contains_key(id) => {}
+                LogEntry::Tombstone(id) => delta.removed.push(id.clone()),
             }
         }
-        delta.upto = self.seq;
+        delta.next_cursor = self.seq;
         Ok(delta)
     }
 
-    /// Takes what one step of the fleet changed.
-    pub fn take(&mut self, changes: &Changes) {
+    /// Applies the changes of one step.
+    pub fn apply(&mut self, changes: &Changes) {
         for change in &changes.pulls {
-            self.put(change);
+            self.put_pull(change);
         }
-        for id in &changes.forgotten {
+        for id in &changes.removed_pulls {
             if let Some(row) = self.rows.remove(id) {
                 self.ids.remove(id);
-                self.order.remove(&row.seq);
-                self.bury(|_| Item::Gone(id.clone()));
+                self.log.remove(&row.seq);
+                self.add_tombstone(|_| LogEntry::Tombstone(id.clone()));
             }
         }
         for view in &changes.nodes {
             self.put_node(view.clone());
         }
-        for view in &changes.forgotten_pods {
+        for view in &changes.removed_pods {
             self.pods.remove(&view.pod);
         }
         for view in &changes.pods {
             let view = Arc::new(view.clone());
             self.pods.insert(view.pod.clone(), view);
         }
-        if !changes.pods.is_empty() || !changes.forgotten_pods.is_empty() {
-            // Who follows a pod is woken; who follows pulls reads nothing.
-            self.next();
+        if !changes.pods.is_empty() || !changes.removed_pods.is_empty() {
+            // Wakes readers that follow a pod. Those that follow pulls find no changes.
+            self.next_seq();
         }
-        for name in &changes.forgotten_nodes {
+        for name in &changes.removed_nodes {
             if let Some(node) = self.nodes.remove(name) {
-                self.order.remove(&node.seq);
+                self.log.remove(&node.seq);
                 let view = node.view.clone();
-                self.bury(|seq| Item::Node(Arc::new(NodeRow::new(view, seq, true))));
+                self.add_tombstone(|seq| LogEntry::Node(Arc::new(NodeRow::new(view, seq, true))));
             }
         }
     }
 
-    /// Lets go of what was written of rows that did not change after `upto`: readers who follow have
-    /// read it, and it is many times the size of the row.
-    pub fn settle(&mut self, upto: u64) {
-        if upto <= self.fresh {
+    /// Drops the cached JSON of rows that did not change after `upto`: followers have read it, and
+    /// it is many times the size of the row.
+    pub fn drop_cached_json(&mut self, upto: u64) {
+        if upto <= self.cached_since {
             return;
         }
-        let old = (Bound::Excluded(self.fresh), Bound::Included(upto));
-        for item in self.order.range(old).map(|(_, item)| item) {
-            if let Item::Row(row) = item {
-                row.settle();
+        let old = (Bound::Excluded(self.cached_since), Bound::Included(upto));
+        for item in self.log.range(old).map(|(_, item)| item) {
+            if let LogEntry::Row(row) = item {
+                row.drop_cache();
             }
         }
-        self.fresh = upto;
+        self.cached_since = upto;
     }
 
     const fn too_old(&self, cursor: u64) -> CursorTooOld {
-        CursorTooOld {
-            cursor,
-            oldest: self.floor,
-            newest: self.seq,
-        }
+        CursorTooOld { cursor, oldest: self.oldest_cursor, newest: self.seq }
     }
 
-    fn next(&mut self) -> u64 {
+    fn next_seq(&mut self) -> u64 {
         self.seq += 1;
         self.seq
     }
 
-    fn put(&mut self, change: &PullChange) {
-        let seq = self.next();
+    fn put_pull(&mut self, change: &PullChange) {
+        let seq = self.next_seq();
         if change.kind != ChangeKind::Progressed {
             self.urgent = seq;
         }
         let row = if let Some(known) = self.rows.get_mut(&change.pull.id) {
-            self.order.remove(&known.seq);
-            *known = Arc::new(known.next(change, seq));
+            self.log.remove(&known.seq);
+            *known = Arc::new(known.next_version(change, seq));
             Arc::clone(known)
         } else {
             let row = Row::new(change, seq);
@@ -296,29 +288,29 @@ impl Table {
             self.rows.insert(id, Arc::clone(&row));
             row
         };
-        self.order.insert(seq, Item::Row(row));
+        self.log.insert(seq, LogEntry::Row(row));
     }
 
     fn put_node(&mut self, view: NodeView) {
-        let seq = self.next();
+        let seq = self.next_seq();
         let name = view.name.clone();
         let node = Arc::new(NodeRow::new(view, seq, false));
         if let Some(before) = self.nodes.insert(name, Arc::clone(&node)) {
-            self.order.remove(&before.seq);
+            self.log.remove(&before.seq);
         }
-        self.order.insert(seq, Item::Node(node));
+        self.log.insert(seq, LogEntry::Node(node));
     }
 
-    /// Marks that something is gone, and forgets the oldest of too many such marks.
-    fn bury(&mut self, item: impl FnOnce(u64) -> Item) {
-        let seq = self.next();
-        self.order.insert(seq, item(seq));
-        self.removals.push_back(seq);
-        if self.removals.len() > self.tombstones
-            && let Some(oldest) = self.removals.pop_front()
+    /// Records a removal, and drops the oldest tombstone beyond the limit.
+    fn add_tombstone(&mut self, item: impl FnOnce(u64) -> LogEntry) {
+        let seq = self.next_seq();
+        self.log.insert(seq, item(seq));
+        self.tombstone_seqs.push_back(seq);
+        if self.tombstone_seqs.len() > self.max_tombstones
+            && let Some(oldest) = self.tombstone_seqs.pop_front()
         {
-            self.order.remove(&oldest);
-            self.floor = oldest;
+            self.log.remove(&oldest);
+            self.oldest_cursor = oldest;
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One version of a row, and what is written of it: once, for all who read it.
+//! One version of a row, and its JSON, which is serialised once for all readers.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
@@ -8,173 +8,161 @@ use std::time::Duration;
 use pulltrace_core::wire::v1::{LayerMotion, NodeStatus, PullMotion, PullStatus};
 use pulltrace_core::{Bytes, Image, Layer, Links, Pull, Waiter};
 
-use crate::fleet::{Correction, NodeView, PullChange, Scope, status, status_bare};
+use crate::fleet::{
+    Correction, NodeView, PullChange, Scope, pull_status, pull_status_without_layers,
+};
 use crate::json;
 
-/// Who waits for it no more is remembered of so many.
+/// Maximum removed links that are remembered.
 const MAX_UNLINKED: usize = 16;
 
-/// A pull as it is since one change of the table. A later change makes another row.
+/// One version of a pull. Each change of the pull creates another row.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Row {
     /// The pull.
     pub pull: Arc<Pull>,
-    /// What Kubernetes knows of it.
+    /// Its links to pods; `None` if unknown.
     pub links: Option<Arc<Links>>,
-    /// The change with which each of the links' pods came, in their order: a reader of that pod has not
-    /// seen the row before.
-    pub linked: Box<[u64]>,
-    /// Who was taken for one that waits for it and is no more, with the change that said so; the last 16.
+    /// The change that added each linked pod, in their order. A reader of that pod has not seen the
+    /// row before.
+    pub linked_seqs: Box<[u64]>,
+    /// Links that were removed, each with the change that removed it; the last 16.
     pub unlinked: Vec<(Waiter, u64)>,
-    /// From its node's clock to the server's.
+    /// Converts times of its node to the server's clock.
     pub correction: Correction,
-    /// The change that made its first version: its number for as long as it is kept.
+    /// The change that created its first version; identifies the row while it is kept.
     pub number: u64,
-    /// The change that made this version.
+    /// The change that created this version.
     pub seq: u64,
-    /// The last change of more than what [`PullMotion`] has: a reader whose cursor is older needs the
-    /// whole row.
-    pub whole_seq: u64,
-    /// The same for a reader that does not read layers.
-    pub bare_seq: u64,
-    /// The change with which it came, or last came back to life.
+    /// The last change beyond the fields of [`PullMotion`]: a reader with an older cursor needs the
+    /// full row.
+    pub full_seq: u64,
+    /// Like `full_seq`, for readers without layers.
+    pub full_seq_no_layers: u64,
+    /// The change in which it started, or last became live again.
     pub started_seq: u64,
-    /// The change with which it ended, where it did.
+    /// The change in which it ended, if it has.
     pub ended_seq: Option<u64>,
-    /// The changes of each of the pull's layers, in their order.
-    pub layers: Box<[LayerMarks]>,
-    json: Mutex<Written>,
+    /// The changes of each layer of the pull, in their order.
+    pub layer_seqs: Box<[LayerSeqs]>,
+    cache: Mutex<JsonCache>,
 }
 
 /// The changes of one layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct LayerMarks {
-    /// The last change of anything of it.
+pub struct LayerSeqs {
+    /// The last change of any of its fields.
     pub changed: u64,
-    /// The change with which its first byte was seen; `None` where none was.
+    /// The change with its first byte; `None` before that.
     pub started: Option<NonZeroU64>,
-    /// The change with which nothing was left to do of it; `None` while something is.
+    /// The change in which it was finished; `None` before that.
     pub completed: Option<NonZeroU64>,
 }
 
-/// What can be written of a row.
+/// A JSON form of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
+pub enum JsonForm {
     /// A [`PullStatus`] with its layers.
     Status,
     /// A [`PullStatus`] without its layers.
-    StatusBare,
-    /// A [`PullMotion`] with the layers whose bytes moved since [`Row::whole_seq`].
+    StatusNoLayers,
+    /// A [`PullMotion`] with the layers whose bytes changed since [`Row::full_seq`].
     Motion,
     /// A [`PullMotion`] without layers.
-    MotionBare,
+    MotionNoLayers,
 }
 
-/// What was written is kept while the row is fresh, when many read it.
+/// JSON is cached while the row is recent, when many readers need it.
 #[derive(Debug)]
-enum Written {
-    Fresh([Option<Arc<str>>; 4]),
-    Settled,
+enum JsonCache {
+    Enabled([Option<Arc<str>>; 4]),
+    Disabled,
 }
 
 impl Row {
-    /// The first version of a row.
+    /// Creates the first version of a row.
     pub(super) fn new(change: &PullChange, seq: u64) -> Self {
         let pull = Arc::clone(&change.pull);
-        let layers = marks(&[], &[], &pull.layers, seq);
+        let layer_seqs = layer_seqs(&[], &[], &pull.layers, seq);
         let ended_seq = pull.outcome().map(|_| seq);
         let pods = change.links.as_ref().map_or(0, |links| links.pods.len());
         Self {
             pull,
             links: change.links.clone(),
-            linked: vec![seq; pods].into(),
+            linked_seqs: vec![seq; pods].into(),
             unlinked: Vec::new(),
             correction: change.correction,
             number: seq,
             seq,
-            whole_seq: seq,
-            bare_seq: seq,
+            full_seq: seq,
+            full_seq_no_layers: seq,
             started_seq: seq,
             ended_seq,
-            layers,
-            json: Mutex::new(Written::Fresh(Default::default())),
+            layer_seqs,
+            cache: Mutex::new(JsonCache::Enabled(Default::default())),
         }
     }
 
-    /// The next version of this row.
-    pub(super) fn next(&self, change: &PullChange, seq: u64) -> Self {
-        let PullChange {
-            pull,
-            correction,
-            scope,
-            links,
-            ..
-        } = change;
+    /// Returns the next version of this row.
+    pub(super) fn next_version(&self, change: &PullChange, seq: u64) -> Self {
+        let PullChange { pull, correction, scope, links, .. } = change;
         let (was, is) = (self.pull.outcome(), pull.outcome());
         let revived = was.is_some() && is.is_none();
-        let (linked, unlinked) = self.links_next(links.as_ref(), seq);
+        let (linked, unlinked) = self.next_links(links.as_ref(), seq);
         Self {
-            linked,
+            linked_seqs: linked,
             unlinked,
             correction: *correction,
             number: self.number,
             seq,
-            whole_seq: if *scope >= Scope::Layers {
-                seq
-            } else {
-                self.whole_seq
-            },
-            bare_seq: if *scope == Scope::Whole {
-                seq
-            } else {
-                self.bare_seq
-            },
+            full_seq: if *scope >= Scope::Layers { seq } else { self.full_seq },
+            full_seq_no_layers: if *scope == Scope::Full { seq } else { self.full_seq_no_layers },
             started_seq: if revived { seq } else { self.started_seq },
             ended_seq: is.and(if was == is { self.ended_seq } else { Some(seq) }),
-            layers: marks(&self.layers, &self.pull.layers, &pull.layers, seq),
+            layer_seqs: layer_seqs(&self.layer_seqs, &self.pull.layers, &pull.layers, seq),
             pull: Arc::clone(pull),
             links: links.clone(),
-            json: Mutex::new(Written::Fresh(Default::default())),
+            cache: Mutex::new(JsonCache::Enabled(Default::default())),
         }
     }
 
-    /// Since when each pod is linked in the next version, and which are no more.
-    fn links_next(&self, links: Option<&Arc<Links>>, seq: u64) -> (Box<[u64]>, Vec<(Waiter, u64)>) {
+    /// Returns `linked_seqs` and `unlinked` of the next version.
+    fn next_links(&self, links: Option<&Arc<Links>>, seq: u64) -> (Box<[u64]>, Vec<(Waiter, u64)>) {
         let same = match (&self.links, links) {
             (Some(before), Some(now)) => Arc::ptr_eq(before, now),
             (before, now) => before.is_none() && now.is_none(),
         };
         if same {
-            return (self.linked.clone(), self.unlinked.clone());
+            return (self.linked_seqs.clone(), self.unlinked.clone());
         }
         let mut before: BTreeMap<&Waiter, u64> =
-            self.waiters().zip(self.linked.iter().copied()).collect();
+            self.waiters().zip(self.linked_seqs.iter().copied()).collect();
         let pods = links.iter().flat_map(|links| &links.pods);
         let linked = pods.map(|(waiter, _)| before.remove(waiter).unwrap_or(seq));
         let linked = linked.collect();
-        let again = |waiter: &Waiter| {
+        let is_linked = |waiter: &Waiter| {
             let mut pods = links.iter().flat_map(|links| &links.pods);
             pods.any(|(pod, _)| pod == waiter)
         };
         let mut unlinked = self.unlinked.clone();
-        unlinked.retain(|(waiter, _)| !again(waiter));
+        unlinked.retain(|(waiter, _)| !is_linked(waiter));
         unlinked.extend(before.into_keys().map(|waiter| (waiter.clone(), seq)));
-        let over = unlinked.len().saturating_sub(MAX_UNLINKED);
-        unlinked.drain(..over);
+        let excess = unlinked.len().saturating_sub(MAX_UNLINKED);
+        unlinked.drain(..excess);
         (linked, unlinked)
     }
 
-    /// Who waits for it, or waited.
+    /// Returns the containers and volumes that wait for the pull, or waited.
     pub fn waiters(&self) -> impl Iterator<Item = &Waiter> + Clone {
         let pods = self.links.iter().flat_map(|links| &links.pods);
         pods.map(|(waiter, _)| waiter)
     }
 
-    /// Who was known to wait for it at an earlier change, as far as that is remembered.
+    /// Returns the waiters known at an earlier change, as far as that is remembered.
     pub fn waiters_at(&self, seq: u64) -> impl Iterator<Item = &Waiter> + Clone {
-        let linked = self.waiters().zip(&self.linked);
+        let linked = self.waiters().zip(&self.linked_seqs);
         let linked = linked.filter(move |(_, at)| **at <= seq);
         let unlinked = self.unlinked.iter();
         let unlinked = unlinked.filter(move |(_, at)| *at > seq);
@@ -182,25 +170,25 @@ impl Row {
         linked.map(|(waiter, _)| waiter).chain(unlinked)
     }
 
-    /// What people read of it.
+    /// Returns the wire type.
     #[must_use]
     pub fn status(&self, layers: bool) -> PullStatus {
-        let told = if layers { status } else { status_bare };
-        let mut told = told(&self.pull, self.links.as_deref(), self.correction);
-        told.row = Some(self.number);
-        told
+        let build = if layers { pull_status } else { pull_status_without_layers };
+        let mut status = build(&self.pull, self.links.as_deref(), self.correction);
+        status.row = Some(self.number);
+        status
     }
 
-    /// What moves of it; with the layers whose bytes moved since [`whole_seq`](Self::whole_seq), if
-    /// asked for.
+    /// Returns the fields that change while the pull progresses; if `layers` is set, with the
+    /// layers whose bytes changed since [`full_seq`](Self::full_seq).
     #[must_use]
     pub fn motion(&self, layers: bool) -> PullMotion {
         let pull = &self.pull;
         let known = |bytes: Bytes| pull.total.map(|_| bytes.0);
-        let moved = |(layer, marks): &(&Layer, &LayerMarks)| {
-            layers && marks.changed > self.whole_seq && !layer.state.is_idle()
+        let moved = |(layer, seqs): &(&Layer, &LayerSeqs)| {
+            layers && seqs.changed > self.full_seq && !layer.state.is_idle()
         };
-        let moving = pull.layers.iter().zip(&self.layers).enumerate();
+        let moving = pull.layers.iter().zip(&self.layer_seqs).enumerate();
         let moving = moving.filter(|(_, both)| moved(both));
         let moving = moving.filter_map(|(index, (layer, _))| -> Option<LayerMotion> {
             Some((
@@ -210,125 +198,112 @@ impl Row {
                 layer.rate.map(|rate| rate.get().round()),
             ))
         });
-        // The layers of a pull that ended long ago may not be kept.
+        // The layers of a pull that ended long ago may have been dropped.
         let kept = |image: &&Arc<Image>| image.layers.len() == pull.layers.len();
         let done = || pull.layers.iter().filter(|layer| layer.state.is_done());
         PullMotion {
             row: self.number,
-            percent: pull
-                .percent
-                .map(|percent| tenths(percent.get(), f64::floor)),
+            percent: pull.percent.map(|percent| round_tenths(percent.get(), f64::floor)),
             downloaded_bytes: known(pull.downloaded),
             extracted_bytes: known(pull.extracted),
             bytes_per_sec: pull.rate.map(|rate| rate.get().round()),
             eta_seconds: pull.eta.map(|eta| seconds(eta.left)),
             eta_low_seconds: pull.eta.map(|eta| seconds(eta.low)),
             eta_high_seconds: pull.eta.map(|eta| seconds(eta.high)),
-            layers_done: pull
-                .image
-                .as_ref()
-                .filter(kept)
-                .map(|_| done().count() as u64),
+            layers_done: pull.image.as_ref().filter(kept).map(|_| done().count() as u64),
             layers: moving.collect(),
         }
     }
 
-    /// It as JSON: written once for all who ask while the row is fresh.
+    /// Returns the row as JSON, serialised once for all readers while the row is recent.
     #[must_use]
-    pub fn json(&self, form: Form) -> Arc<str> {
-        let mut json = self.json.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn json(&self, form: JsonForm) -> Arc<str> {
+        let mut json = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
         let slot = match &mut *json {
-            Written::Settled => return self.write(form),
-            Written::Fresh(slots) => match form {
-                Form::Status => &mut slots[0],
-                Form::StatusBare => &mut slots[1],
-                Form::Motion => &mut slots[2],
-                Form::MotionBare => &mut slots[3],
+            JsonCache::Disabled => return self.serialize(form),
+            JsonCache::Enabled(slots) => match form {
+                JsonForm::Status => &mut slots[0],
+                JsonForm::StatusNoLayers => &mut slots[1],
+                JsonForm::Motion => &mut slots[2],
+                JsonForm::MotionNoLayers => &mut slots[3],
             },
         };
-        Arc::clone(slot.get_or_insert_with(|| self.write(form)))
+        Arc::clone(slot.get_or_insert_with(|| self.serialize(form)))
     }
 
-    fn write(&self, form: Form) -> Arc<str> {
+    fn serialize(&self, form: JsonForm) -> Arc<str> {
         let text = match form {
-            Form::Status => json::text(&self.status(true)),
-            Form::StatusBare => json::text(&self.status(false)),
-            Form::Motion => json::text(&self.motion(true)),
-            Form::MotionBare => json::text(&self.motion(false)),
+            JsonForm::Status => json::to_string(&self.status(true)),
+            JsonForm::StatusNoLayers => json::to_string(&self.status(false)),
+            JsonForm::Motion => json::to_string(&self.motion(true)),
+            JsonForm::MotionNoLayers => json::to_string(&self.motion(false)),
         };
         text.into()
     }
 
-    /// Drops what was written, and keeps nothing from here on: who follows has read it.
-    pub(super) fn settle(&self) {
-        *self.json.lock().unwrap_or_else(PoisonError::into_inner) = Written::Settled;
+    /// Drops the cached JSON and stops caching: followers have read the row.
+    pub(super) fn drop_cache(&self) {
+        *self.cache.lock().unwrap_or_else(PoisonError::into_inner) = JsonCache::Disabled;
     }
 }
 
-/// A node as it is since one change of the table.
+/// One version of a node.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct NodeRow {
     /// The node.
     pub view: NodeView,
-    /// The change that made this version.
+    /// The change that created this version.
     pub seq: u64,
-    /// Whether the server keeps it no more.
+    /// Set if the server has removed the node.
     pub removed: bool,
     json: OnceLock<Arc<str>>,
 }
 
 impl NodeRow {
     pub(super) const fn new(view: NodeView, seq: u64, removed: bool) -> Self {
-        Self {
-            view,
-            seq,
-            removed,
-            json: OnceLock::new(),
-        }
+        Self { view, seq, removed, json: OnceLock::new() }
     }
 
-    /// What people read of it.
+    /// Returns the wire type.
     #[must_use]
     pub fn status(&self) -> NodeStatus {
-        NodeStatus {
-            removed: self.removed,
-            ..self.view.status()
-        }
+        NodeStatus { removed: self.removed, ..self.view.status() }
     }
 
-    /// Its [`NodeStatus`] as JSON: written once for all who ask.
+    /// Returns its [`NodeStatus`] as JSON, serialised once for all readers.
     #[must_use]
     pub fn json(&self) -> Arc<str> {
-        let write = || json::text(&self.status()).into();
+        let write = || json::to_string(&self.status()).into();
         Arc::clone(self.json.get_or_init(write))
     }
 }
 
-/// Rounded as [`PullStatus`] has it, of which a motion takes the place: a test compares the two.
+/// Rounds like [`PullStatus`], which a motion updates; a test compares the two.
 fn seconds(duration: Duration) -> f64 {
-    tenths(duration.as_secs_f64(), f64::round)
+    round_tenths(duration.as_secs_f64(), f64::round)
 }
 
-fn tenths(number: f64, round: fn(f64) -> f64) -> f64 {
+fn round_tenths(number: f64, round: fn(f64) -> f64) -> f64 {
     round(number * 10.0) / 10.0
 }
 
-/// The marks of the layers as they are now.
-fn marks(marks: &[LayerMarks], before: &[Layer], now: &[Layer], seq: u64) -> Box<[LayerMarks]> {
+/// Returns the changes of the current layers.
+fn layer_seqs(
+    previous: &[LayerSeqs],
+    before: &[Layer],
+    now: &[Layer],
+    seq: u64,
+) -> Box<[LayerSeqs]> {
     let mark = |(index, layer): (usize, &Layer)| {
-        let known = marks.get(index).zip(before.get(index));
+        let known = previous.get(index).zip(before.get(index));
         let known = known.filter(|(_, before)| before.digest == layer.digest);
-        let (old, before) = known.map_or((LayerMarks::default(), None), |(m, b)| (*m, Some(b)));
-        // Changes are counted from one.
+        let (old, before) = known.map_or((LayerSeqs::default(), None), |(m, b)| (*m, Some(b)));
+        // Changes are numbered from one.
         let since =
             |old: Option<NonZeroU64>, holds: bool| old.or(NonZeroU64::new(seq)).filter(|_| holds);
-        LayerMarks {
-            changed: if before == Some(layer) {
-                old.changed
-            } else {
-                seq
-            },
+        LayerSeqs {
+            changed: if before == Some(layer) { old.changed } else { seq },
             started: since(old.started, layer.started_at.is_some()),
             completed: since(old.completed, layer.state.is_done()),
         }

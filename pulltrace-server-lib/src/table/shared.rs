@@ -1,107 +1,108 @@
-//! The table as one writer and many readers share it.
+//! The table, shared by one writer and many readers.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
-use super::{Mark, Table};
-use crate::correlate::Listening;
+use super::{Table, TableVersion};
+use crate::correlate::ClusterHealth;
 use crate::fleet::Stats;
 
 /// A handle to the table; cheap to clone.
 ///
-/// One writer changes it. A reader reads a little of it at a time, sleeps on [`changes`](Self::changes)
-/// in between, and costs nothing while it does.
+/// One writer changes it. A reader reads a part at a time and sleeps on
+/// [`subscribe`](Self::subscribe) in between, without any cost.
 #[derive(Clone, Debug)]
-pub struct Shared(Arc<Inner>);
+pub struct SharedTable(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    state: RwLock<State>,
-    mark: watch::Sender<Mark>,
+    state: RwLock<SharedState>,
+    version: watch::Sender<TableVersion>,
     urgent: watch::Sender<u64>,
 }
 
 #[derive(Debug)]
-struct State {
+struct SharedState {
     table: Table,
     stats: Stats,
-    listening: Listening,
+    cluster_health: ClusterHealth,
 }
 
-impl Shared {
-    /// Shares a table. Whoever runs the writer makes it; tests of readers may too.
+impl SharedTable {
+    /// Shares a table. For the writer, and for tests of readers.
     #[must_use]
     pub fn new(table: Table) -> Self {
-        let mark = watch::Sender::new(table.mark());
-        let urgent = watch::Sender::new(table.mark().urgent);
+        let version = watch::Sender::new(table.version());
+        let urgent = watch::Sender::new(table.version().urgent);
         let stats = Stats::default();
         Self(Arc::new(Inner {
-            state: RwLock::new(State {
+            state: RwLock::new(SharedState {
                 table,
                 stats,
-                listening: Listening::default(),
+                cluster_health: ClusterHealth::default(),
             }),
-            mark,
+            version,
             urgent,
         }))
     }
 
-    /// Reads the table. The writer waits meanwhile: take what is needed, and work on it afterwards.
+    /// Reads the table. This blocks the writer: copy the data and process it afterwards.
     pub fn read<T>(&self, read: impl FnOnce(&Table) -> T) -> T {
         let state = self.0.state.read().unwrap_or_else(PoisonError::into_inner);
         read(&state.table)
     }
 
-    /// What was counted, and what there is, when the writer last did something.
+    /// Returns the gauges and counters as of the writer's last step.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let state = self.0.state.read().unwrap_or_else(PoisonError::into_inner);
         state.stats.clone()
     }
 
-    /// Whether anything is heard of the cluster.
+    /// Returns the health of the sources.
     #[must_use]
-    pub fn listening(&self) -> Listening {
+    pub fn cluster_health(&self) -> ClusterHealth {
         let state = self.0.state.read().unwrap_or_else(PoisonError::into_inner);
-        state.listening.clone()
+        state.cluster_health.clone()
     }
 
-    pub(crate) fn set_listening(&self, listening: Listening) {
+    pub(crate) fn set_cluster_health(&self, cluster_health: ClusterHealth) {
         let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
-        state.listening = listening;
+        state.cluster_health = cluster_health;
     }
 
-    /// Wakes when the table changed. Marks come at most each 20 ms, so many readers cost little.
+    /// Returns a receiver that wakes when the table has changed, at most every 20 ms, so that many
+    /// readers cost little.
     #[must_use]
-    pub fn changes(&self) -> watch::Receiver<Mark> {
-        self.0.mark.subscribe()
+    pub fn subscribe(&self) -> watch::Receiver<TableVersion> {
+        self.0.version.subscribe()
     }
 
-    /// Wakes when a pull started or ended; has [`Mark::urgent`].
+    /// Returns a receiver of [`TableVersion::urgent`] that wakes when a pull has started or ended.
     #[must_use]
-    pub fn urgent(&self) -> watch::Receiver<u64> {
+    pub fn subscribe_urgent(&self) -> watch::Receiver<u64> {
         self.0.urgent.subscribe()
     }
 
-    /// Changes the table and what was counted. Nobody is woken before [`publish`](Self::publish).
+    /// Changes the table and the stats. Readers are not woken before [`publish`](Self::publish).
     ///
-    /// Only one may: a [`Writer`](crate::writer::Writer), or a test of readers.
+    /// There must be only one caller: a [`Writer`](crate::writer::Writer), or a test of readers.
     pub fn write(&self, write: impl FnOnce(&mut Table, &mut Stats)) {
         let mut state = self.0.state.write().unwrap_or_else(PoisonError::into_inner);
-        let State { table, stats, .. } = &mut *state;
+        let SharedState { table, stats, .. } = &mut *state;
         write(table, stats);
     }
 
-    /// Wakes whoever sleeps, where the table changed since the last time.
+    /// Wakes readers if the table has changed since the last call.
     pub fn publish(&self) {
-        let mark = self.read(Table::mark);
-        set(&self.0.mark, mark);
-        set(&self.0.urgent, mark.urgent);
+        let mark = self.read(Table::version);
+        update_if_changed(&self.0.version, mark);
+        update_if_changed(&self.0.urgent, mark.urgent);
     }
 }
 
-fn set<T: PartialEq>(watched: &watch::Sender<T>, now: T) {
+fn update_if_changed<T: PartialEq>(watched: &watch::Sender<T>, now: T) {
     watched.send_if_modified(|last| {
         let changed = *last != now;
         *last = now;

@@ -1,107 +1,109 @@
-//! What every [`PodSource`] and every [`PullEventSource`] must keep, as a test of any of them.
+//! A conformance suite for implementations of [`PodSource`] and [`PullEventSource`].
 //!
-//! [`pods`] and [`pull_events`] take a cluster that a test can command, and return the first broken [`Rule`].
+//! [`pods`] and [`pull_events`] take a cluster controlled by the test and return the first broken
+//! [`Rule`].
 
-mod watcher;
+mod checker;
 
 use std::fmt;
 use std::time::Duration;
 
-use self::watcher::{Events, Pods, Speaks, Watcher};
+use self::checker::{ContractChecker, EventUpdates, PodUpdates, UpdateSource};
 use crate::cluster::{PodSource, PullEventSource};
 
-/// A cluster that a test can command, and sources that watch it.
+/// A cluster controlled by the test, and sources that watch it.
 ///
-/// Its things, pods or events, are counted by the suite: each number is made once. A pod has a node and does
-/// not finish; an event is of a kubelet and of an image.
+/// The suite numbers the cluster's objects (pods or events) and creates each number once. Pods must
+/// be assigned to a node and not finish; events must be from a kubelet and about an image.
 pub trait Rig {
-    /// The sources under test.
+    /// The source under test.
     type Source: Send + 'static;
-    /// What the rig itself may fail with.
+    /// The error of the rig itself.
     type Error: std::error::Error + Send + Sync + 'static;
 
-    /// How long the source may take to say what happened. A bound of patience, not a measure.
-    fn patience(&self) -> Duration {
+    /// Timeout for an update from the source. This is a safety limit, not a requirement.
+    fn timeout(&self) -> Duration {
         Duration::from_secs(30)
     }
 
-    /// A new source that watches the cluster. An earlier one may be dropped by then.
+    /// Creates a source that watches the cluster. The previous one may have been dropped.
     fn source(&mut self) -> impl Future<Output = Result<Self::Source, Self::Error>>;
 
-    /// Makes a thing, and says what sources know it by: the uid of a pod, the name of an event.
+    /// Creates an object and returns its key in the source's updates: the uid of a pod, the name of
+    /// an event.
     fn make(&mut self, thing: u32) -> impl Future<Output = Result<String, Self::Error>>;
 
-    /// Changes a thing: the status of a pod, the count of an event.
+    /// Changes an object: the status of a pod, the count of an event.
     fn change(&mut self, thing: u32) -> impl Future<Output = Result<(), Self::Error>>;
 
-    /// Deletes a thing.
+    /// Deletes an object.
     fn remove(&mut self, thing: u32) -> impl Future<Output = Result<(), Self::Error>>;
 
-    /// Takes the cluster out of the source's sight, where it still can be made to change.
+    /// Disconnects the source from the cluster, which can still be changed.
     fn lose(&mut self) -> impl Future<Output = Result<(), Self::Error>>;
 
-    /// Gives it back: with a gap that cannot be closed, or without.
+    /// Reconnects the source, with a gap that cannot be closed or without one.
     fn restore(&mut self, gap: bool) -> impl Future<Output = Result<(), Self::Error>>;
 }
 
-/// A rule of the contract of sources. Its text says what must hold.
+/// A rule of the contract of sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Rule {
-    /// What is there is said, what happens is said, and what is gone is not there.
-    Truth,
-    /// `Reset`, what is there, `Done`, what changes.
+    /// Existing objects and changes are reported, and deleted objects are not reported as existing.
+    Accuracy,
+    /// `Init`, existing objects, `InitDone`, changes.
     Order,
-    /// At the first `Done` all that was there has been said.
-    Beginning,
-    /// A dropped `next` has taken nothing.
+    /// All existing objects were sent before the first `InitDone`.
+    InitialList,
+    /// Dropping the future of `next` loses no update.
     CancelSafe,
-    /// An outage is told once, and its end by `Done`.
+    /// A failure is reported once, and its end by `InitDone`.
     Outage,
-    /// The source goes on.
-    GoesOn,
+    /// The source never ends.
+    NeverEnds,
 }
 
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
-            Self::Truth => "what is said is what is there",
-            Self::Order => "`Reset`, what is there, `Done`, what changes",
-            Self::Beginning => "at the first `Done` all that was there has been said",
-            Self::CancelSafe => "a dropped `next` has taken nothing",
-            Self::Outage => "an outage is told once, and its end by `Done`",
-            Self::GoesOn => "the source goes on",
+            Self::Accuracy => "updates match the objects of the cluster",
+            Self::Order => "`Init`, existing objects, `InitDone`, changes",
+            Self::InitialList => "all existing objects are sent before the first `InitDone`",
+            Self::CancelSafe => "dropping `next` loses no update",
+            Self::Outage => "a failure is reported once, and its end by `InitDone`",
+            Self::NeverEnds => "the source never ends",
         })
     }
 }
 
-/// A source that broke a rule, or a rig that could not do its part.
+/// The source broke a rule, or the rig failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Violation {
     /// The source broke a rule.
     #[error("{during}: the source broke the rule \"{rule}\": {what}")]
     Broken {
-        /// Which.
+        /// The broken rule.
         rule: Rule,
-        /// What was being tried.
+        /// The step of the suite.
         during: &'static str,
-        /// What was seen.
+        /// Description of the violation.
         what: String,
     },
-    /// The rig failed: nothing is known of the source.
-    #[error("{during}: the rig could not do its part")]
+    /// The rig failed; the source was not judged.
+    #[error("{during}: the rig failed")]
     Rig {
-        /// What was being tried.
+        /// The step of the suite.
         during: &'static str,
-        /// What failed.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
 impl Violation {
-    /// The broken rule; `None` where the rig failed.
+    /// The broken rule, or `None` if the rig failed.
     #[must_use]
     pub const fn rule(&self) -> Option<Rule> {
         match self {
@@ -111,103 +113,100 @@ impl Violation {
     }
 }
 
-/// Checks the sources of pods of a rig. It needs a tokio runtime with time; a paused one will do.
+/// Checks the pod sources of a rig. Requires a tokio runtime with time, which may be paused.
 ///
 /// # Errors
-/// The first rule that was broken.
+/// Returns the first violation.
 pub async fn pods<R: Rig>(rig: &mut R) -> Result<(), Violation>
 where
     R::Source: PodSource,
 {
-    all(rig, Pods).await
+    check_all(rig, PodUpdates).await
 }
 
-/// Checks the sources of events of a rig. It needs a tokio runtime with time; a paused one will do.
+/// Checks the event sources of a rig. Requires a tokio runtime with time, which may be paused.
 ///
 /// # Errors
-/// The first rule that was broken.
+/// Returns the first violation.
 pub async fn pull_events<R: Rig>(rig: &mut R) -> Result<(), Violation>
 where
     R::Source: PullEventSource,
 {
-    all(rig, Events).await
+    check_all(rig, EventUpdates).await
 }
 
-async fn all<R: Rig, K: Speaks<R::Source>>(
+async fn check_all<R: Rig, K: UpdateSource<R::Source>>(
     rig: &mut R,
     kind: fn(R::Source) -> K,
 ) -> Result<(), Violation> {
-    follows(rig, kind, "a source that is followed", 0, false).await?;
-    follows(rig, kind, "a source whose `next` is dropped", 10, true).await?;
-    outage(rig, kind, "an outage without a gap", 20, false).await?;
-    outage(rig, kind, "an outage with a gap", 30, true).await
+    check_updates(rig, kind, "following a source", 0, false).await?;
+    check_updates(rig, kind, "dropping `next`", 10, true).await?;
+    check_outage(rig, kind, "an outage without a gap", 20, false).await?;
+    check_outage(rig, kind, "an outage with a gap", 30, true).await
 }
 
-/// Things from before the source, and while it is followed.
-async fn follows<R: Rig, K: Speaks<R::Source>>(
+/// Objects that exist before the source, and changes while it is followed.
+async fn check_updates<R: Rig, K: UpdateSource<R::Source>>(
     rig: &mut R,
     kind: fn(R::Source) -> K,
     during: &'static str,
     base: u32,
     drops: bool,
 ) -> Result<(), Violation> {
-    let old = did(during, rig.make(base).await)?;
-    let changed = did(during, rig.make(base + 1).await)?;
-    let mut watcher = watch(rig, kind, during, drops).await?;
-    watcher.until_done().await?;
+    let old = rig_result(during, rig.make(base).await)?;
+    let changed = rig_result(during, rig.make(base + 1).await)?;
+    let mut watcher = start_checker(rig, kind, during, drops).await?;
+    watcher.wait_for_init_done().await?;
     watcher.expect_known(&[&old, &changed])?;
-    did(during, rig.change(base + 1).await)?;
-    watcher.until_applied(&changed).await?;
-    let new = did(during, rig.make(base + 2).await)?;
-    watcher.until_applied(&new).await?;
-    did(during, rig.remove(base).await)?;
-    watcher.until_gone(&old).await?;
-    // Whatever else it would say of what is gone, it says before this.
-    did(during, rig.change(base + 2).await)?;
-    watcher.until_applied(&new).await?;
+    rig_result(during, rig.change(base + 1).await)?;
+    watcher.wait_for_apply(&changed).await?;
+    let new = rig_result(during, rig.make(base + 2).await)?;
+    watcher.wait_for_apply(&new).await?;
+    rig_result(during, rig.remove(base).await)?;
+    watcher.wait_for_delete(&old).await?;
+    // Any late update about the deleted object would be sent before this change.
+    rig_result(during, rig.change(base + 2).await)?;
+    watcher.wait_for_apply(&new).await?;
     watcher.expect_known(&[&changed, &new])
 }
 
-async fn outage<R: Rig, K: Speaks<R::Source>>(
+async fn check_outage<R: Rig, K: UpdateSource<R::Source>>(
     rig: &mut R,
     kind: fn(R::Source) -> K,
     during: &'static str,
     base: u32,
     gap: bool,
 ) -> Result<(), Violation> {
-    let gone = did(during, rig.make(base).await)?;
-    let kept = did(during, rig.make(base + 1).await)?;
-    let mut watcher = watch(rig, kind, during, false).await?;
-    watcher.until_done().await?;
-    did(during, rig.lose().await)?;
-    watcher.until_trouble().await?;
-    did(during, rig.remove(base).await)?;
-    let new = did(during, rig.make(base + 2).await)?;
-    did(during, rig.restore(gap).await)?;
-    watcher.until_done().await?;
-    watcher.until_known(&new).await?;
-    watcher.until_gone(&gone).await?;
+    let gone = rig_result(during, rig.make(base).await)?;
+    let kept = rig_result(during, rig.make(base + 1).await)?;
+    let mut watcher = start_checker(rig, kind, during, false).await?;
+    watcher.wait_for_init_done().await?;
+    rig_result(during, rig.lose().await)?;
+    watcher.wait_for_failure().await?;
+    rig_result(during, rig.remove(base).await)?;
+    let new = rig_result(during, rig.make(base + 2).await)?;
+    rig_result(during, rig.restore(gap).await)?;
+    watcher.wait_for_init_done().await?;
+    watcher.wait_for_known(&new).await?;
+    watcher.wait_for_delete(&gone).await?;
     watcher.expect_known(&[&kept, &new])?;
-    did(during, rig.change(base + 1).await)?;
-    watcher.until_applied(&kept).await
+    rig_result(during, rig.change(base + 1).await)?;
+    watcher.wait_for_apply(&kept).await
 }
 
-async fn watch<R: Rig, K: Speaks<R::Source>>(
+async fn start_checker<R: Rig, K: UpdateSource<R::Source>>(
     rig: &mut R,
     kind: fn(R::Source) -> K,
     during: &'static str,
     drops: bool,
-) -> Result<Watcher<K>, Violation> {
-    let source = did(during, rig.source().await)?;
-    Ok(Watcher::new(kind(source), during, drops, rig.patience()))
+) -> Result<ContractChecker<K>, Violation> {
+    let source = rig_result(during, rig.source().await)?;
+    Ok(ContractChecker::new(kind(source), during, drops, rig.timeout()))
 }
 
-fn did<T, E>(during: &'static str, result: Result<T, E>) -> Result<T, Violation>
+fn rig_result<T, E>(during: &'static str, result: Result<T, E>) -> Result<T, Violation>
 where
     E: std::error::Error + Send + Sync + 'static,
 {
-    result.map_err(|error| Violation::Rig {
-        during,
-        source: Box::new(error),
-    })
+    result.map_err(|error| Violation::Rig { during, source: Box::new(error) })
 }

@@ -1,3 +1,3 @@
-//! For tests of whoever has sources of pods and events of their own: what every source must keep.
+//! Test support for custom sources of pods and events.
 
 pub mod conformance;

@@ -1,4 +1,4 @@
-//! The page over the router of a whole server: a made-up page, and the embedded one.
+//! The page, served by the router of a complete server: a test page, and the embedded one.
 
 use std::io::Read as _;
 
@@ -14,8 +14,8 @@ use super::*;
 use crate::access::Access;
 use crate::server::Server;
 
-/// One asset that is worth packing, and one that is not.
-static MADE_UP: Page = Page {
+/// Some files are compressed and some are not.
+static TEST_PAGE: Page = Page {
     files: &[
         File {
             name: "assets/app-1a.js",
@@ -24,20 +24,8 @@ static MADE_UP: Page = Page {
             gzip: Some(b"gzip script"),
             br: Some(b"br script"),
         },
-        File {
-            name: "assets/inter-2b.woff2",
-            hash: "bb",
-            plain: b"a font",
-            gzip: None,
-            br: None,
-        },
-        File {
-            name: "favicon.svg",
-            hash: "cc",
-            plain: b"<svg/>",
-            gzip: None,
-            br: None,
-        },
+        File { name: "assets/inter-2b.woff2", hash: "bb", plain: b"a font", gzip: None, br: None },
+        File { name: "favicon.svg", hash: "cc", plain: b"<svg/>", gzip: None, br: None },
         File {
             name: "index.html",
             hash: "dd",
@@ -49,31 +37,31 @@ static MADE_UP: Page = Page {
     build: Some("0123456789abcdef"),
 };
 
-/// Word for word what a page of this server may do.
+/// The expected content security policy.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; font-src 'self'; \
     img-src 'self'; connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'; frame-ancestors 'none'";
 
-fn router(page: &'static Page) -> Router {
+fn test_router(page: &'static Page) -> Router {
     let access = Access::new().insecure_open();
     let server = Server::builder().access(access).page(page).build().unwrap();
     server.router()
 }
 
-struct Answer {
+struct TestResponse {
     status: u16,
     headers: HeaderMap,
     body: Vec<u8>,
 }
 
-impl Answer {
-    /// A header, or nothing.
+impl TestResponse {
+    /// The value of a header, or an empty string.
     fn header(&self, name: &HeaderName) -> &str {
         let value = self.headers.get(name);
         value.map_or("", |value| value.to_str().unwrap())
     }
 
-    fn is_problem(&self, status: u16, reason: &str) {
+    fn assert_problem(&self, status: u16, reason: &str) {
         let body = String::from_utf8_lossy(&self.body);
         assert_eq!(self.status, status, "{body}");
         assert_eq!(self.header(&CONTENT_TYPE), "application/problem+json");
@@ -81,7 +69,12 @@ impl Answer {
     }
 }
 
-async fn ask(router: &Router, method: &str, path: &str, headers: &[(HeaderName, &str)]) -> Answer {
+async fn request(
+    router: &Router,
+    method: &str,
+    path: &str,
+    headers: &[(HeaderName, &str)],
+) -> TestResponse {
     let mut request = Request::builder().method(method).uri(path);
     for (name, value) in headers {
         request = request.header(name, *value);
@@ -89,12 +82,9 @@ async fn ask(router: &Router, method: &str, path: &str, headers: &[(HeaderName, 
     let request = request.body(Body::empty()).unwrap();
     let (head, body) = router.clone().oneshot(request).await.unwrap().into_parts();
     let body = axum::body::to_bytes(body, usize::MAX).await.unwrap();
-    let answer = Answer {
-        status: head.status.as_u16(),
-        headers: head.headers,
-        body: body.to_vec(),
-    };
-    // Whatever it is.
+    let answer =
+        TestResponse { status: head.status.as_u16(), headers: head.headers, body: body.to_vec() };
+    // Every response has these headers.
     assert_eq!(answer.header(&CONTENT_SECURITY_POLICY), POLICY, "{path}");
     for (name, value) in [
         ("x-content-type-options", "nosniff"),
@@ -112,13 +102,13 @@ async fn ask(router: &Router, method: &str, path: &str, headers: &[(HeaderName, 
     answer
 }
 
-async fn get(router: &Router, path: &str) -> Answer {
-    ask(router, "GET", path, &[]).await
+async fn get(router: &Router, path: &str) -> TestResponse {
+    request(router, "GET", path, &[]).await
 }
 
 #[tokio::test]
-async fn a_file_is_sent_in_the_form_that_its_reader_likes_best() {
-    let router = router(&MADE_UP);
+async fn file_is_sent_in_preferred_encoding() {
+    let router = test_router(&TEST_PAGE);
     for (asked, coding, body) in [
         ("", "", "plain page"),
         ("identity", "", "plain page"),
@@ -132,7 +122,7 @@ async fn a_file_is_sent_in_the_form_that_its_reader_likes_best() {
         ("*;q=0", "", "plain page"),
         ("br;q=0, *", "gzip", "gzip page"),
     ] {
-        let page = ask(&router, "GET", "/", &[(ACCEPT_ENCODING, asked)]).await;
+        let page = request(&router, "GET", "/", &[(ACCEPT_ENCODING, asked)]).await;
         assert_eq!(page.status, 200, "{asked}");
         assert_eq!(page.header(&CONTENT_ENCODING), coding, "{asked}");
         assert_eq!(page.body, body.as_bytes(), "{asked}");
@@ -140,18 +130,15 @@ async fn a_file_is_sent_in_the_form_that_its_reader_likes_best() {
         assert_eq!(page.header(&CONTENT_TYPE), "text/html; charset=utf-8");
         assert_eq!(page.header(&CONTENT_LENGTH), body.len().to_string());
     }
-    // What is not worth packing is sent as it is.
+    // Files without a compressed form are sent uncompressed.
     let font = [(ACCEPT_ENCODING, "br, gzip")];
-    let font = ask(&router, "GET", "/assets/inter-2b.woff2", &font).await;
-    assert_eq!(
-        (font.header(&CONTENT_ENCODING), &*font.body),
-        ("", &b"a font"[..])
-    );
+    let font = request(&router, "GET", "/assets/inter-2b.woff2", &font).await;
+    assert_eq!((font.header(&CONTENT_ENCODING), &*font.body), ("", &b"a font"[..]));
 }
 
 #[tokio::test]
-async fn assets_are_kept_for_ever_and_the_page_is_asked_for_each_time() {
-    let router = router(&MADE_UP);
+async fn assets_are_immutable_and_page_is_revalidated() {
+    let router = test_router(&TEST_PAGE);
     for path in ["/assets/app-1a.js", "/assets/inter-2b.woff2"] {
         let asset = get(&router, path).await;
         let cache = "public, max-age=31536000, immutable";
@@ -159,46 +146,43 @@ async fn assets_are_kept_for_ever_and_the_page_is_asked_for_each_time() {
     }
     for path in ["/", "/index.html", "/favicon.svg"] {
         let page = get(&router, path).await;
-        assert_eq!(
-            (page.status, page.header(&CACHE_CONTROL)),
-            (200, "no-cache")
-        );
+        assert_eq!((page.status, page.header(&CACHE_CONTROL)), (200, "no-cache"));
     }
 }
 
 #[tokio::test]
-async fn who_has_the_page_is_told_so_and_sent_nothing() {
-    let router = router(&MADE_UP);
+async fn matching_etag_yields_304() {
+    let router = test_router(&TEST_PAGE);
     let mut tags = Vec::new();
     for coding in ["", "gzip", "br"] {
         let as_before = (ACCEPT_ENCODING, coding);
-        let page = ask(&router, "GET", "/", std::slice::from_ref(&as_before)).await;
+        let page = request(&router, "GET", "/", std::slice::from_ref(&as_before)).await;
         let tag = page.header(&ETAG).to_owned();
         assert!(tag.starts_with("\"dd") && tag.ends_with('"'), "{tag}");
         for method in ["GET", "HEAD"] {
             let again = [as_before.clone(), (IF_NONE_MATCH, &*tag)];
-            let again = ask(&router, method, "/", &again).await;
+            let again = request(&router, method, "/", &again).await;
             assert_eq!((again.status, again.body.len()), (304, 0), "{tag}");
             assert_eq!(again.header(&ETAG), tag);
             assert_eq!(again.header(&CACHE_CONTROL), "no-cache");
             assert_eq!(again.header(&VARY), "accept-encoding");
         }
         let older = [as_before, (IF_NONE_MATCH, "\"d0\"")];
-        assert_eq!(ask(&router, "GET", "/", &older).await.status, 200);
+        assert_eq!(request(&router, "GET", "/", &older).await.status, 200);
         tags.push(tag);
     }
-    // Each form has a tag of its own, since its bytes are others.
+    // Each encoding has its own tag, since the bytes differ.
     tags.dedup();
     assert_eq!(tags.len(), 3, "{tags:?}");
 }
 
 #[tokio::test]
-async fn a_head_is_that_of_the_whole_answer() {
-    let router = router(&MADE_UP);
+async fn head_has_same_headers_as_get() {
+    let router = test_router(&TEST_PAGE);
     let packed = [(ACCEPT_ENCODING, "br")];
     for path in ["/", "/assets/app-1a.js", "/assets/inter-2b.woff2"] {
-        let whole = ask(&router, "GET", path, &packed).await;
-        let head = ask(&router, "HEAD", path, &packed).await;
+        let whole = request(&router, "GET", path, &packed).await;
+        let head = request(&router, "HEAD", path, &packed).await;
         assert_eq!((head.status, head.body.len()), (200, 0));
         assert_eq!(head.headers, whole.headers);
         assert_eq!(head.header(&CONTENT_LENGTH), whole.body.len().to_string());
@@ -206,8 +190,8 @@ async fn a_head_is_that_of_the_whole_answer() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_a_problem_and_never_the_page() {
-    let router = router(&MADE_UP);
+async fn unknown_paths_yield_problem_not_page() {
+    let router = test_router(&TEST_PAGE);
     for path in [
         "/api",
         "/api/",
@@ -224,7 +208,7 @@ async fn what_is_not_there_is_a_problem_and_never_the_page() {
         "/assets/../index.html",
         "/assets/..%2findex.html",
     ] {
-        get(&router, path).await.is_problem(404, "not_found");
+        get(&router, path).await.assert_problem(404, "not_found");
     }
     for (method, path, allowed) in [
         ("POST", "/api/v1/pulls", "GET,HEAD"),
@@ -233,20 +217,20 @@ async fn what_is_not_there_is_a_problem_and_never_the_page() {
         ("POST", "/", "GET,HEAD"),
         ("PUT", "/assets/app-1a.js", "GET,HEAD"),
     ] {
-        let refused = ask(&router, method, path, &[]).await;
-        refused.is_problem(405, "method");
+        let refused = request(&router, method, path, &[]).await;
+        refused.assert_problem(405, "method");
         assert_eq!(refused.header(&ALLOW), allowed, "{method} {path}");
     }
-    let nowhere = ask(&router, "POST", "/nowhere", &[]).await;
-    nowhere.is_problem(404, "not_found");
+    let nowhere = request(&router, "POST", "/nowhere", &[]).await;
+    nowhere.assert_problem(404, "not_found");
 }
 
 #[tokio::test]
-async fn the_page_and_the_api_work_below_a_path_however_they_are_mounted() {
-    let service = Router::new().nest_service("/pulltrace", router(&MADE_UP));
+async fn router_works_when_nested_below_a_path() {
+    let service = Router::new().nest_service("/pulltrace", test_router(&TEST_PAGE));
     let page = get(&service, "/pulltrace/").await;
     assert_eq!((page.status, &*page.body), (200, &b"plain page"[..]));
-    for nested in [service, Router::new().nest("/pulltrace", router(&MADE_UP))] {
+    for nested in [service, Router::new().nest("/pulltrace", test_router(&TEST_PAGE))] {
         let page = get(&nested, "/pulltrace/index.html").await;
         assert_eq!((page.status, &*page.body), (200, &b"plain page"[..]));
         let asset = get(&nested, "/pulltrace/assets/app-1a.js").await;
@@ -254,8 +238,8 @@ async fn the_page_and_the_api_work_below_a_path_however_they_are_mounted() {
         let pulls = get(&nested, "/pulltrace/api/v1/pulls").await;
         assert_eq!(pulls.status, 200);
         let nothing = get(&nested, "/pulltrace/api/v1/nothing").await;
-        nothing.is_problem(404, "not_found");
-        // From there its assets would be looked for at `/assets`.
+        nothing.assert_problem(404, "not_found");
+        // From there, the browser would resolve the assets to `/assets`.
         let moved = get(&nested, "/pulltrace").await;
         let location = moved.header(&LOCATION);
         assert_eq!((moved.status, location), (307, "pulltrace/index.html"));
@@ -263,24 +247,21 @@ async fn the_page_and_the_api_work_below_a_path_however_they_are_mounted() {
 }
 
 #[tokio::test]
-async fn a_server_says_which_page_it_has() {
-    let told = get(&router(&MADE_UP), "/api/v1/server").await;
-    let told: serde_json::Value = serde_json::from_slice(&told.body).unwrap();
-    assert_eq!(told["page"], "0123456789abcdef");
-    static NOTE: Page = Page {
-        files: &[],
-        build: None,
-    };
-    let told = get(&router(&NOTE), "/api/v1/server").await;
-    assert!(!String::from_utf8(told.body).unwrap().contains("\"page\""));
+async fn server_endpoint_reports_page_build() {
+    let response = get(&test_router(&TEST_PAGE), "/api/v1/server").await;
+    let status: serde_json::Value = serde_json::from_slice(&response.body).unwrap();
+    assert_eq!(status["page"], "0123456789abcdef");
+    static NOTE: Page = Page { files: &[], build: None };
+    let response = get(&test_router(&NOTE), "/api/v1/server").await;
+    assert!(!String::from_utf8(response.body).unwrap().contains("\"page\""));
 }
 
 #[test]
-fn what_is_embedded_is_packed_without_loss() {
+fn embedded_compressed_files_match_originals() {
     let page = Page::embedded();
     assert!(page.file("/").is_some());
     for file in page.files {
-        assert_ne!(kind(file.name), "application/octet-stream", "{}", file.name);
+        assert_ne!(content_type(file.name), "application/octet-stream", "{}", file.name);
         assert_eq!(file.hash.len(), 16, "{}", file.hash);
         if let Some(mut packed) = file.gzip {
             let mut plain = Vec::new();

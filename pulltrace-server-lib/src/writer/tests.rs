@@ -1,4 +1,4 @@
-//! What agents and readers see of the writer.
+//! The writer as agents and readers see it.
 
 use pulltrace_core::wire::check::parse;
 use pulltrace_core::wire::v1::NodeState;
@@ -6,55 +6,46 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::fixture::{Told, id, time};
+use crate::fixture::{ReportBuilder, id, time};
 
 struct Running {
     intake: Intake,
-    shared: Shared,
+    shared: SharedTable,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 fn limits(queue: usize) -> Limits {
-    Limits {
-        queue,
-        ..Limits::default()
-    }
+    Limits { queue, ..Limits::default() }
 }
 
-fn writer(queue: usize) -> (Writer, Intake, Shared) {
-    Writer::builder()
-        .clock(Clock::anchored(time(0)))
-        .epoch("e")
-        .limits(limits(queue))
-        .start()
+fn writer(queue: usize) -> (Writer, Intake, SharedTable) {
+    Writer::builder().clock(Clock::anchored(time(0))).epoch("e").limits(limits(queue)).start()
 }
 
-fn running(parts: (Writer, Intake, Shared)) -> Running {
+fn spawn(parts: (Writer, Intake, SharedTable)) -> Running {
     let (writer, intake, shared) = parts;
     let (stop, stopped) = oneshot::channel();
     let task = tokio::spawn(writer.run(async {
         stopped.await.unwrap_or_default();
     }));
-    Running {
-        intake,
-        shared,
-        stop,
-        task,
-    }
+    Running { intake, shared, stop, task }
 }
 
-fn report(told: &Told) -> AnyReport {
-    parse(told.body.to_string().as_bytes()).unwrap()
+fn parse_report(report: &ReportBuilder) -> AnyReport {
+    parse(report.body.to_string().as_bytes()).unwrap()
 }
 
-/// Hands over a report for which nobody takes the time to wait.
-async fn hand_over(intake: &Intake, told: Told) -> JoinHandle<Result<ReportAck, IntakeError>> {
+/// Enqueues a report without waiting for the response.
+async fn enqueue(
+    intake: &Intake,
+    report: ReportBuilder,
+) -> JoinHandle<Result<ReportAck, IntakeError>> {
     let intake = intake.clone();
-    let waiting = |intake: &Intake| intake.desk.state().waiting.len();
+    let waiting = |intake: &Intake| intake.queue.lock().jobs.len();
     let before = waiting(&intake);
     let watched = intake.clone();
-    let handle = tokio::spawn(async move { intake.report(report(&told)).await });
+    let handle = tokio::spawn(async move { intake.report(parse_report(&report)).await });
     while waiting(&watched) == before && !handle.is_finished() {
         tokio::task::yield_now().await;
     }
@@ -62,29 +53,25 @@ async fn hand_over(intake: &Intake, told: Told) -> JoinHandle<Result<ReportAck, 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_report_is_answered_and_readers_wake() {
-    let running = running(writer(8));
-    let mut changes = running.shared.changes();
-    let told = Told::new("w1", 1, 0).resolving(1);
-    let ack = running.intake.report(report(&told)).await.unwrap();
+async fn report_is_acknowledged_and_wakes_readers() {
+    let running = spawn(writer(8));
+    let mut changes = running.shared.subscribe();
+    let report = ReportBuilder::new("w1", 1, 0).resolving(1);
+    let ack = running.intake.report(parse_report(&report)).await.unwrap();
     assert_eq!((ack.accepted_seq, ack.server_epoch.as_str()), (1, "e"));
     assert_eq!(ack.next_report_ms, None);
     let mark = *changes.wait_for(|mark| mark.urgent > 0).await.unwrap();
     assert_eq!(mark.seq, running.shared.read(Table::seq));
-    assert!(
-        running
-            .shared
-            .read(|table| table.get(&id("w1", 1)).is_some())
-    );
+    assert!(running.shared.read(|table| table.get(&id("w1", 1)).is_some()));
     assert_eq!(running.shared.stats().live.resolving, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_node_is_lost_while_nobody_reports() {
-    let running = running(writer(8));
-    let mut changes = running.shared.changes();
-    let told = Told::new("w1", 1, 0).resolving(1);
-    running.intake.report(report(&told)).await.unwrap();
+async fn silent_node_is_marked_lost_by_timer() {
+    let running = spawn(writer(8));
+    let mut changes = running.shared.subscribe();
+    let report = ReportBuilder::new("w1", 1, 0).resolving(1);
+    running.intake.report(parse_report(&report)).await.unwrap();
     let name = "w1".parse().unwrap();
     let lost = || {
         running.shared.read(|table| {
@@ -100,32 +87,28 @@ async fn a_silent_node_is_lost_while_nobody_reports() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_too_many_reports_wait_one_more_is_busy_and_counted() {
+async fn report_is_rejected_as_busy_when_queue_full() {
     let parts = writer(1);
     let intake = parts.1.clone();
-    let first = hand_over(&intake, Told::new("w1", 1, 0)).await;
-    let second = intake.report(report(&Told::new("w1", 2, 0))).await;
+    let first = enqueue(&intake, ReportBuilder::new("w1", 1, 0)).await;
+    let second = intake.report(parse_report(&ReportBuilder::new("w1", 2, 0))).await;
     assert!(matches!(second, Err(IntakeError::Busy)));
-    let running = running(parts);
-    // Agents are only asked to wait while more than half of the queue is taken.
+    let running = spawn(parts);
+    // Agents are only slowed down while the queue is more than half full.
     assert_eq!(first.await.unwrap().unwrap().next_report_ms, None);
-    running
-        .intake
-        .report(report(&Told::new("w1", 3, 0)))
-        .await
-        .unwrap();
+    running.intake.report(parse_report(&ReportBuilder::new("w1", 3, 0))).await.unwrap();
     assert_eq!(running.shared.stats().counters.reports_busy, 1);
 }
 
 #[tokio::test(start_paused = true)]
-async fn agents_are_asked_to_wait_while_many_reports_do() {
+async fn agents_are_slowed_down_above_half_queue() {
     let parts = writer(4);
     let intake = parts.1.clone();
     let mut waiting = Vec::new();
     for sequence in 1..=4 {
-        waiting.push(hand_over(&intake, Told::new("w1", sequence, 0)).await);
+        waiting.push(enqueue(&intake, ReportBuilder::new("w1", sequence, 0)).await);
     }
-    let _running = running(parts);
+    let _running = spawn(parts);
     let mut asked = Vec::new();
     for answer in waiting {
         asked.push(answer.await.unwrap().unwrap().next_report_ms);
@@ -134,39 +117,35 @@ async fn agents_are_asked_to_wait_while_many_reports_do() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_at_the_stop_is_taken_and_what_comes_later_is_told_so() {
+async fn shutdown_applies_queued_reports_and_rejects_later() {
     let (writer, intake, shared) = writer(4);
-    let waits = hand_over(&intake, Told::new("w1", 1, 0).resolving(1)).await;
-    let running = running((writer, intake, shared));
+    let waits = enqueue(&intake, ReportBuilder::new("w1", 1, 0).resolving(1)).await;
+    let running = spawn((writer, intake, shared));
     running.stop.send(()).unwrap();
     running.task.await.unwrap();
     assert!(waits.await.unwrap().is_ok());
-    assert!(
-        running
-            .shared
-            .read(|table| table.get(&id("w1", 1)).is_some())
-    );
-    let late = running.intake.report(report(&Told::new("w1", 2, 0))).await;
+    assert!(running.shared.read(|table| table.get(&id("w1", 1)).is_some()));
+    let late = running.intake.report(parse_report(&ReportBuilder::new("w1", 2, 0))).await;
     assert!(matches!(late, Err(IntakeError::Stopped)));
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_a_step_panics_whoever_reports_is_told_and_the_writer_ends() {
+async fn panic_stops_writer_and_rejects_reports() {
     let parts = Writer::builder()
-        .observer(|changes, _| assert!(changes.pulls.is_empty(), "as the test wants it"))
+        .observer(|changes, _| assert!(changes.pulls.is_empty(), "panic on purpose"))
         .start();
-    let running = running(parts);
+    let running = spawn(parts);
     let intake = running.intake.clone();
-    let told = report(&Told::new("w1", 1, 0).resolving(1));
-    let broken = tokio::spawn(async move { intake.report(told).await });
+    let report = parse_report(&ReportBuilder::new("w1", 1, 0).resolving(1));
+    let broken = tokio::spawn(async move { intake.report(report).await });
     assert!(broken.await.unwrap_err().is_panic());
-    let next = running.intake.report(report(&Told::new("w1", 2, 0))).await;
+    let next = running.intake.report(parse_report(&ReportBuilder::new("w1", 2, 0))).await;
     assert!(matches!(next, Err(IntakeError::Stopped)));
     assert!(running.task.await.unwrap_err().is_panic());
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_observer_hears_of_each_end() {
+async fn observer_receives_each_end() {
     let (sender, mut ends) = mpsc::channel(4);
     let parts = Writer::builder()
         .clock(Clock::anchored(time(0)))
@@ -176,15 +155,15 @@ async fn an_observer_hears_of_each_end() {
             }
         })
         .start();
-    let running = running(parts);
-    let told = Told::new("w1", 1, 0).ended(1, "failed", 0);
-    running.intake.report(report(&told)).await.unwrap();
+    let running = spawn(parts);
+    let report = ReportBuilder::new("w1", 1, 0).ended(1, "failed", 0);
+    running.intake.report(parse_report(&report)).await.unwrap();
     let seen = ends.recv().await;
     assert_eq!(seen, Some((pulltrace_core::Outcome::Failed, 1)));
 }
 
 #[tokio::test]
-async fn each_life_of_a_server_has_a_name_of_its_own() {
+async fn each_start_has_distinct_epoch() {
     let epoch = |at| {
         let (_, _, shared) = Writer::builder().clock(Clock::anchored(at)).start();
         shared.read(|table| table.epoch().to_owned())

@@ -1,14 +1,14 @@
-//! Who may report and who may read.
+//! Authorization and security headers.
 
 use hyper::Request;
 use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST, WWW_AUTHENTICATE};
 use pulltrace_server_lib::{Access, Listener, Server};
 
-use crate::world::{World, full, send};
+use crate::test_server::{TestServer, full_report, send};
 
-async fn with_tokens() -> World {
-    World::with(|server| {
+async fn with_tokens() -> TestServer {
+    TestServer::with_settings(|server| {
         let access = Access::new().agent_token("for-agents").unwrap();
         server.access(access.reader_token("for-readers").unwrap())
     })
@@ -16,29 +16,14 @@ async fn with_tokens() -> World {
 }
 
 #[tokio::test]
-async fn readers_need_their_token_on_every_path_of_the_api() {
+async fn every_reader_path_requires_reader_token() {
     let world = with_tokens().await;
-    for path in [
-        "pulls",
-        "pulls/x",
-        "nodes",
-        "images",
-        "events",
-        "openapi.json",
-    ] {
+    for path in ["pulls", "pulls/x", "nodes", "images", "events", "openapi.json"] {
         let path = format!("/api/v1/{path}");
         let refused = world.get(&path).await;
-        refused.is_problem(401, "unauthorized");
-        assert_eq!(
-            refused.headers[WWW_AUTHENTICATE],
-            "Bearer realm=\"pulltrace\""
-        );
-        for wrong in [
-            "Bearer for-agents",
-            "Bearer ",
-            "Basic for-readers",
-            "for-readers",
-        ] {
+        refused.assert_problem(401, "unauthorized");
+        assert_eq!(refused.headers[WWW_AUTHENTICATE], "Bearer realm=\"pulltrace\"");
+        for wrong in ["Bearer for-agents", "Bearer ", "Basic for-readers", "for-readers"] {
             let request = Request::get(&path).header(AUTHORIZATION, wrong);
             let refused = world.send(request, Bytes::new()).await;
             assert_eq!(refused.status, 401, "{path} {wrong}");
@@ -52,10 +37,10 @@ async fn readers_need_their_token_on_every_path_of_the_api() {
 }
 
 #[tokio::test]
-async fn agents_need_theirs() {
+async fn report_requires_agent_token() {
     let world = with_tokens().await;
-    let report = full("w1", 1, &[]);
-    world.report(&report).await.is_problem(401, "unauthorized");
+    let report = full_report("w1", 1, &[]);
+    world.post_report(&report).await.assert_problem(401, "unauthorized");
     let series = "pulltrace_reports_rejected_total{reason=\"unauthorized\"}";
     assert_eq!(world.metric(series).await, Some(1.0));
     let send = |token: &str| {
@@ -69,53 +54,47 @@ async fn agents_need_theirs() {
 }
 
 #[tokio::test]
-async fn a_page_of_another_site_reads_nothing_and_reports_nothing() {
-    let world = World::start().await;
+async fn foreign_host_header_is_rejected() {
+    let world = TestServer::start().await;
     let request = || Request::get("/api/v1/pulls");
     for host in ["evil.example", "evil.example:80"] {
         let answer = world.send(request().header(HOST, host), Bytes::new()).await;
-        answer.is_problem(421, "host");
+        answer.assert_problem(421, "host");
     }
     let evil = Request::post("/api/v1/report")
         .header(HOST, "evil.example")
         .header(CONTENT_TYPE, "application/json");
-    let body = full("w1", 1, &[]).to_string();
-    world.send(evil, body.into()).await.is_problem(421, "host");
+    let body = full_report("w1", 1, &[]).to_string();
+    world.send(evil, body.into()).await.assert_problem(421, "host");
     let local = request().header(HOST, "localhost:1");
     assert_eq!(world.send(local, Bytes::new()).await.status, 200);
 }
 
 #[tokio::test]
-async fn every_answer_says_what_a_page_may_do() {
-    let world = World::start().await;
+async fn every_response_has_security_headers() {
+    let world = TestServer::start().await;
     for path in ["/", "/healthz", "/api/v1/pulls", "/api/v1/nothing"] {
         let headers = world.get(path).await.headers;
         let policy = headers["content-security-policy"].to_str().unwrap();
-        assert!(
-            policy.starts_with("default-src 'none'; script-src 'self';"),
-            "{policy}"
-        );
+        assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{policy}");
         assert!(policy.ends_with("; frame-ancestors 'none'"), "{policy}");
         assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
         assert_eq!(headers["referrer-policy"], "no-referrer", "{path}");
-        assert_eq!(
-            headers["cross-origin-resource-policy"], "same-origin",
-            "{path}"
-        );
+        assert_eq!(headers["cross-origin-resource-policy"], "same-origin", "{path}");
     }
 }
 
 #[tokio::test]
-async fn the_page_is_shown_within_the_sites_that_are_named_and_no_other() {
+async fn configured_frame_ancestors_appear_in_policy() {
     let sites = "self,https://grafana.example".parse().unwrap();
-    let world = World::with(|server| server.frame_ancestors(sites)).await;
+    let world = TestServer::with_settings(|server| server.frame_ancestors(sites)).await;
     for path in ["/", "/api/v1/pulls", "/api/v1/nothing"] {
         let headers = world.get(path).await.headers;
         let policy = headers["content-security-policy"].to_str().unwrap();
         let (rest, ancestors) = policy.split_once("; frame-ancestors ").unwrap();
         assert!(rest.starts_with("default-src 'none';"), "{policy}");
         assert_eq!(ancestors, "'self' https://grafana.example", "{path}");
-        // It would forbid what the policy allows.
+        // It would override the policy.
         assert!(!headers.contains_key("x-frame-options"), "{path}");
     }
     let metrics = send(world.metrics, Request::get("/metrics"), Bytes::new()).await;
@@ -124,7 +103,7 @@ async fn the_page_is_shown_within_the_sites_that_are_named_and_no_other() {
 }
 
 #[tokio::test]
-async fn a_listener_that_others_reach_is_refused_unless_that_is_meant() {
+async fn public_listener_requires_insecure_open_or_tokens() {
     let everywhere = || async { Listener::bind("0.0.0.0:0".parse().unwrap()).await.unwrap() };
     let mut closed = Server::builder().build().unwrap();
     assert!(closed.listen(everywhere().await).is_err());
@@ -134,16 +113,14 @@ async fn a_listener_that_others_reach_is_refused_unless_that_is_meant() {
 }
 
 #[tokio::test]
-async fn a_router_mounted_elsewhere_lets_nobody_in_by_itself() {
+async fn mounted_router_denies_access_by_default() {
     let server = Server::builder().build().unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let app = axum::Router::new().nest("/pulltrace", server.router());
     let served = tokio::spawn(async { axum::serve(listener, app).await });
     let get = |path: &'static str| send(address, Request::get(path), Bytes::new());
-    get("/pulltrace/api/v1/pulls")
-        .await
-        .is_problem(403, "forbidden");
+    get("/pulltrace/api/v1/pulls").await.assert_problem(403, "forbidden");
     assert_eq!(get("/pulltrace/healthz").await.status, 200);
     served.abort();
 
@@ -153,12 +130,7 @@ async fn a_router_mounted_elsewhere_lets_nobody_in_by_itself() {
     let address = listener.local_addr().unwrap();
     let app = axum::Router::new().nest("/pulltrace", server.router());
     let served = tokio::spawn(async { axum::serve(listener, app).await });
-    let list = send(
-        address,
-        Request::get("/pulltrace/api/v1/pulls"),
-        Bytes::new(),
-    )
-    .await;
+    let list = send(address, Request::get("/pulltrace/api/v1/pulls"), Bytes::new()).await;
     assert_eq!(list.status, 200);
     served.abort();
 }

@@ -1,66 +1,65 @@
-//! Sources of pods and events that say what a test says.
+//! A server with scripted sources of pods and events.
 
-use pulltrace_core::{KubeName, NodeTime, PodRef, WantedImage};
-use pulltrace_server_lib::Builder;
+use pulltrace_core::{KubeName, NodeTime, PodRef, RequestedImage};
+use pulltrace_server_lib::ServerBuilder;
 use pulltrace_server_lib::cluster::{
-    KubeletWord, Pod, PodImage, PodUpdate, PullEvent, PullEventUpdate, Script, Scripted, Seen,
-    SlotKind, Trouble, TroubleKind,
+    ImageConsumerKind, ImagePresence, Pod, PodImage, PodUpdate, PullEvent, PullEventKind,
+    PullEventUpdate, ScriptHandle, ScriptedSource, SourceFailure, SourceFailureKind,
 };
 
-use crate::world::{World, within};
+use crate::test_server::{TestServer, with_deadline};
 
-/// A server that hears of a cluster, and who says what it hears.
-pub(crate) struct Cluster {
-    pub(crate) world: World,
-    pods: Script<PodUpdate>,
-    events: Script<PullEventUpdate>,
+/// A server with scripted sources, and their handles.
+pub(crate) struct TestCluster {
+    pub(crate) server: TestServer,
+    pods: ScriptHandle<PodUpdate>,
+    events: ScriptHandle<PullEventUpdate>,
 }
 
-impl Cluster {
-    /// Its pods and events are listed; there are none.
+impl TestCluster {
+    /// Starts with empty, completed lists of pods and events.
     pub(crate) async fn start() -> Self {
         Self::with(|server| server).await
     }
 
-    pub(crate) async fn with(setting: impl FnOnce(Builder) -> Builder) -> Self {
-        let cluster = Self::silent(setting).await;
-        for update in [PodUpdate::Reset, PodUpdate::Done] {
-            cluster.pods.say(update).unwrap();
+    pub(crate) async fn with(setting: impl FnOnce(ServerBuilder) -> ServerBuilder) -> Self {
+        let cluster = Self::without_updates(setting).await;
+        for update in [PodUpdate::Init, PodUpdate::InitDone] {
+            cluster.pods.try_send(update).unwrap();
         }
-        for update in [PullEventUpdate::Reset, PullEventUpdate::Done] {
-            cluster.events.say(update).unwrap();
+        for update in [PullEventUpdate::Init, PullEventUpdate::InitDone] {
+            cluster.events.try_send(update).unwrap();
         }
-        cluster.until_condition("pods", true).await;
-        cluster.until_condition("events", true).await;
+        cluster.wait_for_condition("pods", true).await;
+        cluster.wait_for_condition("events", true).await;
         cluster
     }
 
-    /// Neither source has said anything.
-    pub(crate) async fn silent(setting: impl FnOnce(Builder) -> Builder) -> Self {
-        let (pod_source, pods) = Scripted::new();
-        let (event_source, events) = Scripted::new();
-        let set = |server: Builder| setting(server.pods(pod_source).pull_events(event_source));
-        Self {
-            world: World::with(set).await,
-            pods,
-            events,
-        }
+    /// Starts without sending any updates.
+    pub(crate) async fn without_updates(
+        setting: impl FnOnce(ServerBuilder) -> ServerBuilder,
+    ) -> Self {
+        let (pod_source, pods) = ScriptedSource::new();
+        let (event_source, events) = ScriptedSource::new();
+        let set =
+            |server: ServerBuilder| setting(server.pods(pod_source).pull_events(event_source));
+        Self { server: TestServer::with_settings(set).await, pods, events }
     }
 
-    pub(crate) fn pod(&self, update: PodUpdate) {
-        self.pods.say(update).unwrap();
+    pub(crate) fn send_pod(&self, update: PodUpdate) {
+        self.pods.try_send(update).unwrap();
     }
 
-    pub(crate) fn event(&self, update: PullEventUpdate) {
-        self.events.say(update).unwrap();
+    pub(crate) fn send_event(&self, update: PullEventUpdate) {
+        self.events.try_send(update).unwrap();
     }
 
-    /// The condition's reason, once it holds or does not.
-    pub(crate) async fn until_condition(&self, name: &str, holds: bool) -> String {
-        within(name, async {
+    /// Waits for a condition to hold or not, and returns its reason.
+    pub(crate) async fn wait_for_condition(&self, name: &str, holds: bool) -> String {
+        with_deadline(name, async {
             loop {
-                let ready = self.world.get("/readyz").await;
-                assert_eq!(ready.status, 200, "no source makes a server unready");
+                let ready = self.server.get("/readyz").await;
+                assert_eq!(ready.status, 200, "a source never makes the server unready");
                 let conditions = ready.json()["conditions"].as_array().unwrap().clone();
                 let one = conditions.iter().find(|one| one["name"] == name).unwrap();
                 assert_eq!(one["required"], false);
@@ -73,15 +72,15 @@ impl Cluster {
         .await
     }
 
-    /// Waits until a path answers so, and gives what it answered.
-    pub(crate) async fn until(
+    /// Waits until the response for a path matches, and returns it.
+    pub(crate) async fn wait_for(
         &self,
         path: &str,
         is: impl Fn(&serde_json::Value) -> bool,
     ) -> serde_json::Value {
-        within(path, async {
+        with_deadline(path, async {
             loop {
-                let answer = self.world.get(path).await;
+                let answer = self.server.get(path).await;
                 if answer.status == 200 {
                     let answer = answer.json();
                     if is(&answer) {
@@ -95,14 +94,11 @@ impl Cluster {
     }
 }
 
-pub(crate) fn trouble(kind: TroubleKind, message: &str) -> Trouble {
-    Trouble {
-        kind,
-        message: message.to_owned(),
-    }
+pub(crate) fn failure(kind: SourceFailureKind, message: &str) -> SourceFailure {
+    SourceFailure { kind, message: message.to_owned() }
 }
 
-/// `shop/web`, or with `shop/web#2` another pod of that name.
+/// Parses `shop/web`; `shop/web#2` is another pod of that name.
 pub(crate) fn pod_ref(name: &str) -> PodRef {
     let (namespace, name) = name.split_once('/').unwrap();
     let (short, number) = name.split_once('#').unwrap_or((name, "1"));
@@ -114,55 +110,52 @@ pub(crate) fn pod_ref(name: &str) -> PodRef {
     }
 }
 
-/// A pod on a node whose only container wants this image and does not have it.
-pub(crate) fn waits(name: &str, node: &str, image: &str) -> Pod {
+/// A pod with one container that waits for this image.
+pub(crate) fn waiting_pod(name: &str, node: &str, image: &str) -> Pod {
     let reason = Some("ContainerCreating".into());
-    let state = Seen::Waiting {
-        reason,
-        message: None,
-    };
-    pod(name, node, image, state)
+    let state = ImagePresence::Waiting { reason, message: None };
+    build_pod(name, node, image, state)
 }
 
-/// The same pod with the image.
-pub(crate) fn runs(name: &str, node: &str, image: &str) -> Pod {
+/// The same pod with the image present.
+pub(crate) fn running_pod(name: &str, node: &str, image: &str) -> Pod {
     let since = Some("2026-11-24T20:00:05Z".parse().unwrap());
-    pod(name, node, image, Seen::Present { root: None, since })
+    build_pod(name, node, image, ImagePresence::Present { root_digest: None, started_at: since })
 }
 
-fn pod(name: &str, node: &str, image: &str, state: Seen) -> Pod {
+fn build_pod(name: &str, node: &str, image: &str, presence: ImagePresence) -> Pod {
     Pod {
         pod: pod_ref(name),
         node: node.parse().unwrap(),
         images: vec![PodImage {
-            slot: "app".parse().unwrap(),
+            consumer: "app".parse().unwrap(),
             name: "app".into(),
-            kind: SlotKind::Container,
-            image: WantedImage::of(image),
-            state,
+            kind: ImageConsumerKind::Container,
+            image: RequestedImage::from_text(image),
+            presence,
         }],
     }
 }
 
-/// What the kubelet says of the pod's only container at this second after the start.
-pub(crate) fn says(
+/// A kubelet event for the pod's only container, at this second after the start.
+pub(crate) fn kubelet_event(
     name: &str,
     node: &str,
     (reason, message): (&str, &str),
     second: u64,
 ) -> PullEventUpdate {
-    let (word, image) = KubeletWord::of(reason, message).unwrap();
-    let start: NodeTime = crate::world::START.parse().unwrap();
+    let (word, image) = PullEventKind::parse(reason, message).unwrap();
+    let start: NodeTime = crate::test_server::START.parse().unwrap();
     let at = start.saturating_add(std::time::Duration::from_secs(second));
-    PullEventUpdate::Applied(PullEvent {
+    PullEventUpdate::Apply(PullEvent {
         name: format!("{name}.{reason}.{second}").into(),
         pod: pod_ref(name),
         node: node.parse().unwrap(),
-        slot: Some("app".parse().unwrap()),
+        consumer: Some("app".parse().unwrap()),
         image,
-        first: at,
-        last: at,
+        first_seen: at,
+        last_seen: at,
         count: 1,
-        word,
+        kind: word,
     })
 }

@@ -1,4 +1,4 @@
-//! What there is, at once.
+//! Tests of the read endpoints: lists, single pulls, health, OpenAPI.
 
 use std::io::Read as _;
 
@@ -7,37 +7,31 @@ use hyper::body::Bytes;
 use hyper::header::{ACCEPT_ENCODING, ALLOW, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use serde_json::Value;
 
-use crate::world::{Answer, World, completed, digest, downloading, failed, full, resolving};
+use crate::test_server::{
+    TestResponse, TestServer, completed, digest, downloading, failed, full_report, resolving,
+};
 
-/// Two nodes, four pulls.
-async fn world() -> World {
-    let world = World::start().await;
+/// Starts a server that has two nodes and four pulls.
+async fn server_with_pulls() -> TestServer {
+    let world = TestServer::start().await;
     let one = [completed("w1", "1-a"), downloading("w1", "2-b", 500)];
-    world.tell(&full("w1", 1, &one)).await;
+    world.report(&full_report("w1", 1, &one)).await;
     let two = [failed("w2", "3-c"), resolving("w2", "4-d")];
-    world.tell(&full("w2", 1, &two)).await;
+    world.report(&full_report("w2", 1, &two)).await;
     world
 }
 
-/// The middle of each pull's id.
-fn names(list: &Answer) -> Vec<String> {
+/// Returns the lease in each pull's id.
+fn pull_names(list: &TestResponse) -> Vec<String> {
     assert_eq!(list.status, 200, "{list:?}");
     let pulls = list.json()["pulls"].as_array().unwrap().clone();
-    let id = |pull: &Value| {
-        pull["id"]
-            .as_str()
-            .unwrap()
-            .rsplit('~')
-            .nth(1)
-            .unwrap()
-            .to_owned()
-    };
-    pulls.iter().map(id).collect()
+    let lease = |pull: &Value| pull["id"].as_str().unwrap().rsplit('~').nth(1).unwrap().to_owned();
+    pulls.iter().map(lease).collect()
 }
 
 #[tokio::test]
-async fn pulls_are_listed_in_order_and_filtered() {
-    let world = world().await;
+async fn pulls_are_ordered_and_filtered() {
+    let world = server_with_pulls().await;
     for (query, wanted) in [
         ("", &["1-a", "2-b", "3-c", "4-d"][..]),
         ("?node=w1", &["1-a", "2-b"]),
@@ -49,43 +43,33 @@ async fn pulls_are_listed_in_order_and_filtered() {
         ("?node=w1&phase=completed&layers=none", &["1-a"]),
     ] {
         let list = world.get(&format!("/api/v1/pulls{query}")).await;
-        assert_eq!(names(&list), wanted, "{query}");
+        assert_eq!(pull_names(&list), wanted, "{query}");
     }
     let list = world.get("/api/v1/pulls?layers=none").await.json();
     assert!(list["pulls"][1]["layers"].is_null());
     assert_eq!(list["pulls"][1]["layerCount"], 2);
     let list = world.get("/api/v1/pulls").await.json();
     assert_eq!(list["pulls"][1]["layers"][1]["downloadedBytes"], 500);
-    assert_eq!(
-        list["seq"],
-        world.table.read(pulltrace_server_lib::table::Table::seq)
-    );
-    assert!(
-        list["now"]
-            .as_str()
-            .unwrap()
-            .starts_with("2026-11-24T20:00:")
-    );
+    assert_eq!(list["seq"], world.table.read(pulltrace_server_lib::table::Table::seq));
+    assert!(list["now"].as_str().unwrap().starts_with("2026-11-24T20:00:"));
 }
 
 #[tokio::test]
-async fn long_lists_come_in_pages() {
-    let world = world().await;
+async fn long_lists_are_paginated() {
+    let world = server_with_pulls().await;
     let first = world.get("/api/v1/pulls?limit=3").await;
-    assert_eq!(names(&first), ["1-a", "2-b", "3-c"]);
+    assert_eq!(pull_names(&first), ["1-a", "2-b", "3-c"]);
     let next = first.json()["continue"].as_str().unwrap().to_owned();
-    let second = world
-        .get(&format!("/api/v1/pulls?limit=3&continue={next}"))
-        .await;
-    assert_eq!(names(&second), ["4-d"]);
+    let second = world.get(&format!("/api/v1/pulls?limit=3&continue={next}")).await;
+    assert_eq!(pull_names(&second), ["4-d"]);
     assert!(second.json().get("continue").is_none());
     let all = world.get("/api/v1/pulls?limit=4").await;
     assert!(all.json().get("continue").is_none());
 }
 
 #[tokio::test]
-async fn pulls_are_asked_for_by_their_ids() {
-    let world = world().await;
+async fn pulls_can_be_requested_by_id() {
+    let world = server_with_pulls().await;
     let id = |node: &str, name: &str| format!("lease~{node}~k8s.io~{name}~0");
     let (a, b, c) = (id("w1", "1-a"), id("w1", "2-b"), id("w2", "3-c"));
     let none = id("w9", "9-z");
@@ -98,22 +82,22 @@ async fn pulls_are_asked_for_by_their_ids() {
         (format!("id={a}%2C{b}").replace('~', "%7E"), &["1-a", "2-b"]),
     ] {
         let list = world.get(&format!("/api/v1/pulls?{query}")).await;
-        assert_eq!(names(&list), wanted, "{query}");
+        assert_eq!(pull_names(&list), wanted, "{query}");
     }
     let list = world.get(&format!("/api/v1/pulls?id={b}")).await.json();
     assert_eq!(list["pulls"][0]["layers"][1]["downloadedBytes"], 500);
     let pages = format!("/api/v1/pulls?id={c},{b},{a}&limit=2");
     let first = world.get(&pages).await;
-    assert_eq!(names(&first), ["1-a", "2-b"]);
+    assert_eq!(pull_names(&first), ["1-a", "2-b"]);
     let next = first.json()["continue"].as_str().unwrap().to_owned();
     let second = world.get(&format!("{pages}&continue={next}")).await;
-    assert_eq!(names(&second), ["3-c"]);
+    assert_eq!(pull_names(&second), ["3-c"]);
     assert!(second.json().get("continue").is_none());
 }
 
 #[tokio::test]
-async fn queries_that_are_not_understood_are_refused() {
-    let world = world().await;
+async fn invalid_queries_are_rejected() {
+    let world = server_with_pulls().await;
     for query in [
         "limit=0",
         "limit=5001",
@@ -128,27 +112,24 @@ async fn queries_that_are_not_understood_are_refused() {
     ] {
         let answer = world.get(&format!("/api/v1/pulls?{query}")).await;
         assert_eq!(answer.status, 400, "{query}");
-        answer.is_problem(400, "query");
+        answer.assert_problem(400, "query");
     }
 }
 
 #[tokio::test]
-async fn one_pull_is_found_by_its_id() {
-    let world = world().await;
+async fn single_pull_is_found_by_id() {
+    let world = server_with_pulls().await;
     let pull = world.get("/api/v1/pulls/lease~w1~k8s.io~2-b~0").await;
     assert_eq!(pull.status, 200);
     assert_eq!(pull.json()["totalBytes"], 4000);
     for id in ["lease~w1~k8s.io~9-z~0", "nonsense", "%00"] {
-        world
-            .get(&format!("/api/v1/pulls/{id}"))
-            .await
-            .is_problem(404, "not_found");
+        world.get(&format!("/api/v1/pulls/{id}")).await.assert_problem(404, "not_found");
     }
 }
 
 #[tokio::test]
-async fn a_pull_that_did_not_change_is_not_sent_again() {
-    let world = world().await;
+async fn unchanged_pull_yields_304() {
+    let world = server_with_pulls().await;
     let path = "/api/v1/pulls/lease~w1~k8s.io~2-b~0";
     let first = world.get(path).await;
     let tag = first.headers[ETAG].clone();
@@ -163,7 +144,7 @@ async fn a_pull_that_did_not_change_is_not_sent_again() {
         assert_eq!(same.headers[ETAG], tag);
     }
     let more = [completed("w1", "1-a"), downloading("w1", "2-b", 600)];
-    world.tell(&full("w1", 2, &more)).await;
+    world.report(&full_report("w1", 2, &more)).await;
     let other = again("identity").await;
     assert_eq!(other.status, 200);
     assert_ne!(other.headers[ETAG], tag);
@@ -172,7 +153,7 @@ async fn a_pull_that_did_not_change_is_not_sent_again() {
 
 #[tokio::test]
 async fn nodes_and_images_are_listed() {
-    let world = world().await;
+    let world = server_with_pulls().await;
     let nodes = world.get("/api/v1/nodes").await.json();
     assert_eq!(nodes["nodes"][0]["name"], "w1");
     assert_eq!(nodes["nodes"][0]["live"], 1);
@@ -188,38 +169,36 @@ async fn nodes_and_images_are_listed() {
 }
 
 #[tokio::test]
-async fn lists_are_packed_for_who_takes_that() {
-    let world = world().await;
+async fn lists_are_compressed_for_gzip_clients() {
+    let world = server_with_pulls().await;
     let request = Request::get("/api/v1/pulls").header(ACCEPT_ENCODING, "gzip");
     let packed = world.send(request, Bytes::new()).await;
     assert_eq!(packed.headers[CONTENT_ENCODING], "gzip");
     let mut text = String::new();
-    flate2::read::GzDecoder::new(&*packed.body)
-        .read_to_string(&mut text)
-        .unwrap();
+    flate2::read::GzDecoder::new(&*packed.body).read_to_string(&mut text).unwrap();
     let list: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(list["pulls"].as_array().unwrap().len(), 4);
 }
 
 #[tokio::test]
-async fn a_server_says_whether_it_lives_and_can_work() {
-    let world = World::start().await;
+async fn health_and_readiness_are_reported() {
+    let world = TestServer::start().await;
     assert_eq!(world.get("/healthz").await.status, 200);
     let ready = world.get("/readyz").await;
     assert_eq!(ready.status, 200);
     let conditions = ready.json()["conditions"].as_array().unwrap().clone();
-    let of = |name: &str| conditions.iter().find(|one| one["name"] == name).unwrap();
-    assert_eq!(of("state")["holds"], true);
+    let condition = |name: &str| conditions.iter().find(|one| one["name"] == name).unwrap();
+    assert_eq!(condition("state")["holds"], true);
     for name in ["pods", "events"] {
-        let off = "off: this server was given no source of them";
-        assert_eq!(of(name)["reason"], off);
-        assert_eq!(of(name)["required"], false);
+        let off = "off: no source configured";
+        assert_eq!(condition(name)["reason"], off);
+        assert_eq!(condition(name)["required"], false);
     }
 }
 
 #[tokio::test]
-async fn the_api_describes_itself() {
-    let world = World::start().await;
+async fn openapi_document_lists_main_paths() {
+    let world = TestServer::start().await;
     let document = world.get("/api/v1/openapi.json").await;
     assert_eq!(document.headers[CONTENT_TYPE], "application/json");
     let document = document.json();
@@ -237,10 +216,10 @@ async fn the_api_describes_itself() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_and_what_cannot_be_done_is_said_as_a_problem() {
-    let world = World::start().await;
+async fn unknown_paths_and_methods_yield_problems() {
+    let world = TestServer::start().await;
     for path in ["/api/v1/nothing", "/api", "/api/v2/pulls", "/etc/passwd"] {
-        world.get(path).await.is_problem(404, "not_found");
+        world.get(path).await.assert_problem(404, "not_found");
     }
     for (request, allowed) in [
         (Request::get("/api/v1/report"), "POST"),
@@ -248,7 +227,7 @@ async fn what_is_not_there_and_what_cannot_be_done_is_said_as_a_problem() {
         (Request::delete("/api/v1/events"), "GET,HEAD"),
     ] {
         let answer = world.send(request, Bytes::new()).await;
-        answer.is_problem(405, "method");
+        answer.assert_problem(405, "method");
         assert_eq!(answer.headers[ALLOW], allowed);
     }
 }

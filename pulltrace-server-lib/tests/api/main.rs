@@ -1,4 +1,4 @@
-//! The API of a whole server, over real sockets.
+//! The HTTP API of a complete server, over real sockets.
 
 mod access;
 mod cluster;
@@ -9,4 +9,4 @@ mod pods;
 mod reports;
 mod server;
 mod stream;
-mod world;
+mod test_server;

@@ -1,4 +1,4 @@
-//! What agents send, and what is refused: with a problem, a count, and nothing changed.
+//! Reports from agents: accepted ones, and rejected ones with a problem, a count and no effect.
 
 use std::io::Write as _;
 
@@ -9,109 +9,75 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::world::{World, downloading, full, resolving, send, within};
+use crate::test_server::{TestServer, downloading, full_report, resolving, send, with_deadline};
 
 const JSON: &str = "application/json";
 
 fn gzip(bytes: &[u8]) -> Bytes {
-    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    packer.write_all(bytes).unwrap();
-    packer.finish().unwrap().into()
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap().into()
 }
 
 #[tokio::test]
-async fn a_report_is_taken_plain_or_packed() {
-    let world = World::start().await;
-    let ack = world
-        .report(&full("w1", 1, &[resolving("w1", "1-a")]))
-        .await;
+async fn report_is_accepted_plain_and_compressed() {
+    let world = TestServer::start().await;
+    let ack = world.post_report(&full_report("w1", 1, &[resolving("w1", "1-a")])).await;
     assert_eq!(ack.status, 202);
     let ack = ack.json();
     assert_eq!(ack["acceptedSeq"], 1);
     assert_eq!(ack["needFull"], false);
-    assert_eq!(
-        ack["serverEpoch"],
-        world.table.read(|table| table.epoch().to_owned())
-    );
+    assert_eq!(ack["serverEpoch"], world.table.read(|table| table.epoch().to_owned()));
     let packed = Request::post("/api/v1/report")
         .header(CONTENT_TYPE, "application/json; charset=utf-8")
         .header(CONTENT_ENCODING, "gzip");
-    let body = gzip(
-        full("w2", 1, &[downloading("w2", "1-b", 0)])
-            .to_string()
-            .as_bytes(),
-    );
+    let body = gzip(full_report("w2", 1, &[downloading("w2", "1-b", 0)]).to_string().as_bytes());
     assert_eq!(world.send(packed, body).await.status, 202);
     assert_eq!(world.table.read(|table| table.rows(None).count()), 2);
-    assert_eq!(world.metric("pulltrace_reports_total").await, Some(2.0));
+    assert_eq!(world.metric("pulltrace_reports_accepted_total").await, Some(2.0));
 }
 
 #[tokio::test]
-async fn an_agent_of_version_0_1_is_answered_as_it_expects() {
-    let world = World::start().await;
+async fn v0_1_agent_gets_status_200() {
+    let world = TestServer::start().await;
     for pulls in [Value::Null, json!([])] {
-        let report = json!({"nodeName": "old", "timestamp": crate::world::START, "pulls": pulls});
-        let answer = world.report(&report).await;
+        let report =
+            json!({"nodeName": "old", "timestamp": crate::test_server::START, "pulls": pulls});
+        let answer = world.post_report(&report).await;
         assert_eq!(answer.status, 200, "{answer:?}");
     }
 }
 
 #[tokio::test]
-async fn what_is_no_report_is_refused_and_counted_and_changes_nothing() {
-    let world = World::start().await;
-    world.tell(&full("w1", 1, &[resolving("w1", "1-a")])).await;
+async fn invalid_reports_are_rejected_and_change_nothing() {
+    let world = TestServer::start().await;
+    world.report(&full_report("w1", 1, &[resolving("w1", "1-a")])).await;
     let before = world.table.read(pulltrace_server_lib::table::Table::seq);
-    let good = full("w1", 2, &[]).to_string();
+    let good = full_report("w1", 2, &[]).to_string();
     let plain = |body: Vec<u8>| (JSON, None, Bytes::from(body));
     let report = |change: fn(&mut Value)| {
-        let mut report = full("w1", 2, &[downloading("w1", "1-b", 7)]);
+        let mut report = full_report("w1", 2, &[downloading("w1", "1-b", 7)]);
         change(&mut report);
         plain(report.to_string().into_bytes())
     };
     let many = |pulls: usize| {
-        let pulls: Vec<_> = (0..pulls)
-            .map(|n| resolving("w1", &format!("{n}-a")))
-            .collect();
-        full("w1", 2, &pulls).to_string().into_bytes()
+        let pulls: Vec<_> = (0..pulls).map(|n| resolving("w1", &format!("{n}-a"))).collect();
+        full_report("w1", 2, &pulls).to_string().into_bytes()
     };
     let cases = [
         ("malformed", 400, plain(b"{".to_vec())),
         ("malformed", 400, plain(Vec::new())),
-        (
-            "malformed",
-            400,
-            plain(good.as_bytes()[..good.len() / 2].to_vec()),
-        ),
+        ("malformed", 400, plain(good.as_bytes()[..good.len() / 2].to_vec())),
         ("malformed", 400, plain(b"[[[[[[[[".repeat(10_000))),
         ("malformed", 400, report(|it| it["sequence"] = json!(-1))),
         ("malformed", 400, report(|it| it["sequence"] = json!(1e300))),
-        (
-            "invalid",
-            400,
-            report(|it| it["schemaVersion"] = json!("v9")),
-        ),
+        ("invalid", 400, report(|it| it["schemaVersion"] = json!("v9"))),
         ("invalid", 400, report(|it| it["nodeName"] = json!("../w1"))),
         ("invalid", 400, report(|it| it["nodeName"] = json!("w2"))),
-        (
-            "invalid",
-            400,
-            report(|it| it["pulls"][0]["percent"] = json!(101)),
-        ),
-        (
-            "invalid",
-            400,
-            report(|it| it["pulls"][0]["layers"][1][1] = json!(4000)),
-        ),
-        (
-            "invalid",
-            400,
-            report(|it| it["pulls"][0]["layers"][1][0] = json!(9)),
-        ),
-        (
-            "invalid",
-            400,
-            report(|it| it["agent"]["version"] = json!("x".repeat(10_000))),
-        ),
+        ("invalid", 400, report(|it| it["pulls"][0]["percent"] = json!(101))),
+        ("invalid", 400, report(|it| it["pulls"][0]["layers"][1][1] = json!(4000))),
+        ("invalid", 400, report(|it| it["pulls"][0]["layers"][1][0] = json!(9))),
+        ("invalid", 400, report(|it| it["agent"]["version"] = json!("x".repeat(10_000)))),
         (
             "invalid",
             400,
@@ -122,31 +88,11 @@ async fn what_is_no_report_is_refused_and_counted_and_changes_nothing() {
         ),
         ("invalid", 400, (JSON, Some("gzip"), gzip(&many(2_001)))),
         ("too_large", 413, plain(many(20_000))),
-        (
-            "too_large",
-            413,
-            (JSON, Some("gzip"), gzip(&b" ".repeat(1024 * 1024 + 1))),
-        ),
-        (
-            "too_large",
-            413,
-            (JSON, Some("gzip"), vec![0; 256 * 1024 + 1].into()),
-        ),
+        ("too_large", 413, (JSON, Some("gzip"), gzip(&b" ".repeat(1024 * 1024 + 1)))),
+        ("too_large", 413, (JSON, Some("gzip"), vec![0; 256 * 1024 + 1].into())),
         ("broken", 400, (JSON, Some("gzip"), good.clone().into())),
-        (
-            "content_type",
-            415,
-            ("text/plain", None, good.clone().into()),
-        ),
-        (
-            "content_type",
-            415,
-            (
-                "application/x-www-form-urlencoded",
-                None,
-                good.clone().into(),
-            ),
-        ),
+        ("content_type", 415, ("text/plain", None, good.clone().into())),
+        ("content_type", 415, ("application/x-www-form-urlencoded", None, good.clone().into())),
         ("encoding", 415, (JSON, Some("br"), good.clone().into())),
     ];
     for (reason, status, (kind, encoding, body)) in cases {
@@ -159,20 +105,18 @@ async fn what_is_no_report_is_refused_and_counted_and_changes_nothing() {
         }
         let answer = world.send(request, body).await;
         assert_eq!(answer.status, status, "{shown}: {answer:?}");
-        answer.is_problem(status, reason);
+        answer.assert_problem(status, reason);
         assert_eq!(world.metric(&series).await, Some(counted + 1.0), "{shown}");
     }
-    let after = world
-        .table
-        .read(|table| (table.seq(), table.rows(None).count()));
+    let after = world.table.read(|table| (table.seq(), table.rows(None).count()));
     assert_eq!(after, (before, 1));
 }
 
 #[tokio::test]
-async fn two_agents_with_one_name_are_a_conflict() {
-    let world = World::start().await;
+async fn two_agents_for_one_node_conflict() {
+    let world = TestServer::start().await;
     let older = |sequence| {
-        let mut report = full("w1", sequence, &[]);
+        let mut report = full_report("w1", sequence, &[]);
         report["timestamp"] = json!("2026-11-24T20:01:00Z");
         report
     };
@@ -182,19 +126,28 @@ async fn two_agents_with_one_name_are_a_conflict() {
         report["agent"]["startedAt"] = json!("2026-11-24T20:00:30Z");
         report
     };
-    world.tell(&older(1)).await;
-    // As if the agent had been restarted,
-    world.tell(&younger(1)).await;
-    // but it is still there.
-    world.tell(&older(2)).await;
-    world.report(&younger(2)).await.is_problem(409, "conflict");
+    world.report(&older(1)).await;
+    // Looks like a restart of the agent,
+    world.report(&younger(1)).await;
+    // but the first agent is still running.
+    world.report(&older(2)).await;
+    let rejected = world.post_report(&younger(2)).await;
+    rejected.assert_problem(409, "conflict");
+    let problem = rejected.json();
+    assert!(
+        problem["detail"]
+            .as_str()
+            .unwrap()
+            .ends_with(". Stop one of the agents, or give each node a unique name."),
+        "{problem}"
+    );
     let series = "pulltrace_reports_rejected_total{reason=\"conflict\"}";
     assert_eq!(world.metric(series).await, Some(1.0));
 }
 
 #[tokio::test]
-async fn a_body_that_stops_half_way_is_waited_for_only_so_long() {
-    let world = World::with(|server| {
+async fn incomplete_body_times_out() {
+    let world = TestServer::with_settings(|server| {
         let mut limits = pulltrace_server_lib::HttpLimits::default();
         limits.report_deadline = std::time::Duration::from_millis(100);
         server.http_limits(limits)
@@ -207,37 +160,33 @@ async fn a_body_that_stops_half_way_is_waited_for_only_so_long() {
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = [0; 12];
-    within("the answer", stream.read_exact(&mut answer))
-        .await
-        .unwrap();
+    with_deadline("the response", stream.read_exact(&mut answer)).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 408");
     let series = "pulltrace_reports_rejected_total{reason=\"timeout\"}";
     assert_eq!(world.metric(series).await, Some(1.0));
 }
 
 #[tokio::test]
-async fn one_node_too_many_is_refused() {
-    let world = World::with(|server| {
+async fn excess_node_is_rejected() {
+    let world = TestServer::with_settings(|server| {
         let mut limits = pulltrace_server_lib::Limits::default();
         limits.nodes = 1;
         server.limits(limits)
     })
     .await;
-    world.tell(&full("w1", 1, &[])).await;
-    let refused = world.report(&full("w2", 1, &[])).await;
-    refused.is_problem(503, "full");
+    world.report(&full_report("w1", 1, &[])).await;
+    let refused = world.post_report(&full_report("w2", 1, &[])).await;
+    refused.assert_problem(503, "full");
     assert_eq!(refused.headers["retry-after"], "5");
-    world.tell(&full("w1", 2, &[])).await;
+    world.report(&full_report("w1", 2, &[])).await;
 }
 
 #[tokio::test]
-async fn a_server_that_cannot_keep_up_says_so() {
+async fn full_queue_rejects_reports_as_busy() {
     let mut limits = pulltrace_server_lib::Limits::default();
     limits.queue = 1;
     let access = pulltrace_server_lib::Access::new().insecure_open();
-    let server = pulltrace_server_lib::Server::builder()
-        .access(access)
-        .limits(limits);
+    let server = pulltrace_server_lib::Server::builder().access(access).limits(limits);
     let server = server.build().unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -245,24 +194,25 @@ async fn a_server_that_cannot_keep_up_says_so() {
     let served = tokio::spawn(async { axum::serve(listener, router).await });
     let report = |node: &'static str| {
         let request = Request::post("/api/v1/report").header(CONTENT_TYPE, JSON);
-        let body = full(node, 1, &[]).to_string();
+        let body = full_report(node, 1, &[]).to_string();
         tokio::spawn(send(address, request, body.into()))
     };
-    // Nothing takes reports yet: one of the two waits, and there is room for no other.
+    // The writer is not running: one of the two waits in the queue, and there is no room for the
+    // other.
     let (first, second) = (report("w1"), report("w2"));
     let ready = send(address, Request::get("/readyz"), Bytes::new()).await;
     assert_eq!(ready.status, 503);
-    let (refused, waiting) = within("one is refused", async {
+    let (refused, waiting) = with_deadline("one is rejected", async {
         tokio::select! {
             refused = first => (refused.unwrap(), report("w3")),
             refused = second => (refused.unwrap(), report("w3")),
         }
     })
     .await;
-    refused.is_problem(503, "busy");
-    within("the other, too", waiting)
+    refused.assert_problem(503, "busy");
+    with_deadline("the other one is rejected, too", waiting)
         .await
         .unwrap()
-        .is_problem(503, "busy");
+        .assert_problem(503, "busy");
     served.abort();
 }

@@ -1,4 +1,4 @@
-//! The stream of what happens, to the letter.
+//! The event stream in detail.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -12,35 +12,28 @@ use pulltrace_server_lib::table::Table;
 use pulltrace_server_lib::{HttpLimits, Limits};
 use serde_json::Value;
 
-use crate::world::{
-    Reader, World, completed, downloading, failed, full, open, resolving, some, within,
+use crate::test_server::{
+    Reader, TestServer, completed, downloading, failed, full_report, open, partial_report,
+    resolving, with_deadline,
 };
 
-fn told(events: &[crate::world::Event]) -> Vec<(&str, &str)> {
-    events.iter().map(crate::world::Event::told).collect()
+fn kinds_and_pulls(events: &[crate::test_server::Event]) -> Vec<(&str, &str)> {
+    events.iter().map(crate::test_server::Event::kind_and_pull).collect()
 }
 
 #[tokio::test]
-async fn a_reader_is_told_what_lives_and_then_what_changes() {
-    let world = World::start().await;
-    let pulls = [
-        failed("w1", "0-z"),
-        resolving("w1", "1-a"),
-        downloading("w1", "2-b", 0),
-    ];
-    world.tell(&full("w1", 1, &pulls)).await;
+async fn stream_sends_snapshot_then_changes() {
+    let world = TestServer::start().await;
+    let pulls = [failed("w1", "0-z"), resolving("w1", "1-a"), downloading("w1", "2-b", 0)];
+    world.report(&full_report("w1", 1, &pulls)).await;
     let mut reader = Reader::open(&world, "").await;
     assert_eq!(reader.headers["content-type"], "text/event-stream");
     assert_eq!(reader.headers["cache-control"], "no-store");
     assert_eq!(reader.headers["x-accel-buffering"], "no");
-    let snapshot = reader.until("snapshot-end").await;
+    let snapshot = reader.read_until("snapshot-end").await;
     assert_eq!(
-        told(&snapshot),
-        [
-            ("pull.started", "1-a"),
-            ("pull.started", "2-b"),
-            ("snapshot-end", "")
-        ]
+        kinds_and_pulls(&snapshot),
+        [("pull.started", "1-a"), ("pull.started", "2-b"), ("snapshot-end", "")]
     );
     let started = &snapshot[1];
     assert_eq!(started.name, "", "a default event");
@@ -48,75 +41,66 @@ async fn a_reader_is_told_what_lives_and_then_what_changes() {
     assert_eq!(started.data["nodeName"], "w1");
     assert_eq!(started.data["pull"]["layers"].as_array().unwrap().len(), 2);
 
-    world
-        .tell(&some("w1", 2, &[downloading("w1", "2-b", 100)]))
-        .await;
+    world.report(&partial_report("w1", 2, &[downloading("w1", "2-b", 100)])).await;
     let progress = reader.next().await.unwrap();
-    assert_eq!(progress.told(), ("pull.progress", "2-b"));
+    assert_eq!(progress.kind_and_pull(), ("pull.progress", "2-b"));
     assert_eq!(progress.data["pull"]["downloadedBytes"], 1100);
 
     let ends = [completed("w1", "2-b"), failed("w1", "1-a")];
-    world.tell(&some("w1", 3, &ends)).await;
+    world.report(&partial_report("w1", 3, &ends)).await;
     let ends = [reader.next().await.unwrap(), reader.next().await.unwrap()];
-    let ends: BTreeSet<_> = ends.iter().map(crate::world::Event::told).collect();
-    assert_eq!(
-        ends,
-        [("pull.completed", "2-b"), ("pull.failed", "1-a")].into()
-    );
+    let ends: BTreeSet<_> = ends.iter().map(crate::test_server::Event::kind_and_pull).collect();
+    assert_eq!(ends, [("pull.completed", "2-b"), ("pull.failed", "1-a")].into());
 
-    // One that came and went in between.
-    world.tell(&some("w1", 4, &[failed("w1", "3-c")])).await;
-    assert_eq!(reader.next().await.unwrap().told(), ("pull.started", "3-c"));
+    // A pull that started and ended between two updates.
+    world.report(&partial_report("w1", 4, &[failed("w1", "3-c")])).await;
+    assert_eq!(reader.next().await.unwrap().kind_and_pull(), ("pull.started", "3-c"));
     let end = reader.next().await.unwrap();
-    assert_eq!(end.told(), ("pull.failed", "3-c"));
+    assert_eq!(end.kind_and_pull(), ("pull.failed", "3-c"));
     assert_eq!(end.data["pull"]["outcome"], "failed");
     let epoch = world.table.read(|table| table.epoch().to_owned());
-    let (of, seq) = end.id.as_deref().unwrap().rsplit_once('-').unwrap();
-    assert_eq!(of, epoch);
+    let (id_epoch, seq) = end.id.as_deref().unwrap().rsplit_once('-').unwrap();
+    assert_eq!(id_epoch, epoch);
     assert!(seq.parse::<u64>().unwrap() <= world.table.read(Table::seq));
 }
 
 #[tokio::test]
-async fn a_reader_that_comes_back_goes_on_without_a_gap() {
-    let world = World::start().await;
-    world.tell(&full("w1", 1, &[resolving("w1", "1-a")])).await;
+async fn stream_resumes_without_gap() {
+    let world = TestServer::start().await;
+    world.report(&full_report("w1", 1, &[resolving("w1", "1-a")])).await;
     let mut reader = Reader::open(&world, "").await;
-    let snapshot = reader.until("snapshot-end").await;
+    let snapshot = reader.read_until("snapshot-end").await;
     let last = snapshot.last().unwrap().id.clone().unwrap();
     drop(reader);
-    world.tell(&some("w1", 2, &[failed("w1", "1-a")])).await;
-    world
-        .tell(&some("w1", 3, &[downloading("w1", "2-b", 1)]))
-        .await;
+    world.report(&partial_report("w1", 2, &[failed("w1", "1-a")])).await;
+    world.report(&partial_report("w1", 3, &[downloading("w1", "2-b", 1)])).await;
     let expected = [("pull.failed", "1-a"), ("pull.started", "2-b")];
     for (query, header) in [
         (String::new(), Some(last.as_str())),
         (format!("?since={last}"), None),
-        // What the browser has seen is newer than the address that it was given.
+        // The browser's last event id is newer than the URL.
         ("?since=older-0".to_owned(), Some(last.as_str())),
     ] {
         let mut reader = Reader::resume(&world, &query, header).await;
         let events = [reader.next().await.unwrap(), reader.next().await.unwrap()];
-        assert_eq!(told(&events), expected, "{query}");
+        assert_eq!(kinds_and_pulls(&events), expected, "{query}");
     }
 }
 
 #[tokio::test]
-async fn a_reader_that_cannot_go_on_is_told_why_and_begins_anew() {
-    let world = World::with(|server| {
+async fn stream_resets_with_reason_when_cursor_is_unusable() {
+    let world = TestServer::with_settings(|server| {
         let mut limits = Limits::default();
         limits.tombstones = 1;
         limits.ended_per_node = 1;
         server.limits(limits)
     })
     .await;
-    world.tell(&full("w1", 1, &[resolving("w1", "1-a")])).await;
-    // Each end pushes another one out.
+    world.report(&full_report("w1", 1, &[resolving("w1", "1-a")])).await;
+    // Each end evicts another one.
     for sequence in 2..6 {
         let name = format!("{sequence}-b");
-        world
-            .tell(&some("w1", sequence, &[failed("w1", &name)]))
-            .await;
+        world.report(&partial_report("w1", sequence, &[failed("w1", &name)])).await;
     }
     let epoch = world.table.read(|table| table.epoch().to_owned());
     for (since, reason) in [
@@ -126,9 +110,9 @@ async fn a_reader_that_cannot_go_on_is_told_why_and_begins_anew() {
         ("nonsense".to_owned(), "other_epoch"),
     ] {
         let mut reader = Reader::resume(&world, "", Some(&since)).await;
-        let events = reader.until("snapshot-end").await;
+        let events = reader.read_until("snapshot-end").await;
         assert_eq!(
-            told(&events),
+            kinds_and_pulls(&events),
             [("reset", ""), ("pull.started", "1-a"), ("snapshot-end", "")],
             "{since}"
         );
@@ -138,12 +122,10 @@ async fn a_reader_that_cannot_go_on_is_told_why_and_begins_anew() {
 }
 
 #[tokio::test]
-async fn readers_see_what_they_asked_for_and_every_end_of_it() {
-    let world = World::start().await;
-    world
-        .tell(&full("w1", 1, &[downloading("w1", "1-a", 0)]))
-        .await;
-    world.tell(&full("w2", 1, &[resolving("w2", "2-b")])).await;
+async fn filtered_readers_see_every_matching_end() {
+    let world = TestServer::start().await;
+    world.report(&full_report("w1", 1, &[downloading("w1", "1-a", 0)])).await;
+    world.report(&full_report("w2", 1, &[resolving("w2", "2-b")])).await;
     let mut node = Reader::open(&world, "?node=w2").await;
     let mut image = Reader::open(&world, "?image=team/app").await;
     let mut phase = Reader::open(&world, "?phase=downloading").await;
@@ -154,35 +136,27 @@ async fn readers_see_what_they_asked_for_and_every_end_of_it() {
         (&mut phase, &["1-a"]),
         (&mut ends, &[]),
     ] {
-        let snapshot = reader.until("snapshot-end").await;
+        let snapshot = reader.read_until("snapshot-end").await;
         let pulls: Vec<_> = snapshot.iter().map(|event| event.pull()).collect();
         assert_eq!(pulls[..pulls.len() - 1], *seen);
     }
-    world.tell(&some("w1", 2, &[completed("w1", "1-a")])).await;
-    world.tell(&some("w2", 2, &[failed("w2", "2-b")])).await;
-    assert_eq!(node.next().await.unwrap().told(), ("pull.failed", "2-b"));
-    assert_eq!(
-        image.next().await.unwrap().told(),
-        ("pull.completed", "1-a")
-    );
-    assert_eq!(
-        phase.next().await.unwrap().told(),
-        ("pull.completed", "1-a")
-    );
-    assert_eq!(ends.next().await.unwrap().told(), ("pull.failed", "2-b"));
+    world.report(&partial_report("w1", 2, &[completed("w1", "1-a")])).await;
+    world.report(&partial_report("w2", 2, &[failed("w2", "2-b")])).await;
+    assert_eq!(node.next().await.unwrap().kind_and_pull(), ("pull.failed", "2-b"));
+    assert_eq!(image.next().await.unwrap().kind_and_pull(), ("pull.completed", "1-a"));
+    assert_eq!(phase.next().await.unwrap().kind_and_pull(), ("pull.completed", "1-a"));
+    assert_eq!(ends.next().await.unwrap().kind_and_pull(), ("pull.failed", "2-b"));
 }
 
 #[tokio::test]
-async fn layers_come_inside_their_pull_or_not_at_all_or_as_events() {
-    let world = World::start().await;
-    world.tell(&full("w1", 1, &[resolving("w1", "1-a")])).await;
+async fn layers_parameter_embeds_omits_or_splits_layers() {
+    let world = TestServer::start().await;
+    world.report(&full_report("w1", 1, &[resolving("w1", "1-a")])).await;
     let mut none = Reader::open(&world, "?layers=none").await;
     let mut events = Reader::open(&world, "?layers=events").await;
-    none.until("snapshot-end").await;
-    events.until("snapshot-end").await;
-    world
-        .tell(&some("w1", 2, &[downloading("w1", "1-a", 0)]))
-        .await;
+    none.read_until("snapshot-end").await;
+    events.read_until("snapshot-end").await;
+    world.report(&partial_report("w1", 2, &[downloading("w1", "1-a", 0)])).await;
     let event = none.next().await.unwrap();
     assert_eq!(event.data["pull"]["layerCount"], 2);
     assert!(event.data["pull"].get("layers").is_none());
@@ -193,95 +167,69 @@ async fn layers_come_inside_their_pull_or_not_at_all_or_as_events() {
         seen.push(events.next().await.unwrap());
     }
     assert_eq!(
-        told(&seen),
-        [
-            ("pull.progress", "1-a"),
-            ("layer.started", "1-a"),
-            ("layer.started", "1-a")
-        ]
+        kinds_and_pulls(&seen),
+        [("pull.progress", "1-a"), ("layer.started", "1-a"), ("layer.started", "1-a")]
     );
-    assert!(
-        seen.iter()
-            .all(|event| event.data["pull"].get("layers").is_none())
-    );
+    assert!(seen.iter().all(|event| event.data["pull"].get("layers").is_none()));
     assert_eq!(seen[2].data["layer"]["totalBytes"], 3000);
-    world.tell(&some("w1", 3, &[completed("w1", "1-a")])).await;
-    let seen = [
-        events.next().await.unwrap(),
-        events.next().await.unwrap(),
-        events.next().await.unwrap(),
-    ];
-    let kinds: BTreeSet<_> = seen.iter().map(crate::world::Event::kind).collect();
+    world.report(&partial_report("w1", 3, &[completed("w1", "1-a")])).await;
+    let seen =
+        [events.next().await.unwrap(), events.next().await.unwrap(), events.next().await.unwrap()];
+    let kinds: BTreeSet<_> = seen.iter().map(crate::test_server::Event::kind).collect();
     assert_eq!(kinds, ["pull.completed", "layer.completed"].into());
-    assert!(
-        world
-            .get("/api/v1/events?layers=events&format=frame")
-            .await
-            .status
-            == 400
-    );
+    assert!(world.get("/api/v1/events?layers=events&format=frame").await.status == 400);
 }
 
 #[tokio::test]
-async fn frames_have_all_rows_first_and_then_only_what_changed() {
-    let world = World::start().await;
+async fn frames_start_full_and_continue_with_changes() {
+    let world = TestServer::start().await;
     let pulls = [downloading("w1", "1-a", 0), failed("w1", "2-b")];
-    world.tell(&full("w1", 1, &pulls)).await;
+    world.report(&full_report("w1", 1, &pulls)).await;
     let mut reader = Reader::open(&world, "?format=frame").await;
-    let snapshot = reader.until("snapshot-end").await;
-    assert!(
-        snapshot
-            .iter()
-            .all(|event| matches!(event.kind(), "frame" | "snapshot-end"))
-    );
-    let of = |name: &str| -> Vec<Value> {
-        let lists = snapshot
-            .iter()
-            .filter_map(|event| event.data[name].as_array());
+    let snapshot = reader.read_until("snapshot-end").await;
+    assert!(snapshot.iter().all(|event| matches!(event.kind(), "frame" | "snapshot-end")));
+    let rows_in = |name: &str| -> Vec<Value> {
+        let lists = snapshot.iter().filter_map(|event| event.data[name].as_array());
         lists.flatten().cloned().collect()
     };
-    assert_eq!(of("rows").len(), 2, "ended ones, too");
-    assert_eq!(of("nodes").len(), 1);
-    assert_eq!(of("rows")[0]["layers"].as_array().unwrap().len(), 2);
+    assert_eq!(rows_in("rows").len(), 2, "including ended pulls");
+    assert_eq!(rows_in("nodes").len(), 1);
+    assert_eq!(rows_in("rows")[0]["layers"].as_array().unwrap().len(), 2);
 
-    world
-        .tell(&some("w1", 2, &[downloading("w1", "1-a", 70)]))
-        .await;
-    let moved = reader.until("frame").await.pop().unwrap();
+    world.report(&partial_report("w1", 2, &[downloading("w1", "1-a", 70)])).await;
+    let moved = reader.read_until("frame").await.pop().unwrap();
     let motion = &moved.data["up"][0];
-    assert_eq!(motion[0], of("rows")[0]["row"]);
+    assert_eq!(motion[0], rows_in("rows")[0]["row"]);
     assert_eq!(motion[2], 1070);
     assert_eq!(motion[9][0][1], 70);
     assert!(moved.data.get("rows").is_none());
     let id = moved.id.clone().unwrap();
     assert!(id.ends_with(&format!("-{}", moved.data["seq"])));
 
-    world.tell(&some("w1", 3, &[completed("w1", "1-a")])).await;
-    let ended = reader.until("frame").await.pop().unwrap();
+    world.report(&partial_report("w1", 3, &[completed("w1", "1-a")])).await;
+    let ended = reader.read_until("frame").await.pop().unwrap();
     assert_eq!(ended.data["rows"][0]["phase"], "completed");
 }
 
 #[tokio::test]
-async fn two_hundred_readers_are_all_told_every_end() {
-    let world = World::start().await;
-    let pulls: Vec<_> = (0..20)
-        .map(|n| downloading("w1", &format!("{n}-a"), 0))
-        .collect();
-    world.tell(&full("w1", 1, &pulls)).await;
+async fn two_hundred_readers_each_get_every_end() {
+    let world = TestServer::start().await;
+    let pulls: Vec<_> = (0..20).map(|n| downloading("w1", &format!("{n}-a"), 0)).collect();
+    world.report(&full_report("w1", 1, &pulls)).await;
     let mut readers = Vec::new();
     for _ in 0..200 {
         let mut reader = Reader::open(&world, "?layers=none").await;
-        reader.until("snapshot-end").await;
+        reader.read_until("snapshot-end").await;
         readers.push(reader);
     }
-    assert_eq!(world.metric("pulltrace_sse_clients").await, Some(200.0));
+    assert_eq!(world.metric("pulltrace_sse_readers").await, Some(200.0));
     let reading = readers.into_iter().map(|mut reader| {
         tokio::spawn(async move {
             let mut ends = Vec::new();
             while ends.len() < 20 {
                 let event = reader.next().await.unwrap();
                 if matches!(event.kind(), "pull.completed" | "pull.failed") {
-                    ends.push(event.told().1.to_owned());
+                    ends.push(event.kind_and_pull().1.to_owned());
                 }
             }
             ends
@@ -290,57 +238,48 @@ async fn two_hundred_readers_are_all_told_every_end() {
     let reading: Vec<_> = reading.collect();
     for n in 0..20_u64 {
         let name = format!("{n}-a");
-        let end = if n % 2 == 0 {
-            completed("w1", &name)
-        } else {
-            failed("w1", &name)
-        };
-        world.tell(&some("w1", n + 2, &[end])).await;
+        let end = if n % 2 == 0 { completed("w1", &name) } else { failed("w1", &name) };
+        world.report(&partial_report("w1", n + 2, &[end])).await;
     }
     for reader in reading {
-        let ends = within("every end", reader).await.unwrap();
+        let ends = with_deadline("every end", reader).await.unwrap();
         let each: BTreeSet<_> = ends.iter().collect();
         assert_eq!((ends.len(), each.len()), (20, 20));
     }
-    world.until_metric("pulltrace_sse_clients", 0.0).await;
+    world.wait_for_metric("pulltrace_sse_readers", 0.0).await;
 }
 
 #[tokio::test]
-async fn one_reader_too_many_is_refused_and_the_others_stay() {
-    let world = World::with(|server| {
+async fn excess_reader_is_refused_and_others_stay() {
+    let world = TestServer::with_settings(|server| {
         let mut limits = HttpLimits::default();
-        limits.readers = 1;
+        limits.max_readers = 1;
         server.http_limits(limits)
     })
     .await;
     let mut first = Reader::open(&world, "").await;
-    first.until("snapshot-end").await;
-    let second = world
-        .send(Request::get("/api/v1/events"), Bytes::new())
-        .await;
-    second.is_problem(503, "readers");
+    first.read_until("snapshot-end").await;
+    let second = world.send(Request::get("/api/v1/events"), Bytes::new()).await;
+    second.assert_problem(503, "readers");
     assert_eq!(second.headers["retry-after"], "5");
-    assert_eq!(
-        world.metric("pulltrace_sse_readers_refused_total").await,
-        Some(1.0)
-    );
-    world.tell(&full("w1", 1, &[resolving("w1", "1-a")])).await;
-    assert_eq!(first.next().await.unwrap().told(), ("pull.started", "1-a"));
+    assert_eq!(world.metric("pulltrace_sse_readers_rejected_total").await, Some(1.0));
+    world.report(&full_report("w1", 1, &[resolving("w1", "1-a")])).await;
+    assert_eq!(first.next().await.unwrap().kind_and_pull(), ("pull.started", "1-a"));
     drop(first);
-    world.until_metric("pulltrace_sse_clients", 0.0).await;
-    Reader::open(&world, "").await.until("snapshot-end").await;
+    world.wait_for_metric("pulltrace_sse_readers", 0.0).await;
+    Reader::open(&world, "").await.read_until("snapshot-end").await;
 }
 
-/// What a packed stream says, as it comes.
-struct Packed {
+/// A decompressed stream.
+struct GzipReader {
     body: Incoming,
     text: GzDecoder<Vec<u8>>,
 }
 
-impl Packed {
-    /// Reads until it has said this, or to its end.
-    async fn until(&mut self, word: &str) -> bool {
-        within(word, async {
+impl GzipReader {
+    /// Reads until the text contains `word`; returns false at the end of the stream.
+    async fn read_until(&mut self, word: &str) -> bool {
+        with_deadline(word, async {
             loop {
                 let text = String::from_utf8_lossy(self.text.get_ref());
                 if text.contains(word) {
@@ -358,44 +297,37 @@ impl Packed {
     }
 }
 
-/// A reader who takes gzip.
-async fn packed(world: &World) -> Response<Incoming> {
+/// Opens a stream that accepts gzip.
+async fn open_gzip(world: &TestServer) -> Response<Incoming> {
     let request = Request::get("/api/v1/events").header(HOST, world.address.to_string());
     let request = request.header(ACCEPT_ENCODING, "gzip, br");
     open(world.address, request.body(Full::default()).unwrap()).await
 }
 
 #[tokio::test]
-async fn a_stream_is_packed_and_each_event_can_be_read_when_it_comes() {
-    let world = World::with(|server| {
+async fn compressed_stream_is_flushed_per_event() {
+    let world = TestServer::with_settings(|server| {
         let mut limits = HttpLimits::default();
-        limits.packed_readers = 1;
+        limits.max_compressed_readers = 1;
         server.http_limits(limits)
     })
     .await;
-    world
-        .tell(&full("w1", 1, &[downloading("w1", "1-a", 0)]))
-        .await;
-    let answer = packed(&world).await;
+    world.report(&full_report("w1", 1, &[downloading("w1", "1-a", 0)])).await;
+    let answer = open_gzip(&world).await;
     assert_eq!(answer.headers()[CONTENT_ENCODING], "gzip");
     assert_eq!(answer.headers()[VARY], "accept-encoding");
-    let mut reader = Packed {
-        body: answer.into_body(),
-        text: GzDecoder::new(Vec::new()),
-    };
-    assert!(reader.until("event: snapshot-end").await);
-    // There is room for one: the next is told the same as it is.
-    let plain = packed(&world).await;
+    let mut reader = GzipReader { body: answer.into_body(), text: GzDecoder::new(Vec::new()) };
+    assert!(reader.read_until("event: snapshot-end").await);
+    // Only one slot for compressed streams: the next reader gets plain text.
+    let plain = open_gzip(&world).await;
     assert!(!plain.headers().contains_key(CONTENT_ENCODING));
-    let counted = world.metric("pulltrace_sse_readers_unpacked_total");
+    let counted = world.metric("pulltrace_sse_readers_uncompressed_total");
     assert_eq!(counted.await, Some(1.0));
     drop(plain);
-    world
-        .tell(&some("w1", 2, &[downloading("w1", "1-a", 100)]))
-        .await;
-    assert!(reader.until("\"downloadedBytes\":1100").await);
+    world.report(&partial_report("w1", 2, &[downloading("w1", "1-a", 100)])).await;
+    assert!(reader.read_until("\"downloadedBytes\":1100").await);
     world.stop().await;
-    assert!(!reader.until("what nobody says").await);
-    // It is whole to its last byte.
+    assert!(!reader.read_until("never sent").await);
+    // The gzip stream is complete.
     reader.text.finish().unwrap();
 }

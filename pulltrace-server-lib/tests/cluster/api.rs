@@ -1,5 +1,5 @@
-//! An API server of a test, as far as lists and watches of pods and events go. What is asked of it, what it
-//! answers and what it forgets is the test's to say.
+//! A fake API server that lists and watches pods and events. The test controls its objects, its
+//! responses and its history.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -17,31 +17,31 @@ use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Objects by the name of their list and their own.
+/// Objects by resource and name.
 type Objects = BTreeMap<(&'static str, String), Value>;
 
 #[derive(Debug, Default)]
 struct Inner {
     version: u64,
-    /// Changes before this are forgotten.
+    /// Changes before this version are forgotten.
     oldest: u64,
     objects: Objects,
     changes: Vec<(u64, &'static str, &'static str, Value)>,
-    /// What is answered instead, by the beginning of the path.
-    instead: Vec<(String, u16, String)>,
-    /// Whose tokens are taken, where it matters.
+    /// Responses to return instead, by path prefix.
+    overrides: Vec<(String, u16, String)>,
+    /// The only accepted token, if set.
     token: Option<String>,
-    /// Which tokens of pages are forgotten.
+    /// Continue tokens that have expired.
     expired: Vec<String>,
-    asked: Vec<String>,
-    /// Watches end where this is another.
-    cuts: u64,
+    requests: Vec<String>,
+    /// Watches end when this changes.
+    watch_generation: u64,
 }
 
 #[derive(Clone, Debug)]
-pub(crate) struct Api {
+pub(crate) struct FakeApiServer {
     inner: Arc<Mutex<Inner>>,
-    moved: watch::Sender<u64>,
+    changed: watch::Sender<u64>,
     home: Arc<TempDir>,
     address: String,
     _task: Arc<Task>,
@@ -56,23 +56,20 @@ impl Drop for Task {
     }
 }
 
-impl Api {
+impl FakeApiServer {
     pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let inner = Arc::new(Mutex::new(Inner {
-            version: 1,
-            ..Inner::default()
-        }));
+        let inner = Arc::new(Mutex::new(Inner { version: 1, ..Inner::default() }));
         let moved = watch::Sender::new(0);
         let state = (Arc::clone(&inner), moved.clone());
-        let router = Router::new().fallback(answer).with_state(state);
+        let router = Router::new().fallback(handle).with_state(state);
         let task = tokio::spawn(async move {
             axum::serve(listener, router).await.unwrap();
         });
         Self {
             inner,
-            moved,
+            changed: moved,
             home: Arc::new(TempDir::new().unwrap()),
             address,
             _task: Arc::new(Task(task)),
@@ -85,13 +82,13 @@ impl Api {
 
     fn set(&self, change: impl FnOnce(&mut Inner)) {
         change(&mut self.inner());
-        self.moved.send_modify(|moved| *moved += 1);
+        self.changed.send_modify(|moved| *moved += 1);
     }
 
-    /// A kubeconfig of a user that is described so.
+    /// Writes a kubeconfig with this user.
     pub(crate) fn kubeconfig(&self, user: &Value) -> PathBuf {
         let path = self.home.path().join("kubeconfig");
-        // YAML takes JSON.
+        // YAML is a superset of JSON.
         let config = json!({
             "apiVersion": "v1",
             "kind": "Config",
@@ -104,7 +101,7 @@ impl Api {
         path
     }
 
-    /// Creates or changes an object; its uid is its name.
+    /// Creates or updates an object; its uid is its name.
     pub(crate) fn put(&self, list: &'static str, mut object: Value) {
         self.set(|inner| {
             inner.version += 1;
@@ -130,126 +127,111 @@ impl Api {
         self.inner().objects[&(list, name.to_owned())].clone()
     }
 
-    /// Says something in all watches that no object is.
-    pub(crate) fn say(&self, list: &'static str, kind: &'static str, object: Value) {
+    /// Sends a line to all watches that is not an object.
+    pub(crate) fn send_raw(&self, list: &'static str, kind: &'static str, object: Value) {
         self.set(|inner| {
             inner.version += 1;
             inner.changes.push((inner.version, list, kind, object));
         });
     }
 
-    /// Answers this where the path begins so, and ends all watches.
+    /// Returns this response for paths with this prefix, and ends all watches.
     pub(crate) fn answer(&self, path: &str, code: u16, body: &str) {
         self.set(|inner| {
-            inner.instead.push((path.to_owned(), code, body.to_owned()));
-            inner.cuts += 1;
+            inner.overrides.push((path.to_owned(), code, body.to_owned()));
+            inner.watch_generation += 1;
         });
     }
 
-    /// Answers as it should again.
+    /// Removes all overrides.
     pub(crate) fn recover(&self) {
-        self.set(|inner| inner.instead.clear());
+        self.set(|inner| inner.overrides.clear());
     }
 
-    /// Forgets what was before now, and ends all watches.
+    /// Forgets all changes so far, and ends all watches.
     pub(crate) fn forget(&self) {
         self.set(|inner| {
-            // What comes next is after what was seen last, and after what is forgotten.
+            // Later changes have a higher version than the last one seen, and than the forgotten
+            // ones.
             inner.version += 1;
             inner.oldest = inner.version;
-            inner.cuts += 1;
+            inner.watch_generation += 1;
         });
     }
 
-    pub(crate) fn take_only(&self, token: &str) {
+    pub(crate) fn accept_only(&self, token: &str) {
         self.set(|inner| {
             inner.token = Some(token.to_owned());
-            inner.cuts += 1;
+            inner.watch_generation += 1;
         });
     }
 
-    /// Forgets where this page began, once.
-    pub(crate) fn expire(&self, page: &str) {
+    /// Expires this continue token, once.
+    pub(crate) fn expire_page(&self, page: &str) {
         self.set(|inner| inner.expired.push(page.to_owned()));
     }
 
-    /// What was asked for so far.
-    pub(crate) fn asked(&self) -> Vec<String> {
-        self.inner().asked.clone()
+    /// All request URIs so far.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        self.inner().requests.clone()
     }
 }
 
-type Shared = (Arc<Mutex<Inner>>, watch::Sender<u64>);
+type ServerState = (Arc<Mutex<Inner>>, watch::Sender<u64>);
 
-async fn answer(
-    State((inner, moved)): State<Shared>,
+async fn handle(
+    State((inner, moved)): State<ServerState>,
     uri: Uri,
     Query(query): Query<BTreeMap<String, String>>,
     headers: HeaderMap,
 ) -> Response {
     let path = uri.path().to_owned();
     let mut state = inner.lock().unwrap();
-    state.asked.push(uri.to_string());
-    let instead = state.instead.iter().find(|(of, ..)| path.starts_with(of));
+    state.requests.push(uri.to_string());
+    let instead = state.overrides.iter().find(|(of, ..)| path.starts_with(of));
     if let Some((_, code, body)) = instead {
         let code = StatusCode::from_u16(*code).unwrap();
         return (code, body.clone()).into_response();
     }
-    let bearer = headers
-        .get("authorization")
-        .and_then(|value| value.to_str().ok());
+    let bearer = headers.get("authorization").and_then(|value| value.to_str().ok());
     let token = bearer.and_then(|value| value.strip_prefix("Bearer "));
     if state.token.is_some() && state.token.as_deref() != token {
-        return status(401, "Unauthorized");
+        return status_response(401, "Unauthorized");
     }
-    let list = ["pods", "events"]
-        .into_iter()
-        .find(|list| path.ends_with(list));
+    let list = ["pods", "events"].into_iter().find(|list| path.ends_with(list));
     let list = list.expect("pods or events");
     let namespace = path.strip_prefix("/api/v1/namespaces/");
     let namespace = namespace.map(|rest| rest.split('/').next().unwrap().to_owned());
     let selector = query["fieldSelector"].clone();
     let wanted = move |object: &Value| {
         let is = |name: &Option<String>| {
-            name.as_deref()
-                .is_none_or(|name| object["metadata"]["namespace"] == name)
+            name.as_deref().is_none_or(|name| object["metadata"]["namespace"] == name)
         };
-        let reason = selector
-            .strip_prefix("reason=")
-            .and_then(|rest| rest.split(',').next());
+        let reason = selector.strip_prefix("reason=").and_then(|rest| rest.split(',').next());
         is(&namespace) && reason.is_none_or(|reason| object["reason"] == reason)
     };
     if query.get("watch").is_some_and(|watch| watch == "true") {
         let from = query["resourceVersion"].parse().unwrap();
-        let cuts = state.cuts;
+        let cuts = state.watch_generation;
         drop(state);
-        return watching(&inner, &moved, list, from, cuts, wanted);
+        return watch_response(&inner, &moved, list, from, cuts, wanted);
     }
     let page: usize = query["limit"].parse().unwrap();
     let token = query.get("continue").cloned();
-    if let Some(at) = state
-        .expired
-        .iter()
-        .position(|page| Some(page) == token.as_ref())
-    {
+    if let Some(at) = state.expired.iter().position(|page| Some(page) == token.as_ref()) {
         state.expired.remove(at);
-        return status(410, "The provided continue parameter is too old");
+        return status_response(410, "The provided continue parameter is too old");
     }
     let start: usize = token.map_or(0, |token| token.parse().unwrap());
     let all = state.objects.iter().filter(|((of, _), _)| *of == list);
-    let all: Vec<&Value> = all
-        .map(|(_, object)| object)
-        .filter(|object| wanted(object))
-        .collect();
+    let all: Vec<&Value> = all.map(|(_, object)| object).filter(|object| wanted(object)).collect();
     let items: Vec<&Value> = all.iter().skip(start).take(page).copied().collect();
     let next = (start + page < all.len()).then(|| (start + page).to_string());
     let metadata = json!({"resourceVersion": state.version.to_string(), "continue": next});
-    json!({"kind": "List", "metadata": metadata, "items": items})
-        .to_string()
-        .into_response()
+    json!({"kind": "List", "metadata": metadata, "items": items}).to_string().into_response()
 }
 
-fn watching(
+fn watch_response(
     inner: &Arc<Mutex<Inner>>,
     moved: &watch::Sender<u64>,
     list: &'static str,
@@ -263,7 +245,7 @@ fn watching(
             moved.mark_unchanged();
             {
                 let state = inner.lock().unwrap();
-                if state.cuts != cuts {
+                if state.watch_generation != cuts {
                     return None;
                 }
                 let line = |kind: &str, object: &Value| {
@@ -276,7 +258,7 @@ fn watching(
                     return Some((line("ERROR", &gone), (inner, moved, u64::MAX, wanted)));
                 }
                 let new = state.changes.iter().find(|(version, of, kind, object)| {
-                    // What is no object is for all.
+                    // Lines that are not objects are sent to all watches.
                     *version > from
                         && *of == list
                         && (object["metadata"].is_null() || *kind == "BOOKMARK" || wanted(object))
@@ -293,12 +275,12 @@ fn watching(
     Body::from_stream(lines).into_response()
 }
 
-/// An answer as Kubernetes gives it where it refuses.
-pub(crate) fn refusal(code: u16, message: &str) -> String {
+/// An error response of the Kubernetes API.
+pub(crate) fn status_json(code: u16, message: &str) -> String {
     json!({"kind": "Status", "status": "Failure", "code": code, "message": message}).to_string()
 }
 
-fn status(code: u16, message: &str) -> Response {
-    let body = refusal(code, message);
+fn status_response(code: u16, message: &str) -> Response {
+    let body = status_json(code, message);
     (StatusCode::from_u16(code).unwrap(), body).into_response()
 }

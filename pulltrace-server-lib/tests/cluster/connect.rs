@@ -1,32 +1,23 @@
-//! The way to an API server: kubeconfigs that are wrong, and who asks.
+//! Connecting to an API server: invalid kubeconfigs, and credentials.
 
 use pulltrace_server_lib::cluster::kube::{Config, ConnectError, MOST_NAMESPACES};
 use serde_json::json;
 
-use crate::api::Api;
-use crate::kube::Listener;
+use crate::api::FakeApiServer;
+use crate::kube::PodListener;
 
 fn with_namespaces(namespaces: Vec<String>) -> Config {
-    Config {
-        namespaces,
-        ..Config::default()
-    }
+    Config { namespaces, ..Config::default() }
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_kubeconfig_is_said() {
-    let config = Config {
-        kubeconfig: Some("/no/such/file".into()),
-        ..Config::default()
-    };
+async fn unusable_kubeconfig_is_named_in_error() {
+    let config = Config { kubeconfig: Some("/no/such/file".into()), ..Config::default() };
     let error = config.connect().await.unwrap_err();
-    assert!(
-        matches!(error, ConnectError::Kubeconfig { .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, ConnectError::Kubeconfig { .. }), "{error:?}");
     assert!(error.to_string().contains("/no/such/file"), "{error}");
 
-    let api = Api::start().await;
+    let api = FakeApiServer::start().await;
     let config = Config {
         kubeconfig: Some(api.kubeconfig(&json!({}))),
         context: Some("production".to_owned()),
@@ -38,31 +29,20 @@ async fn what_is_wrong_with_a_kubeconfig_is_said() {
 }
 
 #[tokio::test]
-async fn a_name_that_is_no_namespace_and_too_many_are_refused() {
+async fn connect_rejects_invalid_and_too_many_namespaces() {
     for name in ["", "a/b", "a.b", "a b"] {
-        let error = with_namespaces(vec![name.to_owned()])
-            .connect()
-            .await
-            .unwrap_err();
-        assert!(
-            matches!(&error, ConnectError::Namespace(bad) if bad == name),
-            "{error:?}"
-        );
+        let error = with_namespaces(vec![name.to_owned()]).connect().await.unwrap_err();
+        assert!(matches!(&error, ConnectError::Namespace(bad) if bad == name), "{error:?}");
     }
-    let many = (0..=MOST_NAMESPACES)
-        .map(|number| format!("n-{number}"))
-        .collect();
+    let many = (0..=MOST_NAMESPACES).map(|number| format!("n-{number}")).collect();
     let error = with_namespaces(many).connect().await.unwrap_err();
-    assert!(
-        matches!(error, ConnectError::TooManyNamespaces(_)),
-        "{error:?}"
-    );
+    assert!(matches!(error, ConnectError::TooManyNamespaces(_)), "{error:?}");
 }
 
 #[tokio::test]
-async fn an_exec_plug_in_says_who_asks() {
-    let api = Api::start().await;
-    api.take_only("of-a-plug-in");
+async fn exec_plugin_provides_credentials() {
+    let api = FakeApiServer::start().await;
+    api.accept_only("of-a-plug-in");
     let credential = json!({
         "apiVersion": "client.authentication.k8s.io/v1",
         "kind": "ExecCredential",
@@ -74,6 +54,6 @@ async fn an_exec_plug_in_says_who_asks() {
         "args": ["-c", format!("echo '{credential}'")],
         "interactiveMode": "Never",
     }});
-    let mut pods = Listener::pods(&api, &user).await;
-    pods.until_done().await;
+    let mut pods = PodListener::pods(&api, &user).await;
+    pods.wait_for_init_done().await;
 }

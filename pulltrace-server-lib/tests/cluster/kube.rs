@@ -1,4 +1,4 @@
-//! Sources of an API server, on one that a test commands.
+//! The API server sources, on a fake API server.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use pulltrace_server_lib::cluster::kube::{Config, KubePods, KubePullEvents};
 use pulltrace_server_lib::cluster::{
-    PodSource, PodUpdate, PullEventSource, PullEventUpdate, TroubleKind,
+    PodSource, PodUpdate, PullEventSource, PullEventUpdate, SourceFailureKind,
 };
 use pulltrace_server_lib::testing::conformance::{self, Rig};
 use serde_json::{Value, json};
 
-use crate::api::{Api, refusal};
+use crate::api::{FakeApiServer, status_json};
 
-const SOON: Duration = Duration::from_secs(30);
+const DEADLINE: Duration = Duration::from_secs(30);
 
 pub(crate) fn pod(namespace: &str, name: &str) -> Value {
     json!({
@@ -42,7 +42,11 @@ fn event(namespace: &str, name: &str, reason: &str) -> Value {
     })
 }
 
-async fn connect(api: &Api, user: &Value, namespaces: &[&str]) -> (KubePods, KubePullEvents) {
+async fn connect(
+    api: &FakeApiServer,
+    user: &Value,
+    namespaces: &[&str],
+) -> (KubePods, KubePullEvents) {
     let config = Config {
         kubeconfig: Some(api.kubeconfig(user)),
         context: None,
@@ -51,58 +55,53 @@ async fn connect(api: &Api, user: &Value, namespaces: &[&str]) -> (KubePods, Kub
     config.connect().await.unwrap()
 }
 
-/// Who listens to pods, each by its name.
+/// A receiver of pods, which tracks them by name.
 #[derive(Debug)]
-pub(crate) struct Listener {
+pub(crate) struct PodListener {
     source: KubePods,
     known: BTreeSet<String>,
     resets: usize,
-    odd: usize,
+    malformed: usize,
 }
 
-impl Listener {
-    pub(crate) async fn pods(api: &Api, user: &Value) -> Self {
-        Self::of(connect(api, user, &[]).await.0)
+impl PodListener {
+    pub(crate) async fn pods(api: &FakeApiServer, user: &Value) -> Self {
+        Self::new(connect(api, user, &[]).await.0)
     }
 
-    fn of(source: KubePods) -> Self {
-        Self {
-            source,
-            known: BTreeSet::new(),
-            resets: 0,
-            odd: 0,
-        }
+    fn new(source: KubePods) -> Self {
+        Self { source, known: BTreeSet::new(), resets: 0, malformed: 0 }
     }
 
     async fn next(&mut self) -> PodUpdate {
-        let next = tokio::time::timeout(SOON, self.source.next()).await;
-        let update = next.expect("it says something").expect("it goes on");
+        let next = tokio::time::timeout(DEADLINE, self.source.next()).await;
+        let update = next.expect("timed out").expect("the source ended");
         match &update {
-            PodUpdate::Reset => {
+            PodUpdate::Init => {
                 self.resets += 1;
                 self.known.clear();
             }
-            PodUpdate::Init(pod) | PodUpdate::Applied(pod) => {
+            PodUpdate::InitApply(pod) | PodUpdate::Apply(pod) => {
                 self.known.insert(pod.pod.name.to_string());
             }
-            PodUpdate::Deleted(uid) => drop(self.known.remove(uid.as_str())),
-            PodUpdate::Odd => self.odd += 1,
-            PodUpdate::Done | PodUpdate::Trouble(_) => {}
+            PodUpdate::Delete(uid) => drop(self.known.remove(uid.as_str())),
+            PodUpdate::Malformed => self.malformed += 1,
+            PodUpdate::InitDone | PodUpdate::Failing(_) => {}
         }
         update
     }
 
-    async fn until(&mut self, is: impl Fn(&PodUpdate) -> bool) {
+    async fn wait_for(&mut self, is: impl Fn(&PodUpdate) -> bool) {
         while !is(&self.next().await) {}
     }
 
-    pub(crate) async fn until_done(&mut self) {
-        self.until(|update| *update == PodUpdate::Done).await;
+    pub(crate) async fn wait_for_init_done(&mut self) {
+        self.wait_for(|update| *update == PodUpdate::InitDone).await;
     }
 
-    async fn until_trouble(&mut self) -> (TroubleKind, String) {
+    async fn wait_for_failure(&mut self) -> (SourceFailureKind, String) {
         loop {
-            if let PodUpdate::Trouble(trouble) = self.next().await {
+            if let PodUpdate::Failing(trouble) = self.next().await {
                 return (trouble.kind, trouble.message);
             }
         }
@@ -111,16 +110,13 @@ impl Listener {
 
 /// Pods or events of the API server.
 struct Cluster {
-    api: Api,
+    api: FakeApiServer,
     list: &'static str,
 }
 
 impl Cluster {
     async fn new(list: &'static str) -> Self {
-        Self {
-            api: Api::start().await,
-            list,
-        }
+        Self { api: FakeApiServer::start().await, list }
     }
 
     fn name(thing: u32) -> String {
@@ -144,7 +140,7 @@ macro_rules! rig {
                 let name = Cluster::name(thing);
                 let object = match self.0.list {
                     "pods" => pod("shop", &name),
-                    // Of all kinds, so that all watches are in it.
+                    // Use several reasons, so that several watches are involved.
                     _ => event("shop", &name, ["Pulling", "Pulled"][thing as usize % 2]),
                 };
                 self.0.api.put(self.0.list, object);
@@ -183,25 +179,25 @@ rig!(PodRig, KubePods, 0);
 rig!(EventRig, KubePullEvents, 1);
 
 #[tokio::test]
-async fn pods_of_an_api_server_keep_the_contract_of_a_source() {
+async fn kube_pods_pass_conformance() {
     let mut rig = PodRig(Cluster::new("pods").await);
     conformance::pods(&mut rig).await.unwrap();
 }
 
 #[tokio::test]
-async fn events_of_an_api_server_keep_the_contract_of_a_source() {
+async fn kube_events_pass_conformance() {
     let mut rig = EventRig(Cluster::new("events").await);
     conformance::pull_events(&mut rig).await.unwrap();
 }
 
 #[tokio::test]
-async fn only_what_is_used_is_asked_for() {
-    let api = Api::start().await;
+async fn requests_select_only_needed_objects() {
+    let api = FakeApiServer::start().await;
     let (pods, mut events) = connect(&api, &json!({}), &["shop"]).await;
-    Listener::of(pods).until_done().await;
-    let done = async { while events.next().await != Some(PullEventUpdate::Done) {} };
-    tokio::time::timeout(SOON, done).await.unwrap();
-    let asked = api.asked();
+    PodListener::new(pods).wait_for_init_done().await;
+    let done = async { while events.next().await != Some(PullEventUpdate::InitDone) {} };
+    tokio::time::timeout(DEADLINE, done).await.unwrap();
+    let asked = api.requests();
     let lists: Vec<&str> = asked
         .iter()
         .filter(|uri| !uri.contains("watch=true"))
@@ -210,13 +206,7 @@ async fn only_what_is_used_is_asked_for() {
     let pods = "/api/v1/namespaces/shop/pods?&fieldSelector=spec.nodeName%21%3D%2Cstatus.phase%21%3DSucceeded%2C\
                 status.phase%21%3DFailed";
     assert!(lists.contains(&pods), "{lists:?}");
-    for reason in [
-        "Pulling",
-        "Pulled",
-        "Failed",
-        "InspectFailed",
-        "ErrImageNeverPull",
-    ] {
+    for reason in ["Pulling", "Pulled", "Failed", "InspectFailed", "ErrImageNeverPull"] {
         let events = format!(
             "/api/v1/namespaces/shop/events?&fieldSelector=reason%3D{reason}%2CinvolvedObject.kind%3DPod"
         );
@@ -226,35 +216,27 @@ async fn only_what_is_used_is_asked_for() {
 }
 
 #[tokio::test]
-async fn missing_permission_is_said_once_and_recovered_from_each_kind_alone() {
-    let api = Api::start().await;
+async fn missing_permission_is_reported_once_and_recovers() {
+    let api = FakeApiServer::start().await;
     api.put("pods", pod("shop", "web-1"));
     api.put("events", event("shop", "e.1", "Pulling"));
     api.answer(
         "/api/v1/pods",
         403,
-        &refusal(403, "pods is forbidden: User \"me\" cannot list"),
+        &status_json(403, "pods is forbidden: User \"me\" cannot list"),
     );
     let (pods, mut events) = connect(&api, &json!({}), &[]).await;
-    let mut pods = Listener::of(pods);
-    let (kind, message) = pods.until_trouble().await;
-    assert_eq!(kind, TroubleKind::Forbidden);
-    assert!(
-        message.contains("User \"me\"") && message.contains("RBAC"),
-        "{message}"
-    );
-    let heard = async {
-        while !matches!(events.next().await, Some(PullEventUpdate::Init(_))) {}
-        while events.next().await != Some(PullEventUpdate::Done) {}
+    let mut pods = PodListener::new(pods);
+    let (kind, message) = pods.wait_for_failure().await;
+    assert_eq!(kind, SourceFailureKind::Forbidden);
+    assert!(message.contains("User \"me\"") && message.contains("RBAC"), "{message}");
+    let events_listed = async {
+        while !matches!(events.next().await, Some(PullEventUpdate::InitApply(_))) {}
+        while events.next().await != Some(PullEventUpdate::InitDone) {}
     };
-    tokio::time::timeout(SOON, heard).await.unwrap();
-    // It was asked for again before it is given, and nothing was said of that.
-    let asked = || {
-        api.asked()
-            .iter()
-            .filter(|uri| uri.starts_with("/api/v1/pods"))
-            .count()
-    };
+    tokio::time::timeout(DEADLINE, events_listed).await.unwrap();
+    // Several retries happen before the permission is granted, without further updates.
+    let asked = || api.requests().iter().filter(|uri| uri.starts_with("/api/v1/pods")).count();
     let mut seen = Box::pin(pods.next());
     let until_asked = async {
         while asked() < 3 {
@@ -266,155 +248,145 @@ async fn missing_permission_is_said_once_and_recovered_from_each_kind_alone() {
         () = until_asked => {}
     }
     api.recover();
-    assert_eq!(seen.await, PodUpdate::Reset);
-    pods.until_done().await;
+    assert_eq!(seen.await, PodUpdate::Init);
+    pods.wait_for_init_done().await;
     assert!(pods.known.contains("web-1"));
 }
 
 #[tokio::test]
-async fn an_address_that_answers_pages_of_html_is_odd_and_no_pods() {
-    let api = Api::start().await;
+async fn html_responses_are_malformed() {
+    let api = FakeApiServer::start().await;
     api.answer("/api/v1", 200, "<!doctype html><title>Sign in</title>");
-    let mut pods = Listener::pods(&api, &json!({})).await;
-    let (kind, message) = pods.until_trouble().await;
-    assert_eq!(kind, TroubleKind::Odd);
+    let mut pods = PodListener::pods(&api, &json!({})).await;
+    let (kind, message) = pods.wait_for_failure().await;
+    assert_eq!(kind, SourceFailureKind::Malformed);
     assert!(message.contains("address of an API server"), "{message}");
     api.answer("/api/v1", 404, "<!doctype html>");
     api.recover();
-    pods.until_done().await;
+    pods.wait_for_init_done().await;
 }
 
 #[tokio::test]
-async fn who_has_a_new_token_in_the_kubeconfig_is_heard_again() {
-    let api = Api::start().await;
-    api.take_only("old");
-    let mut pods = Listener::pods(&api, &json!({"token": "old"})).await;
-    pods.until_done().await;
-    api.take_only("new");
-    let (kind, message) = pods.until_trouble().await;
-    assert_eq!(kind, TroubleKind::Unauthorized);
+async fn rotated_token_in_kubeconfig_is_picked_up() {
+    let api = FakeApiServer::start().await;
+    api.accept_only("old");
+    let mut pods = PodListener::pods(&api, &json!({"token": "old"})).await;
+    pods.wait_for_init_done().await;
+    api.accept_only("new");
+    let (kind, message) = pods.wait_for_failure().await;
+    assert_eq!(kind, SourceFailureKind::Unauthorized);
     assert!(!message.contains("old"), "{message}");
     api.kubeconfig(&json!({"token": "new"}));
-    pods.until_done().await;
-    assert_eq!(pods.resets, 1, "nothing was missed");
+    pods.wait_for_init_done().await;
+    assert_eq!(pods.resets, 1, "no relist");
 }
 
 #[tokio::test]
-async fn a_long_list_comes_in_pages_and_begins_anew_where_one_is_forgotten() {
-    let api = Api::start().await;
+async fn paginated_list_restarts_when_continue_token_expires() {
+    let api = FakeApiServer::start().await;
     for number in 0..1_201 {
         api.put("pods", pod("shop", &format!("web-{number:04}")));
     }
-    let mut pods = Listener::pods(&api, &json!({})).await;
-    pods.until_done().await;
+    let mut pods = PodListener::pods(&api, &json!({})).await;
+    pods.wait_for_init_done().await;
     assert_eq!((pods.known.len(), pods.resets), (1_201, 1));
-    api.expire("1000");
-    let mut pods = Listener::pods(&api, &json!({})).await;
-    pods.until_done().await;
+    api.expire_page("1000");
+    let mut pods = PodListener::pods(&api, &json!({})).await;
+    pods.wait_for_init_done().await;
     assert_eq!((pods.known.len(), pods.resets), (1_201, 2));
 }
 
 #[tokio::test]
-async fn no_more_is_read_than_a_slow_listener_may_be_behind() {
-    let api = Api::start().await;
+async fn slow_receiver_limits_pages_read() {
+    let api = FakeApiServer::start().await;
     for number in 0..4_000 {
         api.put("pods", pod("shop", &format!("web-{number:04}")));
     }
     let pages = || {
         let is = |uri: &&String| uri.starts_with("/api/v1/pods") && !uri.contains("watch=true");
-        api.asked().iter().filter(is).count()
+        api.requests().iter().filter(is).count()
     };
-    let mut pods = Listener::pods(&api, &json!({})).await;
+    let mut pods = PodListener::pods(&api, &json!({})).await;
     while pages() < 3 {
         tokio::task::yield_now().await;
     }
     for taken in 1..=400 {
         pods.next().await;
-        // 1,024 wait, one is being said, and the page that it is of is held.
+        // 1,024 updates are queued, one is being sent, and its page is in memory.
         assert!(pages() <= (taken + 1_024 + 1) / 500 + 1, "{taken}");
     }
-    pods.until_done().await;
+    pods.wait_for_init_done().await;
     assert_eq!((pods.known.len(), pages()), (4_000, 8));
 }
 
 #[tokio::test]
-async fn namespaces_are_merged_and_one_that_may_not_be_read_does_not_hide_the_others() {
-    let api = Api::start().await;
+async fn forbidden_namespace_does_not_hide_others() {
+    let api = FakeApiServer::start().await;
     for namespace in ["a", "b", "c"] {
         api.put("pods", pod(namespace, &format!("web-{namespace}")));
     }
-    let forbidden = refusal(403, "pods is forbidden in the namespace \"a\"");
+    let forbidden = status_json(403, "pods is forbidden in the namespace \"a\"");
     api.answer("/api/v1/namespaces/a/pods", 403, &forbidden);
-    let mut pods = Listener::of(connect(&api, &json!({}), &["a", "b"]).await.0);
-    pods.until_done().await;
+    let mut pods = PodListener::new(connect(&api, &json!({}), &["a", "b"]).await.0);
+    pods.wait_for_init_done().await;
     assert_eq!(pods.known, BTreeSet::from(["web-b".to_owned()]));
-    assert_eq!(pods.until_trouble().await.0, TroubleKind::Forbidden);
+    assert_eq!(pods.wait_for_failure().await.0, SourceFailureKind::Forbidden);
     api.put("pods", pod("b", "web-b2"));
-    pods.until(|update| matches!(update, PodUpdate::Applied(_)))
-        .await;
+    pods.wait_for(|update| matches!(update, PodUpdate::Apply(_))).await;
     api.recover();
-    pods.until_done().await;
+    pods.wait_for_init_done().await;
     let all = ["web-a", "web-b", "web-b2"].map(str::to_owned);
     assert_eq!((&pods.known, pods.resets), (&BTreeSet::from(all), 2));
 }
 
 #[tokio::test]
-async fn after_a_gap_events_are_said_again_and_do_not_begin_anew() {
-    let api = Api::start().await;
+async fn gap_replays_events_without_init() {
+    let api = FakeApiServer::start().await;
     api.put("events", event("shop", "e.1", "Pulling"));
     let (_pods, mut events) = connect(&api, &json!({}), &[]).await;
-    let mut said = Vec::new();
+    let mut seen = Vec::new();
     let mut until = async |wanted: &str| {
         loop {
-            let next = tokio::time::timeout(SOON, events.next()).await;
+            let next = tokio::time::timeout(DEADLINE, events.next()).await;
             let update = next.unwrap().unwrap();
             let word = match &update {
-                PullEventUpdate::Init(event) => format!("init {}", event.name),
-                PullEventUpdate::Applied(event) => format!("applied {}", event.name),
+                PullEventUpdate::InitApply(event) => format!("init_apply {}", event.name),
+                PullEventUpdate::Apply(event) => format!("apply {}", event.name),
                 other => format!("{other:?}"),
             };
-            said.push(word.clone());
+            seen.push(word.clone());
             if word == wanted {
-                return said.clone();
+                return seen.clone();
             }
         }
     };
-    until("Done").await;
+    until("InitDone").await;
     api.forget();
-    until("applied e.1").await;
+    until("apply e.1").await;
     api.put("events", event("shop", "e.2", "Pulled"));
     assert_eq!(
-        until("applied e.2").await,
-        ["Reset", "init e.1", "Done", "applied e.1", "applied e.2"]
+        until("apply e.2").await,
+        ["Init", "init_apply e.1", "InitDone", "apply e.1", "apply e.2"]
     );
 }
 
 #[tokio::test]
-async fn lines_that_are_none_and_odd_objects_harm_nothing() {
-    let api = Api::start().await;
+async fn malformed_objects_and_lines_are_recovered_from() {
+    let api = FakeApiServer::start().await;
     api.put("pods", pod("shop", "web-1"));
-    let mut pods = Listener::pods(&api, &json!({})).await;
-    pods.until_done().await;
-    api.say("pods", "ADDED", json!({"metadata": {"name": 7}}));
-    pods.until(|update| *update == PodUpdate::Odd).await;
-    api.say(
-        "pods",
-        "BOOKMARK",
-        json!({"metadata": {"resourceVersion": "9"}}),
-    );
+    let mut pods = PodListener::pods(&api, &json!({})).await;
+    pods.wait_for_init_done().await;
+    api.send_raw("pods", "ADDED", json!({"metadata": {"name": 7}}));
+    pods.wait_for(|update| *update == PodUpdate::Malformed).await;
+    api.send_raw("pods", "BOOKMARK", json!({"metadata": {"resourceVersion": "9"}}));
     api.put("pods", pod("shop", "web-2"));
-    pods.until(|update| matches!(update, PodUpdate::Applied(_)))
-        .await;
-    // What a watch cannot say begins anew.
-    api.say("pods", "GREETING", json!({}));
-    assert_eq!(pods.until_trouble().await.0, TroubleKind::Odd);
-    pods.until_done().await;
-    api.say(
-        "pods",
-        "ERROR",
-        json!({"code": 500, "message": "etcd event"}),
-    );
-    assert_eq!(pods.until_trouble().await.0, TroubleKind::Unreachable);
-    pods.until_done().await;
-    assert_eq!((pods.known.len(), pods.resets, pods.odd), (2, 3, 1));
+    pods.wait_for(|update| matches!(update, PodUpdate::Apply(_))).await;
+    // An unknown line type causes a relist.
+    api.send_raw("pods", "GREETING", json!({}));
+    assert_eq!(pods.wait_for_failure().await.0, SourceFailureKind::Malformed);
+    pods.wait_for_init_done().await;
+    api.send_raw("pods", "ERROR", json!({"code": 500, "message": "etcd event"}));
+    assert_eq!(pods.wait_for_failure().await.0, SourceFailureKind::Unreachable);
+    pods.wait_for_init_done().await;
+    assert_eq!((pods.known.len(), pods.resets, pods.malformed), (2, 3, 1));
 }

@@ -1,4 +1,4 @@
-//! Sources of pods and events: what every one must keep, and what one of an API server does in trouble.
+//! Sources of pods and events: conformance, and failures of the API server sources.
 
 mod api;
 mod connect;

@@ -1,43 +1,44 @@
-//! The conformance suite on scripted sources: one that keeps the contract, and ones that break a rule each.
+//! The conformance suite on scripted sources: one that keeps the contract, and several that break
+//! one rule each.
 
 use std::collections::BTreeMap;
 
 use pulltrace_core::{NodeName, PodRef};
 use pulltrace_server_lib::cluster::{
-    KubeletWord, Pod, PodUpdate, PullEvent, PullEventUpdate, Script, ScriptError, Scripted,
-    Trouble, TroubleKind,
+    Pod, PodUpdate, PullEvent, PullEventKind, PullEventUpdate, ScriptError, ScriptHandle,
+    ScriptedSource, SourceFailure, SourceFailureKind,
 };
 use pulltrace_server_lib::testing::conformance::{self, Rig, Rule, Violation};
 
-/// A cluster of things by number, and a source that is told of them.
-struct Cluster<U> {
+/// A cluster of numbered objects, and a source that follows it.
+struct ScriptedCluster<U> {
     things: BTreeMap<u32, u32>,
-    script: Option<Script<U>>,
+    script: Option<ScriptHandle<U>>,
     lost: bool,
-    breaks: Option<Break>,
+    fault: Option<Fault>,
 }
 
-/// How a source breaks its contract.
+/// The way in which a source breaks the contract.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Break {
+enum Fault {
     NoReset,
-    ForgetsTheOld,
+    OmitsFirstObject,
     ChangesWhileListing,
-    KeepsTheGone,
-    SilentInTrouble,
-    TroubleTwice,
-    NeverWell,
+    OmitsDeletion,
+    OmitsFailure,
+    RepeatsFailure,
+    NeverRecovers,
     Ends,
 }
 
-/// Both kinds of updates, as a rig makes them.
-trait Says: Sized + Send + 'static {
-    fn reset() -> Self;
-    fn init(thing: u32, count: u32) -> Self;
-    fn done() -> Self;
-    fn applied(thing: u32, count: u32) -> Self;
-    fn deleted(thing: u32) -> Option<Self>;
-    fn trouble(trouble: Trouble) -> Self;
+/// Updates of either kind, as created by the rig.
+trait TestUpdate: Sized + Send + 'static {
+    fn init() -> Self;
+    fn init_apply(thing: u32, count: u32) -> Self;
+    fn init_done() -> Self;
+    fn apply(thing: u32, count: u32) -> Self;
+    fn delete(thing: u32) -> Option<Self>;
+    fn failing(trouble: SourceFailure) -> Self;
 }
 
 fn name(thing: u32) -> String {
@@ -57,11 +58,7 @@ fn node() -> NodeName {
 }
 
 fn pod(thing: u32) -> Pod {
-    Pod {
-        pod: pod_ref(thing),
-        node: node(),
-        images: Vec::new(),
-    }
+    Pod { pod: pod_ref(thing), node: node(), images: Vec::new() }
 }
 
 fn event(thing: u32, count: u32) -> PullEvent {
@@ -70,72 +67,67 @@ fn event(thing: u32, count: u32) -> PullEvent {
         name: name(thing).into(),
         pod: pod_ref(thing),
         node: node(),
-        slot: Some("app".parse().unwrap()),
+        consumer: Some("app".parse().unwrap()),
         image: None,
-        first: at,
-        last: at,
+        first_seen: at,
+        last_seen: at,
         count,
-        word: KubeletWord::Pulling,
+        kind: PullEventKind::Pulling,
     }
 }
 
-impl Says for PodUpdate {
-    fn reset() -> Self {
-        Self::Reset
+impl TestUpdate for PodUpdate {
+    fn init() -> Self {
+        Self::Init
     }
-    fn init(thing: u32, _: u32) -> Self {
-        Self::Init(pod(thing))
+    fn init_apply(thing: u32, _: u32) -> Self {
+        Self::InitApply(pod(thing))
     }
-    fn done() -> Self {
-        Self::Done
+    fn init_done() -> Self {
+        Self::InitDone
     }
-    fn applied(thing: u32, _: u32) -> Self {
-        Self::Applied(pod(thing))
+    fn apply(thing: u32, _: u32) -> Self {
+        Self::Apply(pod(thing))
     }
-    fn deleted(thing: u32) -> Option<Self> {
-        Some(Self::Deleted(name(thing).parse().unwrap()))
+    fn delete(thing: u32) -> Option<Self> {
+        Some(Self::Delete(name(thing).parse().unwrap()))
     }
-    fn trouble(trouble: Trouble) -> Self {
-        Self::Trouble(trouble)
+    fn failing(trouble: SourceFailure) -> Self {
+        Self::Failing(trouble)
     }
 }
 
-impl Says for PullEventUpdate {
-    fn reset() -> Self {
-        Self::Reset
+impl TestUpdate for PullEventUpdate {
+    fn init() -> Self {
+        Self::Init
     }
-    fn init(thing: u32, count: u32) -> Self {
-        Self::Init(event(thing, count))
+    fn init_apply(thing: u32, count: u32) -> Self {
+        Self::InitApply(event(thing, count))
     }
-    fn done() -> Self {
-        Self::Done
+    fn init_done() -> Self {
+        Self::InitDone
     }
-    fn applied(thing: u32, count: u32) -> Self {
-        Self::Applied(event(thing, count))
+    fn apply(thing: u32, count: u32) -> Self {
+        Self::Apply(event(thing, count))
     }
-    fn deleted(_: u32) -> Option<Self> {
+    fn delete(_: u32) -> Option<Self> {
         None
     }
-    fn trouble(trouble: Trouble) -> Self {
-        Self::Trouble(trouble)
+    fn failing(trouble: SourceFailure) -> Self {
+        Self::Failing(trouble)
     }
 }
 
-impl<U: Says> Cluster<U> {
-    fn new(breaks: Option<Break>) -> Self {
-        Self {
-            things: BTreeMap::new(),
-            script: None,
-            lost: false,
-            breaks,
-        }
+impl<U: TestUpdate> ScriptedCluster<U> {
+    fn new(fault: Option<Fault>) -> Self {
+        Self { things: BTreeMap::new(), script: None, lost: false, fault }
     }
 
-    fn say(&self, update: U) -> Result<(), ScriptError> {
+    fn send(&self, update: U) -> Result<(), ScriptError> {
         match &self.script {
-            Some(script) if !self.lost => match script.say(update) {
-                // Nobody watches.
-                Err(ScriptError::Gone) => Ok(()),
+            Some(script) if !self.lost => match script.try_send(update) {
+                // No source is watching.
+                Err(ScriptError::Closed) => Ok(()),
                 said => said,
             },
             _ => Ok(()),
@@ -143,29 +135,29 @@ impl<U: Says> Cluster<U> {
     }
 
     fn list(&self) -> Result<(), ScriptError> {
-        if self.breaks != Some(Break::NoReset) {
-            self.say(U::reset())?;
+        if self.fault != Some(Fault::NoReset) {
+            self.send(U::init())?;
         }
-        if self.breaks == Some(Break::ChangesWhileListing) {
-            self.say(U::applied(0, 1))?;
+        if self.fault == Some(Fault::ChangesWhileListing) {
+            self.send(U::apply(0, 1))?;
         }
-        let forgets = self.breaks == Some(Break::ForgetsTheOld);
+        let forgets = self.fault == Some(Fault::OmitsFirstObject);
         for (thing, count) in self.things.iter().skip(usize::from(forgets)) {
-            self.say(U::init(*thing, *count))?;
+            self.send(U::init_apply(*thing, *count))?;
         }
-        self.say(U::done())
+        self.send(U::init_done())
     }
 }
 
-impl<U: Says> Rig for Cluster<U> {
-    type Source = Scripted<U>;
+impl<U: TestUpdate> Rig for ScriptedCluster<U> {
+    type Source = ScriptedSource<U>;
     type Error = ScriptError;
 
-    async fn source(&mut self) -> Result<Scripted<U>, ScriptError> {
-        let (source, script) = Scripted::new();
+    async fn source(&mut self) -> Result<ScriptedSource<U>, ScriptError> {
+        let (source, script) = ScriptedSource::new();
         self.script = Some(script);
         self.list()?;
-        if self.breaks == Some(Break::Ends) {
+        if self.fault == Some(Fault::Ends) {
             self.script = None;
         }
         Ok(source)
@@ -173,7 +165,7 @@ impl<U: Says> Rig for Cluster<U> {
 
     async fn make(&mut self, thing: u32) -> Result<String, ScriptError> {
         self.things.insert(thing, 1);
-        self.say(U::applied(thing, 1))?;
+        self.send(U::apply(thing, 1))?;
         Ok(name(thing))
     }
 
@@ -181,31 +173,31 @@ impl<U: Says> Rig for Cluster<U> {
         let count = self.things.entry(thing).or_default();
         *count += 1;
         let count = *count;
-        self.say(U::applied(thing, count))
+        self.send(U::apply(thing, count))
     }
 
     async fn remove(&mut self, thing: u32) -> Result<(), ScriptError> {
         self.things.remove(&thing);
-        match U::deleted(thing) {
-            Some(update) if self.breaks != Some(Break::KeepsTheGone) => self.say(update),
+        match U::delete(thing) {
+            Some(update) if self.fault != Some(Fault::OmitsDeletion) => self.send(update),
             _ => Ok(()),
         }
     }
 
     async fn lose(&mut self) -> Result<(), ScriptError> {
         let trouble = || {
-            U::trouble(Trouble {
-                kind: TroubleKind::Unreachable,
+            U::failing(SourceFailure {
+                kind: SourceFailureKind::Unreachable,
                 message: "gone".to_owned(),
             })
         };
-        let times = match self.breaks {
-            Some(Break::SilentInTrouble) => 0,
-            Some(Break::TroubleTwice) => 2,
+        let times = match self.fault {
+            Some(Fault::OmitsFailure) => 0,
+            Some(Fault::RepeatsFailure) => 2,
             _ => 1,
         };
         for _ in 0..times {
-            self.say(trouble())?;
+            self.send(trouble())?;
         }
         self.lost = true;
         Ok(())
@@ -213,7 +205,7 @@ impl<U: Says> Rig for Cluster<U> {
 
     async fn restore(&mut self, _gap: bool) -> Result<(), ScriptError> {
         self.lost = false;
-        if self.breaks == Some(Break::NeverWell) {
+        if self.fault == Some(Fault::NeverRecovers) {
             return Ok(());
         }
         self.list()
@@ -221,57 +213,53 @@ impl<U: Says> Rig for Cluster<U> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn scripted_sources_that_keep_the_contract_pass() {
-    conformance::pods(&mut Cluster::<PodUpdate>::new(None))
-        .await
-        .unwrap();
-    conformance::pull_events(&mut Cluster::<PullEventUpdate>::new(None))
-        .await
-        .unwrap();
+async fn conforming_scripted_sources_pass() {
+    conformance::pods(&mut ScriptedCluster::<PodUpdate>::new(None)).await.unwrap();
+    conformance::pull_events(&mut ScriptedCluster::<PullEventUpdate>::new(None)).await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_breaks_a_rule_is_told_which() {
+async fn each_fault_breaks_its_rule() {
     for (breaks, rule) in [
-        (Break::NoReset, Rule::Order),
-        (Break::ChangesWhileListing, Rule::Order),
-        (Break::ForgetsTheOld, Rule::Beginning),
-        (Break::KeepsTheGone, Rule::Truth),
-        (Break::SilentInTrouble, Rule::Outage),
-        (Break::TroubleTwice, Rule::Outage),
-        (Break::NeverWell, Rule::Outage),
-        (Break::Ends, Rule::GoesOn),
+        (Fault::NoReset, Rule::Order),
+        (Fault::ChangesWhileListing, Rule::Order),
+        (Fault::OmitsFirstObject, Rule::InitialList),
+        (Fault::OmitsDeletion, Rule::Accuracy),
+        (Fault::OmitsFailure, Rule::Outage),
+        (Fault::RepeatsFailure, Rule::Outage),
+        (Fault::NeverRecovers, Rule::Outage),
+        (Fault::Ends, Rule::NeverEnds),
     ] {
-        let pods = conformance::pods(&mut Cluster::<PodUpdate>::new(Some(breaks))).await;
+        let pods = conformance::pods(&mut ScriptedCluster::<PodUpdate>::new(Some(breaks))).await;
         assert_eq!(pods.unwrap_err().rule(), Some(rule), "{breaks:?}");
-        if breaks != Break::KeepsTheGone {
-            let mut cluster = Cluster::<PullEventUpdate>::new(Some(breaks));
+        if breaks != Fault::OmitsDeletion {
+            let mut cluster = ScriptedCluster::<PullEventUpdate>::new(Some(breaks));
             let events = conformance::pull_events(&mut cluster).await;
             assert_eq!(events.unwrap_err().rule(), Some(rule), "{breaks:?}");
         }
     }
 }
 
-/// Takes an update, and loses it where it is not waited for.
-struct Careless(Scripted<PodUpdate>);
+/// Loses an update if the future is dropped.
+struct NotCancelSafe(ScriptedSource<PodUpdate>);
 
-impl pulltrace_server_lib::cluster::PodSource for Careless {
+impl pulltrace_server_lib::cluster::PodSource for NotCancelSafe {
     async fn next(&mut self) -> Option<PodUpdate> {
         let update = self.0.next().await;
-        // Longer than whoever drops it waits.
+        // Longer than the suite waits before it drops the future.
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         update
     }
 }
 
-struct CarelessRig(Cluster<PodUpdate>);
+struct NotCancelSafeRig(ScriptedCluster<PodUpdate>);
 
-impl Rig for CarelessRig {
-    type Source = Careless;
+impl Rig for NotCancelSafeRig {
+    type Source = NotCancelSafe;
     type Error = ScriptError;
 
-    async fn source(&mut self) -> Result<Careless, ScriptError> {
-        self.0.source().await.map(Careless)
+    async fn source(&mut self) -> Result<NotCancelSafe, ScriptError> {
+        self.0.source().await.map(NotCancelSafe)
     }
     async fn make(&mut self, thing: u32) -> Result<String, ScriptError> {
         self.0.make(thing).await
@@ -291,13 +279,9 @@ impl Rig for CarelessRig {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_loses_what_a_dropped_next_took_is_found() {
-    let violation = conformance::pods(&mut CarelessRig(Cluster::new(None)))
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(&violation, Violation::Broken { .. }),
-        "{violation}"
-    );
+async fn cancel_unsafe_source_is_detected() {
+    let violation =
+        conformance::pods(&mut NotCancelSafeRig(ScriptedCluster::new(None))).await.unwrap_err();
+    assert!(matches!(&violation, Violation::Broken { .. }), "{violation}");
     assert_eq!(violation.rule(), Some(Rule::CancelSafe), "{violation}");
 }

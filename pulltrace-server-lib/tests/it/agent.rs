@@ -1,4 +1,4 @@
-//! A model of an agent: a simple truth about a node's pulls, and an outbox as agents have it.
+//! A model of an agent: the pulls of a node, and reporting with acknowledgements.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,42 +19,39 @@ pub(crate) fn time(second: u64) -> NodeTime {
 }
 
 pub(crate) fn now(second: u64) -> ServerNow {
-    ServerNow {
-        mono: Mono(Duration::from_secs(second)),
-        at: time(second),
-    }
+    ServerNow { mono: Mono(Duration::from_secs(second)), at: time(second) }
 }
 
 fn digest(kind: char, number: usize) -> String {
     format!("sha256:{kind}{number:063x}")
 }
 
-/// The truth about one pull.
+/// The actual state of a pull.
 #[derive(Clone, Debug)]
-struct Truth {
-    began: u64,
-    /// `None` until its manifest is here.
+struct SimulatedPull {
+    started: u64,
+    /// `None` while the manifest is unknown.
     bytes: Option<[u64; LAYERS]>,
     ended: Option<(bool, u64)>,
     revision: u64,
 }
 
 #[derive(Debug)]
-pub(crate) struct Agent {
+pub(crate) struct SimulatedAgent {
     node: usize,
     instance: u64,
     started: u64,
     sequence: u64,
-    pulls: BTreeMap<usize, Truth>,
+    pulls: BTreeMap<usize, SimulatedPull>,
     revision: u64,
     acked: Option<u64>,
     epoch: String,
-    images_told: BTreeSet<usize>,
-    /// What was forgotten: an id never comes again.
-    over: BTreeSet<usize>,
+    images_sent: BTreeSet<usize>,
+    /// Forgotten pulls, whose ids are never reused.
+    forgotten: BTreeSet<usize>,
 }
 
-/// A report under way.
+/// A report in flight.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) body: Vec<u8>,
@@ -70,7 +67,7 @@ impl Request {
     }
 }
 
-impl Agent {
+impl SimulatedAgent {
     pub(crate) fn new(node: usize) -> Self {
         Self {
             node,
@@ -81,12 +78,12 @@ impl Agent {
             revision: 0,
             acked: None,
             epoch: String::new(),
-            images_told: BTreeSet::new(),
-            over: BTreeSet::new(),
+            images_sent: BTreeSet::new(),
+            forgotten: BTreeSet::new(),
         }
     }
 
-    fn touch(&mut self, pull: usize, change: impl FnOnce(&mut Truth)) {
+    fn update_live(&mut self, pull: usize, change: impl FnOnce(&mut SimulatedPull)) {
         if let Some(truth) = self.pulls.get_mut(&pull).filter(|t| t.ended.is_none()) {
             self.revision += 1;
             truth.revision = self.revision;
@@ -94,29 +91,29 @@ impl Agent {
         }
     }
 
-    pub(crate) fn begin(&mut self, pull: usize, second: u64) {
-        if self.over.contains(&pull) {
+    pub(crate) fn start_pull(&mut self, pull: usize, second: u64) {
+        if self.forgotten.contains(&pull) {
             return;
         }
         self.revision += 1;
-        self.pulls.entry(pull).or_insert(Truth {
-            began: second,
+        self.pulls.entry(pull).or_insert(SimulatedPull {
+            started: second,
             bytes: None,
             ended: None,
             revision: self.revision,
         });
     }
 
-    /// Bytes come, or the manifest where it is not here yet.
-    pub(crate) fn grow(&mut self, pull: usize, layer: usize, by: u64) {
-        self.touch(pull, |truth| match &mut truth.bytes {
+    /// Adds bytes, or the manifest if it is still unknown.
+    pub(crate) fn add_bytes(&mut self, pull: usize, layer: usize, by: u64) {
+        self.update_live(pull, |truth| match &mut truth.bytes {
             None => truth.bytes = Some([0; LAYERS]),
             Some(bytes) => bytes[layer] = (bytes[layer] + by).min(SIZE),
         });
     }
 
-    pub(crate) fn end(&mut self, pull: usize, well: bool, second: u64) {
-        self.touch(pull, |truth| {
+    pub(crate) fn end_pull(&mut self, pull: usize, well: bool, second: u64) {
+        self.update_live(pull, |truth| {
             if well {
                 truth.bytes = Some([SIZE; LAYERS]);
             }
@@ -124,17 +121,17 @@ impl Agent {
         });
     }
 
-    /// It crashes and starts: what was over is forgotten.
+    /// Crashes and restarts; ended pulls are forgotten.
     pub(crate) fn restart(&mut self, second: u64) {
         self.instance += 1;
         self.started = second;
         self.sequence = 0;
         self.acked = None;
         let over = self.pulls.extract_if(.., |_, truth| truth.ended.is_some());
-        self.over.extend(over.map(|(pull, _)| pull));
+        self.forgotten.extend(over.map(|(pull, _)| pull));
     }
 
-    /// Whether the server was told all there is.
+    /// Returns whether the server has acknowledged everything.
     pub(crate) fn is_settled(&self) -> bool {
         self.acked == Some(self.revision)
     }
@@ -143,19 +140,14 @@ impl Agent {
         self.sequence += 1;
         let full = self.acked.is_none();
         if full {
-            self.images_told.clear();
+            self.images_sent.clear();
         }
         let acked = self.acked.unwrap_or(0);
-        let changed = |truth: &Truth| full || truth.revision > acked;
-        let pulls: Vec<ReportPull> = self.told(|_, truth| changed(truth)).collect();
-        let named = self
-            .pulls
-            .iter()
-            .filter(|(_, t)| changed(t) && t.bytes.is_some());
-        let images: BTreeSet<usize> = named
-            .map(|(pull, _)| *pull)
-            .filter(|pull| !self.images_told.contains(pull))
-            .collect();
+        let changed = |truth: &SimulatedPull| full || truth.revision > acked;
+        let pulls: Vec<ReportPull> = self.report_pulls(|_, truth| changed(truth)).collect();
+        let named = self.pulls.iter().filter(|(_, t)| changed(t) && t.bytes.is_some());
+        let images: BTreeSet<usize> =
+            named.map(|(pull, _)| *pull).filter(|pull| !self.images_sent.contains(pull)).collect();
         let report = AgentReport {
             schema_version: "v1".to_owned(),
             node_name: self.name(),
@@ -182,15 +174,15 @@ impl Agent {
         }
     }
 
-    /// The answer to the request that was under way.
-    pub(crate) fn acknowledged(&mut self, request: Request, ack: &ReportAck) {
+    /// Handles the response to a request.
+    pub(crate) fn receive_ack(&mut self, request: Request, ack: &ReportAck) {
         let reborn = !self.epoch.is_empty() && self.epoch != ack.server_epoch;
         self.epoch.clone_from(&ack.server_epoch);
         if ack.accepted_seq != request.sequence || ack.need_full || (reborn && !request.full) {
             self.acked = None;
         } else {
             self.acked = Some(request.revision);
-            self.images_told.extend(request.images);
+            self.images_sent.extend(request.images);
         }
     }
 
@@ -199,28 +191,26 @@ impl Agent {
     }
 
     pub(crate) fn id(&self, pull: usize) -> PullId {
-        format!("lease~{}~k8s.io~{pull}~0", self.name())
-            .parse()
-            .unwrap()
+        format!("lease~{}~k8s.io~{pull}~0", self.name()).parse().unwrap()
     }
 
-    /// All that it would tell now.
-    pub(crate) fn state(&self) -> impl Iterator<Item = ReportPull> {
-        self.told(|_, _| true)
+    /// Everything a full report would contain now.
+    pub(crate) fn current_pulls(&self) -> impl Iterator<Item = ReportPull> {
+        self.report_pulls(|_, _| true)
     }
 
-    fn told(&self, which: impl Fn(usize, &Truth) -> bool) -> impl Iterator<Item = ReportPull> {
-        let pulls = self
-            .pulls
-            .iter()
-            .filter(move |(pull, truth)| which(**pull, truth));
-        pulls.map(|(pull, truth)| told(&self.id(*pull), *pull, truth))
+    fn report_pulls(
+        &self,
+        which: impl Fn(usize, &SimulatedPull) -> bool,
+    ) -> impl Iterator<Item = ReportPull> {
+        let pulls = self.pulls.iter().filter(move |(pull, truth)| which(**pull, truth));
+        pulls.map(|(pull, truth)| report_pull(&self.id(*pull), *pull, truth))
     }
 }
 
 fn image(pull: usize) -> ReportImage {
     let layer = |index| ReportImageLayer {
-        // The lowest layer is shared by all.
+        // The lowest layer is shared by all images.
         digest: digest('a', if index == 0 { 0 } else { pull * LAYERS + index }),
         size: SIZE,
         media_type: "application/vnd.oci.image.layer.v1.tar+gzip".to_owned(),
@@ -234,7 +224,7 @@ fn image(pull: usize) -> ReportImage {
     }
 }
 
-fn told(id: &PullId, pull: usize, truth: &Truth) -> ReportPull {
+fn report_pull(id: &PullId, pull: usize, truth: &SimulatedPull) -> ReportPull {
     let sum: u64 = truth.bytes.iter().flatten().sum();
     let total = SIZE * LAYERS as u64;
     let completed = matches!(truth.ended, Some((true, _)));
@@ -257,11 +247,7 @@ fn told(id: &PullId, pull: usize, truth: &Truth) -> ReportPull {
         detail: LayerDetail::default(),
     };
     let percent = |_| {
-        if completed {
-            100.0
-        } else {
-            (sum * 8 / total * 10) as f64
-        }
+        if completed { 100.0 } else { (sum * 8 / total * 10) as f64 }
     };
     let known = truth.bytes.map(|_| digest('b', pull));
     ReportPull {
@@ -284,19 +270,13 @@ fn told(id: &PullId, pull: usize, truth: &Truth) -> ReportPull {
         eta_low_seconds: None,
         eta_high_seconds: None,
         eta_basis: None,
-        started_at: time(truth.began),
-        downloading_at: truth.bytes.map(|_| time(truth.began)),
+        started_at: time(truth.started),
+        downloading_at: truth.bytes.map(|_| time(truth.started)),
         extracting_at: None,
         completed_at: truth.ended.map(|(_, second)| time(second)),
         stalled_since: None,
         slow_since: None,
         stale_since: None,
-        layers: truth
-            .bytes
-            .iter()
-            .flatten()
-            .enumerate()
-            .map(layer)
-            .collect(),
+        layers: truth.bytes.iter().flatten().enumerate().map(layer).collect(),
     }
 }

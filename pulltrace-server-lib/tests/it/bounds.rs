@@ -1,17 +1,17 @@
-//! However much is told: what is kept stays within its bounds, and what there is adds up.
+//! Under any load, the state stays within its limits and the counts are consistent.
 
 use proptest::prelude::*;
 use pulltrace_core::Phase;
 use pulltrace_server_lib::Limits;
 
-use crate::network::{Step, World, steps};
+use crate::network::{Action, Simulation, actions};
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn what_is_kept_stays_within_its_bounds_and_readers_follow(
-        steps in proptest::collection::vec(steps(), 1..120),
+    fn state_stays_within_limits_and_readers_follow(
+        steps in proptest::collection::vec(actions(), 1..120),
         limit in 1..7_usize,
     ) {
         let mut limits = Limits::default();
@@ -20,9 +20,9 @@ proptest! {
         limits.ended_per_node = 3;
         limits.ended = 4;
         limits.history_ttl = std::time::Duration::from_secs(40);
-        let mut world = World::new(limits, 3);
+        let mut world = Simulation::new(limits, 3);
         for step in &steps {
-            world.step(step)?;
+            world.apply(step)?;
             let stats = world.fleet.stats();
             let rows: Vec<_> = world.table.rows(None).collect();
             let ended = rows.iter().filter(|row| row.pull.outcome().is_some()).count();
@@ -44,10 +44,10 @@ proptest! {
                 };
                 prop_assert!(of_node(true) <= 2 && of_node(false) <= 3);
             }
-            if matches!(step, Step::Pass(_)) {
+            if matches!(step, Action::Advance(_)) {
                 world.reader.resume();
                 world.reader.catch_up(&world.table, limit)?;
-                world.reader.has_all(&world.table)?;
+                world.reader.assert_up_to_date(&world.table)?;
             }
         }
     }

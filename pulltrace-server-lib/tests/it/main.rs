@@ -1,4 +1,4 @@
-//! The fleet and its table over a network that loses, doubles and reorders what agents say.
+//! The fleet and its table over a network that loses, duplicates and reorders reports.
 
 mod agent;
 mod bounds;

@@ -1,30 +1,26 @@
-//! A reader that follows: a cursor, and what it has seen.
+//! A reader that follows the table: a cursor, and the rows it has seen.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use pulltrace_core::{Outcome, PullId};
-use pulltrace_server_lib::table::{Follower, Row, Seen, Table};
+use pulltrace_server_lib::table::{Follower, Row, RowUpdate, Table};
 
 #[derive(Debug)]
 pub(crate) struct Reader {
     follower: Follower,
     pub(crate) rows: BTreeMap<PullId, Arc<Row>>,
-    /// The ends that it was told, with evidence.
+    /// Ends with evidence that were received.
     pub(crate) ends: BTreeMap<PullId, u32>,
 }
 
 impl Reader {
     pub(crate) fn new() -> Self {
-        Self {
-            follower: Follower::new(0),
-            rows: BTreeMap::new(),
-            ends: BTreeMap::new(),
-        }
+        Self { follower: Follower::new(0), rows: BTreeMap::new(), ends: BTreeMap::new() }
     }
 
-    /// Reads at most `limit` changes, or of those only starts and ends.
+    /// Reads at most `limit` changes, or only the starts and ends among them.
     pub(crate) fn read(
         &mut self,
         table: &Table,
@@ -41,7 +37,7 @@ impl Reader {
             Ok(page) => page,
             Err(error) => {
                 prop_assert!(cursor < error.oldest);
-                self.start_anew(table);
+                self.load_snapshot(table);
                 return Ok(true);
             }
         };
@@ -52,8 +48,8 @@ impl Reader {
                 *self.ends.entry(id.clone()).or_default() += 1;
             }
             match self.rows.get(&id) {
-                Some(before) => one_step(before, &seen)?,
-                None => prop_assert!(seen.is_whole(true), "a new row is told whole"),
+                Some(before) => check_transition(before, &seen)?,
+                None => prop_assert!(seen.needs_full(true), "a new row is sent in full"),
             }
             self.rows.insert(id, seen.row);
         }
@@ -63,59 +59,48 @@ impl Reader {
         Ok(page.complete && !urgent)
     }
 
-    /// Reads all there is.
+    /// Reads all changes.
     pub(crate) fn catch_up(&mut self, table: &Table, limit: usize) -> Result<(), TestCaseError> {
         while !self.read(table, limit, false)? {}
         prop_assert_eq!(self.follower.cursor(), table.seq());
         Ok(())
     }
 
-    /// It is cut off, and comes back with the cursor that it was told last.
+    /// Disconnects, and resumes with the last cursor.
     pub(crate) fn resume(&mut self) {
         self.follower = Follower::new(self.follower.cursor());
     }
 
     /// Reads a snapshot.
-    fn start_anew(&mut self, table: &Table) {
+    fn load_snapshot(&mut self, table: &Table) {
         self.follower = Follower::new(table.seq());
         let rows = table.rows(None);
-        self.rows = rows
-            .map(|row| (row.pull.id.clone(), Arc::clone(row)))
-            .collect();
+        self.rows = rows.map(|row| (row.pull.id.clone(), Arc::clone(row))).collect();
     }
 
-    /// What it has is what there is.
-    pub(crate) fn has_all(&self, table: &Table) -> Result<(), TestCaseError> {
-        let seen: Vec<_> = self
-            .rows
-            .values()
-            .map(|row| (&row.pull.id, row.seq))
-            .collect();
-        let there: Vec<_> = table
-            .rows(None)
-            .map(|row| (&row.pull.id, row.seq))
-            .collect();
+    /// Asserts that the reader has the current rows.
+    pub(crate) fn assert_up_to_date(&self, table: &Table) -> Result<(), TestCaseError> {
+        let seen: Vec<_> = self.rows.values().map(|row| (&row.pull.id, row.seq)).collect();
+        let there: Vec<_> = table.rows(None).map(|row| (&row.pull.id, row.seq)).collect();
         prop_assert_eq!(seen, there);
         Ok(())
     }
 }
 
-/// What holds of any two states of a row that a reader sees one after the other.
-fn one_step(before: &Row, seen: &Seen) -> Result<(), TestCaseError> {
+/// Invariants of two consecutive states of a row.
+fn check_transition(before: &Row, seen: &RowUpdate) -> Result<(), TestCaseError> {
     let row = &seen.row;
     let (was, is) = (before.pull.outcome(), row.pull.outcome());
     if was.is_some_and(|was| was != Outcome::Unknown) {
-        prop_assert_eq!(was, is, "an end with evidence stands");
+        prop_assert_eq!(was, is, "an end with evidence never changes");
     }
-    prop_assert!(row.pull.percent >= before.pull.percent, "a step back");
+    prop_assert!(row.pull.percent >= before.pull.percent, "percent decreased");
     prop_assert_eq!(
-        row.pull
-            .percent
-            .is_some_and(|percent| percent.get() >= 100.0),
+        row.pull.percent.is_some_and(|percent| percent.get() >= 100.0),
         is == Some(Outcome::Completed)
     );
-    if !seen.is_whole(true) {
-        // The reader would be told the motion alone, with which it has the same.
+    if !seen.needs_full(true) {
+        // The reader would get only the motion, which must lead to the same state.
         let motion = row.motion(true);
         let mut status = before.status(true);
         status.percent = motion.percent;

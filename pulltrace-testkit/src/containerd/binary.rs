@@ -1,12 +1,12 @@
-//! Which containerd: Debian's from `PATH`, or one from the cache that
-//! `cargo xtask containerd` fills.
+//! Locates a containerd: Debian's on `PATH`, or one from the cache that `cargo xtask containerd`
+//! fills.
 
 use std::path::{Path, PathBuf};
 
 use crate::need::{self, Missing};
 
-/// The version that comes from `PATH`.
-const FROM_PATH: &str = "1.6";
+/// The version that is taken from `PATH`.
+const VERSION_FROM_PATH: &str = "1.6";
 
 /// The programs of one containerd version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub struct ContainerdBinary {
     pub minor: String,
     /// The daemon.
     pub containerd: PathBuf,
-    /// The command line client of the same version.
+    /// The command-line client of the same version.
     pub ctr: PathBuf,
 }
 
@@ -23,26 +23,20 @@ impl ContainerdBinary {
     /// Finds the programs of a minor version such as `"1.6"` or `"2.4"`.
     ///
     /// # Errors
-    /// [`Missing`] with what to run.
+    /// [`Missing`] with the command to run.
     pub fn find(minor: &str) -> Result<Self, Missing> {
         let missing = |remedy: String| Missing::new(format!("containerd {minor}"), remedy);
-        if minor == FROM_PATH {
+        if minor == VERSION_FROM_PATH {
             let install = || missing("apt-get install containerd runc".into());
             let containerd = need::on_path("containerd").ok_or_else(install)?;
             let ctr = need::on_path("ctr").ok_or_else(install)?;
-            let found = Self {
-                minor: minor.into(),
-                containerd,
-                ctr,
-            };
-            let version = found
-                .version()
-                .map_err(|error| missing(error.to_string()))?;
+            let found = Self { minor: minor.into(), containerd, ctr };
+            let version = found.version().map_err(|error| missing(error.to_string()))?;
             return if is_minor(&version, minor) {
                 Ok(found)
             } else {
                 Err(missing(format!(
-                    "{} is {version}; put a containerd {minor} (Debian 12 has it) first in PATH",
+                    "{} is version {version}; put a containerd {minor} (as in Debian 12) first in PATH",
                     found.containerd.display()
                 )))
             };
@@ -57,14 +51,10 @@ impl ContainerdBinary {
             let path = dir.join(name);
             path.is_file().then_some(path).ok_or_else(install)
         };
-        Ok(Self {
-            minor: minor.into(),
-            containerd: program("containerd")?,
-            ctr: program("ctr")?,
-        })
+        Ok(Self { minor: minor.into(), containerd: program("containerd")?, ctr: program("ctr")? })
     }
 
-    /// Whether this version is at least `major.minor`.
+    /// Reports whether this version is at least `major.minor`.
     #[must_use]
     pub fn at_least(&self, major: u32, minor: u32) -> bool {
         let mut parts = self.minor.split('.').map(str::parse);
@@ -74,23 +64,21 @@ impl ContainerdBinary {
         }
     }
 
-    /// The exact version as the daemon says it, such as `1.6.20~ds1`.
+    /// Returns the exact version as printed by the daemon, such as `1.6.20~ds1`.
     ///
     /// # Errors
     /// When the program cannot be run.
     pub fn version(&self) -> std::io::Result<String> {
-        let output = std::process::Command::new(&self.containerd)
-            .arg("--version")
-            .output()?;
+        let output = std::process::Command::new(&self.containerd).arg("--version").output()?;
         // containerd github.com/containerd/containerd v1.6.20 <revision>
         let text = String::from_utf8_lossy(&output.stdout);
         text.split_whitespace()
             .nth(2)
             .map(|version| version.trim_start_matches('v').to_owned())
-            .ok_or_else(|| std::io::Error::other(format!("unreadable version {text:?}")))
+            .ok_or_else(|| std::io::Error::other(format!("invalid version output {text:?}")))
     }
 
-    /// The folder of the programs, where the shim lies as well.
+    /// The folder of the programs, which also contains the shim.
     pub(super) fn dir(&self) -> &Path {
         self.containerd.parent().unwrap_or(Path::new("/"))
     }
@@ -102,7 +90,7 @@ fn is_minor(version: &str, minor: &str) -> bool {
         .is_some_and(|rest| rest.starts_with(['.', '~', '-', '+']) || rest.is_empty())
 }
 
-/// Where `cargo xtask` keeps what it built.
+/// The folder in which `cargo xtask` keeps its builds.
 pub(crate) fn cache_dir() -> Option<PathBuf> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     set("PULLTRACE_CACHE")
@@ -124,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn versions_compare_as_numbers() {
+    fn versions_compare_numerically() {
         assert!(binary("2.10").at_least(2, 4));
         assert!(binary("2.4").at_least(2, 4));
         assert!(!binary("1.7").at_least(2, 0));
@@ -132,13 +120,13 @@ mod tests {
     }
 
     #[test]
-    fn a_minor_version_is_a_whole_number() {
+    fn minor_version_matches_whole_component() {
         assert!(is_minor("1.6.20~ds1", "1.6"));
         assert!(!is_minor("1.60.1", "1.6"));
     }
 
     #[test]
-    fn what_is_missing_says_what_to_run() {
+    fn missing_containerd_error_names_command() {
         let missing = ContainerdBinary::find("9.9").unwrap_err();
         assert_eq!(
             missing.to_string(),

@@ -1,63 +1,56 @@
-//! The configuration file of a private containerd. Text in, text out.
+//! Renders the configuration file of a private containerd.
 
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::{ContainerdBinary, home::Home};
 
-/// What differs from a stock containerd.
+/// Settings that differ from a stock containerd.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
-    /// CRI cancels a pull without progress after this time; containerd's own
-    /// value when `None`. Versions before 1.7 have no such limit; from 2.1 on it
-    /// begins only when a layer's first MiB is written (seen on 2.4).
+    /// CRI cancels a pull that makes no progress for this long; containerd's default when `None`.
+    /// Versions before 1.7 have no such limit. From 2.1 on the timer starts only when the first MiB
+    /// of a layer is written (observed on 2.4).
     pub image_pull_progress_timeout: Option<Duration>,
-    /// Pull in the CRI plugin instead of the transfer service; from 2.1 on.
+    /// Pull in the CRI plugin instead of the transfer service (2.1 and later).
     pub use_local_image_pull: bool,
-    /// How many layers load at once; containerd's own value (3) when `None`.
-    /// From 2.1 on any other value than 3 makes the CRI plugin pull by itself,
-    /// as `use_local_image_pull` does.
+    /// The number of layers to download at once; containerd's default (3) when `None`. From 2.1 on
+    /// any value other than 3 makes the CRI plugin pull by itself, like `use_local_image_pull`.
     pub max_concurrent_downloads: Option<u32>,
-    /// Drop a layer's blob as soon as it is unpacked. From 2.1 on this, too,
-    /// makes the CRI plugin pull by itself.
+    /// Discard a layer's blob once it is unpacked. From 2.1 on this also makes the CRI plugin pull
+    /// by itself.
     pub discard_unpacked_layers: bool,
-    /// How long the garbage collector waits after a deletion; containerd's
-    /// own value (0) when `None`.
+    /// The delay of the garbage collector after a deletion; containerd's default (0) when `None`.
     pub gc_schedule_delay: Option<Duration>,
-    /// The content store gets a file system of this many MiB.
+    /// Mount a tmpfs of this many MiB as the content store.
     pub content_limit_mib: Option<u64>,
-    /// All its data live in a file system in memory of at most this many MiB:
-    /// quick, and not slowed by what else writes to the disk.
+    /// Mount a tmpfs of this many MiB for all data: fast, and not slowed by other disk writes.
     pub memory_mib: Option<u64>,
-    /// `debug` in containerd's log.
+    /// Log at level `debug`.
     pub debug: bool,
-    /// Registries that are reached under another name: `("docker.io",
-    /// "127.0.0.1:5000")`. Names of the form 127.0.0.1:port need no entry.
+    /// Registries that are reached under another name: `("docker.io", "127.0.0.1:5000")`. Names of
+    /// the form 127.0.0.1:port need no entry.
     pub mirrors: Vec<(String, String)>,
-    /// Lines that are added to the end of the configuration file.
+    /// Lines appended to the configuration file.
     pub extra: String,
 }
 
 impl Options {
-    /// A stock containerd with up to 512 MiB of data in memory: what a test
-    /// takes that is not about the disk. (The kit's own tests: 4 s instead of
-    /// 13 s on two cores.)
+    /// A stock containerd with up to 512 MiB of data in memory, for tests that are not about the
+    /// disk. (The kit's own tests take 4 s instead of 13 s on two cores.)
     #[must_use]
-    pub fn quick() -> Self {
-        Self {
-            memory_mib: Some(512),
-            ..Self::default()
-        }
+    pub fn in_memory() -> Self {
+        Self { memory_mib: Some(512), ..Self::default() }
     }
 }
 
-/// Writes a TOML string.
-fn quoted(text: impl std::fmt::Display) -> String {
-    // TOML's basic strings take JSON's escapes.
+/// Quotes a TOML string.
+fn toml_string(text: impl std::fmt::Display) -> String {
+    // TOML's basic strings accept JSON's escapes.
     serde_json::Value::String(text.to_string()).to_string()
 }
 
-/// The image of a pod's sandbox; [`super::Containerd::run_sandbox`] serves it.
+/// The sandbox image, served by [`super::Containerd::serve_sandbox_image`].
 pub(super) const PAUSE_HOST: &str = "pause.test";
 pub(super) const PAUSE_NAME: &str = "pause:1";
 
@@ -74,37 +67,24 @@ pub(super) fn render(
         out.push('\n');
     };
     line(format!("version = {}", if modern { 3 } else { 2 }));
-    line(format!("root = {}", quoted(home.root().display())));
-    line(format!("state = {}", quoted(home.state().display())));
+    line(format!("root = {}", toml_string(home.root().display())));
+    line(format!("state = {}", toml_string(home.state().display())));
     line(r#"disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.nri.v1.nri", "io.containerd.internal.v1.tracing", "io.containerd.tracing.processor.v1.otlp", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.blockfile", "io.containerd.snapshotter.v1.erofs"]"#.into());
-    line(format!(
-        "[grpc]\naddress = {}",
-        quoted(home.socket().display())
-    ));
-    line(format!(
-        "[ttrpc]\naddress = {}",
-        quoted(home.ttrpc_socket().display())
-    ));
+    line(format!("[grpc]\naddress = {}", toml_string(home.socket().display())));
+    line(format!("[ttrpc]\naddress = {}", toml_string(home.ttrpc_socket().display())));
     let level = if options.debug { "debug" } else { "info" };
-    line(format!("[debug]\nlevel = {}", quoted(level)));
+    line(format!("[debug]\nlevel = {}", toml_string(level)));
     if let Some(delay) = options.gc_schedule_delay {
         line(r#"[plugins."io.containerd.gc.v1.scheduler"]"#.into());
         line(format!("schedule_delay = {}", go_duration(delay)));
     }
 
-    let images = if modern {
-        "io.containerd.cri.v1.images"
-    } else {
-        "io.containerd.grpc.v1.cri"
-    };
-    line(format!("[plugins.{}]", quoted(images)));
+    let images = if modern { "io.containerd.cri.v1.images" } else { "io.containerd.grpc.v1.cri" };
+    line(format!("[plugins.{}]", toml_string(images)));
     if let Some(timeout) = options.image_pull_progress_timeout
         && binary.at_least(1, 7)
     {
-        line(format!(
-            "image_pull_progress_timeout = {}",
-            go_duration(timeout)
-        ));
+        line(format!("image_pull_progress_timeout = {}", go_duration(timeout)));
     }
     if options.use_local_image_pull && binary.at_least(2, 1) {
         line("use_local_image_pull = true".into());
@@ -114,32 +94,29 @@ pub(super) fn render(
     }
     let pause = format!("{PAUSE_HOST}/{PAUSE_NAME}");
     let containerd = if modern {
-        line(format!("snapshotter = {}", quoted(snapshotter)));
-        line(format!(
-            "discard_unpacked_layers = {}",
-            options.discard_unpacked_layers
-        ));
+        line(format!("snapshotter = {}", toml_string(snapshotter)));
+        line(format!("discard_unpacked_layers = {}", options.discard_unpacked_layers));
         format!(
             "[plugins.{}.pinned_images]\nsandbox = {}\n",
-            quoted(images),
-            quoted(&pause)
+            toml_string(images),
+            toml_string(&pause)
         )
     } else {
         line(format!(
             "restrict_oom_score_adj = true\nstream_server_port = \"0\"\nsandbox_image = {}",
-            quoted(&pause)
+            toml_string(&pause)
         ));
         format!(
             "[plugins.{}.containerd]\nsnapshotter = {}\ndiscard_unpacked_layers = {}\n",
-            quoted(images),
-            quoted(snapshotter),
+            toml_string(images),
+            toml_string(snapshotter),
             options.discard_unpacked_layers
         )
     };
     line(format!(
         "[plugins.{}.registry]\nconfig_path = {}",
-        quoted(images),
-        quoted(home.certs().display())
+        toml_string(images),
+        toml_string(home.certs().display())
     ));
     line(containerd);
     if modern {
@@ -147,44 +124,40 @@ pub(super) fn render(
         line("restrict_oom_score_adj = true".into());
         line(format!(
             "[plugins.\"io.containerd.transfer.v1.local\"]\nconfig_path = {}",
-            quoted(home.certs().display())
+            toml_string(home.certs().display())
         ));
         if snapshotter != "overlayfs" {
             line(format!(
                 "[[plugins.\"io.containerd.transfer.v1.local\".unpack_config]]\nplatform = \"linux\"\nsnapshotter = {}",
-                quoted(snapshotter)
+                toml_string(snapshotter)
             ));
         }
     }
-    let runtime = if modern {
-        "io.containerd.cri.v1.runtime"
-    } else {
-        "io.containerd.grpc.v1.cri"
-    };
+    let runtime = if modern { "io.containerd.cri.v1.runtime" } else { "io.containerd.grpc.v1.cri" };
     line(format!(
         "[plugins.{0}.containerd.runtimes.runc]\nruntime_type = \"io.containerd.runc.v2\"\n\
          [plugins.{0}.containerd.runtimes.runc.options]\nRoot = {1}",
-        quoted(runtime),
-        quoted(home.runc().display())
+        toml_string(runtime),
+        toml_string(home.runc().display())
     ));
     out.push_str(&options.extra);
     out
 }
 
-/// A duration as Go reads it, quoted.
+/// Formats a duration as a quoted Go duration.
 fn go_duration(duration: Duration) -> String {
-    quoted(format_args!("{}ms", duration.as_millis()))
+    toml_string(format_args!("{}ms", duration.as_millis()))
 }
 
-/// The file that says where a registry of another name is.
+/// Renders the `hosts.toml` that redirects a host name to the registry at this address.
 pub(super) fn hosts_toml(registry: &str) -> String {
     let mut out = String::new();
     let url = format!("http://{registry}");
     write!(
         out,
         "server = {0}\n[host.{0}]\ncapabilities = [\"pull\", \"resolve\"]\n",
-        quoted(url)
+        toml_string(url)
     )
-    .expect("a String takes all text");
+    .expect("writing to a String cannot fail");
     out
 }

@@ -1,5 +1,5 @@
-//! The end of containers that outlive their daemon: shims are no children of
-//! it, and go on when it is killed.
+//! Removes containers that outlive their daemon: shims are not its children and survive when it is
+//! killed.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -10,12 +10,12 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::wait;
 
-/// How long a killed process may take to be gone.
-const GONE: Duration = Duration::from_secs(10);
+/// The longest that a killed process may take to disappear.
+const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Kills the shims that serve a daemon in `dir` with all they started, and
-/// removes their sockets and control groups.
-pub(super) fn end_all(dir: &Path, cgroup: &str) -> io::Result<()> {
+/// Kills the shims of the daemon in `dir` and all of their descendants, and removes their sockets
+/// and cgroups.
+pub(super) fn kill_all(dir: &Path, cgroup: &str) -> io::Result<()> {
     let processes = processes()?;
     let mut doomed: Vec<i32> = processes
         .iter()
@@ -26,10 +26,7 @@ pub(super) fn end_all(dir: &Path, cgroup: &str) -> io::Result<()> {
     while let Some(&parent) = doomed.get(next) {
         next += 1;
         doomed.extend(
-            processes
-                .iter()
-                .filter(|process| process.parent == parent)
-                .map(|process| process.pid),
+            processes.iter().filter(|process| process.parent == parent).map(|process| process.pid),
         );
     }
     for &pid in &doomed {
@@ -44,7 +41,7 @@ pub(super) fn end_all(dir: &Path, cgroup: &str) -> io::Result<()> {
             let alive = doomed.iter().any(|&pid| Process::read(pid).is_some());
             (!alive).then_some(())
         };
-        wait::until_blocking(format!("the processes {doomed:?} end"), GONE, gone)
+        wait::until_blocking(format!("processes {doomed:?} have exited"), KILL_TIMEOUT, gone)
             .map_err(io::Error::other)?;
     }
     remove_shim_sockets(dir)?;
@@ -64,19 +61,15 @@ impl Process {
     fn read(pid: i32) -> Option<Self> {
         let dir = Path::new("/proc").join(pid.to_string());
         let stat = fs::read_to_string(dir.join("stat")).ok()?;
-        // "pid (name) state parent …", where the name may hold anything.
+        // "pid (name) state parent …", and the name may contain any character.
         let (_, rest) = stat.rsplit_once(')')?;
         let mut fields = rest.split_whitespace();
         let state = fields.next()?;
         let parent = fields.next()?.parse().ok()?;
-        // One that has ended and waits for its parent holds nothing any more.
+        // Ignores zombies: they hold no resources.
         (state != "Z").then_some(())?;
         let command = fs::read(dir.join("cmdline")).ok()?;
-        Some(Self {
-            pid,
-            parent,
-            command,
-        })
+        Some(Self { pid, parent, command })
     }
 
     fn is_shim_of(&self, dir: &Path) -> bool {
@@ -95,18 +88,15 @@ impl Process {
 fn processes() -> io::Result<Vec<Process>> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {
-        if let Some(pid) = entry?
-            .file_name()
-            .to_str()
-            .and_then(|name| name.parse().ok())
-        {
+        if let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) {
             found.extend(Process::read(pid));
         }
     }
     Ok(found)
 }
 
-/// The sockets of shims lie outside of `dir`; each container names its own.
+/// Removes the sockets of the shims, which are outside of `dir`; each container records the path of
+/// its own.
 fn remove_shim_sockets(dir: &Path) -> io::Result<()> {
     let tasks = dir.join("state/io.containerd.runtime.v2.task");
     for namespace in entries(&tasks)? {
@@ -123,20 +113,17 @@ fn remove_shim_sockets(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Where the shim of a container listens: versions before 2.0 write it as
-/// text, later ones as JSON.
+/// Returns the socket of a container's shim: text before version 2.0, JSON since.
 fn shim_socket(container: &Path) -> Option<PathBuf> {
-    let address = fs::read_to_string(container.join("address"))
-        .ok()
-        .or_else(|| {
-            let text = fs::read(container.join("bootstrap.json")).ok()?;
-            let value: serde_json::Value = serde_json::from_slice(&text).ok()?;
-            Some(value.get("address")?.as_str()?.to_owned())
-        })?;
+    let address = fs::read_to_string(container.join("address")).ok().or_else(|| {
+        let text = fs::read(container.join("bootstrap.json")).ok()?;
+        let value: serde_json::Value = serde_json::from_slice(&text).ok()?;
+        Some(value.get("address")?.as_str()?.to_owned())
+    })?;
     Some(address.trim().strip_prefix("unix://")?.into())
 }
 
-/// Version 2 has one tree, version 1 one for each controller.
+/// Cgroup v2 has one tree, v1 one per controller.
 pub(crate) fn cgroup_roots() -> io::Result<Vec<PathBuf>> {
     let root = PathBuf::from("/sys/fs/cgroup");
     let mut roots = Vec::new();
@@ -147,7 +134,7 @@ pub(crate) fn cgroup_roots() -> io::Result<Vec<PathBuf>> {
     Ok(roots)
 }
 
-/// Removes a control group and those in it; there is no process in them.
+/// Removes a cgroup and its descendants, which must be empty.
 pub(crate) fn remove_cgroup(group: &Path) -> io::Result<()> {
     for entry in entries(group)? {
         if entry.is_dir() {
@@ -160,7 +147,7 @@ pub(crate) fn remove_cgroup(group: &Path) -> io::Result<()> {
     }
 }
 
-/// What is in a folder; nothing when there is none.
+/// Lists a folder; empty if it does not exist.
 fn entries(dir: &Path) -> io::Result<Vec<PathBuf>> {
     match fs::read_dir(dir) {
         Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),

@@ -1,5 +1,5 @@
-//! Everything that a private containerd owns in the file system, and its end:
-//! folders, mounts, and what a killed test run left behind.
+//! The files of a private containerd and their removal: folders, mounts, and leftovers of killed
+//! test runs.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,13 +10,13 @@ use rustix::mount::{MountFlags, UnmountFlags};
 
 use super::containers;
 
-/// A socket's path has at most 108 bytes, so homes lie here and not in a
-/// temporary folder of any depth.
-const PARENT: &str = "/tmp";
+/// A socket path is limited to 108 bytes, so the folders are here rather than in a temporary folder
+/// of unknown depth.
+const PARENT_DIR: &str = "/tmp";
 const PREFIX: &str = "pt-";
 
-/// One private folder. It is locked for as long as we or its daemon live, so
-/// that the next run can tell a forgotten one.
+/// A private folder. This process and the daemon hold a lock on it while they run, so that a later
+/// run can recognize an abandoned folder.
 #[derive(Debug)]
 pub(super) struct Home {
     dir: PathBuf,
@@ -24,19 +24,20 @@ pub(super) struct Home {
 }
 
 impl Home {
-    /// Makes a new one, after taking away those that killed runs left behind.
+    /// Creates a folder, after removing those of killed runs.
     pub(super) fn create() -> io::Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        sweep()?;
-        let dir = Path::new(PARENT).join(format!(
+        remove_leftovers()?;
+        let dir = Path::new(PARENT_DIR).join(format!(
             "{PREFIX}{}-{}",
             std::process::id(),
             COUNT.fetch_add(1, Ordering::Relaxed)
         ));
-        // Locked under another name: a sweep must not see it without its lock.
+        // Created under another name and renamed once it is locked, so that [`remove_leftovers`] of
+        // another process cannot find it unlocked.
         let new = dir.with_file_name(format!(
             "new-{}",
-            dir.file_name().expect("a name").display()
+            dir.file_name().expect("the path has a file name").display()
         ));
         fs::create_dir(&new)?;
         let lock = File::create(new.join("lock"))?;
@@ -64,12 +65,12 @@ impl Home {
         self.dir.join("c.sock.ttrpc")
     }
 
-    /// The state of the containers' runtime.
+    /// The state folder of runc.
     pub(super) fn runc(&self) -> PathBuf {
         self.dir.join("runc")
     }
 
-    /// The parent of the containers' control groups.
+    /// The parent cgroup of the containers.
     pub(super) fn cgroup(&self) -> String {
         cgroup(&self.dir)
     }
@@ -90,8 +91,8 @@ impl Home {
         self.dir.join("tmp")
     }
 
-    /// The lock once more, for the daemon to hold: it may outlive us by a
-    /// moment, in which nobody must take its folder away.
+    /// Duplicates the lock for the daemon: it may outlive this process briefly, and its folder must
+    /// not be removed while it runs.
     pub(super) fn share_lock(&self) -> io::Result<File> {
         self.lock.try_clone()
     }
@@ -100,37 +101,29 @@ impl Home {
         &self.dir
     }
 
-    /// Gives the content store a file system of its own, of `mib` MiB.
-    pub(super) fn limit_content(&self, mib: u64) -> io::Result<()> {
-        in_memory(&self.root().join("io.containerd.content.v1.content"), mib)
+    /// Mounts a tmpfs of `mib` MiB as the content store.
+    pub(super) fn limit_content_store(&self, mib: u64) -> io::Result<()> {
+        mount_tmpfs(&self.root().join("io.containerd.content.v1.content"), mib)
     }
 
-    /// Keeps all data in memory, at most `mib` MiB.
+    /// Keeps all data in memory, limited to `mib` MiB.
     pub(super) fn keep_in_memory(&self, mib: u64) -> io::Result<()> {
-        in_memory(&self.root(), mib)
+        mount_tmpfs(&self.root(), mib)
     }
 
-    /// The snapshotter that works here: overlayfs, or native with the reason
-    /// why not.
+    /// Returns the snapshotter to use: overlayfs, or native with the error if overlayfs cannot be
+    /// mounted.
     pub(super) fn snapshotter(&self) -> Result<&'static str, (&'static str, io::Error)> {
         let try_out = || -> io::Result<()> {
             let dir = self.tmp().join("overlay");
             for part in ["lower", "upper", "work", "merged"] {
                 fs::create_dir_all(dir.join(part))?;
             }
-            let options = format!(
-                "lowerdir={0}/lower,upperdir={0}/upper,workdir={0}/work",
-                dir.display()
-            );
-            let options = std::ffi::CString::new(options).expect("no zero byte");
+            let options =
+                format!("lowerdir={0}/lower,upperdir={0}/upper,workdir={0}/work", dir.display());
+            let options = std::ffi::CString::new(options).expect("contains no NUL byte");
             let merged = dir.join("merged");
-            rustix::mount::mount(
-                "overlay",
-                &merged,
-                "overlay",
-                MountFlags::empty(),
-                &*options,
-            )?;
+            rustix::mount::mount("overlay", &merged, "overlay", MountFlags::empty(), &*options)?;
             rustix::mount::unmount(&merged, UnmountFlags::DETACH)?;
             fs::remove_dir_all(&dir)
         };
@@ -143,10 +136,10 @@ impl Home {
 
 impl Drop for Home {
     fn drop(&mut self) {
-        if let Err(error) = remove(&self.dir)
+        if let Err(error) = tear_down(&self.dir)
             && !std::thread::panicking()
         {
-            panic!("{} could not be taken away: {error}", self.dir.display());
+            panic!("failed to remove {}: {error}", self.dir.display());
         }
     }
 }
@@ -156,29 +149,30 @@ fn cgroup(dir: &Path) -> String {
     format!("/{}", name.display())
 }
 
-/// Mounts a file system in memory of `mib` MiB on `dir`.
-fn in_memory(dir: &Path, mib: u64) -> io::Result<()> {
+/// Mounts a tmpfs of `mib` MiB on `dir`.
+fn mount_tmpfs(dir: &Path, mib: u64) -> io::Result<()> {
     fs::create_dir_all(dir)?;
-    let size = std::ffi::CString::new(format!("size={mib}m")).expect("no zero byte");
+    let size = std::ffi::CString::new(format!("size={mib}m")).expect("contains no NUL byte");
     rustix::mount::mount("tmpfs", dir, "tmpfs", MountFlags::empty(), &*size)?;
     Ok(())
 }
 
-/// Takes away the homes that nobody has locked: their run was killed.
-pub(super) fn sweep() -> io::Result<()> {
-    for entry in fs::read_dir(PARENT)? {
+/// Removes folders that are not locked: their run was killed.
+pub(super) fn remove_leftovers() -> io::Result<()> {
+    for entry in fs::read_dir(PARENT_DIR)? {
         let entry = entry?;
         if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
             continue;
         }
         let dir = entry.path();
         let Ok(lock) = File::open(dir.join("lock")) else {
-            // Not one of ours, or just being removed by its owner.
+            // Not a folder of the kit, or its owner is removing it.
             continue;
         };
         if lock.try_lock().is_ok() {
-            remove(&dir).map_err(|error| {
-                let text = format!("{}, left by a killed run: {error}", dir.display());
+            tear_down(&dir).map_err(|error| {
+                let text =
+                    format!("failed to remove {}, left by a killed run: {error}", dir.display());
                 io::Error::new(error.kind(), text)
             })?;
         }
@@ -186,13 +180,13 @@ pub(super) fn sweep() -> io::Result<()> {
     Ok(())
 }
 
-/// Ends the containers, unmounts all below `dir` and deletes it.
-fn remove(dir: &Path) -> io::Result<()> {
-    containers::end_all(dir, &cgroup(dir))?;
-    // Later mounts may lie on earlier ones.
+/// Kills the containers, unmounts everything below `dir` and deletes it.
+fn tear_down(dir: &Path) -> io::Result<()> {
+    containers::kill_all(dir, &cgroup(dir))?;
+    // In reverse order: later mounts may be inside of earlier ones.
     for mount in mounts_below(dir)?.into_iter().rev() {
         match rustix::mount::unmount(&mount, UnmountFlags::DETACH) {
-            // Gone with the mount around it.
+            // Already unmounted together with its parent mount.
             Ok(()) | Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => {}
             Err(error) => return Err(error.into()),
         }
@@ -203,7 +197,7 @@ fn remove(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Where something is mounted in `dir` or below, in the order of mounting.
+/// Lists mount points in `dir` or below, in the order of mounting.
 pub(super) fn mounts_below(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let table = fs::read_to_string("/proc/self/mountinfo")?;
     Ok(table

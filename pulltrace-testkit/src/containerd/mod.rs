@@ -1,5 +1,5 @@
-//! A private containerd: its own root, state, socket and configuration in a
-//! folder of its own, of which nothing is left when it is dropped.
+//! A private containerd with its own root, state, socket and configuration. Everything is in one
+//! folder, which is removed on drop.
 
 mod binary;
 mod config;
@@ -29,48 +29,48 @@ pub(crate) use binary::cache_dir;
 pub use config::Options;
 pub(crate) use containers::{cgroup_roots, remove_cgroup};
 
-/// How long a start may take; measured on two busy cores: below 2 s.
-const START: Duration = Duration::from_secs(60);
-/// How long an orderly stop may take.
-const STOP: Duration = Duration::from_secs(20);
+/// Start timeout. Measured on two busy cores: less than 2 s.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// Timeout of an orderly stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A containerd that could not be started.
+/// A containerd that failed to start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Its folder or configuration could not be made.
-    #[error("could not prepare a home for containerd")]
+    /// The folder or the configuration could not be created.
+    #[error("failed to prepare containerd's folder")]
     Home(#[source] io::Error),
     /// The program could not be run.
-    #[error("could not run {program}")]
+    #[error("failed to run {program}")]
     Spawn {
-        /// The program.
+        /// The path of the program.
         program: PathBuf,
-        /// Why.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// It ended before it was ready.
-    #[error("containerd ended with {status} before it was ready; the end of its log:\n{log}")]
+    /// It exited before it was ready.
+    #[error("containerd exited with {status} before it was ready; end of its log:\n{log}")]
     Ended {
-        /// Its exit status.
+        /// The exit status.
         status: String,
-        /// The last lines of its log.
+        /// The last lines of the log.
         log: String,
     },
-    /// It did not become ready.
-    #[error("containerd was not ready in time; the end of its log:\n{log}")]
+    /// It did not become ready in time.
+    #[error("containerd did not become ready in time; end of its log:\n{log}")]
     NotReady {
-        /// What was waited for.
+        /// The condition that was not met.
         #[source]
         source: TimedOut,
-        /// The last lines of its log.
+        /// The last lines of the log.
         log: String,
     },
 }
 
-/// A running (or killed) private containerd.
+/// A private containerd, running or killed.
 ///
-/// Dropping it kills the daemon and takes away its mounts and folder.
+/// Dropping it kills the daemon and removes its mounts and its folder.
 #[derive(Debug)]
 pub struct Containerd {
     process: Option<Process>,
@@ -89,8 +89,8 @@ impl Containerd {
         let snapshotter = match home.snapshotter() {
             Ok(snapshotter) => snapshotter,
             Err((snapshotter, error)) => {
-                note(&format!(
-                    "overlayfs does not mount here ({error}); using the {snapshotter} snapshotter"
+                warn(&format!(
+                    "failed to mount overlayfs ({error}); using the {snapshotter} snapshotter"
                 ));
                 snapshotter
             }
@@ -99,94 +99,86 @@ impl Containerd {
             home.keep_in_memory(mib).map_err(StartError::Home)?;
         }
         if let Some(mib) = options.content_limit_mib {
-            home.limit_content(mib).map_err(StartError::Home)?;
+            home.limit_content_store(mib).map_err(StartError::Home)?;
         }
         let config = config::render(binary, options, &home, snapshotter);
         fs::write(home.config(), config).map_err(StartError::Home)?;
-        let mut containerd = Self {
-            process: None,
-            binary: binary.clone(),
-            snapshotter,
-            home,
-        };
+        let mut containerd = Self { process: None, binary: binary.clone(), snapshotter, home };
         for (host, registry) in &options.mirrors {
-            containerd
-                .mirror(host, registry)
-                .map_err(StartError::Home)?;
+            containerd.mirror(host, registry).map_err(StartError::Home)?;
         }
         containerd.restart().await?;
         Ok(containerd)
     }
 
-    /// Which version it is.
+    /// The programs of its version.
     #[must_use]
     pub fn binary(&self) -> &ContainerdBinary {
         &self.binary
     }
 
-    /// Its gRPC socket.
+    /// The gRPC socket.
     #[must_use]
     pub fn socket(&self) -> PathBuf {
         self.home.socket()
     }
 
-    /// Its persistent data.
+    /// The folder of its persistent data.
     #[must_use]
     pub fn root(&self) -> PathBuf {
         self.home.root()
     }
 
-    /// The folder that holds all it has; it is deleted at the end.
+    /// The folder that contains all of its files; deleted on drop.
     #[must_use]
     pub fn dir(&self) -> &Path {
         self.home.dir()
     }
 
-    /// The snapshotter in use: `overlayfs`, or `native` where that cannot be
-    /// mounted.
+    /// The snapshotter in use: `overlayfs`, or `native` if overlayfs cannot be mounted.
     #[must_use]
     pub fn snapshotter(&self) -> &str {
         self.snapshotter
     }
 
-    /// Where it logs, over all its restarts.
+    /// The log file, shared by all restarts.
     #[must_use]
     pub fn log_path(&self) -> PathBuf {
         self.home.log()
     }
 
-    /// The last `lines` lines of its log.
+    /// The last `lines` lines of the log.
     #[must_use]
     pub fn log_tail(&self, lines: usize) -> String {
         let log = match fs::read(self.home.log()) {
             Ok(log) => log,
-            Err(error) => return format!("(the log cannot be read: {error})"),
+            Err(error) => return format!("(failed to read the log: {error})"),
         };
         let log = String::from_utf8_lossy(&log);
         let skip = log.lines().count().saturating_sub(lines);
         log.lines().skip(skip).collect::<Vec<_>>().join("\n")
     }
 
-    /// The process id; `None` while it does not run.
+    /// The process id, or `None` while it does not run.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(|process| process.child.id())
     }
 
-    /// A client of its CRI, as the kubelet is one.
+    /// Returns a client of its CRI, such as the kubelet is.
     #[must_use]
     pub fn cri(&self) -> Cri {
         Cri::connect(&self.socket())
     }
 
-    /// Its `ctr`, in this containerd namespace (`k8s.io` is the kubelet's).
+    /// Returns its `ctr` for this containerd namespace (the kubelet uses `k8s.io`).
     #[must_use]
     pub fn ctr(&self, namespace: &str) -> Ctr {
         Ctr::new(&self.binary, self.socket(), namespace, self.snapshotter)
     }
 
-    /// Lets images of `host` come from the registry at `registry` (an
-    /// address): from the next pull on.
+    /// Redirects pulls of `host` to the registry at the address `registry`. Takes effect with the
+    /// next pull.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -196,28 +188,24 @@ impl Containerd {
         fs::write(dir.join("hosts.toml"), config::hosts_toml(registry))
     }
 
-    /// The image that [`Containerd::run_sandbox`] pulls when it is not there
-    /// yet.
+    /// The image that [`Containerd::run_sandbox`] pulls if it is not present.
     #[must_use]
     pub fn sandbox_image(&self) -> String {
         format!("{}/{}", config::PAUSE_HOST, config::PAUSE_NAME)
     }
 
-    /// Pushes [`Containerd::sandbox_image`] to `registry` and makes it the
-    /// place where that name is found.
+    /// Pushes [`Containerd::sandbox_image`] to `registry` and redirects the image's host to it.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn serve_sandbox_image(&self, registry: &Registry) -> io::Result<()> {
-        let pause = Image::builder()
-            .layer(&Layer::pause())
-            .entrypoint(&["/pause"]);
+        let pause = Image::builder().layer(&Layer::pause()).entrypoint(&["/pause"]);
         registry.push(config::PAUSE_NAME, &pause.build());
         self.mirror(config::PAUSE_HOST, &registry.address().to_string())
     }
 
-    /// Runs the sandbox of a pod `name` in the host's network, and returns its
-    /// id. Needs [`Containerd::serve_sandbox_image`] before, and runc.
+    /// Runs the sandbox of a pod `name` in the host's network and returns its id. Requires
+    /// [`Containerd::serve_sandbox_image`] before, and runc.
     ///
     /// # Errors
     /// [`CallError`].
@@ -225,8 +213,7 @@ impl Containerd {
         self.cri().run_sandbox(name, &self.home.cgroup()).await
     }
 
-    /// Kills it with SIGKILL and waits until it is gone. Does nothing when it
-    /// does not run.
+    /// Kills it with SIGKILL and waits until it has ended. Does nothing if it does not run.
     ///
     /// # Errors
     /// When the process cannot be waited for.
@@ -237,8 +224,8 @@ impl Containerd {
         }
     }
 
-    /// Asks it to end (SIGTERM) and waits; kills it when it does not. Data
-    /// stay, and [`Containerd::restart`] brings it back.
+    /// Sends SIGTERM and waits; kills it if it does not end in time. The data is kept for
+    /// [`Containerd::restart`].
     ///
     /// # Errors
     /// When the process cannot be signalled or waited for.
@@ -247,7 +234,7 @@ impl Containerd {
             return Ok(());
         };
         process.signal(Signal::TERM)?;
-        let ended = wait::until("containerd ends", STOP, async || {
+        let ended = wait::until("containerd has exited", STOP_TIMEOUT, async || {
             process.child.try_wait().transpose()
         })
         .await;
@@ -257,30 +244,29 @@ impl Containerd {
         }
     }
 
-    /// Stops every thread of it (SIGSTOP) until [`Containerd::thaw`].
+    /// Stops all of its threads (SIGSTOP) until [`Containerd::thaw`].
     ///
     /// # Errors
     /// When it does not run.
     pub fn freeze(&self) -> io::Result<()> {
-        self.running()?.signal(Signal::STOP)
+        self.running_process()?.signal(Signal::STOP)
     }
 
-    /// Lets it go on after [`Containerd::freeze`].
+    /// Resumes it after [`Containerd::freeze`].
     ///
     /// # Errors
     /// When it does not run.
     pub fn thaw(&self) -> io::Result<()> {
-        self.running()?.signal(Signal::CONT)
+        self.running_process()?.signal(Signal::CONT)
     }
 
-    /// Starts it again on the same data, after killing it when it still runs,
-    /// and waits until it is ready.
+    /// Restarts it on the same data, killing it first if it runs, and waits until it is ready.
     ///
     /// # Errors
     /// [`StartError`], with the end of its log.
     pub async fn restart(&mut self) -> Result<(), StartError> {
         self.spawn()?;
-        self.ready().await
+        self.wait_until_ready().await
     }
 
     /// Like [`Containerd::restart`], but does not wait until it is ready.
@@ -294,21 +280,18 @@ impl Containerd {
             .append(true)
             .open(self.home.log())
             .map_err(StartError::Home)?;
-        self.process = Some(
-            Process::spawn(&self.binary, &self.home, log).map_err(|source| StartError::Spawn {
-                program: self.binary.containerd.clone(),
-                source,
-            })?,
-        );
+        self.process = Some(Process::spawn(&self.binary, &self.home, log).map_err(|source| {
+            StartError::Spawn { program: self.binary.containerd.clone(), source }
+        })?);
         Ok(())
     }
 
-    async fn ready(&mut self) -> Result<(), StartError> {
+    async fn wait_until_ready(&mut self) -> Result<(), StartError> {
         let channel = Channel::connect(&self.home.socket());
         let cri = self.cri();
         let process = self.process.as_mut();
-        let child = &mut process.expect("it was spawned").child;
-        let ready = wait::until("containerd and its CRI answer", START, async || {
+        let child = &mut process.expect("containerd was spawned").child;
+        let ready = wait::until("containerd and its CRI answer", START_TIMEOUT, async || {
             match child.try_wait() {
                 Ok(None) => {}
                 Ok(Some(status)) => return Some(Err(status.to_string())),
@@ -326,58 +309,53 @@ impl Containerd {
         }
     }
 
-    fn running(&self) -> io::Result<&Process> {
-        self.process
-            .as_ref()
-            .ok_or_else(|| io::Error::other("containerd does not run"))
+    fn running_process(&self) -> io::Result<&Process> {
+        self.process.as_ref().ok_or_else(|| io::Error::other("containerd is not running"))
     }
 }
 
 impl Drop for Containerd {
     fn drop(&mut self) {
-        // The home goes after it, and says when something holds on to it.
+        // The home is dropped next, and panics if it cannot be removed.
         if let Err(error) = self.kill9() {
-            note(&format!("containerd could not be killed: {error}"));
+            warn(&format!("failed to kill containerd: {error}"));
         }
     }
 }
 
-/// Where something is mounted in `dir` or below, in the order of mounting.
+/// Lists mount points in `dir` or below, in the order of mounting.
 ///
 /// # Errors
-/// When the kernel's table cannot be read.
+/// When the kernel's mount table cannot be read.
 pub fn mounts_below(dir: &Path) -> io::Result<Vec<PathBuf>> {
     home::mounts_below(dir)
 }
 
-/// Takes away what killed runs left behind: mounts and folders whose owner and
-/// daemon are both dead. Each start does this by itself.
+/// Removes leftovers of killed runs: mounts and folders whose owner and daemon are both dead. Every
+/// start does this.
 ///
 /// # Errors
-/// When something cannot be taken away; it names the folder.
-pub fn sweep() -> io::Result<()> {
-    home::sweep()
+/// When something cannot be removed; names the folder.
+pub fn remove_leftovers() -> io::Result<()> {
+    home::remove_leftovers()
 }
 
-/// The daemon's process, which also ends when ours does.
+/// The daemon's process. It ends when this process does.
 #[derive(Debug)]
 struct Process {
     child: Child,
-    /// Ends the thread that started the child.
+    /// Dropping it ends the thread that spawned the child.
     _keeper: mpsc::SyncSender<()>,
 }
 
 impl Process {
     fn spawn(binary: &ContainerdBinary, home: &Home, log: File) -> io::Result<Self> {
-        let path = std::env::join_paths(
-            std::iter::once(binary.dir().to_owned()).chain(
-                std::env::var_os("PATH")
-                    .iter()
-                    .flat_map(|path| std::env::split_paths(path)),
-            ),
-        )
-        .map_err(io::Error::other)?;
-        // Without this a killed test run leaves its containerd running.
+        let path =
+            std::env::join_paths(std::iter::once(binary.dir().to_owned()).chain(
+                std::env::var_os("PATH").iter().flat_map(|path| std::env::split_paths(path)),
+            ))
+            .map_err(io::Error::other)?;
+        // Otherwise a killed test run would leave its containerd running.
         let mut command = Command::new("setpriv");
         command
             .args(["--pdeathsig", "KILL", "--"])
@@ -387,29 +365,24 @@ impl Process {
             .env("PATH", path)
             .env("TMPDIR", home.tmp())
             .current_dir(home.dir())
-            // Ctrl-C is for us: we end it in our order.
+            // Ctrl-C must reach only this process, which stops containerd in the right order.
             .process_group(0)
             .stdin(home.share_lock()?)
             .stdout(log.try_clone()?)
             .stderr(log);
-        // The kernel sends that signal when the *thread* which forked ends, so
-        // one of our own does it and stays.
+        // The kernel sends the parent-death signal when the *thread* that forked ends, so a
+        // dedicated thread spawns the child and stays alive.
         let (started, child) = mpsc::sync_channel(1);
         let (keeper, ended) = mpsc::sync_channel::<()>(0);
-        std::thread::Builder::new()
-            .name("containerd-keeper".into())
-            .spawn(move || {
-                let sent = started.send(command.spawn());
-                debug_assert!(sent.is_ok(), "spawn() waits for the child");
-                // Ends, by an error, when the process is dropped.
-                let never = ended.recv();
-                debug_assert!(never.is_err(), "nothing is ever sent");
-            })?;
+        std::thread::Builder::new().name("containerd-keeper".into()).spawn(move || {
+            let sent = started.send(command.spawn());
+            debug_assert!(sent.is_ok(), "spawn() waits for the child");
+            // Returns an error when the process is dropped.
+            let never = ended.recv();
+            debug_assert!(never.is_err(), "the channel is only ever closed");
+        })?;
         let child = child.recv().map_err(io::Error::other)??;
-        Ok(Self {
-            child,
-            _keeper: keeper,
-        })
+        Ok(Self { child, _keeper: keeper })
     }
 
     fn signal(&self, signal: Signal) -> io::Result<()> {
@@ -425,15 +398,15 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Gone already after kill() and stop(): then this is an error and fine.
+        // Fails after kill() and stop(), because the process has already ended.
         drop(self.kill());
     }
 }
 
 #[expect(
     clippy::print_stderr,
-    reason = "a test's reader must see what differs on this machine"
+    reason = "differences of this machine must be visible in the test's output"
 )]
-fn note(text: &str) {
+fn warn(text: &str) {
     eprintln!("testkit: {text}");
 }

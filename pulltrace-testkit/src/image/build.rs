@@ -1,4 +1,4 @@
-//! Puts layers together: config, manifest, index, and the archive of an image.
+//! Assembles layers into an image: config, manifest, index, and the image archive.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,11 +10,11 @@ use serde_json::{Map, Value, json};
 
 use super::{Blob, Descriptor, Image, Layer, LayerInfo, Manifest, Platform, digest, media_type};
 
-/// The instant at which all images were built: digests must not change.
+/// The build time of all images, fixed so that digests are reproducible.
 const CREATED: &str = "2024-01-01T00:00:00Z";
 
-/// Builds one image. The order of the calls to [`ImageBuilder::layer`] is the
-/// order of the layers, the lowest first.
+/// Builds one image. The calls of [`ImageBuilder::layer`] add layers from the lowest to the
+/// highest.
 #[derive(Debug, Clone)]
 pub struct ImageBuilder {
     platform: Platform,
@@ -40,28 +40,28 @@ impl ImageBuilder {
         self
     }
 
-    /// Adds layers on top, the lowest first.
+    /// Adds layers on top, lowest first.
     #[must_use]
     pub fn layers(mut self, layers: impl IntoIterator<Item = Layer>) -> Self {
         self.layers.extend(layers);
         self
     }
 
-    /// Sets a label in the config: another config, the same layers.
+    /// Sets a label in the config, which changes the config's digest but not the layers.
     #[must_use]
     pub fn label(mut self, key: &str, value: &str) -> Self {
         self.labels.insert(key.into(), value.into());
         self
     }
 
-    /// Sets what a container of the image runs.
+    /// Sets the command that a container runs.
     #[must_use]
     pub fn entrypoint(mut self, command: &[&str]) -> Self {
         self.entrypoint = command.iter().map(|&word| word.to_owned()).collect();
         self
     }
 
-    /// Sets the platform; by default this machine's.
+    /// Sets the platform; the default is that of this machine.
     #[must_use]
     pub fn platform(mut self, platform: Platform) -> Self {
         self.platform = platform;
@@ -71,14 +71,14 @@ impl ImageBuilder {
     /// Builds the image.
     #[must_use]
     pub fn build(self) -> Image {
-        let layers = describe(&self.layers);
+        let layers = layer_infos(&self.layers);
         let diff_ids: Vec<_> = layers.iter().map(|layer| &layer.diff_id).collect();
         let history: Vec<_> = self
             .layers
             .iter()
             .map(|layer| json!({ "created": CREATED, "created_by": format!("COPY {} /", layer.name) }))
             .collect();
-        let config = document(&json!({
+        let config = to_json_bytes(&json!({
             "created": CREATED,
             "architecture": self.platform.architecture,
             "os": self.platform.os,
@@ -86,25 +86,22 @@ impl ImageBuilder {
             "rootfs": { "type": "layers", "diff_ids": diff_ids },
             "history": history,
         }));
-        let config_descriptor = describe_bytes(media_type::CONFIG, &config);
+        let config_descriptor = bytes_descriptor(media_type::CONFIG, &config);
         let layer_descriptors: Vec<_> = layers
             .iter()
             .zip(&self.layers)
             .map(|(info, layer)| descriptor_json(&info.descriptor, &layer.annotations))
             .collect();
-        let manifest = document(&json!({
+        let manifest = to_json_bytes(&json!({
             "schemaVersion": 2,
             "mediaType": media_type::MANIFEST,
             "config": descriptor_json(&config_descriptor, &BTreeMap::new()),
             "layers": layer_descriptors,
         }));
-        let root = describe_bytes(media_type::MANIFEST, &manifest);
+        let root = bytes_descriptor(media_type::MANIFEST, &manifest);
 
-        let mut blobs: BTreeMap<_, _> = self
-            .layers
-            .into_iter()
-            .map(|layer| (layer.digest, layer.blob))
-            .collect();
+        let mut blobs: BTreeMap<_, _> =
+            self.layers.into_iter().map(|layer| (layer.digest, layer.blob)).collect();
         blobs.insert(config_descriptor.digest.clone(), Blob::Bytes(config));
         Image {
             documents: BTreeMap::from([(root.digest.clone(), (root.media_type.clone(), manifest))]),
@@ -121,7 +118,7 @@ impl ImageBuilder {
     }
 }
 
-/// Builds an index of images, in the order of the calls.
+/// Builds an index of images, in the order in which they are added.
 #[derive(Debug, Clone, Default)]
 pub struct IndexBuilder {
     manifests: Vec<Manifest>,
@@ -139,9 +136,9 @@ impl IndexBuilder {
     #[must_use]
     pub fn image(mut self, image: &Image) -> Self {
         for manifest in &image.manifests {
-            self.entry(manifest.clone(), &BTreeMap::new());
+            self.push_entry(manifest.clone(), &BTreeMap::new());
         }
-        // The root of an index is not part of another index.
+        // Without the image's own index, if it has one.
         self.documents.extend(
             image
                 .documents
@@ -149,67 +146,57 @@ impl IndexBuilder {
                 .filter(|(_, (kind, _))| kind == media_type::MANIFEST)
                 .map(|(digest, document)| (digest.clone(), document.clone())),
         );
-        self.blobs
-            .extend(image.blobs.iter().map(|(d, b)| (d.clone(), b.clone())));
+        self.blobs.extend(image.blobs.iter().map(|(d, b)| (d.clone(), b.clone())));
         self
     }
 
-    /// Adds an attestation about the manifest that was added last, as
-    /// BuildKit writes it.
+    /// Adds an attestation, in BuildKit's format, about the manifest that was added last.
     ///
     /// # Panics
-    /// When nothing was added before.
+    /// When no image was added before.
     #[must_use]
     pub fn attestation(mut self) -> Self {
         let subject = self
             .manifests
             .last()
-            .expect("an attestation is about a manifest")
+            .expect("an attestation requires a manifest")
             .descriptor
             .digest
             .clone();
-        let statement = document(&json!({
+        let statement = to_json_bytes(&json!({
             "_type": "https://in-toto.io/Statement/v0.1",
             "predicateType": "https://slsa.dev/provenance/v0.2",
             "subject": [{ "digest": { "sha256": subject.trim_start_matches("sha256:") } }],
         }));
-        let statement_descriptor = describe_bytes(media_type::IN_TOTO, &statement);
-        let config = document(&json!({
+        let statement_descriptor = bytes_descriptor(media_type::IN_TOTO, &statement);
+        let config = to_json_bytes(&json!({
             "architecture": "unknown",
             "os": "unknown",
             "config": {},
             "rootfs": { "type": "layers", "diff_ids": [statement_descriptor.digest] },
         }));
-        let config_descriptor = describe_bytes(media_type::CONFIG, &config);
+        let config_descriptor = bytes_descriptor(media_type::CONFIG, &config);
         let none = BTreeMap::new();
         let predicate = BTreeMap::from([(
             "in-toto.io/predicate-type".to_owned(),
             "https://slsa.dev/provenance/v0.2".to_owned(),
         )]);
-        let manifest = document(&json!({
+        let manifest = to_json_bytes(&json!({
             "schemaVersion": 2,
             "mediaType": media_type::MANIFEST,
             "config": descriptor_json(&config_descriptor, &none),
             "layers": [descriptor_json(&statement_descriptor, &predicate)],
         }));
-        let descriptor = describe_bytes(media_type::MANIFEST, &manifest);
+        let descriptor = bytes_descriptor(media_type::MANIFEST, &manifest);
 
-        self.documents.insert(
-            descriptor.digest.clone(),
-            (descriptor.media_type.clone(), manifest),
-        );
-        self.blobs
-            .insert(statement_descriptor.digest, Blob::Bytes(statement));
-        self.blobs
-            .insert(config_descriptor.digest.clone(), Blob::Bytes(config));
+        self.documents.insert(descriptor.digest.clone(), (descriptor.media_type.clone(), manifest));
+        self.blobs.insert(statement_descriptor.digest, Blob::Bytes(statement));
+        self.blobs.insert(config_descriptor.digest.clone(), Blob::Bytes(config));
         let annotations = BTreeMap::from([
-            (
-                "vnd.docker.reference.type".to_owned(),
-                "attestation-manifest".to_owned(),
-            ),
+            ("vnd.docker.reference.type".to_owned(), "attestation-manifest".to_owned()),
             ("vnd.docker.reference.digest".to_owned(), subject),
         ]);
-        self.entry(
+        self.push_entry(
             Manifest {
                 descriptor,
                 platform: Platform::unknown(),
@@ -225,23 +212,17 @@ impl IndexBuilder {
     /// Builds the index.
     #[must_use]
     pub fn build(mut self) -> Image {
-        let index = document(&json!({
+        let index = to_json_bytes(&json!({
             "schemaVersion": 2,
             "mediaType": media_type::INDEX,
             "manifests": self.entries,
         }));
-        let root = describe_bytes(media_type::INDEX, &index);
-        self.documents
-            .insert(root.digest.clone(), (root.media_type.clone(), index));
-        Image {
-            root,
-            manifests: self.manifests,
-            documents: self.documents,
-            blobs: self.blobs,
-        }
+        let root = bytes_descriptor(media_type::INDEX, &index);
+        self.documents.insert(root.digest.clone(), (root.media_type.clone(), index));
+        Image { root, manifests: self.manifests, documents: self.documents, blobs: self.blobs }
     }
 
-    fn entry(&mut self, manifest: Manifest, annotations: &BTreeMap<String, String>) {
+    fn push_entry(&mut self, manifest: Manifest, annotations: &BTreeMap<String, String>) {
         let mut entry = descriptor_json(&manifest.descriptor, annotations);
         entry["platform"] = json!({
             "os": manifest.platform.os,
@@ -252,18 +233,12 @@ impl IndexBuilder {
     }
 }
 
-fn document(value: &Value) -> Bytes {
-    serde_json::to_vec(value)
-        .expect("JSON values can be written")
-        .into()
+fn to_json_bytes(value: &Value) -> Bytes {
+    serde_json::to_vec(value).expect("serializing JSON values cannot fail").into()
 }
 
-fn describe_bytes(media_type: &str, data: &[u8]) -> Descriptor {
-    Descriptor {
-        media_type: media_type.into(),
-        digest: digest(data),
-        size: data.len() as u64,
-    }
+fn bytes_descriptor(media_type: &str, data: &[u8]) -> Descriptor {
+    Descriptor { media_type: media_type.into(), digest: digest(data), size: data.len() as u64 }
 }
 
 fn descriptor_json(descriptor: &Descriptor, annotations: &BTreeMap<String, String>) -> Value {
@@ -277,7 +252,7 @@ fn descriptor_json(descriptor: &Descriptor, annotations: &BTreeMap<String, Strin
     value.into()
 }
 
-fn describe(layers: &[Layer]) -> Vec<LayerInfo> {
+fn layer_infos(layers: &[Layer]) -> Vec<LayerInfo> {
     let mut below: Option<String> = None;
     layers
         .iter()
@@ -305,18 +280,14 @@ pub(super) fn write_archive(image: &Image, name: &str, file: &Path) -> io::Resul
         &image.root,
         &BTreeMap::from([("io.containerd.image.name".to_owned(), name.to_owned())]),
     );
-    if let Some(manifest) = image
-        .manifests
-        .first()
-        .filter(|_| image.manifests.len() == 1)
-    {
+    if let Some(manifest) = image.manifests.first().filter(|_| image.manifests.len() == 1) {
         root["platform"] = json!({
             "os": manifest.platform.os,
             "architecture": manifest.platform.architecture,
         });
     }
-    let index = document(&json!({ "schemaVersion": 2, "manifests": [root] }));
-    let layout = document(&json!({ "imageLayoutVersion": "1.0.0" }));
+    let index = to_json_bytes(&json!({ "schemaVersion": 2, "manifests": [root] }));
+    let layout = to_json_bytes(&json!({ "imageLayoutVersion": "1.0.0" }));
 
     let mut tar = tar::Builder::new(File::create(file)?);
     let mut add = |path: String, len: u64, content: &mut dyn Read| {
@@ -334,16 +305,12 @@ pub(super) fn write_archive(image: &Image, name: &str, file: &Path) -> io::Resul
         add(path(digest), data.len() as u64, &mut &data[..])?;
     }
     for (digest, blob) in &image.blobs {
-        add(
-            path(digest),
-            blob.len(),
-            &mut BlobReader { blob, offset: 0 },
-        )?;
+        add(path(digest), blob.len(), &mut BlobReader { blob, offset: 0 })?;
     }
     tar.into_inner()?.sync_all()
 }
 
-/// Reads a blob from the front to the end.
+/// Reads a blob sequentially.
 struct BlobReader<'a> {
     blob: &'a Blob,
     offset: u64,

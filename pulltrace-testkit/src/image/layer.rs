@@ -1,5 +1,4 @@
-//! One layer: a valid tar file, packed so that its size is exactly the size
-//! that was asked for. Knows nothing of manifests.
+//! A layer: a valid tar file, packed to exactly the requested size.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -8,26 +7,26 @@ use std::sync::Arc;
 use flate2::{Compression, Crc, GzBuilder};
 use sha2::{Digest as _, Sha256};
 
-use super::stored::Stored;
+use super::lazy_gzip::LazyGzip;
 use super::{Blob, digest, media_type};
 
 /// The smallest layer that [`Layer::random`] can make, in bytes.
-pub const MIN_GZIP_SIZE: u64 = GZIP_FRAME + BLOCK_HEADER + MIN_TAR_SIZE;
+pub const MIN_GZIP_SIZE: u64 = GZIP_OVERHEAD + BLOCK_HEADER_LEN + MIN_TAR_SIZE;
 /// The smallest layer that [`Layer::random_tar`] can make, in bytes.
-pub const MIN_TAR_SIZE: u64 = TAR_BLOCK + TAR_END;
+pub const MIN_TAR_SIZE: u64 = TAR_BLOCK + TAR_TRAILER;
 
 /// Header and trailer of a gzip file.
-const GZIP_FRAME: u64 = 10 + 8;
-/// Before each block of data that deflate stores as it is.
-pub(super) const BLOCK_HEADER: u64 = 5;
-/// The most that one stored block holds.
-pub(super) const BLOCK_MAX: usize = 65_535;
+const GZIP_OVERHEAD: u64 = 10 + 8;
+/// The header of an uncompressed ("stored") deflate block.
+pub(super) const BLOCK_HEADER_LEN: u64 = 5;
+/// The most data that a stored block can hold.
+pub(super) const MAX_BLOCK_DATA: usize = 65_535;
 pub(super) const TAR_BLOCK: u64 = 512;
-/// Two empty blocks end a tar file.
-const TAR_END: u64 = 2 * TAR_BLOCK;
+/// A tar file ends with two empty blocks.
+const TAR_TRAILER: u64 = 2 * TAR_BLOCK;
 
-/// One layer. Clones share the content, so one layer in several images (or
-/// twice in one) costs nothing.
+/// A layer. Clones share the content, so using a layer in several images, or twice in one, costs
+/// nothing.
 #[derive(Debug, Clone)]
 pub struct Layer {
     pub(super) media_type: &'static str,
@@ -39,131 +38,123 @@ pub struct Layer {
 }
 
 impl Layer {
-    /// A gzip layer of exactly `size` bytes that holds one file of random
-    /// content named `name`. The name also chooses the content.
+    /// A gzip layer of exactly `size` bytes with one file of random content. `name` is the name of
+    /// the file and the seed of its content.
     ///
     /// # Panics
-    /// When `size` is below [`MIN_GZIP_SIZE`].
+    /// When `size` is less than [`MIN_GZIP_SIZE`].
     #[must_use]
     pub fn random(name: &str, size: u64) -> Self {
         assert!(
             size >= MIN_GZIP_SIZE,
-            "a gzip layer has at least {MIN_GZIP_SIZE} bytes, not {size}"
+            "invalid size {size}: expected at least {MIN_GZIP_SIZE} bytes for a gzip layer"
         );
-        let tar = random_tar(name, tar_size_within(size));
+        let tar = random_tar(name, max_tar_size(size));
         let gzip = gzip_stored(&tar, size);
-        Self::packed(name, media_type::LAYER_GZIP, &tar, gzip)
+        Self::from_blob(name, media_type::LAYER_GZIP, &tar, gzip)
     }
 
-    /// The same as [`Layer::random`], but made each time when it is read: for
-    /// large layers, as it takes no memory.
+    /// Like [`Layer::random`], but generated on every read: takes no memory, for large layers.
     ///
     /// # Panics
-    /// When `size` is below [`MIN_GZIP_SIZE`].
+    /// When `size` is less than [`MIN_GZIP_SIZE`].
     #[must_use]
-    pub fn made_when_read(name: &str, size: u64) -> Self {
+    pub fn lazy(name: &str, size: u64) -> Self {
         assert!(
             size >= MIN_GZIP_SIZE,
-            "a gzip layer has at least {MIN_GZIP_SIZE} bytes, not {size}"
+            "invalid size {size}: expected at least {MIN_GZIP_SIZE} bytes for a gzip layer"
         );
-        let stored = Stored::new(name, size);
+        let stored = LazyGzip::new(name, size);
         Self {
             media_type: media_type::LAYER_GZIP,
             digest: stored.digest(),
             diff_id: stored.diff_id().to_owned(),
-            blob: Blob::Stored(Arc::new(stored)),
+            blob: Blob::LazyGzip(Arc::new(stored)),
             name: name.into(),
             annotations: BTreeMap::new(),
         }
     }
 
-    /// Like [`Layer::random`], but a tar file that is not compressed.
+    /// Like [`Layer::random`], but an uncompressed tar file.
     ///
     /// # Panics
-    /// When `size` is below [`MIN_TAR_SIZE`] or no multiple of 512.
+    /// When `size` is less than [`MIN_TAR_SIZE`] or not a multiple of 512.
     #[must_use]
     pub fn random_tar(name: &str, size: u64) -> Self {
         assert!(
             size >= MIN_TAR_SIZE && size.is_multiple_of(TAR_BLOCK),
-            "a tar file has at least {MIN_TAR_SIZE} bytes and whole blocks of 512, not {size}"
+            "invalid size {size}: expected at least {MIN_TAR_SIZE} bytes and a multiple of 512"
         );
         let tar = random_tar(name, size);
-        Self::packed(name, media_type::LAYER_TAR, &tar, tar.clone())
+        Self::from_blob(name, media_type::LAYER_TAR, &tar, tar.clone())
     }
 
-    /// A gzip layer of `count` files of `bytes_each` bytes which compress
-    /// well: few bytes to load, much to unpack. Its size is what compression
-    /// makes of it.
+    /// A gzip layer of `count` files of `bytes_each` bytes that compress well: little to download,
+    /// much to unpack. Its size depends on the compression.
     ///
     /// # Panics
     /// When `bytes_each` does not fit in memory.
     #[must_use]
-    pub fn files(name: &str, count: usize, bytes_each: u64) -> Self {
+    pub fn many_files(name: &str, count: usize, bytes_each: u64) -> Self {
         let line = format!("{name}\n").into_bytes();
-        let len = usize::try_from(bytes_each).expect("a file that fits in memory");
+        let len = usize::try_from(bytes_each).expect("the file fits in memory");
         let content: Vec<u8> = line.iter().copied().cycle().take(len).collect();
         let files = (0..count).map(|i| (format!("{name}/{}/{i}", i / 100), content.as_slice()));
         Self::compressed(name, &write_tar(files))
     }
 
-    /// A gzip layer of the named files, each `(path, mode, content)`.
+    /// A gzip layer of files, each given as `(path, mode, content)`.
     #[must_use]
-    pub fn of_files(name: &str, files: &[(&str, u32, &[u8])]) -> Self {
+    pub fn from_files(name: &str, files: &[(&str, u32, &[u8])]) -> Self {
         let mut tar = tar::Builder::new(Vec::new());
         for (path, mode, content) in files {
-            append(&mut tar, path, *mode, content);
+            append_file(&mut tar, path, *mode, content);
         }
-        Self::compressed(name, &tar.into_inner().expect("a Vec takes all bytes"))
+        Self::compressed(name, &tar.into_inner().expect("writing to a Vec cannot fail"))
     }
 
-    /// A gzip layer with one program, `/pause`, that does nothing for ever:
-    /// enough for a container of this machine.
+    /// A gzip layer with the program `/pause`, which sleeps forever: enough to run a container on
+    /// this machine.
     ///
     /// # Panics
     /// On a machine that is neither `x86_64` nor `aarch64`.
     #[must_use]
     pub fn pause() -> Self {
-        Self::of_files("pause", &[("pause", 0o755, &pause_program())])
+        Self::from_files("pause", &[("pause", 0o755, &pause_program())])
     }
 
-    /// The same with the program `/exit`, which ends at once and well: for a
-    /// container that runs before others.
+    /// Like [`Layer::pause`], with the program `/exit`, which exits with 0 at once: for init
+    /// containers.
     ///
     /// # Panics
     /// On a machine that is neither `x86_64` nor `aarch64`.
     #[must_use]
     pub fn exit() -> Self {
-        Self::of_files("exit", &[("exit", 0o755, &exit_program())])
+        Self::from_files("exit", &[("exit", 0o755, &exit_program())])
     }
 
-    /// A gzip layer without a file: the one that builders write for an
-    /// instruction that changed nothing.
+    /// A gzip layer without files, as builders write it for an instruction without changes.
     #[must_use]
     pub fn empty() -> Self {
-        Self::compressed("empty", &[0; TAR_END as usize])
+        Self::compressed("empty", &[0; TAR_TRAILER as usize])
     }
 
-    /// A layer whose blob has no byte at all. containerd refuses to load it
-    /// (seen on 1.6, 2.0 and 2.4), so the pull fails; a layer without content
-    /// that is accepted is [`Layer::empty`].
+    /// A layer whose blob is 0 bytes long. containerd refuses to download it (observed on 1.6, 2.0
+    /// and 2.4), so the pull fails. [`Layer::empty`] is a valid layer without content.
     #[must_use]
     pub fn zero_bytes() -> Self {
-        Self::packed("zero bytes", media_type::LAYER_TAR, &[], Vec::new())
+        Self::from_blob("zero bytes", media_type::LAYER_TAR, &[], Vec::new())
     }
 
-    /// A layer that declares `size` bytes, takes no memory and can be loaded
-    /// up to its last byte, but whose digest never matches: for sizes above
-    /// 4 GiB, of which a pull only needs to be begun.
+    /// A layer of `size` bytes that takes no memory and can be downloaded completely, but whose
+    /// digest never matches. For sizes above 4 GiB in tests that only need to start a pull.
     #[must_use]
-    pub fn declared(name: &str, size: u64) -> Self {
+    pub fn with_wrong_digest(name: &str, size: u64) -> Self {
         Self {
             media_type: media_type::LAYER_GZIP,
             digest: digest(format!("declared {name} {size}").as_bytes()),
             diff_id: digest(format!("diff of declared {name} {size}").as_bytes()),
-            blob: Blob::Synthetic {
-                seed: seed(name),
-                len: size,
-            },
+            blob: Blob::Synthetic { seed: name_seed(name), len: size },
             name: name.into(),
             annotations: BTreeMap::new(),
         }
@@ -188,7 +179,7 @@ impl Layer {
         self.blob.len()
     }
 
-    /// Digest of the layer without compression.
+    /// The digest of the uncompressed layer.
     #[must_use]
     pub fn diff_id(&self) -> &str {
         &self.diff_id
@@ -202,12 +193,12 @@ impl Layer {
 
     fn compressed(name: &str, tar: &[u8]) -> Self {
         let mut gzip = GzBuilder::new().write(Vec::new(), Compression::fast());
-        gzip.write_all(tar).expect("a Vec takes all bytes");
-        let gzip = gzip.finish().expect("a Vec takes all bytes");
-        Self::packed(name, media_type::LAYER_GZIP, tar, gzip)
+        gzip.write_all(tar).expect("writing to a Vec cannot fail");
+        let gzip = gzip.finish().expect("writing to a Vec cannot fail");
+        Self::from_blob(name, media_type::LAYER_GZIP, tar, gzip)
     }
 
-    fn packed(name: &str, media_type: &'static str, tar: &[u8], packed: Vec<u8>) -> Self {
+    fn from_blob(name: &str, media_type: &'static str, tar: &[u8], packed: Vec<u8>) -> Self {
         Self {
             media_type,
             digest: digest(&packed),
@@ -219,7 +210,7 @@ impl Layer {
     }
 }
 
-/// A static ELF program of one loaded segment that waits for ever.
+/// A static ELF program with a single segment that sleeps forever.
 fn pause_program() -> Vec<u8> {
     // again: mov eax, 34 (pause); syscall; jmp again
     let x86_64 = [0xb8, 34, 0, 0, 0, 0x0f, 0x05, 0xeb, 0xf7];
@@ -232,7 +223,7 @@ fn pause_program() -> Vec<u8> {
         0xd400_0001, // svc 0
         0x17ff_fffa, // b again
     ];
-    program(&x86_64, &aarch64)
+    elf_program(&x86_64, &aarch64)
 }
 
 fn exit_program() -> Vec<u8> {
@@ -243,60 +234,57 @@ fn exit_program() -> Vec<u8> {
         0xd280_0ba8, // mov x8, 93 (exit)
         0xd400_0001, // svc 0
     ];
-    program(&x86_64, &aarch64)
+    elf_program(&x86_64, &aarch64)
 }
 
-/// The smallest program there is of this machine's code.
-fn program(x86_64: &[u8], aarch64: &[u32]) -> Vec<u8> {
+/// Returns a minimal ELF executable with the code for this machine.
+fn elf_program(x86_64: &[u8], aarch64: &[u32]) -> Vec<u8> {
     const HEADERS: u64 = 64 + 56;
     const BASE: u64 = 0x40_0000;
     let (machine, code): (u16, Vec<u8>) = match std::env::consts::ARCH {
         "x86_64" => (62, x86_64.to_vec()),
-        "aarch64" => (
-            183,
-            aarch64.iter().flat_map(|word| word.to_le_bytes()).collect(),
-        ),
-        other => panic!("no program for {other}"),
+        "aarch64" => (183, aarch64.iter().flat_map(|word| word.to_le_bytes()).collect()),
+        other => panic!("unsupported architecture {other}"),
     };
     let mut elf = vec![0x7f, b'E', b'L', b'F', 2, 1, 1, 0];
     elf.extend([0; 8]);
     let half = |elf: &mut Vec<u8>, value: u16| elf.extend(value.to_le_bytes());
     let word = |elf: &mut Vec<u8>, value: u32| elf.extend(value.to_le_bytes());
     let long = |elf: &mut Vec<u8>, value: u64| elf.extend(value.to_le_bytes());
-    half(&mut elf, 2); // an executable
+    half(&mut elf, 2); // e_type: executable
     half(&mut elf, machine);
-    word(&mut elf, 1); // version
-    long(&mut elf, BASE + HEADERS); // entry
-    long(&mut elf, 64); // program headers
-    long(&mut elf, 0); // no sections
-    word(&mut elf, 0); // flags
+    word(&mut elf, 1); // e_version
+    long(&mut elf, BASE + HEADERS); // e_entry
+    long(&mut elf, 64); // e_phoff: right behind this header
+    long(&mut elf, 0); // e_shoff: no sections
+    word(&mut elf, 0); // e_flags
     for value in [64, 56, 1, 0, 0, 0] {
-        half(&mut elf, value); // sizes and counts of headers
+        half(&mut elf, value); // header sizes and counts
     }
     let size = HEADERS + code.len() as u64;
-    word(&mut elf, 1); // load
-    word(&mut elf, 5); // readable, executable
+    word(&mut elf, 1); // p_type: PT_LOAD
+    word(&mut elf, 5); // p_flags: readable, executable
     for value in [0, BASE, BASE, size, size, 0x1_0000] {
-        long(&mut elf, value); // offset, addresses, sizes, alignment
+        long(&mut elf, value); // p_offset, addresses, sizes, p_align
     }
     elf.extend(code);
     elf
 }
 
-/// The number that a name stands for.
-pub(super) fn seed(name: &str) -> u64 {
+/// Derives a seed from a name.
+pub(super) fn name_seed(name: &str) -> u64 {
     let hash: [u8; 32] = Sha256::digest(name.as_bytes()).into();
     u64::from_le_bytes(hash[..8].try_into().expect("eight bytes"))
 }
 
-/// Fills `data` with the bytes that stand at `offset` of the endless random
-/// file `seed`: any part of it can be made without the part before.
+/// Fills `data` with the bytes at `offset` of the infinite random file of `seed`. Random access:
+/// earlier bytes need not be generated.
 pub(super) fn fill_random(seed: u64, offset: u64, data: &mut [u8]) {
     let mut word = offset / 8;
-    let mut skip = usize::try_from(offset % 8).expect("less than eight");
+    let mut skip = usize::try_from(offset % 8).expect("less than 8");
     let mut rest = data;
     while !rest.is_empty() {
-        let bytes = scramble(seed.wrapping_add(word.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
+        let bytes = mix64(seed.wrapping_add(word.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
         let n = rest.len().min(8 - skip);
         let (now, later) = rest.split_at_mut(n);
         now.copy_from_slice(&bytes.to_le_bytes()[skip..skip + n]);
@@ -306,8 +294,8 @@ pub(super) fn fill_random(seed: u64, offset: u64, data: &mut [u8]) {
     }
 }
 
-/// The finaliser of SplitMix64: neighbouring numbers in, unrelated ones out.
-const fn scramble(mut z: u64) -> u64 {
+/// The finalizer of SplitMix64: maps adjacent inputs to unrelated outputs.
+const fn mix64(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     z ^ (z >> 31)
@@ -315,9 +303,9 @@ const fn scramble(mut z: u64) -> u64 {
 
 /// A tar file of exactly `size` bytes with one random file.
 fn random_tar(name: &str, size: u64) -> Vec<u8> {
-    let len = usize::try_from(size - MIN_TAR_SIZE).expect("a layer that fits in memory");
+    let len = usize::try_from(size - MIN_TAR_SIZE).expect("the layer fits in memory");
     let mut content = vec![0; len];
-    fill_random(seed(name), 0, &mut content);
+    fill_random(name_seed(name), 0, &mut content);
     let tar = write_tar([(format!("{name}.bin"), content.as_slice())]);
     assert_eq!(tar.len() as u64, size, "the name {name:?} is too long");
     tar
@@ -326,15 +314,15 @@ fn random_tar(name: &str, size: u64) -> Vec<u8> {
 fn write_tar<'a>(files: impl IntoIterator<Item = (String, &'a [u8])>) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     for (path, content) in files {
-        append(&mut tar, &path, 0o644, content);
+        append_file(&mut tar, &path, 0o644, content);
     }
-    tar.into_inner().expect("a Vec takes all bytes")
+    tar.into_inner().expect("writing to a Vec cannot fail")
 }
 
-/// The block before a file's content.
+/// The tar header of a file.
 pub(super) fn tar_header(path: &str, len: u64) -> [u8; TAR_BLOCK as usize] {
     let mut header = file_header(0o644, len);
-    header.set_path(path).expect("a short name");
+    header.set_path(path).expect("the name fits into the header");
     header.set_cksum();
     *header.as_bytes()
 }
@@ -349,29 +337,29 @@ fn file_header(mode: u32, len: u64) -> tar::Header {
     header
 }
 
-fn append(tar: &mut tar::Builder<Vec<u8>>, path: &str, mode: u32, content: &[u8]) {
+fn append_file(tar: &mut tar::Builder<Vec<u8>>, path: &str, mode: u32, content: &[u8]) {
     let mut header = file_header(mode, content.len() as u64);
-    tar.append_data(&mut header, path, content)
-        .expect("a Vec takes all bytes");
+    tar.append_data(&mut header, path, content).expect("writing to a Vec cannot fail");
 }
 
-/// The largest tar file that, stored in a gzip file, needs at most `size` bytes.
-pub(super) fn tar_size_within(size: u64) -> u64 {
-    let packed = |tar: u64| GZIP_FRAME + tar + BLOCK_HEADER * tar.div_ceil(BLOCK_MAX as u64);
-    let mut tar = (size - GZIP_FRAME) / TAR_BLOCK * TAR_BLOCK;
+/// Returns the size of the largest tar file that fits uncompressed into a gzip file of `size`
+/// bytes.
+pub(super) fn max_tar_size(size: u64) -> u64 {
+    let packed =
+        |tar: u64| GZIP_OVERHEAD + tar + BLOCK_HEADER_LEN * tar.div_ceil(MAX_BLOCK_DATA as u64);
+    let mut tar = (size - GZIP_OVERHEAD) / TAR_BLOCK * TAR_BLOCK;
     while packed(tar) > size {
         tar -= TAR_BLOCK;
     }
     tar
 }
 
-/// The header of a gzip file of exactly `size` bytes in which a tar file of
-/// `tar` bytes is stored: what is missing to `size` goes into its fields for a
-/// name and a comment.
+/// The header of a gzip file of exactly `size` bytes that stores a tar file of `tar` bytes. The
+/// file name and comment fields of the header are used as padding.
 pub(super) fn gzip_header(tar: u64, size: u64) -> Vec<u8> {
-    let packed = GZIP_FRAME + tar + BLOCK_HEADER * tar.div_ceil(BLOCK_MAX as u64);
+    let packed = GZIP_OVERHEAD + tar + BLOCK_HEADER_LEN * tar.div_ceil(MAX_BLOCK_DATA as u64);
     let padding = usize::try_from(size - packed).expect("less than two blocks");
-    // Readers accept at most 512 bytes per field, the closing zero included.
+    // Readers accept at most 512 bytes per field, including the terminating zero.
     let comment = padding.min(512);
     let name = padding - comment;
     let flags = if name > 0 { 0x08 } else { 0 } | if comment > 0 { 0x10 } else { 0 };
@@ -386,19 +374,19 @@ pub(super) fn gzip_header(tar: u64, size: u64) -> Vec<u8> {
     out
 }
 
-/// What stands before `len` stored bytes.
-pub(super) fn block_header(len: u64, last: bool) -> [u8; BLOCK_HEADER as usize] {
-    let len = u16::try_from(len).expect("at most BLOCK_MAX");
+/// The header of a stored block of `len` bytes.
+pub(super) fn block_header(len: u64, last: bool) -> [u8; BLOCK_HEADER_LEN as usize] {
+    let len = u16::try_from(len).expect("a block length fits in 16 bits");
     let ([a, b], [c, d]) = (len.to_le_bytes(), (!len).to_le_bytes());
     [u8::from(last), a, b, c, d]
 }
 
-/// A gzip file of exactly `size` bytes. The content is stored, since random
-/// bytes do not compress.
+/// A gzip file of exactly `size` bytes. The content is stored uncompressed: random bytes do not
+/// compress.
 fn gzip_stored(tar: &[u8], size: u64) -> Vec<u8> {
     let mut out = gzip_header(tar.len() as u64, size);
     out.reserve(usize::try_from(size).expect("fits in memory"));
-    let blocks = tar.chunks(BLOCK_MAX);
+    let blocks = tar.chunks(MAX_BLOCK_DATA);
     let last = blocks.len() - 1;
     for (i, block) in blocks.enumerate() {
         out.extend(block_header(block.len() as u64, i == last));

@@ -1,15 +1,14 @@
-//! Builds images whose every number is known beforehand: layers of an exact
-//! compressed size, shared, doubled or empty ones, indexes of several
-//! platforms, and documents that are none. Deterministic: the same calls give
-//! the same digests. Nothing here talks to a registry.
+//! Builds images whose numbers are all known in advance: layers of an exact compressed size,
+//! shared, duplicate and empty layers, multi-platform indexes, and invalid documents.
+//! Deterministic: the same calls produce the same digests. Does not access a registry.
 //!
 //! - [`Layer`]: one layer, built once and shared by cloning
-//! - [`ImageBuilder`]: layers → one manifest and its config
-//! - [`IndexBuilder`]: images → one index
+//! - [`ImageBuilder`]: layers → a manifest and its config
+//! - [`IndexBuilder`]: images → an index
 
 mod build;
 mod layer;
-mod stored;
+mod lazy_gzip;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -20,7 +19,7 @@ use sha2::{Digest as _, Sha256};
 
 pub use build::{ImageBuilder, IndexBuilder};
 pub use layer::{Layer, MIN_GZIP_SIZE, MIN_TAR_SIZE};
-pub use stored::Stored;
+pub use lazy_gzip::LazyGzip;
 
 /// Media types of the documents and blobs that the kit builds.
 pub mod media_type {
@@ -30,15 +29,15 @@ pub mod media_type {
     pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
     /// The config of one image.
     pub const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
-    /// A layer compressed by gzip.
+    /// A gzip-compressed layer.
     pub const LAYER_GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
-    /// A layer that is not compressed.
+    /// An uncompressed layer.
     pub const LAYER_TAR: &str = "application/vnd.oci.image.layer.v1.tar";
     /// The content of an attestation manifest.
     pub const IN_TOTO: &str = "application/vnd.in-toto+json";
 }
 
-/// Mebibytes as bytes, for sizes that read well.
+/// Converts mebibytes to bytes.
 #[must_use]
 pub const fn mib(n: u64) -> u64 {
     n * 1024 * 1024
@@ -53,7 +52,7 @@ pub fn digest(data: &[u8]) -> String {
 fn hex(hash: &[u8]) -> String {
     let mut text = String::from("sha256:");
     for byte in hash {
-        write!(text, "{byte:02x}").expect("a String takes all text");
+        write!(text, "{byte:02x}").expect("writing to a String cannot fail");
     }
     text
 }
@@ -63,46 +62,46 @@ fn hex(hash: &[u8]) -> String {
 pub enum Blob {
     /// Held in memory.
     Bytes(Bytes),
-    /// Made while it is read, as [`Layer::made_when_read`] says.
-    Stored(Arc<Stored>),
-    /// Made while it is read; its digest is a name and not a hash of it, so
-    /// that no pull of it can succeed.
+    /// Generated on read, see [`Layer::lazy`].
+    LazyGzip(Arc<LazyGzip>),
+    /// Generated on read. Its digest does not match the content, so a pull of it always fails.
     Synthetic {
-        /// Chooses the bytes.
+        /// The seed of the content.
         seed: u64,
-        /// Length in bytes.
+        /// The length in bytes.
         len: u64,
     },
 }
 
 impl Blob {
-    /// Length in bytes.
+    /// The length in bytes.
     #[must_use]
     pub fn len(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
-            Self::Stored(stored) => stored.len(),
+            Self::LazyGzip(stored) => stored.len(),
             Self::Synthetic { len, .. } => *len,
         }
     }
 
-    /// Whether it holds no byte.
+    /// Reports whether the blob is 0 bytes long.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The bytes from `offset` on, at most `max` of them; none past the end.
+    /// Reads up to `max` bytes from `offset` on; empty past the end.
     #[must_use]
     pub fn read(&self, offset: u64, max: usize) -> Bytes {
         let rest = self.len().saturating_sub(offset);
         let n = usize::try_from(rest).map_or(max, |rest| rest.min(max));
         match self {
             Self::Bytes(bytes) => {
-                let start = bytes.len() - usize::try_from(rest).expect("a part of a slice");
+                let start =
+                    bytes.len() - usize::try_from(rest).expect("at most the slice's length");
                 bytes.slice(start..start + n)
             }
-            Self::Stored(stored) => stored.read(offset, n),
+            Self::LazyGzip(stored) => stored.read(offset, n),
             Self::Synthetic { seed, .. } => {
                 let mut data = vec![0; n];
                 layer::fill_random(*seed, offset, &mut data);
@@ -112,7 +111,7 @@ impl Blob {
     }
 }
 
-/// What points at a blob: type, digest and size.
+/// A descriptor: type, digest and size of a blob.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Descriptor {
     /// The media type.
@@ -123,7 +122,7 @@ pub struct Descriptor {
     pub size: u64,
 }
 
-/// What a manifest of an index is for.
+/// The platform of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Platform {
     /// `linux`, or `unknown` for an attestation.
@@ -133,16 +132,13 @@ pub struct Platform {
 }
 
 impl Platform {
-    /// Linux on `architecture`, in the words of Go (`amd64`).
+    /// Linux on `architecture`, given as Go names it (`amd64`).
     #[must_use]
     pub fn linux(architecture: &str) -> Self {
-        Self {
-            os: "linux".into(),
-            architecture: architecture.into(),
-        }
+        Self { os: "linux".into(), architecture: architecture.into() }
     }
 
-    /// The platform of this machine: what its containerd chooses.
+    /// The platform of this machine, which its containerd selects.
     #[must_use]
     pub fn host() -> Self {
         Self::linux(match std::env::consts::ARCH {
@@ -152,7 +148,7 @@ impl Platform {
         })
     }
 
-    /// A platform that this machine's containerd does not choose.
+    /// A platform that this machine's containerd does not select.
     #[must_use]
     pub fn foreign() -> Self {
         Self::linux("s390x")
@@ -161,42 +157,38 @@ impl Platform {
     /// The platform of an attestation manifest.
     #[must_use]
     pub fn unknown() -> Self {
-        Self {
-            os: "unknown".into(),
-            architecture: "unknown".into(),
-        }
+        Self { os: "unknown".into(), architecture: "unknown".into() }
     }
 }
 
-/// One layer of a built manifest.
+/// A layer of a built manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LayerInfo {
     /// Type, digest and compressed size.
     pub descriptor: Descriptor,
-    /// Digest of the layer without compression.
+    /// The digest of the uncompressed layer.
     pub diff_id: String,
-    /// The snapshot's name: this layer on top of all below.
+    /// The chain id: the name of the snapshot of this layer and all below it.
     pub chain_id: String,
 }
 
-/// One manifest of an image and what it lists.
+/// A manifest of an image, with its contents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
-    /// The manifest itself.
+    /// The manifest's own descriptor.
     pub descriptor: Descriptor,
-    /// For which platform it is.
+    /// The platform that it is for.
     pub platform: Platform,
     /// Its config.
     pub config: Descriptor,
-    /// Its layers, the lowest first, as often as the manifest lists them. An
-    /// attestation has none.
+    /// Its layers, lowest first, with the manifest's duplicates. Empty for an attestation.
     pub layers: Vec<LayerInfo>,
-    /// Whether it is an attestation and no image.
+    /// True for an attestation, false for an image.
     pub attestation: bool,
 }
 
 impl Manifest {
-    /// Sum of the layers' sizes in bytes, each digest once.
+    /// The sum of the layers' sizes in bytes, counting every digest once.
     #[must_use]
     pub fn unique_layer_bytes(&self) -> u64 {
         let sizes: BTreeMap<_, _> = self
@@ -208,13 +200,13 @@ impl Manifest {
     }
 }
 
-/// An image, ready to be pushed: exact numbers, documents and blobs.
+/// An image that is ready to be pushed: descriptors, documents and blobs.
 #[derive(Debug, Clone)]
 pub struct Image {
-    /// The document that a tag points at: an index or a manifest.
+    /// The document that a tag refers to: an index or a manifest.
     pub root: Descriptor,
-    /// The manifests, in the order of the index; one when there is no index,
-    /// none for [`Image::document`].
+    /// The manifests, in the order of the index; a single one without an index, none for
+    /// [`Image::raw_document`].
     pub manifests: Vec<Manifest>,
     /// Manifests and indexes by digest.
     pub(crate) documents: BTreeMap<String, (String, Bytes)>,
@@ -223,21 +215,21 @@ pub struct Image {
 }
 
 impl Image {
-    /// Starts an image of this machine's platform.
+    /// Builds an image, by default for this machine's platform.
     #[must_use]
     pub fn builder() -> ImageBuilder {
         ImageBuilder::new()
     }
 
-    /// Starts an index.
+    /// Builds an index.
     #[must_use]
     pub fn index() -> IndexBuilder {
         IndexBuilder::new()
     }
 
-    /// Any bytes in the place of a manifest: nonsense for a client to refuse.
+    /// Arbitrary bytes in place of a manifest, for tests of invalid images.
     #[must_use]
-    pub fn document(media_type: &str, data: impl Into<Bytes>) -> Self {
+    pub fn raw_document(media_type: &str, data: impl Into<Bytes>) -> Self {
         let data = data.into();
         let root = Descriptor {
             media_type: media_type.into(),
@@ -252,10 +244,10 @@ impl Image {
         }
     }
 
-    /// The manifest that this machine's containerd chooses.
+    /// The manifest that this machine's containerd selects.
     ///
     /// # Panics
-    /// When the image has none for this machine.
+    /// When the image has no manifest for this machine.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
         let host = Platform::host();
@@ -265,7 +257,7 @@ impl Image {
             .expect("the image has a manifest for this machine")
     }
 
-    /// The layers of [`Image::manifest`], the lowest first.
+    /// The layers of [`Image::manifest`], lowest first.
     ///
     /// # Panics
     /// When the image has no manifest for this machine.
@@ -274,8 +266,7 @@ impl Image {
         &self.manifest().layers
     }
 
-    /// The image as an OCI layout in a tar file, for `ctr images import`,
-    /// named `name`.
+    /// Writes the image, named `name`, as an OCI layout in a tar file for `ctr images import`.
     ///
     /// # Errors
     /// When the file cannot be written.

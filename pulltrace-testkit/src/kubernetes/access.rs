@@ -1,4 +1,4 @@
-//! Who may do what: grants by RBAC that can be taken back.
+//! RBAC grants that can be revoked.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -8,12 +8,12 @@ use serde_json::json;
 use super::client::{ApiError, Client};
 use crate::wait;
 
-/// A change of RBAC is in force after milliseconds.
-const SOON: Duration = Duration::from_secs(20);
+/// RBAC changes normally take effect within milliseconds.
+const RBAC_TIMEOUT: Duration = Duration::from_secs(20);
 
 const RBAC: &str = "/apis/rbac.authorization.k8s.io/v1";
 
-/// What was granted, until [`Client::revoke`].
+/// A permission, valid until [`Client::revoke`].
 #[derive(Debug)]
 pub struct Grant {
     binding: String,
@@ -24,8 +24,8 @@ pub struct Grant {
 }
 
 impl Client {
-    /// Lets `user` do `verbs` with `resources` (of any API group), in one
-    /// namespace or in all, and waits until that is in force.
+    /// Allows `user` the `verbs` on `resources` (of any API group) in one namespace or in all, and
+    /// waits until that is in force.
     ///
     /// # Errors
     /// [`ApiError`].
@@ -53,8 +53,7 @@ impl Client {
             "roleRef": {"apiGroup": group, "kind": format!("{kind}Role"), "name": name},
             "subjects": [{"apiGroup": group, "kind": "User", "name": user}],
         });
-        self.create(&format!("{collection}rolebindings"), &binding)
-            .await?;
+        self.create(&format!("{collection}rolebindings"), &binding).await?;
         let first = |words: &[&str]| words.first().copied().unwrap_or_default().to_owned();
         let grant = Grant {
             binding: format!("{collection}rolebindings/{name}"),
@@ -63,32 +62,31 @@ impl Client {
             verb: first(verbs),
             resource: first(resources),
         };
-        self.until_allowed(&grant, true).await?;
+        self.wait_until_allowed(&grant, true).await?;
         Ok(grant)
     }
 
-    /// Takes a grant back, and waits until that is in force.
+    /// Revokes a grant and waits until that is in force.
     ///
     /// # Errors
-    /// [`ApiError`]; also where something else allows the same.
+    /// [`ApiError`]; also if something else grants the same permission.
     pub async fn revoke(&self, grant: Grant) -> Result<(), ApiError> {
         self.delete(&grant.binding).await?;
-        self.until_allowed(&grant, false).await
+        self.wait_until_allowed(&grant, false).await
     }
 
-    async fn until_allowed(&self, grant: &Grant, wanted: bool) -> Result<(), ApiError> {
+    async fn wait_until_allowed(&self, grant: &Grant, wanted: bool) -> Result<(), ApiError> {
         let review = json!({"spec": {"user": grant.user, "resourceAttributes": {
             "namespace": grant.namespace, "verb": grant.verb, "resource": grant.resource,
         }}});
-        let what = format!("{grant:?} is allowed: {wanted}");
+        let what = format!("allowed is {wanted} for {grant:?}");
         let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
-        let seen = wait::until(what, SOON, async || {
-            match self.create(path, &review).await {
+        let seen =
+            wait::until(what, RBAC_TIMEOUT, async || match self.create(path, &review).await {
                 Ok(answer) => (answer["status"]["allowed"] == wanted).then_some(Ok(())),
                 Err(error) => Some(Err(error)),
-            }
-        });
-        let late = |error: wait::TimedOut| ApiError::Unreadable(error.to_string());
+            });
+        let late = |error: wait::TimedOut| ApiError::Invalid(error.to_string());
         seen.await.map_err(late)?
     }
 }

@@ -1,5 +1,5 @@
-//! Which Kubernetes: the program that `cargo xtask kubernetes` built into the
-//! cache from the sources beside this crate.
+//! Locates the Kubernetes program that `cargo xtask kubernetes` builds into the cache from the Go
+//! sources of this crate.
 
 use std::fs;
 use std::io;
@@ -9,49 +9,50 @@ use sha2::{Digest as _, Sha256};
 
 use crate::need::Missing;
 
-/// What it was built from.
-const SOURCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/kubernetes");
+/// The Go sources.
+const SOURCE_DIR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/kubernetes");
 
-/// A program with the API server in it, and etcd.
+/// A program that contains the API server and etcd.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KubernetesBinary {
     pub(super) path: PathBuf,
 }
 
 impl KubernetesBinary {
-    /// Finds the program that has the API server.
+    /// Finds the program that contains the API server.
     ///
     /// # Errors
-    /// [`Missing`] with what to run.
+    /// [`Missing`] with the command to run.
     pub fn apiserver() -> Result<Self, Missing> {
         find("apiserver", "cargo xtask kubernetes")
     }
 
-    /// Finds the one that has the kubelet, the scheduler and the controllers
-    /// as well.
+    /// Finds the program that also contains the kubelet, the scheduler and the controllers.
     ///
     /// # Errors
-    /// [`Missing`] with what to run.
+    /// [`Missing`] with the command to run.
     pub fn node() -> Result<Self, Missing> {
         find("node", "cargo xtask kubernetes node")
     }
 }
 
 fn find(name: &str, build: &str) -> Result<KubernetesBinary, Missing> {
-    let missing = |remedy: String| Missing::new(format!("the tests' Kubernetes ({name})"), remedy);
+    let missing =
+        |remedy: String| Missing::new(format!("Kubernetes for the tests ({name})"), remedy);
     let cache = crate::containerd::cache_dir()
         .ok_or_else(|| missing("set HOME, XDG_CACHE_HOME or PULLTRACE_CACHE".to_owned()))?;
-    let key = key(Path::new(SOURCE)).map_err(|error| missing(format!("{SOURCE}: {error}")))?;
+    let key = cache_key(Path::new(SOURCE_DIR))
+        .map_err(|error| missing(format!("{SOURCE_DIR}: {error}")))?;
     let path = cache.join("kubernetes").join(key).join(name);
     if path.is_file() {
         Ok(KubernetesBinary { path })
     } else {
-        Err(missing(format!("run `{build}` (it needs Go 1.24)")))
+        Err(missing(format!("run `{build}` (requires Go 1.24)")))
     }
 }
 
-/// The name of the folder in the cache, worked out as xtask does it.
-fn key(source: &Path) -> io::Result<String> {
+/// Computes the name of the cache folder. xtask computes it in the same way.
+fn cache_key(source: &Path) -> io::Result<String> {
     let entries = fs::read_dir(source)?.collect::<io::Result<Vec<_>>>()?;
     let mut files: Vec<PathBuf> = entries.iter().map(fs::DirEntry::path).collect();
     files.sort();

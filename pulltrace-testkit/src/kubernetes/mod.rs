@@ -1,13 +1,12 @@
-//! A real API server of Kubernetes, with an etcd of its own: in a process and a
-//! folder of its own, of which nothing is left when it is dropped.
+//! A real Kubernetes API server with its own etcd, in a separate process. All of its files are in
+//! one folder, which is removed on drop.
 //!
-//! Authorization is RBAC. Pods need no node, no scheduler and no service
-//! account, since there is nobody who would make those: a pod that names its
-//! node in `spec.nodeName` is as good as a scheduled one, and a [`Kubelet`]
-//! says what its kubelet would say.
+//! Authorization is RBAC. There is no scheduler and there are no controllers, so pods need neither
+//! a node nor a service account: a pod with `spec.nodeName` counts as scheduled, and an
+//! [`EventRecorder`] emits the events of its kubelet.
 //!
 //! ```no_run
-//! use pulltrace_testkit::kubernetes::{ApiServer, Kubelet, KubernetesBinary, NOBODY};
+//! use pulltrace_testkit::kubernetes::{ApiServer, EventRecorder, KubernetesBinary, UNPRIVILEGED};
 //! use pulltrace_testkit::need;
 //! use serde_json::json;
 //!
@@ -17,19 +16,19 @@
 //! };
 //! let mut server = ApiServer::start(&binary).await?;
 //! let admin = server.admin().clone();
-//! admin.namespace("shop").await?;
+//! admin.create_namespace("shop").await?;
 //! let pod = admin
-//!     .pod("shop", "web-1", json!({"nodeName": "node-1", "containers": [{"name": "app", "image": "shop/web:1"}]}))
+//!     .create_pod("shop", "web-1", json!({"nodeName": "node-1", "containers": [{"name": "app", "image": "shop/web:1"}]}))
 //!     .await?;
-//! let mut kubelet = Kubelet::new(&admin, "node-1");
+//! let mut kubelet = EventRecorder::new(&admin, "node-1");
 //! let now = "2026-01-02T03:04:05Z".parse()?;
 //! kubelet
-//!     .says(now, &pod, Some("spec.containers{app}"), "Normal", "Pulling", "Pulling image \"shop/web:1\"")
+//!     .emit(now, &pod, Some("spec.containers{app}"), "Normal", "Pulling", "Pulling image \"shop/web:1\"")
 //!     .await?;
 //!
-//! // What is tested gets a kubeconfig.
-//! admin.grant(NOBODY, None, &["list", "watch"], &["pods", "events"]).await?;
-//! let config = server.kubeconfig(NOBODY)?;
+//! // The program under test gets a kubeconfig.
+//! admin.grant(UNPRIVILEGED, None, &["list", "watch"], &["pods", "events"]).await?;
+//! let config = server.kubeconfig(UNPRIVILEGED)?;
 //! server.restart().await?;
 //! # drop(config);
 //! # Ok(())
@@ -39,7 +38,7 @@
 mod access;
 mod binary;
 mod client;
-mod kubelet;
+mod event_recorder;
 mod manifest;
 mod node;
 mod objects;
@@ -54,21 +53,21 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use process::{Port, Process};
+use process::{Process, ReservedPort};
 
 pub use access::Grant;
 pub use binary::KubernetesBinary;
 pub use client::{ApiError, Client, Watch};
-pub use kubelet::Kubelet;
+pub use event_recorder::EventRecorder;
 pub use node::{Node, NodeOptions};
 pub use process::StartError;
 
-/// The token, and the name, of who may do anything.
+/// Name and token of the user with all permissions.
 pub const ADMIN: &str = "admin";
-/// The token, and the name, of who may do nothing that was not granted.
-pub const NOBODY: &str = "nobody";
+/// Name and token of a user without permissions except those granted by [`Client::grant`].
+pub const UNPRIVILEGED: &str = "nobody";
 
-/// The token, and the name, of the kubelet of the one node that a [`Node`] is.
+/// Name of the node, and token of its kubelet; see [`Node`].
 const NODE: &str = "node-1";
 
 /// Token, name, id, groups.
@@ -78,28 +77,28 @@ const USERS: &str = "admin,admin,admin,system:masters\nnobody,nobody,nobody\n\
 /// The name of its program.
 const APISERVER: &str = "apiserver";
 
-/// A running (or killed) API server on 127.0.0.1. Dropping it kills it and
-/// deletes its data; where the test itself is killed, it does so by itself.
+/// An API server on 127.0.0.1, running or killed. Dropping it kills it and deletes its data; if the
+/// test itself is killed, the process exits and deletes its data on its own.
 #[derive(Debug)]
 pub struct ApiServer {
     process: Option<Process>,
     binary: KubernetesBinary,
-    port: Port,
+    port: ReservedPort,
     admin: Client,
     home: TempDir,
     kubeconfigs: AtomicU32,
 }
 
 impl ApiServer {
-    /// Starts one and waits until it is ready.
+    /// Starts an API server and waits until it is ready.
     ///
     /// # Errors
     /// [`StartError`], with the end of its log.
     pub async fn start(binary: &KubernetesBinary) -> Result<Self, StartError> {
         let home = tempfile::Builder::new().prefix("k8s-").tempdir()?;
         fs::write(home.path().join("users.csv"), USERS)?;
-        let port = Port::reserve()?;
-        let (process, admin) = run(binary, home.path(), port.address).await?;
+        let port = ReservedPort::reserve()?;
+        let (process, admin) = spawn_until_ready(binary, home.path(), port.address).await?;
         Ok(Self {
             process: Some(process),
             binary: binary.clone(),
@@ -110,41 +109,41 @@ impl ApiServer {
         })
     }
 
-    /// Where it is: `https://127.0.0.1:34567`.
+    /// The URL, such as `https://127.0.0.1:34567`.
     #[must_use]
     pub fn url(&self) -> String {
-        url(self.port.address)
+        https_url(self.port.address)
     }
 
-    /// The certificates to trust, a PEM file.
+    /// The PEM file of its CA certificates.
     #[must_use]
     pub fn ca_file(&self) -> PathBuf {
         ca_file(self.home.path())
     }
 
-    /// Asks as somebody who may do anything.
+    /// A client of the user with all permissions.
     #[must_use]
     pub fn admin(&self) -> &Client {
         &self.admin
     }
 
-    /// Asks as who has this token, over connections of its own.
+    /// Creates a client with this token and its own connections.
     ///
     /// # Errors
-    /// [`ApiError`] where the certificate cannot be read.
+    /// [`ApiError`] when the certificate cannot be read.
     pub fn client(&self, token: &str) -> Result<Client, ApiError> {
         client(self.home.path(), self.port.address, token)
     }
 
-    /// Writes a kubeconfig of who has this token: [`ADMIN`], [`NOBODY`] or what
-    /// [`Client::token`] gave.
+    /// Writes a kubeconfig with this token: [`ADMIN`], [`UNPRIVILEGED`] or one from
+    /// [`Client::create_token`].
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn kubeconfig(&self, token: &str) -> io::Result<PathBuf> {
         let number = self.kubeconfigs.fetch_add(1, Ordering::Relaxed);
         let path = self.home.path().join(format!("kubeconfig-{number}"));
-        // YAML takes JSON.
+        // JSON is valid YAML.
         let config = serde_json::json!({
             "apiVersion": "v1",
             "kind": "Config",
@@ -160,8 +159,8 @@ impl ApiServer {
         Ok(path)
     }
 
-    /// Kills it with SIGKILL and waits until it is gone; its data stay. Does
-    /// nothing when it does not run.
+    /// Kills it with SIGKILL and waits until it has ended; its data is kept. Does nothing if it
+    /// does not run.
     ///
     /// # Errors
     /// When the process cannot be waited for.
@@ -172,53 +171,50 @@ impl ApiServer {
         }
     }
 
-    /// Starts it again on the same data and port, after killing it where it
-    /// still runs, and waits until it is ready.
+    /// Restarts it on the same data and port, killing it first if it runs, and waits until it is
+    /// ready.
     ///
-    /// Watches from a version before this get 410: what led to now is forgotten.
+    /// A watch from a version before the restart gets 410: the API server has lost its watch cache.
     ///
     /// # Errors
     /// [`StartError`], with the end of its log.
     pub async fn restart(&mut self) -> Result<(), StartError> {
         self.kill9().await?;
-        let (process, _) = run(&self.binary, self.home.path(), self.port.address).await?;
+        let (process, _) =
+            spawn_until_ready(&self.binary, self.home.path(), self.port.address).await?;
         self.process = Some(process);
         Ok(())
     }
 
-    /// Forgets all versions but the newest. Watches of *events* from an older
-    /// one get 410; those of pods do not, for the API server keeps a window of
-    /// its own of them: for those, [`ApiServer::restart`].
+    /// Compacts etcd to the latest revision. A watch of *events* from an older version gets 410; a
+    /// watch of pods does not, since the API server caches their changes: use
+    /// [`ApiServer::restart`] for those.
     ///
     /// # Errors
     /// When it does not run.
     pub async fn compact(&self) -> io::Result<()> {
         let mut compact = Command::new(&self.binary.path);
-        let output = compact
-            .arg("compact")
-            .arg(self.home.path())
-            .output()
-            .await?;
+        let output = compact.arg("compact").arg(self.home.path()).output().await?;
         if output.status.success() {
             return Ok(());
         }
         Err(io::Error::other(String::from_utf8_lossy(&output.stderr)))
     }
 
-    /// The last `lines` lines of its log, over all its restarts.
+    /// The last `lines` lines of the log, including earlier runs.
     #[must_use]
     pub fn log_tail(&self, lines: usize) -> String {
         process::tail(&process::log_file(self.home.path(), APISERVER), lines)
     }
 
-    /// Its process; `None` while it does not run.
+    /// The process id, or `None` while it does not run.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         self.process.as_ref().and_then(Process::pid)
     }
 }
 
-fn url(address: SocketAddr) -> String {
+fn https_url(address: SocketAddr) -> String {
     format!("https://{address}")
 }
 
@@ -228,13 +224,13 @@ fn ca_file(home: &Path) -> PathBuf {
 
 fn client(home: &Path, address: SocketAddr, token: &str) -> Result<Client, ApiError> {
     let file = ca_file(home);
-    let unreadable = |error| ApiError::Unreadable(format!("{}: {error}", file.display()));
+    let unreadable = |error| ApiError::Invalid(format!("{}: {error}", file.display()));
     let ca = fs::read(&file).map_err(unreadable)?;
-    Client::new(&url(address), token, &ca)
+    Client::new(&https_url(address), token, &ca)
 }
 
 /// Starts it in this folder and waits until it is ready.
-async fn run(
+async fn spawn_until_ready(
     binary: &KubernetesBinary,
     home: &Path,
     address: SocketAddr,
@@ -249,23 +245,23 @@ async fn run(
         "--authorization-mode=Node,RBAC",
         "--service-account-issuer=https://kubernetes.default.svc",
         "--service-cluster-ip-range=10.96.0.0/24",
-        // It refuses pods without an account, which controllers make.
+        // It rejects pods without a service account, which a controller would create.
         "--disable-admission-plugins=ServiceAccount",
-        // A loopback address cannot be the cluster's way to itself.
+        // A loopback address cannot be an endpoint of the `kubernetes` service.
         "--endpoint-reconciler-type=none",
         "--allow-privileged=true",
-        // Without it an image that is a volume is dropped in silence.
+        // Without it, image volumes are silently dropped.
         "--feature-gates=ImageVolume=true",
         "--profiling=false",
-        // A test may be as impolite as it likes.
+        // Do not throttle the tests' requests.
         "--enable-priority-and-fairness=false",
     ];
     let mut process = Process::spawn(binary, APISERVER, &args.map(str::to_owned), home)?;
     let ready = async || {
-        // Before it has made its certificate there is nobody to ask.
+        // Fails until the server has written its certificate.
         let admin = client(home, address, ADMIN).ok()?;
         admin.is_ready().await.then_some(admin)
     };
-    let admin = process.until_ready(ready).await?;
+    let admin = process.wait_until_ready(ready).await?;
     Ok((process, admin))
 }

@@ -1,8 +1,8 @@
-//! This machine as a node: a real kubelet on a private containerd, whose images
-//! come from the testkit's registry.
+//! This machine as a node: a real kubelet with a private containerd that pulls from the testkit's
+//! registry.
 //!
-//! The kubelet is told to leave the machine as it is. What it does all the same
-//! outside of its folder, which is containerd's, is undone at the end.
+//! The kubelet is configured to leave the machine alone. The changes that it still makes outside of
+//! its folder (inside containerd's) are reverted at the end.
 
 use std::fs;
 use std::io;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::process::{self, Port, Process, StartError};
+use super::process::{self, Process, ReservedPort, StartError};
 use super::{ApiServer, Client, KubernetesBinary, NODE};
 use crate::containerd::{self, Containerd, ContainerdBinary, Options};
 use crate::image::{Image, Layer};
@@ -22,10 +22,10 @@ use crate::wait;
 /// The name of its program.
 const KUBELET: &str = "kubelet";
 
-/// How long all pods together may take to end.
-const GONE: Duration = Duration::from_secs(60);
+/// The longest that the termination of all pods may take.
+const PODS_GONE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// What a kubelet sets of the kernel, and does not set back.
+/// Sysctls that a kubelet sets and does not restore.
 const SYSCTLS: [&str; 6] = [
     "kernel/keys/root_maxbytes",
     "kernel/keys/root_maxkeys",
@@ -35,52 +35,47 @@ const SYSCTLS: [&str; 6] = [
     "vm/panic_on_oom",
 ];
 
-/// Folders that a kubelet makes whatever it is told, deepest first.
-const FOLDERS: [&str; 3] = [
-    "/var/lib/kubelet/device-plugins",
-    "/var/lib/kubelet",
-    LOG_LINKS,
-];
+/// Folders that a kubelet always creates, deepest first.
+const HOST_DIRS: [&str; 3] = ["/var/lib/kubelet/device-plugins", "/var/lib/kubelet", LOG_LINK_DIR];
 
-/// The control group in which containerd has those of containers, where the
-/// kubelet names none.
-const GROUP: &str = "k8s.io";
+/// The cgroup in which containerd puts containers if the kubelet does not set one.
+const CONTAINER_CGROUP: &str = "k8s.io";
 
-/// Where it links the logs of containers.
-const LOG_LINKS: &str = "/var/log/containers";
+/// The folder of the kubelet's links to container logs.
+const LOG_LINK_DIR: &str = "/var/log/containers";
 
-/// What differs from a node as most clusters have it.
+/// Settings that differ from a typical node.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct NodeOptions {
-    /// Of its containerd.
+    /// Options of its containerd.
     pub containerd: Options,
     /// Pull several images at once: `serializeImagePulls: false`.
     pub parallel_pulls: bool,
-    /// Settings that are added to the kubelet's configuration, an object.
+    /// An object that is merged into the kubelet's configuration.
     pub kubelet: Value,
 }
 
-/// A node that runs pods. Dropping it kills what it runs, and undoes what it
-/// did to the machine; [`Node::stop`] does that in order.
+/// A node that runs pods. Dropping it kills its processes and reverts its changes to the machine;
+/// [`Node::stop`] shuts it down in order.
 #[derive(Debug)]
 pub struct Node {
-    // The order is that in which they go.
+    // Fields are dropped in this order.
     kubelet: Option<Process>,
     containerd: Containerd,
-    traces: Traces,
+    host_state: HostState,
     registry: Registry,
     admin: Client,
-    _port: Port,
+    _port: ReservedPort,
     _network: TempDir,
 }
 
 impl Node {
-    /// Makes this machine the node `node-1` of `server`, and waits until it is
-    /// ready. Needs root; there can be one on a machine at a time.
+    /// Makes this machine the node `node-1` of `server` and waits until it is ready. Requires root;
+    /// only one node can exist on a machine at a time.
     ///
-    /// Its pods must be `hostNetwork: true`: there are no network plug-ins.
-    /// Images are named as [`Registry::push`] says, or by one of the mirrors in
-    /// [`Options::mirrors`] once [`Containerd::mirror`] says where that is.
+    /// Its pods must set `hostNetwork: true`: there are no network plug-ins. Images are named as by
+    /// [`Registry::push`], or by a host of [`Options::mirrors`] after a call of
+    /// [`Containerd::mirror`].
     ///
     /// # Errors
     /// [`StartError`], with the end of the kubelet's log.
@@ -90,21 +85,21 @@ impl Node {
         server: &ApiServer,
         options: &NodeOptions,
     ) -> Result<Self, StartError> {
-        let network = network()?;
+        let network = write_cni_config()?;
         let registry = Registry::start()?;
-        let mut of_containerd = options.containerd.clone();
-        of_containerd.extra += &network_config(containerd, network.path());
-        let containerd = Containerd::start(containerd, &of_containerd).await;
+        let mut containerd_options = options.containerd.clone();
+        containerd_options.extra += &cni_section(containerd, network.path());
+        let containerd = Containerd::start(containerd, &containerd_options).await;
         let containerd = containerd.map_err(io::Error::other)?;
         containerd.serve_sandbox_image(&registry)?;
 
-        let port = Port::reserve()?;
+        let port = ReservedPort::reserve()?;
         let dir = containerd.dir().join(KUBELET);
         fs::create_dir_all(dir.join("plugins"))?;
-        let config = config(&dir, &containerd, port.address.port(), options);
+        let config = kubelet_config(&dir, &containerd, port.address.port(), options);
         fs::write(dir.join("config.json"), config.to_string())?;
         let kubeconfig = server.kubeconfig(NODE)?;
-        let traces = Traces::before(&dir)?;
+        let traces = HostState::capture(&dir)?;
         let args = [
             "--config=config.json".to_owned(),
             format!("--kubeconfig={}", kubeconfig.display()),
@@ -120,11 +115,11 @@ impl Node {
             let ready = |of: &Value| of["type"] == "Ready" && of["status"] == "True";
             conditions.iter().any(ready).then_some(())
         };
-        let started = kubelet.until_ready(ready).await;
+        let started = kubelet.wait_until_ready(ready).await;
         let node = Self {
             kubelet: Some(kubelet),
             containerd,
-            traces,
+            host_state: traces,
             registry,
             admin,
             _port: port,
@@ -133,19 +128,19 @@ impl Node {
         started.map(|()| node)
     }
 
-    /// Its name.
+    /// The node's name.
     #[must_use]
     pub fn name(&self) -> &str {
         NODE
     }
 
-    /// What it runs pods with.
+    /// The node's containerd.
     #[must_use]
     pub fn containerd(&self) -> &Containerd {
         &self.containerd
     }
 
-    /// Where its images are.
+    /// The registry of its images.
     #[must_use]
     pub fn registry(&self) -> &Registry {
         &self.registry
@@ -154,31 +149,30 @@ impl Node {
     /// The last `lines` lines of the kubelet's log.
     #[must_use]
     pub fn log_tail(&self, lines: usize) -> String {
-        process::tail(&process::log_file(&self.traces.dir, KUBELET), lines)
+        process::tail(&process::log_file(&self.host_state.dir, KUBELET), lines)
     }
 
-    /// An image of these layers that, once it is started, runs until it is
-    /// stopped.
+    /// Builds an image with these layers that runs until it is stopped.
     #[must_use]
-    pub fn image(layers: &[Layer]) -> Image {
+    pub fn running_image(layers: &[Layer]) -> Image {
         let program = Image::builder().layer(&Layer::pause());
         let layers = layers.iter().cloned();
         program.layers(layers).entrypoint(&["/pause"]).build()
     }
 
-    /// The same, but what is started of it ends at once: of an init container.
+    /// Builds an image with these layers that exits at once, for init containers.
     #[must_use]
-    pub fn image_that_ends(layers: &[Layer]) -> Image {
+    pub fn exiting_image(layers: &[Layer]) -> Image {
         let program = Image::builder().layer(&Layer::exit());
         let layers = layers.iter().cloned();
         program.layers(layers).entrypoint(&["/exit"]).build()
     }
 
-    /// Deletes all pods of the node, waits until it has ended them, and ends
-    /// it. The node itself stays in the API server, and becomes unready.
+    /// Deletes all pods of the node, waits until they have terminated, and stops the kubelet. The
+    /// node object stays in the API server and becomes unready.
     ///
     /// # Errors
-    /// When a pod or the kubelet does not end.
+    /// When a pod or the kubelet does not end in time.
     pub async fn stop(mut self) -> io::Result<()> {
         let of_node = format!("/api/v1/pods?fieldSelector=spec.nodeName={NODE}");
         let list = async || {
@@ -189,10 +183,10 @@ impl Node {
             let word = |name: &str| pod["metadata"][name].as_str().unwrap_or_default();
             let (namespace, name) = (word("namespace"), word("name"));
             let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
-            let deleted = self.admin.delete_within(&path, 1).await;
+            let deleted = self.admin.delete_with_grace(&path, 1).await;
             deleted.map_err(io::Error::other)?;
         }
-        wait::until("all pods of the node are gone", GONE, async || {
+        wait::until("all pods of the node have terminated", PODS_GONE_TIMEOUT, async || {
             list().await.ok()?.is_empty().then_some(())
         })
         .await
@@ -204,15 +198,15 @@ impl Node {
     }
 }
 
-/// A network that exists, so that the node becomes ready. Nobody uses it.
-fn network() -> io::Result<TempDir> {
+/// Writes an unused CNI configuration, without which the node does not become ready.
+fn write_cni_config() -> io::Result<TempDir> {
     let dir = tempfile::Builder::new().prefix("cni-").tempdir()?;
     let list = json!({"cniVersion": "0.4.0", "name": "none", "plugins": [{"type": "ptp"}]});
     fs::write(dir.path().join("10-none.conflist"), list.to_string())?;
     Ok(dir)
 }
 
-fn network_config(containerd: &ContainerdBinary, dir: &Path) -> String {
+fn cni_section(containerd: &ContainerdBinary, dir: &Path) -> String {
     let plugin = if containerd.at_least(2, 0) {
         "io.containerd.cri.v1.runtime"
     } else {
@@ -222,7 +216,7 @@ fn network_config(containerd: &ContainerdBinary, dir: &Path) -> String {
     format!("[plugins.\"{plugin}\".cni]\nconf_dir = \"{dir}\"\n")
 }
 
-fn config(dir: &Path, containerd: &Containerd, port: u16, options: &NodeOptions) -> Value {
+fn kubelet_config(dir: &Path, containerd: &Containerd, port: u16, options: &NodeOptions) -> Value {
     let mut config = json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -233,10 +227,10 @@ fn config(dir: &Path, containerd: &Containerd, port: u16, options: &NodeOptions)
         "authentication": {"anonymous": {"enabled": true}, "webhook": {"enabled": false}},
         "authorization": {"mode": "AlwaysAllow"},
         "serializeImagePulls": !options.parallel_pulls,
-        // Devices are nobody's here, and a kubelet that looks for them asks of its node before that is known: seen
-        // once, it ended in a panic. From 1.35 on this cannot be chosen.
+        // No dynamic resource allocation: with it the kubelet may look up its node before the node
+        // is registered, which caused a panic once. The feature cannot be disabled from 1.35 on.
         "featureGates": {"ImageVolume": true, "DynamicResourceAllocation": false},
-        // Machines of tests have swap, old control groups, no systemd, and full disks.
+        // Test machines have swap, cgroup v1, no systemd, and full disks.
         "failSwapOn": false,
         "failCgroupV1": false,
         "cgroupDriver": "cgroupfs",
@@ -254,7 +248,7 @@ fn config(dir: &Path, containerd: &Containerd, port: u16, options: &NodeOptions)
         "podLogsDir": dir.join("logs"),
         "volumePluginDir": dir.join("plugins"),
         "resolvConf": "",
-        // What is waited for comes sooner.
+        // Shortens waits for a changed node status.
         "nodeStatusUpdateFrequency": "2s",
     });
     if let (Some(config), Some(more)) = (config.as_object_mut(), options.kubelet.as_object()) {
@@ -263,64 +257,63 @@ fn config(dir: &Path, containerd: &Containerd, port: u16, options: &NodeOptions)
     config
 }
 
-/// What a kubelet changes outside of its folder, as it was before; dropped, it
-/// is so again.
+/// State of the machine outside of the kubelet's folder; restored on drop.
 #[derive(Debug)]
-struct Traces {
+struct HostState {
     /// The kubelet's folder.
     dir: PathBuf,
     sysctls: Vec<(PathBuf, String)>,
-    /// Those that were not there.
-    folders: Vec<&'static Path>,
-    groups: Vec<PathBuf>,
+    /// Folders that did not exist before.
+    created_dirs: Vec<&'static Path>,
+    created_cgroups: Vec<PathBuf>,
 }
 
-impl Traces {
-    fn before(dir: &Path) -> io::Result<Self> {
+impl HostState {
+    fn capture(dir: &Path) -> io::Result<Self> {
         let read = |name: &str| {
             let path = Path::new("/proc/sys").join(name);
             fs::read_to_string(&path).map(|value| (path, value))
         };
         let sysctls = SYSCTLS.into_iter().map(read);
-        let folders = FOLDERS.into_iter().map(Path::new);
+        let folders = HOST_DIRS.into_iter().map(Path::new);
         let groups = containerd::cgroup_roots()?.into_iter();
-        let groups = groups.map(|root| root.join(GROUP));
+        let groups = groups.map(|root| root.join(CONTAINER_CGROUP));
         Ok(Self {
             dir: dir.to_owned(),
             sysctls: sysctls.collect::<io::Result<_>>()?,
-            folders: folders.filter(|folder| !folder.exists()).collect(),
-            groups: groups.filter(|group| !group.exists()).collect(),
+            created_dirs: folders.filter(|folder| !folder.exists()).collect(),
+            created_cgroups: groups.filter(|group| !group.exists()).collect(),
         })
     }
 
-    fn undo(&self) -> io::Result<()> {
+    fn restore(&self) -> io::Result<()> {
         for (path, value) in &self.sysctls {
             fs::write(path, value)?;
         }
-        // Links to logs in the kubelet's folder, of containers that it has not removed.
-        for link in fs::read_dir(LOG_LINKS).into_iter().flatten() {
+        // Links to logs of containers that the kubelet has not removed.
+        for link in fs::read_dir(LOG_LINK_DIR).into_iter().flatten() {
             let link = link?.path();
             if fs::read_link(&link).is_ok_and(|to| to.starts_with(&self.dir)) {
                 fs::remove_file(&link)?;
             }
         }
-        for folder in &self.folders {
+        for folder in &self.created_dirs {
             match fs::remove_dir_all(folder) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
                 Ok(()) | Err(_) => {}
             }
         }
-        let mut groups = self.groups.iter();
+        let mut groups = self.created_cgroups.iter();
         groups.try_for_each(|group| containerd::remove_cgroup(group))
     }
 }
 
-impl Drop for Traces {
+impl Drop for HostState {
     fn drop(&mut self) {
-        if let Err(error) = self.undo()
+        if let Err(error) = self.restore()
             && !std::thread::panicking()
         {
-            panic!("what the kubelet did could not be undone: {error}");
+            panic!("failed to revert the kubelet's changes: {error}");
         }
     }
 }

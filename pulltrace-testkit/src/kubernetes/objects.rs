@@ -1,82 +1,84 @@
-//! The objects that tests make most: namespaces, pods, nodes, accounts.
+//! Shortcuts for the objects that tests create most: namespaces, pods, nodes, service accounts.
 
 use serde_json::{Value, json};
 
 use super::client::{ApiError, Client};
 
 impl Client {
-    /// Makes a namespace.
+    /// Creates a namespace.
     ///
     /// # Errors
-    /// [`ApiError`], also where it is there already.
-    pub async fn namespace(&self, name: &str) -> Result<(), ApiError> {
+    /// [`ApiError`]; also if it already exists.
+    pub async fn create_namespace(&self, name: &str) -> Result<(), ApiError> {
         let namespace = json!({"metadata": {"name": name}});
-        self.create("/api/v1/namespaces", &namespace)
-            .await
-            .map(drop)
+        self.create("/api/v1/namespaces", &namespace).await.map(drop)
     }
 
-    /// Makes a node, ready or not: pods do not need it.
+    /// Creates a node object. Pods do not need one.
     ///
     /// # Errors
-    /// [`ApiError`], also where it is there already.
-    pub async fn node(&self, name: &str) -> Result<(), ApiError> {
+    /// [`ApiError`]; also if it already exists.
+    pub async fn create_node(&self, name: &str) -> Result<(), ApiError> {
         let node = json!({"metadata": {"name": name}});
         self.create("/api/v1/nodes", &node).await.map(drop)
     }
 
-    /// Makes a pod, and returns it as it was stored, with its `uid`.
+    /// Creates a pod and returns it as stored, with its `uid`.
     ///
     /// # Errors
     /// [`ApiError`].
-    pub async fn pod(&self, namespace: &str, name: &str, spec: Value) -> Result<Value, ApiError> {
+    pub async fn create_pod(
+        &self,
+        namespace: &str,
+        name: &str,
+        spec: Value,
+    ) -> Result<Value, ApiError> {
         let pod = json!({"metadata": {"name": name}, "spec": spec});
-        self.create(&format!("/api/v1/namespaces/{namespace}/pods"), &pod)
-            .await
+        self.create(&format!("/api/v1/namespaces/{namespace}/pods"), &pod).await
     }
 
-    /// Changes the status of a pod, as its kubelet does; what `status` does not
-    /// name stays.
+    /// Merges `status` into the status of a pod, as its kubelet does.
     ///
     /// # Errors
     /// [`ApiError`].
-    pub async fn pod_status(
+    pub async fn patch_pod_status(
         &self,
         namespace: &str,
         name: &str,
         status: Value,
     ) -> Result<Value, ApiError> {
         let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/status");
-        self.merge(&path, &json!({"status": status})).await
+        self.merge_patch(&path, &json!({"status": status})).await
     }
 
-    /// Deletes a pod at once.
+    /// Deletes a pod immediately.
     ///
     /// # Errors
     /// [`ApiError`].
     pub async fn delete_pod(&self, namespace: &str, name: &str) -> Result<(), ApiError> {
-        self.delete(&format!("/api/v1/namespaces/{namespace}/pods/{name}"))
-            .await
+        self.delete(&format!("/api/v1/namespaces/{namespace}/pods/{name}")).await
     }
 
-    /// Makes a service account; as a user it is called
-    /// `system:serviceaccount:NAMESPACE:NAME`.
+    /// Creates a service account. Its user name is `system:serviceaccount:NAMESPACE:NAME`.
     ///
     /// # Errors
-    /// [`ApiError`], also where it is there already.
-    pub async fn service_account(&self, namespace: &str, name: &str) -> Result<(), ApiError> {
+    /// [`ApiError`]; also if it already exists.
+    pub async fn create_service_account(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<(), ApiError> {
         let account = json!({"metadata": {"name": name}});
         let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts");
         self.create(&path, &account).await.map(drop)
     }
 
-    /// A token of a service account for an hour, by TokenRequest: for these
-    /// audiences (none: the API server itself), and bound to `pod`, whose node
-    /// it then names.
+    /// Requests a token of a service account through TokenRequest, valid for an hour. Without
+    /// audiences it is for the API server itself. A token bound to `pod` also names the pod's node.
     ///
     /// # Errors
     /// [`ApiError`].
-    pub async fn token(
+    pub async fn create_token(
         &self,
         namespace: &str,
         account: &str,
@@ -95,7 +97,7 @@ impl Client {
         let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
         let answer = self.create(&path, &request).await?;
         let token = answer["status"]["token"].as_str();
-        let none = || ApiError::Unreadable(format!("{path} gave no token"));
+        let none = || ApiError::Invalid(format!("missing token in the response of {path}"));
         token.map(str::to_owned).ok_or_else(none)
     }
 }

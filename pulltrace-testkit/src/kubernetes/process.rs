@@ -1,4 +1,4 @@
-//! One program of Kubernetes as a process that never outlives us.
+//! A Kubernetes program as a child process that never outlives this process.
 
 use std::fs::{self, File};
 use std::io;
@@ -14,62 +14,60 @@ use tokio::process::{Child, Command};
 use super::KubernetesBinary;
 use crate::wait::{self, TimedOut};
 
-/// How long a start may take; measured on two busy cores: 8 s.
-pub(super) const START: Duration = Duration::from_secs(60);
-/// How long an end may take.
-const STOP: Duration = Duration::from_secs(30);
+/// Start timeout. Measured on two busy cores: 8 s.
+pub(super) const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// Stop timeout.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A part of Kubernetes that could not be started.
+/// A Kubernetes program that failed to start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// Its folder, its port or its process could not be made.
-    #[error("could not prepare Kubernetes")]
+    /// Its folder, port or process could not be created.
+    #[error("failed to prepare Kubernetes")]
     Prepare(#[from] io::Error),
-    /// It ended before it was ready.
-    #[error("the {name} ended with {status} before it was ready; the end of its log:\n{log}")]
+    /// It exited before it was ready.
+    #[error("{name} exited with {status} before it was ready; end of its log:\n{log}")]
     Ended {
-        /// Which program.
+        /// The name of the program.
         name: &'static str,
-        /// Its exit status.
+        /// The exit status.
         status: String,
-        /// The last lines of its log.
+        /// The last lines of the log.
         log: String,
     },
-    /// It did not become ready.
-    #[error("the {name} was not ready in time; the end of its log:\n{log}")]
+    /// It did not become ready in time.
+    #[error("{name} did not become ready in time; end of its log:\n{log}")]
     NotReady {
-        /// Which program.
+        /// The name of the program.
         name: &'static str,
-        /// What was waited for.
+        /// The condition that was not met.
         #[source]
         source: TimedOut,
-        /// The last lines of its log.
+        /// The last lines of the log.
         log: String,
     },
 }
 
-/// A port of 127.0.0.1 that nobody else is given, also while the program that
-/// listens on it does not run: it is bound here, and never listened on.
+/// A port of 127.0.0.1 that stays reserved while its program does not run: the socket is bound here
+/// but never listens.
 #[derive(Debug)]
-pub(super) struct Port {
+pub(super) struct ReservedPort {
     _bound: TcpSocket,
     pub(super) address: SocketAddr,
 }
 
-impl Port {
+impl ReservedPort {
     pub(super) fn reserve() -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
-        // Lets the program listen beside us, as long as it does the same: Go does.
+        // Allows the program to bind the same port, provided that it sets SO_REUSEADDR too, as Go
+        // does.
         socket.set_reuseaddr(true)?;
         socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
-        Ok(Self {
-            address: socket.local_addr()?,
-            _bound: socket,
-        })
+        Ok(Self { address: socket.local_addr()?, _bound: socket })
     }
 }
 
-/// A program that runs. It is killed when this is dropped.
+/// A running program, killed on drop.
 #[derive(Debug)]
 pub(super) struct Process {
     name: &'static str,
@@ -78,7 +76,7 @@ pub(super) struct Process {
 }
 
 impl Process {
-    /// Starts the program `name` in `dir`, where it logs into `NAME.log`.
+    /// Starts the program `name` in `dir`. It logs into `NAME.log` there.
     pub(super) fn spawn(
         binary: &KubernetesBinary,
         name: &'static str,
@@ -91,51 +89,39 @@ impl Process {
             .arg(name)
             .args(args)
             .current_dir(dir)
-            // When we are gone its input ends, and it with it.
+            // The program exits when its stdin is closed, which happens when this process ends.
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
             .stderr(log)
-            // Ctrl-C is for us.
+            // Ctrl-C must reach only this process.
             .process_group(0)
             .spawn()?;
-        Ok(Self {
-            name,
-            child,
-            log: path,
-        })
+        Ok(Self { name, child, log: path })
     }
 
     pub(super) fn pid(&self) -> Option<u32> {
         self.child.id()
     }
 
-    /// Waits until `ready` answers, as long as it runs.
-    pub(super) async fn until_ready<T>(
+    /// Waits until `ready` returns a value; fails if the program exits.
+    pub(super) async fn wait_until_ready<T>(
         &mut self,
         mut ready: impl AsyncFnMut() -> Option<T>,
     ) -> Result<T, StartError> {
         let Self { name, child, log } = self;
-        let seen = wait::until(format!("the {name} is ready"), START, async || match child
-            .try_wait()
-        {
-            Ok(None) => ready().await.map(Ok),
-            Ok(Some(status)) => Some(Err(status.to_string())),
-            Err(error) => Some(Err(error.to_string())),
+        let seen = wait::until(format!("{name} is ready"), START_TIMEOUT, async || {
+            match child.try_wait() {
+                Ok(None) => ready().await.map(Ok),
+                Ok(Some(status)) => Some(Err(status.to_string())),
+                Err(error) => Some(Err(error.to_string())),
+            }
         })
         .await;
         let log = || tail(log, 20);
         match seen {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(status)) => Err(StartError::Ended {
-                name,
-                status,
-                log: log(),
-            }),
-            Err(source) => Err(StartError::NotReady {
-                name,
-                source,
-                log: log(),
-            }),
+            Ok(Err(status)) => Err(StartError::Ended { name, status, log: log() }),
+            Err(source) => Err(StartError::NotReady { name, source, log: log() }),
         }
     }
 
@@ -143,26 +129,26 @@ impl Process {
         self.child.kill().await
     }
 
-    /// Asks it to end (SIGTERM), and waits.
+    /// Sends SIGTERM and waits until it has ended.
     pub(super) async fn stop(mut self) -> io::Result<()> {
         let id = self.child.id().and_then(|id| i32::try_from(id).ok());
         if let Some(id) = id.and_then(Pid::from_raw) {
             rustix::process::kill_process(id, Signal::TERM)?;
         }
-        let ended = tokio::time::timeout(STOP, self.child.wait()).await;
-        let late = |_| io::Error::other(format!("the {} does not stop", self.name));
+        let ended = tokio::time::timeout(STOP_TIMEOUT, self.child.wait()).await;
+        let late = |_| io::Error::other(format!("{} did not stop in time", self.name));
         ended.map_err(late)?.map(drop)
     }
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // An error here: it has ended already.
+        // Fails if it has already ended.
         drop(self.child.start_kill());
-        // Its folder goes after it, so it must not write any more.
+        // Wait, because its folder is removed next and it must not write to it.
         let child = &mut self.child;
         let gone = || child.try_wait().transpose();
-        drop(wait::until_blocking("a killed process is gone", STOP, gone));
+        drop(wait::until_blocking("the killed process has exited", STOP_TIMEOUT, gone));
     }
 }
 
@@ -170,11 +156,11 @@ pub(super) fn log_file(dir: &Path, name: &str) -> PathBuf {
     dir.join(name).with_extension("log")
 }
 
-/// The last lines of a file.
+/// Returns the last lines of a file.
 pub(super) fn tail(file: &Path, lines: usize) -> String {
     let text = match fs::read(file) {
         Ok(text) => text,
-        Err(error) => return format!("(it cannot be read: {error})"),
+        Err(error) => return format!("(failed to read the log: {error})"),
     };
     let text = String::from_utf8_lossy(&text);
     let skip = text.lines().count().saturating_sub(lines);

@@ -1,5 +1,5 @@
-//! The faults: which are set, and what they mean for the next bytes.
-//! Sending is not done here.
+//! The injected faults and their effect on the next bytes of a response. Does not send anything
+//! itself.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 use super::log::Request;
-use super::{Address, lock};
+use super::{RequestMatcher, lock};
 use crate::clock;
 use crate::wait::{self, TimedOut};
 
-/// How often a fault strikes before it is used up.
+/// The number of times that a fault applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Times {
     /// Once.
@@ -33,7 +33,7 @@ impl Times {
     }
 }
 
-/// An answer that refuses.
+/// An error response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     pub(super) status: u16,
@@ -42,21 +42,17 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// Refuses with this status until it is cleared.
+    /// Responds with this status until the fault is cleared.
     ///
     /// # Panics
-    /// When `status` is no HTTP status (100 … 999).
+    /// When `status` is outside of 100–999.
     #[must_use]
     pub fn status(status: u16) -> Self {
-        assert!((100..1000).contains(&status), "{status} is no HTTP status");
-        Self {
-            status,
-            times: Times::Always,
-            headers: Vec::new(),
-        }
+        assert!((100..1000).contains(&status), "invalid HTTP status {status}");
+        Self { status, times: Times::Always, headers: Vec::new() }
     }
 
-    /// Refuses so often, then answers.
+    /// Limits the number of error responses; later requests succeed.
     #[must_use]
     pub fn times(mut self, times: Times) -> Self {
         self.times = times;
@@ -71,12 +67,12 @@ impl Refusal {
     }
 }
 
-/// Holds transfers back until it is released or dropped.
+/// Holds back responses until it is released or dropped.
 #[derive(Debug)]
-#[must_use = "a gate that is dropped is open"]
+#[must_use = "dropping a gate releases it"]
 pub struct Gate {
     valve: Arc<Valve>,
-    what: String,
+    description: String,
 }
 
 #[derive(Debug)]
@@ -87,32 +83,29 @@ struct Valve {
 
 impl Valve {
     fn new() -> Arc<Self> {
-        Arc::new(Self {
-            released: watch::Sender::new(false),
-            reached: AtomicU64::new(0),
-        })
+        Arc::new(Self { released: watch::Sender::new(false), reached: AtomicU64::new(0) })
     }
 }
 
 impl Gate {
-    /// Lets everything pass, now and later.
+    /// Lets all responses pass, now and in future.
     pub fn release(&self) {
         self.valve.released.send_replace(true);
     }
 
-    /// How many answers have come to stand at this gate so far.
+    /// The number of responses that have reached this gate so far.
     #[must_use]
     pub fn reached(&self) -> u64 {
         self.valve.reached.load(Ordering::SeqCst)
     }
 
-    /// Waits until an answer stands at this gate; all bytes before it have
-    /// then been handed to the network.
+    /// Waits until a response reaches this gate. All bytes before the gate have then been passed to
+    /// the network.
     ///
     /// # Errors
     /// [`TimedOut`].
     pub async fn await_reached(&self, deadline: Duration) -> Result<(), TimedOut> {
-        let what = format!("a transfer came to stand at {}", self.what);
+        let what = format!("a response reached {}", self.description);
         wait::until(what, deadline, async || (self.reached() > 0).then_some(())).await
     }
 }
@@ -127,7 +120,7 @@ impl Drop for Gate {
 enum Effect {
     Hold { at: u64, valve: Arc<Valve> },
     Silent { valve: Arc<Valve> },
-    Throttle(Arc<Pace>),
+    Throttle(Arc<RateLimiter>),
     Cut { at: u64, left: Option<u32> },
     Corrupt { at: u64 },
     Refuse { refusal: Refusal, left: Option<u32> },
@@ -135,66 +128,67 @@ enum Effect {
 
 #[derive(Debug)]
 struct Fault {
-    address: Address,
+    matcher: RequestMatcher,
     effect: Effect,
 }
 
-/// All faults that are set, in the order in which they were set.
+/// All active faults, in the order in which they were added.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
-    set: Mutex<Vec<Fault>>,
+    active: Mutex<Vec<Fault>>,
 }
 
-/// What the faults say about the byte at an offset.
-pub(super) enum Next {
+/// The action for the byte at an offset.
+pub(super) enum NextAction {
     /// Wait at this gate, then ask again.
-    Wait(Standing),
+    Wait(GateWaiter),
     /// Drop the connection.
     Cut,
-    /// Send up to this many bytes, at the pace of all of these.
-    Send { max: u64, paces: Vec<Arc<Pace>> },
+    /// Send up to `max` bytes, subject to all of these rate limits.
+    Send { max: u64, limiters: Vec<Arc<RateLimiter>> },
 }
 
-/// One answer that waits at a gate.
+/// A response that waits at a gate.
 #[derive(Debug)]
-pub(super) struct Standing(Arc<Valve>);
+pub(super) struct GateWaiter(Arc<Valve>);
 
-impl Standing {
-    /// Waits for the gate. Call it when all bytes before it are sent.
+impl GateWaiter {
+    /// Waits until the gate is released. Call it only once all bytes before the gate have been
+    /// sent.
     pub(super) async fn wait(self) {
         self.0.reached.fetch_add(1, Ordering::SeqCst);
         let mut released = self.0.released.subscribe();
-        // The sender lives as long as `self`, so this cannot fail.
+        // Cannot fail: `self` keeps the sender alive.
         let open = released.wait_for(|open| *open).await;
-        debug_assert!(open.is_ok(), "the gate's sender is gone");
+        debug_assert!(open.is_ok(), "the gate's sender was dropped");
     }
 }
 
 impl Faults {
-    pub(super) fn hold(&self, address: Address, at: u64) -> Gate {
+    pub(super) fn hold(&self, matcher: RequestMatcher, at: u64) -> Gate {
         let valve = Valve::new();
         let gate = Gate {
             valve: Arc::clone(&valve),
-            what: format!("byte {at} of {address}"),
+            description: format!("the gate at byte {at} of {matcher}"),
         };
-        self.add(address, Effect::Hold { at, valve });
+        self.add(matcher, Effect::Hold { at, valve });
         gate
     }
 
-    pub(super) fn silent(&self, address: Address) -> Gate {
+    pub(super) fn silent(&self, matcher: RequestMatcher) -> Gate {
         let valve = Valve::new();
         let gate = Gate {
             valve: Arc::clone(&valve),
-            what: format!("the silence about {address}"),
+            description: format!("the gate before the response to {matcher}"),
         };
-        self.add(address, Effect::Silent { valve });
+        self.add(matcher, Effect::Silent { valve });
         gate
     }
 
-    pub(super) fn throttle(&self, address: &Address, rate: Option<u64>) {
-        let mut set = lock(&self.set);
+    pub(super) fn throttle(&self, matcher: &RequestMatcher, rate: Option<u64>) {
+        let mut set = lock(&self.active);
         let pace = set.iter().find_map(|fault| match &fault.effect {
-            Effect::Throttle(pace) if fault.address == *address => Some(pace),
+            Effect::Throttle(pace) if fault.matcher == *matcher => Some(pace),
             _ => None,
         });
         match pace {
@@ -202,29 +196,29 @@ impl Faults {
                 pace.rate.send_replace(rate);
             }
             None => set.push(Fault {
-                address: address.clone(),
-                effect: Effect::Throttle(Arc::new(Pace::new(rate))),
+                matcher: matcher.clone(),
+                effect: Effect::Throttle(Arc::new(RateLimiter::new(rate))),
             }),
         }
     }
 
-    pub(super) fn cut(&self, address: Address, at: u64, times: Times) {
+    pub(super) fn cut(&self, matcher: RequestMatcher, at: u64, times: Times) {
         let left = times.count();
-        self.add(address, Effect::Cut { at, left });
+        self.add(matcher, Effect::Cut { at, left });
     }
 
-    pub(super) fn corrupt(&self, address: Address, at: u64) {
-        self.add(address, Effect::Corrupt { at });
+    pub(super) fn corrupt(&self, matcher: RequestMatcher, at: u64) {
+        self.add(matcher, Effect::Corrupt { at });
     }
 
-    pub(super) fn refuse(&self, address: Address, refusal: Refusal) {
+    pub(super) fn refuse(&self, matcher: RequestMatcher, refusal: Refusal) {
         let left = refusal.times.count();
-        self.add(address, Effect::Refuse { refusal, left });
+        self.add(matcher, Effect::Refuse { refusal, left });
     }
 
-    pub(super) fn clear(&self, which: impl Fn(&Address) -> bool) {
-        lock(&self.set).retain(|fault| {
-            if !which(&fault.address) {
+    pub(super) fn clear(&self, which: impl Fn(&RequestMatcher) -> bool) {
+        lock(&self.active).retain(|fault| {
+            if !which(&fault.matcher) {
                 return true;
             }
             match &fault.effect {
@@ -240,51 +234,45 @@ impl Faults {
         });
     }
 
-    fn add(&self, address: Address, effect: Effect) {
-        lock(&self.set).push(Fault { address, effect });
+    fn add(&self, matcher: RequestMatcher, effect: Effect) {
+        lock(&self.active).push(Fault { matcher, effect });
     }
 
-    /// The silence that this request runs into.
-    pub(super) fn silence(&self, request: &Request) -> Option<Standing> {
-        lock(&self.set)
-            .iter()
-            .find_map(|fault| match &fault.effect {
-                Effect::Silent { valve }
-                    if !*valve.released.borrow() && fault.address.matches(request) =>
-                {
-                    Some(Standing(Arc::clone(valve)))
-                }
+    /// Returns the unreleased [`super::Target::silent`] gate that matches the request.
+    pub(super) fn silence_for(&self, request: &Request) -> Option<GateWaiter> {
+        lock(&self.active).iter().find_map(|fault| match &fault.effect {
+            Effect::Silent { valve }
+                if !*valve.released.borrow() && fault.matcher.matches(request) =>
+            {
+                Some(GateWaiter(Arc::clone(valve)))
+            }
+            _ => None,
+        })
+    }
+
+    /// Returns the error response that applies to the request, and counts it as used.
+    pub(super) fn refusal_for(&self, request: &Request) -> Option<Refusal> {
+        lock(&self.active).iter_mut().filter(|fault| fault.matcher.matches(request)).find_map(
+            |fault| match &mut fault.effect {
+                Effect::Refuse { refusal, left } => use_one(left).then(|| refusal.clone()),
                 _ => None,
-            })
+            },
+        )
     }
 
-    /// The refusal that this request runs into; it counts as used.
-    pub(super) fn refusal(&self, request: &Request) -> Option<Refusal> {
-        lock(&self.set)
-            .iter_mut()
-            .filter(|fault| fault.address.matches(request))
-            .find_map(|fault| match &mut fault.effect {
-                Effect::Refuse { refusal, left } => take(left).then(|| refusal.clone()),
-                _ => None,
-            })
-    }
-
-    /// What to do at byte `offset` of the answer to `request`.
-    pub(super) fn next(&self, request: &Request, offset: u64) -> Next {
+    /// Returns the action for byte `offset` of the response to `request`.
+    pub(super) fn next_action(&self, request: &Request, offset: u64) -> NextAction {
         let mut max = u64::MAX;
         let mut paces = Vec::new();
-        let mut set = lock(&self.set);
-        for fault in set
-            .iter_mut()
-            .filter(|fault| fault.address.matches(request))
-        {
+        let mut set = lock(&self.active);
+        for fault in set.iter_mut().filter(|fault| fault.matcher.matches(request)) {
             match &mut fault.effect {
                 Effect::Hold { at, valve } => {
                     if *valve.released.borrow() {
                         continue;
                     }
                     if *at <= offset {
-                        return Next::Wait(Standing(Arc::clone(valve)));
+                        return NextAction::Wait(GateWaiter(Arc::clone(valve)));
                     }
                     max = max.min(*at - offset);
                 }
@@ -294,22 +282,22 @@ impl Faults {
                     }
                     if *at > offset {
                         max = max.min(*at - offset);
-                    } else if take(left) {
-                        return Next::Cut;
+                    } else if use_one(left) {
+                        return NextAction::Cut;
                     }
                 }
                 Effect::Throttle(pace) => paces.push(Arc::clone(pace)),
                 Effect::Silent { .. } | Effect::Corrupt { .. } | Effect::Refuse { .. } => {}
             }
         }
-        Next::Send { max, paces }
+        NextAction::Send { max, limiters: paces }
     }
 
-    /// Flips the bits of what must arrive corrupt; `data` stands at `offset`.
+    /// Flips all bits of the bytes to corrupt; `data` starts at `offset`.
     pub(super) fn corrupt_bytes(&self, request: &Request, offset: u64, data: &mut [u8]) {
-        for fault in lock(&self.set).iter() {
+        for fault in lock(&self.active).iter() {
             if let Effect::Corrupt { at } = fault.effect
-                && fault.address.matches(request)
+                && fault.matcher.matches(request)
                 && let Some(index) = at.checked_sub(offset)
                 && let Some(byte) = usize::try_from(index).ok().and_then(|i| data.get_mut(i))
             {
@@ -318,17 +306,17 @@ impl Faults {
         }
     }
 
-    /// Whether [`Faults::corrupt_bytes`] would change something.
-    pub(super) fn corrupts(&self, request: &Request, offset: u64, len: usize) -> bool {
-        lock(&self.set).iter().any(|fault| {
+    /// Reports whether [`Faults::corrupt_bytes`] would change anything.
+    pub(super) fn would_corrupt(&self, request: &Request, offset: u64, len: usize) -> bool {
+        lock(&self.active).iter().any(|fault| {
             matches!(fault.effect, Effect::Corrupt { at }
-                if at >= offset && at - offset < len as u64 && fault.address.matches(request))
+                if at >= offset && at - offset < len as u64 && fault.matcher.matches(request))
         })
     }
 }
 
-/// Uses up one of `left`; `false` when none is left.
-fn take(left: &mut Option<u32>) -> bool {
+/// Decrements `left`; returns `false` if it is already 0.
+fn use_one(left: &mut Option<u32>) -> bool {
     match left {
         None => true,
         Some(0) => false,
@@ -339,33 +327,30 @@ fn take(left: &mut Option<u32>) -> bool {
     }
 }
 
-/// A limit of bytes per second that several transfers share.
+/// A limit in bytes per second, shared by several transfers.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct RateLimiter {
     rate: watch::Sender<Option<u64>>,
-    /// When the bytes that were let through so far are paid for.
-    paid: Mutex<Instant>,
+    /// The time at which all bytes admitted so far have been sent at the limited rate.
+    available_at: Mutex<Instant>,
 }
 
-/// A transfer waits about this long for each piece, so that a new rate is
-/// felt soon.
-const PIECE: Duration = Duration::from_millis(25);
+/// The time that one chunk takes at the limited rate, short enough for a new rate to take effect
+/// soon.
+const CHUNK_TIME: Duration = Duration::from_millis(25);
 
-impl Pace {
+impl RateLimiter {
     fn new(rate: Option<u64>) -> Self {
-        Self {
-            rate: watch::Sender::new(rate),
-            paid: Mutex::new(clock::now()),
-        }
+        Self { rate: watch::Sender::new(rate), available_at: Mutex::new(clock::now()) }
     }
 
-    /// How many bytes to send as one piece.
-    pub(super) fn piece(&self) -> u64 {
+    /// The number of bytes to send in one chunk.
+    pub(super) fn chunk_len(&self) -> u64 {
         match *self.rate.borrow() {
             None => u64::MAX,
-            Some(rate) => {
-                (rate / u64::try_from(1000 / PIECE.as_millis()).expect("a small number")).max(1)
-            }
+            Some(rate) => (rate
+                / u64::try_from(1000 / CHUNK_TIME.as_millis()).expect("a small number"))
+            .max(1),
         }
     }
 
@@ -377,13 +362,13 @@ impl Pace {
             match rate {
                 None => return,
                 Some(0) => {
-                    // The sender lives in `self`, so this cannot fail.
+                    // Cannot fail: `self` keeps the sender alive.
                     let alive = changed.changed().await;
-                    debug_assert!(alive.is_ok(), "the limit's sender is gone");
+                    debug_assert!(alive.is_ok(), "the limit's sender was dropped");
                 }
                 Some(rate) => {
                     let until = {
-                        let mut paid = lock(&self.paid);
+                        let mut paid = lock(&self.available_at);
                         let price = Duration::from_secs_f64(bytes as f64 / rate as f64);
                         *paid = (*paid).max(clock::now()) + price;
                         *paid

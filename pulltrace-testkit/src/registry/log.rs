@@ -1,4 +1,4 @@
-//! What was requested, and how far each answer got.
+//! The request log, including the progress of each response.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use super::lock;
 
-/// How many requests are remembered.
+/// The capacity of the log; the oldest requests are evicted.
 const MAX_REQUESTS: usize = 65_536;
 
-/// What a request was about.
+/// The kind of resource that a request refers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum RequestKind {
     /// A manifest or an index.
     Manifest,
     /// A config or a layer.
@@ -20,88 +20,83 @@ pub enum Kind {
     Other,
 }
 
-/// How an answer ended.
+/// The way a response ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum End {
-    /// All of it was handed to the connection.
+pub enum ResponseEnd {
+    /// All of it was passed to the connection.
     Complete,
     /// [`super::Target::cut`] dropped the connection.
     Cut,
-    /// The client went away first, or the registry stopped.
+    /// The client disconnected, or the registry stopped.
     Abandoned,
 }
 
-/// One request.
+/// A request and its response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// When it came.
-    pub at: Instant,
-    /// `GET` or `HEAD`, or what else came.
+    /// The time at which it was received.
+    pub received_at: Instant,
+    /// The method, normally `GET` or `HEAD`.
     pub method: String,
-    /// Path and query as they came.
+    /// Path and query as received.
     pub path: String,
-    /// What it is about.
-    pub kind: Kind,
+    /// The kind of resource.
+    pub kind: RequestKind,
     /// The repository, without a tag.
     pub repository: Option<String>,
-    /// The tag or digest as the client wrote it.
+    /// The tag or digest as sent by the client.
     pub reference: Option<String>,
-    /// The digest that the reference leads to; `None` when it leads nowhere.
+    /// The digest that the reference resolves to; `None` if there is none.
     pub digest: Option<String>,
-    /// First byte that was asked for; `None` without a range.
+    /// The first byte requested; `None` without a range.
     pub range_start: Option<u64>,
-    /// Behind the last byte that was asked for; `None` without a range.
+    /// The end (exclusive) of the requested range; `None` without a range.
     pub range_end: Option<u64>,
-    /// The status; `None` while there is no answer.
+    /// The response status; `None` before the response.
     pub status: Option<u16>,
-    /// Body bytes handed to the connection so far.
+    /// Body bytes passed to the connection so far.
     pub sent: u64,
-    /// How the answer ended; `None` while it runs.
-    pub end: Option<End>,
+    /// The way the response ended; `None` while it is being sent.
+    pub end: Option<ResponseEnd>,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Log {
+pub(super) struct RequestLog {
     inner: Mutex<Inner>,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
     requests: VecDeque<Request>,
-    /// The number of the first request that is still remembered.
-    forgotten: u64,
+    /// The number of evicted requests, which is also the number of the oldest one in the log.
+    evicted: u64,
 }
 
-impl Log {
+impl RequestLog {
     pub(super) fn requests(&self, matches: impl Fn(&Request) -> bool) -> Vec<Request> {
         let inner = lock(&self.inner);
-        inner
-            .requests
-            .iter()
-            .filter(|request| matches(request))
-            .cloned()
-            .collect()
+        inner.requests.iter().filter(|request| matches(request)).cloned().collect()
     }
 
-    pub(super) fn forgotten(&self) -> u64 {
-        lock(&self.inner).forgotten
+    pub(super) fn evicted(&self) -> u64 {
+        lock(&self.inner).evicted
     }
 
-    /// Adds a request and returns its number.
+    /// Appends a request and returns its number.
     pub(super) fn add(&self, request: Request) -> u64 {
         let mut inner = lock(&self.inner);
         if inner.requests.len() == MAX_REQUESTS {
             inner.requests.pop_front();
-            inner.forgotten += 1;
+            inner.evicted += 1;
         }
         inner.requests.push_back(request);
-        inner.forgotten + inner.requests.len() as u64 - 1
+        inner.evicted + inner.requests.len() as u64 - 1
     }
 
-    /// Changes a request, unless it is forgotten.
+    /// Updates a request unless it was evicted.
     pub(super) fn update(&self, number: u64, change: impl FnOnce(&mut Request)) {
         let mut inner = lock(&self.inner);
-        let Some(index) = number.checked_sub(inner.forgotten) else {
+        let Some(index) = number.checked_sub(inner.evicted) else {
             return;
         };
         let index = usize::try_from(index).expect("less than MAX_REQUESTS");

@@ -1,9 +1,8 @@
-//! A local OCI registry whose answers can be held back, slowed, cut, corrupted
-//! or refused at an exact byte, and that tells what was requested.
+//! A local OCI registry whose responses can be held back, throttled, cut off, corrupted or rejected
+//! at an exact byte, and that logs all requests.
 //!
-//! It runs on a thread of its own, so a test may block and may pause its own
-//! clock. Bytes count from the start of the blob, also when a client resumes
-//! in the middle.
+//! It runs on its own thread, so a test may block and may pause its own clock. Byte offsets count
+//! from the start of the blob, even if a client resumes in the middle.
 
 mod fault;
 mod log;
@@ -20,33 +19,33 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 
 pub use fault::{Gate, Refusal, Times};
-pub use log::{End, Kind, Request};
+pub use log::{Request, RequestKind, ResponseEnd};
 
 use crate::image::{Blob, Image};
 use crate::wait::{self, TimedOut};
 use fault::Faults;
-use log::Log;
+use log::RequestLog;
 
-/// A running registry. Clones are handles of the same one; it stops, and cuts
-/// what is still being sent, when the last is dropped.
+/// A running registry. Clones are handles of the same registry; dropping the last one stops it and
+/// aborts responses in progress.
 #[derive(Debug, Clone)]
 pub struct Registry {
-    state: Arc<State>,
-    server: Arc<Server>,
+    state: Arc<SharedState>,
+    server: Arc<ServerThread>,
 }
 
 impl Registry {
     /// Starts a registry on a free port of 127.0.0.1.
     ///
     /// # Errors
-    /// When the port or the thread cannot be had.
+    /// When the socket or the thread cannot be created.
     pub fn start() -> io::Result<Self> {
-        let state = Arc::new(State::default());
-        let server = Arc::new(Server::start(Arc::clone(&state))?);
+        let state = Arc::new(SharedState::default());
+        let server = Arc::new(ServerThread::start(Arc::clone(&state))?);
         Ok(Self { state, server })
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.server.address
@@ -58,12 +57,12 @@ impl Registry {
         format!("{}/{name}", self.server.address)
     }
 
-    /// Stores `image` under `name`, as in `team/app:1`, and returns its full
-    /// reference. An old tag of that name moves. A name without a tag is
-    /// stored by digest alone, and the reference ends with the digest.
+    /// Stores `image` under a name such as `team/app:1` and returns its full reference. An existing
+    /// tag is moved. Without a tag, the image is stored by digest only and the reference ends with
+    /// the digest.
     #[expect(
         clippy::must_use_candidate,
-        reason = "it is called for what it stores; the reference may be unwanted"
+        reason = "called for its side effect; the reference may be unused"
     )]
     pub fn push(&self, name: &str, image: &Image) -> String {
         let (repository, tag) = match name.split_once(':') {
@@ -71,22 +70,13 @@ impl Registry {
             None => (name, None),
         };
         let mut content = lock(&self.state.content);
-        content.blobs.extend(
-            image
-                .blobs
-                .iter()
-                .map(|(digest, blob)| (digest.clone(), blob.clone())),
-        );
-        let repo = content
-            .repositories
-            .entry(repository.to_owned())
-            .or_default();
+        content
+            .blobs
+            .extend(image.blobs.iter().map(|(digest, blob)| (digest.clone(), blob.clone())));
+        let repo = content.repositories.entry(repository.to_owned()).or_default();
         repo.blobs.extend(image.blobs.keys().cloned());
         repo.documents.extend(
-            image
-                .documents
-                .iter()
-                .map(|(digest, document)| (digest.clone(), document.clone())),
+            image.documents.iter().map(|(digest, document)| (digest.clone(), document.clone())),
         );
         if let Some(tag) = tag {
             repo.tags.insert(tag.to_owned(), image.root.digest.clone());
@@ -96,55 +86,54 @@ impl Registry {
         }
     }
 
-    /// The blob of this digest, in every repository.
+    /// The blob with this digest, in every repository.
     pub fn blob(&self, digest: &str) -> Target {
-        self.target(Some(Kind::Blob), Some(digest))
+        self.target(Some(RequestKind::Blob), Some(digest))
     }
 
-    /// The manifest or index with this tag or digest, in every repository. A
-    /// digest also stands for requests by a tag that leads to it; a tag only
-    /// for requests by this tag.
+    /// The manifest or index with this tag or digest, in every repository. A digest also matches
+    /// requests by a tag that resolves to it; a tag matches only requests by that tag.
     pub fn manifest(&self, reference: &str) -> Target {
-        self.target(Some(Kind::Manifest), Some(reference))
+        self.target(Some(RequestKind::Manifest), Some(reference))
     }
 
-    /// All blobs. A throttle here is one limit that they share.
+    /// All blobs. A throttle on this target is one limit that they share.
     pub fn blobs(&self) -> Target {
-        self.target(Some(Kind::Blob), None)
+        self.target(Some(RequestKind::Blob), None)
     }
 
     /// All manifests and indexes.
     pub fn manifests(&self) -> Target {
-        self.target(Some(Kind::Manifest), None)
+        self.target(Some(RequestKind::Manifest), None)
     }
 
-    /// Every request. A throttle here is one limit for the whole registry.
+    /// All requests. A throttle on this target is one limit for the whole registry.
     pub fn everything(&self) -> Target {
         self.target(None, None)
     }
 
-    /// Ends all faults: gates open, limits fall.
+    /// Clears all faults: releases gates and lifts limits.
     pub fn clear_faults(&self) {
         self.state.faults.clear(|_| true);
     }
 
-    /// All requests so far, the oldest first, the running ones included. The
-    /// log holds the last 65,536; see [`Registry::forgotten_requests`].
+    /// All requests so far, oldest first, including those in progress. The log holds the latest
+    /// 65,536; see [`Registry::evicted_requests`].
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {
         self.state.log.requests(|_| true)
     }
 
-    /// How many requests the log has forgotten.
+    /// The number of requests evicted from the log.
     #[must_use]
-    pub fn forgotten_requests(&self) -> u64 {
-        self.state.log.forgotten()
+    pub fn evicted_requests(&self) -> u64 {
+        self.state.log.evicted()
     }
 
-    fn target(&self, kind: Option<Kind>, reference: Option<&str>) -> Target {
+    fn target(&self, kind: Option<RequestKind>, reference: Option<&str>) -> Target {
         Target {
             state: Arc::clone(&self.state),
-            address: Address {
+            matcher: RequestMatcher {
                 kind,
                 repository: None,
                 reference: reference.map(str::to_owned),
@@ -153,107 +142,99 @@ impl Registry {
     }
 }
 
-/// What faults and questions are about: [`Registry::blob`] and its siblings.
+/// A set of requests for fault injection and for queries: see [`Registry::blob`] and the methods
+/// next to it.
 #[derive(Debug, Clone)]
-#[must_use = "a target does nothing by itself"]
+#[must_use = "a target has no effect by itself"]
 pub struct Target {
-    state: Arc<State>,
-    address: Address,
+    state: Arc<SharedState>,
+    matcher: RequestMatcher,
 }
 
 impl Target {
-    /// The same, but only in this repository (`team/app`, without a tag).
+    /// Limits the target to this repository (`team/app`, without a tag).
     pub fn in_repository(mut self, repository: &str) -> Self {
-        self.address.repository = Some(repository.to_owned());
+        self.matcher.repository = Some(repository.to_owned());
         self
     }
 
-    /// Sends nothing from byte `at` on, until the gate is released or dropped.
+    /// Sends nothing from byte `at` on until the gate is released or dropped.
     pub fn hold(&self, at: u64) -> Gate {
-        self.state.faults.hold(self.address.clone(), at)
+        self.state.faults.hold(self.matcher.clone(), at)
     }
 
-    /// Accepts requests and does not even begin to answer, until the gate is
-    /// released or dropped.
+    /// Accepts requests but sends no response, not even headers, until the gate is released or
+    /// dropped.
     pub fn silent(&self) -> Gate {
-        self.state.faults.silent(self.address.clone())
+        self.state.faults.silent(self.matcher.clone())
     }
 
-    /// Sends at most `rate` bytes per second, shared by all transfers of this
-    /// target; `None` lifts the limit, 0 lets nothing pass. Takes effect in
-    /// transfers that are already running.
+    /// Limits the rate to `rate` bytes per second, shared by all transfers of this target. `None`
+    /// lifts the limit, 0 stops all transfers. Also affects transfers in progress.
     pub fn throttle(&self, rate: Option<u64>) {
-        self.state.faults.throttle(&self.address, rate);
+        self.state.faults.throttle(&self.matcher, rate);
     }
 
     /// Drops the connection instead of sending byte `at` or a later one.
     pub fn cut(&self, at: u64, times: Times) {
-        self.state.faults.cut(self.address.clone(), at, times);
+        self.state.faults.cut(self.matcher.clone(), at, times);
     }
 
-    /// Sends byte `at` with all its bits flipped.
+    /// Sends byte `at` with all bits flipped.
     pub fn corrupt(&self, at: u64) {
-        self.state.faults.corrupt(self.address.clone(), at);
+        self.state.faults.corrupt(self.matcher.clone(), at);
     }
 
-    /// Answers with an error.
+    /// Responds with an error.
     pub fn refuse(&self, refusal: Refusal) {
-        self.state.faults.refuse(self.address.clone(), refusal);
+        self.state.faults.refuse(self.matcher.clone(), refusal);
     }
 
-    /// Ends the faults that were set on exactly this target.
+    /// Clears the faults that were added to exactly this target.
     pub fn clear(&self) {
-        self.state.faults.clear(|address| *address == self.address);
+        self.state.faults.clear(|address| *address == self.matcher);
     }
 
-    /// The requests of this target, the oldest first.
+    /// The requests of this target, oldest first.
     #[must_use]
     pub fn requests(&self) -> Vec<Request> {
-        self.state
-            .log
-            .requests(|request| self.address.matches(request))
+        self.state.log.requests(|request| self.matcher.matches(request))
     }
 
-    /// Body bytes sent for this target by all requests together.
+    /// The number of body bytes sent for this target, over all requests.
     #[must_use]
     pub fn bytes_sent(&self) -> u64 {
         self.requests().iter().map(|request| request.sent).sum()
     }
 
-    /// Waits until this target was requested `count` times in all.
+    /// Waits until this target has been requested `count` times in total.
     ///
     /// # Errors
-    /// [`TimedOut`] with the number seen.
+    /// [`TimedOut`].
     pub async fn await_requests(&self, count: usize, deadline: Duration) -> Result<(), TimedOut> {
-        let what = format!("{} was requested {count} times", self.address);
-        wait::until(what, deadline, async || {
-            (self.requests().len() >= count).then_some(())
-        })
-        .await
+        let what = format!("{} has been requested {count} times", self.matcher);
+        wait::until(what, deadline, async || (self.requests().len() >= count).then_some(())).await
     }
 
-    /// Waits until at least `bytes` body bytes were sent for this target.
+    /// Waits until at least `bytes` body bytes have been sent for this target.
     ///
     /// # Errors
     /// [`TimedOut`].
     pub async fn await_bytes(&self, bytes: u64, deadline: Duration) -> Result<(), TimedOut> {
-        let what = format!("{bytes} bytes of {} were sent", self.address);
-        wait::until(what, deadline, async || {
-            (self.bytes_sent() >= bytes).then_some(())
-        })
-        .await
+        let what = format!("{bytes} bytes of {} have been sent", self.matcher);
+        wait::until(what, deadline, async || (self.bytes_sent() >= bytes).then_some(())).await
     }
 }
 
-/// Which requests a target means; what is `None` means all.
+/// Matches requests; `None` matches everything.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Address {
-    kind: Option<Kind>,
+struct RequestMatcher {
+    kind: Option<RequestKind>,
     repository: Option<String>,
     reference: Option<String>,
 }
 
-impl Address {
+impl RequestMatcher {
     fn matches(&self, request: &Request) -> bool {
         self.kind.is_none_or(|kind| kind == request.kind)
             && self
@@ -267,12 +248,12 @@ impl Address {
     }
 }
 
-impl std::fmt::Display for Address {
+impl std::fmt::Display for RequestMatcher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let kind = match self.kind {
-            Some(Kind::Blob) => "blob",
-            Some(Kind::Manifest) => "manifest",
-            Some(Kind::Other) | None => "resource",
+            Some(RequestKind::Blob) => "blob",
+            Some(RequestKind::Manifest) => "manifest",
+            Some(RequestKind::Other) | None => "resource",
         };
         match &self.reference {
             Some(reference) => write!(f, "the {kind} {reference}")?,
@@ -285,16 +266,16 @@ impl std::fmt::Display for Address {
     }
 }
 
-/// What the handles and the server share.
+/// State shared by the handles and the server thread.
 #[derive(Debug, Default)]
-struct State {
-    content: Mutex<Content>,
+struct SharedState {
+    content: Mutex<Storage>,
     faults: Faults,
-    log: Log,
+    log: RequestLog,
 }
 
 #[derive(Debug, Default)]
-struct Content {
+struct Storage {
     repositories: HashMap<String, Repository>,
     blobs: HashMap<String, Blob>,
 }
@@ -306,41 +287,34 @@ struct Repository {
     blobs: BTreeSet<String>,
 }
 
-/// A lock that a panic elsewhere does not take away: the data behind the
-/// registry's locks is whole between any two statements.
+/// Locks, ignoring poisoning: the protected data is consistent between any two statements.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The thread that answers.
+/// The server thread.
 #[derive(Debug)]
-struct Server {
+struct ServerThread {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Server {
-    fn start(state: Arc<State>) -> io::Result<Self> {
+impl ServerThread {
+    fn start(state: Arc<SharedState>) -> io::Result<Self> {
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("registry".into())
             .spawn(move || runtime.block_on(serve::run(listener, state, stopped)))?;
-        Ok(Self {
-            address,
-            stop: Some(stop),
-            thread: Some(thread),
-        })
+        Ok(Self { address, stop: Some(stop), thread: Some(thread) })
     }
 }
 
-impl Drop for Server {
+impl Drop for ServerThread {
     fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take()

@@ -1,5 +1,4 @@
-//! HTTP: turns a request into an answer, and sends it piece by piece as the
-//! faults allow.
+//! HTTP: resolves requests and sends the responses in chunks, as the faults allow.
 
 use std::convert::Infallible;
 use std::io;
@@ -23,27 +22,27 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
-use super::fault::{Next, Refusal};
-use super::log::{End, Kind, Request};
-use super::{State, lock};
+use super::fault::{NextAction, Refusal};
+use super::log::{Request, RequestKind, ResponseEnd};
+use super::{SharedState, lock};
 use crate::clock;
 use crate::image::Blob;
 
-/// The most that is sent as one piece.
-const MAX_PIECE: u64 = 64 * 1024;
+/// The largest chunk that is sent at once.
+const MAX_CHUNK: u64 = 64 * 1024;
 
 const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
 type Body = UnsyncBoxBody<Bytes, io::Error>;
 
-/// Answers until `stopped` resolves. Connections end with it.
+/// Serves until `stopped` resolves, then drops all connections.
 pub(super) async fn run(
     listener: std::net::TcpListener,
-    state: Arc<State>,
+    state: Arc<SharedState>,
     mut stopped: oneshot::Receiver<()>,
 ) {
-    let listener = TcpListener::from_std(listener).expect("a listener that does not block");
+    let listener = TcpListener::from_std(listener).expect("the listener is non-blocking");
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -52,8 +51,7 @@ pub(super) async fn run(
                 Ok((stream, _)) => {
                     connections.spawn(connection(stream, Arc::clone(&state)));
                 }
-                // The client is gone already, or descriptors are short: the
-                // next one may fare better.
+                // The client has already disconnected, or file descriptors are short: try again.
                 Err(_) => tokio::task::yield_now().await,
             },
             Some(_) = connections.join_next() => {}
@@ -61,73 +59,62 @@ pub(super) async fn run(
     }
 }
 
-async fn connection(stream: TcpStream, state: Arc<State>) {
+async fn connection(stream: TcpStream, state: Arc<SharedState>) {
     let flushes = Arc::new(watch::Sender::new(0));
-    let stream = Flushing {
-        stream,
-        flushes: Arc::clone(&flushes),
-    };
+    let stream = FlushCountingStream { stream, flushes: Arc::clone(&flushes) };
     let service = service_fn(|request| {
         let state = Arc::clone(&state);
         let flushes = Arc::clone(&flushes);
-        async move { Ok::<_, Infallible>(answer(&request, state, flushes).await) }
+        async move { Ok::<_, Infallible>(respond(&request, state, flushes).await) }
     });
     let served = hyper::server::conn::http1::Builder::new()
         .serve_connection(TokioIo::new(stream), service)
         .await;
-    // An error is a client that went away or a cut; both stand in the log.
+    // An error means that the client disconnected or that the response was cut, both of which the
+    // log records.
     drop(served);
 }
 
-async fn answer(
+async fn respond(
     request: &hyper::Request<Incoming>,
-    state: Arc<State>,
+    state: Arc<SharedState>,
     flushes: Arc<watch::Sender<u64>>,
 ) -> Response<Body> {
-    let (mut record, found) = look_up(request, &state);
+    let (mut record, found) = resolve(request, &state);
     let head = request.method() == Method::HEAD;
     let range = match &found {
-        Found::Blob { blob, .. } => range_of(request, blob.len()),
-        Found::Document { .. } | Found::Base | Found::Nothing(_) => Range::Whole,
+        Resource::Blob { blob, .. } => parse_range(request, blob.len()),
+        Resource::Document { .. } | Resource::Base | Resource::NotFound(_) => Range::Whole,
     };
-    if let Range::Part { start, end } = range {
+    if let Range::Partial { start, end } = range {
         record.range_start = Some(start);
         record.range_end = Some(end);
     }
     let number = state.log.add(record.clone());
-    let mut running = Running {
-        state: Arc::clone(&state),
-        number,
-        ended: false,
-    };
+    let mut running = ResponseRecorder { state: Arc::clone(&state), number, ended: false };
 
-    while let Some(silence) = state.faults.silence(&record) {
+    while let Some(silence) = state.faults.silence_for(&record) {
         silence.wait().await;
     }
-    if let Some(refusal) = state.faults.refusal(&record) {
-        running.status(refusal.status);
-        running.end(End::Complete);
-        return refuse(&refusal, head);
+    if let Some(refusal) = state.faults.refusal_for(&record) {
+        running.set_status(refusal.status);
+        running.finish(ResponseEnd::Complete);
+        return refusal_response(&refusal, head);
     }
     let (response, blob, start, end) = match found {
-        Found::Base => (ok(), Blob::Bytes(Bytes::from_static(b"{}")), 0, 2),
-        Found::Nothing(code) => {
-            running.status(404);
-            running.end(End::Complete);
-            return error(Response::builder().status(404), code, head);
+        Resource::Base => (ok_builder(), Blob::Bytes(Bytes::from_static(b"{}")), 0, 2),
+        Resource::NotFound(code) => {
+            running.set_status(404);
+            running.finish(ResponseEnd::Complete);
+            return error_response(Response::builder().status(404), code, head);
         }
-        Found::Document {
-            media_type,
-            digest,
-            data,
-        } => {
-            let response = ok()
-                .header(CONTENT_TYPE, media_type)
-                .header(CONTENT_DIGEST, digest);
+        Resource::Document { media_type, digest, data } => {
+            let response =
+                ok_builder().header(CONTENT_TYPE, media_type).header(CONTENT_DIGEST, digest);
             let len = data.len() as u64;
             (response, Blob::Bytes(data), 0, len)
         }
-        Found::Blob { digest, blob } => {
+        Resource::Blob { digest, blob } => {
             let len = blob.len();
             let response = Response::builder()
                 .header(CONTENT_TYPE, "application/octet-stream")
@@ -135,46 +122,41 @@ async fn answer(
                 .header(ACCEPT_RANGES, "bytes");
             match range {
                 Range::Whole => (response.status(StatusCode::OK), blob, 0, len),
-                Range::Part { start, end } => {
+                Range::Partial { start, end } => {
                     let part = format!("bytes {start}-{}/{len}", end - 1);
-                    let response = response
-                        .status(StatusCode::PARTIAL_CONTENT)
-                        .header(CONTENT_RANGE, part);
+                    let response =
+                        response.status(StatusCode::PARTIAL_CONTENT).header(CONTENT_RANGE, part);
                     (response, blob, start, end)
                 }
-                Range::Outside => {
-                    running.status(416);
-                    running.end(End::Complete);
+                Range::Unsatisfiable => {
+                    running.set_status(416);
+                    running.finish(ResponseEnd::Complete);
                     let response = Response::builder()
                         .status(StatusCode::RANGE_NOT_SATISFIABLE)
                         .header(CONTENT_RANGE, format!("bytes */{len}"));
-                    return error(response, "RANGE_INVALID", head);
+                    return error_response(response, "RANGE_INVALID", head);
                 }
             }
         }
     };
     let response = response.header(CONTENT_LENGTH, end - start);
-    let status = response.headers_ref().map_or(200, |headers| {
-        if headers.contains_key(CONTENT_RANGE) {
-            206
-        } else {
-            200
-        }
-    });
-    running.status(status);
+    let status = response
+        .headers_ref()
+        .map_or(200, |headers| if headers.contains_key(CONTENT_RANGE) { 206 } else { 200 });
+    running.set_status(status);
     let body = if head || start == end {
-        running.end(End::Complete);
-        empty()
+        running.finish(ResponseEnd::Complete);
+        empty_body()
     } else {
-        send(record, running, flushes, blob, start, end)
+        stream_body(record, running, flushes, blob, start, end)
     };
-    response.body(body).expect("a valid response")
+    response.body(body).expect("the response is valid")
 }
 
 /// Sends the bytes `start..end` of `blob` as the faults allow.
-fn send(
+fn stream_body(
     record: Request,
-    mut running: Running,
+    mut running: ResponseRecorder,
     flushes: Arc<watch::Sender<u64>>,
     blob: Blob,
     start: u64,
@@ -184,35 +166,35 @@ fn send(
         let state = Arc::clone(&running.state);
         let mut offset = start;
         while offset < end {
-            match state.faults.next(&record, offset) {
-                Next::Wait(standing) => {
-                    flushed(&flushes).await;
+            match state.faults.next_action(&record, offset) {
+                NextAction::Wait(standing) => {
+                    wait_for_flush(&flushes).await;
                     standing.wait().await;
                 }
-                Next::Cut => {
-                    flushed(&flushes).await;
-                    running.end(End::Cut);
+                NextAction::Cut => {
+                    wait_for_flush(&flushes).await;
+                    running.finish(ResponseEnd::Cut);
                     Err(io::Error::from(io::ErrorKind::ConnectionAborted))?;
                 }
-                Next::Send { max, paces } => {
-                    let mut len = max.min(end - offset).min(MAX_PIECE);
-                    for pace in &paces {
-                        len = len.min(pace.piece());
+                NextAction::Send { max, limiters } => {
+                    let mut len = max.min(end - offset).min(MAX_CHUNK);
+                    for limiter in &limiters {
+                        len = len.min(limiter.chunk_len());
                     }
-                    for pace in &paces {
-                        pace.admit(len).await;
+                    for limiter in &limiters {
+                        limiter.admit(len).await;
                     }
                     let mut data = blob.read(offset, usize::try_from(len).expect("a piece"));
-                    if state.faults.corrupts(&record, offset, data.len()) {
+                    if state.faults.would_corrupt(&record, offset, data.len()) {
                         let mut changed = data.to_vec();
                         state.faults.corrupt_bytes(&record, offset, &mut changed);
                         data = changed.into();
                     }
                     offset += len;
-                    running.sent(len);
+                    running.add_sent(len);
                     if offset == end {
-                        // hyper does not ask again after the last byte.
-                        running.end(End::Complete);
+                        // hyper does not poll the body again after the last byte.
+                        running.finish(ResponseEnd::Complete);
                     }
                     yield Frame::data(data);
                 }
@@ -222,16 +204,16 @@ fn send(
     StreamBody::new(stream).boxed_unsync()
 }
 
-/// Waits until all that was handed to hyper is handed to the network.
-async fn flushed(flushes: &watch::Sender<u64>) {
+/// Waits until all data passed to hyper has been passed to the network.
+async fn wait_for_flush(flushes: &watch::Sender<u64>) {
     let mut seen = flushes.subscribe();
     seen.mark_unchanged();
-    // hyper flushes as soon as the body has nothing more for it.
+    // hyper flushes as soon as the body is pending.
     let alive = seen.changed().await;
-    debug_assert!(alive.is_ok(), "the connection is gone before its body");
+    debug_assert!(alive.is_ok(), "the connection was dropped before its body");
 }
 
-enum Found {
+enum Resource {
     Base,
     Document {
         media_type: String,
@@ -242,16 +224,16 @@ enum Found {
         digest: String,
         blob: Blob,
     },
-    /// Not there, with the error code of the OCI distribution specification.
-    Nothing(&'static str),
+    /// Not found, with the error code of the OCI distribution specification.
+    NotFound(&'static str),
 }
 
-fn look_up(request: &hyper::Request<Incoming>, state: &State) -> (Request, Found) {
+fn resolve(request: &hyper::Request<Incoming>, state: &SharedState) -> (Request, Resource) {
     let mut record = Request {
-        at: clock::now(),
+        received_at: clock::now(),
         method: request.method().to_string(),
         path: request.uri().to_string(),
-        kind: Kind::Other,
+        kind: RequestKind::Other,
         repository: None,
         reference: None,
         digest: None,
@@ -262,14 +244,14 @@ fn look_up(request: &hyper::Request<Incoming>, state: &State) -> (Request, Found
         end: None,
     };
     let Some(path) = request.uri().path().strip_prefix("/v2/") else {
-        return (record, Found::Nothing("UNSUPPORTED"));
+        return (record, Resource::NotFound("UNSUPPORTED"));
     };
     if path.is_empty() {
-        return (record, Found::Base);
+        return (record, Resource::Base);
     }
     let parts = [
-        ("/manifests/", Kind::Manifest, "MANIFEST_UNKNOWN"),
-        ("/blobs/", Kind::Blob, "BLOB_UNKNOWN"),
+        ("/manifests/", RequestKind::Manifest, "MANIFEST_UNKNOWN"),
+        ("/blobs/", RequestKind::Blob, "BLOB_UNKNOWN"),
     ]
     .into_iter()
     .find_map(|(infix, kind, unknown)| {
@@ -277,53 +259,48 @@ fn look_up(request: &hyper::Request<Incoming>, state: &State) -> (Request, Found
         Some((repository, reference, kind, unknown))
     });
     let Some((repository, reference, kind, unknown)) = parts else {
-        return (record, Found::Nothing("UNSUPPORTED"));
+        return (record, Resource::NotFound("UNSUPPORTED"));
     };
     record.kind = kind;
     record.repository = Some(repository.to_owned());
     record.reference = Some(reference.to_owned());
     let content = lock(&state.content);
     let Some(repo) = content.repositories.get(repository) else {
-        return (record, Found::Nothing("NAME_UNKNOWN"));
+        return (record, Resource::NotFound("NAME_UNKNOWN"));
     };
     let digest = repo.tags.get(reference).map_or(reference, String::as_str);
     let found = match kind {
-        Kind::Manifest => repo
-            .documents
-            .get(digest)
-            .map(|(media_type, data)| Found::Document {
+        RequestKind::Manifest => {
+            repo.documents.get(digest).map(|(media_type, data)| Resource::Document {
                 media_type: media_type.clone(),
                 digest: digest.to_owned(),
                 data: data.clone(),
-            }),
-        Kind::Blob | Kind::Other => content
+            })
+        }
+        RequestKind::Blob | RequestKind::Other => content
             .blobs
             .get(reference)
             .filter(|_| repo.blobs.contains(reference))
-            .map(|blob| Found::Blob {
-                digest: reference.to_owned(),
-                blob: blob.clone(),
-            }),
+            .map(|blob| Resource::Blob { digest: reference.to_owned(), blob: blob.clone() }),
     };
     match found {
         Some(found) => {
             record.digest = Some(digest.to_owned());
             (record, found)
         }
-        None => (record, Found::Nothing(unknown)),
+        None => (record, Resource::NotFound(unknown)),
     }
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Range {
     Whole,
-    Part { start: u64, end: u64 },
-    Outside,
+    Partial { start: u64, end: u64 },
+    Unsatisfiable,
 }
 
-/// The range that a request asks for; a header that is no single range of
-/// bytes is ignored, as HTTP allows.
-fn range_of(request: &hyper::Request<Incoming>, len: u64) -> Range {
+/// Parses the range header. Anything but a single byte range is ignored, as HTTP allows.
+fn parse_range(request: &hyper::Request<Incoming>, len: u64) -> Range {
     let parsed = request
         .headers()
         .get(RANGE)
@@ -339,28 +316,22 @@ fn range_of(request: &hyper::Request<Incoming>, len: u64) -> Range {
         (Err(_), Ok(suffix)) if first.is_empty() => (len.saturating_sub(suffix), len),
         _ => return Range::Whole,
     };
-    if start < end {
-        Range::Part { start, end }
-    } else {
-        Range::Outside
-    }
+    if start < end { Range::Partial { start, end } } else { Range::Unsatisfiable }
 }
 
-fn ok() -> Builder {
-    Response::builder()
-        .status(StatusCode::OK)
-        .header(API_VERSION, "registry/2.0")
+fn ok_builder() -> Builder {
+    Response::builder().status(StatusCode::OK).header(API_VERSION, "registry/2.0")
 }
 
-fn refuse(refusal: &Refusal, head: bool) -> Response<Body> {
+fn refusal_response(refusal: &Refusal, head: bool) -> Response<Body> {
     let mut response = Response::builder().status(refusal.status);
     for (name, value) in &refusal.headers {
         response = response.header(name, value);
     }
-    error(response, "REFUSED", head)
+    error_response(response, "REFUSED", head)
 }
 
-fn error(response: Builder, code: &str, head: bool) -> Response<Body> {
+fn error_response(response: Builder, code: &str, head: bool) -> Response<Body> {
     let text = serde_json::json!({
         "errors": [{ "code": code, "message": "refused by the test registry" }],
     })
@@ -368,63 +339,55 @@ fn error(response: Builder, code: &str, head: bool) -> Response<Body> {
     let response = response
         .header(CONTENT_TYPE, HeaderValue::from_static("application/json"))
         .header(CONTENT_LENGTH, text.len());
-    let body = if head { empty() } else { full(text) };
-    response.body(body).expect("a valid response")
+    let body = if head { empty_body() } else { full_body(text) };
+    response.body(body).expect("the response is valid")
 }
 
-fn full(data: impl Into<Bytes>) -> Body {
-    Full::new(data.into())
-        .map_err(|never| match never {})
-        .boxed_unsync()
+fn full_body(data: impl Into<Bytes>) -> Body {
+    Full::new(data.into()).map_err(|never| match never {}).boxed_unsync()
 }
 
-fn empty() -> Body {
-    full(Bytes::new())
+fn empty_body() -> Body {
+    full_body(Bytes::new())
 }
 
-/// Keeps the log entry of one answer true, also when it is dropped midway.
-struct Running {
-    state: Arc<State>,
+/// Updates the log entry of a response, including when the response is dropped midway.
+struct ResponseRecorder {
+    state: Arc<SharedState>,
     number: u64,
     ended: bool,
 }
 
-impl Running {
-    fn status(&self, status: u16) {
-        self.state
-            .log
-            .update(self.number, |request| request.status = Some(status));
+impl ResponseRecorder {
+    fn set_status(&self, status: u16) {
+        self.state.log.update(self.number, |request| request.status = Some(status));
     }
 
-    fn sent(&self, bytes: u64) {
-        self.state
-            .log
-            .update(self.number, |request| request.sent += bytes);
+    fn add_sent(&self, bytes: u64) {
+        self.state.log.update(self.number, |request| request.sent += bytes);
     }
 
-    fn end(&mut self, end: End) {
+    fn finish(&mut self, end: ResponseEnd) {
         self.ended = true;
-        self.state
-            .log
-            .update(self.number, |request| request.end = Some(end));
+        self.state.log.update(self.number, |request| request.end = Some(end));
     }
 }
 
-impl Drop for Running {
+impl Drop for ResponseRecorder {
     fn drop(&mut self) {
         if !self.ended {
-            self.end(End::Abandoned);
+            self.finish(ResponseEnd::Abandoned);
         }
     }
 }
 
-/// A connection that tells when its writer has handed on all it had.
-struct Flushing {
+/// A connection that counts the completed flushes of its writer.
+struct FlushCountingStream {
     stream: TcpStream,
     flushes: Arc<watch::Sender<u64>>,
 }
 
-impl AsyncRead for Flushing {
+impl AsyncRead for FlushCountingStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -434,7 +397,7 @@ impl AsyncRead for Flushing {
     }
 }
 
-impl AsyncWrite for Flushing {
+impl AsyncWrite for FlushCountingStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -1,4 +1,5 @@
-//! What a scenario gets: a containerd of its own, a registry, an agent, a server, and somebody who reads.
+//! The environment of a scenario: containerd, registry, agent, server, and a reader of the event
+//! stream.
 
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -15,20 +16,20 @@ use pulltrace_testkit::program::{self, Agent, Server};
 use pulltrace_testkit::registry::{Gate, Registry};
 use pulltrace_testkit::wait;
 
-use crate::reader::{Log, Reader};
+use crate::reader::{Reader, ReaderLog};
 
-/// The longest that anything is waited for.
-pub(crate) const SOON: Duration = Duration::from_secs(60);
+/// Timeout of every wait.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A scenario, named after what a user sees.
+/// A scenario, named after the user-visible behaviour.
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
-    /// What the agent is started with beside what it needs.
+    /// Additional flags of the agent.
     pub(crate) agent: &'static [&'static str],
     pub(crate) play: fn(Kit) -> Pin<Box<dyn Future<Output = Kit>>>,
 }
 
-/// Makes a [`Scenario`] of a function from a kit to the kit.
+/// Creates a [`Scenario`] from a function that takes and returns the kit.
 macro_rules! scenario {
     ($play:ident $(, agent = $agent:expr)?) => {{
         #[allow(unused_mut, unused_assignments)]
@@ -39,7 +40,7 @@ macro_rules! scenario {
 }
 pub(crate) use scenario;
 
-// The order is that in which they go: those who ask before those who answer.
+// Fields are dropped in this order: clients before servers.
 pub(crate) struct Kit {
     pub(crate) reader: Reader,
     pub(crate) agent: Agent,
@@ -49,7 +50,7 @@ pub(crate) struct Kit {
     pub(crate) registry: Registry,
 }
 
-/// What must be there before anything is started.
+/// Prerequisites, checked before anything is started.
 pub(crate) struct Needs {
     containerd: ContainerdBinary,
     agent: PathBuf,
@@ -72,12 +73,12 @@ impl Scenario {
         let flags = ["--metrics-addr", "off"];
         let kit = Kit::start(needs, self.agent, &flags).await;
         let kit = (self.play)(kit).await;
-        kit.reader.assert_true();
-        kit.converged().await;
+        kit.reader.assert_consistent();
+        kit.assert_converged().await;
     }
 }
 
-/// An image of random layers, each of so many MiB.
+/// Returns an image of random layers of this size.
 pub(crate) fn image_of(names: &[&str], mib_each: u64) -> Image {
     let layers = names.iter().map(|name| Layer::random(name, mib(mib_each)));
     Image::builder().layers(layers).build()
@@ -88,16 +89,16 @@ pub(crate) fn total(image: &Image) -> u64 {
 }
 
 impl Kit {
-    /// All of it, with an agent and a server of these flags beside what they need.
+    /// Starts everything, with additional flags for agent and server.
     pub(crate) async fn start(needs: Needs, agent: &[&str], server: &[&str]) -> Self {
-        let containerd = Containerd::start(&needs.containerd, &Options::quick()).await;
+        let containerd = Containerd::start(&needs.containerd, &Options::in_memory()).await;
         let containerd = containerd.expect("containerd starts");
         let registry = Registry::start().expect("the registry starts");
         let dir = containerd.dir();
         let server = Server::start_with(needs.server, dir, server).await;
         let server = server.expect("the server starts");
         let client = Client::builder(server.url()).build().expect("a client");
-        let reader = Reader::begin(&client);
+        let reader = Reader::start(&client);
         let (socket, url) = (containerd.socket(), server.url());
         let agent = Agent::start(needs.agent, dir, &socket, url, agent).await;
         let kit = Self {
@@ -108,24 +109,22 @@ impl Kit {
             containerd,
             registry,
         };
-        kit.agent_connected().await;
+        kit.wait_agent_connected().await;
         kit
     }
 
-    /// Pushes an image under this name and begins to pull it as the kubelet does.
+    /// Pushes an image and pulls it like the kubelet.
     pub(crate) fn pull(&self, name: &str, image: &Image) -> Pull {
         self.containerd.cri().pull(&self.registry.push(name, image))
     }
 
-    /// Holds the first layer of an image at this byte.
+    /// Holds the transfer of the image's first layer at a byte offset.
     pub(crate) fn hold(&self, image: &Image, at: u64) -> Gate {
-        self.registry
-            .blob(&image.layers()[0].descriptor.digest)
-            .hold(at)
+        self.registry.blob(&image.layers()[0].descriptor.digest).hold(at)
     }
 
-    /// Begins to pull an image whose only layer stands at `at`, and waits until a part of it is seen.
-    pub(crate) async fn pull_half(
+    /// Pulls an image whose first layer is held at `at`, and waits until a part of it is visible.
+    pub(crate) async fn pull_held(
         &self,
         name: &str,
         image: &Image,
@@ -134,86 +133,84 @@ impl Kit {
         let gate = self.hold(image, at);
         let pull = self.pull(name, image);
         let path = name.split(':').next().expect("a path").to_owned();
-        let half = |log: &Log| {
+        let half = |log: &ReaderLog| {
             let row = log.find(&path)?;
             (row.downloaded_bytes >= Some(mib(1))).then(|| row.clone())
         };
-        let row = self.until(&format!("a part of {path} is here"), half).await;
+        let row = self.until(&format!("a part of {path} is downloaded"), half).await;
         (pull, gate, row)
     }
 
-    /// Waits until what the reader knows is as asked.
-    pub(crate) async fn until<T>(&self, what: &str, mut look: impl FnMut(&Log) -> Option<T>) -> T {
-        let found = wait::until(what, SOON, async || look(&self.reader.log())).await;
+    /// Waits until `look` finds something in the reader's log.
+    pub(crate) async fn until<T>(
+        &self,
+        what: &str,
+        mut look: impl FnMut(&ReaderLog) -> Option<T>,
+    ) -> T {
+        let found = wait::until(what, TIMEOUT, async || look(&self.reader.log())).await;
         found.unwrap_or_else(|error| panic!("{error}; {}", self.logs()))
     }
 
-    /// Waits until this pull has ended at the reader.
-    pub(crate) async fn ended(&self, path: &str) -> PullStatus {
-        let ended = |log: &Log| log.find(path).filter(|row| row.outcome.is_some()).cloned();
+    /// Waits until the reader has seen the end of this pull.
+    pub(crate) async fn wait_ended(&self, path: &str) -> PullStatus {
+        let ended = |log: &ReaderLog| log.find(path).filter(|row| row.outcome.is_some()).cloned();
         self.until(&format!("{path} has ended"), ended).await
     }
 
-    /// Waits until the agent has logged this so often.
-    pub(crate) async fn agent_says(&self, what: &str, times: usize) {
-        let said = async || (self.agent.log().matches(what).count() >= times).then_some(());
-        let said = wait::until(format!("the agent says `{what}` {times} times"), SOON, said).await;
-        said.unwrap_or_else(|error| panic!("{error}; {}", self.logs()));
+    /// Waits until the agent has logged `what` this many times.
+    pub(crate) async fn wait_for_agent_log(&self, what: &str, times: usize) {
+        let logged = async || (self.agent.log().matches(what).count() >= times).then_some(());
+        let logged =
+            wait::until(format!("the agent has logged `{what}` {times} times"), TIMEOUT, logged)
+                .await;
+        logged.unwrap_or_else(|error| panic!("{error}; {}", self.logs()));
     }
 
-    /// Starts an agent that was killed again, and waits until the server has heard it: it has then seen what
-    /// goes on. What it has not seen alive it does not claim.
-    pub(crate) async fn agent_again(&mut self) {
-        let before = self.heard_at().await;
-        self.agent.restart().await.expect("it starts again");
-        let heard = async || (self.heard_at().await > before).then_some(());
-        let heard = wait::until("the new agent has reported", SOON, heard).await;
-        heard.unwrap_or_else(|error| panic!("{error}; {}", self.logs()));
+    /// Restarts a killed agent and waits until it has reported. It then knows the live pulls; it
+    /// makes no claims about pulls that it has not seen live.
+    pub(crate) async fn restart_agent(&mut self) {
+        let before = self.last_report_at().await;
+        self.agent.restart().await.expect("restarted");
+        let reported = async || (self.last_report_at().await > before).then_some(());
+        let reported = wait::until("the restarted agent has reported", TIMEOUT, reported).await;
+        reported.unwrap_or_else(|error| panic!("{error}; {}", self.logs()));
     }
 
-    /// When the server last heard the node's agent.
-    async fn heard_at(&self) -> NodeTime {
-        let nodes = self.client.nodes().await.expect("the server answers").nodes;
+    /// Returns the time of the agent's last report, according to the server.
+    async fn last_report_at(&self) -> NodeTime {
+        let nodes = self.client.nodes().await.expect("server responds").nodes;
         nodes.first().expect("a node").last_report_at
     }
 
-    /// Waits until the server has heard the agent, and of a containerd.
-    async fn agent_connected(&self) {
+    /// Waits until the agent has reported a containerd version.
+    async fn wait_agent_connected(&self) {
         let connected = async || {
             let nodes = self.client.nodes().await.ok()?.nodes;
-            nodes
-                .iter()
-                .any(|node| node.runtime_version.is_some())
-                .then_some(())
+            nodes.iter().any(|node| node.runtime_version.is_some()).then_some(())
         };
-        let connected = wait::until("the agent has reported", SOON, connected).await;
+        let connected = wait::until("the agent has reported", TIMEOUT, connected).await;
         connected.unwrap_or_else(|error| panic!("{error}; {}", self.logs()));
     }
 
-    /// The server's list.
+    /// Returns all pulls of the server's list.
     pub(crate) async fn list(&self) -> Vec<PullStatus> {
         let list = self.client.pulls(&Filter::default()).await;
-        list.expect("the server answers").pulls
+        list.expect("server responds").pulls
     }
 
-    /// The row of the list whose image has this repository path.
+    /// Returns the listed pull of this repository path.
     pub(crate) async fn listed(&self, path: &str) -> Option<PullStatus> {
-        self.list()
-            .await
-            .into_iter()
-            .find(|row| crate::reader::is_of(row, path))
+        self.list().await.into_iter().find(|row| crate::reader::is_pull_of(row, path))
     }
 
-    /// That the list says of each pull what the reader was told last.
-    pub(crate) async fn converged(&self) {
+    /// Asserts that the list equals the reader's last state of each pull.
+    pub(crate) async fn assert_converged(&self) {
         let same = async || {
             let list = self.list().await;
             let log = self.reader.log();
-            list.iter()
-                .all(|row| log.last(&row.id) == Some(row))
-                .then_some(())
+            list.iter().all(|row| log.last(&row.id) == Some(row)).then_some(())
         };
-        let same = wait::until("the reader knows what the list says", SOON, same).await;
+        let same = wait::until("the reader and the list agree", TIMEOUT, same).await;
         if let Err(error) = same {
             let list = self.list().await;
             let log = self.reader.log();
@@ -225,9 +222,6 @@ impl Kit {
 
     pub(crate) fn logs(&self) -> String {
         let (agent, server) = (self.agent.log(), self.server.log());
-        format!(
-            "agent:\n{agent}\nserver:\n{server}\nreader: {:#?}",
-            self.reader.log()
-        )
+        format!("agent:\n{agent}\nserver:\n{server}\nreader: {:#?}", self.reader.log())
     }
 }

@@ -1,11 +1,13 @@
-//! The private containerd and its clients, on each version: what the kit says
-//! of them must be so. Nothing of the collector.
+//! The private containerd and its clients on each version: verifies the kit itself, without the
+//! collector.
 
 use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
-use pulltrace_testkit::containerd::{Containerd, ContainerdBinary, Options, mounts_below, sweep};
+use pulltrace_testkit::containerd::{
+    Containerd, ContainerdBinary, Options, mounts_below, remove_leftovers,
+};
 use pulltrace_testkit::image::{Image, Layer, Platform, mib};
 use pulltrace_testkit::registry::{Refusal, Registry, Times};
 use pulltrace_testkit::{clock, need, wait};
@@ -19,7 +21,7 @@ async fn on<F: Future<Output = ()>>(minor: &str, scenario: impl FnOnce(Container
     }
 }
 
-/// Each scenario becomes one test per version.
+/// Turns each scenario into one test per version.
 macro_rules! on_each_version {
     ($($scenario:ident),* $(,)?) => {
         mod v1_6 {
@@ -38,33 +40,30 @@ macro_rules! on_each_version {
 }
 
 on_each_version!(
-    cri_pulls_what_the_builder_built,
-    a_held_layer_is_half_there,
-    a_pull_is_cancelled,
-    faults_do_what_they_say,
-    every_kind_of_image_is_accepted,
-    a_full_content_store_fails_a_pull,
-    ctr_pulls_imports_and_is_killed,
-    a_killed_daemon_comes_back_with_its_images,
-    nothing_is_left_of_it,
-    a_killed_run_leaves_nothing_for_the_next,
-    another_name_leads_to_the_registry,
+    cri_pulls_built_image,
+    held_layer_is_partly_on_disk,
+    cancelled_pull_leaves_no_image,
+    registry_faults_affect_containerd,
+    unusual_images_are_pulled_or_rejected,
+    full_content_store_fails_pull,
+    ctr_pulls_imports_and_can_be_killed,
+    killed_daemon_keeps_images_after_restart,
+    drop_leaves_nothing_behind,
+    sweep_cleans_up_after_killed_run,
+    mirror_redirects_another_host,
     options_take_effect,
-    a_sandbox_runs_and_is_gone,
+    sandbox_runs_and_is_removed,
 );
 
 async fn start(binary: &ContainerdBinary) -> (Containerd, Registry) {
-    let containerd = Containerd::start(binary, &Options::quick())
-        .await
-        .expect("containerd starts");
+    let containerd =
+        Containerd::start(binary, &Options::in_memory()).await.expect("containerd starts");
     (containerd, Registry::start().expect("the registry starts"))
 }
 
-/// The sizes of the files that containerd is loading.
+/// Returns the sizes of the files that containerd is downloading.
 fn ingests(containerd: &Containerd) -> Vec<u64> {
-    let dir = containerd
-        .root()
-        .join("io.containerd.content.v1.content/ingest");
+    let dir = containerd.root().join("io.containerd.content.v1.content/ingest");
     let Ok(entries) = std::fs::read_dir(dir) else {
         return Vec::new();
     };
@@ -74,12 +73,12 @@ fn ingests(containerd: &Containerd) -> Vec<u64> {
         .collect()
 }
 
-async fn cri_pulls_what_the_builder_built(binary: ContainerdBinary) {
+async fn cri_pulls_built_image(binary: ContainerdBinary) {
     let (containerd, registry) = start(&binary).await;
     let cri = containerd.cri();
     let image = Image::builder()
         .layer(&Layer::random("base", mib(3)))
-        .layer(&Layer::files("files", 300, 2_000))
+        .layer(&Layer::many_files("files", 300, 2_000))
         .build();
     let reference = registry.push("team/app:1", &image);
     let id = cri.pull(&reference).outcome().await.unwrap();
@@ -88,10 +87,7 @@ async fn cri_pulls_what_the_builder_built(binary: ContainerdBinary) {
     let found = cri.image(&reference).await.unwrap().unwrap();
     assert_eq!(found.id, id);
     assert_eq!(found.tags, std::slice::from_ref(&reference));
-    assert_eq!(
-        found.digests,
-        [registry.reference(&format!("team/app@{}", image.root.digest))]
-    );
+    assert_eq!(found.digests, [registry.reference(&format!("team/app@{}", image.root.digest))]);
     assert_eq!(cri.images().await.unwrap(), [found]);
     for layer in image.layers() {
         let requests = registry.blob(&layer.descriptor.digest);
@@ -107,7 +103,7 @@ async fn cri_pulls_what_the_builder_built(binary: ContainerdBinary) {
     assert!(error.message.contains("not found"), "{error}");
 }
 
-async fn a_held_layer_is_half_there(binary: ContainerdBinary) {
+async fn held_layer_is_partly_on_disk(binary: ContainerdBinary) {
     let (containerd, registry) = start(&binary).await;
     let layer = Layer::random("layer", mib(6));
     let image = Image::builder().layer(&layer).build();
@@ -115,7 +111,7 @@ async fn a_held_layer_is_half_there(binary: ContainerdBinary) {
     let gate = registry.blob(layer.digest()).hold(mib(4));
     let pull = containerd.cri().pull(&reference);
     gate.await_reached(SOON).await.unwrap();
-    wait::until("4 MiB are on the disk", SOON, async || {
+    wait::until("4 MiB are on disk", SOON, async || {
         (ingests(&containerd) == [mib(4)]).then_some(())
     })
     .await
@@ -126,29 +122,24 @@ async fn a_held_layer_is_half_there(binary: ContainerdBinary) {
     assert!(ingests(&containerd).is_empty());
 }
 
-async fn a_pull_is_cancelled(binary: ContainerdBinary) {
+async fn cancelled_pull_leaves_no_image(binary: ContainerdBinary) {
     let (containerd, registry) = start(&binary).await;
-    let image = Image::builder()
-        .layer(&Layer::random("layer", mib(1)))
-        .build();
+    let image = Image::builder().layer(&Layer::random("layer", mib(1))).build();
     let reference = registry.push("app:1", &image);
     let gate = registry.blobs().hold(1_000);
     let pull = containerd.cri().pull(&reference);
     gate.await_reached(SOON).await.unwrap();
     assert!(pull.cancel().await);
-    wait::until("containerd gave up", SOON, async || {
+    wait::until("containerd has closed all requests", SOON, async || {
         let requests = registry.blobs().requests();
-        requests
-            .iter()
-            .all(|request| request.end.is_some())
-            .then_some(())
+        requests.iter().all(|request| request.end.is_some()).then_some(())
     })
     .await
     .unwrap();
     assert!(containerd.cri().images().await.unwrap().is_empty());
 }
 
-async fn faults_do_what_they_say(binary: ContainerdBinary) {
+async fn registry_faults_affect_containerd(binary: ContainerdBinary) {
     let (containerd, registry) = start(&binary).await;
     let cri = containerd.cri();
     let push = |name: &str| {
@@ -171,18 +162,14 @@ async fn faults_do_what_they_say(binary: ContainerdBinary) {
     assert!(start.elapsed() >= Duration::from_millis(500));
 
     let (layer, reference) = push("rate-limited");
-    layer.refuse(
-        Refusal::status(429)
-            .header("Retry-After", "0")
-            .times(Times::Once),
-    );
+    layer.refuse(Refusal::status(429).header("Retry-After", "0").times(Times::Once));
     cri.pull(&reference).outcome().await.unwrap();
     assert_eq!(layer.requests().len(), 2);
 
     let (layer, reference) = push("corrupt");
     layer.corrupt(mib(1) + 5);
     let error = cri.pull(&reference).outcome().await.unwrap_err();
-    // The stored file may be refused by its digest, or before that by gzip.
+    // Rejected by digest, or earlier by gzip.
     assert!(error.message.contains("unexpected"), "{error}");
 
     let (layer, reference) = push("broken");
@@ -194,12 +181,9 @@ async fn faults_do_what_they_say(binary: ContainerdBinary) {
     let manifest = registry.manifest("1").in_repository("unauthorized");
     manifest.refuse(Refusal::status(401).header("WWW-Authenticate", "Basic realm=\"test\""));
     let error = cri.pull(&reference).outcome().await.unwrap_err();
-    // 1.6 quotes the status; later versions say that they have no credentials.
-    let said = ["401 Unauthorized", "authorization failed"];
-    assert!(
-        said.iter().any(|text| error.message.contains(text)),
-        "{error}"
-    );
+    // 1.6 quotes the status, later versions report missing credentials.
+    let messages = ["401 Unauthorized", "authorization failed"];
+    assert!(messages.iter().any(|text| error.message.contains(text)), "{error}");
 
     let (_, reference) = push("silent");
     let silence = registry.manifests().in_repository("silent").silent();
@@ -210,7 +194,7 @@ async fn faults_do_what_they_say(binary: ContainerdBinary) {
     pull.outcome().await.unwrap();
 }
 
-async fn every_kind_of_image_is_accepted(binary: ContainerdBinary) {
+async fn unusual_images_are_pulled_or_rejected(binary: ContainerdBinary) {
     let (containerd, registry) = start(&binary).await;
     let cri = containerd.cri();
     let pull = async |name: &str, image: &Image| {
@@ -219,11 +203,7 @@ async fn every_kind_of_image_is_accepted(binary: ContainerdBinary) {
     };
     let layer = Layer::random("shared", 50_000);
     let one = |platform: Platform, label: &str| {
-        Image::builder()
-            .platform(platform)
-            .layer(&layer)
-            .label("l", label)
-            .build()
+        Image::builder().platform(platform).layer(&layer).label("l", label).build()
     };
 
     let many = Image::builder()
@@ -238,7 +218,7 @@ async fn every_kind_of_image_is_accepted(binary: ContainerdBinary) {
         .layer(&Layer::empty())
         .layer(&Layer::random_tar("plain", 20_480))
         .build();
-    pull("odd:1", &odd).await.expect("empty and doubled layers");
+    pull("odd:1", &odd).await.expect("empty and duplicate layers");
 
     let index = Image::index()
         .image(&one(Platform::foreign(), "foreign"))
@@ -247,24 +227,17 @@ async fn every_kind_of_image_is_accepted(binary: ContainerdBinary) {
         .build();
     let id = pull("index:1", &index).await.expect("an index");
     assert_eq!(id, index.manifest().config.digest);
-    assert!(
-        registry
-            .manifest(&index.manifests[0].descriptor.digest)
-            .requests()
-            .is_empty()
-    );
+    assert!(registry.manifest(&index.manifests[0].descriptor.digest).requests().is_empty());
 
     let twice = Image::index()
         .image(&one(Platform::host(), "first"))
         .image(&one(Platform::host(), "second"))
         .build();
-    pull("twice:1", &twice).await.expect("two for this machine");
+    pull("twice:1", &twice).await.expect("two matching manifests");
     let second = registry.manifest(&twice.manifests[1].descriptor.digest);
     assert_eq!(second.requests().is_empty(), !binary.at_least(2, 1));
 
-    let foreign = Image::index()
-        .image(&one(Platform::foreign(), "foreign"))
-        .build();
+    let foreign = Image::index().image(&one(Platform::foreign(), "foreign")).build();
     let error = pull("foreign:1", &foreign).await.unwrap_err();
     assert!(error.message.contains("no match for platform"), "{error}");
 
@@ -272,17 +245,14 @@ async fn every_kind_of_image_is_accepted(binary: ContainerdBinary) {
     let error = pull("zero:1", &zero).await.unwrap_err();
     assert!(error.message.contains("content size of zero"), "{error}");
 
-    let huge = Layer::declared("huge", 5 * 1024 * mib(1));
+    let huge = Layer::with_wrong_digest("huge", 5 * 1024 * mib(1));
     registry.blob(huge.digest()).cut(mib(1), Times::Always);
     let image = Image::builder().layer(&huge).build();
-    pull("huge:1", &image).await.expect_err("cut for good");
+    pull("huge:1", &image).await.expect_err("permanently cut");
 }
 
-async fn a_full_content_store_fails_a_pull(binary: ContainerdBinary) {
-    let options = Options {
-        content_limit_mib: Some(4),
-        ..Options::default()
-    };
+async fn full_content_store_fails_pull(binary: ContainerdBinary) {
+    let options = Options { content_limit_mib: Some(4), ..Options::default() };
     let containerd = Containerd::start(&binary, &options).await.unwrap();
     let registry = Registry::start().unwrap();
     let image = |size| Image::builder().layer(&Layer::random("l", size)).build();
@@ -293,12 +263,10 @@ async fn a_full_content_store_fails_a_pull(binary: ContainerdBinary) {
     assert!(error.message.contains("no space left"), "{error}");
 }
 
-async fn ctr_pulls_imports_and_is_killed(binary: ContainerdBinary) {
+async fn ctr_pulls_imports_and_can_be_killed(binary: ContainerdBinary) {
     let (containerd, registry) = start(&binary).await;
     let ctr = containerd.ctr("testing");
-    let image = Image::builder()
-        .layer(&Layer::random("layer", mib(3)))
-        .build();
+    let image = Image::builder().layer(&Layer::random("layer", mib(3))).build();
     let reference = registry.push("app:1", &image);
 
     let gate = registry.blobs().hold(mib(2));
@@ -314,23 +282,14 @@ async fn ctr_pulls_imports_and_is_killed(binary: ContainerdBinary) {
     assert_eq!(images.trim(), reference);
     assert!(containerd.cri().images().await.unwrap().is_empty());
 
-    ctr.create_lease("mine", &["buildkit/lease.temporary=1"])
-        .await
-        .unwrap();
+    ctr.create_lease("mine", &["buildkit/lease.temporary=1"]).await.unwrap();
     ctr.create_container(&reference, "box").await.unwrap();
-    assert_eq!(
-        ctr.run(["containers", "ls", "-q"]).await.unwrap().trim(),
-        "box"
-    );
+    assert_eq!(ctr.run(["containers", "ls", "-q"]).await.unwrap().trim(), "box");
     ctr.delete_lease("mine").await.unwrap();
 
     let archive = containerd.dir().join("image.tar");
-    let other = Image::builder()
-        .layer(&Layer::random("other", 100_000))
-        .build();
-    other
-        .write_archive("example.com/other:1", &archive)
-        .unwrap();
+    let other = Image::builder().layer(&Layer::random("other", 100_000)).build();
+    other.write_archive("example.com/other:1", &archive).unwrap();
     ctr.import(&archive).await.unwrap();
     let images = ctr.run(["images", "ls", "-q"]).await.unwrap();
     assert!(images.contains("example.com/other:1"), "{images}");
@@ -340,7 +299,7 @@ async fn ctr_pulls_imports_and_is_killed(binary: ContainerdBinary) {
     assert!(error.to_string().contains("not found"), "{error}");
 }
 
-async fn a_killed_daemon_comes_back_with_its_images(binary: ContainerdBinary) {
+async fn killed_daemon_keeps_images_after_restart(binary: ContainerdBinary) {
     let (mut containerd, registry) = start(&binary).await;
     let layer = |name: &str| Layer::random(name, mib(3));
     let first = registry.push("first:1", &Image::builder().layer(&layer("a")).build());
@@ -352,7 +311,7 @@ async fn a_killed_daemon_comes_back_with_its_images(binary: ContainerdBinary) {
     let gate = blob.hold(mib(2));
     let pull = containerd.cri().pull(&second);
     gate.await_reached(SOON).await.unwrap();
-    wait::until("2 MiB are on the disk", SOON, async || {
+    wait::until("2 MiB are on disk", SOON, async || {
         (ingests(&containerd) == [mib(2)]).then_some(())
     })
     .await
@@ -361,7 +320,7 @@ async fn a_killed_daemon_comes_back_with_its_images(binary: ContainerdBinary) {
     containerd.kill9().unwrap();
     assert_eq!(containerd.pid(), None);
     assert!(!Path::new(&format!("/proc/{pid}")).exists());
-    pull.outcome().await.expect_err("its daemon was killed");
+    pull.outcome().await.expect_err("daemon was killed");
 
     containerd.restart().await.unwrap();
     gate.release();
@@ -375,11 +334,8 @@ async fn a_killed_daemon_comes_back_with_its_images(binary: ContainerdBinary) {
     assert_eq!(containerd.cri().images().await.unwrap().len(), 2);
 }
 
-async fn nothing_is_left_of_it(binary: ContainerdBinary) {
-    let options = Options {
-        content_limit_mib: Some(16),
-        ..Options::default()
-    };
+async fn drop_leaves_nothing_behind(binary: ContainerdBinary) {
+    let options = Options { content_limit_mib: Some(16), ..Options::default() };
     let containerd = Containerd::start(&binary, &options).await.unwrap();
     let dir = containerd.dir().to_owned();
     let pid = containerd.pid().unwrap();
@@ -395,14 +351,12 @@ async fn nothing_is_left_of_it(binary: ContainerdBinary) {
     assert!(!dir.exists());
     assert!(!Path::new(&format!("/proc/{pid}")).exists());
     assert!(mounts_below(&dir).unwrap().is_empty());
-    pull.outcome().await.expect_err("its daemon is gone");
+    pull.outcome().await.expect_err("daemon has stopped");
 }
 
-async fn another_name_leads_to_the_registry(binary: ContainerdBinary) {
+async fn mirror_redirects_another_host(binary: ContainerdBinary) {
     let (containerd, registry) = start(&binary).await;
-    containerd
-        .mirror("docker.io", &registry.address().to_string())
-        .unwrap();
+    containerd.mirror("docker.io", &registry.address().to_string()).unwrap();
     let image = Image::builder().layer(&Layer::random("l", 20_000)).build();
     registry.push("library/app:latest", &image);
     containerd.cri().pull("app").outcome().await.unwrap();
@@ -410,22 +364,15 @@ async fn another_name_leads_to_the_registry(binary: ContainerdBinary) {
     assert_eq!(found.tags, ["docker.io/library/app:latest"]);
 }
 
-/// Set in a copy of this test binary that is there to be killed: the file to
-/// which it writes what it started.
+/// Environment variable of the copy of this test binary that is started to be killed: the file that
+/// receives its directory and process ID.
 const VICTIM: &str = "PULLTRACE_TESTKIT_VICTIM";
 
-async fn a_killed_run_leaves_nothing_for_the_next(binary: ContainerdBinary) {
-    let options = Options {
-        content_limit_mib: Some(16),
-        ..Options::default()
-    };
+async fn sweep_cleans_up_after_killed_run(binary: ContainerdBinary) {
+    let options = Options { content_limit_mib: Some(16), ..Options::default() };
     if let Some(file) = std::env::var_os(VICTIM) {
         let containerd = Containerd::start(&binary, &options).await.unwrap();
-        let text = format!(
-            "{}\n{}\n",
-            containerd.dir().display(),
-            containerd.pid().unwrap()
-        );
+        let text = format!("{}\n{}\n", containerd.dir().display(), containerd.pid().unwrap());
         std::fs::write(file, text).unwrap();
         return std::future::pending().await;
     }
@@ -450,22 +397,18 @@ async fn a_killed_run_leaves_nothing_for_the_next(binary: ContainerdBinary) {
     let (dir, pid) = started.unwrap();
     std::fs::remove_file(&file).unwrap();
 
-    wait::until(
-        "its daemon ends with it and can be swept",
-        SOON,
-        async || {
-            sweep().unwrap();
-            (!Path::new(&dir).exists()).then_some(())
-        },
-    )
+    wait::until("its daemon has ended and is swept", SOON, async || {
+        remove_leftovers().unwrap();
+        (!Path::new(&dir).exists()).then_some(())
+    })
     .await
     .unwrap();
     let daemon = Path::new("/proc").join(&pid).join("root");
-    assert!(std::fs::read_link(daemon).is_err(), "it still runs");
+    assert!(std::fs::read_link(daemon).is_err(), "daemon still runs");
     assert!(mounts_below(Path::new(&dir)).unwrap().is_empty());
 }
 
-async fn a_sandbox_runs_and_is_gone(binary: ContainerdBinary) {
+async fn sandbox_runs_and_is_removed(binary: ContainerdBinary) {
     let (containerd, registry) = start(&binary).await;
     if need::or_skip(need::program("runc", "runc")).is_none() {
         return;
@@ -476,13 +419,11 @@ async fn a_sandbox_runs_and_is_gone(binary: ContainerdBinary) {
     assert_eq!(removed.len(), 64);
     assert_eq!(shims(&dir), 1);
     containerd.cri().remove_sandbox(&removed).await.unwrap();
-    wait::until("its shim is gone", SOON, async || {
-        (shims(&dir) == 0).then_some(())
-    })
-    .await
-    .unwrap();
+    wait::until("the shim has exited", SOON, async || (shims(&dir) == 0).then_some(()))
+        .await
+        .unwrap();
 
-    // The second one is left to the end.
+    // Dropping containerd must clean up the second one.
     let left = containerd.run_sandbox("second").await.unwrap();
     let socket = shim_socket(&dir, &left);
     assert!(socket.exists());
@@ -500,7 +441,7 @@ async fn a_sandbox_runs_and_is_gone(binary: ContainerdBinary) {
     }
 }
 
-/// How many processes have `dir` in their command line: shims do.
+/// Returns the number of shims of this containerd, by their command lines.
 fn shims(dir: &Path) -> usize {
     let needle = format!("-address\0{}/", dir.display());
     let entries = std::fs::read_dir("/proc").unwrap();
@@ -510,16 +451,14 @@ fn shims(dir: &Path) -> usize {
         .count()
 }
 
-/// Where the shim of a sandbox listens.
+/// Returns the socket path of a sandbox's shim.
 fn shim_socket(dir: &Path, sandbox: &str) -> std::path::PathBuf {
-    let bundle = dir
-        .join("state/io.containerd.runtime.v2.task/k8s.io")
-        .join(sandbox);
+    let bundle = dir.join("state/io.containerd.runtime.v2.task/k8s.io").join(sandbox);
     let text = ["address", "bootstrap.json"]
         .iter()
         .find_map(|file| std::fs::read_to_string(bundle.join(file)).ok())
-        .expect("a shim has an address");
-    let (_, rest) = text.split_once("unix://").expect("of a unix socket");
+        .expect("address of the shim");
+    let (_, rest) = text.split_once("unix://").expect("unix socket");
     rest.split('"').next().unwrap().trim().into()
 }
 
@@ -531,7 +470,7 @@ async fn options_take_effect(binary: ContainerdBinary) {
         discard_unpacked_layers: true,
         gc_schedule_delay: Some(Duration::from_millis(10)),
         debug: true,
-        ..Options::quick()
+        ..Options::in_memory()
     };
     let containerd = Containerd::start(&binary, &options).await.unwrap();
     assert!(containerd.log_tail(usize::MAX).contains("level=debug"));
@@ -542,11 +481,8 @@ async fn options_take_effect(binary: ContainerdBinary) {
     };
     let index = Image::index().image(&one("1")).image(&one("2")).build();
     let reference = registry.push("twice:1", &index);
-    let layers: Vec<_> = index
-        .layers()
-        .iter()
-        .map(|layer| registry.blob(&layer.descriptor.digest))
-        .collect();
+    let layers: Vec<_> =
+        index.layers().iter().map(|layer| registry.blob(&layer.descriptor.digest)).collect();
     let gates: Vec<_> = layers.iter().map(|layer| layer.hold(10)).collect();
     let pull = containerd.cri().pull(&reference);
     wait::until("a layer is held", SOON, async || {
@@ -554,41 +490,32 @@ async fn options_take_effect(binary: ContainerdBinary) {
     })
     .await
     .unwrap();
-    // The second layer waits for the only slot, so it was not asked for.
+    // The second layer waits for the only slot and was not requested.
     let asked: usize = layers.iter().map(|layer| layer.requests().len()).sum();
     assert_eq!(asked, 1);
     drop(gates);
     pull.outcome().await.unwrap();
-    // Pulled by the CRI plugin itself: only the first of two that match.
+    // The CRI plugin itself pulls only the first of two matching manifests.
     let second = registry.manifest(&index.manifests[1].descriptor.digest);
     assert!(second.requests().is_empty());
     let content = containerd.root().join("io.containerd.content.v1.content");
-    let blob = content
-        .join("blobs/sha256")
-        .join(layer("a").digest().trim_start_matches("sha256:"));
-    // The collector may have looked before the pull was over; ask for it.
+    let blob = content.join("blobs/sha256").join(layer("a").digest().trim_start_matches("sha256:"));
+    // Garbage collection may have run before the end of the pull, so trigger it.
     let ctr = containerd.ctr("k8s.io");
     ctr.create_lease("collect", &[]).await.unwrap();
-    ctr.run(["leases", "delete", "--sync", "collect"])
-        .await
-        .unwrap();
-    assert!(!blob.exists(), "it was to be discarded");
+    ctr.run(["leases", "delete", "--sync", "collect"]).await.unwrap();
+    assert!(!blob.exists(), "blob should be discarded");
 
     if binary.at_least(1, 7) {
         let options = Options {
             image_pull_progress_timeout: Some(Duration::from_secs(1)),
-            ..Options::quick()
+            ..Options::in_memory()
         };
         let containerd = Containerd::start(&binary, &options).await.unwrap();
         let slow = Layer::random("slow", mib(3));
         let reference = registry.push("slow:1", &Image::builder().layer(&slow).build());
         let _gate = registry.blob(slow.digest()).hold(mib(2));
-        let error = containerd
-            .cri()
-            .pull(&reference)
-            .outcome()
-            .await
-            .unwrap_err();
+        let error = containerd.cri().pull(&reference).outcome().await.unwrap_err();
         assert!(error.message.contains("context canceled"), "{error}");
     }
 }

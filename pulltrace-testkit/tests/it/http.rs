@@ -1,4 +1,4 @@
-//! A tiny HTTP client that shows exactly what arrived.
+//! A minimal HTTP client that returns responses unmodified.
 
 use std::net::SocketAddr;
 
@@ -8,20 +8,18 @@ use hyper::{HeaderMap, Request};
 use hyper_util::rt::TokioIo;
 
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
-    /// What arrived, also when the connection broke.
+    /// The received bytes, even if the connection broke.
     pub(crate) body: Vec<u8>,
-    /// Whether the body ended as announced.
-    pub(crate) whole: bool,
+    /// Set if the body ended as announced.
+    pub(crate) complete: bool,
 }
 
-impl Answer {
+impl HttpResponse {
     pub(crate) fn header(&self, name: &str) -> &str {
-        self.headers
-            .get(name)
-            .map_or("", |value| value.to_str().expect("ASCII"))
+        self.headers.get(name).map_or("", |value| value.to_str().expect("ASCII"))
     }
 }
 
@@ -30,18 +28,13 @@ pub(crate) async fn send(
     address: SocketAddr,
     path: &str,
     range: Option<&str>,
-) -> Answer {
-    let stream = tokio::net::TcpStream::connect(address)
-        .await
-        .expect("connect");
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .expect("handshake");
+) -> HttpResponse {
+    let stream = tokio::net::TcpStream::connect(address).await.expect("connect");
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("handshake");
     let connection = tokio::spawn(connection);
-    let mut request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header("host", address.to_string());
+    let mut request =
+        Request::builder().method(method).uri(path).header("host", address.to_string());
     if let Some(range) = range {
         request = request.header("range", range);
     }
@@ -63,14 +56,9 @@ pub(crate) async fn send(
     }
     drop(sender);
     connection.abort();
-    Answer {
-        status,
-        headers,
-        body,
-        whole,
-    }
+    HttpResponse { status, headers, body, complete: whole }
 }
 
-pub(crate) async fn get(address: SocketAddr, path: &str) -> Answer {
+pub(crate) async fn get(address: SocketAddr, path: &str) -> HttpResponse {
     send("GET", address, path, None).await
 }

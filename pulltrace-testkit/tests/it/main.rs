@@ -1,4 +1,4 @@
-//! The kit's own tests: what it promises must hold before anything is judged by it.
+//! Tests of the test kit itself, which other tests rely on.
 
 mod containerd;
 mod http;

@@ -1,10 +1,10 @@
-//! The registry and its faults, seen by a plain HTTP client.
+//! The registry and its faults, tested with a plain HTTP client.
 
 use std::time::Duration;
 
 use pulltrace_testkit::clock;
 use pulltrace_testkit::image::{Image, Layer, digest, media_type, mib};
-use pulltrace_testkit::registry::{End, Kind, Refusal, Registry, Times};
+use pulltrace_testkit::registry::{Refusal, Registry, RequestKind, ResponseEnd, Times};
 
 use crate::http::{get, send};
 
@@ -22,10 +22,7 @@ fn fixture(size: u64) -> Fixture {
     let registry = Registry::start().unwrap();
     let layer = Layer::random("layer", size);
     let image = Image::builder().layer(&layer).build();
-    assert_eq!(
-        registry.push("team/app:1", &image),
-        format!("{}/team/app:1", registry.address())
-    );
+    assert_eq!(registry.push("team/app:1", &image), format!("{}/team/app:1", registry.address()));
     Fixture {
         blob: format!("/v2/team/app/blobs/{}", layer.digest()),
         content: layer.blob().read(0, usize::MAX).to_vec(),
@@ -36,7 +33,7 @@ fn fixture(size: u64) -> Fixture {
 }
 
 #[tokio::test]
-async fn manifests_are_served_by_tag_and_by_digest() {
+async fn manifests_are_served_by_tag_and_digest() {
     let f = fixture(10_000);
     let address = f.registry.address();
     for reference in ["1", &f.image.root.digest] {
@@ -60,21 +57,14 @@ async fn manifests_are_served_by_tag_and_by_digest() {
     ] {
         assert_eq!(get(address, path).await.status, 404, "{path}");
     }
-    let log = f
-        .registry
-        .manifest("1")
-        .in_repository("team/app")
-        .requests();
+    let log = f.registry.manifest("1").in_repository("team/app").requests();
     let methods: Vec<_> = log.iter().map(|request| request.method.as_str()).collect();
     assert_eq!(methods, ["GET", "HEAD"]);
-    assert_eq!(
-        f.registry.manifest(&f.image.root.digest).requests().len(),
-        4
-    );
+    assert_eq!(f.registry.manifest(&f.image.root.digest).requests().len(), 4);
     assert!(log.iter().all(|request| {
-        request.kind == Kind::Manifest
+        request.kind == RequestKind::Manifest
             && request.status == Some(200)
-            && request.end == Some(End::Complete)
+            && request.end == Some(ResponseEnd::Complete)
     }));
     assert_eq!(log[0].sent, f.image.root.size);
 }
@@ -84,7 +74,7 @@ async fn blobs_are_served_whole_and_in_ranges() {
     let f = fixture(100_000);
     let address = f.registry.address();
     let whole = get(address, &f.blob).await;
-    assert_eq!((whole.status, whole.whole), (200, true));
+    assert_eq!((whole.status, whole.complete), (200, true));
     assert_eq!(whole.header("content-length"), "100000");
     assert_eq!(whole.body, f.content);
     let head = send("HEAD", address, &f.blob, None).await;
@@ -100,10 +90,7 @@ async fn blobs_are_served_whole_and_in_ranges() {
         assert_eq!(part.status, 206, "{range}");
         assert_eq!(part.body, f.content[start..end], "{range}");
         assert_eq!(part.header("content-length"), (end - start).to_string());
-        assert_eq!(
-            part.header("content-range"),
-            format!("bytes {start}-{}/100000", end - 1)
-        );
+        assert_eq!(part.header("content-range"), format!("bytes {start}-{}/100000", end - 1));
     }
     let outside = send("GET", address, &f.blob, Some("bytes=100000-")).await;
     assert_eq!(outside.status, 416);
@@ -113,7 +100,7 @@ async fn blobs_are_served_whole_and_in_ranges() {
 }
 
 #[tokio::test]
-async fn a_held_transfer_stands_at_the_exact_byte_until_released() {
+async fn held_transfer_stops_at_exact_byte() {
     let f = fixture(200_000);
     let target = f.registry.blob(f.layer.digest());
     let gate = target.hold(123_457);
@@ -124,7 +111,7 @@ async fn a_held_transfer_stands_at_the_exact_byte_until_released() {
     assert_eq!(target.requests()[0].end, None);
     assert!(!transfer.is_finished());
 
-    // Another range of the same blob, wholly before the gate, passes.
+    // Another range of the same blob, entirely before the gate, is not held.
     let before = send("GET", f.registry.address(), &f.blob, Some("bytes=0-9")).await;
     assert_eq!(before.body, f.content[..10]);
 
@@ -135,7 +122,7 @@ async fn a_held_transfer_stands_at_the_exact_byte_until_released() {
 }
 
 #[tokio::test]
-async fn a_dropped_gate_is_open() {
+async fn dropped_gate_releases_transfer() {
     let f = fixture(20_000);
     let gate = f.registry.blobs().hold(0);
     let (address, path) = (f.registry.address(), f.blob.clone());
@@ -146,27 +133,27 @@ async fn a_dropped_gate_is_open() {
 }
 
 #[tokio::test]
-async fn a_cut_delivers_every_byte_before_it_and_none_after() {
+async fn cut_transfer_delivers_exactly_the_bytes_before() {
     let f = fixture(mib(8));
     let target = f.registry.blob(f.layer.digest());
     target.cut(5_000_001, Times::Times(2));
     for _ in 0..2 {
         let answer = get(f.registry.address(), &f.blob).await;
-        assert_eq!((answer.status, answer.whole), (200, false));
+        assert_eq!((answer.status, answer.complete), (200, false));
         assert_eq!(answer.body.len(), 5_000_001);
         assert_eq!(answer.body, f.content[..5_000_001]);
     }
     let resumed = send("GET", f.registry.address(), &f.blob, Some("bytes=5000001-")).await;
-    assert_eq!((resumed.status, resumed.whole), (206, true));
+    assert_eq!((resumed.status, resumed.complete), (206, true));
     assert_eq!(resumed.body, f.content[5_000_001..]);
     let log = target.requests();
     let ends: Vec<_> = log.iter().map(|request| request.end).collect();
-    assert_eq!(ends, [Some(End::Cut), Some(End::Cut), Some(End::Complete)]);
+    assert_eq!(ends, [Some(ResponseEnd::Cut), Some(ResponseEnd::Cut), Some(ResponseEnd::Complete)]);
     assert_eq!(log[2].range_start, Some(5_000_001));
 }
 
 #[tokio::test]
-async fn a_corrupt_byte_is_wrong_in_every_transfer_and_the_only_one() {
+async fn corrupt_flips_one_byte_in_every_transfer() {
     let f = fixture(200_000);
     f.registry.blob(f.layer.digest()).corrupt(150_000);
     let mut expected = f.content.clone();
@@ -179,18 +166,11 @@ async fn a_corrupt_byte_is_wrong_in_every_transfer_and_the_only_one() {
 }
 
 #[tokio::test]
-async fn a_refusal_has_its_status_headers_and_number_of_times() {
+async fn refusal_sends_status_and_headers_n_times() {
     let f = fixture(20_000);
     let target = f.registry.manifest("1").in_repository("team/app");
-    target.refuse(
-        Refusal::status(429)
-            .header("Retry-After", "1")
-            .times(Times::Times(2)),
-    );
-    f.registry
-        .manifest("1")
-        .in_repository("other")
-        .refuse(Refusal::status(500));
+    target.refuse(Refusal::status(429).header("Retry-After", "1").times(Times::Times(2)));
+    f.registry.manifest("1").in_repository("other").refuse(Refusal::status(500));
     let path = "/v2/team/app/manifests/1";
     for _ in 0..2 {
         let answer = get(f.registry.address(), path).await;
@@ -203,7 +183,7 @@ async fn a_refusal_has_its_status_headers_and_number_of_times() {
 }
 
 #[tokio::test]
-async fn a_silent_registry_answers_when_it_is_released() {
+async fn silent_registry_answers_after_release() {
     let f = fixture(20_000);
     let target = f.registry.manifests();
     let gate = target.silent();
@@ -217,23 +197,21 @@ async fn a_silent_registry_answers_when_it_is_released() {
     assert_eq!(request.await.unwrap().status, 200);
 }
 
-/// A pace promises a least time; how long it takes at most is up to the machine.
+/// Throttling guarantees only a minimum time; the maximum depends on the machine.
 #[tokio::test]
-async fn a_throttle_takes_its_time_and_is_shared() {
+async fn throttle_is_shared_between_transfers() {
     let f = fixture(200_000);
     f.registry.blobs().throttle(Some(1_000_000));
     let start = clock::now();
-    let (a, b) = tokio::join!(
-        get(f.registry.address(), &f.blob),
-        get(f.registry.address(), &f.blob)
-    );
-    assert!(a.whole && b.whole);
+    let (a, b) =
+        tokio::join!(get(f.registry.address(), &f.blob), get(f.registry.address(), &f.blob));
+    assert!(a.complete && b.complete);
     let took = start.elapsed();
     assert!(took >= Duration::from_millis(400), "took {took:?}");
 }
 
 #[tokio::test]
-async fn a_throttle_changes_a_running_transfer() {
+async fn throttle_applies_to_running_transfer() {
     let f = fixture(mib(1));
     let target = f.registry.blob(f.layer.digest());
     target.throttle(Some(0));
@@ -248,7 +226,7 @@ async fn a_throttle_changes_a_running_transfer() {
 }
 
 #[tokio::test]
-async fn a_client_that_goes_away_is_seen() {
+async fn abandoned_transfer_is_recorded() {
     let f = fixture(mib(1));
     let target = f.registry.blob(f.layer.digest());
     let gate = target.hold(100);
@@ -257,17 +235,17 @@ async fn a_client_that_goes_away_is_seen() {
     gate.await_reached(SOON).await.unwrap();
     transfer.abort();
     pulltrace_testkit::wait::until("the transfer is abandoned", SOON, async || {
-        (target.requests()[0].end == Some(End::Abandoned)).then_some(())
+        (target.requests()[0].end == Some(ResponseEnd::Abandoned)).then_some(())
     })
     .await
     .unwrap();
 }
 
 #[tokio::test]
-async fn a_size_over_4_gib_is_served_without_memory() {
+async fn serves_sizes_over_4_gib() {
     let registry = Registry::start().unwrap();
     let size = 6 * 1024 * mib(1);
-    let layer = Layer::declared("huge", size);
+    let layer = Layer::with_wrong_digest("huge", size);
     registry.push("huge:1", &Image::builder().layer(&layer).build());
     let path = format!("/v2/huge/blobs/{}", layer.digest());
     let head = send("HEAD", registry.address(), &path, None).await;
@@ -278,7 +256,7 @@ async fn a_size_over_4_gib_is_served_without_memory() {
 }
 
 #[tokio::test]
-async fn a_dropped_registry_is_gone() {
+async fn dropped_registry_closes_connections() {
     let f = fixture(20_000);
     let address = f.registry.address();
     let gate = f.registry.blobs().hold(0);
@@ -286,6 +264,6 @@ async fn a_dropped_registry_is_gone() {
     let transfer = tokio::spawn(async move { get(address, &path).await });
     gate.await_reached(SOON).await.unwrap();
     drop(f);
-    assert!(!transfer.await.unwrap().whole);
+    assert!(!transfer.await.unwrap().complete);
     assert!(tokio::net::TcpStream::connect(address).await.is_err());
 }

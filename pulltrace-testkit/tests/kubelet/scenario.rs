@@ -1,4 +1,4 @@
-//! What pods want: each scenario in a namespace of its own, with images of its own.
+//! The scenarios: pods in a namespace each, with their own images.
 
 use pulltrace_core::wire::v1::FailureReason;
 use pulltrace_testkit::image::{Image, Layer, mib};
@@ -6,53 +6,53 @@ use pulltrace_testkit::kubernetes::Node;
 use pulltrace_testkit::registry::{Refusal, Registry};
 use serde_json::{Value, json};
 
-/// By these names the node finds the testkit's registry, and nobody.
+/// Host names that the node resolves to the test kit's registry and to a closed port.
 pub(crate) const REGISTRY: &str = "registry.test";
-pub(crate) const NOBODY: &str = "refused.test";
+pub(crate) const REFUSED_REGISTRY: &str = "refused.test";
 
-/// How much of an image comes in a second.
-const RATE: u64 = 1 << 19;
+/// Download rate of an image, in bytes per second.
+const BYTES_PER_SECOND: u64 = 1 << 19;
 
-/// Until when a scenario is looked at.
+/// The goal of a scenario, after which it is evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Until {
-    /// All its pods run.
+pub(crate) enum Goal {
+    /// All pods run.
     Runs,
-    /// The kubelet has said so often that it failed.
+    /// The kubelet has reported this many failures.
     Fails(usize),
-    /// Its pod is deleted while its image is pulled, and that pull is over.
+    /// The pod is deleted during the pull, and the pull has ended.
     DeletedMidway,
-    /// After the first failure its image is pushed, and the pod runs.
-    FoundLater,
+    /// The image is pushed after the first failure, and the pod runs.
+    PushedLater,
 }
 
 #[derive(Debug)]
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) pods: Vec<(&'static str, Value)>,
-    pub(crate) until: Until,
-    /// Why its tries fail, where they do.
-    pub(crate) fails: Option<FailureReason>,
-    /// The image that is on the node before.
+    pub(crate) goal: Goal,
+    /// Expected reason of failed attempts.
+    pub(crate) expected_failure: Option<FailureReason>,
+    /// Image that is pulled before the scenario starts.
     pub(crate) cached: Option<String>,
 }
 
-/// Pushes an image of so many bytes, throttled, and returns its name.
+/// Pushes a throttled image of this size in bytes and returns its name.
 fn push(registry: &Registry, name: &str, size: u64) -> String {
-    pushed(registry, &format!("{name}:1"), size, Node::image)
+    push_image(registry, &format!("{name}:1"), size, Node::running_image)
 }
 
-fn pushed(registry: &Registry, name: &str, size: u64, of: fn(&[Layer]) -> Image) -> String {
+fn push_image(registry: &Registry, name: &str, size: u64, of: fn(&[Layer]) -> Image) -> String {
     let layers = [(1, size * 3 / 4), (2, size - size * 3 / 4)];
     let layers = layers.map(|(which, size)| Layer::random(&format!("{name}-{which}"), size));
     for layer in &layers {
-        registry.blob(layer.digest()).throttle(Some(RATE));
+        registry.blob(layer.digest()).throttle(Some(BYTES_PER_SECOND));
     }
     let pushed = registry.push(name, &of(&layers));
     pushed.replacen(&registry.address().to_string(), REGISTRY, 1)
 }
 
-/// What appears only later.
+/// Pushes the image that is missing at first.
 pub(crate) fn push_later(registry: &Registry) {
     push(registry, "then-found/later", mib(1));
 }
@@ -70,21 +70,21 @@ fn with(mut object: Value, name: &str, value: Value) -> Value {
     object
 }
 
-/// All but those that need a node of their own.
+/// Returns all scenarios except those that need their own node.
 pub(crate) fn all(registry: &Registry, volumes: bool) -> Vec<Scenario> {
     use FailureReason as Why;
-    use Until::{DeletedMidway, Fails, FoundLater, Runs};
+    use Goal::{DeletedMidway, Fails, PushedLater, Runs};
     let image = |name: &str, size: u64| push(registry, name, size);
     let one = |image: &str| vec![("web", pod(&[container("app", image)]))];
     let scenario = |name, pods, until| Scenario {
         name,
         pods,
-        until,
-        fails: None,
+        goal: until,
+        expected_failure: None,
         cached: None,
     };
     let failing = |name, image: &str, times, why| Scenario {
-        fails: Some(why),
+        expected_failure: Some(why),
         ..scenario(name, one(image), Fails(times))
     };
     let refusing = |name: &'static str, status, why| {
@@ -117,28 +117,13 @@ pub(crate) fn all(registry: &Registry, volumes: bool) -> Vec<Scenario> {
     all.push(scenario("two-pods-one-image", pods, Runs));
     let containers = [("app", "two-containers/app"), ("db", "two-containers/db")];
     let containers = containers.map(|(slot, name)| container(slot, &image(name, mib(1))));
-    all.push(scenario(
-        "two-containers",
-        vec![("web", pod(&containers))],
-        Runs,
-    ));
-    for (name, rule) in [
-        ("cached-ifnotpresent", "IfNotPresent"),
-        ("cached-always", "Always"),
-    ] {
+    all.push(scenario("two-containers", vec![("web", pod(&containers))], Runs));
+    for (name, rule) in [("cached-ifnotpresent", "IfNotPresent"), ("cached-always", "Always")] {
         let cached = image(&format!("{name}/app"), mib(1));
         let pods = policy(&cached, rule);
-        all.push(Scenario {
-            cached: Some(cached),
-            ..scenario(name, pods, Runs)
-        });
+        all.push(Scenario { cached: Some(cached), ..scenario(name, pods, Runs) });
     }
-    let once = pushed(
-        registry,
-        "init-container/once:1",
-        mib(1),
-        Node::image_that_ends,
-    );
+    let once = push_image(registry, "init-container/once:1", mib(1), Node::exiting_image);
     let spec = pod(&[container("app", &image("init-container/app", mib(1)))]);
     let spec = with(spec, "initContainers", json!([container("setup", &once)]));
     all.push(scenario("init-container", vec![("web", spec)], Runs));
@@ -148,26 +133,16 @@ pub(crate) fn all(registry: &Registry, volumes: bool) -> Vec<Scenario> {
     let spec = with(spec, "initContainers", json!([side]));
     all.push(scenario("sidecar", vec![("web", spec)], Runs));
     all.extend([
-        failing(
-            "not-found",
-            "registry.test/not-found/none:1",
-            3,
-            Why::NotFound,
-        ),
+        failing("not-found", "registry.test/not-found/none:1", 3, Why::NotFound),
         Scenario {
-            fails: Some(Why::NeverPull),
+            expected_failure: Some(Why::NeverPull),
             ..scenario(
                 "never-present",
                 policy("registry.test/never-present/never:1", "Never"),
                 Fails(1),
             )
         },
-        failing(
-            "invalid-name",
-            "registry.test/invalid-name/UPPER:1",
-            1,
-            Why::InvalidName,
-        ),
+        failing("invalid-name", "registry.test/invalid-name/UPPER:1", 1, Why::InvalidName),
         failing(
             "connection-refused",
             "refused.test/connection-refused/app:1",
@@ -184,15 +159,11 @@ pub(crate) fn all(registry: &Registry, volumes: bool) -> Vec<Scenario> {
             DeletedMidway,
         ),
         Scenario {
-            fails: Some(Why::NotFound),
-            ..scenario(
-                "then-found",
-                one("registry.test/then-found/later:1"),
-                FoundLater,
-            )
+            expected_failure: Some(Why::NotFound),
+            ..scenario("then-found", one("registry.test/then-found/later:1"), PushedLater)
         },
     ]);
-    let named = pushed(registry, "digest/app", mib(1), Node::image);
+    let named = push_image(registry, "digest/app", mib(1), Node::running_image);
     all.push(scenario("digest", one(&named), Runs));
     if volumes {
         let volume = |namespace: &str, model: &str| {
@@ -204,26 +175,18 @@ pub(crate) fn all(registry: &Registry, volumes: bool) -> Vec<Scenario> {
             vec![("web", with(spec, "volumes", volumes))]
         };
         let model = image("image-volume/model", mib(2));
-        all.push(scenario(
-            "image-volume",
-            volume("image-volume", &model),
-            Runs,
-        ));
+        all.push(scenario("image-volume", volume("image-volume", &model), Runs));
         let none = "registry.test/image-volume-not-found/none:1";
         all.push(Scenario {
-            fails: Some(Why::NotFound),
-            ..scenario(
-                "image-volume-not-found",
-                volume("image-volume-not-found", none),
-                Fails(2),
-            )
+            expected_failure: Some(Why::NotFound),
+            ..scenario("image-volume-not-found", volume("image-volume-not-found", none), Fails(2))
         });
     }
     all
 }
 
-/// Four images at once, for a kubelet that may begin one in two seconds.
-pub(crate) fn too_many(registry: &Registry) -> Vec<Scenario> {
+/// Four images at once, more than the rate-limited kubelet may pull.
+pub(crate) fn rate_limited(registry: &Registry) -> Vec<Scenario> {
     let pods = ["web-0", "web-1", "web-2", "web-3"].map(|name| {
         let image = push(registry, &format!("qps-exceeded/{name}"), mib(1));
         (name, pod(&[container("app", &image)]))
@@ -231,8 +194,8 @@ pub(crate) fn too_many(registry: &Registry) -> Vec<Scenario> {
     vec![Scenario {
         name: "qps-exceeded",
         pods: pods.to_vec(),
-        until: Until::Runs,
-        fails: Some(FailureReason::KubeletQps),
+        goal: Goal::Runs,
+        expected_failure: Some(FailureReason::KubeletQps),
         cached: None,
     }]
 }

@@ -1,4 +1,4 @@
-//! The manifests, as a cluster takes them.
+//! The manifests, applied to a real API server.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use pulltrace_testkit::wait;
 use serde_json::json;
 
-use crate::kit::{SOON, admin};
+use crate::kit::{TIMEOUT, admin};
 
 fn manifest(name: &str) -> String {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/kubectl");
@@ -14,18 +14,18 @@ fn manifest(name: &str) -> String {
 }
 
 #[tokio::test]
-async fn the_manifests_apply_without_a_warning_and_their_pods_are_let_in() {
+async fn manifests_apply_without_warnings_and_admit_pods() {
     let Some(admin) = admin().await else {
         return;
     };
     for name in ["server.yaml", "agent.yaml"] {
         let yaml = manifest(name);
         assert_eq!(admin.apply(&yaml).await.unwrap(), [""; 0], "{name}");
-        // Once more, as people do, and only to see.
-        assert_eq!(admin.apply_dry(&yaml).await.unwrap(), [""; 0], "{name}");
+        // Apply again as a dry run, as users do.
+        assert_eq!(admin.apply_dry_run(&yaml).await.unwrap(), [""; 0], "{name}");
     }
 
-    // A DaemonSet or a Deployment warns at most: it is the pods of it that are refused.
+    // For a DaemonSet or a Deployment there are only warnings; rejected are its pods.
     let workloads = [
         ("pulltrace", "deployments/pulltrace-server"),
         ("pulltrace-agents", "daemonsets/pulltrace-agent"),
@@ -35,27 +35,24 @@ async fn the_manifests_apply_without_a_warning_and_their_pods_are_let_in() {
         let path = format!("/apis/apps/v1/namespaces/{namespace}/{path}");
         let workload = admin.get(&path).await.unwrap();
         let spec = workload["spec"]["template"]["spec"].clone();
-        admin.pod(namespace, "one", spec.clone()).await.unwrap();
+        admin.create_pod(namespace, "one", spec.clone()).await.unwrap();
         specs.push(spec);
     }
     let agent = specs.pop().unwrap();
     let token = &agent["volumes"][1]["secret"];
-    assert_eq!(token["defaultMode"], 0o400, "it is read as octal");
-    // That they are refused elsewhere is why the agents have a namespace of their own.
+    assert_eq!(token["defaultMode"], 0o400, "parsed as octal");
+    // The agents have their own namespace because other namespaces reject them.
     let elsewhere =
         manifest("agent.yaml").replace("namespace: pulltrace-agents", "namespace: pulltrace");
-    let warnings = admin.apply_dry(&elsewhere).await.unwrap();
-    assert!(
-        warnings.concat().contains("violate PodSecurity"),
-        "{warnings:?}"
-    );
-    let refused = admin.pod("pulltrace", "two", agent).await.unwrap_err();
+    let warnings = admin.apply_dry_run(&elsewhere).await.unwrap();
+    assert!(warnings.concat().contains("violate PodSecurity"), "{warnings:?}");
+    let refused = admin.create_pod("pulltrace", "two", agent).await.unwrap_err();
     assert_eq!(refused.code(), Some(403), "{refused}");
     assert!(refused.to_string().contains("PodSecurity"), "{refused}");
 }
 
 #[tokio::test]
-async fn a_manifest_with_a_field_that_is_unknown_is_refused() {
+async fn manifest_with_unknown_field_is_rejected() {
     let Some(admin) = admin().await else {
         return;
     };
@@ -64,20 +61,20 @@ async fn a_manifest_with_a_field_that_is_unknown_is_refused() {
     assert!(error.to_string().contains("gracePeriod"), "{error}");
 }
 
-/// What the server may do, by the manifest alone, as its service account.
+/// The rights that the manifest alone gives to the server's service account.
 #[tokio::test]
-async fn the_server_may_list_and_watch_pods_and_events_and_nothing_else() {
+async fn server_account_can_only_list_and_watch() {
     let Some(admin) = admin().await else {
         return;
     };
     admin.apply(&manifest("server.yaml")).await.unwrap();
-    let token = admin.token("pulltrace", "pulltrace-server", &[], None);
+    let token = admin.create_token("pulltrace", "pulltrace-server", &[], None);
     let server = admin.with_token(&token.await.unwrap());
     for what in ["pods", "events"] {
         for path in ["/api/v1", "/api/v1/namespaces/default"] {
             let path = format!("{path}/{what}");
-            // A right is in force some milliseconds after it is given.
-            let listed = wait::until(format!("{path} may be listed"), SOON, async || {
+            // A right takes effect some milliseconds after it was granted.
+            let listed = wait::until(format!("{path} may be listed"), TIMEOUT, async || {
                 server.get(&path).await.ok()
             });
             listed.await.unwrap();
@@ -105,12 +102,10 @@ async fn the_server_may_list_and_watch_pods_and_events_and_nothing_else() {
     assert_eq!(error.code(), Some(403), "{error}");
     let error = server.delete(&format!("{pods}/one")).await.unwrap_err();
     assert_eq!(error.code(), Some(403), "{error}");
-    let secret = server
-        .token("pulltrace", "pulltrace-server", &[], None)
-        .await;
+    let secret = server.create_token("pulltrace", "pulltrace-server", &[], None).await;
     assert_eq!(secret.unwrap_err().code(), Some(403));
 
-    // Only the server's pod has that token: of each account none is given unasked.
+    // Only the server's pod gets a token: it is not mounted by default.
     let spec = async |path: &str| admin.get(path).await.unwrap();
     let account = spec("/api/v1/namespaces/pulltrace/serviceaccounts/pulltrace-server").await;
     assert_eq!(account["automountServiceAccountToken"], false);
@@ -120,39 +115,29 @@ async fn the_server_may_list_and_watch_pods_and_events_and_nothing_else() {
     assert_eq!(spec["serviceAccountName"], "pulltrace-server");
 }
 
-/// As docs/quick-start.md has it for some namespaces.
+/// As described in docs/quick-start.md for selected namespaces.
 #[tokio::test]
-async fn with_a_role_in_a_namespace_the_server_hears_that_one_alone() {
+async fn namespaced_role_limits_server_to_that_namespace() {
     let Some(admin) = admin().await else {
         return;
     };
-    admin.namespace("billing").await.unwrap();
-    admin.namespace("few").await.unwrap();
-    admin
-        .service_account("few", "pulltrace-server")
-        .await
-        .unwrap();
+    admin.create_namespace("billing").await.unwrap();
+    admin.create_namespace("few").await.unwrap();
+    admin.create_service_account("few", "pulltrace-server").await.unwrap();
     let user = "system:serviceaccount:few:pulltrace-server";
     let may = ["list", "watch"];
     let role = admin.grant(user, Some("billing"), &may, &["pods", "events"]);
     role.await.unwrap();
-    let token = admin.token("few", "pulltrace-server", &[], None);
+    let token = admin.create_token("few", "pulltrace-server", &[], None);
     let server = admin.with_token(&token.await.unwrap());
     for what in ["pods", "events"] {
         let path = format!("/api/v1/namespaces/billing/{what}");
-        let listed = wait::until(format!("{path} may be listed"), SOON, async || {
+        let listed = wait::until(format!("{path} may be listed"), TIMEOUT, async || {
             server.get(&path).await.ok()
         });
         listed.await.unwrap();
-        for path in [
-            format!("/api/v1/{what}"),
-            format!("/api/v1/namespaces/few/{what}"),
-        ] {
-            assert_eq!(
-                server.get(&path).await.unwrap_err().code(),
-                Some(403),
-                "{path}"
-            );
+        for path in [format!("/api/v1/{what}"), format!("/api/v1/namespaces/few/{what}")] {
+            assert_eq!(server.get(&path).await.unwrap_err().code(), Some(403), "{path}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a test of the API server starts with.
+//! Helpers for tests of the API server.
 
 use std::time::Duration;
 
@@ -7,32 +7,33 @@ use pulltrace_testkit::need;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-/// The longest that anything is waited for.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+/// Timeout of every wait.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// An API server of the test's own; `None` where it cannot be had and the test is skipped.
+/// Starts an API server for one test; `None` if it is unavailable and the test is skipped.
 pub(crate) async fn api_server() -> Option<ApiServer> {
     let binary = need::or_skip(KubernetesBinary::apiserver())?;
-    Some(ApiServer::start(&binary).await.expect("it starts"))
+    Some(ApiServer::start(&binary).await.expect("started"))
 }
 
-/// Who may do anything, at an API server that all tests of this program share: each has namespaces of its own.
+/// Returns an admin client of the API server that all tests of this program share; each test uses
+/// its own namespaces.
 pub(crate) async fn admin() -> Option<Client> {
     static SHARED: OnceCell<Option<ApiServer>> = OnceCell::const_new();
     let server = SHARED.get_or_init(api_server).await.as_ref()?;
-    // The connections of a client end with the runtime of its test.
+    // A client's connections end with the runtime of its test.
     Some(server.client(ADMIN).expect("a client"))
 }
 
-/// The next event of a watch; `None` where it has ended.
+/// Returns the next event of a watch; `None` if the watch has ended.
 pub(crate) async fn next(watch: &mut Watch) -> Option<Value> {
-    let next = tokio::time::timeout(SOON, watch.next()).await;
-    next.expect("the watch says something")
+    let next = tokio::time::timeout(TIMEOUT, watch.next()).await;
+    next.expect("watch event before the timeout")
 }
 
-/// The next event's type, and what is under `name` in its object.
-pub(crate) async fn next_of(watch: &mut Watch, name: &str) -> (String, Value) {
-    let event = next(watch).await.expect("the watch goes on");
+/// Returns the type of the next event and the field `name` of its object.
+pub(crate) async fn next_field(watch: &mut Watch, name: &str) -> (String, Value) {
+    let event = next(watch).await.expect("watch continues");
     let kind = event["type"].as_str().expect("a type").to_owned();
     (kind, event["object"][name].clone())
 }

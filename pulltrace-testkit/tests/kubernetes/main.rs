@@ -1,4 +1,4 @@
-//! That the testkit's API server is a real one, and that what is deployed can be deployed to it.
+//! Checks that the test kit's API server is a real one and accepts the deployment.
 
 mod deploy;
 mod kit;

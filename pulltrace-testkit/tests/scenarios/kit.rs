@@ -1,4 +1,4 @@
-//! What a scenario gets: a containerd of its own, a registry, and somebody who watches.
+//! The environment of a scenario: containerd, registry, and a watched source.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -13,24 +13,24 @@ use pulltrace_testkit::registry::{Gate, Registry};
 
 use crate::watch::Watch;
 
-/// The longest that anything is waited for.
-pub(crate) const SOON: Duration = Duration::from_secs(60);
+/// Timeout of every wait.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A scenario, named after what a user sees.
+/// A scenario, named after the user-visible behaviour.
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     pub(crate) options: fn(&ContainerdBinary) -> Options,
     pub(crate) play: fn(Kit) -> Pin<Box<dyn Future<Output = Kit>>>,
-    /// Anomalies that the scenario is about; any other fails it.
+    /// Anomalies that the scenario provokes; any other fails it.
     pub(crate) doubts: &'static [Anomaly],
 }
 
-/// Makes a [`Scenario`] of a function from a kit to the kit.
+/// Creates a [`Scenario`] from a function that takes and returns the kit.
 macro_rules! scenario {
     ($play:ident $(, options = $options:expr)? $(, doubts = $doubts:expr)?) => {{
         #[allow(unused_mut, unused_assignments)]
         let mut options: fn(&pulltrace_testkit::containerd::ContainerdBinary) -> pulltrace_testkit::containerd::Options =
-            |_| pulltrace_testkit::containerd::Options::quick();
+            |_| pulltrace_testkit::containerd::Options::in_memory();
         $(options = $options;)?
         #[allow(unused_mut, unused_assignments)]
         let mut doubts: &'static [pulltrace_core::Anomaly] = &[];
@@ -51,64 +51,58 @@ impl Scenario {
         let Some(binary) = need::or_skip(need::containerd(version)) else {
             return;
         };
-        let containerd = Containerd::start(&binary, &(self.options)(&binary))
-            .await
-            .expect("containerd starts");
+        let containerd =
+            Containerd::start(&binary, &(self.options)(&binary)).await.expect("containerd starts");
         let registry = Registry::start().expect("the registry starts");
-        let watch = Watch::begin(source(&containerd).start(), Limits::default());
-        watch.connected().await;
-        let kit = (self.play)(Kit {
-            containerd,
-            registry,
-            watch,
-        })
-        .await;
-        kit.watch.settled().await;
-        kit.watch.assert_true(self.doubts);
+        let watch = Watch::start(source(&containerd).start(), Limits::default());
+        watch.wait_connected().await;
+        let kit = (self.play)(Kit { containerd, registry, watch }).await;
+        kit.watch.wait_settled().await;
+        kit.watch.assert_consistent(self.doubts);
     }
 }
 
-/// A collector of this containerd, not started yet.
+/// Returns the builder of a source for this containerd.
 pub(crate) fn source(containerd: &Containerd) -> Builder {
     Source::builder("node-1".parse().expect("a node name")).socket(containerd.socket())
 }
 
-/// An image of random layers, each of so many MiB.
+/// Returns an image of random layers of this size.
 pub(crate) fn image_of(names: &[&str], mib_each: u64) -> Image {
     let layers = names.iter().map(|name| Layer::random(name, mib(mib_each)));
     Image::builder().layers(layers).build()
 }
 
 impl Kit {
-    /// Pushes an image under this name and begins to pull it as the kubelet does.
+    /// Pushes an image and pulls it like the kubelet.
     pub(crate) fn pull(&self, name: &str, image: &Image) -> Pull {
         self.containerd.cri().pull(&self.registry.push(name, image))
     }
 
-    /// Pulls an image to its end.
-    pub(crate) async fn pull_whole(&self, name: &str, image: &Image) {
+    /// Pulls an image and waits for success.
+    pub(crate) async fn pull_to_end(&self, name: &str, image: &Image) {
         let outcome = self.pull(name, image).outcome().await;
-        outcome.unwrap_or_else(|error| panic!("the pull of {name} fails: {error}"));
+        outcome.unwrap_or_else(|error| panic!("failed to pull {name}: {error}"));
     }
 
-    /// Begins to pull an image whose only layer stands at `at` until the gate opens, and waits until a part of
-    /// it is seen.
-    pub(crate) async fn pull_half(&self, name: &str, image: &Image, at: u64) -> (Pull, Gate) {
+    /// Pulls an image whose first layer is held at `at`, and waits until a part of it is visible.
+    pub(crate) async fn pull_held(&self, name: &str, image: &Image, at: u64) -> (Pull, Gate) {
         let gate = self.registry.blob(&image.layers()[0].descriptor.digest);
         let gate = gate.hold(at);
         let pull = self.pull(name, image);
         let path = name.split(':').next().expect("a path");
-        self.watch.until_bytes(path, mib(1)).await;
+        self.watch.wait_bytes(path, mib(1)).await;
         (pull, gate)
     }
 
-    /// Watches anew, as after a restart of the agent.
-    pub(crate) fn watch_anew(&mut self, source: Builder, limits: Limits) -> Watch {
-        std::mem::replace(&mut self.watch, Watch::begin(source.start(), limits))
+    /// Starts a new watch, like a restarted agent; returns the old one.
+    pub(crate) fn restart_watch(&mut self, source: Builder, limits: Limits) -> Watch {
+        std::mem::replace(&mut self.watch, Watch::start(source.start(), limits))
     }
 
-    /// Whether this containerd fetches by the transfer service, with slots of the node.
-    pub(crate) fn has_shared_slots(&self) -> bool {
+    /// Reports whether this containerd pulls with the transfer service, whose download slots all
+    /// pulls share.
+    pub(crate) fn shares_download_slots(&self) -> bool {
         self.containerd.binary().at_least(2, 1)
     }
 }

@@ -1,71 +1,52 @@
-//! Pulls that succeed: told apart, with exact totals, and seen to their end.
+//! Successful pulls: distinguished from each other, with exact totals, followed to their end.
 
 use std::sync::Arc;
 
 use pulltrace_core::{LayerState, Phase, Pull, WaitingKind};
 use pulltrace_testkit::image::{Image, Layer, mib};
 
-use crate::kit::{Kit, SOON, Scenario, image_of, scenario};
+use crate::kit::{Kit, Scenario, TIMEOUT, image_of, scenario};
 use crate::watch::Moment;
 
 pub(crate) const ALL: &[Scenario] = &[
-    scenario!(one_pull_is_seen_layer_by_layer),
-    scenario!(five_at_once_are_five),
-    scenario!(a_shared_base_is_waited_for_and_counted_once),
-    scenario!(the_same_image_twice_at_once_ends_together),
-    scenario!(a_fully_cached_image_is_one_row),
-    scenario!(another_config_downloads_no_layer),
-    scenario!(another_tag_downloads_no_layer),
-    scenario!(twenty_pulls_faster_than_a_poll_are_twenty_rows),
+    scenario!(pull_is_tracked_layer_by_layer),
+    scenario!(five_concurrent_pulls_are_five_rows),
+    scenario!(shared_base_is_awaited_and_counted_once),
+    scenario!(two_pulls_of_one_image_both_complete),
+    scenario!(fully_cached_image_is_one_row),
+    scenario!(new_config_downloads_no_layer),
+    scenario!(new_tag_downloads_no_layer),
+    scenario!(twenty_short_pulls_are_twenty_rows),
 ];
 
-/// A layer of some MiB that takes long enough to unpack to be seen doing so.
+/// A layer of a few MiB that takes long enough to unpack for this to be visible.
 fn slow_to_unpack(name: &str) -> Layer {
     let mut noise = Vec::new();
-    // What was compressed already does not compress again.
+    // Compressed data does not compress again.
     noise.extend_from_slice(&Layer::random(name, mib(3)).blob().read(0, usize::MAX));
-    let paths: Vec<String> = (0..6_000)
-        .map(|i| format!("{name}/{}/{i}", i / 500))
-        .collect();
+    let paths: Vec<String> = (0..6_000).map(|i| format!("{name}/{}/{i}", i / 500)).collect();
     let mut files: Vec<(&str, u32, &[u8])> = vec![(name, 0o644, &noise)];
     files[0].0 = "noise";
-    files.extend(
-        paths
-            .iter()
-            .map(|path| (path.as_str(), 0o644, name.as_bytes())),
-    );
-    Layer::of_files(name, &files)
+    files.extend(paths.iter().map(|path| (path.as_str(), 0o644, name.as_bytes())));
+    Layer::from_files(name, &files)
 }
 
-fn waits(pull: &Pull, kind: WaitingKind) -> usize {
+fn count_waiting(pull: &Pull, kind: WaitingKind) -> usize {
     let layers = pull.layers.iter();
-    layers
-        .filter(|layer| {
-            layer
-                .waiting_on
-                .as_ref()
-                .is_some_and(|waits| waits.kind == kind)
-        })
-        .count()
+    layers.filter(|layer| layer.waiting_on.as_ref().is_some_and(|waits| waits.kind == kind)).count()
 }
 
-async fn one_pull_is_seen_layer_by_layer(kit: Kit) -> Kit {
+async fn pull_is_tracked_layer_by_layer(kit: Kit) -> Kit {
     let layers = ["one", "two", "three", "four", "five"].map(slow_to_unpack);
     let image = Image::builder().layers(layers.clone()).build();
     let total = image.manifest().unique_layer_bytes();
-    let hold = |at| {
-        layers
-            .each_ref()
-            .map(|layer| kit.registry.blob(layer.digest()).hold(at))
-    };
+    let hold = |at| layers.each_ref().map(|layer| kit.registry.blob(layer.digest()).hold(at));
     let (closed, half) = (hold(0), hold(mib(2)));
     let pull = kit.pull("team/app:1", &image);
 
     // The total is exact before the first byte of a layer.
-    let seen = kit.watch.until("its total is known", |moment| {
-        moment
-            .find("team/app")
-            .filter(|pull| pull.total.is_some() && pull.layers.len() == 5)
+    let seen = kit.watch.until("the total is known", |moment| {
+        moment.find("team/app").filter(|pull| pull.total.is_some() && pull.layers.len() == 5)
     });
     let seen = seen.await;
     assert_eq!(seen.total.map(|bytes| bytes.0), Some(total));
@@ -74,21 +55,21 @@ async fn one_pull_is_seen_layer_by_layer(kit: Kit) -> Kit {
     let all_wait = |layer: &pulltrace_core::Layer| layer.state == LayerState::Waiting;
     assert!(seen.layers.iter().all(all_wait), "{seen:#?}");
 
-    // Three load; from 2.1 on the others are seen to wait for them.
+    // Three layers download; from 2.1 on, the others are shown waiting.
     closed.iter().for_each(|gate| gate.release());
-    let slots = if kit.has_shared_slots() { 2 } else { 0 };
+    let slots = if kit.shares_download_slots() { 2 } else { 0 };
     let loads = |layer: &&pulltrace_core::Layer| {
         layer.state == LayerState::Downloading && layer.downloaded.0 >= mib(1)
     };
     kit.watch
-        .until("three layers load and the others wait", |moment| {
+        .until("three layers download and the others wait", |moment| {
             let pull = moment.find("team/app")?;
             let loading = pull.layers.iter().filter(loads).count();
-            (loading == 3 && waits(&pull, WaitingKind::DownloadSlot) == slots).then_some(())
+            (loading == 3 && count_waiting(&pull, WaitingKind::DownloadSlot) == slots).then_some(())
         })
         .await;
 
-    // All but the lowest are downloaded, one by one, and wait for it.
+    // All layers but the lowest finish downloading one by one, and wait for it.
     let mut open = [true, false, false, false, false];
     for _ in 1..5 {
         let next = |moment: &Moment| {
@@ -96,7 +77,7 @@ async fn one_pull_is_seen_layer_by_layer(kit: Kit) -> Kit {
             let mut upper = (1..5).filter(|i| !open[*i]);
             upper.find(|i| loads(&&pull.layers[*i]))
         };
-        let next = kit.watch.until("another layer is half here", next).await;
+        let next = kit.watch.until("another layer is partly downloaded", next).await;
         half[next].release();
         open[next] = true;
     }
@@ -105,45 +86,29 @@ async fn one_pull_is_seen_layer_by_layer(kit: Kit) -> Kit {
         let downloaded = |layer: &pulltrace_core::Layer| layer.state == LayerState::Downloaded;
         (loads(&&pull.layers[0]) && pull.layers[1..].iter().all(downloaded)).then_some(pull)
     };
-    let seen = kit.watch.until("only the lowest loads", lowest).await;
-    assert_eq!(waits(&seen, WaitingKind::ParentLayer), 4);
-    let waits_for = seen.layers[4].waiting_on.clone().expect("it waits");
-    assert_eq!(
-        waits_for.layer.expect("a layer").as_str(),
-        layers[0].digest()
-    );
+    let seen = kit.watch.until("only the lowest layer downloads", lowest).await;
+    assert_eq!(count_waiting(&seen, WaitingKind::ParentLayer), 4);
+    let waits_for = seen.layers[4].waiting_on.clone().expect("pull is waiting");
+    assert_eq!(waits_for.layer.expect("a layer").as_str(), layers[0].digest());
     assert_eq!(seen.phase, Phase::Downloading);
 
     half[0].release();
-    pull.outcome().await.expect("the pull succeeds");
-    let pull = kit.watch.completed(1).await.remove(0);
-    assert_eq!(
-        pull.title().expect("a name"),
-        kit.registry.reference("team/app:1")
-    );
+    pull.outcome().await.expect("pull succeeds");
+    let pull = kit.watch.wait_completed(1).await.remove(0);
+    assert_eq!(pull.display_name().expect("name is known"), kit.registry.reference("team/app:1"));
     assert_eq!(pull.downloaded.0, total);
     kit.watch.assert_total("team/app", total);
-    let all = [
-        "waiting",
-        "downloading",
-        "downloaded",
-        "extracting",
-        "complete",
-    ];
+    let all = ["waiting", "downloading", "downloaded", "extracting", "complete"];
     for (i, layer) in layers.iter().enumerate() {
-        // Nothing is below the lowest: its unpacking begins with its last byte.
+        // The lowest layer has no parent: unpacking starts with its last byte.
         let downloaded = |word: &&&str| i > 0 || **word != "downloaded";
         let expected: Vec<_> = all.iter().filter(downloaded).copied().collect();
-        assert_eq!(
-            kit.watch.layer_words("team/app", layer.digest()),
-            expected,
-            "layer {i}"
-        );
+        assert_eq!(kit.watch.layer_states("team/app", layer.digest()), expected, "layer {i}");
     }
     kit
 }
 
-async fn five_at_once_are_five(kit: Kit) -> Kit {
+async fn five_concurrent_pulls_are_five_rows(kit: Kit) -> Kit {
     let names = ["a", "b", "c", "d", "e"];
     let images: Vec<Image> = (1..)
         .zip(names)
@@ -154,19 +119,18 @@ async fn five_at_once_are_five(kit: Kit) -> Kit {
         })
         .collect();
     let path = |name: &str| format!("five/{name}");
-    // All of them stand until they were seen at once; the first takes what slots there are.
+    // All are held until seen at the same time; the first takes the available slots.
     let layers = images.iter().flat_map(Image::layers);
-    let gates: Vec<_> = layers
-        .map(|layer| kit.registry.blob(&layer.descriptor.digest).hold(mib(1)))
-        .collect();
+    let gates: Vec<_> =
+        layers.map(|layer| kit.registry.blob(&layer.descriptor.digest).hold(mib(1))).collect();
     let mut pulls = vec![kit.pull("five/a:1", &images[0])];
-    kit.watch.until_bytes("five/a", 3 * mib(1)).await;
+    kit.watch.wait_bytes("five/a", 3 * mib(1)).await;
     for (name, image) in names.iter().zip(&images).skip(1) {
         pulls.push(kit.pull(&format!("five/{name}:1"), image));
     }
     let five = |moment: &Moment| (moment.live().len() == 5).then(|| moment.live());
-    if kit.has_shared_slots() {
-        let queued = kit.watch.until("four wait for a slot", |moment| {
+    if kit.shares_download_slots() {
+        let queued = kit.watch.until("four pulls wait for a slot", |moment| {
             let of_slot = |pull: &&Arc<Pull>| {
                 let waits = pull.waiting_on.as_ref();
                 waits.is_some_and(|waits| waits.kind == WaitingKind::DownloadSlot)
@@ -175,31 +139,28 @@ async fn five_at_once_are_five(kit: Kit) -> Kit {
             (queued.len() == 4).then_some(queued)
         });
         for pull in queued.await {
-            assert_eq!(
-                (pull.phase, pull.total, pull.percent),
-                (Phase::Resolving, None, None)
-            );
+            assert_eq!((pull.phase, pull.total, pull.percent), (Phase::Resolving, None, None));
         }
     } else {
-        let seen = kit.watch.until("five are seen at once", five).await;
+        let seen = kit.watch.until("five pulls are live", five).await;
         assert_eq!(seen.len(), 5);
     }
     kit.registry.everything().throttle(Some(mib(12)));
     gates.iter().for_each(|gate| gate.release());
     for pull in pulls {
-        pull.outcome().await.expect("each succeeds");
+        pull.outcome().await.expect("pull succeeds");
     }
-    kit.watch.completed(5).await;
+    kit.watch.wait_completed(5).await;
     for (name, image) in names.iter().zip(&images) {
         let total = image.manifest().unique_layer_bytes();
         kit.watch.assert_total(&path(name), total);
-        let states = kit.watch.states(&path(name));
-        assert_eq!(states.last().expect("seen").downloaded.0, total);
+        let states = kit.watch.pull_history(&path(name));
+        assert_eq!(states.last().expect("at least one state").downloaded.0, total);
     }
     kit
 }
 
-async fn a_shared_base_is_waited_for_and_counted_once(kit: Kit) -> Kit {
+async fn shared_base_is_awaited_and_counted_once(kit: Kit) -> Kit {
     let base = Layer::random("base", mib(8));
     let image = |name: &str| {
         let own = Layer::random(name, mib(1));
@@ -208,11 +169,9 @@ async fn a_shared_base_is_waited_for_and_counted_once(kit: Kit) -> Kit {
     let (one, two) = (image("one"), image("two"));
     let gate = kit.registry.blob(base.digest()).hold(mib(4));
     let first = kit.pull("shared/one:1", &one);
-    gate.await_reached(SOON)
-        .await
-        .expect("the base is asked for");
+    gate.await_reached(TIMEOUT).await.expect("base layer is requested");
     let second = kit.pull("shared/two:1", &two);
-    let waits = kit.watch.until("the second waits for the first", |moment| {
+    let waits = kit.watch.until("the second pull waits for the first", |moment| {
         let (one, two) = (moment.find("shared/one")?, moment.find("shared/two")?);
         let waits = two.waiting_on.clone()?;
         (waits.kind == WaitingKind::SharedLayer).then_some((one, two, waits, moment.sums.clone()))
@@ -225,19 +184,19 @@ async fn a_shared_base_is_waited_for_and_counted_once(kit: Kit) -> Kit {
     assert_eq!(second_row.total.expect("a total").0, totals[1]);
     assert_eq!(sums.to_download.0, totals[0] + totals[1] - base.size());
     gate.release();
-    first.outcome().await.expect("the first succeeds");
-    second.outcome().await.expect("the second succeeds");
-    kit.watch.completed(2).await;
+    first.outcome().await.expect("first pull succeeds");
+    second.outcome().await.expect("second pull succeeds");
+    kit.watch.wait_completed(2).await;
     kit.watch.assert_total("shared/one", totals[0]);
     kit.watch.assert_total("shared/two", totals[1]);
     kit
 }
 
-async fn the_same_image_twice_at_once_ends_together(kit: Kit) -> Kit {
+async fn two_pulls_of_one_image_both_complete(kit: Kit) -> Kit {
     let image = image_of(&["only"], 4);
-    let (first, gate) = kit.pull_half("twice/app:1", &image, mib(2)).await;
+    let (first, gate) = kit.pull_held("twice/app:1", &image, mib(2)).await;
     let second = kit.pull("twice/app:1", &image);
-    let rows = kit.watch.until("one of two waits for the other", |moment| {
+    let rows = kit.watch.until("one of the two pulls waits for the other", |moment| {
         let waits = |pull: &&Arc<Pull>| {
             let waits = pull.waiting_on.as_ref();
             waits.is_some_and(|waits| waits.kind == WaitingKind::SharedLayer)
@@ -248,89 +207,77 @@ async fn the_same_image_twice_at_once_ends_together(kit: Kit) -> Kit {
     let rows = rows.await;
     assert_eq!(rows[0].root, rows[1].root);
     gate.release();
-    first.outcome().await.expect("the first succeeds");
-    second.outcome().await.expect("the second succeeds");
-    for pull in kit.watch.completed(2).await {
+    first.outcome().await.expect("first pull succeeds");
+    second.outcome().await.expect("second pull succeeds");
+    for pull in kit.watch.wait_completed(2).await {
         assert_eq!(
-            pull.title().expect("a name"),
+            pull.display_name().expect("name is known"),
             kit.registry.reference("twice/app:1")
         );
     }
     kit
 }
 
-/// Waits for the second of two pulls; that it is completed, under this name, and nothing came down for it.
-async fn completed_from_cache(kit: &Kit, name: &str) -> Arc<Pull> {
-    let ended = kit.watch.completed(2).await;
+/// Waits for the second of two pulls, and asserts that it completed from cache under this name.
+async fn wait_completed_from_cache(kit: &Kit, name: &str) -> Arc<Pull> {
+    let ended = kit.watch.wait_completed(2).await;
     let again = ended.iter().max_by_key(|pull| pull.started_at);
-    let again = again.expect("two");
-    assert_eq!(again.title().expect("a name"), kit.registry.reference(name));
+    let again = again.expect("two pulls");
+    assert_eq!(again.display_name().expect("name is known"), kit.registry.reference(name));
     assert_eq!(again.to_download.map(|bytes| bytes.0), Some(0));
     let cached = |layer: &pulltrace_core::Layer| layer.state == LayerState::Cached;
-    assert!(
-        !again.layers.is_empty() && again.layers.iter().all(cached),
-        "{again:#?}"
-    );
+    assert!(!again.layers.is_empty() && again.layers.iter().all(cached), "{again:#?}");
     Arc::clone(again)
 }
 
-async fn a_fully_cached_image_is_one_row(kit: Kit) -> Kit {
+async fn fully_cached_image_is_one_row(kit: Kit) -> Kit {
     let image = image_of(&["a", "b", "c"], 1);
-    kit.pull_whole("cached/app:1", &image).await;
-    kit.watch.completed(1).await;
-    kit.pull_whole("cached/app:1", &image).await;
-    let again = completed_from_cache(&kit, "cached/app:1").await;
+    kit.pull_to_end("cached/app:1", &image).await;
+    kit.watch.wait_completed(1).await;
+    kit.pull_to_end("cached/app:1", &image).await;
+    let again = wait_completed_from_cache(&kit, "cached/app:1").await;
     assert_eq!(again.total, Some(again.cached));
     kit
 }
 
-async fn another_config_downloads_no_layer(kit: Kit) -> Kit {
+async fn new_config_downloads_no_layer(kit: Kit) -> Kit {
     let layers = ["a", "b", "c"].map(|name| Layer::random(name, mib(1)));
     let image = |version| {
         let builder = Image::builder().layers(layers.clone());
         builder.label("version", version).build()
     };
     let (one, two) = (image("1"), image("2"));
-    kit.pull_whole("config/app:1", &one).await;
-    kit.watch.completed(1).await;
-    kit.pull_whole("config/app:2", &two).await;
-    let again = completed_from_cache(&kit, "config/app:2").await;
-    assert_eq!(
-        again.root.as_ref().expect("known").as_str(),
-        two.root.digest
-    );
+    kit.pull_to_end("config/app:1", &one).await;
+    kit.watch.wait_completed(1).await;
+    kit.pull_to_end("config/app:2", &two).await;
+    let again = wait_completed_from_cache(&kit, "config/app:2").await;
+    assert_eq!(again.root.as_ref().expect("value is known").as_str(), two.root.digest);
     for layer in &layers {
         assert_eq!(kit.registry.blob(layer.digest()).requests().len(), 1);
     }
     kit
 }
 
-async fn another_tag_downloads_no_layer(kit: Kit) -> Kit {
+async fn new_tag_downloads_no_layer(kit: Kit) -> Kit {
     let image = image_of(&["a", "b", "c"], 1);
-    kit.pull_whole("tagged/app:1", &image).await;
-    kit.watch.completed(1).await;
-    kit.pull_whole("tagged/app:2", &image).await;
-    let again = completed_from_cache(&kit, "tagged/app:2").await;
+    kit.pull_to_end("tagged/app:1", &image).await;
+    kit.watch.wait_completed(1).await;
+    kit.pull_to_end("tagged/app:2", &image).await;
+    let again = wait_completed_from_cache(&kit, "tagged/app:2").await;
     assert_eq!(again.total, Some(again.cached));
     kit
 }
 
-async fn twenty_pulls_faster_than_a_poll_are_twenty_rows(kit: Kit) -> Kit {
+async fn twenty_short_pulls_are_twenty_rows(kit: Kit) -> Kit {
     let mut names = Vec::new();
     for i in 0..20 {
         let layer = Layer::random(&format!("small{i}"), 10 * 1024);
         let name = format!("small/app{i}:1");
-        kit.pull_whole(&name, &Image::builder().layer(&layer).build())
-            .await;
+        kit.pull_to_end(&name, &Image::builder().layer(&layer).build()).await;
         names.push(kit.registry.reference(&name));
     }
-    let mut seen: Vec<String> = kit
-        .watch
-        .completed(20)
-        .await
-        .iter()
-        .filter_map(|pull| pull.title())
-        .collect();
+    let mut seen: Vec<String> =
+        kit.watch.wait_completed(20).await.iter().filter_map(|pull| pull.display_name()).collect();
     seen.sort();
     names.sort();
     assert_eq!(seen, names);

@@ -1,9 +1,9 @@
-//! Pulls for the tests of the views: each number is set, none is computed.
+//! Pulls for the view tests; every number is set explicitly.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use pulltrace_core::eta::{LayerWork, Speeds, UnpackSpeeds, eta};
+use pulltrace_core::eta::{LayerWork, Speeds, UnpackSpeeds, estimate};
 use pulltrace_core::{
     Bytes, BytesPerSecond, Compression, Digest, Eta, Failure, FailureReason, Image, ImageLayer,
     Layer, LayerState, Limits, Mono, NodeTime, Now, Observation, Outcome, Percent, Phase, Pull,
@@ -11,7 +11,7 @@ use pulltrace_core::{
 };
 
 use super::scene::Scene;
-use crate::source::{Sight, Teller};
+use crate::source::{Origin, SourceStatus};
 
 pub(super) const MIB: u64 = 1 << 20;
 
@@ -20,29 +20,22 @@ pub(super) fn at(second: i64) -> NodeTime {
 }
 
 pub(super) fn digest(letter: char) -> Digest {
-    format!("sha256:{}", letter.to_string().repeat(64))
-        .parse()
-        .unwrap()
+    format!("sha256:{}", letter.to_string().repeat(64)).parse().unwrap()
 }
 
 pub(super) fn rate(mib: u32) -> BytesPerSecond {
     BytesPerSecond::new(f64::from(mib) * 1_048_576.0).unwrap()
 }
 
-pub(super) fn left(low: u64, seconds: u64, high: u64) -> Eta {
+pub(super) fn eta(low: u64, seconds: u64, high: u64) -> Eta {
     let work = LayerWork {
         to_fetch: Bytes::ZERO,
         to_unpack: Bytes(1),
         compression: Compression::Gzip,
         unpacking_for: None,
     };
-    let speeds = Speeds {
-        pull: None,
-        node: None,
-        downloading: 1,
-        unseen: Bytes::ZERO,
-    };
-    let mut eta = eta(&[work], speeds, &UnpackSpeeds::default()).unwrap();
+    let speeds = Speeds { pull: None, node: None, downloading: 1, uncounted: Bytes::ZERO };
+    let mut eta = estimate(&[work], speeds, &UnpackSpeeds::default()).unwrap();
     eta.low = Duration::from_secs(low);
     eta.left = Duration::from_secs(seconds);
     eta.high = Duration::from_secs(high);
@@ -59,13 +52,10 @@ pub(super) fn id(lease: &str) -> PullId {
 }
 
 fn now(second: i64) -> Now {
-    Now {
-        mono: Mono(Duration::from_secs(u64::try_from(second).unwrap())),
-        node: at(second),
-    }
+    Now { mono: Mono(Duration::from_secs(u64::try_from(second).unwrap())), node: at(second) }
 }
 
-/// A pull of an image with layers of these sizes in MiB, whose digests are `a…`, `b…` and so on.
+/// Returns a pull of an image with layers of these sizes in MiB and digests `a…`, `b…` and so on.
 pub(super) fn pull(lease: &str, path: &str, sizes: &[u64]) -> Pull {
     let mut table = PullTable::new(Limits::default());
     let pull = id(lease);
@@ -92,18 +82,9 @@ pub(super) fn pull(lease: &str, path: &str, sizes: &[u64]) -> Pull {
     let repository = Repository::new("registry.example", path).unwrap();
     let changes = table.apply(
         &[
-            Observation::Began {
-                pull: pull.clone(),
-                at: at(0),
-            },
-            Observation::Root {
-                pull: pull.clone(),
-                root: digest('0'),
-            },
-            Observation::Repository {
-                pull: pull.clone(),
-                repository,
-            },
+            Observation::Started { pull: pull.clone(), at: at(0) },
+            Observation::Root { pull: pull.clone(), root: digest('0') },
+            Observation::Repository { pull: pull.clone(), repository },
             Observation::Image { pull, image },
         ],
         now(0),
@@ -117,25 +98,19 @@ pub(super) fn pull(lease: &str, path: &str, sizes: &[u64]) -> Pull {
     pull
 }
 
-/// A pull of which nothing is known yet.
-pub(super) fn bare(lease: &str) -> Pull {
+/// Returns a pull that has only been started.
+pub(super) fn unresolved_pull(lease: &str) -> Pull {
     let mut table = PullTable::new(Limits::default());
     let pull = id(lease);
-    let changes = table.apply(&[Observation::Began { pull, at: at(0) }], now(0));
+    let changes = table.apply(&[Observation::Started { pull, at: at(0) }], now(0));
     changes[0].pull.as_ref().clone()
 }
 
-/// A wait of this kind, since a second.
+/// Returns a wait of this kind that started at second `since`.
 pub(super) fn waiting(kind: WaitingKind, since: i64) -> WaitingOn {
     let mut table = PullTable::new(Limits::default());
     let pull = id("0-waiting");
-    table.apply(
-        &[Observation::Began {
-            pull: pull.clone(),
-            at: at(0),
-        }],
-        now(0),
-    );
+    table.apply(&[Observation::Started { pull: pull.clone(), at: at(0) }], now(0));
     table.apply(&[], now(20));
     let mut waiting = table.get(&pull).unwrap().waiting_on.clone().unwrap();
     (waiting.kind, waiting.since) = (kind, at(since));
@@ -148,18 +123,18 @@ pub(super) fn downloading(layer: &mut Layer, mib: u64, speed: u32) {
     layer.rate = Some(rate(speed));
 }
 
-/// What most tests show: one pull in each state that there is, as at second 20.
+/// Returns the scene of most tests: one pull in each state, at second 20.
 pub(super) fn scene() -> Scene {
     let mut web = pull("1-web", "team/web", &[10, 30, 60, 20]);
     web.phase = Phase::Downloading;
-    web.percent = Some(Percent::from_share(0.46));
+    web.percent = Some(Percent::from_fraction(0.46));
     web.cached = Bytes(10 * MIB);
     web.to_download = Some(Bytes(110 * MIB));
     web.downloaded = Bytes(61 * MIB);
     web.to_extract = Some(Bytes(110 * MIB));
     web.extracted = Bytes(30 * MIB);
     web.rate = Some(rate(12));
-    web.eta = Some(left(3, 5, 20));
+    web.eta = Some(eta(3, 5, 20));
     web.layers[0].state = LayerState::Cached;
     web.layers[1].state = LayerState::Complete;
     downloading(&mut web.layers[2], 31, 12);
@@ -168,10 +143,10 @@ pub(super) fn scene() -> Scene {
     let mut api = pull("2-api", "team/api", &[30, 5]);
     api.phase = Phase::Extracting;
     api.started_at = at(2);
-    api.percent = Some(Percent::from_share(0.82));
+    api.percent = Some(Percent::from_fraction(0.82));
     api.downloaded = Bytes(35 * MIB);
     api.extracted = Bytes(5 * MIB);
-    api.eta = Some(left(2, 2, 3));
+    api.eta = Some(eta(2, 2, 3));
     api.layers[0].state = LayerState::Extracting;
     api.layers[0].extracting_at = Some(at(16));
     api.layers[0].unpacked_bytes = Some(Bytes(70 * MIB));
@@ -195,12 +170,12 @@ pub(super) fn scene() -> Scene {
     let mut stalled = pull("4-stalled", "team/stuck", &[900]);
     stalled.phase = Phase::Downloading;
     stalled.started_at = at(4);
-    stalled.percent = Some(Percent::from_share(0.1));
+    stalled.percent = Some(Percent::from_fraction(0.1));
     stalled.downloaded = Bytes(90 * MIB);
     downloading(&mut stalled.layers[0], 90, 0);
     stalled.stalled_since = Some(at(-100));
 
-    let mut resolving = bare("5-resolving");
+    let mut resolving = unresolved_pull("5-resolving");
     resolving.started_at = at(15);
     resolving.waiting_on = Some(waiting(WaitingKind::Registry, 17));
 
@@ -212,27 +187,24 @@ pub(super) fn scene() -> Scene {
 
     let mut failed = pull("7-failed", "team/broken", &[50]);
     failed.phase = Phase::Ended(Outcome::Failed);
-    failed.failure = Some(Failure {
-        reason: FailureReason::Unexplained,
-        message: None,
-    });
+    failed.failure = Some(Failure { reason: FailureReason::Unexplained, message: None });
     failed.ended_at = Some(at(4));
 
     let pulls = [web, api, shared, stalled, resolving, done, failed];
-    of(pulls, 20)
+    scene_of(pulls, 20)
 }
 
-/// A scene with these pulls.
-pub(super) fn of(pulls: impl IntoIterator<Item = Pull>, second: i64) -> Scene {
+/// Returns a scene with these pulls.
+pub(super) fn scene_of(pulls: impl IntoIterator<Item = Pull>, second: i64) -> Scene {
     let pulls: Vec<_> = pulls.into_iter().map(Arc::new).collect();
-    let mut scene = Scene::new(Teller::Containerd("worker-1".parse().unwrap()), at(second));
+    let mut scene = Scene::new(Origin::Containerd("worker-1".parse().unwrap()), at(second));
     scene.runtime = Some("containerd 2.4.2".to_owned());
     let table = PullTable::new(Limits::default());
-    let mut sums = table.sums(now(second));
+    let mut sums = table.totals(now(second));
     sums.to_download = Bytes(1_106 * MIB);
     sums.downloaded = Bytes(187 * MIB);
     sums.rate = Some(rate(12));
-    scene.sight = Sight::Sees;
-    scene.take(&pulls, true, sums, at(second));
+    scene.status = SourceStatus::Connected;
+    scene.update(&pulls, true, sums, at(second));
     scene
 }

@@ -1,55 +1,51 @@
-//! What is shown of the pulls: on a terminal, as lines for a pipe, as JSON for programs.
+//! Views of the pulls: drawn on a terminal, as lines for a pipe, or as JSON.
 //!
-//! [`live`] and [`plain`] are functions of what is known and of the time that it was known at; only
-//! [`screen`] draws.
+//! [`live`] and [`plain`] are pure functions of a scene; only [`screen`] draws.
 
 #[cfg(test)]
 mod fixture;
-pub(crate) mod known;
+pub(crate) mod format;
 pub(crate) mod live;
 pub(crate) mod plain;
+pub(crate) mod pod_context;
 pub(crate) mod scene;
 pub(crate) mod screen;
 pub(crate) mod text;
-pub(crate) mod words;
 
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::{Arc, PoisonError};
 
 use pulltrace_core::wire::v1::PullStatus;
-use pulltrace_core::{NodeSums, NodeTime, Pull};
+use pulltrace_core::{NodeTime, NodeTotals, Pull};
 
 use crate::cli::{Output, ViewArgs};
 use crate::error::Error;
-use crate::source::Shared;
+use crate::source::SharedStatus;
 use live::Layers;
-use plain::Plain;
+use plain::PlainView;
 use scene::Scene;
 use screen::Screen;
 use text::Style;
 
-/// How pulls are shown.
+/// The selected output and its state.
 #[derive(Debug)]
-pub(crate) enum Form {
-    /// Drawn in place.
+pub(crate) enum OutputMode {
+    /// Updated in place.
     Live(Screen, Layers),
-    /// As lines for people.
+    /// Lines for people.
     Plain,
-    /// As lines for programs.
+    /// JSON lines for programs.
     Json,
 }
 
-impl Form {
-    /// As the flags say.
-    pub(crate) fn choose(args: ViewArgs) -> Result<Self, Error> {
+impl OutputMode {
+    /// Selects the mode from the flags.
+    pub(crate) fn from_args(args: ViewArgs) -> Result<Self, Error> {
         let terminal = io::stdout().is_terminal();
         let draws = terminal && variable("TERM") != "dumb";
         let live = || {
-            let style = Style {
-                colour: colour_wanted(),
-                unicode: unicode(),
-            };
-            let screen = Screen::begin(style).map_err(Error::Output)?;
+            let style = Style { colour: use_colour(), unicode: supports_unicode() };
+            let screen = Screen::start(style).map_err(Error::Output)?;
             Ok(Self::Live(screen, args.layers))
         };
         match args.output {
@@ -70,13 +66,13 @@ impl Form {
     }
 }
 
-/// Whether nobody said that colours are not wanted (<https://no-color.org>).
-pub(crate) fn colour_wanted() -> bool {
+/// Reports whether colours are enabled (<https://no-color.org>).
+pub(crate) fn use_colour() -> bool {
     variable("NO_COLOR").is_empty() && variable("TERM") != "dumb"
 }
 
-/// Whether the locale has more than ASCII.
-fn unicode() -> bool {
+/// Reports whether the locale uses UTF-8.
+fn supports_unicode() -> bool {
     ["LC_ALL", "LC_CTYPE", "LANG"]
         .into_iter()
         .map(variable)
@@ -91,50 +87,44 @@ fn variable(name: &str) -> String {
     std::env::var(name).unwrap_or_default()
 }
 
-/// Shows a scene as it changes.
+/// Shows a scene and its changes.
 pub(crate) struct View {
     pub(crate) scene: Scene,
-    sight: Shared,
-    form: Form,
-    plain: Plain,
+    status: SharedStatus,
+    mode: OutputMode,
+    plain: PlainView,
     out: Box<dyn Write + Send>,
 }
 
 impl View {
-    /// Lines go to `out`; what is drawn goes to the terminal.
+    /// Creates a view. Lines are written to `out`; the live view draws on the terminal.
     pub(crate) fn new(
-        form: Form,
+        mode: OutputMode,
         scene: Scene,
-        sight: Shared,
+        status: SharedStatus,
         out: impl Write + Send + 'static,
     ) -> Self {
-        Self {
-            scene,
-            sight,
-            form,
-            plain: Plain::default(),
-            out: Box::new(out),
-        }
+        Self { scene, status, mode, plain: PlainView::default(), out: Box::new(out) }
     }
 
-    /// Takes what changed and shows it.
+    /// Applies changes and shows them.
     pub(crate) fn show(
         &mut self,
         changed: &[Arc<Pull>],
         full: bool,
-        sums: NodeSums,
+        sums: NodeTotals,
         now: NodeTime,
     ) -> io::Result<()> {
-        self.scene.take(changed, full, sums, now);
-        match &self.form {
-            Form::Live(..) => self.draw(),
-            Form::Plain => {
+        self.scene.update(changed, full, sums, now);
+        match &self.mode {
+            OutputMode::Live(..) => self.draw(),
+            OutputMode::Plain => {
                 for line in self.plain.lines(changed, &self.scene) {
                     writeln!(self.out, "{line}")?;
                 }
                 self.out.flush()
             }
-            Form::Json => {
+            OutputMode::Json => {
                 for pull in changed {
                     serde_json::to_writer(&mut self.out, &PullStatus::from(pull.as_ref()))?;
                     self.out.write_all(b"\n")?;
@@ -144,12 +134,12 @@ impl View {
         }
     }
 
-    /// Draws again, where the view is drawn at all.
+    /// Redraws a live view.
     pub(crate) fn draw(&mut self) -> io::Result<()> {
-        let Form::Live(screen, layers) = &self.form else {
+        let OutputMode::Live(screen, layers) = &self.mode else {
             return Ok(());
         };
-        self.scene.sight = *self.sight.lock().unwrap_or_else(PoisonError::into_inner);
+        self.scene.status = *self.status.lock().unwrap_or_else(PoisonError::into_inner);
         screen.draw(|size, style| live::render(&self.scene, *layers, size, style))
     }
 }

@@ -1,52 +1,52 @@
-//! Everything that a view may show, as it was last told.
+//! The state shown by a view.
 
 use std::sync::Arc;
 
-use pulltrace_core::{NodeSums, NodeTime, Pull, PullId};
+use pulltrace_core::{NodeTime, NodeTotals, Pull, PullId};
 
-use super::known::{Known, KnownPulls};
-use super::words::Pulls;
-use crate::source::{Sight, Teller};
+use super::format::Pulls;
+use super::pod_context::{PodContext, PodContexts};
+use crate::source::{Origin, SourceStatus};
 
-/// Ended pulls that are kept for showing; the oldest go first.
+/// Number of ended pulls kept; the oldest are removed first.
 const MAX_ENDED: usize = 1_000;
 
-/// Pulls, live and ended, and what is known around them.
+/// Live and ended pulls, with their source.
 #[derive(Clone, Debug)]
 pub(crate) struct Scene {
-    pub(crate) teller: Teller,
-    /// The runtime and its version, where that is known.
+    pub(crate) origin: Origin,
+    /// The runtime and its version, if known.
     pub(crate) runtime: Option<String>,
     pub(crate) pulls: Pulls,
-    /// What Kubernetes adds to them.
-    pub(crate) known: KnownPulls,
-    pub(crate) sums: NodeSums,
-    /// Whether the source sees anything.
-    pub(crate) sight: Sight,
-    /// When that was so.
+    /// Kubernetes details of the pulls.
+    pub(crate) pod_contexts: PodContexts,
+    pub(crate) sums: NodeTotals,
+    /// Connection state of the source.
+    pub(crate) status: SourceStatus,
+    /// The time that elapsed times are computed for.
     pub(crate) now: NodeTime,
 }
 
 impl Scene {
-    /// Nothing was told yet.
-    pub(crate) fn new(teller: Teller, now: NodeTime) -> Self {
+    /// Creates an empty scene.
+    pub(crate) fn new(origin: Origin, now: NodeTime) -> Self {
         Self {
-            teller,
+            origin,
             runtime: None,
             pulls: Pulls::new(),
-            known: KnownPulls::new(),
-            sums: NodeSums::default(),
-            sight: Sight::default(),
+            pod_contexts: PodContexts::new(),
+            sums: NodeTotals::default(),
+            status: SourceStatus::default(),
             now,
         }
     }
 
-    /// Takes what changed; where `full`, that is everything there is.
-    pub(crate) fn take(
+    /// Applies changed pulls; with `full`, they replace all others.
+    pub(crate) fn update(
         &mut self,
         changed: &[Arc<Pull>],
         full: bool,
-        sums: NodeSums,
+        sums: NodeTotals,
         now: NodeTime,
     ) {
         if full {
@@ -69,40 +69,32 @@ impl Scene {
         }
     }
 
-    /// Takes what Kubernetes adds to a pull.
-    pub(crate) fn know(&mut self, id: &PullId, known: Option<Known>) {
-        match known {
-            Some(known) => self.known.insert(id.clone(), known),
-            None => self.known.remove(id),
+    /// Sets or removes the Kubernetes details of a pull.
+    pub(crate) fn set_pod_context(&mut self, id: &PullId, context: Option<PodContext>) {
+        match context {
+            Some(known) => self.pod_contexts.insert(id.clone(), known),
+            None => self.pod_contexts.remove(id),
         };
     }
 
-    /// Forgets a pull.
+    /// Removes a pull.
     pub(crate) fn remove(&mut self, id: &PullId) {
         self.pulls.remove(id);
-        self.known.remove(id);
+        self.pod_contexts.remove(id);
     }
 
-    /// The pulls that go on, by node, the oldest first: none moves while others come and go.
+    /// Returns the live pulls by node, oldest first, so that rows keep their order.
     pub(crate) fn live(&self) -> Vec<&Pull> {
-        let mut live: Vec<_> = self
-            .pulls
-            .values()
-            .filter(|pull| pull.outcome().is_none())
-            .map(Arc::as_ref)
-            .collect();
+        let mut live: Vec<_> =
+            self.pulls.values().filter(|pull| pull.outcome().is_none()).map(Arc::as_ref).collect();
         live.sort_by(|a, b| (a.id.node(), a.started_at).cmp(&(b.id.node(), b.started_at)));
         live
     }
 
-    /// The pulls that are over, the latest first.
+    /// Returns the ended pulls, latest first.
     pub(crate) fn ended(&self) -> Vec<&Pull> {
-        let mut ended: Vec<_> = self
-            .pulls
-            .values()
-            .filter(|pull| pull.outcome().is_some())
-            .map(Arc::as_ref)
-            .collect();
+        let mut ended: Vec<_> =
+            self.pulls.values().filter(|pull| pull.outcome().is_some()).map(Arc::as_ref).collect();
         ended.sort_by_key(|pull| std::cmp::Reverse(pull.ended_at));
         ended
     }

@@ -1,5 +1,5 @@
-//! The rim: draws lines in place below what the terminal shows already, and lets log lines pass above
-//! them. The terminal stays as it is: no alternate screen, no raw mode, and Ctrl-C works.
+//! Draws lines in place below the existing output of the terminal, and writes log lines above them.
+//! Uses neither the alternate screen nor raw mode, so Ctrl-C works.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write};
@@ -11,73 +11,68 @@ use super::text::{Line, Style};
 
 const HIDE_CURSOR: &str = "\x1b[?25l";
 const SHOW_CURSOR: &str = "\x1b[?25h";
-/// Between these a terminal that knows them shows nothing half-drawn; others ignore them.
+/// Synchronized updates: terminals that support them never show a partial frame, others ignore
+/// them.
 const BEGIN_FRAME: &str = "\x1b[?2026h";
 const END_FRAME: &str = "\x1b[?2026l";
 const ERASE_LINE: &str = "\x1b[2K";
 const ERASE_BELOW: &str = "\x1b[J";
 
-/// Whether the cursor was taken from a terminal.
-static HIDDEN: AtomicBool = AtomicBool::new(false);
+/// Set while the cursor is hidden.
+static CURSOR_HIDDEN: AtomicBool = AtomicBool::new(false);
 
-/// Gives the cursor back, where it was taken. What is drawn stays.
+/// Shows the cursor if it was hidden. The last frame stays.
 pub(crate) fn restore() {
-    if HIDDEN.swap(false, Ordering::SeqCst) {
+    if CURSOR_HIDDEN.swap(false, Ordering::SeqCst) {
         let mut out = io::stdout();
-        // What the terminal echoed of Ctrl-C goes. One that is gone needs no cursor.
+        // Erases the `^C` that the terminal echoed. A closed terminal needs no cursor.
         let text = format!("\r{ERASE_LINE}{SHOW_CURSOR}");
         let _gone = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
 }
 
-/// A place on a terminal; clones draw to the same.
+/// A drawing area on the terminal, shared by its clones.
 #[derive(Clone, Debug)]
 pub(crate) struct Screen(Arc<Mutex<Inner>>);
 
 #[derive(Debug)]
 struct Inner {
     style: Style,
-    /// What is drawn, and is to be drawn again below a log line.
+    /// The last frame, drawn again below each log line.
     shown: Vec<Line>,
 }
 
-/// The terminal's size less the line where the cursor waits; 80x24 where it does not say.
+/// Returns the size of the terminal without the line of the cursor; 80x24 if unknown.
 fn size() -> Size {
     let (width, height) = terminal_size::terminal_size_of(io::stdout())
         .map_or((80, 24), |(width, height)| (width.0, height.0));
-    Size {
-        width: width.into(),
-        height: usize::from(height).saturating_sub(1),
-    }
+    Size { width: width.into(), height: usize::from(height).saturating_sub(1) }
 }
 
 impl Screen {
-    /// Begins to draw on standard output.
+    /// Starts drawing on standard output.
     ///
     /// # Errors
-    /// Where that cannot be written.
-    pub(crate) fn begin(style: Style) -> io::Result<Self> {
+    /// Returns an error if standard output cannot be written.
+    pub(crate) fn start(style: Style) -> io::Result<Self> {
         let hook = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             restore();
             hook(info);
         }));
-        HIDDEN.store(true, Ordering::SeqCst);
+        CURSOR_HIDDEN.store(true, Ordering::SeqCst);
         io::stdout().write_all(HIDE_CURSOR.as_bytes())?;
-        Ok(Self(Arc::new(Mutex::new(Inner {
-            style,
-            shown: Vec::new(),
-        }))))
+        Ok(Self(Arc::new(Mutex::new(Inner { style, shown: Vec::new() }))))
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Draws what `view` makes of the terminal's size in place of what was drawn before.
+    /// Replaces the last frame with the output of `view` for the size of the terminal.
     ///
     /// # Errors
-    /// Where the terminal is gone.
+    /// Returns an error if the terminal is closed.
     pub(crate) fn draw(&self, view: impl FnOnce(Size, Style) -> Vec<Line>) -> io::Result<()> {
         let mut inner = self.inner();
         let size = size();
@@ -89,7 +84,7 @@ impl Screen {
         out.flush()
     }
 
-    /// Writes a log line to standard error; where that is a terminal, above what is drawn.
+    /// Writes a log line to standard error; if that is a terminal, above the frame.
     fn log(&self, line: &[u8]) -> io::Result<()> {
         if !io::stderr().is_terminal() {
             return io::stderr().write_all(line);
@@ -115,19 +110,16 @@ impl Write for Screen {
     }
 }
 
-/// What to send so that `lines` stand where `before` stood, on a terminal that is `width` cells wide now.
+/// Returns the output that replaces `before` with `lines` on a terminal of this width.
 fn frame(before: &[Line], lines: &[Line], width: usize, style: Style) -> String {
     let mut out = String::from(BEGIN_FRAME);
-    // A terminal that became narrower has broken the old lines.
-    let rows: usize = before
-        .iter()
-        .map(|line| line.width().div_ceil(width.max(1)).max(1))
-        .sum();
+    // A terminal that became narrower has wrapped the old lines.
+    let rows: usize = before.iter().map(|line| line.width().div_ceil(width.max(1)).max(1)).sum();
     if rows > 0 {
         let _infallible = write!(out, "\x1b[{rows}A");
     }
     for line in lines {
-        // Erased first: behind a full line the cursor still stands on its last cell.
+        // Erased first: after a full line the cursor is still on its last cell.
         out.push('\r');
         out.push_str(ERASE_LINE);
         out.push_str(&line.render(style));
@@ -144,10 +136,7 @@ mod tests {
     use super::*;
     use crate::view::text::Tone;
 
-    const STYLE: Style = Style {
-        colour: false,
-        unicode: true,
-    };
+    const STYLE: Style = Style { colour: false, unicode: true };
 
     fn lines(texts: &[&str]) -> Vec<Line> {
         texts
@@ -160,8 +149,8 @@ mod tests {
             .collect()
     }
 
-    /// A terminal of `height` rows that knows what a frame sends.
-    fn play(screen: &mut Vec<String>, row: &mut usize, frame: &str) {
+    /// Applies a frame to a simulated terminal.
+    fn apply_frame(screen: &mut Vec<String>, row: &mut usize, frame: &str) {
         let mut rest = frame;
         while let Some(c) = rest.chars().next() {
             if let Some(tail) = rest.strip_prefix("\x1b[") {
@@ -193,13 +182,13 @@ mod tests {
     }
 
     #[test]
-    fn each_frame_stands_where_the_one_before_stood() {
+    fn frame_replaces_previous_frame() {
         let (mut screen, mut row) = (vec!["$ pulltrace watch".to_owned()], 1);
         let frames: [&[&str]; 4] = [&["a", "b", "c"], &["d"], &["e", "f"], &[]];
         let mut before = Vec::new();
         for texts in frames {
             let now = lines(texts);
-            play(&mut screen, &mut row, &frame(&before, &now, 80, STYLE));
+            apply_frame(&mut screen, &mut row, &frame(&before, &now, 80, STYLE));
             assert_eq!(screen.get(1..).unwrap(), texts);
             assert_eq!(row, 1 + texts.len());
             before = now;
@@ -208,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_a_narrower_terminal_broke_are_all_taken_back() {
+    fn frame_erases_lines_wrapped_by_narrower_terminal() {
         let text = frame(&lines(&["1234567890", "", "123"]), &[], 4, STYLE);
         assert!(text.contains("\x1b[5A"), "{text:?}");
     }

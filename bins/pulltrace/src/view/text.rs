@@ -1,71 +1,68 @@
-//! Lines of text with tones, and how they are made to fit: widths, elision, bars.
+//! Lines of styled text, and fitting them: widths, elision, bars.
 //!
-//! Nothing here knows what a pull is. Every character that is let through takes one cell.
+//! Independent of pulls. Every character that passes [`sanitize`] takes one cell.
 
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style as Ansi};
 
-/// What the terminal can show.
+/// Capabilities of the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Style {
-    /// Whether tones are shown as colours.
+    /// Shows tones as colours.
     pub(crate) colour: bool,
-    /// Whether it shows more than ASCII.
+    /// Shows characters beyond ASCII.
     pub(crate) unicode: bool,
 }
 
-/// What a piece of text means, which decides its colour.
+/// The meaning of a piece of text, which determines its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tone {
     Plain,
     Strong,
     Faint,
-    Coming,
+    Active,
     Good,
     Bad,
     Warning,
 }
 
-/// A piece of text of one tone.
+/// A piece of text in one tone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Span {
     text: String,
     tone: Tone,
 }
 
-/// One line; never wider than it was made for.
+/// A line of text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Line(Vec<Span>);
 
 impl Line {
-    /// Adds a piece. Characters that could move the cursor, or take other than one cell, do not pass.
+    /// Appends sanitized text.
     pub(crate) fn push(&mut self, text: &str, tone: Tone) -> &mut Self {
-        self.0.push(Span {
-            text: clean(text),
-            tone,
-        });
+        self.0.push(Span { text: sanitize(text), tone });
         self
     }
 
-    /// Adds spaces until the line is `column` cells long.
+    /// Appends spaces until the line is `column` cells wide.
     pub(crate) fn pad_to(&mut self, column: usize) -> &mut Self {
         let missing = column.saturating_sub(self.width());
         self.push(&" ".repeat(missing), Tone::Plain)
     }
 
-    /// Adds all of another line.
+    /// Appends another line.
     pub(crate) fn join(&mut self, other: Self) -> &mut Self {
         self.0.extend(other.0);
         self
     }
 
-    /// How many cells it takes.
+    /// Returns the width in cells.
     pub(crate) fn width(&self) -> usize {
         self.0.iter().map(|span| cells(&span.text)).sum()
     }
 
-    /// Cuts what is beyond `width` cells, and says so.
+    /// Cuts the line to `width` cells and marks the cut with an ellipsis.
     pub(crate) fn cut(mut self, width: usize, style: Style) -> Self {
         if self.width() <= width {
             return self;
@@ -81,7 +78,7 @@ impl Line {
         self
     }
 
-    /// As it is sent to a terminal, without spaces at its end.
+    /// Renders the line for a terminal, without trailing spaces.
     pub(crate) fn render(&self, style: Style) -> String {
         let mut out = String::new();
         let end = self
@@ -90,11 +87,7 @@ impl Line {
             .rposition(|span| !span.text.trim_end().is_empty())
             .map_or(0, |last| last + 1);
         for (index, span) in self.0.iter().take(end).enumerate() {
-            let text = if index + 1 == end {
-                span.text.trim_end()
-            } else {
-                &span.text
-            };
+            let text = if index + 1 == end { span.text.trim_end() } else { &span.text };
             let ansi = span.tone.ansi();
             if style.colour && ansi != Ansi::new() {
                 let _infallible = write!(out, "{ansi}{text}{ansi:#}");
@@ -111,12 +104,12 @@ impl Style {
         if self.unicode { "…" } else { "..." }
     }
 
-    /// What stands between facts on one line.
-    pub(crate) const fn dot(self) -> &'static str {
+    /// Returns the separator between facts.
+    pub(crate) const fn separator(self) -> &'static str {
         if self.unicode { " · " } else { " - " }
     }
 
-    /// A bar of `width` cells: what is unpacked, what is here beyond that, and what is to come.
+    /// Returns a bar of `width` cells: unpacked, downloaded but not unpacked, missing.
     pub(crate) fn bar(self, width: usize, unpacked: f64, here: f64) -> Line {
         #[expect(
             clippy::cast_precision_loss,
@@ -124,19 +117,15 @@ impl Style {
             clippy::cast_sign_loss,
             reason = "a share of a few cells"
         )]
-        // Rounded down: the last cell is filled by the last byte.
+        // Rounded down, so that only the last byte fills the last cell.
         let cells =
             |share: f64| ((share.clamp(0.0, 1.0) * width as f64).floor() as usize).min(width);
         let here = cells(here);
         let unpacked = cells(unpacked).min(here);
-        let [full, half, none] = if self.unicode {
-            ["█", "▓", "░"]
-        } else {
-            ["#", "=", "."]
-        };
+        let [full, half, none] = if self.unicode { ["█", "▓", "░"] } else { ["#", "=", "."] };
         let mut line = Line::default();
         line.push(&full.repeat(unpacked), Tone::Good)
-            .push(&half.repeat(here - unpacked), Tone::Coming)
+            .push(&half.repeat(here - unpacked), Tone::Active)
             .push(&none.repeat(width - here), Tone::Faint);
         line
     }
@@ -148,7 +137,7 @@ impl Tone {
             Self::Plain => Ansi::new(),
             Self::Strong => Ansi::new().bold(),
             Self::Faint => Ansi::new().dimmed(),
-            Self::Coming => AnsiColor::Blue.on_default(),
+            Self::Active => AnsiColor::Blue.on_default(),
             Self::Good => AnsiColor::Green.on_default(),
             Self::Bad => AnsiColor::Red.on_default(),
             Self::Warning => AnsiColor::Yellow.on_default(),
@@ -156,13 +145,14 @@ impl Tone {
     }
 }
 
-/// How many cells a text takes that came through [`clean`].
+/// Returns the width of sanitized text in cells.
 pub(crate) fn cells(text: &str) -> usize {
     text.chars().count()
 }
 
-/// Only what takes one cell and does nothing else: texts of images and registries may hold anything.
-pub(crate) fn clean(text: &str) -> String {
+/// Replaces all but printable single-cell characters: texts of images and registries may contain
+/// anything.
+pub(crate) fn sanitize(text: &str) -> String {
     text.chars()
         .map(|c| match c {
             ' '..='~' | '…' | '·' | '█' | '▓' | '░' | '✓' | '✗' | '⊘' => c,
@@ -173,17 +163,15 @@ pub(crate) fn clean(text: &str) -> String {
         .collect()
 }
 
-/// A name of an image in at most `width` cells: the registry gives way first, in its middle, then the
-/// path; the last part with its tag or digest is what tells images apart.
+/// Shortens an image name to `width` cells. The part before the last component is cut first, from
+/// its end: the last component with its tag or digest identifies the image.
 pub(crate) fn elide(name: &str, width: usize, style: Style) -> String {
-    let name = clean(name);
+    let name = sanitize(name);
     if cells(&name) <= width {
         return name;
     }
     let mark = style.ellipsis();
-    let tail = name
-        .rfind('/')
-        .map_or(name.as_str(), |slash| name.split_at(slash).1);
+    let tail = name.rfind('/').map_or(name.as_str(), |slash| name.split_at(slash).1);
     let room = width.saturating_sub(cells(tail) + cells(mark));
     if tail.len() < name.len() && room >= MIN_HEAD {
         let head: String = name.chars().take(room).collect();
@@ -196,7 +184,7 @@ pub(crate) fn elide(name: &str, width: usize, style: Style) -> String {
     if cells(last) <= width {
         return last.to_owned();
     }
-    // Even the last part is too long: its beginning, and its end with the tag.
+    // Even the last component is too long: keep its start, and its end with the tag.
     let Some(room) = width.checked_sub(cells(mark)) else {
         return mark.chars().take(width).collect();
     };
@@ -206,20 +194,17 @@ pub(crate) fn elide(name: &str, width: usize, style: Style) -> String {
     format!("{front}{mark}{end}")
 }
 
-/// Less of a registry's name than this says nothing.
+/// A shorter part of a registry's name is useless.
 const MIN_HEAD: usize = 4;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const UNICODE: Style = Style {
-        colour: false,
-        unicode: true,
-    };
+    const UNICODE: Style = Style { colour: false, unicode: true };
 
     #[test]
-    fn a_name_is_elided_where_it_tells_least() {
+    fn elide_keeps_last_component() {
         let name = "registry.example.com/team/group/app:1.2.3";
         for (width, text) in [
             (41, "registry.example.com/team/group/app:1.2.3"),
@@ -242,11 +227,8 @@ mod tests {
     }
 
     #[test]
-    fn elision_in_ascii_fits_too() {
-        let ascii = Style {
-            unicode: false,
-            ..UNICODE
-        };
+    fn elide_fits_in_ascii() {
+        let ascii = Style { unicode: false, ..UNICODE };
         for width in 0..60 {
             let text = elide("registry.example.com/team/group/app:1.2.3", width, ascii);
             assert!(text.len() <= width, "{text:?} in {width}");
@@ -255,12 +237,12 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_moves_the_cursor_gets_through() {
-        assert_eq!(clean("a\x1b[2Jb\r\n\u{202e}日é\u{7f}"), "a?[2Jb  ??é?");
+    fn sanitize_replaces_control_and_wide_characters() {
+        assert_eq!(sanitize("a\x1b[2Jb\r\n\u{202e}日é\u{7f}"), "a?[2Jb  ??é?");
     }
 
     #[test]
-    fn a_bar_is_full_only_of_all_bytes() {
+    fn bar_is_full_only_at_all_bytes() {
         let bar = |unpacked, here| UNICODE.bar(8, unpacked, here).render(UNICODE);
         assert_eq!(bar(0.0, 0.0), "░░░░░░░░");
         assert_eq!(bar(0.25, 0.5), "██▓▓░░░░");
@@ -270,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_line_says_that_it_was_cut() {
+    fn cut_line_ends_with_ellipsis() {
         let line = |text| {
             let mut line = Line::default();
             line.push(text, Tone::Plain).push("tail", Tone::Bad);
@@ -282,16 +264,11 @@ mod tests {
     }
 
     #[test]
-    fn colours_come_only_where_they_are_wanted() {
+    fn colours_are_rendered_only_when_enabled() {
         let mut line = Line::default();
-        line.push("a", Tone::Plain)
-            .push("b", Tone::Bad)
-            .push("  ", Tone::Faint);
+        line.push("a", Tone::Plain).push("b", Tone::Bad).push("  ", Tone::Faint);
         assert_eq!(line.render(UNICODE), "ab");
-        let colour = Style {
-            colour: true,
-            ..UNICODE
-        };
+        let colour = Style { colour: true, ..UNICODE };
         assert_eq!(line.render(colour), "a\x1b[31mb\x1b[0m");
     }
 }

@@ -1,9 +1,9 @@
-//! A report as JSON, in one body or in several, none larger than a server takes: pure.
+//! Encodes a report as one or more JSON bodies that stay below the server's size limit. Pure.
 //!
-//! Nothing is left out of a report that is too large for one body. The first part then holds the live
-//! pulls, and of the others those that ended last: a receiver of a full report takes what is absent for
-//! over. Where even the live ones do not fit, they are there without their layers. What is missing
-//! follows at once, in parts that are not full.
+//! A report that is too large for one body is split without loss. The first part of a full report
+//! contains all live pulls, because a receiver takes pulls missing from it as ended, and as many of
+//! the latest ended pulls as fit. If the live pulls alone are too large, the first part contains
+//! them without layers. The remaining parts are not full and follow immediately.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -17,20 +17,21 @@ use serde::Serialize;
 
 use crate::sink::Report;
 
-/// The largest body, before it is compressed: what a server takes by default.
+/// The largest uncompressed body; the server's default limit.
 pub const MAX_BODY: usize = 1 << 20;
 
-/// What the rest of a body may take; texts in it are short.
-const ENVELOPE: usize = 16 << 10;
+/// Space reserved for everything but pulls and images. Texts in it are short.
+const ENVELOPE_RESERVE: usize = 16 << 10;
 
-/// The word in `dropped.anomalies` for pulls that were told without their image, since the two do not
-/// fit into one body or the image's sizes into a JSON number.
+/// Name in `dropped.anomalies` for pulls sent without their image. Reasons: they do not fit into
+/// one body, a size does not fit into a JSON number, or the part has another image with the same
+/// root.
 const IMAGE_LEFT_OUT: &str = "image_left_out";
 
-/// More images than this are not remembered as told: all are then told again.
-const MAX_TOLD: usize = 4_096;
+/// When more images than this have been sent, all are forgotten and sent again.
+const MAX_SENT_IMAGES: usize = 4_096;
 
-/// Who reports, and of what.
+/// The agent's identity, and the counter of omitted images.
 #[derive(Clone, Debug)]
 pub(super) struct Identity {
     pub(super) agent: v1::AgentInfo,
@@ -38,114 +39,115 @@ pub(super) struct Identity {
     pub(super) images_left_out: u64,
 }
 
-/// One body, and what its acknowledgement means.
+/// An encoded body, and the images to remember once it is acknowledged.
 #[derive(Debug)]
 pub(super) struct Part {
     pub(super) sequence: u64,
     pub(super) full: bool,
     pub(super) json: Vec<u8>,
-    /// The images that are in it.
+    /// Fingerprints of the images in the body.
     images: BTreeMap<Digest, u64>,
 }
 
-/// The images that the server has been told, by the mark of what it was told of each.
+/// The images that the server already has, with a fingerprint of their sent details.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct SentImages {
     epoch: String,
-    marks: BTreeMap<Digest, u64>,
+    fingerprints: BTreeMap<Digest, u64>,
 }
 
-impl Told {
-    /// The server that has this epoch took the part. Another server than before knows nothing of what
-    /// was told earlier.
-    pub(super) fn acknowledged(&mut self, part: Part, epoch: &str) {
+impl SentImages {
+    /// Records the images of a part that the server with this epoch accepted. A new epoch forgets
+    /// those of the previous server instance.
+    pub(super) fn on_ack(&mut self, part: Part, epoch: &str) {
         if part.full || self.epoch != epoch {
             epoch.clone_into(&mut self.epoch);
-            self.marks.clear();
+            self.fingerprints.clear();
         }
-        if self.marks.len() + part.images.len() > MAX_TOLD {
-            self.marks.clear();
+        if self.fingerprints.len() + part.images.len() > MAX_SENT_IMAGES {
+            self.fingerprints.clear();
         }
-        self.marks.extend(part.images);
+        self.fingerprints.extend(part.images);
     }
 }
 
-/// The bodies of a report, in the order in which they must arrive, with sequences from this one on.
-pub(super) fn parts(
+/// Splits a report into bodies, in delivery order, numbered from `sequence`.
+pub(super) fn split(
     report: &Report,
-    who: &mut Identity,
-    told: &Told,
+    identity: &mut Identity,
+    sent_images: &SentImages,
     sequence: u64,
 ) -> serde_json::Result<Vec<Part>> {
-    let cut = |measured| {
-        let mut cutter = Cutter::new(report, who, told, sequence, measured);
-        cutter.cut()?;
-        Ok::<_, serde_json::Error>((cutter.left_out, cutter.parts))
+    let split_once = |measured| {
+        let mut cutter = Splitter::new(report, identity, sent_images, sequence, measured);
+        cutter.run()?;
+        Ok::<_, serde_json::Error>((cutter.omitted, cutter.parts))
     };
-    // Nearly always one body has room for all, and nothing need be measured.
-    let (mut left_out, mut parts) = cut(false)?;
+    // Usually one body fits everything; measuring each item is only necessary if it does not.
+    let (mut omitted, mut parts) = split_once(false)?;
     if report.pulls.len() > MAX_PULLS || parts.iter().any(|part| part.json.len() > MAX_BODY) {
-        (left_out, parts) = cut(true)?;
+        (omitted, parts) = split_once(true)?;
     }
-    who.images_left_out += left_out;
+    identity.images_left_out += omitted;
     Ok(parts)
 }
 
-/// Fills one part after the other.
-struct Cutter<'a> {
+/// Fills one part after another.
+struct Splitter<'a> {
     report: &'a Report,
-    who: &'a Identity,
-    /// What the server was told before this report; nothing counts before a full one.
-    told: Option<&'a BTreeMap<Digest, u64>>,
+    identity: &'a Identity,
+    /// Images that the server already has; `None` for a full report, which contains all of its
+    /// images.
+    sent_images: Option<&'a BTreeMap<Digest, u64>>,
     sequence: u64,
-    /// Whether a part is closed when it is full.
-    measured: bool,
+    /// True if parts are closed when they reach a limit.
+    limit_size: bool,
     parts: Vec<Part>,
-    left_out: u64,
-    part: Open<'a>,
+    omitted: u64,
+    current: OpenPart<'a>,
 }
 
-/// The part that is being filled.
+/// The part being filled.
 #[derive(Default)]
-struct Open<'a> {
+struct OpenPart<'a> {
     size: usize,
     pulls: Vec<v1::ReportPull>,
     images: Vec<v1::ReportImage>,
-    marks: BTreeMap<Digest, u64>,
-    /// By which image the layers of each root are numbered in this part.
-    meant: BTreeMap<&'a Digest, &'a Image>,
+    fingerprints: BTreeMap<Digest, u64>,
+    /// The image that defines the layer indexes of each root in this part.
+    images_by_root: BTreeMap<&'a Digest, &'a Image>,
 }
 
-/// A pull as it would stand in the part that is being filled.
-struct Item<'a> {
+/// A pull, encoded for the current part.
+struct PullItem<'a> {
     pull: v1::ReportPull,
     image: Option<&'a Image>,
-    /// What must be told of that image with it.
-    tell: Option<(v1::ReportImage, u64)>,
+    /// The image and its fingerprint, if it must be sent along.
+    new_image: Option<(v1::ReportImage, u64)>,
     size: usize,
 }
 
-impl<'a> Cutter<'a> {
+impl<'a> Splitter<'a> {
     fn new(
         report: &'a Report,
-        who: &'a Identity,
-        told: &'a Told,
+        identity: &'a Identity,
+        told: &'a SentImages,
         sequence: u64,
-        measured: bool,
+        limit_size: bool,
     ) -> Self {
         Self {
             report,
-            who,
-            told: (!report.full).then_some(&told.marks),
+            identity,
+            sent_images: (!report.full).then_some(&told.fingerprints),
             sequence,
-            measured,
+            limit_size,
             parts: Vec::new(),
-            left_out: 0,
-            part: Open::default(),
+            omitted: 0,
+            current: OpenPart::default(),
         }
     }
 
-    fn cut(&mut self) -> serde_json::Result<()> {
+    fn run(&mut self) -> serde_json::Result<()> {
         let pulls = self.report.pulls.iter().map(AsRef::as_ref);
         let (live, mut ended): (Vec<&Pull>, Vec<&Pull>) =
             pulls.partition(|pull| pull.outcome().is_none());
@@ -153,126 +155,122 @@ impl<'a> Cutter<'a> {
         for pull in &live {
             self.add(pull)?;
         }
-        let too_many = self.report.full && !self.parts.is_empty();
-        if too_many {
-            // The live pulls alone are too much for the part that must have them all.
-            (self.parts, self.part) = (Vec::new(), Open::default());
-            self.left_out = 0;
+        let live_overflow = self.report.full && !self.parts.is_empty();
+        if live_overflow {
+            // The live pulls do not fit into the first part, which must contain all of them.
+            (self.parts, self.current) = (Vec::new(), OpenPart::default());
+            self.omitted = 0;
             for pull in &live {
                 let mut brief = v1::ReportPull::from(*pull);
-                without_image(&mut brief);
-                self.push(self.item(brief, None, None)?)?;
+                strip_image(&mut brief);
+                self.push(self.build_item(brief, None, None)?)?;
             }
         }
         for pull in ended {
             self.add(pull)?;
         }
-        if too_many {
-            // No part may name a pull twice.
+        if live_overflow {
+            // A part must not contain a pull twice.
             self.close()?;
             for pull in live {
                 self.add(pull)?;
             }
         }
-        if !self.part.pulls.is_empty() || self.parts.is_empty() {
+        if !self.current.pulls.is_empty() || self.parts.is_empty() {
             self.close()?;
         }
         Ok(())
     }
 
     fn add(&mut self, pull: &'a Pull) -> serde_json::Result<()> {
-        let mut item = self.whole(pull)?;
-        if !self.fits(item.size) && !self.part.pulls.is_empty() {
+        let mut item = self.item_with_image(pull)?;
+        if !self.fits(item.size) && !self.current.pulls.is_empty() {
             self.close()?;
-            // What the part before told need not be told again.
-            item = self.whole(pull)?;
+            // The new part may already know images that the closed one contains.
+            item = self.item_with_image(pull)?;
         }
         if !self.fits(item.size) {
-            without_image(&mut item.pull);
-            item = self.item(item.pull, None, None)?;
+            strip_image(&mut item.pull);
+            item = self.build_item(item.pull, None, None)?;
         }
         if pull.image.is_some() && item.image.is_none() {
-            self.left_out += 1;
+            self.omitted += 1;
         }
         self.push(item)
     }
 
-    /// The pull with its image, where the layers of that can be numbered.
-    fn whole(&self, pull: &'a Pull) -> serde_json::Result<Item<'a>> {
+    /// Encodes the pull with its image, unless its layers cannot be numbered in this part.
+    fn item_with_image(&self, pull: &'a Pull) -> serde_json::Result<PullItem<'a>> {
         let mut wire = v1::ReportPull::from(pull);
         let image = pull.image.as_deref().filter(|image| {
-            let meant = self.part.meant.get(&image.root);
-            let at_odds = pull.root.as_ref().is_some_and(|root| *root != image.root);
-            !at_odds
+            let meant = self.current.images_by_root.get(&image.root);
+            let root_differs = pull.root.as_ref().is_some_and(|root| *root != image.root);
+            !root_differs
                 && image.total().0 <= MAX_NUMBER
                 && meant.is_none_or(|meant| same_layers(meant, image))
         });
         let Some(image) = image else {
-            without_image(&mut wire);
-            return self.item(wire, None, None);
+            strip_image(&mut wire);
+            return self.build_item(wire, None, None);
         };
-        // A source may say the image and nothing else of the root.
+        // A source may report the image without the root.
         wire.root_digest = Some(image.root.to_string());
-        let tell = if self.part.meant.contains_key(&image.root) {
+        let new_image = if self.current.images_by_root.contains_key(&image.root) {
             None
         } else {
-            let mark = mark(image);
+            let mark = fingerprint(image);
             let earlier = self.parts.iter().rev();
             let known = earlier
                 .map(|part| &part.images)
-                .chain(self.told)
+                .chain(self.sent_images)
                 .find_map(|marks| marks.get(&image.root));
             (known != Some(&mark)).then(|| (v1::ReportImage::from(image), mark))
         };
-        self.item(wire, Some(image), tell)
+        self.build_item(wire, Some(image), new_image)
     }
 
-    fn item(
+    fn build_item(
         &self,
         pull: v1::ReportPull,
         image: Option<&'a Image>,
         tell: Option<(v1::ReportImage, u64)>,
-    ) -> serde_json::Result<Item<'a>> {
-        let size = match (self.measured, &tell) {
+    ) -> serde_json::Result<PullItem<'a>> {
+        let size = match (self.limit_size, &tell) {
             (false, _) => 0,
-            (true, None) => length(&pull)?,
-            (true, Some((told, _))) => length(&pull)? + length(told)?,
+            (true, None) => json_length(&pull)?,
+            (true, Some((told, _))) => json_length(&pull)? + json_length(told)?,
         };
-        Ok(Item {
-            pull,
-            image,
-            tell,
-            size,
-        })
+        Ok(PullItem { pull, image, new_image: tell, size })
     }
 
     fn fits(&self, size: usize) -> bool {
         let most = MAX_PULLS.min(MAX_IMAGES);
-        !self.measured
-            || (ENVELOPE + self.part.size + size <= MAX_BODY && self.part.pulls.len() < most)
+        !self.limit_size
+            || (ENVELOPE_RESERVE + self.current.size + size <= MAX_BODY
+                && self.current.pulls.len() < most)
     }
 
-    fn push(&mut self, item: Item<'a>) -> serde_json::Result<()> {
-        if !self.fits(item.size) && !self.part.pulls.is_empty() {
+    fn push(&mut self, item: PullItem<'a>) -> serde_json::Result<()> {
+        if !self.fits(item.size) && !self.current.pulls.is_empty() {
             self.close()?;
         }
-        let part = &mut self.part;
+        let part = &mut self.current;
         part.size += item.size;
         part.pulls.push(item.pull);
         if let Some(image) = item.image {
-            part.meant.entry(&image.root).or_insert(image);
+            part.images_by_root.entry(&image.root).or_insert(image);
         }
-        if let Some((told, mark)) = item.tell
+        if let Some((told, mark)) = item.new_image
             && let Some(image) = item.image
         {
             part.images.push(told);
-            part.marks.insert(image.root.clone(), mark);
+            part.fingerprints.insert(image.root.clone(), mark);
         }
         Ok(())
     }
 
     fn close(&mut self) -> serde_json::Result<()> {
-        let part = std::mem::take(&mut self.part);
+        let part = std::mem::take(&mut self.current);
         let report = self.report;
         let sequence = self.sequence + self.parts.len() as u64;
         let full = report.full && self.parts.is_empty();
@@ -284,11 +282,11 @@ impl<'a> Cutter<'a> {
             full,
             agent: v1::AgentInfo {
                 interval_ms: millis(report.next_within),
-                ..self.who.agent.clone()
+                ..self.identity.agent.clone()
             },
             node: v1::NodeInfo {
                 runtime_version: report.runtime.clone(),
-                runtime_namespace: self.who.namespace.clone(),
+                runtime_namespace: self.identity.namespace.clone(),
                 snapshotter: None,
             },
             images: part.images,
@@ -299,7 +297,7 @@ impl<'a> Cutter<'a> {
             sequence,
             full,
             json: serde_json::to_vec(&body)?,
-            images: part.marks,
+            images: part.fingerprints,
         });
         Ok(())
     }
@@ -307,11 +305,10 @@ impl<'a> Cutter<'a> {
     fn dropped(&self) -> v1::Dropped {
         let counters = &self.report.counters;
         let words = counters.anomalies.iter();
-        let mut anomalies: BTreeMap<String, u64> = words
-            .map(|(word, n)| (word.as_str().to_owned(), *n))
-            .collect();
-        if self.who.images_left_out > 0 {
-            anomalies.insert(IMAGE_LEFT_OUT.to_owned(), self.who.images_left_out);
+        let mut anomalies: BTreeMap<String, u64> =
+            words.map(|(word, n)| (word.as_str().to_owned(), *n)).collect();
+        if self.identity.images_left_out > 0 {
+            anomalies.insert(IMAGE_LEFT_OUT.to_owned(), self.identity.images_left_out);
         }
         v1::Dropped {
             refused: counters.refused,
@@ -322,21 +319,17 @@ impl<'a> Cutter<'a> {
     }
 }
 
-/// What is not told has no number: neither what the image weighs nor what its layers do.
-fn without_image(pull: &mut v1::ReportPull) {
+/// Removes the image and the layers, and limits the sizes to valid JSON numbers.
+fn strip_image(pull: &mut v1::ReportPull) {
     pull.image = None;
     pull.layers = Vec::new();
     pull.to_extract_bytes = pull.to_extract_bytes.filter(|bytes| *bytes <= MAX_NUMBER);
-    for bytes in [
-        &mut pull.cached_bytes,
-        &mut pull.downloaded_bytes,
-        &mut pull.extracted_bytes,
-    ] {
+    for bytes in [&mut pull.cached_bytes, &mut pull.downloaded_bytes, &mut pull.extracted_bytes] {
         *bytes = (*bytes).min(MAX_NUMBER);
     }
 }
 
-/// Whether a place among the layers means the same of both.
+/// Returns whether layer indexes mean the same layers in both images.
 fn same_layers(a: &Image, b: &Image) -> bool {
     std::ptr::eq(a, b)
         || a.layers.len() == b.layers.len()
@@ -344,8 +337,8 @@ fn same_layers(a: &Image, b: &Image) -> bool {
                 .all(|(a, b)| (&a.digest, a.size) == (&b.digest, b.size))
 }
 
-/// The same for two images of which the same is told.
-fn mark(image: &Image) -> u64 {
+/// Returns a hash of all image details that a report contains.
+fn fingerprint(image: &Image) -> u64 {
     let mut hasher = DefaultHasher::new();
     image.manifests.hash(&mut hasher);
     image.platform.hash(&mut hasher);
@@ -358,16 +351,16 @@ fn mark(image: &Image) -> u64 {
     hasher.finish()
 }
 
-/// Of an item as JSON, and the comma behind it.
-fn length(item: &impl Serialize) -> serde_json::Result<usize> {
-    let mut length = Length(1);
+/// Returns the JSON length of an item, including a comma.
+fn json_length(item: &impl Serialize) -> serde_json::Result<usize> {
+    let mut length = ByteCounter(1);
     serde_json::to_writer(&mut length, item)?;
     Ok(length.0)
 }
 
-struct Length(usize);
+struct ByteCounter(usize);
 
-impl io::Write for Length {
+impl io::Write for ByteCounter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0 += bytes.len();
         Ok(bytes.len())

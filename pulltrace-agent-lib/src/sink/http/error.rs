@@ -1,5 +1,5 @@
-//! What can go wrong between an agent and its server, in plain words. No message has a token in it, or
-//! of a URL more than scheme, host and path.
+//! Errors of the HTTP sink. Messages never contain a token, nor more of a URL than scheme, host and
+//! path.
 
 use std::io;
 use std::path::PathBuf;
@@ -7,72 +7,84 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
-/// The longest token; a token of Kubernetes has about 1,000 characters.
+/// The maximum length of a token. Kubernetes tokens have about 1,000 characters.
 pub(super) const LONGEST_TOKEN: usize = 16 << 10;
 
-/// A setting of an [`HttpSink`](super::HttpSink) that cannot work. A retry does not help.
+/// An invalid setting of an [`HttpSink`](super::HttpSink). A retry does not help.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HttpSetupError {
-    /// The URL of the server is none that reports can go to.
-    #[error("no URL of a server: {0}; accepted is one like https://pulltrace.example:8080")]
+    /// The server's URL is invalid.
+    #[error("invalid server URL: {0}")]
     Url(&'static str),
-    /// The token cannot be sent.
-    #[error("the token cannot be used")]
+    /// The token is invalid.
+    #[error("failed to load the token")]
     Token(#[source] TokenError),
-    /// The file of certificates cannot be used.
-    #[error(
-        "cannot read the certificates in `{}`: give a PEM file with those that the server's goes back to",
-        path.display()
-    )]
+    /// The CA file cannot be used.
+    #[error("failed to read CA certificates from `{}`", path.display())]
     CaFile {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The system trusts nobody.
-    #[error(
-        "this system has no certificates to know a server by: install ca-certificates, or give a file of them"
-    )]
-    NoRoots,
-    /// The HTTP client cannot be made.
-    #[error("the HTTP client cannot be made")]
+    /// The system has no CA certificates.
+    #[error("no system CA certificates found")]
+    NoSystemRoots,
+    /// The HTTP client could not be created.
+    #[error("failed to create the HTTP client")]
     Client(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// A token that cannot be used.
+impl HttpSetupError {
+    /// Returns advice for the user.
+    #[must_use]
+    pub const fn help(&self) -> Option<&'static str> {
+        match self {
+            Self::Url(_) => Some(
+                "Use a URL such as https://pulltrace.example:8080, and a token for authentication.",
+            ),
+            Self::CaFile { .. } => {
+                Some("Pass a PEM file with the CA that issued the server's certificate.")
+            }
+            Self::NoSystemRoots => Some("Install ca-certificates, or pass a PEM file with the CA."),
+            Self::Token(_) | Self::Client(_) => None,
+        }
+    }
+}
+
+/// An invalid token. A retry does not help until it is fixed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TokenError {
     /// The file cannot be read.
-    #[error("cannot read the token file `{}`", path.display())]
+    #[error("failed to read token file `{}`", path.display())]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The I/O error.
         #[source]
         source: io::Error,
     },
-    /// There is no token in the file.
-    #[error("the token file `{}` is empty", path.display())]
+    /// The file contains no token.
+    #[error("token file `{}` is empty", path.display())]
     EmptyFile {
         /// The file.
         path: PathBuf,
     },
-    /// It is empty, too long, or has other characters than a header may carry.
-    #[error("a token is 1 to {} visible ASCII characters", LONGEST_TOKEN)]
-    Characters,
+    /// The token is empty, too long, or contains characters that are not allowed in a header.
+    #[error("invalid token: expected 1 to {} visible ASCII characters", LONGEST_TOKEN)]
+    Invalid,
 }
 
-/// A report, or a question to the server, that did not succeed. A retry helps where
-/// [`is_transient`](Self::is_transient) says so; otherwise once somebody did what the message says.
+/// A failed request to the server. [`is_transient`](Self::is_transient) is true if a retry helps; the other
+/// errors need a change of configuration.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HttpError {
-    /// Nobody answers there.
-    #[error("cannot connect to {server}: see whether the server runs and the URL is right")]
+    /// The connection could not be established.
+    #[error("failed to connect to {server}")]
     Connect {
         /// The server.
         server: String,
@@ -80,10 +92,8 @@ pub enum HttpError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// The server's certificate is not trusted, or TLS failed otherwise.
-    #[error(
-        "no trusted connection to {server}: give the certificates that the server's goes back to"
-    )]
+    /// The TLS handshake failed, usually because the certificate is not trusted.
+    #[error("TLS handshake with {server} failed")]
     Tls {
         /// The server.
         server: String,
@@ -91,159 +101,173 @@ pub enum HttpError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// No answer in time.
-    #[error("{server} did not answer within {} s", super::TIMEOUT.as_secs())]
+    /// The server did not answer in time.
+    #[error("{server} did not respond within {} s", super::TIMEOUT.as_secs())]
     Timeout {
         /// The server.
         server: String,
     },
-    /// The connection broke before the answer was whole.
-    #[error("the connection to {server} broke off")]
-    Broken {
+    /// The connection was lost before the response was complete.
+    #[error("connection to {server} lost")]
+    Disconnected {
         /// The server.
         server: String,
         /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    /// 401: it wants a token, and none was sent.
-    #[error("{server} wants a token: give the agent one")]
-    NoToken {
+    /// 401: a token is required, and none was sent.
+    #[error("{server} requires a token")]
+    TokenRequired {
         /// The server.
         server: String,
     },
-    /// 401: it does not know the token.
-    #[error(
-        "{server} does not accept the agent's token: give agent and server the same one{detail}"
-    )]
-    Token {
+    /// 401: the token was rejected.
+    #[error("{server} rejected the agent's token{detail}")]
+    TokenRejected {
         /// The server.
         server: String,
-        /// The server's own words.
+        /// The server's message.
         detail: Detail,
     },
-    /// 403: the token may not do this.
-    #[error("{server} does not let this agent report for this node{detail}")]
+    /// 403: the token does not permit this report.
+    #[error("{server} does not permit this agent to report for this node{detail}")]
     Forbidden {
         /// The server.
         server: String,
-        /// The server's own words.
+        /// The server's message.
         detail: Detail,
     },
-    /// 409: another agent reports as this node.
-    #[error(
-        "another agent reports to {server} as this node: end one of them, or give them different names{detail}"
-    )]
+    /// 409: another agent reports for this node.
+    #[error("another agent reports to {server} for this node{detail}")]
     Conflict {
         /// The server.
         server: String,
-        /// The server's own words.
+        /// The server's message.
         detail: Detail,
     },
-    /// 413: the report is larger than it takes.
+    /// 413: the report exceeds the server's size limit.
     #[error(
-        "the report is larger than {server} accepts: its limit is below {} KiB{detail}",
+        "report too large for {server}: the limit of the server is below {} KiB{detail}",
         super::MAX_BODY / 1024
     )]
     TooLarge {
         /// The server.
         server: String,
-        /// The server's own words.
+        /// The server's message.
         detail: Detail,
     },
-    /// 429, or 503 with a time: it has too much to do.
-    #[error("{server} has too much to do now{detail}")]
+    /// 429, or 503 with `Retry-After`: the server is overloaded.
+    #[error("{server} is overloaded{detail}")]
     Busy {
         /// The server.
         server: String,
-        /// When to come back, where it said so.
+        /// The value of `Retry-After`.
         retry_after: Option<Duration>,
-        /// The server's own words.
+        /// The server's message.
         detail: Detail,
     },
-    /// 3xx: redirects are not followed, as the token is for this server alone.
-    #[error(
-        "{server} answers {status} and sends elsewhere: give the URL at which the server itself answers"
-    )]
+    /// 3xx: redirects are not followed, because the token is meant for this server only.
+    #[error("{server} returned a redirect ({status})")]
     Redirected {
         /// The server.
         server: String,
         /// The status.
         status: u16,
     },
-    /// Another 4xx: it does not understand.
-    #[error(
-        "{server} refuses with {status}: see whether it is a pulltrace server of a version near this agent's{detail}"
-    )]
-    Refused {
+    /// Any other 4xx.
+    #[error("{server} rejected the request with {status}{detail}")]
+    Rejected {
         /// The server.
         server: String,
         /// The status.
         status: u16,
-        /// The server's own words.
+        /// The server's message.
         detail: Detail,
     },
-    /// 5xx: it failed.
-    #[error("{server} failed with {status}: see its log{detail}")]
-    Failed {
+    /// 5xx: an internal error of the server.
+    #[error("{server} failed with {status}{detail}")]
+    ServerError {
         /// The server.
         server: String,
         /// The status.
         status: u16,
-        /// When to come back, where it said so.
+        /// The value of `Retry-After`.
         retry_after: Option<Duration>,
-        /// The server's own words.
+        /// The server's message.
         detail: Detail,
     },
-    /// It answered something that no pulltrace server says.
-    #[error("what answers at {server} is no pulltrace server: {what}")]
-    NotOurs {
+    /// A response that a pulltrace server never sends.
+    #[error("{server} is not a pulltrace server: {what}")]
+    UnexpectedResponse {
         /// The server.
         server: String,
-        /// What it did.
+        /// Description of the response.
         what: &'static str,
     },
 }
 
 impl HttpError {
-    /// Whether the same may succeed later without anybody doing something.
+    /// Returns whether the same request may succeed later without a change of configuration.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         match self {
             Self::Connect { .. }
             | Self::Timeout { .. }
-            | Self::Broken { .. }
+            | Self::Disconnected { .. }
             | Self::Busy { .. }
-            | Self::Failed { .. } => true,
+            | Self::ServerError { .. } => true,
             Self::Tls { .. }
-            | Self::NoToken { .. }
-            | Self::Token { .. }
+            | Self::TokenRequired { .. }
+            | Self::TokenRejected { .. }
             | Self::Forbidden { .. }
             | Self::Conflict { .. }
             | Self::TooLarge { .. }
             | Self::Redirected { .. }
-            | Self::Refused { .. }
-            | Self::NotOurs { .. } => false,
+            | Self::Rejected { .. }
+            | Self::UnexpectedResponse { .. } => false,
         }
     }
 
-    /// How long the server wants to be left alone.
+    /// Returns advice for the user.
     #[must_use]
-    pub const fn retry_after(&self) -> Option<Duration> {
+    pub const fn help(&self) -> Option<&'static str> {
         match self {
-            Self::Busy { retry_after, .. } | Self::Failed { retry_after, .. } => *retry_after,
+            Self::Connect { .. } => {
+                Some("Check that the server is running and that its URL is correct.")
+            }
+            Self::Tls { .. } => {
+                Some("Pass a PEM file with the CA that issued the server's certificate.")
+            }
+            Self::TokenRequired { .. } => Some("Configure a token for the agent."),
+            Self::TokenRejected { .. } => Some("Configure the same token on agent and server."),
+            Self::Conflict { .. } => Some("Stop one of the agents, or change its node name."),
+            Self::Redirected { .. } => Some("Use the URL of the server itself."),
+            Self::Rejected { .. } => {
+                Some("Check that the URL is that of a pulltrace server of a compatible version.")
+            }
+            Self::ServerError { .. } => Some("Check the server's log."),
             _ => None,
         }
     }
 
-    /// No answer came.
-    pub(super) fn unsent(server: &str, error: &reqwest::Error) -> Self {
+    /// Returns the value of the server's `Retry-After`.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Busy { retry_after, .. } | Self::ServerError { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// Converts a failure without a response.
+    pub(super) fn from_reqwest(server: &str, error: &reqwest::Error) -> Self {
         let server = server.to_owned();
         let mut root: &(dyn std::error::Error + 'static) = error;
         let mut tls = false;
         loop {
             tls |= root.is::<rustls::Error>();
-            // An I/O error hides what it wraps.
+            // `io::Error::source` skips the wrapped error itself.
             let wrapped = root.downcast_ref().and_then(io::Error::get_ref);
             match wrapped.map_or_else(|| root.source(), |inner| Some(inner as _)) {
                 Some(deeper) => root = deeper,
@@ -258,12 +282,12 @@ impl HttpError {
         } else if error.is_connect() {
             Self::Connect { server, source }
         } else {
-            Self::Broken { server, source }
+            Self::Disconnected { server, source }
         }
     }
 
-    /// The server answered that it did not take the report.
-    pub(super) fn refused(
+    /// Converts an error status.
+    pub(super) fn from_status(
         server: &str,
         status: StatusCode,
         retry_after: Option<Duration>,
@@ -272,72 +296,50 @@ impl HttpError {
     ) -> Self {
         let server = server.to_owned();
         match status.as_u16() {
-            401 if !with_token => Self::NoToken { server },
-            401 => Self::Token { server, detail },
+            401 if !with_token => Self::TokenRequired { server },
+            401 => Self::TokenRejected { server, detail },
             403 => Self::Forbidden { server, detail },
             409 => Self::Conflict { server, detail },
             413 => Self::TooLarge { server, detail },
-            429 => Self::Busy {
-                server,
-                retry_after,
-                detail,
-            },
-            503 if retry_after.is_some() => Self::Busy {
-                server,
-                retry_after,
-                detail,
-            },
+            429 => Self::Busy { server, retry_after, detail },
+            503 if retry_after.is_some() => Self::Busy { server, retry_after, detail },
             status @ 300..=399 => Self::Redirected { server, status },
-            status @ 400..=499 => Self::Refused {
-                server,
-                status,
-                detail,
-            },
-            status => Self::Failed {
-                server,
-                status,
-                retry_after,
-                detail,
-            },
+            status @ 400..=499 => Self::Rejected { server, status, detail },
+            status => Self::ServerError { server, status, retry_after, detail },
         }
     }
 }
 
-/// What a server said of an error, as far as it can be shown: at most 200 characters, in one line.
+/// A server's error message, limited to one line of 200 characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Detail(String);
 
 impl Detail {
-    const LONGEST: usize = 200;
+    const MAX_CHARS: usize = 200;
 
-    /// Nothing where the text has the secret in it.
-    pub(super) fn of(text: &str, secret: Option<&str>) -> Self {
+    /// Cleans a message. Returns an empty one if it contains the secret.
+    pub(super) fn from_text(text: &str, secret: Option<&str>) -> Self {
         if secret.is_some_and(|secret| text.contains(secret)) {
             return Self::default();
         }
         let line = text.split(char::is_whitespace).filter(|w| !w.is_empty());
         let line = line.collect::<Vec<_>>().join(" ");
-        Self(
-            line.chars()
-                .filter(|c| !c.is_control())
-                .take(Self::LONGEST)
-                .collect(),
-        )
+        Self(line.chars().filter(|c| !c.is_control()).take(Self::MAX_CHARS).collect())
     }
 
-    /// The text; empty where the server said nothing.
+    /// Returns the message; empty if the server sent none.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// In brackets, after a space.
+/// Appends the message in parentheses, after a space.
 impl std::fmt::Display for Detail {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if self.0.is_empty() {
             return Ok(());
         }
-        write!(f, " (it says: {})", self.0)
+        write!(f, " (server message: {})", self.0)
     }
 }

@@ -1,4 +1,4 @@
-//! Reports to a pulltrace server: `POST /api/v1/report`, JSON of wire version 1.
+//! Reports to a pulltrace server: `POST /api/v1/report`, wire version 1, as JSON.
 
 mod body;
 mod error;
@@ -19,36 +19,37 @@ use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RET
 use reqwest::{RequestBuilder, Response, Url};
 
 pub use self::body::MAX_BODY;
-use self::body::{Identity, Told};
+use self::body::{Identity, SentImages};
 pub use self::error::{Detail, HttpError, HttpSetupError, TokenError};
 use self::token::Token;
 use super::{Ack, Report, ReportSink, SinkError};
 use crate::clock::Clock;
 
-/// How long a report may take, from its first byte to the last of the answer.
+/// Timeout of a request, to the end of the response.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long of that the connection may take.
+/// Timeout of the connection; part of `TIMEOUT`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The longest answer that is read.
-const MAX_ANSWER: usize = 64 << 10;
+/// The largest response that is read.
+const MAX_RESPONSE: usize = 64 << 10;
 
-/// Below this a body is not worth compressing.
-const COMPRESS_FROM: usize = 1 << 10;
+/// Smaller bodies are not compressed.
+const MIN_COMPRESS_SIZE: usize = 1 << 10;
 
-/// Tells the pulls of a node to a pulltrace server.
+/// A sink that reports to a pulltrace server.
 ///
-/// - What never changes of an image is told once to each server that an epoch names, and counts as told
-///   when a report that had it was acknowledged.
-/// - A report of more than [`MAX_BODY`] bytes goes out in several that follow one another, the live pulls
-///   first; nothing is left out. Only a pull that would be too large alone is told without its image,
-///   which is counted as the anomaly `image_left_out`.
-/// - A token file is read for each report, so a token may be exchanged at any time. Where it cannot be
-///   read, the last token stands.
-/// - Each request has 10 s. Redirects are not followed and no proxy of the environment is used, so that
-///   the token goes to the server alone.
-/// - Errors are [`SinkError::Unavailable`] with an [`HttpError`] inside; this sink is never closed.
+/// - The constant details of an image are sent once per server epoch, and count as sent when a
+///   report with them was acknowledged.
+/// - A report of more than [`MAX_BODY`] bytes is split into several requests without loss, live
+///   pulls first. A pull that is too large on its own is sent without its image and counted as the
+///   anomaly `image_left_out`.
+/// - A token file is read before each report, so the token can be rotated at any time. If the file
+///   cannot be read, the previous token stays in use.
+/// - A request times out after 10 s. Redirects are not followed and proxy variables are ignored, so
+///   that the token is sent to the server only.
+/// - Errors are [`SinkError::Unavailable`] with an [`HttpError`] as the source. This sink never
+///   closes.
 ///
 /// ```no_run
 /// # #[cfg(feature = "containerd")] {
@@ -72,13 +73,13 @@ pub struct HttpSink {
     client: reqwest::Client,
     server: Url,
     token: Option<Token>,
-    who: Identity,
-    told: Told,
-    /// How many more requests there were than reports.
-    extra: u64,
+    identity: Identity,
+    sent_images: SentImages,
+    /// Requests beyond one per report; added to the report's sequence number.
+    extra_requests: u64,
 }
 
-/// How to report; made by [`HttpSink::builder`].
+/// Builds an [`HttpSink`]; created by [`HttpSink::builder`].
 #[derive(Clone)]
 #[must_use]
 pub struct HttpSinkBuilder {
@@ -91,8 +92,9 @@ pub struct HttpSinkBuilder {
 }
 
 impl HttpSink {
-    /// A sink for the server at this URL, as in `https://pulltrace.example:8443`. A path is kept: below
-    /// it is `/api/v1/report`.
+    /// Returns a builder for the server at this URL, e.g. `https://pulltrace.example:8443`.
+    ///
+    /// If the URL has a path, `/api/v1/report` is appended to it.
     pub fn builder(server: impl Into<String>) -> HttpSinkBuilder {
         HttpSinkBuilder {
             server: server.into(),
@@ -104,96 +106,100 @@ impl HttpSink {
         }
     }
 
-    /// Whether reports could go to this URL, by its form alone.
+    /// Checks the form of a server URL.
     ///
     /// # Errors
-    /// What is wrong with it, without the URL itself, which may have a password in it.
+    /// Returns the problem. The message does not contain the URL, which may include a password.
     pub fn check_url(server: &str) -> Result<(), HttpSetupError> {
-        url(server).map(drop)
+        parse_server_url(server).map(drop)
     }
 
-    /// Asks whether a server is there, without a token and without telling it anything.
+    /// Checks that the server is reachable and healthy. Sends no token.
     ///
     /// # Errors
-    /// Where none answers `GET /healthz` as a healthy one does.
-    pub async fn reach(&self) -> Result<(), HttpError> {
-        let url = self.at("healthz");
+    /// Returns an error unless `GET /healthz` succeeds.
+    pub async fn check_health(&self) -> Result<(), HttpError> {
+        let url = self.endpoint("healthz");
         let response = self.send(self.client.get(url)).await?;
         let status = response.status();
         if status.is_success() {
             return Ok(());
         }
-        Err(self.refusal(response).await)
+        Err(self.error_from_response(response).await)
     }
 
-    /// Asks whether the server lets this agent report, by a report without content: a server looks at
-    /// the token first, and then refuses that. It changes nothing there.
+    /// Checks that the server accepts the agent's token.
+    ///
+    /// Sends an empty report: the server checks the token first and then rejects the body, so
+    /// nothing changes.
     ///
     /// # Errors
-    /// Where the token is refused, or the answer is no pulltrace server's.
-    pub async fn admitted(&mut self) -> Result<(), HttpError> {
-        let request = self.report(b"{}".to_vec());
+    /// Returns an error if the token is rejected or the response is not from a pulltrace server.
+    pub async fn check_token(&mut self) -> Result<(), HttpError> {
+        let request = self.report_request(b"{}".to_vec());
         let response = self.send(request).await?;
         match response.status().as_u16() {
             400 | 422 => Ok(()),
-            200..=299 => Err(self.not_ours("it takes a report that says nothing")),
-            _ => Err(self.refusal(response).await),
+            200..=299 => Err(self.unexpected_response("it accepted an empty report")),
+            _ => Err(self.error_from_response(response).await),
         }
     }
 
-    /// One request to report, with the token as it is now.
-    fn report(&mut self, json: Vec<u8>) -> RequestBuilder {
+    /// Builds a report request with the current token.
+    fn report_request(&mut self, json: Vec<u8>) -> RequestBuilder {
         let mut request = self
             .client
-            .post(self.at("api/v1/report"))
+            .post(self.endpoint("api/v1/report"))
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json");
         if let Some(token) = &mut self.token {
             token.refresh();
-            if let Some(header) = token.header() {
+            if let Some(header) = token.authorization() {
                 request = request.header(AUTHORIZATION, header);
             }
         }
-        match compressed(&json) {
+        match gzip(&json) {
             Some(small) => request.header(CONTENT_ENCODING, "gzip").body(small),
             None => request.body(json),
         }
     }
 
-    async fn post(&mut self, json: Vec<u8>) -> Result<v1::ReportAck, HttpError> {
-        let request = self.report(json);
+    async fn post_report(&mut self, json: Vec<u8>) -> Result<v1::ReportAck, HttpError> {
+        let request = self.report_request(json);
         let response = self.send(request).await?;
         if !response.status().is_success() {
-            return Err(self.refusal(response).await);
+            return Err(self.error_from_response(response).await);
         }
-        let answer = self.answer(response).await?;
-        serde_json::from_slice(&answer)
-            .map_err(|_| self.not_ours("its answer to a report is no acknowledgement"))
+        let answer = self.read_body(response).await?;
+        serde_json::from_slice(&answer).map_err(|_| {
+            self.unexpected_response("the response to a report is not an acknowledgement")
+        })
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Response, HttpError> {
         let sent = request.send().await;
-        sent.map_err(|error| HttpError::unsent(self.label(), &error))
+        sent.map_err(|error| HttpError::from_reqwest(self.display_url(), &error))
     }
 
-    /// The body of an answer.
-    async fn answer(&self, mut response: Response) -> Result<Vec<u8>, HttpError> {
+    /// Reads the response body, up to `MAX_RESPONSE`.
+    async fn read_body(&self, mut response: Response) -> Result<Vec<u8>, HttpError> {
         let mut body = Vec::new();
         loop {
             let chunk = response.chunk().await;
-            let chunk = chunk.map_err(|error| HttpError::unsent(self.label(), &error))?;
+            let chunk =
+                chunk.map_err(|error| HttpError::from_reqwest(self.display_url(), &error))?;
             let Some(chunk) = chunk else {
                 return Ok(body);
             };
-            if body.len() + chunk.len() > MAX_ANSWER {
-                return Err(self.not_ours("its answer is longer than any of a server's"));
+            if body.len() + chunk.len() > MAX_RESPONSE {
+                return Err(self.unexpected_response("the response is too long"));
             }
             body.extend_from_slice(&chunk);
         }
     }
 
-    /// Why the server did not do what it was asked to.
-    async fn refusal(&self, response: Response) -> HttpError {
+    /// Converts an error response.
+    async fn error_from_response(&self, response: Response) -> HttpError {
         let status = response.status();
         let retry_after = response
             .headers()
@@ -201,29 +207,26 @@ impl HttpSink {
             .and_then(|value| value.to_str().ok()?.trim().parse().ok())
             .map(Duration::from_secs);
         let secret = self.token.as_ref().map(Token::as_str);
-        // What it says is a help, no more: where it cannot be read, the status stands.
-        let body = self.answer(response).await.unwrap_or_default();
+        // The message is optional: if it cannot be read, the status is enough.
+        let body = self.read_body(response).await.unwrap_or_default();
         let problem: Option<v1::Problem> = serde_json::from_slice(&body).ok();
-        let said = problem.map(|problem| problem.detail.unwrap_or(problem.title));
-        let detail = Detail::of(&said.unwrap_or_default(), secret);
-        let server = self.label();
-        HttpError::refused(server, status, retry_after, detail, secret.is_some())
+        let text = problem.map(|problem| problem.detail.unwrap_or(problem.title));
+        let detail = Detail::from_text(&text.unwrap_or_default(), secret);
+        let server = self.display_url();
+        HttpError::from_status(server, status, retry_after, detail, secret.is_some())
     }
 
-    fn not_ours(&self, what: &'static str) -> HttpError {
-        HttpError::NotOurs {
-            server: self.label().to_owned(),
-            what,
-        }
+    fn unexpected_response(&self, what: &'static str) -> HttpError {
+        HttpError::UnexpectedResponse { server: self.display_url().to_owned(), what }
     }
 
-    /// The server, for people.
-    fn label(&self) -> &str {
+    /// Returns the server's URL for messages.
+    fn display_url(&self) -> &str {
         self.server.as_str().trim_end_matches('/')
     }
 
-    /// A URL below the server's.
-    fn at(&self, path: &str) -> Url {
+    /// Returns a URL below the server's.
+    fn endpoint(&self, path: &str) -> Url {
         let mut url = self.server.clone();
         url.set_path(&format!("{}/{path}", url.path().trim_end_matches('/')));
         url
@@ -232,37 +235,30 @@ impl HttpSink {
 
 impl ReportSink for HttpSink {
     async fn deliver(&mut self, report: Report) -> Result<Ack, SinkError> {
-        let first = report.sequence.saturating_add(self.extra);
-        let parts = body::parts(&report, &mut self.who, &self.told, first).map_err(|error| {
-            SinkError::Unavailable {
-                retry_after: None,
-                source: error.into(),
-            }
-        })?;
-        self.extra += parts.len().saturating_sub(1) as u64;
-        let mut ack = Ack::of(&report);
-        for (place, mut part) in parts.into_iter().enumerate() {
+        let first = report.sequence.saturating_add(self.extra_requests);
+        let parts = body::split(&report, &mut self.identity, &self.sent_images, first)
+            .map_err(|error| SinkError::Unavailable { retry_after: None, source: error.into() })?;
+        self.extra_requests += parts.len().saturating_sub(1) as u64;
+        let mut ack = Ack::for_report(&report);
+        for (index, mut part) in parts.into_iter().enumerate() {
             let json = std::mem::take(&mut part.json);
-            let answer = self.post(json).await.map_err(|error| {
+            let answer = self.post_report(json).await.map_err(|error| {
                 let retry_after = error.retry_after();
                 let source = error.into();
-                SinkError::Unavailable {
-                    retry_after,
-                    source,
-                }
+                SinkError::Unavailable { retry_after, source }
             })?;
-            // Another server took the part before this one, and has now only this.
-            let reborn = place > 0 && ack.epoch != answer.server_epoch;
-            // What is acknowledged is this request, whose number may differ from the report's.
-            let off = answer.accepted_seq.wrapping_sub(part.sequence);
-            ack.sequence = report.sequence.wrapping_add(off);
-            ack.need_full = answer.need_full || reborn;
+            // The server restarted between two parts and has only this one.
+            let server_changed = index > 0 && ack.epoch != answer.server_epoch;
+            // The server acknowledges the request's number, which may differ from the report's.
+            let sequence_offset = answer.accepted_seq.wrapping_sub(part.sequence);
+            ack.sequence = report.sequence.wrapping_add(sequence_offset);
+            ack.need_full = answer.need_full || server_changed;
             ack.next_report = answer.next_report_ms.map(Duration::from_millis);
-            if off == 0 {
-                self.told.acknowledged(part, &answer.server_epoch);
+            if sequence_offset == 0 {
+                self.sent_images.on_ack(part, &answer.server_epoch);
             }
             ack.epoch = answer.server_epoch;
-            if off != 0 || ack.need_full {
+            if sequence_offset != 0 || ack.need_full {
                 break;
             }
         }
@@ -270,64 +266,63 @@ impl ReportSink for HttpSink {
     }
 }
 
-/// Neither the token nor what was told.
+/// Shows neither the token nor the sent images.
 impl fmt::Debug for HttpSink {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpSink")
-            .field("server", &self.label())
+            .field("server", &self.display_url())
             .field("with_token", &self.token.is_some())
-            .field("instance", &self.who.agent.instance)
+            .field("instance", &self.identity.agent.instance)
             .finish_non_exhaustive()
     }
 }
 
 impl HttpSinkBuilder {
-    /// The token that the server knows the agent by. Default: none.
+    /// Sets the bearer token. Default: none.
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.token = Some(token.into());
         self
     }
 
-    /// A file with that token, which is read anew for each report. It wins over
+    /// Sets a file with the token, which is read before each report. Takes precedence over
     /// [`token`](Self::token).
     pub fn token_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.token_file = Some(path.into());
         self
     }
 
-    /// A PEM file with the certificates that the server's must go back to, instead of those of the
-    /// system. It is read once.
+    /// Sets a PEM file with the CA certificates to trust instead of the system's. It is read once.
     pub fn ca_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.ca_file = Some(path.into());
         self
     }
 
-    /// The version of the agent. Default: that of this library.
+    /// Sets the version that the agent reports. Default: that of this library.
     pub fn version(mut self, version: impl Into<String>) -> Self {
         self.version = version.into();
         self
     }
 
-    /// The containerd namespace that is watched, for the server to show. Default: not told.
+    /// Sets the containerd namespace that the agent reports. Default: none.
     pub fn namespace(mut self, namespace: Namespace) -> Self {
         self.namespace = Some(namespace);
         self
     }
 
-    /// Makes the sink. Nothing is sent yet.
+    /// Builds the sink without connecting.
     ///
     /// # Errors
-    /// Where a setting cannot work, or a file cannot be read.
+    /// Returns an error if a setting is invalid or a file cannot be read.
     pub fn build(self) -> Result<HttpSink, HttpSetupError> {
-        let server = url(&self.server)?;
+        let server = parse_server_url(&self.server)?;
         let token = match (self.token_file, &self.token) {
-            (Some(path), _) => Some(Token::in_file(path)),
-            (None, Some(token)) => Some(Token::fixed(token)),
+            (Some(path), _) => Some(Token::from_file(path)),
+            (None, Some(token)) => Some(Token::from_text(token)),
             (None, None) => None,
         };
         let token = token.transpose().map_err(HttpSetupError::Token)?;
         let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls::config(&server, self.ca_file.as_deref())?)
+            .tls_backend_preconfigured(tls::client_config(&server, self.ca_file.as_deref())?)
             .user_agent(format!("pulltrace-agent/{}", env!("CARGO_PKG_VERSION")))
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
@@ -338,7 +333,7 @@ impl HttpSinkBuilder {
             .map_err(|error| HttpSetupError::Client(error.without_url().into()))?;
         let agent = v1::AgentInfo {
             version: self.version,
-            instance: instance(),
+            instance: random_instance_id(),
             started_at: Clock::system().now().node,
             interval_ms: 0,
         };
@@ -346,18 +341,18 @@ impl HttpSinkBuilder {
             client,
             server,
             token,
-            who: Identity {
+            identity: Identity {
                 agent,
                 namespace: self.namespace.map(|name| name.to_string()),
                 images_left_out: 0,
             },
-            told: Told::default(),
-            extra: 0,
+            sent_images: SentImages::default(),
+            extra_requests: 0,
         })
     }
 }
 
-/// Without the token.
+/// Does not show the token.
 impl fmt::Debug for HttpSinkBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpSinkBuilder")
@@ -367,33 +362,31 @@ impl fmt::Debug for HttpSinkBuilder {
     }
 }
 
-/// The URL of a server. What is wrong with another is said without it: it may have a password in it.
-fn url(text: &str) -> Result<Url, HttpSetupError> {
-    let url: Url = text
-        .parse()
-        .map_err(|_| HttpSetupError::Url("it is no URL"))?;
-    let wrong = if !matches!(url.scheme(), "http" | "https") {
-        "it is neither http nor https"
+/// Parses the server's URL. Errors do not contain it, because it may include a password.
+fn parse_server_url(text: &str) -> Result<Url, HttpSetupError> {
+    let url: Url = text.parse().map_err(|_| HttpSetupError::Url("not a URL"))?;
+    let problem = if !matches!(url.scheme(), "http" | "https") {
+        "the scheme must be http or https"
     } else if !url.username().is_empty() || url.password().is_some() {
-        "it has a user name or a password, for which there are tokens"
+        "user name and password are not supported"
     } else if url.query().is_some() || url.fragment().is_some() {
-        "it has a query or a fragment"
+        "query and fragment are not supported"
     } else {
         return Ok(url);
     };
-    Err(HttpSetupError::Url(wrong))
+    Err(HttpSetupError::Url(problem))
 }
 
-/// A name that no other start of an agent has: 32 hexadecimal digits.
-fn instance() -> String {
-    // The hasher is the standard library's only source of randomness.
+/// Returns 32 random hexadecimal digits that identify this start of the agent.
+fn random_instance_id() -> String {
+    // `RandomState` is the only source of randomness in the standard library.
     let random = || std::hash::RandomState::new().build_hasher().finish();
     format!("{:016x}{:016x}", random(), random())
 }
 
-/// The body by gzip; `None` where that is not worth it.
-fn compressed(json: &[u8]) -> Option<Vec<u8>> {
-    if json.len() < COMPRESS_FROM {
+/// Compresses the body; `None` if it is too small.
+fn gzip(json: &[u8]) -> Option<Vec<u8>> {
+    if json.len() < MIN_COMPRESS_SIZE {
         return None;
     }
     let mut gzip = GzEncoder::new(Vec::with_capacity(json.len() / 4), Compression::fast());

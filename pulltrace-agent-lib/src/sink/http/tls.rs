@@ -1,4 +1,4 @@
-//! Whom the sink trusts.
+//! TLS configuration of the sink.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,11 +10,15 @@ use rustls::{ClientConfig, RootCertStore};
 
 use super::error::HttpSetupError;
 
-/// TLS by ring, whatever else the process uses. Without TLS in the URL no certificates are looked for.
-pub(super) fn config(server: &Url, ca_file: Option<&Path>) -> Result<ClientConfig, HttpSetupError> {
+/// Builds a configuration that uses ring, whatever the process default is. System certificates are
+/// only loaded for `https`.
+pub(super) fn client_config(
+    server: &Url,
+    ca_file: Option<&Path>,
+) -> Result<ClientConfig, HttpSetupError> {
     let roots = match (ca_file, server.scheme()) {
-        (Some(path), _) => from_file(path)?,
-        (None, "https") => of_system()?,
+        (Some(path), _) => roots_from_file(path)?,
+        (None, "https") => system_roots()?,
         (None, _) => RootCertStore::empty(),
     };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -24,7 +28,7 @@ pub(super) fn config(server: &Url, ca_file: Option<&Path>) -> Result<ClientConfi
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
-fn from_file(path: &Path) -> Result<RootCertStore, HttpSetupError> {
+fn roots_from_file(path: &Path) -> Result<RootCertStore, HttpSetupError> {
     let failed = |source: Box<dyn std::error::Error + Send + Sync>| HttpSetupError::CaFile {
         path: path.to_owned(),
         source,
@@ -36,17 +40,17 @@ fn from_file(path: &Path) -> Result<RootCertStore, HttpSetupError> {
         roots.add(certificate).map_err(|e| failed(e.into()))?;
     }
     if roots.is_empty() {
-        return Err(failed("there is no certificate in it".into()));
+        return Err(failed("the file contains no certificate".into()));
     }
     Ok(roots)
 }
 
-fn of_system() -> Result<RootCertStore, HttpSetupError> {
+fn system_roots() -> Result<RootCertStore, HttpSetupError> {
     let mut roots = RootCertStore::empty();
-    // Some of a system's are always too old to be read.
+    // System stores usually contain some certificates that are too old to parse.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
-        return Err(HttpSetupError::NoRoots);
+        return Err(HttpSetupError::NoSystemRoots);
     }
     Ok(roots)
 }

@@ -1,36 +1,37 @@
-//! One call to containerd, for whoever counts them.
+//! Observation of calls to containerd, e.g. for metrics.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A call to containerd that is over, however it ended.
+/// A finished call to containerd.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Call {
-    /// Which: one of [`methods`](super::methods).
+    /// The method; one of [`methods`](super::methods).
     pub method: &'static str,
-    /// From the call to the last byte of its answer; `None` for the stream of events, which is over only when
-    /// it breaks.
-    pub took: Option<Duration>,
-    /// Why there is no answer: the word of a gRPC status, such as `permission_denied`, where containerd
-    /// refused, `unavailable` where it could not be reached or the connection broke, `deadline` where it did
-    /// not answer in time. `None` where it answered; that something is not there is an answer.
+    /// Time until the complete response; `None` for the event stream, which only ends when it
+    /// breaks.
+    pub duration: Option<Duration>,
+    /// The error code; `None` on success, which includes "not found".
+    ///
+    /// `unavailable` means that the connection failed, `deadline` that the call timed out. Any
+    /// other code is the name of the gRPC status, such as `permission_denied`.
     pub error: Option<&'static str>,
 }
 
-type Tell = dyn Fn(&Call) + Send + Sync;
+type Callback = dyn Fn(&Call) + Send + Sync;
 
-/// Who is told of calls, if anybody is.
+/// An optional callback for finished calls.
 #[derive(Clone, Default)]
-pub(super) struct OnCall(Option<Arc<Tell>>);
+pub(super) struct OnCall(Option<Arc<Callback>>);
 
 impl OnCall {
-    pub(super) fn new(tell: impl Fn(&Call) + Send + Sync + 'static) -> Self {
-        Self(Some(Arc::new(tell)))
+    pub(super) fn new(callback: impl Fn(&Call) + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(callback)))
     }
 
-    pub(super) fn tell(&self, call: &Call) {
+    pub(super) fn notify(&self, call: &Call) {
         if let Some(tell) = &self.0 {
             tell(call);
         }

@@ -1,12 +1,12 @@
-//! What the task needs of a containerd: real ones and those of tests are used alike.
+//! The interface to containerd, implemented by the real client and by test doubles.
 
 use pulltrace_core::NodeTime;
 
 use super::client::ClientError;
 use super::discover::DiscoverError;
-use super::input::{Event, Poll, Query, Reply, Server};
+use super::input::{Event, Poll, Query, Reply, ServerInfo};
 
-/// How to come to a containerd that answers.
+/// Establishes connections to containerd.
 pub(super) trait Connect: Send + 'static {
     type Daemon: Daemon;
 
@@ -15,29 +15,50 @@ pub(super) trait Connect: Send + 'static {
     ) -> impl Future<Output = Result<Connected<Self::Daemon>, DiscoverError>> + Send;
 }
 
-/// A containerd that answers.
+/// A connection to containerd.
 pub(super) struct Connected<D> {
     pub(super) daemon: D,
-    pub(super) server: Server,
-    /// Where it answers, for people.
-    pub(super) at: String,
-    /// Whether it has the namespace that is watched.
+    pub(super) server: ServerInfo,
+    /// The address, for log messages.
+    pub(super) address: String,
+    /// True if the watched namespace exists.
     pub(super) has_namespace: bool,
 }
 
-/// What is asked of containerd: all of it reads.
+/// The reason why a connection ended.
+pub(super) struct ConnectionLost {
+    pub(super) reason: String,
+    /// Advice for the user.
+    pub(super) help: Option<&'static str>,
+    /// True if a poll had succeeded, so that the tracker knows of the connection.
+    pub(super) was_connected: bool,
+    /// True if an immediate retry is pointless.
+    pub(super) permanent: bool,
+}
+
+impl ConnectionLost {
+    /// An end after which an immediate retry may succeed.
+    pub(super) const fn new(reason: String, was_connected: bool) -> Self {
+        Self { reason, help: None, was_connected, permanent: false }
+    }
+}
+
+/// The read-only operations on containerd.
 pub(super) trait Daemon: Send + Sync + 'static {
-    /// When it bound the socket that is there now.
+    /// When the current socket was bound.
     fn started_at(&self) -> Option<NodeTime>;
 
-    /// How many things it sent that could not be used, since the last call.
-    fn left_out(&self) -> u64;
+    /// Returns the number of invalid or excess items since the last call.
+    fn take_skipped(&self) -> u64;
 
-    /// Lists what there is; where nothing is expected (`idle`), only as much as shows whether there is anything.
+    /// Lists ingests and leases. If `idle`, skips the ingests unless a lease may be a pull.
     fn poll(&self, idle: bool) -> impl Future<Output = Result<Poll, ClientError>> + Send;
 
-    fn answer(&self, query: &Query) -> impl Future<Output = Result<Reply, ClientError>> + Send;
+    fn run_query(&self, query: &Query) -> impl Future<Output = Result<Reply, ClientError>> + Send;
 
-    /// Hands over each event until the stream breaks.
-    fn events(&self, tell: impl FnMut(Event) + Send) -> impl Future<Output = ClientError> + Send;
+    /// Passes each event to the callback until the stream breaks.
+    fn events(
+        &self,
+        on_event: impl FnMut(Event) + Send,
+    ) -> impl Future<Output = ClientError> + Send;
 }

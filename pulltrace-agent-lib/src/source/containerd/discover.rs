@@ -1,4 +1,4 @@
-//! Which socket is containerd's: where to look, in which order, and what to say where none is.
+//! Discovery of containerd's socket.
 
 use std::io;
 use std::os::unix::fs::FileTypeExt as _;
@@ -10,135 +10,155 @@ use tokio::time::timeout;
 
 use super::call::OnCall;
 use super::client::{Cause, Client, ClientError, DEADLINE};
-use super::input::Server;
+use super::input::ServerInfo;
 
-/// Where to look while nobody says where the socket is, the first that fits wins.
+/// Default socket paths, in order of preference.
 ///
-/// k3s and RKE2 come before the stock path, since a machine with k3s may have another containerd there (of
-/// Docker, say), but not the other way round.
-pub const SOCKETS: [&str; 2] = [
-    "/run/k3s/containerd/containerd.sock",
-    "/run/containerd/containerd.sock",
-];
+/// k3s and RKE2 come before the standard path: a machine with k3s may also run another containerd
+/// there, e.g. Docker's, but not vice versa.
+pub const SOCKETS: [&str; 2] =
+    ["/run/k3s/containerd/containerd.sock", "/run/containerd/containerd.sock"];
 
-/// No containerd was found. Each message is one line that says what to do.
+/// A failed discovery of containerd.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DiscoverError {
-    /// Nothing is at the path that was given.
-    #[error("there is no `{path}`: start containerd, or give the path of its socket")]
-    Missing {
-        /// The path that was given.
+    /// The given path does not exist. A retry helps once containerd is running.
+    #[error("socket `{path}` not found")]
+    NotFound {
+        /// The given path.
         path: PathBuf,
     },
-    /// Nothing is at any of the usual paths.
-    #[error("there is neither `{}` nor `{}`: start containerd, or give the path of its socket", SOCKETS[0], SOCKETS[1])]
-    NoneFound,
-    /// The socket may not be opened.
-    #[error(
-        "not permitted to open `{path}`: run as root, or as a member of the group that owns it"
-    )]
-    NotPermitted {
+    /// None of the default paths exists. A retry helps once containerd is running.
+    #[error("no containerd socket found at `{}` or `{}`", SOCKETS[0], SOCKETS[1])]
+    NoSocketFound,
+    /// Permission to open the socket was denied. A retry does not help.
+    #[error("permission denied for socket `{path}`")]
+    PermissionDenied {
         /// The socket.
         path: PathBuf,
     },
-    /// A file, a folder or something else.
-    #[error("`{path}` is no socket: give the path of containerd's socket")]
-    NoSocket {
-        /// What is no socket.
+    /// The path exists but is not a socket. A retry does not help.
+    #[error("`{path}` is not a socket")]
+    NotASocket {
+        /// The path.
         path: PathBuf,
     },
-    /// The socket is left over from a process that is gone, or cannot be opened for another reason.
-    #[error("nobody answers at `{path}`: start containerd, or give the path of its socket")]
-    Silent {
+    /// The connection was refused, usually because the socket is left over from a stopped process.
+    /// A retry helps once containerd is running.
+    #[error("failed to connect to `{path}`")]
+    ConnectionFailed {
         /// The socket.
         path: PathBuf,
-        /// What the system said.
+        /// The I/O error.
         #[source]
         source: io::Error,
     },
-    /// Something listens, and does not answer in time.
-    #[error("what listens at `{path}` does not answer: see whether containerd hangs")]
-    NoAnswer {
+    /// The process behind the socket does not respond. A retry may help.
+    #[error("containerd at `{path}` does not respond")]
+    Timeout {
         /// The socket.
         path: PathBuf,
-        /// What the first call gave.
+        /// The error of the first call.
         #[source]
         source: ClientError,
     },
-    /// Something listens, but it is not containerd.
-    #[error("what listens at `{path}` is not containerd: give the path of its socket")]
+    /// The process behind the socket is not containerd. A retry does not help.
+    #[error("the process at `{path}` is not containerd")]
     NotContainerd {
         /// The socket.
         path: PathBuf,
-        /// What the call for the version gave.
+        /// The error of the version call.
         #[source]
         source: ClientError,
     },
 }
 
-/// A containerd that answers.
+impl DiscoverError {
+    /// Returns advice for the user.
+    #[must_use]
+    pub const fn help(&self) -> Option<&'static str> {
+        match self {
+            Self::NotFound { .. } | Self::NoSocketFound | Self::ConnectionFailed { .. } => {
+                Some("Start containerd, or pass the path of its socket.")
+            }
+            Self::PermissionDenied { .. } => {
+                Some("Run as root, or as a member of the group that owns the socket.")
+            }
+            Self::NotASocket { .. } | Self::NotContainerd { .. } => {
+                Some("Pass the path of containerd's socket.")
+            }
+            Self::Timeout { .. } => Some("Check whether containerd hangs."),
+        }
+    }
+}
+
+/// A discovered containerd.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct Discovered {
     pub(super) path: PathBuf,
     pub(super) client: Client,
-    pub(super) server: Server,
-    /// Whether it has the namespace: one that never had an image has not.
+    pub(super) server: ServerInfo,
+    /// True if the namespace exists. It is created with the first image.
     pub(super) has_namespace: bool,
 }
 
-/// A containerd as it answered once.
+/// The result of [`detect`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Sighting {
-    /// Its socket.
+pub struct ContainerdInfo {
+    /// The socket.
     pub socket: PathBuf,
-    /// Its version, as it says it: `v2.4.2`.
+    /// Version as reported: `v2.4.2`.
     pub version: String,
-    /// Whether that is one that was tried: 1.6 to 2.x.
-    pub is_known: bool,
-    /// Whether it has the namespace: one that never had an image has not.
+    /// True if the version is supported: 1.6 to 2.x.
+    pub is_supported: bool,
+    /// True if the namespace exists. It is created with the first image.
     pub has_namespace: bool,
 }
 
-/// Looks once, as a source does it, for the containerd behind this socket or behind the usual ones.
+/// Tries once to connect to the containerd at this socket, or at the default paths.
 ///
 /// # Errors
-/// Where none answers. A retry helps once somebody did what the message says.
-pub async fn look(socket: Option<&Path>, namespace: &Namespace) -> Result<Sighting, DiscoverError> {
+/// Returns an error if no containerd responds. Most errors need a change on the node before a
+/// retry.
+pub async fn detect(
+    socket: Option<&Path>,
+    namespace: &Namespace,
+) -> Result<ContainerdInfo, DiscoverError> {
     let found = find(socket, namespace, &OnCall::default()).await?;
-    Ok(Sighting {
+    Ok(ContainerdInfo {
         socket: found.path,
-        is_known: is_known(&found.server.version),
+        is_supported: is_supported(&found.server.version),
         version: found.server.version,
         has_namespace: found.has_namespace,
     })
 }
 
-/// Looks at the given socket, or at the usual ones.
+/// Connects to the given socket, or to the best of the default ones.
 pub(super) async fn find(
     socket: Option<&Path>,
     namespace: &Namespace,
     on_call: &OnCall,
-) -> Result<Found, DiscoverError> {
+) -> Result<Discovered, DiscoverError> {
     if let Some(path) = socket {
-        return probe(path, namespace, on_call).await;
+        return probe_socket(path, namespace, on_call).await;
     }
-    let mut looks = Vec::new();
+    let mut probes = Vec::new();
     for path in SOCKETS {
-        let look = probe(Path::new(path), namespace, on_call).await;
+        let look = probe_socket(Path::new(path), namespace, on_call).await;
         let done = look.as_ref().is_ok_and(|found| found.has_namespace);
-        looks.push(look);
+        probes.push(look);
         if done {
             break;
         }
     }
-    choose(looks, |found| found.has_namespace)
+    choose_socket(probes, |found| found.has_namespace)
 }
 
-/// Of what was found at the usual places, in their order: the first that has the namespace, else the first
-/// that answers (a new node has no namespace yet), else the error that tells most.
-fn choose<T>(
+/// Chooses the first result with the namespace, else the first success (a new node has no namespace
+/// yet), else the most specific error.
+fn choose_socket<T>(
     looks: Vec<Result<T, DiscoverError>>,
     has_namespace: impl Fn(&T) -> bool,
 ) -> Result<T, DiscoverError> {
@@ -149,10 +169,7 @@ fn choose<T>(
             Ok(found) if has_namespace(&found) => return Ok(found),
             Ok(found) => answers = answers.or(Some(found)),
             Err(new) => {
-                if error
-                    .as_ref()
-                    .is_none_or(|old| telling(&new) > telling(old))
-                {
+                if error.as_ref().is_none_or(|old| specificity(&new) > specificity(old)) {
                     error = Some(new);
                 }
             }
@@ -160,39 +177,42 @@ fn choose<T>(
     }
     match (answers, error) {
         (Some(found), _) => Ok(found),
-        (None, Some(DiscoverError::Missing { .. }) | None) => Err(DiscoverError::NoneFound),
+        (None, Some(DiscoverError::NotFound { .. }) | None) => Err(DiscoverError::NoSocketFound),
         (None, Some(error)) => Err(error),
     }
 }
 
-/// How much an error says of what is wrong: that one of several places is empty says nothing.
-fn telling(error: &DiscoverError) -> u8 {
+/// Ranks errors: a path that does not exist is less significant than a socket that does not work.
+fn specificity(error: &DiscoverError) -> u8 {
     match error {
-        DiscoverError::Missing { .. } | DiscoverError::NoneFound => 0,
-        DiscoverError::NoSocket { .. } => 1,
-        DiscoverError::Silent { .. } => 2,
+        DiscoverError::NotFound { .. } | DiscoverError::NoSocketFound => 0,
+        DiscoverError::NotASocket { .. } => 1,
+        DiscoverError::ConnectionFailed { .. } => 2,
         DiscoverError::NotContainerd { .. } => 3,
-        DiscoverError::NoAnswer { .. } => 4,
-        DiscoverError::NotPermitted { .. } => 5,
+        DiscoverError::Timeout { .. } => 4,
+        DiscoverError::PermissionDenied { .. } => 5,
     }
 }
 
-async fn probe(
+async fn probe_socket(
     path: &Path,
     namespace: &Namespace,
     on_call: &OnCall,
-) -> Result<Found, DiscoverError> {
+) -> Result<Discovered, DiscoverError> {
     let path = path.to_owned();
-    // The channel of the client would say all of this in one vague sentence, so the plain socket is asked first.
+    // The gRPC client reports all of these as one vague error, so the plain socket is checked
+    // first.
     match std::fs::metadata(&path) {
-        Ok(data) if !data.file_type().is_socket() => return Err(DiscoverError::NoSocket { path }),
+        Ok(data) if !data.file_type().is_socket() => {
+            return Err(DiscoverError::NotASocket { path });
+        }
         Ok(_) => {}
-        Err(error) => return Err(refused(path, error)),
+        Err(error) => return Err(classify_io_error(path, error)),
     }
     let connected = timeout(DEADLINE, UnixStream::connect(&path)).await;
     match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
         Ok(stream) => drop(stream),
-        Err(error) => return Err(refused(path, error)),
+        Err(error) => return Err(classify_io_error(path, error)),
     }
     let ask = async {
         let client = Client::new(&path, namespace, on_call.clone())?;
@@ -201,39 +221,30 @@ async fn probe(
         Ok::<_, ClientError>((client, server, has_namespace))
     };
     match ask.await {
-        Ok::<_, ClientError>((client, server, has_namespace)) => Ok(Found {
-            path,
-            client,
-            server,
-            has_namespace,
-        }),
+        Ok::<_, ClientError>((client, server, has_namespace)) => {
+            Ok(Discovered { path, client, server, has_namespace })
+        }
         Err(source) if source.cause() == Some(&Cause::Timeout) => {
-            Err(DiscoverError::NoAnswer { path, source })
+            Err(DiscoverError::Timeout { path, source })
         }
         Err(source) => Err(DiscoverError::NotContainerd { path, source }),
     }
 }
 
-fn refused(path: PathBuf, error: io::Error) -> DiscoverError {
+fn classify_io_error(path: PathBuf, error: io::Error) -> DiscoverError {
     match error.kind() {
-        io::ErrorKind::NotFound => DiscoverError::Missing { path },
-        io::ErrorKind::PermissionDenied => DiscoverError::NotPermitted { path },
-        io::ErrorKind::NotADirectory => DiscoverError::NoSocket { path },
-        _ => DiscoverError::Silent {
-            path,
-            source: error,
-        },
+        io::ErrorKind::NotFound => DiscoverError::NotFound { path },
+        io::ErrorKind::PermissionDenied => DiscoverError::PermissionDenied { path },
+        io::ErrorKind::NotADirectory => DiscoverError::NotASocket { path },
+        _ => DiscoverError::ConnectionFailed { path, source: error },
     }
 }
 
-/// Whether this version of containerd is one that the tracker's rules were checked on: 1.6 to 2.x.
-pub(super) fn is_known(version: &str) -> bool {
+/// Returns whether the tracker's rules were verified with this containerd version: 1.6 to 2.x.
+pub(super) fn is_supported(version: &str) -> bool {
     let mut numbers = version.trim_start_matches('v').split('.').map(|part| {
-        let end = part
-            .find(|c: char| !c.is_ascii_digit())
-            .unwrap_or(part.len());
-        part.get(..end)
-            .and_then(|digits| digits.parse::<u32>().ok())
+        let end = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+        part.get(..end).and_then(|digits| digits.parse::<u32>().ok())
     });
     match (numbers.next().flatten(), numbers.next().flatten()) {
         (Some(1), Some(minor)) => minor >= 6,
@@ -250,74 +261,54 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_versions_that_were_checked_are_known() {
-        for known in [
-            "1.6.20~ds1",
-            "v1.7.34",
-            "v2.0.0-rc.1",
-            "v2.4.2",
-            "2.9.0+k3s1",
-        ] {
-            assert!(is_known(known), "{known}");
+    fn tested_versions_are_supported() {
+        for known in ["1.6.20~ds1", "v1.7.34", "v2.0.0-rc.1", "v2.4.2", "2.9.0+k3s1"] {
+            assert!(is_supported(known), "{known}");
         }
-        for other in [
-            "v1.5.18",
-            "v3.0.0",
-            "",
-            "dev",
-            "1",
-            "1.x",
-            "v1..6",
-            "99999999999.1",
-        ] {
-            assert!(!is_known(other), "{other}");
+        for other in ["v1.5.18", "v3.0.0", "", "dev", "1", "1.x", "v1..6", "99999999999.1"] {
+            assert!(!is_supported(other), "{other}");
         }
     }
 
     fn missing() -> DiscoverError {
-        DiscoverError::Missing { path: "/a".into() }
+        DiscoverError::NotFound { path: "/a".into() }
     }
 
     fn not_permitted() -> DiscoverError {
-        DiscoverError::NotPermitted { path: "/b".into() }
+        DiscoverError::PermissionDenied { path: "/b".into() }
     }
 
     #[test]
-    fn the_first_with_the_namespace_wins() {
-        let chosen = |looks| choose::<(u8, bool)>(looks, |found| found.1);
+    fn first_socket_with_namespace_wins() {
+        let chosen = |looks| choose_socket::<(u8, bool)>(looks, |found| found.1);
         assert_eq!(chosen(vec![Ok((1, true)), Ok((2, true))]).unwrap().0, 1);
         assert_eq!(chosen(vec![Ok((1, false)), Ok((2, true))]).unwrap().0, 2);
         assert_eq!(chosen(vec![Ok((1, false)), Ok((2, false))]).unwrap().0, 1);
-        assert_eq!(
-            chosen(vec![Err(not_permitted()), Ok((2, false))])
-                .unwrap()
-                .0,
-            2
-        );
+        assert_eq!(chosen(vec![Err(not_permitted()), Ok((2, false))]).unwrap().0, 2);
     }
 
     #[test]
-    fn the_error_that_tells_most_is_told() {
-        let error = |looks| choose::<()>(looks, |()| true).unwrap_err();
-        let told = error(vec![Err(missing()), Err(not_permitted())]);
-        assert!(matches!(told, DiscoverError::NotPermitted { .. }));
-        let told = error(vec![Err(not_permitted()), Err(missing())]);
-        assert!(matches!(told, DiscoverError::NotPermitted { .. }));
-        let told = error(vec![Err(missing()), Err(missing())]);
-        assert!(matches!(told, DiscoverError::NoneFound));
+    fn most_specific_error_is_returned() {
+        let fail = |looks| choose_socket::<()>(looks, |()| true).unwrap_err();
+        let error = fail(vec![Err(missing()), Err(not_permitted())]);
+        assert!(matches!(error, DiscoverError::PermissionDenied { .. }));
+        let error = fail(vec![Err(not_permitted()), Err(missing())]);
+        assert!(matches!(error, DiscoverError::PermissionDenied { .. }));
+        let error = fail(vec![Err(missing()), Err(missing())]);
+        assert!(matches!(error, DiscoverError::NoSocketFound));
     }
 
-    async fn look(path: &Path) -> DiscoverError {
+    async fn find_error(path: &Path) -> DiscoverError {
         let namespace = "k8s.io".parse().unwrap();
         find(Some(path), &namespace, &OnCall::default())
             .await
-            .expect_err("a containerd was found")
+            .expect_err("no containerd should be found")
     }
 
-    /// A folder of this test alone, removed at its end.
-    struct Folder(PathBuf);
+    /// A temporary directory, removed on drop.
+    struct TempFolder(PathBuf);
 
-    impl Folder {
+    impl TempFolder {
         fn new(name: &str) -> Self {
             let path =
                 std::env::temp_dir().join(format!("pulltrace-{name}-{}", std::process::id()));
@@ -326,41 +317,37 @@ mod tests {
         }
     }
 
-    impl Drop for Folder {
+    impl Drop for TempFolder {
         fn drop(&mut self) {
             drop(std::fs::remove_dir_all(&self.0));
         }
     }
 
     #[tokio::test]
-    async fn each_kind_of_wrong_path_is_told_apart() {
-        let folder = Folder::new("paths");
+    async fn invalid_paths_return_distinct_errors() {
+        let folder = TempFolder::new("paths");
         let path = |name: &str| folder.0.join(name);
 
-        let error = look(&path("missing.sock")).await;
-        assert!(matches!(error, DiscoverError::Missing { .. }), "{error:?}");
+        let error = find_error(&path("missing.sock")).await;
+        assert!(matches!(error, DiscoverError::NotFound { .. }), "{error:?}");
 
         std::fs::write(path("file"), "x").unwrap();
-        let error = look(&path("file")).await;
-        assert!(matches!(error, DiscoverError::NoSocket { .. }), "{error:?}");
-        let error = look(&path("file/x.sock")).await;
-        assert!(matches!(error, DiscoverError::NoSocket { .. }), "{error:?}");
+        let error = find_error(&path("file")).await;
+        assert!(matches!(error, DiscoverError::NotASocket { .. }), "{error:?}");
+        let error = find_error(&path("file/x.sock")).await;
+        assert!(matches!(error, DiscoverError::NotASocket { .. }), "{error:?}");
 
-        // A socket that outlived its process.
+        // A stale socket.
         drop(UnixListener::bind(path("left.sock")).unwrap());
-        let error = look(&path("left.sock")).await;
-        assert!(matches!(error, DiscoverError::Silent { .. }), "{error:?}");
-        for line in [error.to_string(), DiscoverError::NoneFound.to_string()] {
-            assert!(
-                !line.contains('\n') && line.contains("start containerd"),
-                "{line}"
-            );
-        }
+        let error = find_error(&path("left.sock")).await;
+        assert!(matches!(error, DiscoverError::ConnectionFailed { .. }), "{error:?}");
+        assert!(!error.to_string().contains('\n'), "{error}");
+        assert_eq!(error.help(), Some("Start containerd, or pass the path of its socket."));
     }
 
     #[tokio::test]
-    async fn what_speaks_something_else_is_not_containerd() {
-        let folder = Folder::new("other");
+    async fn other_protocol_is_not_containerd() {
+        let folder = TempFolder::new("other");
         let path = folder.0.join("docker.sock");
         let listener = tokio::net::UnixListener::bind(&path).unwrap();
         let server = tokio::spawn(async move {
@@ -369,27 +356,21 @@ mod tests {
                     return;
                 };
                 let answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
-                // The other side may have gone already.
-                _ = stream
-                    .writable()
-                    .await
-                    .and_then(|()| stream.try_write(answer));
+                // The client may have disconnected.
+                _ = stream.writable().await.and_then(|()| stream.try_write(answer));
             }
         });
-        let error = look(&path).await;
+        let error = find_error(&path).await;
         server.abort();
-        assert!(
-            matches!(error, DiscoverError::NotContainerd { .. }),
-            "{error:?}"
-        );
+        assert!(matches!(error, DiscoverError::NotContainerd { .. }), "{error:?}");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_hangs_is_given_up() {
-        let folder = Folder::new("hangs");
+    async fn hanging_socket_times_out() {
+        let folder = TempFolder::new("hangs");
         let path = folder.0.join("containerd.sock");
         let _listener = UnixListener::bind(&path).unwrap();
-        let error = timeout(Duration::from_secs(60), look(&path)).await.unwrap();
-        assert!(matches!(error, DiscoverError::NoAnswer { .. }), "{error:?}");
+        let error = timeout(Duration::from_secs(60), find_error(&path)).await.unwrap();
+        assert!(matches!(error, DiscoverError::Timeout { .. }), "{error:?}");
     }
 }

@@ -1,39 +1,40 @@
-//! What the tracker is told and what it asks: plain data, as containerd says it, unchecked.
+//! The tracker's inputs and queries: plain data from containerd, not validated.
 //!
-//! These types are also the lines of a [recording](self): a change of their shape is a
-//! new version of that format. Whoever fills them passes on what containerd said; what it means, and
-//! whether it can be true, is the tracker's business. No tonic types here.
+//! These types are also the lines of a [recording](self): changing their shape requires a new
+//! version of that format. Producers pass on containerd's data; the tracker interprets and
+//! validates it. They contain no tonic types.
 
 use std::collections::BTreeMap;
 
 use pulltrace_core::NodeTime;
 use serde::{Deserialize, Serialize};
 
-/// One thing that the tracker is told.
+/// One input of the tracker.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "input", rename_all = "snake_case")]
 pub enum Input {
-    /// A containerd answers: for the first time, or again.
-    Connected(Server),
-    /// What one round of listing gave.
+    /// A connection to containerd was established, the first or another one.
+    Connected(ServerInfo),
+    /// The result of one poll.
     Poll(Poll),
-    /// What came back of a [`Query`].
+    /// The answer to a [`Query`].
     Answer(Answer),
-    /// Something that containerd announced.
+    /// An event from containerd.
     Event(Event),
-    /// containerd does not answer any more; `reason` is for people.
+    /// The connection to containerd was lost.
     Lost {
-        /// What failed, in the words of the transport.
+        /// The error message, for people.
         reason: String,
     },
 }
 
-/// Which containerd answers.
+/// The connected containerd.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Server {
-    /// `1.6.20~ds1`, `v2.4.2`: as it says it.
+pub struct ServerInfo {
+    /// Version as reported: `1.6.20~ds1`, `v2.4.2`.
     pub version: String,
-    /// When it bound its socket, which is when it started; `None` where that could not be read.
+    /// When its socket was bound, which is when containerd started; `None` if the socket could not
+    /// be read.
     #[serde(
         with = "pulltrace_core::wire::time::option",
         default,
@@ -42,60 +43,62 @@ pub struct Server {
     pub started_at: Option<NodeTime>,
 }
 
-/// One round of listing, in the order in which it was asked: the ingests **first**.
+/// The lists of one poll, requested in field order: ingests **before** leases.
 ///
-/// The order matters: a blob that is committed between the two lists is then in the second.
+/// With this order, a blob that is committed between the two requests appears in the second list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Poll {
-    /// `Content.ListStatuses`: what is being written.
+    /// `Content.ListStatuses`: blobs being written.
     pub ingests: Vec<Ingest>,
-    /// `Leases.List` of those with `containerd.io/gc.expire`, and what each of them holds.
+    /// `Leases.List`, limited to leases with the label `containerd.io/gc.expire`, and their
+    /// resources.
     pub leases: Vec<Lease>,
 }
 
-/// A blob that is being written.
+/// A blob being written.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ingest {
-    /// The name that the writer chose; it ends with the digest.
+    /// The ref chosen by the writer; it ends with the digest.
     #[serde(rename = "ref")]
     pub reference: String,
     /// Bytes on disk.
     pub offset: i64,
-    /// Bytes when it is whole; 0 where the writer did not say.
+    /// Size of the complete blob; 0 if the writer did not specify it.
     pub total: i64,
-    /// When it was opened, for the first time: it survives a resume.
+    /// When the ingest was first opened. A resume keeps it.
     #[serde(with = "pulltrace_core::wire::time")]
     pub started_at: NodeTime,
-    /// When bytes last came.
+    /// When bytes were last written.
     #[serde(with = "pulltrace_core::wire::time")]
     pub updated_at: NodeTime,
 }
 
-/// A lease: what keeps the garbage collector away from a pull that is not over.
+/// A lease, which protects the content of a running pull from garbage collection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lease {
-    /// Random: nine digits, a dash and four letters where a client made it in the usual way.
+    /// The id. The containerd client generates up to nine digits, a dash and four random
+    /// characters.
     pub id: String,
-    /// When it was made.
+    /// When the lease was created.
     #[serde(with = "pulltrace_core::wire::time")]
     pub created_at: NodeTime,
-    /// Its labels.
+    /// The labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
-    /// What it holds; `None` where it was not asked, or was gone when asked.
+    /// The resources; `None` if they were not requested or the lease had disappeared by then.
     pub resources: Option<Vec<Resource>>,
 }
 
-/// One thing that a lease holds.
+/// A resource of a lease.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Resource {
-    /// `content`, `ingests`, or `snapshots/` and the snapshotter.
+    /// `content`, `ingests`, or `snapshots/` and the name of the snapshotter.
     pub kind: String,
-    /// A digest, an ingest's reference, or a snapshot's key.
+    /// A digest, the ref of an ingest, or the key of a snapshot.
     pub id: String,
 }
 
-/// Something that the tracker needs to know of containerd. Each is a read, and cheap.
+/// A read-only request from the tracker to containerd.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(tag = "query", rename_all = "snake_case")]
 pub enum Query {
@@ -104,74 +107,75 @@ pub enum Query {
         /// The blob.
         digest: String,
     },
-    /// `Content.Read`: a whole small blob; answered by [`Reply::Document`].
+    /// `Content.Read`: a small blob, answered by [`Reply::Document`].
     Read {
         /// The blob.
         digest: String,
-        /// Its size: the reader stops there.
+        /// Its size, which limits the read.
         size: u64,
     },
-    /// `Snapshots.Stat`: whether a snapshot is there, and since when.
+    /// `Snapshots.Stat`: whether a snapshot exists, and since when.
     Stat {
-        /// Which snapshotter.
+        /// The snapshotter.
         snapshotter: String,
         /// The chain id, or the key of an active snapshot.
         key: String,
     },
-    /// `Snapshots.Usage`: what unpacking has written so far. It walks the files, so it is asked rarely.
+    /// `Snapshots.Usage`: bytes unpacked so far. containerd walks the files for it, so it is
+    /// requested rarely.
     Usage {
-        /// Which snapshotter.
+        /// The snapshotter.
         snapshotter: String,
         /// The key of the active snapshot.
         key: String,
     },
-    /// `Images.List` by target: which names point to this digest.
+    /// `Images.List`, filtered by target: the names of an image.
     RecordsOf {
-        /// The digest of an index or a manifest.
+        /// The digest of an index or manifest.
         target: String,
     },
-    /// `Images.Get`: where a name points to.
+    /// `Images.Get`: the target of a name.
     Record {
-        /// The image's whole name.
+        /// The full image name.
         name: String,
     },
 }
 
-/// What came back of a query.
+/// A query and its reply.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
-    /// What was asked.
+    /// The query.
     pub to: Query,
-    /// What was said.
+    /// The reply.
     pub reply: Reply,
 }
 
-/// The answers that there are.
+/// The reply to a query.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "reply", rename_all = "snake_case")]
 pub enum Reply {
     /// To [`Query::Info`].
     Info {
-        /// Bytes of the blob.
+        /// Size of the blob in bytes.
         size: i64,
         /// When it was committed in this namespace.
         #[serde(with = "pulltrace_core::wire::time")]
         created_at: NodeTime,
-        /// Its labels: `containerd.io/distribution.source.…` names repositories.
+        /// The labels; `containerd.io/distribution.source.…` contains repositories.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         labels: BTreeMap<String, String>,
     },
-    /// To [`Query::Read`]: the blob as text.
+    /// To [`Query::Read`].
     Document {
-        /// The text; what is not UTF-8 is replaced.
+        /// The text; invalid UTF-8 is replaced.
         text: String,
     },
     /// To [`Query::Stat`].
     Snapshot {
-        /// When it was made (an active one: prepared; a committed one: committed).
+        /// When it was prepared, if active, or committed.
         #[serde(with = "pulltrace_core::wire::time")]
         created_at: NodeTime,
-        /// Whether it is committed: unpacked and whole.
+        /// True if it is committed, i.e. completely unpacked.
         committed: bool,
     },
     /// To [`Query::Usage`].
@@ -181,74 +185,74 @@ pub enum Reply {
     },
     /// To [`Query::RecordsOf`] and [`Query::Record`].
     Records {
-        /// The image records that match.
-        records: Vec<Record>,
+        /// The matching image records.
+        records: Vec<ImageRecord>,
     },
-    /// It is not there: normal, since everything may be gone between two calls.
+    /// The object does not exist. This is normal: it may have been deleted since it was listed.
     NotFound,
-    /// The call failed; it may be asked again. `reason` is for people.
+    /// The call failed and may be retried.
     Failed {
-        /// What failed, in the words of the transport.
+        /// The error message, for people.
         reason: String,
     },
 }
 
-/// An image record: a name and where it points to.
+/// An image record: a name and its target.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Record {
-    /// The whole name.
+pub struct ImageRecord {
+    /// The full name.
     pub name: String,
     /// The digest of the index or manifest.
     pub target: String,
-    /// When the name first appeared.
+    /// When the name was first written.
     #[serde(with = "pulltrace_core::wire::time")]
     pub created_at: NodeTime,
-    /// When it was last written.
+    /// When the record was last written.
     #[serde(with = "pulltrace_core::wire::time")]
     pub updated_at: NodeTime,
 }
 
-/// Something that containerd announced.
+/// An event from containerd.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
-    /// `/content/create` (containerd 2.1 and later): a blob is whole.
+    /// `/content/create` (containerd 2.1 and later): a blob is complete.
     ContentCreated {
         /// Its digest.
         digest: String,
         /// Its size in bytes.
         size: i64,
     },
-    /// `/snapshot/prepare`: the work on a snapshot begins.
+    /// `/snapshot/prepare`: an active snapshot was created.
     SnapshotPrepared {
-        /// Its key; `extract-…` where a pull unpacks a layer.
+        /// Its key; starts with `extract-` for a layer of a pull.
         key: String,
     },
-    /// `/snapshot/commit`: a snapshot is whole.
+    /// `/snapshot/commit`: a snapshot is complete.
     SnapshotCommitted {
-        /// The key it had.
+        /// Its former key.
         key: String,
-        /// The name it has now: the chain id, where a pull unpacked a layer.
+        /// Its name: the chain id, for a layer of a pull.
         name: String,
     },
-    /// `/snapshot/remove`.
+    /// `/snapshot/remove`: a snapshot was removed.
     SnapshotRemoved {
         /// Its key.
         key: String,
     },
-    /// `/images/create` or `/images/update`.
+    /// `/images/create` or `/images/update`: an image record was written.
     ImageWritten {
-        /// The record's name.
+        /// The name of the record.
         name: String,
-        /// When containerd said so.
+        /// The time of the event.
         #[serde(with = "pulltrace_core::wire::time")]
         at: NodeTime,
     },
-    /// `/images/delete`.
+    /// `/images/delete`: an image record was deleted.
     ImageDeleted {
-        /// The record's name.
+        /// The name of the record.
         name: String,
     },
-    /// The stream of events had to be opened again: what happened in between was not announced.
+    /// Events may be missing because the stream was interrupted or its queue overflowed.
     Gap,
 }

@@ -1,18 +1,19 @@
-//! The collector that watches the image pulls of a containerd.
+//! The containerd source: watches the image pulls of a containerd.
 //!
-//! A pull is a lease: the [`tracker`] finds out from what leases hold what is being pulled, and how far it is,
-//! without any I/O. Everything around it is here: finding the socket, calls that only ever read, polls and
-//! events, and recordings that replay what the tracker was told.
+//! A pull is a lease. The [`tracker`] derives from the resources of the leases which image is
+//! pulled and how far the pull is, without I/O. This module adds the rest: socket discovery,
+//! read-only calls, polling and events, and recordings of the tracker's inputs that can be
+//! replayed.
 
 mod call;
 mod client;
 mod daemon;
 pub mod discover;
+mod event_queue;
 pub mod image;
 pub mod input;
 mod interval;
-mod mailbox;
-mod questions;
+mod query_queue;
 pub mod recording;
 pub mod replay;
 mod task;
@@ -42,93 +43,95 @@ use self::tracker::Tracker;
 use super::{Batch, PullSource, SourceError};
 use crate::clock::Clock;
 
-/// The namespace of all that the kubelet pulls.
-pub const KUBERNETES: &str = "k8s.io";
+/// The containerd namespace used by the kubelet.
+pub const KUBERNETES_NAMESPACE: &str = "k8s.io";
 
-/// The most batches that wait to be taken. At the limit the source waits, and polls less often.
-const BATCHES: usize = 16;
+/// The maximum number of batches waiting to be received. When it is reached, the source waits and
+/// polls less often.
+const BATCH_CAPACITY: usize = 16;
 
-/// The image pulls of a containerd, as they happen.
+/// A source that watches the image pulls of a containerd.
 ///
-/// A task of its own watches containerd, from [`Builder::start`] until this is dropped. A containerd that is
-/// away, or not there yet, is no error: the source says so once, and goes on looking for it.
+/// A background task watches containerd from [`Builder::start`] until this value is dropped. If
+/// containerd is unavailable, the source reports that once and keeps trying to connect.
 #[derive(Debug)]
 pub struct Containerd {
     batches: mpsc::Receiver<Batch>,
-    stats: Arc<Mutex<Stats>>,
-    /// Ends when this is dropped.
+    stats: Arc<Mutex<SourceStats>>,
+    /// Aborts the task when dropped.
     _task: JoinSet<()>,
 }
 
-/// What a [`Containerd`] has counted since it started.
+/// Counters of a [`Containerd`] source since it started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Stats {
-    /// How often containerd was there: for the first time, or again.
+pub struct SourceStats {
+    /// Connections to containerd, including reconnects.
     pub connections: u64,
-    /// Rounds of listing that succeeded.
+    /// Successful polls.
     pub polls: u64,
-    /// Rounds of listing that failed.
+    /// Failed polls.
     pub failed_polls: u64,
-    /// Events that the tracker was told of.
+    /// Events passed to the tracker.
     pub events: u64,
-    /// Times that events may be missing: the stream broke, or events came faster than they were taken.
-    pub gaps: u64,
-    /// Events that were dropped since they came faster than they were taken.
+    /// Event stream interruptions and overflows, after which events may be missing.
+    pub event_gaps: u64,
+    /// Events dropped because they arrived faster than they were processed.
     pub dropped_events: u64,
-    /// Questions that were put to containerd.
+    /// Queries sent to containerd.
     pub queries: u64,
-    /// Those of them that failed. That something is not there is not a failure.
+    /// Failed queries. A "not found" answer is not a failure.
     pub failed_queries: u64,
-    /// Questions that were not put to containerd, since too many waited.
-    pub refused_queries: u64,
-    /// What containerd sent in lists and cannot be used, or is beyond their limits.
-    pub left_out: u64,
-    /// Inputs in the recording.
+    /// Queries that were not sent because too many were queued.
+    pub dropped_queries: u64,
+    /// List items from containerd that were invalid or exceeded a limit.
+    pub skipped_items: u64,
+    /// Inputs written to the recording.
     pub recorded_inputs: u64,
-    /// Bytes of the recording.
+    /// Bytes written to the recording.
     pub recorded_bytes: u64,
-    /// Why the recording stopped before its time; `None` while it goes on, or where there is none.
-    pub recording_stopped: Option<String>,
+    /// Why the recording stopped early; `None` if it continues or there is none.
+    pub recording_error: Option<String>,
 }
 
-/// How to watch; made by [`Containerd::builder`].
+/// Builds a [`Containerd`] source; created by [`Containerd::builder`].
 pub struct Builder {
     node: NodeName,
     namespace: Namespace,
     socket: Option<PathBuf>,
-    silence: Duration,
+    inactivity_timeout: Duration,
     record: Option<Box<dyn Write + Send>>,
     on_call: OnCall,
 }
 
 impl Containerd {
-    /// A source for the pulls of this node, in the namespace [`KUBERNETES`] of the containerd that is found.
+    /// Returns a builder for this node, with namespace [`KUBERNETES_NAMESPACE`] and an
+    /// automatically discovered socket.
     ///
     /// # Panics
-    /// Never: the name of that namespace is one.
+    /// Never: the default namespace is valid.
     #[must_use]
     pub fn builder(node: NodeName) -> Builder {
         Builder {
             node,
-            namespace: KUBERNETES.parse().expect("it is the name of a namespace"),
+            namespace: KUBERNETES_NAMESPACE.parse().expect("valid namespace"),
             socket: None,
-            silence: tracker::SILENCE,
+            inactivity_timeout: tracker::INACTIVITY_TIMEOUT,
             record: None,
             on_call: OnCall::default(),
         }
     }
 
-    /// What was counted until now.
+    /// Returns the current counters.
     #[must_use]
-    pub fn stats(&self) -> Stats {
-        read(&self.stats)
+    pub fn stats(&self) -> SourceStats {
+        snapshot(&self.stats)
     }
 
-    /// The same for whoever gives the source away: it counts on, and this says what.
-    pub fn stats_reader(&self) -> impl Fn() -> Stats + Send + Sync + 'static {
+    /// Returns a function that reads the counters, for use after the source has been moved.
+    pub fn stats_reader(&self) -> impl Fn() -> SourceStats + Send + Sync + 'static {
         let stats = Arc::clone(&self.stats);
-        move || read(&stats)
+        move || snapshot(&stats)
     }
 
     fn spawn<C: Connect>(
@@ -137,20 +140,16 @@ impl Containerd {
         tracker: Tracker,
         recorder: Option<Recorder<Box<dyn Write + Send>>>,
     ) -> Self {
-        let (out, batches) = mpsc::channel(BATCHES);
-        let stats = Arc::new(Mutex::new(Stats::default()));
+        let (out, batches) = mpsc::channel(BATCH_CAPACITY);
+        let stats = Arc::new(Mutex::new(SourceStats::default()));
         let task = Task::new(connect, clock, tracker, recorder, out, Arc::clone(&stats));
         let mut tasks = JoinSet::new();
         tasks.spawn(task.run());
-        Self {
-            batches,
-            stats,
-            _task: tasks,
-        }
+        Self { batches, stats, _task: tasks }
     }
 }
 
-fn read(stats: &Mutex<Stats>) -> Stats {
+fn snapshot(stats: &Mutex<SourceStats>) -> SourceStats {
     stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
@@ -158,71 +157,62 @@ impl PullSource for Containerd {
     async fn next(&mut self) -> Result<Option<Batch>, SourceError> {
         match self.batches.recv().await {
             Some(batch) => Ok(Some(batch)),
-            // It only stops by itself where nobody takes its batches.
+            // The task stops by itself only when the receiver is dropped.
             None => Err(SourceError::Stopped),
         }
     }
 }
 
 impl Builder {
-    /// Watches the containerd behind this socket, and looks nowhere else.
+    /// Uses the containerd at this socket only.
     #[must_use]
     pub fn socket(self, path: impl Into<PathBuf>) -> Self {
-        Self {
-            socket: Some(path.into()),
-            ..self
-        }
+        Self { socket: Some(path.into()), ..self }
     }
 
-    /// Watches this containerd namespace instead of [`KUBERNETES`].
+    /// Watches this namespace instead of [`KUBERNETES_NAMESPACE`].
     #[must_use]
     pub fn namespace(self, namespace: Namespace) -> Self {
         Self { namespace, ..self }
     }
 
-    /// Takes a pull that has not moved for so long for dead. Default [`tracker::SILENCE`].
+    /// Sets the time without activity after which a pull counts as dead. Default:
+    /// [`tracker::INACTIVITY_TIMEOUT`].
     #[must_use]
-    pub fn silence(self, silence: Duration) -> Self {
-        Self { silence, ..self }
+    pub fn inactivity_timeout(self, silence: Duration) -> Self {
+        Self { inactivity_timeout: silence, ..self }
     }
 
-    /// Writes down what the tracker is told, as a [`recording`].
+    /// Writes the tracker's inputs to a [`recording`].
     ///
-    /// The writer is flushed after each line, and is called from the task: one that blocks for long holds up
-    /// the watching. Where it fails, or the recording reaches [`recording::DEFAULT_LIMIT`], the recording
-    /// stops, [`Stats::recording_stopped`] says why, and the watching goes on.
+    /// The writer is flushed after each line. It is called from the background task, so a slow
+    /// writer delays polling. If it fails, or the recording reaches [`recording::DEFAULT_LIMIT`],
+    /// the recording stops, [`SourceStats::recording_error`] gives the reason, and the source
+    /// continues.
     #[must_use]
-    pub fn record(self, to: impl Write + Send + 'static) -> Self {
-        Self {
-            record: Some(Box::new(to)),
-            ..self
-        }
+    pub fn record_to(self, to: impl Write + Send + 'static) -> Self {
+        Self { record: Some(Box::new(to)), ..self }
     }
 
-    /// Tells of each call to containerd when it is over. Called from the task, so it must not block.
+    /// Sets a callback for each finished call to containerd. It is called from the background task
+    /// and must not block.
     #[must_use]
-    pub fn on_call(self, tell: impl Fn(&Call) + Send + Sync + 'static) -> Self {
-        Self {
-            on_call: OnCall::new(tell),
-            ..self
-        }
+    pub fn on_call(self, callback: impl Fn(&Call) + Send + Sync + 'static) -> Self {
+        Self { on_call: OnCall::new(callback), ..self }
     }
 
-    /// Begins to watch.
+    /// Starts the source.
     ///
     /// # Panics
-    /// Outside of a tokio runtime with time and I/O.
+    /// Panics outside of a tokio runtime with time and I/O enabled.
     #[must_use]
     pub fn start(self) -> Containerd {
-        let tracker =
-            Tracker::new(self.node.clone(), self.namespace.clone()).with_silence(self.silence);
+        let tracker = Tracker::new(self.node.clone(), self.namespace.clone())
+            .with_inactivity_timeout(self.inactivity_timeout);
         let (node, namespace) = (self.node, self.namespace.clone());
         let recorder = self.record.map(|out| Recorder::new(out, node, namespace));
-        let connect = Socket {
-            path: self.socket,
-            namespace: self.namespace,
-            on_call: self.on_call,
-        };
+        let connect =
+            SocketConnector { path: self.socket, namespace: self.namespace, on_call: self.on_call };
         Containerd::spawn(connect, Clock::system(), tracker, recorder)
     }
 }
@@ -233,20 +223,20 @@ impl fmt::Debug for Builder {
             .field("node", &self.node)
             .field("namespace", &self.namespace)
             .field("socket", &self.socket)
-            .field("silence", &self.silence)
+            .field("silence", &self.inactivity_timeout)
             .field("record", &self.record.is_some())
             .finish()
     }
 }
 
-/// The real containerd.
-struct Socket {
+/// Connects to a real containerd.
+struct SocketConnector {
     path: Option<PathBuf>,
     namespace: Namespace,
     on_call: OnCall,
 }
 
-impl Connect for Socket {
+impl Connect for SocketConnector {
     type Daemon = Client;
 
     async fn connect(&mut self) -> Result<Connected<Client>, DiscoverError> {
@@ -254,7 +244,7 @@ impl Connect for Socket {
         Ok(Connected {
             daemon: found.client,
             server: found.server,
-            at: found.path.display().to_string(),
+            address: found.path.display().to_string(),
             has_namespace: found.has_namespace,
         })
     }
@@ -265,24 +255,25 @@ impl Daemon for Client {
         Client::started_at(self)
     }
 
-    fn left_out(&self) -> u64 {
-        Client::left_out(self)
+    fn take_skipped(&self) -> u64 {
+        Client::take_skipped(self)
     }
 
     async fn poll(&self, idle: bool) -> Result<Poll, ClientError> {
-        Client::poll(self, idle, tracker::wants).await
+        Client::poll(self, idle, tracker::is_pull_lease).await
     }
 
-    async fn answer(&self, query: &Query) -> Result<Reply, ClientError> {
-        Client::answer(self, query).await
+    async fn run_query(&self, query: &Query) -> Result<Reply, ClientError> {
+        Client::run_query(self, query).await
     }
 
-    async fn events(&self, tell: impl FnMut(Event) + Send) -> ClientError {
-        Client::events(self, tell).await
+    async fn events(&self, on_event: impl FnMut(Event) + Send) -> ClientError {
+        Client::events(self, on_event).await
     }
 }
 
-/// Every method that is ever called, as service and method: `Leases/List`. There are twelve.
+/// Returns the containerd methods that this crate calls, as service and method: `Leases/List`.
+/// There are twelve.
 pub fn methods() -> impl Iterator<Item = &'static str> {
     client::Method::ALL.into_iter().map(client::Method::name)
 }

@@ -1,14 +1,15 @@
-//! What the tracker was told, as lines of JSON: written while it happens, and read to replay it.
+//! Recordings: the tracker's inputs as JSON lines.
 //!
-//! The first line says what this is; each other line is one [`Input`] and the moment on both clocks:
+//! The first line is the header. Every other line contains an [`Input`] and its time on both
+//! clocks:
 //!
 //! ```json
 //! {"pulltrace_recording":1,"containerd":"1.6.20","node":"worker-1","namespace":"k8s.io","started":"2026-11-24T20:29:40Z"}
 //! {"mono_ns":1500000,"at":"2026-11-24T20:29:40.5Z","input":{"input":"poll","ingests":[],"leases":[]}}
 //! ```
 //!
-//! A change of a line's meaning is a new version, and a reader refuses a version that it does not know. A
-//! member that it does not know it leaves alone.
+//! Changing the meaning of a line requires a new version. Readers reject newer versions and ignore
+//! unknown members.
 
 use std::io::{self, BufRead, Read as _, Write};
 use std::time::Duration;
@@ -21,93 +22,103 @@ use super::input::Input;
 /// The version that is written, and the newest that is read.
 pub const VERSION: u32 = 1;
 
-/// The longest line, in bytes: the largest document there may be, each byte escaped, and room for the rest.
+/// The maximum length of a line in bytes: the largest document with every byte escaped, and space
+/// for the rest.
 pub const MAX_LINE: usize = 32 << 20;
 
-/// The largest recording, in bytes, where nobody says otherwise: days of a busy node.
+/// The default size limit of a recording in bytes: several days of a busy node.
 pub const DEFAULT_LIMIT: u64 = 1 << 30;
 
-/// What the first line says.
+/// The first line of a recording.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// The version of containerd, where the first input told it.
+    /// The version of containerd, if the first input contains it.
     pub containerd: Option<String>,
-    /// The node that was watched.
+    /// The node.
     pub node: NodeName,
-    /// The containerd namespace that was watched.
+    /// The containerd namespace.
     pub namespace: Namespace,
-    /// When the first input came.
+    /// Time of the first input.
     pub started: NodeTime,
 }
 
-/// One input, and when it came.
+/// An input and its time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// When the tracker was told.
+    /// Time of the input.
     pub now: Now,
-    /// What it was told.
+    /// The input.
     pub input: Input,
 }
 
-/// A line that was not written.
+/// A failure to write a line of a recording. A retry does not help.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum RecordError {
+pub enum RecorderError {
     /// The writer failed.
-    #[error("cannot write the recording")]
+    #[error("failed to write the recording")]
     Write(#[source] io::Error),
-    /// The recording has reached its limit; it is whole, and nothing more is written.
-    #[error("the recording has reached its limit of {0} bytes")]
+    /// The recording reached its size limit. It is complete up to here; later inputs are rejected.
+    #[error("recording reached its size limit of {0} bytes")]
     Full(u64),
-    /// One line is longer than [`MAX_LINE`]; it is left out, and those after it are written.
-    #[error("a line of {0} bytes is left out of the recording, more than {MAX_LINE}")]
+    /// The line is longer than [`MAX_LINE`]. Only this line is skipped.
+    #[error("skipped a line of {0} bytes in the recording: limit {MAX_LINE}")]
     TooLong(usize),
 }
 
-/// A recording that cannot be read, or not to its end.
+/// A failure to read a recording. A retry does not help.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RecordingError {
     /// The reader failed.
-    #[error("cannot read line {line} of the recording")]
+    #[error("failed to read line {line} of the recording")]
     Read {
-        /// The line, from 1.
+        /// The line number, from 1.
         line: u64,
-        /// What failed.
+        /// The I/O error.
         #[source]
         source: io::Error,
     },
-    /// The first line is not that of a recording.
-    #[error("no recording: the first line does not say what it is")]
+    /// The first line is not the header of a recording.
+    #[error("not a recording: invalid header in the first line")]
     NotARecording,
-    /// Written by a newer program.
-    #[error(
-        "a recording of version {version}, and this program reads up to version {VERSION}: use a newer one"
-    )]
-    Newer {
-        /// The version that the first line names.
+    /// The recording has a newer version.
+    #[error("unsupported recording version {version} (supported: up to version {VERSION})")]
+    UnsupportedVersion {
+        /// The version of the recording.
         version: u64,
     },
-    /// The last line is not whole: whoever wrote it was stopped. All before it is good.
-    #[error("line {line}, the last of the recording, is cut off; everything before it was read")]
-    Torn {
-        /// The line, from 1.
+    /// The last line is incomplete because the writer was interrupted. All earlier lines were read.
+    #[error("line {line} of the recording is truncated; all lines before it were read")]
+    Truncated {
+        /// The line number, from 1.
         line: u64,
     },
-    /// A line that is none.
-    #[error("line {line} of the recording makes no sense: {reason}")]
-    Line {
-        /// The line, from 1.
+    /// The line is invalid.
+    #[error("line {line} of the recording is invalid: {reason}")]
+    InvalidLine {
+        /// The line number, from 1.
         line: u64,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
-    /// A line that is longer than [`MAX_LINE`].
+    /// The line is longer than [`MAX_LINE`].
     #[error("line {line} of the recording is longer than {MAX_LINE} bytes")]
     TooLong {
-        /// The line, from 1.
+        /// The line number, from 1.
         line: u64,
     },
+}
+
+impl RecordingError {
+    /// Returns advice for the user.
+    #[must_use]
+    pub const fn help(&self) -> Option<&'static str> {
+        match self {
+            Self::UnsupportedVersion { .. } => Some("Use a newer version of pulltrace."),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -138,7 +149,7 @@ struct LineIn {
     input: Input,
 }
 
-/// Writes a recording, and flushes after each line: what was written can be read whatever comes then.
+/// Writes a recording. Each line is flushed, so the recording is readable after a crash.
 #[derive(Debug)]
 pub struct Recorder<W> {
     out: W,
@@ -151,52 +162,41 @@ pub struct Recorder<W> {
 }
 
 impl<W: Write> Recorder<W> {
-    /// A recording of this node and namespace. Nothing is written before the first input.
+    /// Creates a recorder. The header is written with the first input.
     pub fn new(out: W, node: NodeName, namespace: Namespace) -> Self {
-        Self {
-            out,
-            node,
-            namespace,
-            limit: DEFAULT_LIMIT,
-            bytes: 0,
-            inputs: 0,
-            full: false,
-        }
+        Self { out, node, namespace, limit: DEFAULT_LIMIT, bytes: 0, inputs: 0, full: false }
     }
 
-    /// Ends the recording before it grows beyond `bytes`, instead of [`DEFAULT_LIMIT`].
+    /// Sets the size limit in bytes. Default: [`DEFAULT_LIMIT`].
     #[must_use]
     pub fn limit(self, bytes: u64) -> Self {
-        Self {
-            limit: bytes,
-            ..self
-        }
+        Self { limit: bytes, ..self }
     }
 
-    /// How many inputs were written.
+    /// Returns the number of inputs written.
     #[must_use]
     pub fn inputs(&self) -> u64 {
         self.inputs
     }
 
-    /// How many bytes were written.
+    /// Returns the number of bytes written.
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Writes one input.
+    /// Writes an input.
     ///
     /// # Errors
-    /// Where the writer fails, the recording is full (then every later input fails too), or the line is too
-    /// long (then only this one is left out).
-    pub fn write(&mut self, now: Now, input: &Input) -> Result<(), RecordError> {
+    /// Returns an error if the writer fails, if the recording is full (and for every later input),
+    /// or if the line is too long (only this one is skipped).
+    pub fn write(&mut self, now: Now, input: &Input) -> Result<(), RecorderError> {
         if self.inputs == 0 {
             let containerd = match input {
                 Input::Connected(server) => Some(server.version.clone()),
                 _ => None,
             };
-            self.line(&RawHeader {
+            self.write_line(&RawHeader {
                 pulltrace_recording: VERSION,
                 containerd,
                 node: self.node.to_string(),
@@ -205,94 +205,82 @@ impl<W: Write> Recorder<W> {
             })?;
         }
         let mono_ns = u64::try_from(now.mono.0.as_nanos()).unwrap_or(u64::MAX);
-        self.line(&LineOut {
-            mono_ns,
-            at: now.node.to_string(),
-            input,
-        })?;
+        self.write_line(&LineOut { mono_ns, at: now.node.to_string(), input })?;
         self.inputs += 1;
         Ok(())
     }
 
-    fn line(&mut self, line: &impl Serialize) -> Result<(), RecordError> {
+    fn write_line(&mut self, line: &impl Serialize) -> Result<(), RecorderError> {
         let mut text =
-            serde_json::to_vec(line).map_err(|e| RecordError::Write(io::Error::other(e)))?;
+            serde_json::to_vec(line).map_err(|e| RecorderError::Write(io::Error::other(e)))?;
         text.push(b'\n');
         if text.len() > MAX_LINE {
-            return Err(RecordError::TooLong(text.len()));
+            return Err(RecorderError::TooLong(text.len()));
         }
         let bytes = self.bytes.saturating_add(text.len() as u64);
         self.full |= bytes > self.limit;
         if self.full {
-            return Err(RecordError::Full(self.limit));
+            return Err(RecorderError::Full(self.limit));
         }
-        self.out.write_all(&text).map_err(RecordError::Write)?;
-        self.out.flush().map_err(RecordError::Write)?;
+        self.out.write_all(&text).map_err(RecorderError::Write)?;
+        self.out.flush().map_err(RecorderError::Write)?;
         self.bytes = bytes;
         Ok(())
     }
 }
 
-/// Reads a recording, line by line; after an error it is over.
+/// Reads a recording line by line. Ends after the first error.
 #[derive(Debug)]
 pub struct Recording<R> {
     input: R,
     header: Header,
-    /// How many lines were read.
+    /// The number of lines read.
     line: u64,
     last: Mono,
-    over: bool,
+    finished: bool,
 }
 
 impl<R: BufRead> Recording<R> {
-    /// Reads the first line.
+    /// Reads the header.
     ///
     /// # Errors
-    /// Where it is not the first line of a recording, or that of a newer version.
+    /// Returns an error if the first line is not a valid header or has a newer version.
     pub fn open(mut input: R) -> Result<Self, RecordingError> {
         let (text, whole) = read_line(&mut input, 1)?.ok_or(RecordingError::NotARecording)?;
-        // serde would take a list in place of an object.
+        // serde would also accept an array.
         if !text.starts_with(b"{") {
             return Err(RecordingError::NotARecording);
         }
         let version = match serde_json::from_slice::<RawVersion>(&text) {
-            Ok(RawVersion {
-                pulltrace_recording: Some(version),
-            }) => version,
-            // Whoever wrote it was stopped before its first line was whole.
+            Ok(RawVersion { pulltrace_recording: Some(version) }) => version,
+            // The header was cut off.
             Err(error)
                 if error.is_eof() && !whole && text.starts_with(b"{\"pulltrace_recording\"") =>
             {
-                return Err(RecordingError::Torn { line: 1 });
+                return Err(RecordingError::Truncated { line: 1 });
             }
             Ok(_) | Err(_) => return Err(RecordingError::NotARecording),
         };
         if version > u64::from(VERSION) {
-            return Err(RecordingError::Newer { version });
+            return Err(RecordingError::UnsupportedVersion { version });
         }
-        let raw: RawHeader = serde_json::from_slice(&text).map_err(|e| garbage(1, &e))?;
+        let raw: RawHeader = serde_json::from_slice(&text).map_err(|e| invalid_line(1, &e))?;
         let header = Header {
             containerd: raw.containerd,
-            node: raw.node.parse().map_err(|e| garbage(1, &e))?,
-            namespace: raw.namespace.parse().map_err(|e| garbage(1, &e))?,
-            started: raw.started.parse().map_err(|e| garbage(1, &e))?,
+            node: raw.node.parse().map_err(|e| invalid_line(1, &e))?,
+            namespace: raw.namespace.parse().map_err(|e| invalid_line(1, &e))?,
+            started: raw.started.parse().map_err(|e| invalid_line(1, &e))?,
         };
-        Ok(Self {
-            input,
-            header,
-            line: 1,
-            last: Mono::default(),
-            over: false,
-        })
+        Ok(Self { input, header, line: 1, last: Mono::default(), finished: false })
     }
 
-    /// What the first line says.
+    /// Returns the header.
     #[must_use]
     pub fn header(&self) -> &Header {
         &self.header
     }
 
-    fn read(&mut self) -> Result<Option<Line>, RecordingError> {
+    fn read_next(&mut self) -> Result<Option<Line>, RecordingError> {
         let number = self.line + 1;
         let Some((text, whole)) = read_line(&mut self.input, number)? else {
             return Ok(None);
@@ -300,19 +288,19 @@ impl<R: BufRead> Recording<R> {
         self.line = number;
         let raw: LineIn = match serde_json::from_slice(&text) {
             Ok(raw) => raw,
-            Err(_) if !whole => return Err(RecordingError::Torn { line: number }),
-            Err(error) => return Err(garbage(number, &error)),
+            Err(_) if !whole => return Err(RecordingError::Truncated { line: number }),
+            Err(error) => return Err(invalid_line(number, &error)),
         };
         let mono = Mono(Duration::from_nanos(raw.mono_ns));
         if mono < self.last {
-            return Err(garbage(number, &"it is earlier than the line before"));
+            return Err(invalid_line(
+                number,
+                &"its time is earlier than that of the previous line",
+            ));
         }
         self.last = mono;
-        let node = raw.at.parse().map_err(|e| garbage(number, &e))?;
-        Ok(Some(Line {
-            now: Now { mono, node },
-            input: raw.input,
-        }))
+        let node = raw.at.parse().map_err(|e| invalid_line(number, &e))?;
+        Ok(Some(Line { now: Now { mono, node }, input: raw.input }))
     }
 }
 
@@ -320,26 +308,24 @@ impl<R: BufRead> Iterator for Recording<R> {
     type Item = Result<Line, RecordingError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.over {
+        if self.finished {
             return None;
         }
-        let line = self.read().transpose();
-        self.over = !matches!(line, Some(Ok(_)));
+        let line = self.read_next().transpose();
+        self.finished = !matches!(line, Some(Ok(_)));
         line
     }
 }
 
-/// The next line without its end, and whether it had one; `None` at the end.
+/// Returns the next line without its newline, and whether it had one; `None` at the end of the
+/// input.
 fn read_line(
     input: &mut impl BufRead,
     number: u64,
 ) -> Result<Option<(Vec<u8>, bool)>, RecordingError> {
     let mut text = Vec::new();
     let read = input.take(MAX_LINE as u64 + 1).read_until(b'\n', &mut text);
-    read.map_err(|source| RecordingError::Read {
-        line: number,
-        source,
-    })?;
+    read.map_err(|source| RecordingError::Read { line: number, source })?;
     if text.is_empty() {
         return Ok(None);
     }
@@ -352,9 +338,9 @@ fn read_line(
     Ok(Some((text, whole)))
 }
 
-fn garbage(line: u64, reason: &impl std::fmt::Display) -> RecordingError {
+fn invalid_line(line: u64, reason: &impl std::fmt::Display) -> RecordingError {
     let reason = reason.to_string().chars().take(200).collect();
-    RecordingError::Line { line, reason }
+    RecordingError::InvalidLine { line, reason }
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! A recording, played through the tracker as if it happened now: a replay tests the rules too.
+//! A source that replays a recording through the tracker, so that a replay also tests the tracker's
+//! rules.
 
 use std::io::BufRead;
 use std::time::Duration;
@@ -13,25 +14,25 @@ use super::tracker::Tracker;
 use crate::clock::Clock;
 use crate::source::{Batch, PullSource, SourceError};
 
-/// How fast a recording is played.
+/// The speed of a replay.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Speed(Option<f64>);
 
 impl Speed {
-    /// As it was recorded.
+    /// The original speed.
     pub const REAL: Self = Self(Some(1.0));
 
-    /// Without any wait.
+    /// As fast as possible.
     pub const FASTEST: Self = Self(None);
 
-    /// This many times as fast as it was recorded; `None` where the number is not positive and finite.
+    /// A multiple of the original speed; `None` unless the factor is positive and finite.
     #[must_use]
     pub fn times(factor: f64) -> Option<Self> {
         (factor.is_finite() && factor > 0.0).then_some(Self(Some(factor)))
     }
 
-    /// When something comes that was recorded this long after the beginning.
-    fn after(self, recorded: Duration) -> Duration {
+    /// Converts the time since the first recorded line to the time since the start of the replay.
+    fn playback_offset(self, recorded: Duration) -> Duration {
         match self.0 {
             Some(factor) => Duration::try_from_secs_f64(recorded.as_secs_f64() / factor)
                 .unwrap_or(Duration::MAX),
@@ -40,50 +41,51 @@ impl Speed {
     }
 }
 
-/// A source that plays a recording. Each batch bears the time of the recording, not that of its playing.
+/// A source that replays a recording. Batches carry the recorded time.
 ///
-/// It is over after the last whole line; whether a torn one follows, [`Replay::is_torn`] tells then.
+/// It ends after the last complete line. [`Replay::is_truncated`] is then true if an incomplete
+/// one follows.
 #[derive(Debug)]
 pub struct Replay<R> {
     recording: Recording<R>,
     tracker: Tracker,
     speed: Speed,
     clock: Clock,
-    /// When the first line was recorded, and when it was played.
-    begin: Option<(Mono, Mono)>,
-    /// Was read, and waits for its time.
-    next: Option<Line>,
-    torn: bool,
-    beginning: Beginning,
+    /// When the first line was recorded, and when it was replayed.
+    started: Option<(Mono, Mono)>,
+    /// The line that was read and waits for its time.
+    pending: Option<Line>,
+    truncated: bool,
+    sync: SyncState,
 }
 
-/// How far the tracker has come in learning what goes on.
+/// Progress of the initial sync after a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Beginning {
-    /// It was told of no poll yet.
-    Nothing,
-    /// It was told of one, and is being told the answers to what that brought up.
-    Answers,
-    /// It was told all.
-    Over,
+enum SyncState {
+    /// No poll yet.
+    AwaitingPoll,
+    /// One poll; its queries are being answered.
+    AwaitingAnswers,
+    /// All queries of the first poll are answered.
+    Synced,
 }
 
-impl Beginning {
-    fn after(self, input: &Input) -> Self {
+impl SyncState {
+    fn next(self, input: &Input) -> Self {
         match (self, input) {
-            (_, Input::Lost { .. } | Input::Connected(_)) => Self::Nothing,
-            (Self::Nothing, Input::Poll(_)) => Self::Answers,
-            (Self::Answers, Input::Poll(_) | Input::Event(_)) => Self::Over,
+            (_, Input::Lost { .. } | Input::Connected(_)) => Self::AwaitingPoll,
+            (Self::AwaitingPoll, Input::Poll(_)) => Self::AwaitingAnswers,
+            (Self::AwaitingAnswers, Input::Poll(_) | Input::Event(_)) => Self::Synced,
             (now, _) => now,
         }
     }
 }
 
 impl<R: BufRead> Replay<R> {
-    /// Plays a recording from its first line on, once it is asked for the first batch.
+    /// Opens a recording. The replay starts with the first call of `next`.
     ///
     /// # Errors
-    /// Where the first line is not that of a recording, or that of a newer version.
+    /// Returns an error if the first line is not a valid header or has a newer version.
     pub fn new(input: R, speed: Speed) -> Result<Self, RecordingError> {
         let recording = Recording::open(input)?;
         let header = recording.header();
@@ -93,36 +95,37 @@ impl<R: BufRead> Replay<R> {
             tracker,
             speed,
             clock: Clock::system(),
-            begin: None,
-            next: None,
-            torn: false,
-            beginning: Beginning::Nothing,
+            started: None,
+            pending: None,
+            truncated: false,
+            sync: SyncState::AwaitingPoll,
         })
     }
 
-    /// What the first line says.
+    /// Returns the header of the recording.
     #[must_use]
     pub fn header(&self) -> &Header {
         self.recording.header()
     }
 
-    /// Whether the last line was cut off. Known once the replay is over.
+    /// Returns whether the last line is incomplete. Known once the replay has ended.
     #[must_use]
-    pub fn is_torn(&self) -> bool {
-        self.torn
+    pub fn is_truncated(&self) -> bool {
+        self.truncated
     }
 
-    /// The next line into `self.next`, where it stays if the wait for its time is given up.
-    fn read(&mut self) -> Result<bool, RecordingError> {
-        if self.next.is_some() {
+    /// Reads the next line into `self.pending`, where it survives if the future is dropped during
+    /// the wait.
+    fn read_line(&mut self) -> Result<bool, RecordingError> {
+        if self.pending.is_some() {
             return Ok(true);
         }
         match self.recording.next() {
-            Some(Ok(line)) => self.next = Some(line),
+            Some(Ok(line)) => self.pending = Some(line),
             None => return Ok(false),
-            Some(Err(error @ RecordingError::Torn { .. })) => {
+            Some(Err(error @ RecordingError::Truncated { .. })) => {
                 warn!("{error}");
-                self.torn = true;
+                self.truncated = true;
                 return Ok(false);
             }
             Some(Err(error)) => return Err(error),
@@ -134,31 +137,31 @@ impl<R: BufRead> Replay<R> {
 impl<R: BufRead + Send> PullSource for Replay<R> {
     async fn next(&mut self) -> Result<Option<Batch>, SourceError> {
         loop {
-            let read = self.read();
+            let read = self.read_line();
             if !read.map_err(|error| SourceError::Recording(error.into()))? {
                 return Ok(None);
             }
-            if let Some(line) = &self.next {
+            if let Some(line) = &self.pending {
                 let recorded = line.now.mono;
                 let now = self.clock.now().mono;
-                let (first, started) = *self.begin.get_or_insert((recorded, now));
-                let at = started + self.speed.after(recorded.since(first));
-                // Also where the wait is nothing, so that others have their turn.
+                let (first, started) = *self.started.get_or_insert((recorded, now));
+                let at = started + self.speed.playback_offset(recorded.since(first));
+                // Also without a delay, so that other tasks can run.
                 sleep(at.since(now)).await;
             }
-            let Some(Line { now, input }) = self.next.take() else {
+            let Some(Line { now, input }) = self.pending.take() else {
                 continue;
             };
-            // The answers to what the tracker asks are in the recording.
+            // The answers to the tracker's queries are part of the recording.
             let step = self.tracker.step(&input, now);
-            self.beginning = self.beginning.after(&input);
+            self.sync = self.sync.next(&input);
             if matches!(input, Input::Poll(_))
                 || !step.observations.is_empty()
                 || !step.anomalies.is_empty()
             {
                 let mut batch = Batch::new(now, step.observations);
                 batch.anomalies = step.anomalies;
-                batch.partial = self.beginning != Beginning::Over;
+                batch.partial = self.sync != SyncState::Synced;
                 return Ok(Some(batch));
             }
         }

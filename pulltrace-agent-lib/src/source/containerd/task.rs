@@ -1,7 +1,7 @@
-//! The task around the tracker: it connects, listens, polls, asks, and hands on what the tracker saw.
+//! The background task: connects, receives events, polls, runs queries and sends batches.
 //!
-//! Every input goes through [`Task::tell`], which records it and steps the tracker; so a recording holds
-//! exactly what the tracker was told. What the inputs mean is not judged here.
+//! All inputs pass through [`Task::feed`], which records them and steps the tracker, so that a
+//! recording contains exactly the tracker's inputs. The task does not interpret them.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,53 +13,44 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
-use super::client::{ClientError, chain};
-use super::daemon::{Connect, Connected, Daemon};
-use super::input::{Answer, Event, Input, Poll, Reply, Server};
+use super::client::{ClientError, error_chain};
+use super::daemon::{Connect, Connected, ConnectionLost, Daemon};
+use super::event_queue::{EventReceiver, EventSender, event_channel};
+use super::input::{Answer, Event, Input, Poll, Reply, ServerInfo};
 use super::interval::{self, Load};
-use super::mailbox::{Events, Mailbox, mailbox};
-use super::questions::{AT_ONCE, Questions};
-use super::recording::{RecordError, Recorder};
-use super::tracker::{Step, Tracker};
-use super::{Stats, discover};
+use super::query_queue::{MAX_PER_ROUND, QueryQueue};
+use super::recording::{Recorder, RecorderError};
+use super::tracker::{Tracker, TrackerOutput};
+use super::{SourceStats, discover};
 use crate::clock::Clock;
 use crate::source::Batch;
 
-/// The wait after the first failure; it doubles with each.
-const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// Back-off after the first failure; doubles with each further one.
+const INITIAL_BACKOFF: Duration = Duration::from_millis(250);
 
-/// The longest wait between two tries.
-const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// The longest back-off.
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
 
-/// How many polls in a row may fail, with the connection standing, before containerd counts as away.
+/// Consecutive failed polls on an open connection after which containerd counts as lost.
 const MAX_FAILURES: u32 = 3;
 
-/// Nobody takes the batches any more.
-struct Closed;
-
-/// Why a containerd is not watched any more.
-struct Gone {
-    reason: String,
-    /// It was watched before: the tracker was told of it.
-    was_there: bool,
-    /// A try right away makes no sense.
-    hopeless: bool,
-}
+/// The receiver of the batches was dropped.
+struct ReceiverClosed;
 
 pub(super) struct Task<C> {
     connect: C,
     clock: Clock,
     tracker: Tracker,
     recorder: Option<Recorder<Box<dyn Write + Send>>>,
-    questions: Questions,
-    out: mpsc::Sender<Batch>,
-    stats: Arc<Mutex<Stats>>,
+    queries: QueryQueue,
+    batches: mpsc::Sender<Batch>,
+    stats: Arc<Mutex<SourceStats>>,
     backoff: Backoff,
-    /// What was last said of an outage that goes on.
-    outage: Option<String>,
-    /// How long after a poll the next one comes, as last chosen.
-    interval: Option<Duration>,
-    /// Not all of what the first poll brought up is answered yet.
+    /// Reason of the current outage, as last logged.
+    last_outage: Option<String>,
+    /// The current poll interval.
+    poll_interval: Option<Duration>,
+    /// True if queries of the first poll are still unanswered.
     partial: bool,
 }
 
@@ -69,161 +60,152 @@ impl<C: Connect> Task<C> {
         clock: Clock,
         tracker: Tracker,
         recorder: Option<Recorder<Box<dyn Write + Send>>>,
-        out: mpsc::Sender<Batch>,
-        stats: Arc<Mutex<Stats>>,
+        batches: mpsc::Sender<Batch>,
+        stats: Arc<Mutex<SourceStats>>,
     ) -> Self {
         Self {
             connect,
             clock,
             tracker,
             recorder,
-            questions: Questions::default(),
-            out,
+            queries: QueryQueue::default(),
+            batches,
             stats,
             backoff: Backoff::default(),
-            outage: None,
-            interval: None,
+            last_outage: None,
+            poll_interval: None,
             partial: true,
         }
     }
 
-    /// Runs until nobody takes the batches any more.
+    /// Runs until the receiver is dropped.
     pub(super) async fn run(mut self) {
         loop {
-            let gone = match self.connect.connect().await {
+            let loss = match self.connect.connect().await {
                 Ok(connected) => match self.watch(connected).await {
                     Ok(gone) => gone,
-                    Err(Closed) => return,
+                    Err(ReceiverClosed) => return,
                 },
-                Err(error) => Gone {
-                    reason: chain(&error),
-                    was_there: false,
-                    hopeless: false,
+                Err(error) => ConnectionLost {
+                    help: error.help(),
+                    ..ConnectionLost::new(error_chain(&error), false)
                 },
             };
-            if gone.hopeless {
-                self.backoff.skip();
+            if loss.permanent {
+                self.backoff.set_max();
             }
-            if self.lost(gone).await.is_err() {
+            if self.report_outage(loss).await.is_err() {
                 return;
             }
             sleep(self.backoff.next()).await;
         }
     }
 
-    /// Tells of an outage once, and again where the reason is another.
-    async fn lost(&mut self, gone: Gone) -> Result<(), Closed> {
-        if self.outage.as_ref() == Some(&gone.reason) {
+    /// Reports an outage, and logs it again only if the reason changes.
+    async fn report_outage(&mut self, loss: ConnectionLost) -> Result<(), ReceiverClosed> {
+        if self.last_outage.as_ref() == Some(&loss.reason) {
             return Ok(());
         }
-        if gone.was_there {
-            warn!("lost containerd: {}", gone.reason);
+        if loss.was_connected {
+            warn!("connection to containerd lost: {}", loss.reason);
         } else {
-            warn!(
-                "no containerd yet, it is looked for until it is there: {}",
-                gone.reason
-            );
+            warn!(help = loss.help, "containerd not available yet; retrying: {}", loss.reason);
         }
-        let told = self.outage.replace(gone.reason.clone()).is_some();
-        if told && !gone.was_there {
+        let already_reported = self.last_outage.replace(loss.reason.clone()).is_some();
+        if already_reported && !loss.was_connected {
             return Ok(());
         }
-        self.questions.clear();
+        self.queries.clear();
         let now = self.clock.now();
-        let step = self.tell(
-            &Input::Lost {
-                reason: gone.reason,
-            },
-            now,
-        );
-        // Whoever could answer is gone.
-        self.questions.clear();
-        (self.interval, self.partial) = (None, true);
-        self.hand_on(self.batch(now, step)).await
+        let step = self.feed(&Input::Lost { reason: loss.reason }, now);
+        // Queries cannot be answered without a connection.
+        self.queries.clear();
+        (self.poll_interval, self.partial) = (None, true);
+        self.send(self.new_batch(now, step)).await
     }
 
-    /// Watches a containerd until it is gone.
-    async fn watch(&mut self, connected: Connected<C::Daemon>) -> Result<Gone, Closed> {
-        let Connected {
-            daemon,
-            server,
-            at,
-            has_namespace,
-        } = connected;
+    /// Watches one connection until it is lost.
+    async fn watch(
+        &mut self,
+        connected: Connected<C::Daemon>,
+    ) -> Result<ConnectionLost, ReceiverClosed> {
+        let Connected { daemon, server, address: at, has_namespace } = connected;
         let daemon = Arc::new(daemon);
-        // Listening begins before the first poll, so that nothing falls in between. It ends with this function.
-        let (mailbox, mut events) = mailbox();
+        // Subscribe before the first poll, so that no event is missed. The subscription ends with
+        // this function.
+        let (mailbox, mut events) = event_channel();
         let mut listener = JoinSet::new();
-        listener.spawn(listen(Arc::clone(&daemon), mailbox));
+        listener.spawn(forward_events(Arc::clone(&daemon), mailbox));
 
         let mut failures = 0;
         let mut due = Mono::default();
         let mut last = (Mono::default(), Load::default());
-        // Only one that has answered a poll is there: else one that does not would come and go with each try.
-        let mut is_there = false;
+        // A connection counts once a poll has succeeded. Otherwise a daemon that accepts
+        // connections but does not answer would be reported as connected and lost with every
+        // attempt.
+        let mut connected = false;
         loop {
             let mut now = self.clock.now();
             if now.mono >= due {
-                if is_there && is_another(&server, daemon.started_at()) {
-                    let reason = "it was started anew".to_owned();
-                    return Ok(Gone {
-                        reason,
-                        was_there: true,
-                        hopeless: false,
-                    });
+                if connected && is_restarted(&server, daemon.started_at()) {
+                    let reason = "containerd restarted".to_owned();
+                    return Ok(ConnectionLost::new(reason, true));
                 }
                 let polled = daemon.poll(!self.tracker.is_busy()).await;
                 now = self.clock.now();
                 match polled {
                     Ok(poll) => {
                         failures = 0;
-                        if !is_there {
-                            is_there = true;
+                        if !connected {
+                            connected = true;
                             self.backoff = Backoff::default();
-                            self.outage = None;
-                            announce(&server, &at, has_namespace);
-                            self.count(|stats| stats.connections += 1);
-                            let step = self.tell(&Input::Connected(server.clone()), now);
-                            self.hand_on(self.batch(now, step)).await?;
+                            self.last_outage = None;
+                            log_connected(&server, &at, has_namespace);
+                            self.update_stats(|stats| stats.connections += 1);
+                            let step = self.feed(&Input::Connected(server.clone()), now);
+                            self.send(self.new_batch(now, step)).await?;
                         }
-                        let load = Load::of(&poll);
+                        let load = Load::from_poll(&poll);
                         last = (now.mono, load);
-                        if let Some(gone) = self.polled(daemon.as_ref(), poll, now).await? {
+                        if let Some(gone) = self.handle_poll(daemon.as_ref(), poll, now).await? {
                             return Ok(gone);
                         }
-                        // Now, since the answers may have shown that there is something to watch.
-                        due = now.mono + self.choose_interval(load);
+                        // Chosen only now: the answers may have revealed a pull.
+                        due = now.mono + self.update_interval(load);
                     }
                     Err(error) => {
                         failures += 1;
-                        self.count(|stats| stats.failed_polls += 1);
-                        debug!("a poll failed: {}", chain(&error));
-                        let hopeless = !error.is_retryable();
-                        if !is_there || error.is_lost() || hopeless || failures >= MAX_FAILURES {
-                            return Ok(Gone {
-                                reason: chain(&error),
-                                was_there: is_there,
-                                hopeless,
+                        self.update_stats(|stats| stats.failed_polls += 1);
+                        debug!("poll failed: {}", error_chain(&error));
+                        let hopeless = !error.is_transient();
+                        if !connected
+                            || error.is_disconnect()
+                            || hopeless
+                            || failures >= MAX_FAILURES
+                        {
+                            return Ok(ConnectionLost {
+                                permanent: hopeless,
+                                ..ConnectionLost::new(error_chain(&error), connected)
                             });
                         }
-                        due = now.mono + FIRST_WAIT;
+                        due = now.mono + INITIAL_BACKOFF;
                     }
                 }
                 continue;
             }
             tokio::select! {
-                taken = events.take() => {
+                taken = events.recv_all() => {
                     let Some(taken) = taken else {
-                        let reason = "the task that listens to its events stopped".to_owned();
-                        return Ok(Gone { reason, was_there: is_there, hopeless: false });
+                        let reason = "the event stream task stopped".to_owned();
+                        return Ok(ConnectionLost::new(reason, connected));
                     };
-                    let wakes = taken.iter().any(wakes);
-                    self.happened(taken, &events).await?;
-                    if let Some(gone) = self.ask(daemon.as_ref()).await? {
+                    let wakes = taken.iter().any(triggers_poll);
+                    self.handle_events(taken, &events).await?;
+                    if let Some(gone) = self.run_queries(daemon.as_ref()).await? {
                         return Ok(gone);
                     }
                     if wakes {
-                        due = due.min(last.0 + interval::soonest(last.1));
+                        due = due.min(last.0 + interval::event_interval(last.1));
                     }
                 }
                 () = sleep(due.since(now.mono)) => {}
@@ -231,108 +213,106 @@ impl<C: Connect> Task<C> {
         }
     }
 
-    /// Tells of a poll, and asks what it brings up.
-    async fn polled(
+    /// Feeds a poll to the tracker and runs the resulting queries.
+    async fn handle_poll(
         &mut self,
         daemon: &C::Daemon,
         poll: Poll,
         now: Now,
-    ) -> Result<Option<Gone>, Closed> {
-        let left_out = daemon.left_out();
-        self.count(|stats| {
+    ) -> Result<Option<ConnectionLost>, ReceiverClosed> {
+        let left_out = daemon.take_skipped();
+        self.update_stats(|stats| {
             stats.polls += 1;
-            stats.left_out += left_out;
+            stats.skipped_items += left_out;
         });
-        let load = Load::of(&poll);
-        let step = self.tell(&Input::Poll(poll), now);
-        self.choose_interval(load);
-        self.hand_on(self.batch(now, step)).await?;
-        let gone = self.ask(daemon).await?;
-        if gone.is_none() && self.partial && self.questions.is_empty() {
+        let load = Load::from_poll(&poll);
+        let step = self.feed(&Input::Poll(poll), now);
+        self.update_interval(load);
+        self.send(self.new_batch(now, step)).await?;
+        let loss = self.run_queries(daemon).await?;
+        if loss.is_none() && self.partial && self.queries.is_empty() {
             self.partial = false;
-            let nothing = self.batch(self.clock.now(), Step::default());
-            self.hand_on(nothing).await?;
+            let nothing = self.new_batch(self.clock.now(), TrackerOutput::default());
+            self.send(nothing).await?;
         }
-        Ok(gone)
+        Ok(loss)
     }
 
-    /// Tells of events, in order.
-    async fn happened(&mut self, taken: Vec<Event>, events: &Events) -> Result<(), Closed> {
+    /// Feeds events to the tracker, in order.
+    async fn handle_events(
+        &mut self,
+        taken: Vec<Event>,
+        events: &EventReceiver,
+    ) -> Result<(), ReceiverClosed> {
         let now = self.clock.now();
-        let dropped = events.dropped();
+        let dropped = events.take_dropped();
         let gaps = taken.iter().filter(|event| **event == Event::Gap).count();
-        self.count(|stats| {
+        self.update_stats(|stats| {
             stats.events += taken.len() as u64;
-            stats.gaps += gaps as u64;
+            stats.event_gaps += gaps as u64;
             stats.dropped_events += dropped;
         });
-        let mut all = self.batch(now, Step::default());
+        let mut all = self.new_batch(now, TrackerOutput::default());
         for event in taken {
-            append(&mut all, self.tell(&Input::Event(event), now));
+            append_output(&mut all, self.feed(&Input::Event(event), now));
         }
-        self.hand_on_what_is_there(all).await
+        self.send_unless_empty(all).await
     }
 
-    /// Puts the questions that wait to containerd, as many as may be at once. Something where it is gone.
-    async fn ask(&mut self, daemon: &C::Daemon) -> Result<Option<Gone>, Closed> {
-        let mut gone = None;
-        for _ in 0..AT_ONCE {
-            let Some(to) = self.questions.next() else {
+    /// Runs queued queries, up to the limit per round. Returns the reason if the connection was
+    /// lost.
+    async fn run_queries(
+        &mut self,
+        daemon: &C::Daemon,
+    ) -> Result<Option<ConnectionLost>, ReceiverClosed> {
+        let mut loss = None;
+        for _ in 0..MAX_PER_ROUND {
+            let Some(to) = self.queries.pop() else {
                 break;
             };
-            let answer = daemon.answer(&to).await;
+            let answer = daemon.run_query(&to).await;
             let (reply, failed) = match answer {
                 Ok(reply) => (reply, None),
-                Err(error) => (
-                    Reply::Failed {
-                        reason: chain(&error),
-                    },
-                    Some(error),
-                ),
+                Err(error) => (Reply::Failed { reason: error_chain(&error) }, Some(error)),
             };
             let failures = u64::from(failed.is_some());
-            self.count(|stats| {
+            self.update_stats(|stats| {
                 stats.queries += 1;
                 stats.failed_queries += failures;
             });
             let now = self.clock.now();
-            let step = self.tell(&Input::Answer(Answer { to, reply }), now);
-            // Each at its own time, as a replay of the recording says it.
-            self.hand_on_what_is_there(self.batch(now, step)).await?;
+            let step = self.feed(&Input::Answer(Answer { to, reply }), now);
+            // Each answer gets a separate time and batch, as in a replay.
+            self.send_unless_empty(self.new_batch(now, step)).await?;
             match failed {
-                Some(error) if error.is_lost() => {
-                    gone = Some(Gone {
-                        reason: chain(&error),
-                        was_there: true,
-                        hopeless: false,
-                    });
+                Some(error) if error.is_disconnect() => {
+                    loss = Some(ConnectionLost::new(error_chain(&error), true));
                     break;
                 }
-                // One that hangs is not asked for the rest too: the next poll shows whether it is back.
+                // After a timeout, leave the other queries to the next round: a poll comes first
+                // and shows whether containerd responds again.
                 Some(ClientError::Usage(_)) | None => {}
-                Some(error) if error.is_retryable() => break,
+                Some(error) if error.is_transient() => break,
                 Some(_) => {}
             }
         }
-        Ok(gone)
+        Ok(loss)
     }
 
-    /// The one place in which the tracker is told anything.
-    fn tell(&mut self, input: &Input, now: Now) -> Step {
+    /// The only place that feeds the tracker.
+    fn feed(&mut self, input: &Input, now: Now) -> TrackerOutput {
         self.record(now, input);
         let mut all = self.tracker.step(input, now);
-        let mut refused = self.questions.add(std::mem::take(&mut all.queries));
-        // For what cannot wait there is an answer too. What that makes the tracker ask finds no room either.
+        let mut refused = self.queries.enqueue(std::mem::take(&mut all.queries));
+        // Queries that do not fit into the queue are answered as failed. Queries that result from
+        // these answers are dropped.
         while let Some(to) = refused.pop() {
-            let reason = "too many questions wait already".to_owned();
-            let input = Input::Answer(Answer {
-                to,
-                reply: Reply::Failed { reason },
-            });
+            let reason = "too many queued queries".to_owned();
+            let input = Input::Answer(Answer { to, reply: Reply::Failed { reason } });
             self.record(now, &input);
             let step = self.tracker.step(&input, now);
-            let again = self.questions.add(step.queries).len() as u64;
-            self.count(|stats| stats.refused_queries += 1 + again);
+            let again = self.queries.enqueue(step.queries).len() as u64;
+            self.update_stats(|stats| stats.dropped_queries += 1 + again);
             all.observations.extend(step.observations);
             all.anomalies.extend(step.anomalies);
         }
@@ -347,85 +327,90 @@ impl<C: Connect> Task<C> {
         let (inputs, bytes) = (recorder.inputs(), recorder.bytes());
         let stopped = match result {
             Ok(()) => None,
-            Err(error @ RecordError::TooLong(_)) => {
+            Err(error @ RecorderError::TooLong(_)) => {
                 warn!("{error}");
                 None
             }
             Err(error) => {
-                let reason = chain(&error);
-                error!("the recording stops here, the watching goes on: {reason}");
+                let reason = error_chain(&error);
+                error!("recording stopped, watching continues: {reason}");
                 self.recorder = None;
                 Some(reason)
             }
         };
-        self.count(|stats| {
+        self.update_stats(|stats| {
             stats.recorded_inputs = inputs;
             stats.recorded_bytes = bytes;
-            stats.recording_stopped = stopped;
+            stats.recording_error = stopped;
         });
     }
 
-    fn batch(&self, now: Now, step: Step) -> Batch {
+    fn new_batch(&self, now: Now, step: TrackerOutput) -> Batch {
         let mut batch = Batch::new(now, step.observations);
         batch.anomalies = step.anomalies;
-        batch.interval = self.interval;
+        batch.poll_interval = self.poll_interval;
         batch.partial = self.partial;
         batch
     }
 
-    fn choose_interval(&mut self, load: Load) -> Duration {
-        let busy = self.tracker.is_busy() || !self.questions.is_empty();
-        *self.interval.insert(interval::next(busy, load))
+    fn update_interval(&mut self, load: Load) -> Duration {
+        let busy = self.tracker.is_busy() || !self.queries.is_empty();
+        *self.poll_interval.insert(interval::poll_interval(busy, load))
     }
 
-    async fn hand_on_what_is_there(&mut self, batch: Batch) -> Result<(), Closed> {
+    async fn send_unless_empty(&mut self, batch: Batch) -> Result<(), ReceiverClosed> {
         if batch.observations.is_empty() && batch.anomalies.is_empty() {
             return Ok(());
         }
-        self.hand_on(batch).await
+        self.send(batch).await
     }
 
-    /// Waits where nobody takes the batches; meanwhile nothing is polled, and events pile up to their bound.
-    fn hand_on(&self, batch: Batch) -> impl Future<Output = Result<(), Closed>> + Send + use<C> {
-        let out = self.out.clone();
-        async move { out.send(batch).await.map_err(|_| Closed) }
+    /// Blocks while the receiver is slow. Meanwhile no poll runs, and events queue up to their
+    /// limit.
+    fn send(
+        &self,
+        batch: Batch,
+    ) -> impl Future<Output = Result<(), ReceiverClosed>> + Send + use<C> {
+        let out = self.batches.clone();
+        async move { out.send(batch).await.map_err(|_| ReceiverClosed) }
     }
 
-    fn count(&self, change: impl FnOnce(&mut Stats)) {
+    fn update_stats(&self, change: impl FnOnce(&mut SourceStats)) {
         change(&mut self.stats.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
-/// Listens for as long as it is let; a stream that breaks is opened again.
-async fn listen(daemon: Arc<impl Daemon>, mailbox: Mailbox) {
+/// Forwards events until it is aborted. Reopens the stream when it breaks.
+async fn forward_events(daemon: Arc<impl Daemon>, mailbox: EventSender) {
     let mut backoff = Backoff::default();
     loop {
-        let mut heard = false;
+        let mut received = false;
         let error = daemon
             .events(|event| {
-                heard = true;
-                mailbox.put(event);
+                received = true;
+                mailbox.send(event);
             })
             .await;
-        debug!("{}", chain(&error));
-        if heard {
+        debug!("{}", error_chain(&error));
+        if received {
             backoff = Backoff::default();
         }
         sleep(backoff.next()).await;
-        // What happened since the stream broke is announced to nobody; the poll that this brings shows it.
-        mailbox.put(Event::Gap);
+        // Events since the interruption are lost. The gap triggers a poll, which shows their
+        // effects.
+        mailbox.send(Event::Gap);
     }
 }
 
-/// Whether the socket that is there now is another than that of this server.
-fn is_another(server: &Server, now: Option<NodeTime>) -> bool {
+/// Returns whether the socket was bound again since the connection, i.e. containerd restarted.
+fn is_restarted(server: &ServerInfo, now: Option<NodeTime>) -> bool {
     matches!((server.started_at, now), (Some(then), Some(now)) if then != now)
 }
 
-/// Whether a poll now would show something: a pull begins, goes a step further, or ends.
-fn wakes(event: &Event) -> bool {
+/// Returns whether a poll should follow immediately, because a pull has started, advanced or ended.
+fn triggers_poll(event: &Event) -> bool {
     match event {
-        // Containers have snapshots too; those of a pull are named like this.
+        // Containers have snapshots, too; only those of pulls have such a key.
         Event::SnapshotPrepared { key }
         | Event::SnapshotCommitted { key, .. }
         | Event::SnapshotRemoved { key } => key.contains("extract-"),
@@ -434,47 +419,45 @@ fn wakes(event: &Event) -> bool {
     }
 }
 
-fn announce(server: &Server, at: &str, has_namespace: bool) {
+fn log_connected(server: &ServerInfo, at: &str, has_namespace: bool) {
     let version = &server.version;
-    info!(socket = at, version, "watching containerd");
-    if !discover::is_known(version) {
+    info!(socket = at, version, "connected to containerd");
+    if !discover::is_supported(version) {
         warn!(
             version,
-            "this containerd is none of 1.6 to 2.x: what is shown of it may be wrong"
+            "unsupported containerd version (supported: 1.6 to 2.x); results may be wrong"
         );
     }
     if !has_namespace {
-        warn!(
-            "containerd does not have the namespace yet: nothing is seen before something is pulled in it"
-        );
+        warn!("the containerd namespace does not exist yet; it is created by the first pull");
     }
 }
 
-fn append(batch: &mut Batch, step: Step) {
+fn append_output(batch: &mut Batch, step: TrackerOutput) {
     batch.observations.extend(step.observations);
     batch.anomalies.extend(step.anomalies);
 }
 
-/// How long to wait before the next try.
+/// Exponential back-off.
 #[derive(Debug)]
 struct Backoff(Duration);
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self(FIRST_WAIT)
+        Self(INITIAL_BACKOFF)
     }
 }
 
 impl Backoff {
     fn next(&mut self) -> Duration {
         let wait = self.0;
-        self.0 = (wait * 2).min(LONGEST_WAIT);
+        self.0 = (wait * 2).min(MAX_BACKOFF);
         wait
     }
 
-    /// Goes to the longest wait at once.
-    fn skip(&mut self) {
-        self.0 = LONGEST_WAIT;
+    /// Uses the longest wait from now on.
+    fn set_max(&mut self) {
+        self.0 = MAX_BACKOFF;
     }
 }
 

@@ -1,4 +1,4 @@
-//! Watches one source and judges each batch of it.
+//! Watches one source and checks each of its batches.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
@@ -6,277 +6,272 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use pulltrace_core::{Anomaly, Evidence, Limits, Mono, Observation, Outcome, PullId, PullTable};
+use pulltrace_core::{Anomaly, EndEvidence, Limits, Mono, Observation, Outcome, PullId, PullTable};
 
 use super::{Rule, Violation};
 use crate::source::{Batch, PullSource};
 
-/// How `next` is called.
+/// The way to call `next`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Patience {
-    /// It is awaited to its end.
-    Waits,
-    /// It is dropped each time that it was woken and is still not ready.
-    Drops,
+pub(super) enum CallMode {
+    /// Each future is awaited to its end.
+    Await,
+    /// The future is dropped whenever it was woken and is still pending.
+    DropOnPending,
 }
 
-/// A source that needs more wake-ups than this for a batch is awaited to its end after all.
+/// A source that needs more wake-ups than this for a batch is then awaited to the end.
 const MAX_DROPS: u32 = 64;
 
-/// For "nothing more happens" so many batches are looked at, or so long.
+/// Batches or time to watch in order to confirm that a state does not change.
 const QUIET_BATCHES: usize = 3;
 const QUIET_TIME: Duration = Duration::from_secs(3);
 
 pub(super) struct Watcher<S> {
     source: S,
     during: &'static str,
-    patience: Patience,
-    bound: Duration,
+    mode: CallMode,
+    timeout: Duration,
     table: PullTable,
     last: Option<Mono>,
     batches: usize,
     lost: bool,
-    /// A batch came that was not partial.
-    whole: bool,
-    /// Pulls that this watcher has handed out, or that went on before it.
+    /// True if a complete batch was received.
+    synced: bool,
+    /// Pulls already returned by this watcher, or running before it.
     known: BTreeSet<PullId>,
     began: Vec<PullId>,
-    ended: BTreeMap<PullId, Evidence>,
+    ended: BTreeMap<PullId, EndEvidence>,
 }
 
 impl<S: PullSource> Watcher<S> {
-    pub(super) fn new(
-        source: S,
-        during: &'static str,
-        patience: Patience,
-        bound: Duration,
-    ) -> Self {
+    pub(super) fn new(source: S, during: &'static str, mode: CallMode, timeout: Duration) -> Self {
         Self {
             source,
             during,
-            patience,
-            bound,
+            mode,
+            timeout,
             table: PullTable::new(Limits::default()),
             last: None,
             batches: 0,
             lost: false,
-            whole: false,
+            synced: false,
             known: BTreeSet::new(),
             began: Vec::new(),
             ended: BTreeMap::new(),
         }
     }
 
-    /// What only a caller that drops `next` gets to see is the fault of its drops.
-    pub(super) fn broken(&self, rule: Rule, what: String) -> Violation {
-        let (rule, what) = match self.patience {
-            Patience::Waits => (rule, what),
-            Patience::Drops => (Rule::CancelSafe, format!("{what} ({rule})")),
+    /// Violations seen only by a caller that drops `next` count as missing cancel safety.
+    pub(super) fn violation(&self, rule: Rule, what: String) -> Violation {
+        let (rule, what) = match self.mode {
+            CallMode::Await => (rule, what),
+            CallMode::DropOnPending => (Rule::CancelSafe, format!("{what} ({rule})")),
         };
-        Violation::Broken {
-            rule,
-            during: self.during,
-            what,
-        }
+        Violation::Broken { rule, during: self.during, what }
     }
 
-    /// The first pull that is seen to begin and was not handed out yet.
-    pub(super) async fn until_begun(&mut self) -> Result<PullId, Violation> {
+    /// Waits for a pull that was not returned before.
+    pub(super) async fn wait_for_start(&mut self) -> Result<PullId, Violation> {
         let is_new = |this: &Self| {
             let mut began = this.began.iter();
             began.find(|id| !this.known.contains(*id)).cloned()
         };
-        let id = self.until("no pull was seen to begin", is_new).await?;
+        let id = self.wait_until("no pull started", is_new).await?;
         self.known.insert(id.clone());
         Ok(id)
     }
 
-    pub(super) async fn until_ended(&mut self, id: &PullId) -> Result<Evidence, Violation> {
-        let what = format!("pull {id} was not seen to end");
-        self.until(&what, |this| this.ended.get(id).cloned()).await
+    pub(super) async fn wait_for_end(&mut self, id: &PullId) -> Result<EndEvidence, Violation> {
+        let what = format!("pull {id} did not end");
+        self.wait_until(&what, |this| this.ended.get(id).cloned()).await
     }
 
-    pub(super) async fn until_completed(&mut self, id: &PullId) -> Result<(), Violation> {
-        match self.until_ended(id).await? {
-            Evidence::ImagePresent => Ok(()),
+    pub(super) async fn wait_for_completion(&mut self, id: &PullId) -> Result<(), Violation> {
+        match self.wait_for_end(id).await? {
+            EndEvidence::ImagePresent => Ok(()),
             other => {
-                let what = format!("pull {id} completed, and was said to end by {other:?}");
-                Err(self.broken(Rule::Evidence, what))
+                let what = format!("pull {id} completed but its reported end is {other:?}");
+                Err(self.violation(Rule::Evidence, what))
             }
         }
     }
 
-    pub(super) async fn until_lost(&mut self) -> Result<(), Violation> {
-        let what = "the runtime is out of sight, and that was not said";
+    pub(super) async fn wait_for_disconnect(&mut self) -> Result<(), Violation> {
+        let what = "the lost connection was not reported";
         let is_lost = |this: &Self| this.lost.then_some(());
-        self.until_rule(Rule::Outage, what, is_lost).await
+        self.wait_for_rule(Rule::Outage, what, is_lost).await
     }
 
-    pub(super) async fn until_back(&mut self) -> Result<(), Violation> {
-        let what = "the runtime is in sight again, and that was not said";
+    pub(super) async fn wait_for_reconnect(&mut self) -> Result<(), Violation> {
+        let what = "the recovered connection was not reported";
         let is_back = |this: &Self| (!this.lost).then_some(());
-        self.until_rule(Rule::Outage, what, is_back).await
+        self.wait_for_rule(Rule::Outage, what, is_back).await
     }
 
-    /// No pull ends while all go on.
-    pub(super) async fn expect_nothing_ends(&mut self) -> Result<(), Violation> {
+    /// Checks that no pull ends while all keep running.
+    pub(super) async fn expect_no_end(&mut self) -> Result<(), Violation> {
         let before: BTreeSet<_> = self.ended.keys().cloned().collect();
-        self.watch_quietly().await?;
+        self.watch_briefly().await?;
         match self.ended.iter().find(|(id, _)| !before.contains(*id)) {
             None => Ok(()),
             Some((id, evidence)) => {
-                let what = format!("pull {id} goes on, and was said to end by {evidence:?}");
-                Err(self.broken(Rule::Evidence, what))
+                let what = format!("pull {id} is running but ended by {evidence:?}");
+                Err(self.violation(Rule::Evidence, what))
             }
         }
     }
 
-    /// Nothing begins once all is over: what returns would be told by the judging of each batch.
-    pub(super) async fn expect_nothing_returns(&mut self) -> Result<(), Violation> {
-        self.watch_quietly().await?;
+    /// Checks that no further pull starts. Ended pulls that restart are found by the check of each
+    /// batch.
+    pub(super) async fn expect_no_start(&mut self) -> Result<(), Violation> {
+        self.watch_briefly().await?;
         match self.began.iter().find(|id| !self.known.contains(*id)) {
             None => Ok(()),
-            Some(id) => Err(self.broken(
-                Rule::Names,
-                format!("nothing was begun any more, and pull {id} was said to begin"),
+            Some(id) => Err(self.violation(
+                Rule::StableIds,
+                format!("pull {id} started although no pull was started"),
             )),
         }
     }
 
-    /// A source that was made while this pull went on says so before it has said all.
-    pub(super) async fn expect_beginning(&mut self, id: &PullId) -> Result<(), Violation> {
-        let whole = |this: &Self| this.whole.then_some(());
-        self.until("there was no batch that is not partial", whole)
-            .await?;
+    /// Checks that a new source lists this running pull before its first complete batch.
+    pub(super) async fn expect_in_initial_sync(&mut self, id: &PullId) -> Result<(), Violation> {
+        let whole = |this: &Self| this.synced.then_some(());
+        self.wait_until("no complete batch was received", whole).await?;
         if self.began.contains(id) {
             self.known.insert(id.clone());
             return Ok(());
         }
         match self.began.first() {
             Some(other) => {
-                let what = format!("pull {id} goes on, and a new source calls it {other}");
-                Err(self.broken(Rule::Names, what))
+                let what = format!("a new source reports the running pull {id} as {other}");
+                Err(self.violation(Rule::StableIds, what))
             }
             None => {
-                let what = format!("pull {id} goes on, and was not said");
-                Err(self.broken(Rule::Beginning, what))
+                let what = format!("the running pull {id} is missing");
+                Err(self.violation(Rule::InitialSync, what))
             }
         }
     }
 
-    /// All batches of a source that ends.
-    pub(super) async fn until_over(&mut self) -> Result<Vec<Batch>, Violation> {
+    /// Returns all batches of a finite source.
+    pub(super) async fn collect_batches(&mut self) -> Result<Vec<Batch>, Violation> {
         let mut batches = Vec::new();
         loop {
-            match self.step(self.bound).await? {
-                Step::Batch(batch) => batches.push(batch),
-                Step::Over => return Ok(batches),
-                Step::Nothing => {
-                    let what = format!("nothing came for {:?}, not even an end", self.bound);
-                    return Err(self.broken(Rule::Seen, what));
+            match self.next_step(self.timeout).await? {
+                NextStep::Batch(batch) => batches.push(batch),
+                NextStep::Ended => return Ok(batches),
+                NextStep::Timeout => {
+                    let what = format!("no batch and no end for {:?}", self.timeout);
+                    return Err(self.violation(Rule::Observed, what));
                 }
             }
         }
     }
 
-    async fn until<T>(
+    async fn wait_until<T>(
         &mut self,
         what: &str,
         condition: impl Fn(&Self) -> Option<T>,
     ) -> Result<T, Violation> {
-        self.until_rule(Rule::Seen, what, condition).await
+        self.wait_for_rule(Rule::Observed, what, condition).await
     }
 
-    async fn until_rule<T>(
+    async fn wait_for_rule<T>(
         &mut self,
         rule: Rule,
         what: &str,
         condition: impl Fn(&Self) -> Option<T>,
     ) -> Result<T, Violation> {
-        let mut end = pin!(tokio::time::sleep(self.bound));
+        let mut end = pin!(tokio::time::sleep(self.timeout));
         loop {
             if let Some(found) = condition(self) {
                 return Ok(found);
             }
             let step = tokio::select! {
-                step = self.step(Duration::MAX) => step?,
+                step = self.next_step(Duration::MAX) => step?,
                 () = &mut end => {
-                    let what = format!("{what} within {:?}", self.bound);
-                    return Err(self.broken(rule, what));
+                    let what = format!("{what} within {:?}", self.timeout);
+                    return Err(self.violation(rule, what));
                 }
             };
-            if matches!(step, Step::Over) {
-                return Err(self.broken(Rule::GoesOn, "it ended".into()));
+            if matches!(step, NextStep::Ended) {
+                return Err(self.violation(Rule::StaysAlive, "the source ended".into()));
             }
         }
     }
 
-    async fn watch_quietly(&mut self) -> Result<(), Violation> {
+    async fn watch_briefly(&mut self) -> Result<(), Violation> {
         let before = self.batches;
         while self.batches < before + QUIET_BATCHES {
-            match self.step(QUIET_TIME).await? {
-                Step::Batch(_) => {}
-                Step::Nothing => break,
-                Step::Over => return Err(self.broken(Rule::GoesOn, "it ended".into())),
+            match self.next_step(QUIET_TIME).await? {
+                NextStep::Batch(_) => {}
+                NextStep::Timeout => break,
+                NextStep::Ended => {
+                    return Err(self.violation(Rule::StaysAlive, "the source ended".into()));
+                }
             }
         }
         Ok(())
     }
 
-    async fn step(&mut self, bound: Duration) -> Result<Step, Violation> {
-        let looked = match self.patience {
-            Patience::Waits => tokio::time::timeout(bound, self.source.next()).await,
-            Patience::Drops => tokio::time::timeout(bound, next_dropping(&mut self.source)).await,
+    async fn next_step(&mut self, bound: Duration) -> Result<NextStep, Violation> {
+        let looked = match self.mode {
+            CallMode::Await => tokio::time::timeout(bound, self.source.next()).await,
+            CallMode::DropOnPending => {
+                tokio::time::timeout(bound, next_with_drops(&mut self.source)).await
+            }
         };
         match looked {
-            Err(_elapsed) => Ok(Step::Nothing),
-            Ok(Ok(None)) => Ok(Step::Over),
+            Err(_elapsed) => Ok(NextStep::Timeout),
+            Ok(Ok(None)) => Ok(NextStep::Ended),
             Ok(Ok(Some(batch))) => {
-                self.judge(&batch)?;
-                Ok(Step::Batch(batch))
+                self.check_batch(&batch)?;
+                Ok(NextStep::Batch(batch))
             }
             Ok(Err(error)) => {
                 let mut what = error.to_string();
                 if let Some(cause) = std::error::Error::source(&error) {
                     what += &format!(": {cause}");
                 }
-                Err(self.broken(Rule::GoesOn, what))
+                Err(self.violation(Rule::StaysAlive, what))
             }
         }
     }
 
-    fn judge(&mut self, batch: &Batch) -> Result<(), Violation> {
+    fn check_batch(&mut self, batch: &Batch) -> Result<(), Violation> {
         if let Some(last) = self.last.filter(|last| batch.now.mono < *last) {
-            let what = format!("{:?} came after {:?}", batch.now.mono.0, last.0);
-            return Err(self.broken(Rule::Order, what));
+            let what = format!("time {:?} follows {:?}", batch.now.mono.0, last.0);
+            return Err(self.violation(Rule::Order, what));
         }
         self.last = Some(batch.now.mono);
         self.batches += 1;
         for observation in &batch.observations {
-            self.judge_one(observation)?;
+            self.check_observation(observation)?;
         }
-        let back = batch.observations.contains(&Observation::SourceBack);
-        self.whole |= !self.lost && !back && !batch.partial;
-        let before = self.anomalies();
+        let back = batch.observations.contains(&Observation::SourceRecovered);
+        self.synced |= !self.lost && !back && !batch.partial;
+        let before = self.source_anomalies();
         self.table.apply(&batch.observations, batch.now);
-        match self.anomalies().into_iter().find(|a| !before.contains(a)) {
+        match self.source_anomalies().into_iter().find(|a| !before.contains(a)) {
             None => Ok(()),
             Some(anomaly) => {
                 let what = format!("`{anomaly}` in a batch of {:?}", batch.observations);
-                Err(self.broken(Rule::Coherent, what))
+                Err(self.violation(Rule::Consistent, what))
             }
         }
     }
 
-    fn judge_one(&mut self, observation: &Observation) -> Result<(), Violation> {
+    fn check_observation(&mut self, observation: &Observation) -> Result<(), Violation> {
         match observation {
             Observation::SourceLost => self.lost = true,
-            Observation::SourceBack => self.lost = false,
-            Observation::Began { pull, .. } => {
+            Observation::SourceRecovered => self.lost = false,
+            Observation::Started { pull, .. } => {
                 if let Some(evidence) = self.ended.get(pull) {
                     if Outcome::from_evidence(evidence).0 != Outcome::Unknown {
-                        let what = format!("pull {pull} ended by {evidence:?}, and began again");
-                        return Err(self.broken(Rule::EndIsFinal, what));
+                        let what = format!("pull {pull} ended by {evidence:?} and started again");
+                        return Err(self.violation(Rule::EndIsFinal, what));
                     }
                     self.ended.remove(pull);
                 }
@@ -286,18 +281,18 @@ impl<S: PullSource> Watcher<S> {
             }
             Observation::Ended { pull, evidence, .. } => {
                 if self.lost {
-                    let what = format!("pull {pull} ended by {evidence:?} while nothing is seen");
-                    return Err(self.broken(Rule::Outage, what));
+                    let what = format!("pull {pull} ended by {evidence:?} during an outage");
+                    return Err(self.violation(Rule::Outage, what));
                 }
                 if !self.began.contains(pull) {
-                    let what = format!("pull {pull} ended and never began");
-                    return Err(self.broken(Rule::Coherent, what));
+                    let what = format!("pull {pull} ended without a start");
+                    return Err(self.violation(Rule::Consistent, what));
                 }
                 if let Some(before) = self.ended.insert(pull.clone(), evidence.clone())
                     && Outcome::from_evidence(&before).0 != Outcome::Unknown
                 {
-                    let what = format!("pull {pull} ended by {before:?}, and then by {evidence:?}");
-                    return Err(self.broken(Rule::EndIsFinal, what));
+                    let what = format!("pull {pull} ended by {before:?} and then by {evidence:?}");
+                    return Err(self.violation(Rule::EndIsFinal, what));
                 }
             }
             _ => {}
@@ -305,28 +300,30 @@ impl<S: PullSource> Watcher<S> {
         Ok(())
     }
 
-    /// Anomalies that only a source can be to blame for: the others a hostile registry can cause.
-    fn anomalies(&self) -> Vec<Anomaly> {
-        let blamed = [
+    /// Returns the anomalies that only a faulty source causes. Others may be caused by a hostile
+    /// registry.
+    fn source_anomalies(&self) -> Vec<Anomaly> {
+        let source_faults = [
             Anomaly::UnknownPull,
             Anomaly::UnknownLayer,
             Anomaly::EndedTwice,
             Anomaly::RootChanged,
         ];
         let counted = self.table.counters().anomalies.keys().copied();
-        counted.filter(|anomaly| blamed.contains(anomaly)).collect()
+        counted.filter(|anomaly| source_faults.contains(anomaly)).collect()
     }
 }
 
-enum Step {
+enum NextStep {
     Batch(Batch),
-    Nothing,
-    Over,
+    Timeout,
+    Ended,
 }
 
-/// Calls `next`, and drops the future each time that it was woken and is still not ready: just after
-/// it took something, if it takes something before it is ready.
-async fn next_dropping<S: PullSource>(
+/// Calls `next`, dropping the future whenever it was woken and is still pending.
+///
+/// A source that consumes input before it is ready loses it then.
+async fn next_with_drops<S: PullSource>(
     source: &mut S,
 ) -> Result<Option<Batch>, crate::source::SourceError> {
     for _ in 0..MAX_DROPS {

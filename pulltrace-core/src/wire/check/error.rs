@@ -1,71 +1,72 @@
-//! Why a report is refused.
+//! The reasons for rejecting a report.
 
 use crate::id::{NameError, NodeName, PullId};
 
-/// A report that cannot be true, and is refused whole. A retry with the same report does not help.
+/// An invalid report, which is rejected as a whole. A retry does not help.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReportError {
-    /// It is no JSON, or has other types than a report; what the parser says, cut.
-    #[error("the body is no report: {0}")]
+    /// The body is not the JSON of a report. Contains the parser's message, truncated.
+    #[error("invalid report: {0}")]
     Malformed(String),
-    /// It is of a version that this server does not know.
-    #[error("schemaVersion is `{0}`: this server knows v1")]
-    Version(String),
+    /// The version is not supported by this server.
+    #[error("unsupported schemaVersion `{0}`: expected v1")]
+    UnsupportedVersion(String),
     /// A list has too many items, or a text too many bytes.
-    #[error("{what} has {found}: at most {most} are accepted")]
+    #[error("{what} is too long: {found} exceeds the limit of {most}")]
     TooMany {
-        /// Which.
+        /// The field.
         what: &'static str,
-        /// How many there are.
+        /// The actual number of items or bytes.
         found: usize,
-        /// How many may be.
+        /// The maximum.
         most: usize,
     },
-    /// A text is not the name, digest or reference that it should be.
-    #[error("{what} is not accepted")]
-    Name {
-        /// Which.
+    /// A malformed name, digest or reference.
+    #[error("invalid {what}")]
+    InvalidName {
+        /// The field.
         what: &'static str,
-        /// Why.
+        /// The cause.
         #[source]
         source: NameError,
     },
     /// A number is negative, not finite, or greater than 2^63 - 1.
-    #[error("{what} is not accepted: 0 to 2^63 - 1 is")]
-    Number {
-        /// Which.
+    #[error("invalid {what}: expected 0 to 2^63 - 1")]
+    InvalidNumber {
+        /// The field.
         what: &'static str,
     },
-    /// A word is not of the set.
-    #[error("{what} is a word that this server does not know")]
-    Word {
-        /// Which.
+    /// An unknown enum value.
+    #[error("unknown value of {what}")]
+    UnknownVariant {
+        /// The field.
         what: &'static str,
     },
-    /// A pull is of another node than the report.
-    #[error("pull {id} is not of node {node}")]
-    OtherNode {
+    /// A pull does not belong to the report's node.
+    #[error("pull {id} does not belong to node {node}")]
+    WrongNode {
         /// The pull.
         id: PullId,
-        /// The report's node.
+        /// The node of the report.
         node: NodeName,
     },
-    /// Two pulls have one id, two images one root, or two layers of an image one digest.
-    #[error("{0} is there twice")]
-    Twice(String),
-    /// Two statements contradict each other.
-    #[error("pull {id} contradicts itself: {what}")]
-    Contradiction {
+    /// Two pulls with the same id, two images with the same root, or two layers of an image with
+    /// the same digest.
+    #[error("duplicate {0}")]
+    Duplicate(String),
+    /// Values that contradict each other.
+    #[error("inconsistent pull {id}: {what}")]
+    Inconsistent {
         /// The pull.
         id: PullId,
-        /// How.
+        /// The contradiction.
         what: &'static str,
     },
 }
 
 impl ReportError {
-    /// The parser's words may repeat what it was given, which may come from anywhere.
+    /// Truncates the parser's message, which may repeat untrusted input.
     pub(super) fn malformed(error: &serde_json::Error) -> Self {
         Self::Malformed(error.to_string().chars().take(200).collect())
     }

@@ -1,48 +1,40 @@
-//! What never changes of an image.
+//! Checks the immutable data of an image.
 
 use std::sync::Arc;
 
 use super::ReportError;
-use super::bound::{MAX_NAMES, count, name, number, text, unique};
+use super::limits::{MAX_NAMES, check_count, check_number, check_text, check_unique, parse_name};
 use crate::image::{Compression, Image, ImageLayer, MAX_LAYERS};
 use crate::unit::Bytes;
 use crate::wire::v1;
 
-pub(super) fn image(told: v1::ReportImage) -> Result<Arc<Image>, ReportError> {
-    count("images.layers", told.layers.len(), MAX_LAYERS)?;
-    count(
-        "images.manifestDigests",
-        told.manifest_digests.len(),
-        MAX_NAMES,
-    )?;
-    text("images.platform", told.platform.as_ref())?;
-    let manifests = told.manifest_digests.iter();
-    let manifests = manifests.map(|digest| name("images.manifestDigests", digest));
+pub(super) fn check_image(reported: v1::ReportImage) -> Result<Arc<Image>, ReportError> {
+    check_count("images.layers", reported.layers.len(), MAX_LAYERS)?;
+    check_count("images.manifestDigests", reported.manifest_digests.len(), MAX_NAMES)?;
+    check_text("images.platform", reported.platform.as_ref())?;
+    let manifests = reported.manifest_digests.iter();
+    let manifests = manifests.map(|digest| parse_name("images.manifestDigests", digest));
     let image = Image {
-        root: name("images.rootDigest", &told.root_digest)?,
+        root: parse_name("images.rootDigest", &reported.root_digest)?,
         manifests: manifests.collect::<Result<_, _>>()?,
-        platform: told.platform,
-        layers: told
-            .layers
-            .into_iter()
-            .map(layer)
-            .collect::<Result<_, _>>()?,
+        platform: reported.platform,
+        layers: reported.layers.into_iter().map(check_layer).collect::<Result<_, _>>()?,
     };
-    unique(image.layers.iter().map(|layer| &layer.digest))?;
-    number("images.layers.size", image.total().0)?;
+    check_unique(image.layers.iter().map(|layer| &layer.digest))?;
+    check_number("images.layers.size", image.total().0)?;
     Ok(Arc::new(image))
 }
 
-fn layer(told: v1::ReportImageLayer) -> Result<ImageLayer, ReportError> {
-    text("images.layers.mediaType", Some(&told.media_type))?;
-    text("images.layers.createdBy", told.created_by.as_ref())?;
+fn check_layer(reported: v1::ReportImageLayer) -> Result<ImageLayer, ReportError> {
+    check_text("images.layers.mediaType", Some(&reported.media_type))?;
+    check_text("images.layers.createdBy", reported.created_by.as_ref())?;
     Ok(ImageLayer {
-        digest: name("images.layers.digest", &told.digest)?,
-        size: Bytes(number("images.layers.size", told.size)?),
-        // Only an agent needs them, to know what its node unpacks.
+        digest: parse_name("images.layers.digest", &reported.digest)?,
+        size: Bytes(check_number("images.layers.size", reported.size)?),
+        // Only agents need chain ids, to match snapshots to layers.
         chains: Vec::new(),
-        compression: Compression::of(&told.media_type),
-        media_type: told.media_type,
-        created_by: told.created_by,
+        compression: Compression::from_media_type(&reported.media_type),
+        media_type: reported.media_type,
+        created_by: reported.created_by,
     })
 }

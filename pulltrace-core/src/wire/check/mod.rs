@@ -1,44 +1,41 @@
-//! From a report to the model: parse, don't validate. An agent is not trusted, so what comes out of
-//! here was checked, and what does not pass is refused whole.
+//! Converts reports to the model. Agents are not trusted: every value is checked, and a report with
+//! an invalid value is rejected as a whole.
 //!
-//! | file | the question |
+//! | module | contents |
 //! |---|---|
-//! | `report`, `image`, `pull` | what of a report of version 1 can be true? |
-//! | `v0` | and of one of version 0.1? |
-//! | `bound` | how many, how long, how great? |
-//! | `error` | why not? |
+//! | `report`, `image`, `pull` | checks of reports of version 1 |
+//! | `v0` | checks of reports of version 0.1 |
+//! | `limits` | limits of lists, texts and numbers |
+//! | `error` | the reasons for rejecting a report |
 
-mod bound;
 mod error;
 mod image;
+mod limits;
 mod pull;
 mod report;
 mod v0;
 
-pub(in crate::wire) use bound::MAX_NAMES;
-pub use bound::{MAX_IMAGES, MAX_NUMBER, MAX_PULLS, MAX_TEXT};
 pub use error::ReportError;
+pub(in crate::wire) use limits::MAX_NAMES;
+pub use limits::{MAX_IMAGES, MAX_NUMBER, MAX_PULLS, MAX_TEXT};
 pub use pull::CheckedPull;
 pub use report::CheckedReport;
 pub use v0::{V0Ingest, V0Report};
 
 use super::v1;
 
-/// A report of any version that is known.
+/// A report of any supported version.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "almost every report is the large one"
-)]
+#[expect(clippy::large_enum_variant, reason = "almost every report has the large variant")]
 pub enum AnyReport {
-    /// Of version 1.
+    /// A report of version 1.
     V1(CheckedReport),
-    /// Of an agent of version 0.1, which says no `schemaVersion`.
+    /// A report of version 0.1, which has no `schemaVersion`.
     V0(V0Report),
 }
 
-/// Reads and checks the body of a report.
+/// Parses and checks the body of a report.
 ///
 /// ```
 /// use pulltrace_core::wire::check::{AnyReport, parse};
@@ -48,9 +45,9 @@ pub enum AnyReport {
 /// ```
 ///
 /// # Errors
-/// Where it is no report of a version that is known, or cannot be true. The same body never passes.
+/// If the body is not a report of a supported version, or is invalid. A retry does not help.
 pub fn parse(body: &[u8]) -> Result<AnyReport, ReportError> {
-    // Almost every report is of version 1, so its version is asked for only where it is not.
+    // Almost every report has version 1, so the version is read only if that fails.
     let error = match serde_json::from_slice::<v1::AgentReport>(body) {
         Ok(report) => return report.try_into().map(AnyReport::V1),
         Err(error) => ReportError::malformed(&error),
@@ -59,7 +56,7 @@ pub fn parse(body: &[u8]) -> Result<AnyReport, ReportError> {
         serde_json::from_slice(body).map_err(|error| ReportError::malformed(&error))?;
     match probe.schema_version {
         Some(version) if version == v1::SCHEMA_VERSION => Err(error),
-        Some(version) => Err(report::version(&version)),
+        Some(version) => Err(report::unsupported_version(&version)),
         None => serde_json::from_slice::<super::v0::AgentReport>(body)
             .map_err(|error| ReportError::malformed(&error))?
             .try_into()

@@ -1,40 +1,43 @@
-//! The report as a whole.
+//! Checks a report as a whole.
 
 use std::sync::Arc;
 
-use super::bound::{MAX_IMAGES, MAX_PULLS, MAX_TEXT, MAX_WORDS, count, name, number, text, unique};
+use super::limits::{
+    MAX_ANOMALIES, MAX_IMAGES, MAX_PULLS, MAX_TEXT, check_count, check_number, check_text,
+    check_unique, parse_name,
+};
 use super::{CheckedPull, ReportError};
 use crate::id::NodeName;
 use crate::image::Image;
 use crate::time::NodeTime;
 use crate::wire::v1;
 
-/// A report that was checked.
+/// A checked report.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CheckedReport {
     /// The node.
     pub node: NodeName,
-    /// When the state was as told, by the node's clock.
+    /// When the state was observed, by the node's clock.
     pub timestamp: NodeTime,
     /// Grows with each report of this agent instance.
     pub sequence: u64,
-    /// Whether `pulls` is everything there is.
+    /// True if `pulls` is complete.
     pub full: bool,
-    /// Who reports.
+    /// The agent.
     pub agent: v1::AgentInfo,
-    /// What it watches.
-    pub info: v1::NodeInfo,
+    /// The container runtime.
+    pub node_info: v1::NodeInfo,
     /// Images that the server may not know yet.
     pub images: Vec<Arc<Image>>,
-    /// The pulls; each id is one of this node, and is there once.
+    /// The pulls, which all belong to this node and have unique ids.
     pub pulls: Vec<CheckedPull>,
-    /// What the agent left out or lost.
+    /// Data that the agent omitted or lost.
     pub dropped: v1::Dropped,
 }
 
-pub(super) fn version(told: &str) -> ReportError {
-    ReportError::Version(told.chars().take(64).collect())
+pub(super) fn unsupported_version(found: &str) -> ReportError {
+    ReportError::UnsupportedVersion(found.chars().take(64).collect())
 }
 
 impl TryFrom<v1::AgentReport> for CheckedReport {
@@ -42,29 +45,29 @@ impl TryFrom<v1::AgentReport> for CheckedReport {
 
     fn try_from(report: v1::AgentReport) -> Result<Self, ReportError> {
         if report.schema_version != v1::SCHEMA_VERSION {
-            return Err(version(&report.schema_version));
+            return Err(unsupported_version(&report.schema_version));
         }
-        let node: NodeName = name("nodeName", &report.node_name)?;
-        count("images", report.images.len(), MAX_IMAGES)?;
-        count("pulls", report.pulls.len(), MAX_PULLS)?;
-        agent(&report.agent)?;
-        info(&report.node)?;
-        dropped(&report.dropped)?;
-        number("sequence", report.sequence)?;
-        let images = report.images.into_iter().map(super::image::image);
+        let node: NodeName = parse_name("nodeName", &report.node_name)?;
+        check_count("images", report.images.len(), MAX_IMAGES)?;
+        check_count("pulls", report.pulls.len(), MAX_PULLS)?;
+        check_agent(&report.agent)?;
+        check_node_info(&report.node)?;
+        check_dropped(&report.dropped)?;
+        check_number("sequence", report.sequence)?;
+        let images = report.images.into_iter().map(super::image::check_image);
         let images = images.collect::<Result<Vec<_>, _>>()?;
-        unique(images.iter().map(|image| &image.root))?;
+        check_unique(images.iter().map(|image| &image.root))?;
         let pulls = report.pulls.into_iter();
-        let pulls = pulls.map(|told| super::pull::pull(told, &node));
+        let pulls = pulls.map(|told| super::pull::check_pull(told, &node));
         let pulls = pulls.collect::<Result<Vec<_>, _>>()?;
-        unique(pulls.iter().map(CheckedPull::id))?;
+        check_unique(pulls.iter().map(CheckedPull::id))?;
         Ok(Self {
             node,
             timestamp: report.timestamp,
             sequence: report.sequence,
             full: report.full,
             agent: report.agent,
-            info: report.node,
+            node_info: report.node,
             images,
             pulls,
             dropped: report.dropped,
@@ -72,27 +75,27 @@ impl TryFrom<v1::AgentReport> for CheckedReport {
     }
 }
 
-fn agent(told: &v1::AgentInfo) -> Result<(), ReportError> {
-    text("agent.version", Some(&told.version))?;
-    text("agent.instance", Some(&told.instance))?;
-    number("agent.intervalMs", told.interval_ms)?;
+fn check_agent(agent: &v1::AgentInfo) -> Result<(), ReportError> {
+    check_text("agent.version", Some(&agent.version))?;
+    check_text("agent.instance", Some(&agent.instance))?;
+    check_number("agent.intervalMs", agent.interval_ms)?;
     Ok(())
 }
 
-fn info(told: &v1::NodeInfo) -> Result<(), ReportError> {
-    text("node.runtimeVersion", told.runtime_version.as_ref())?;
-    text("node.runtimeNamespace", told.runtime_namespace.as_ref())?;
-    text("node.snapshotter", told.snapshotter.as_ref())
+fn check_node_info(info: &v1::NodeInfo) -> Result<(), ReportError> {
+    check_text("node.runtimeVersion", info.runtime_version.as_ref())?;
+    check_text("node.runtimeNamespace", info.runtime_namespace.as_ref())?;
+    check_text("node.snapshotter", info.snapshotter.as_ref())
 }
 
-fn dropped(told: &v1::Dropped) -> Result<(), ReportError> {
-    count("dropped.anomalies", told.anomalies.len(), MAX_WORDS)?;
-    for word in told.anomalies.keys() {
-        count("dropped.anomalies", word.len(), MAX_TEXT)?;
+fn check_dropped(dropped: &v1::Dropped) -> Result<(), ReportError> {
+    check_count("dropped.anomalies", dropped.anomalies.len(), MAX_ANOMALIES)?;
+    for word in dropped.anomalies.keys() {
+        check_count("dropped.anomalies", word.len(), MAX_TEXT)?;
     }
-    let counts = [told.refused, told.evicted, told.ends_lost];
-    for told in counts.iter().chain(told.anomalies.values()) {
-        number("dropped", *told)?;
+    let counts = [dropped.refused, dropped.evicted, dropped.ends_lost];
+    for count in counts.iter().chain(dropped.anomalies.values()) {
+        check_number("dropped", *count)?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What is taken of a report, and what is refused.
+//! Tests of accepted and rejected reports.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::pull::{Outcome, Pull};
 use crate::unit::Bytes;
 use crate::wire::fixtures::{completed, failed, id, live, resolving};
 
-fn agent(pulls: &[Pull], full: bool) -> v1::AgentReport {
+fn agent_report(pulls: &[Pull], full: bool) -> v1::AgentReport {
     let images = pulls.iter().filter_map(|pull| pull.image.as_deref());
     let images: BTreeMap<_, _> = images.map(|image| (&image.root, image)).collect();
     v1::AgentReport {
@@ -47,15 +47,15 @@ fn agent(pulls: &[Pull], full: bool) -> v1::AgentReport {
     }
 }
 
-/// Over JSON to the model.
-fn told(report: &v1::AgentReport) -> Result<CheckedReport, ReportError> {
+/// Serialises the report to JSON and parses it.
+fn parse_report(report: &v1::AgentReport) -> Result<CheckedReport, ReportError> {
     match parse(&serde_json::to_vec(report).unwrap())? {
         AnyReport::V1(report) => Ok(report),
-        AnyReport::V0(_) => panic!("a report of version 1 was read as one of version 0.1"),
+        AnyReport::V0(_) => panic!("a report of version 1 was parsed as version 0.1"),
     }
 }
 
-fn pulls_of(report: CheckedReport) -> Result<Vec<Pull>, ReportError> {
+fn into_pulls(report: CheckedReport) -> Result<Vec<Pull>, ReportError> {
     let images = report.images;
     let pulls = report.pulls.into_iter();
     pulls
@@ -67,8 +67,8 @@ fn pulls_of(report: CheckedReport) -> Result<Vec<Pull>, ReportError> {
         .collect()
 }
 
-/// What the wire carries of a pull: no chains, and numbers as they are written.
-fn as_told(mut pull: Pull) -> Pull {
+/// Returns the pull as received: without chain ids, and with rounded numbers.
+fn as_received(mut pull: Pull) -> Pull {
     use crate::unit::{BytesPerSecond, Percent};
     use crate::wire::convert::{percent, rate, seconds};
     let tenths = |left| Duration::from_secs_f64(seconds(left));
@@ -90,7 +90,7 @@ fn as_told(mut pull: Pull) -> Pull {
 }
 
 #[track_caller]
-fn golden(file: &str, report: &v1::AgentReport) {
+fn assert_golden(file: &str, report: &v1::AgentReport) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let path = path.join(file);
     let text = serde_json::to_string_pretty(report).unwrap() + "\n";
@@ -98,53 +98,50 @@ fn golden(file: &str, report: &v1::AgentReport) {
         std::fs::write(&path, &text).unwrap();
     }
     let golden = std::fs::read_to_string(&path).unwrap();
-    assert_eq!(text, golden, "the wire changed");
+    assert_eq!(text, golden, "the wire format changed");
     let read: v1::AgentReport = serde_json::from_str(&golden).unwrap();
-    assert_eq!(&read, report, "what was written is read as it was");
+    assert_eq!(&read, report, "deserialising must restore the report");
 }
 
 #[test]
-fn a_full_report_is_written_as_ever() {
-    let failed = Pull {
-        id: id("4-dddd"),
-        ..failed()
-    };
-    let report = agent(&[live(), failed, completed()], true);
-    golden("agent_report_v1_full.json", &report);
-    assert_eq!(pulls_of(told(&report).unwrap()).unwrap().len(), 3);
+fn full_report_matches_golden_file() {
+    let failed = Pull { id: id("4-dddd"), ..failed() };
+    let report = agent_report(&[live(), failed, completed()], true);
+    assert_golden("agent_report_v1_full.json", &report);
+    assert_eq!(into_pulls(parse_report(&report).unwrap()).unwrap().len(), 3);
 }
 
 #[test]
-fn a_partial_report_is_written_as_ever() {
-    let mut report = agent(&[live(), resolving()], false);
+fn partial_report_matches_golden_file() {
+    let mut report = agent_report(&[live(), resolving()], false);
     report.pulls.truncate(1);
     report.images.clear();
     report.dropped = v1::Dropped::default();
-    golden("agent_report_v1_partial.json", &report);
+    assert_golden("agent_report_v1_partial.json", &report);
 }
 
 #[test]
-fn a_server_has_the_pulls_that_an_agent_had() {
+fn reported_pull_round_trips() {
     for pull in [live(), failed(), resolving(), completed()] {
-        let report = told(&agent(std::slice::from_ref(&pull), true)).unwrap();
-        assert_eq!(pulls_of(report).unwrap(), [as_told(pull)]);
+        let report = parse_report(&agent_report(std::slice::from_ref(&pull), true)).unwrap();
+        assert_eq!(into_pulls(report).unwrap(), [as_received(pull)]);
     }
 }
 
 #[test]
-fn readers_see_the_percentage_that_the_agent_told() {
+fn reported_percentage_round_trips() {
     for tenths in 0..=999 {
-        let mut report = agent(&[live()], true);
+        let mut report = agent_report(&[live()], true);
         report.pulls[0].percent = Some(f64::from(tenths) / 10.0);
-        let pulls = pulls_of(told(&report).unwrap()).unwrap();
+        let pulls = into_pulls(parse_report(&report).unwrap()).unwrap();
         let shown = v1::PullStatus::from(&pulls[0]).percent;
         assert_eq!(shown, report.pulls[0].percent);
     }
 }
 
 #[test]
-fn what_a_newer_agent_adds_is_not_in_the_way() {
-    let mut report = serde_json::to_value(agent(&[live()], true)).unwrap();
+fn unknown_fields_are_ignored() {
+    let mut report = serde_json::to_value(agent_report(&[live()], true)).unwrap();
     report["later"] = json!({"x": [1]});
     report["agent"]["later"] = json!(1);
     report["images"][0]["later"] = json!(1);
@@ -153,54 +150,54 @@ fn what_a_newer_agent_adds_is_not_in_the_way() {
     layer[3]["later"] = json!(1);
     layer.push(json!({"later": true}));
     let AnyReport::V1(report) = parse(report.to_string().as_bytes()).unwrap() else {
-        panic!("another version");
+        panic!("unexpected version");
     };
-    assert_eq!(pulls_of(report).unwrap(), [as_told(live())]);
+    assert_eq!(into_pulls(report).unwrap(), [as_received(live())]);
 }
 
 #[test]
-fn a_reason_of_a_newer_agent_is_another_reason() {
-    let report = serde_json::to_string(&agent(&[failed()], true)).unwrap();
+fn unknown_failure_reason_becomes_other() {
+    let report = serde_json::to_string(&agent_report(&[failed()], true)).unwrap();
     let report = report.replace("unexplained", "full_moon");
     let AnyReport::V1(report) = parse(report.as_bytes()).unwrap() else {
-        panic!("another version");
+        panic!("unexpected version");
     };
-    let pull = pulls_of(report).unwrap().remove(0);
+    let pull = into_pulls(report).unwrap().remove(0);
     assert_eq!(pull.failure.unwrap().reason, FailureReason::Other);
 }
 
 #[test]
-fn the_layers_of_an_old_pull_need_not_be_kept() {
-    let mut report = agent(&[completed()], true);
+fn completed_pull_may_omit_layers() {
+    let mut report = agent_report(&[completed()], true);
     report.pulls[0].layers.clear();
-    let pull = pulls_of(told(&report).unwrap()).unwrap().remove(0);
+    let pull = into_pulls(parse_report(&report).unwrap()).unwrap().remove(0);
     let status = v1::PullStatus::from(&pull);
     assert_eq!((status.layer_count, status.layers_done), (Some(4), None));
 }
 
 #[test]
-fn an_image_that_is_too_large_for_a_report_need_not_be_told() {
-    let mut report = agent(&[live()], true);
+fn live_pull_may_omit_image() {
+    let mut report = agent_report(&[live()], true);
     report.images.clear();
     report.pulls[0].image = None;
     report.pulls[0].layers.clear();
-    let pull = pulls_of(told(&report).unwrap()).unwrap().remove(0);
+    let pull = into_pulls(parse_report(&report).unwrap()).unwrap().remove(0);
     let status = v1::PullStatus::from(&pull);
     assert_eq!((status.total_known, status.layer_count), (false, None));
     assert_eq!(status.phase, v1::Phase::Downloading);
 }
 
 #[test]
-fn an_odd_clock_is_no_reason_to_refuse_a_report() {
+fn inconsistent_times_are_accepted() {
     let mut pull = completed();
     pull.ended_at = Some("1999-12-31T23:59:59Z".parse().unwrap());
     pull.layers[2].started_at = pull.ended_at;
-    let report = told(&agent(&[pull.clone()], true)).unwrap();
-    assert_eq!(pulls_of(report).unwrap(), [as_told(pull)]);
+    let report = parse_report(&agent_report(&[pull.clone()], true)).unwrap();
+    assert_eq!(into_pulls(report).unwrap(), [as_received(pull)]);
 }
 
 #[test]
-fn one_odd_image_does_not_silence_its_node() {
+fn unusual_image_does_not_invalidate_report() {
     let mut pull = live();
     let image = Arc::make_mut(pull.image.as_mut().unwrap());
     image.manifests = vec![image.root.clone(); 1_000];
@@ -208,23 +205,23 @@ fn one_odd_image_does_not_silence_its_node() {
     pull.layers[3].size = image.layers[3].size;
     pull.names = vec![pull.names[0].clone(); 1_000];
     pull.eta.as_mut().unwrap().high = Duration::MAX;
-    let pulls = pulls_of(told(&agent(&[pull], true)).unwrap()).unwrap();
+    let pulls = into_pulls(parse_report(&agent_report(&[pull], true)).unwrap()).unwrap();
     assert_eq!(pulls[0].total, Some(Bytes(i64::MAX as u64)));
     assert_eq!(pulls[0].eta.unwrap().high, Duration::MAX);
 }
 
-/// A good report, changed in one place.
+/// Applies a change to a valid report and returns the resulting error.
 #[track_caller]
-fn refused(change: impl FnOnce(&mut v1::AgentReport)) -> ReportError {
-    let mut report = agent(&[live(), failed(), completed()], true);
+fn rejection(change: impl FnOnce(&mut v1::AgentReport)) -> ReportError {
+    let mut report = agent_report(&[live(), failed(), completed()], true);
     report.pulls[1].id = report.pulls[1].id.replace("1-aaaa", "9-zzzz");
-    told(&report).and_then(pulls_of).expect("it is good before");
+    parse_report(&report).and_then(into_pulls).expect("the report is valid before the change");
     change(&mut report);
-    told(&report).and_then(pulls_of).expect_err("it was taken")
+    parse_report(&report).and_then(into_pulls).expect_err("the changed report was accepted")
 }
 
 #[test]
-fn what_is_too_much_is_refused() {
+fn rejects_oversized_lists_and_texts() {
     fn long() -> String {
         "x".repeat(10 << 20)
     }
@@ -244,9 +241,7 @@ fn what_is_too_much_is_refused() {
             let layer = r.pulls[0].layers[0].clone();
             r.pulls[0].layers = vec![layer; 2_000];
         }),
-        ("pulls.names", |r| {
-            r.pulls[0].names = vec!["a/b:1".to_owned(); 65]
-        }),
+        ("pulls.names", |r| r.pulls[0].names = vec!["a/b:1".to_owned(); 65]),
         ("dropped.anomalies", |r| {
             r.dropped.anomalies = (0..65).map(|n| (n.to_string(), 1)).collect();
         }),
@@ -263,7 +258,7 @@ fn what_is_too_much_is_refused() {
         }),
     ];
     for (name, change) in cases {
-        let error = refused(change);
+        let error = rejection(change);
         let ReportError::TooMany { what, .. } = error else {
             panic!("{name}: {error}");
         };
@@ -272,25 +267,19 @@ fn what_is_too_much_is_refused() {
 }
 
 #[test]
-fn what_is_no_name_is_refused() {
+fn rejects_invalid_names() {
     type Change = fn(&mut v1::AgentReport);
     let cases: [(&str, Change); 10] = [
         ("nodeName", |r| r.node_name = String::new()),
         ("nodeName", |r| r.node_name = "x".repeat(10 << 20)),
-        ("images.rootDigest", |r| {
-            r.images[0].root_digest = "x".to_owned()
-        }),
+        ("images.rootDigest", |r| r.images[0].root_digest = "x".to_owned()),
         ("images.layers.digest", |r| {
             r.images[0].layers[0].digest = "layer-sha256:0".to_owned();
         }),
         ("pulls.id", |r| r.pulls[0].id = "1".to_owned()),
         ("pulls.image", |r| r.pulls[0].image = Some("x".to_owned())),
-        ("pulls.rootDigest", |r| {
-            r.pulls[0].root_digest = Some("x".to_owned())
-        }),
-        ("pulls.repository", |r| {
-            r.pulls[0].repository = Some("/x".to_owned())
-        }),
+        ("pulls.rootDigest", |r| r.pulls[0].root_digest = Some("x".to_owned())),
+        ("pulls.repository", |r| r.pulls[0].repository = Some("/x".to_owned())),
         ("pulls.names", |r| r.pulls[0].names = vec!["A B".to_owned()]),
         ("waitingOn.pull", |r| {
             let detail = &mut r.pulls[0].layers[3].detail;
@@ -298,9 +287,9 @@ fn what_is_no_name_is_refused() {
         }),
     ];
     for (name, change) in cases {
-        let error = refused(change);
-        assert!(error.to_string().len() < 400, "{name}: a long error");
-        let ReportError::Name { what, .. } = error else {
+        let error = rejection(change);
+        assert!(error.to_string().len() < 400, "{name}: the error is too long");
+        let ReportError::InvalidName { what, .. } = error else {
             panic!("{name}: {error}");
         };
         assert_eq!(what, name);
@@ -308,44 +297,38 @@ fn what_is_no_name_is_refused() {
 }
 
 #[test]
-fn what_is_no_number_is_refused() {
+fn rejects_invalid_numbers() {
     type Change = fn(&mut v1::AgentReport);
     let cases: [(&str, Change); 9] = [
         ("sequence", |r| r.sequence = u64::MAX),
         ("agent.intervalMs", |r| r.agent.interval_ms = u64::MAX),
-        ("images.layers.size", |r| {
-            r.images[0].layers[0].size = u64::MAX
-        }),
+        ("images.layers.size", |r| r.images[0].layers[0].size = u64::MAX),
         ("images.layers.size", |r| {
             r.images[0].layers[0].size = MAX_NUMBER;
         }),
         ("pulls.percent", |r| r.pulls[0].percent = Some(-0.1)),
-        ("pulls.downloadedBytes", |r| {
-            r.pulls[0].downloaded_bytes = u64::MAX
-        }),
-        ("pulls.bytesPerSec", |r| {
-            r.pulls[0].bytes_per_sec = Some(-1.0)
-        }),
+        ("pulls.downloadedBytes", |r| r.pulls[0].downloaded_bytes = u64::MAX),
+        ("pulls.bytesPerSec", |r| r.pulls[0].bytes_per_sec = Some(-1.0)),
         ("pulls.etaSeconds", |r| r.pulls[0].eta_seconds = Some(-1.0)),
         ("pulls.layers", |r| {
             r.pulls[0].layers[2].detail.started_ms = Some(i64::MIN);
         }),
     ];
     for (name, change) in cases {
-        assert_eq!(refused(change), ReportError::Number { what: name });
+        assert_eq!(rejection(change), ReportError::InvalidNumber { what: name });
     }
-    // JSON has no such numbers, but a caller of the types may.
+    // JSON cannot express these numbers, but callers of the types can.
     for number in [f64::NAN, f64::INFINITY] {
-        let mut report = agent(&[live()], true);
+        let mut report = agent_report(&[live()], true);
         report.pulls[0].bytes_per_sec = Some(number);
         let error = CheckedReport::try_from(report).unwrap_err();
-        assert!(matches!(error, ReportError::Number { .. }), "{error}");
+        assert!(matches!(error, ReportError::InvalidNumber { .. }), "{error}");
     }
 }
 
 #[test]
-fn what_is_of_other_types_is_refused() {
-    let good = serde_json::to_value(agent(&[live()], true)).unwrap();
+fn rejects_wrong_json_types() {
+    let good = serde_json::to_value(agent_report(&[live()], true)).unwrap();
     for (pointer, bad) in [
         ("/pulls/0/downloadedBytes", json!(-1)),
         ("/pulls/0/downloadedBytes", json!(1.5)),
@@ -359,41 +342,32 @@ fn what_is_of_other_types_is_refused() {
         let mut report = good.clone();
         *report.pointer_mut(pointer).unwrap() = bad;
         let error = parse(report.to_string().as_bytes()).unwrap_err();
-        assert!(
-            matches!(error, ReportError::Malformed(_)),
-            "{pointer}: {error}"
-        );
+        assert!(matches!(error, ReportError::Malformed(_)), "{pointer}: {error}");
     }
     let whole = good.to_string();
     let half = whole.get(..whole.len() / 2).unwrap();
     for text in ["", "null", "[]", "7", "{", "{}", half] {
         let error = parse(text.as_bytes()).unwrap_err();
-        assert!(
-            matches!(error, ReportError::Malformed(_)),
-            "{text}: {error}"
-        );
+        assert!(matches!(error, ReportError::Malformed(_)), "{text}: {error}");
     }
     let deep = "[".repeat(100_000);
     assert!(parse(deep.as_bytes()).is_err());
     let huge = whole.replace("\"sequence\":7", "\"sequence\":1e999");
     assert!(parse(huge.as_bytes()).is_err());
-    let long = format!(
-        r#"{{"schemaVersion":"v1","sequence":"{}"}}"#,
-        "x".repeat(10 << 20)
-    );
+    let long = format!(r#"{{"schemaVersion":"v1","sequence":"{}"}}"#, "x".repeat(10 << 20));
     assert!(parse(long.as_bytes()).unwrap_err().to_string().len() < 400);
 }
 
 #[test]
-fn what_is_of_another_version_is_refused() {
-    let error = refused(|report| report.schema_version = "v2".to_owned());
-    assert_eq!(error, ReportError::Version("v2".to_owned()));
+fn rejects_unsupported_version() {
+    let error = rejection(|report| report.schema_version = "v2".to_owned());
+    assert_eq!(error, ReportError::UnsupportedVersion("v2".to_owned()));
     let error = parse(br#"{"schemaVersion":"v2","anything":1}"#).unwrap_err();
-    assert_eq!(error, ReportError::Version("v2".to_owned()));
+    assert_eq!(error, ReportError::UnsupportedVersion("v2".to_owned()));
 }
 
 #[test]
-fn a_word_that_is_not_known_is_refused() {
+fn rejects_unknown_variants() {
     type Change = fn(&mut v1::AgentReport);
     let cases: [(&str, Change); 3] = [
         ("pulls.phase", |r| r.pulls[0].phase = v1::Phase::Other),
@@ -406,88 +380,74 @@ fn a_word_that_is_not_known_is_refused() {
         }),
     ];
     for (name, change) in cases {
-        let mut report = agent(&[live()], true);
+        let mut report = agent_report(&[live()], true);
         change(&mut report);
         let report = CheckedReport::try_from(report);
-        let error = report.and_then(pulls_of).unwrap_err();
-        assert_eq!(error, ReportError::Word { what: name });
+        let error = report.and_then(into_pulls).unwrap_err();
+        assert_eq!(error, ReportError::UnknownVariant { what: name });
     }
 }
 
 #[test]
-fn nobody_speaks_for_another_node() {
+fn rejects_pulls_of_another_node() {
     let other = |id: &str| id.replace("worker-1", "worker-2");
-    let error = refused(|report| report.pulls[0].id = other(&report.pulls[0].id));
-    assert!(matches!(error, ReportError::OtherNode { .. }), "{error}");
-    let error = refused(|report| {
+    let error = rejection(|report| report.pulls[0].id = other(&report.pulls[0].id));
+    assert!(matches!(error, ReportError::WrongNode { .. }), "{error}");
+    let error = rejection(|report| {
         let detail = &mut report.pulls[0].layers[3].detail;
         let pull = &mut detail.waiting_on.as_mut().unwrap().pull;
         *pull = pull.as_deref().map(other);
     });
-    assert!(matches!(error, ReportError::OtherNode { .. }), "{error}");
+    assert!(matches!(error, ReportError::WrongNode { .. }), "{error}");
 }
 
 #[test]
-fn nothing_is_there_twice() {
+fn rejects_duplicates() {
     for error in [
-        refused(|report| report.pulls[1].id = report.pulls[0].id.clone()),
-        refused(|report| report.images.push(report.images[0].clone())),
-        refused(|report| {
+        rejection(|report| report.pulls[1].id = report.pulls[0].id.clone()),
+        rejection(|report| report.images.push(report.images[0].clone())),
+        rejection(|report| {
             let layer = report.images[0].layers[0].clone();
             report.images[0].layers.push(layer);
         }),
     ] {
-        assert!(matches!(error, ReportError::Twice(_)), "{error}");
+        assert!(matches!(error, ReportError::Duplicate(_)), "{error}");
     }
 }
 
 #[test]
-fn what_contradicts_itself_is_refused() {
+fn rejects_inconsistent_pulls() {
     type Change = fn(&mut v1::AgentReport);
-    // In the report: a live pull, a failed one without an image, a completed one.
+    // The report contains a live pull, a failed one without an image, and a completed one.
     let cases: [(&str, Change); 20] = [
-        ("further", |r| r.pulls[2].percent = Some(100.1)),
+        ("exceeds", |r| r.pulls[2].percent = Some(100.1)),
         ("100 %", |r| r.pulls[0].percent = Some(100.0)),
         ("100 %", |r| r.pulls[2].percent = Some(99.9)),
-        ("without its time", |r| r.pulls[2].completed_at = None),
-        ("without an end", |r| {
-            r.pulls[0].completed_at = Some(r.timestamp)
-        }),
-        ("did not fail", |r| {
-            r.pulls[2].failure = r.pulls[1].failure.clone()
-        }),
-        ("it is over", |r| r.pulls[2].bytes_per_sec = Some(1.0)),
-        ("it is over", |r| {
-            r.pulls[1].stalled_since = Some(r.timestamp)
-        }),
-        ("of its root", |r| r.pulls[0].root_digest = None),
+        ("without an end time", |r| r.pulls[2].completed_at = None),
+        ("without an outcome", |r| r.pulls[0].completed_at = Some(r.timestamp)),
+        ("outcome is not failed", |r| r.pulls[2].failure = r.pulls[1].failure.clone()),
+        ("ended, but", |r| r.pulls[2].bytes_per_sec = Some(1.0)),
+        ("ended, but", |r| r.pulls[1].stalled_since = Some(r.timestamp)),
+        ("the root digest", |r| r.pulls[0].root_digest = None),
         ("resolving", |r| r.pulls[0].phase = v1::Phase::Resolving),
-        ("no image", |r| {
-            r.pulls[1].layers = r.pulls[0].layers.clone()
-        }),
-        ("more is unpacked", |r| r.pulls[0].extracted_bytes = 9_001),
-        ("one that it names", |r| r.images.clear()),
-        ("more bytes are here", |r| {
-            r.pulls[0].downloaded_bytes = 7_001
-        }),
-        ("more bytes are to be unpacked", |r| {
+        ("without an image", |r| r.pulls[1].layers = r.pulls[0].layers.clone()),
+        ("more bytes unpacked", |r| r.pulls[0].extracted_bytes = 9_001),
+        ("the referenced one", |r| r.images.clear()),
+        ("more bytes are present", |r| r.pulls[0].downloaded_bytes = 7_001),
+        ("more bytes to unpack", |r| {
             r.pulls[0].to_extract_bytes = Some(10_001);
         }),
-        ("bytes are to come", |r| {
-            r.pulls[0].phase = v1::Phase::Extracting
-        }),
-        ("bytes are to come", |r| r.pulls[2].downloaded_bytes = 6_999),
+        ("bytes are missing", |r| r.pulls[0].phase = v1::Phase::Extracting),
+        ("bytes are missing", |r| r.pulls[2].downloaded_bytes = 6_999),
         ("not unpacked", |r| r.pulls[2].extracted_bytes = 8_999),
         ("a layer is not", |r| {
             r.pulls[2].layers[1].state = v1::LayerState::Extracting;
         }),
-        ("bytes that its state", |r| {
-            r.pulls[0].layers[2].bytes = 3_001
-        }),
+        ("impossible in its state", |r| r.pulls[0].layers[2].bytes = 3_001),
     ];
     for (words, change) in cases {
-        let error = refused(change);
-        let ReportError::Contradiction { what, .. } = error else {
+        let error = rejection(change);
+        let ReportError::Inconsistent { what, .. } = error else {
             panic!("{words}: {error}");
         };
         assert!(what.contains(words), "{words}: {what}");
@@ -495,21 +455,18 @@ fn what_contradicts_itself_is_refused() {
 }
 
 #[test]
-fn the_layers_are_those_of_the_image() {
+fn rejects_layers_that_differ_from_image() {
     type Change = fn(&mut Vec<v1::ReportLayer>);
-    let cases: [Change; 3] = [
-        |layers| layers[3].index = 4,
-        |layers| layers[3].index = 2,
-        |layers| drop(layers.pop()),
-    ];
+    let cases: [Change; 3] =
+        [|layers| layers[3].index = 4, |layers| layers[3].index = 2, |layers| drop(layers.pop())];
     for change in cases {
-        let error = refused(|report| change(&mut report.pulls[0].layers));
-        assert!(error.to_string().contains("each layer of its image once"));
+        let error = rejection(|report| change(&mut report.pulls[0].layers));
+        assert!(error.to_string().contains("differ from those of the image"));
     }
 }
 
 #[test]
-fn each_state_of_a_layer_has_the_bytes_that_it_can_have() {
+fn rejects_layer_bytes_inconsistent_with_state() {
     let states = [
         (LayerState::Waiting, 1),
         (LayerState::Remote, 1),
@@ -520,14 +477,11 @@ fn each_state_of_a_layer_has_the_bytes_that_it_can_have() {
         (LayerState::Cached, 0),
     ];
     for (state, bytes) in states {
-        let error = refused(|report| {
+        let error = rejection(|report| {
             let layer = &mut report.pulls[0].layers[1];
             (layer.state, layer.bytes) = (state.into(), bytes);
         });
-        assert!(
-            error.to_string().contains("cannot have"),
-            "{state}: {error}"
-        );
+        assert!(error.to_string().contains("impossible in its state"), "{state}: {error}");
     }
 }
 
@@ -536,12 +490,12 @@ const V0: &str = include_str!("../../../tests/golden/agent_report_v0.json");
 fn v0(text: &str) -> Result<V0Report, ReportError> {
     match parse(text.as_bytes())? {
         AnyReport::V0(report) => Ok(report),
-        AnyReport::V1(_) => panic!("a report of version 0.1 was read as one of version 1"),
+        AnyReport::V1(_) => panic!("a report of version 0.1 was parsed as version 1"),
     }
 }
 
 #[test]
-fn an_agent_of_version_0_1_has_a_row_for_each_layer_that_is_fetched() {
+fn v0_report_yields_one_ingest_per_layer() {
     let report = v0(V0).unwrap();
     assert_eq!(report.node.as_str(), "worker-1");
     let rows = report.ingests.iter().map(|ingest| {
@@ -557,15 +511,15 @@ fn an_agent_of_version_0_1_has_a_row_for_each_layer_that_is_fetched() {
             ("cccccccccccc", 0, None),
         ]
     );
-    assert_eq!(report.left_out, 2, "a manifest and a config");
+    assert_eq!(report.skipped, 2, "a manifest and a config");
     let names = report.ingests.iter().map(|ingest| &ingest.name);
     assert!(names.clone().all(Option::is_none), "{names:?}");
     assert!(report.ingests[0].started_at.is_some());
-    assert_eq!(report.ingests[2].started_at, None, "Go's time of nothing");
+    assert_eq!(report.ingests[2].started_at, None, "Go's zero time");
 }
 
 #[test]
-fn an_idle_agent_of_version_0_1_has_no_rows() {
+fn idle_v0_report_has_no_ingests() {
     let head = r#"{"nodeName":"w","timestamp":"2026-11-24T21:00:00.5+01:00""#;
     for tail in ["}", r#","pulls":null}"#, r#","pulls":[]}"#] {
         assert_eq!(v0(&format!("{head}{tail}")).unwrap().ingests, []);
@@ -573,12 +527,12 @@ fn an_idle_agent_of_version_0_1_has_no_rows() {
 }
 
 #[test]
-fn a_bad_report_of_version_0_1_is_refused() {
+fn rejects_invalid_v0_report() {
     let change = |from: &str, to: &str| v0(&V0.replacen(from, to, 1)).unwrap_err();
     let error = change("worker-1", "worker/1");
-    assert!(matches!(error, ReportError::Name { .. }), "{error}");
+    assert!(matches!(error, ReportError::InvalidName { .. }), "{error}");
     let error = change("\"downloadedBytes\": 10485760", "\"downloadedBytes\": -1");
-    assert!(matches!(error, ReportError::Number { .. }), "{error}");
+    assert!(matches!(error, ReportError::InvalidNumber { .. }), "{error}");
     let error = change("\"pulls\": [", "\"pulls\": [7,");
     assert!(matches!(error, ReportError::Malformed(_)), "{error}");
     let layers = vec![json!({"digest": "layer-sha256:0"}); 2_001];
@@ -588,20 +542,13 @@ fn a_bad_report_of_version_0_1_is_refused() {
 }
 
 #[test]
-fn an_image_that_is_named_by_an_agent_of_version_0_1_is_named() {
-    let named = V0.replacen(
-        "\"imageRef\": \"layer-sha256:",
-        "\"imageRef\": \"nginx@sha256:",
-        1,
-    );
+fn v0_report_may_name_image() {
+    let named = V0.replacen("\"imageRef\": \"layer-sha256:", "\"imageRef\": \"nginx@sha256:", 1);
     let name = v0(&named).unwrap().ingests.remove(0).name.unwrap();
-    assert!(
-        name.to_string().starts_with("docker.io/library/nginx@"),
-        "{name}"
-    );
+    assert!(name.to_string().starts_with("docker.io/library/nginx@"), "{name}");
 }
 
-/// The pointer of each value within.
+/// Collects the JSON pointers of all values.
 fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
     found.push(at.to_owned());
     match value {
@@ -619,8 +566,8 @@ fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
     }
 }
 
-/// Something else in the place of one value, or nothing.
-fn mutate(value: &mut Value, place: &proptest::sample::Index, with: Option<&Value>) {
+/// Replaces the value at one of the pointers, or removes it.
+fn replace_or_remove(value: &mut Value, place: &proptest::sample::Index, with: Option<&Value>) {
     let mut places = Vec::new();
     pointers(value, "", &mut places);
     let place = place.get(&places);
@@ -632,7 +579,7 @@ fn mutate(value: &mut Value, place: &proptest::sample::Index, with: Option<&Valu
     }
 }
 
-fn oddities() -> impl Strategy<Value = Option<Value>> {
+fn replacements() -> impl Strategy<Value = Option<Value>> {
     let texts = "[ -~]{0,80}".prop_map(Value::from);
     let numbers = any::<i64>().prop_map(Value::from);
     let reals = any::<f64>().prop_map(Value::from);
@@ -656,15 +603,15 @@ fn oddities() -> impl Strategy<Value = Option<Value>> {
 
 proptest! {
     #[test]
-    fn any_report_is_taken_or_refused(
-        changes in proptest::collection::vec((any::<proptest::sample::Index>(), oddities()), 1..6),
+    fn parse_accepts_any_mutated_report(
+        changes in proptest::collection::vec((any::<proptest::sample::Index>(), replacements()), 1..6),
     ) {
-        let mut report = serde_json::to_value(agent(&[live(), completed()], true)).unwrap();
+        let mut report = serde_json::to_value(agent_report(&[live(), completed()], true)).unwrap();
         for (place, with) in &changes {
-            mutate(&mut report, place, with.as_ref());
+            replace_or_remove(&mut report, place, with.as_ref());
         }
         if let Ok(AnyReport::V1(report)) = parse(report.to_string().as_bytes())
-            && let Ok(pulls) = pulls_of(report)
+            && let Ok(pulls) = into_pulls(report)
         {
             for pull in pulls {
                 let status = v1::PullStatus::from(&pull);
@@ -677,7 +624,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_taken_or_refused(body in proptest::collection::vec(any::<u8>(), 0..300)) {
+    fn parse_accepts_any_bytes(body in proptest::collection::vec(any::<u8>(), 0..300)) {
         drop(parse(&body));
     }
 }

@@ -1,4 +1,4 @@
-//! The bytes of version 1: a change of these files is a change of the wire.
+//! Golden files of version 1. Changing them changes the wire format.
 
 use super::*;
 use crate::eta::EtaBasis;
@@ -13,34 +13,34 @@ const FAILED: &str = include_str!("../../../tests/golden/pull_status_v1_failed.j
 const RESOLVING: &str = include_str!("../../../tests/golden/pull_status_v1_resolving.json");
 
 #[track_caller]
-fn golden(pull: &Pull, golden: &str) {
+fn assert_golden(pull: &Pull, golden: &str) {
     let status = v1::PullStatus::from(pull);
     let text = serde_json::to_string_pretty(&status).unwrap() + "\n";
-    assert_eq!(text, golden, "the wire changed");
+    assert_eq!(text, golden, "the wire format changed");
     let read: v1::PullStatus = serde_json::from_str(golden).unwrap();
-    assert_eq!(read, status, "what was written is read as it was");
+    assert_eq!(read, status, "deserialising must restore the value");
 }
 
 #[test]
-fn a_live_pull_is_written_as_ever() {
-    golden(&live(), LIVE);
+fn live_pull_matches_golden_file() {
+    assert_golden(&live(), LIVE);
 }
 
 #[test]
-fn a_failed_pull_is_written_as_ever() {
-    golden(&failed(), FAILED);
+fn failed_pull_matches_golden_file() {
+    assert_golden(&failed(), FAILED);
 }
 
 #[test]
-fn what_is_unknown_is_absent() {
-    golden(&resolving(), RESOLVING);
+fn unknown_values_are_absent() {
+    assert_golden(&resolving(), RESOLVING);
     for word in ["Bytes", "null", "percent", "layer", "eta"] {
         assert!(!RESOLVING.contains(word), "{word}");
     }
 }
 
 #[test]
-fn unknown_fields_and_words_are_no_errors() {
+fn unknown_fields_and_variants_are_accepted() {
     let newer = RESOLVING
         .replacen('{', r#"{"later":{"x":[1]},"#, 1)
         .replace(r#""resolving""#, r#""dreaming""#)
@@ -51,7 +51,7 @@ fn unknown_fields_and_words_are_no_errors() {
 }
 
 #[test]
-fn every_word_of_the_model_is_the_wires() {
+fn model_names_equal_wire_names() {
     let word = |value: serde_json::Value| value.as_str().unwrap().to_owned();
     for phase in [
         Phase::Resolving,

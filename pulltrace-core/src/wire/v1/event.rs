@@ -1,4 +1,4 @@
-//! The two forms of the stream: an event per change, and frames of what changed.
+//! The two stream formats: an event per change, and frames of changes.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use super::list::NodeStatus;
 use super::status::{LayerStatus, PullStatus};
 use crate::time::NodeTime;
 
-/// One change, as `GET /api/v1/events` streams it.
+/// A change, as streamed by `GET /api/v1/events`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
@@ -14,57 +14,57 @@ use crate::time::NodeTime;
 pub struct PullEvent {
     /// [`SCHEMA_VERSION`](super::SCHEMA_VERSION).
     pub schema_version: String,
-    /// When the server said it, by its own clock.
+    /// When the server sent the event, by its own clock.
     #[serde(with = "super::super::time")]
     #[cfg_attr(feature = "ts", ts(as = "String"))]
     pub timestamp: NodeTime,
-    /// What happened.
+    /// The type of change.
     #[serde(rename = "type")]
     pub kind: EventType,
     /// The node.
     pub node_name: String,
-    /// The pull, in its latest state; of a layer's event without its layers.
+    /// The latest state of the pull; without layers in an event about a layer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull: Option<PullStatus>,
-    /// The layer, where it is one that changed.
+    /// The layer, if the event is about one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer: Option<LayerStatus>,
 }
 
-/// What happened to a pull or a layer.
+/// The type of a change to a pull or layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 #[non_exhaustive]
 pub enum EventType {
-    /// A pull is new to the reader.
+    /// The pull is new to the reader.
     #[serde(rename = "pull.started")]
     PullStarted,
-    /// Something of it changed.
+    /// The pull changed.
     #[serde(rename = "pull.progress")]
     PullProgress,
-    /// It is over, and the image is there.
+    /// The pull ended, and the image is present.
     #[serde(rename = "pull.completed")]
     PullCompleted,
-    /// It is over, and the image is not there or nobody knows: its `outcome` says which.
+    /// The pull ended, and the image is absent or this is unknown: see `outcome`.
     #[serde(rename = "pull.failed")]
     PullFailed,
-    /// A layer's first byte came.
+    /// The first byte of the layer arrived.
     #[serde(rename = "layer.started")]
     LayerStarted,
-    /// Something of it changed.
+    /// The layer changed.
     #[serde(rename = "layer.progress")]
     LayerProgress,
-    /// Nothing is left to do of it.
+    /// The layer has no work left.
     #[serde(rename = "layer.completed")]
     LayerCompleted,
-    /// A word that this version does not know.
+    /// A value that this version does not know.
     #[serde(other)]
     #[cfg_attr(feature = "ts", ts(skip))]
     Other,
 }
 
-/// What changed since the reader's last frame: `GET /api/v1/events?format=frame`.
+/// Changes since the reader's last frame: `GET /api/v1/events?format=frame`.
 ///
 /// Apply in this order: `rows`, `up`, `rm`, `nodes`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -72,17 +72,18 @@ pub enum EventType {
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct Frame {
-    /// Where in the server's changes the reader is now.
+    /// The reader's position in the server's sequence of changes.
     pub seq: u64,
     /// The server's clock.
     #[serde(with = "super::super::time")]
     #[cfg_attr(feature = "ts", ts(as = "String"))]
     pub now: NodeTime,
-    /// Rows that are new, or of which more changed than moves: each replaces the row of its id.
+    /// Rows that are new, or in which more than the progress changed. Each replaces the row with
+    /// its id.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "ts", ts(as = "Option<Vec<PullStatus>>"))]
     pub rows: Vec<PullStatus>,
-    /// What moves of the other rows that changed.
+    /// The progress of the other rows that changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "ts", ts(as = "Option<Vec<PullMotion>>"))]
     #[cfg_attr(
@@ -90,21 +91,21 @@ pub struct Frame {
         schema(value_type = Vec<(u64, Option<f64>, Option<u64>, Option<u64>, Option<f64>, Option<f64>, Option<f64>, Option<f64>, Option<u64>, Vec<(u32, Option<u64>, Option<u64>, Option<f64>)>)>)
     )]
     pub up: Vec<PullMotion>,
-    /// The ids of rows that the server keeps no more.
+    /// The ids of rows that the server no longer keeps.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "ts", ts(as = "Option<Vec<String>>"))]
     pub rm: Vec<String>,
-    /// Nodes that changed: each replaces the one of its name. One that is `removed` goes.
+    /// Nodes that changed. Each replaces the node with its name; a `removed` node is deleted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "ts", ts(as = "Option<Vec<NodeStatus>>"))]
     pub nodes: Vec<NodeStatus>,
 }
 
-/// What moves of a pull. It replaces all of these fields of its row: one that is absent is unknown.
+/// The progress of a pull. It replaces all of these fields of its row: an absent field is unknown.
 ///
-/// As most of what a reader is sent is this, it is an array: `[row, percent, downloadedBytes,
-/// extractedBytes, bytesPerSec, etaSeconds, etaLowSeconds, etaHighSeconds, layersDone, layers]`, with
-/// null for what is unknown.
+/// Serialised as an array, as most of the data in a stream is progress: `[row, percent,
+/// downloadedBytes, extractedBytes, bytesPerSec, etaSeconds, etaLowSeconds, etaHighSeconds,
+/// layersDone, layers]`, with null for unknown values.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(
     feature = "ts",
@@ -115,7 +116,7 @@ pub struct Frame {
 )]
 #[serde(from = "MotionFields", into = "MotionFields")]
 pub struct PullMotion {
-    /// Which pull: as in [`PullStatus::row`].
+    /// The row, as in [`PullStatus::row`].
     pub row: u64,
     /// As in [`PullStatus::percent`].
     pub percent: Option<f64>,
@@ -133,15 +134,15 @@ pub struct PullMotion {
     pub eta_high_seconds: Option<f64>,
     /// As in [`PullStatus::layers_done`].
     pub layers_done: Option<u64>,
-    /// The layers whose bytes moved, with `?layers=embed`; each number as in [`LayerStatus`], null
-    /// where it is unknown. They replace these fields of the row's layers.
+    /// The layers whose bytes changed, with `?layers=embed`. Each number is as in [`LayerStatus`],
+    /// null if unknown, and replaces the field of the row's layer.
     pub layers: Vec<LayerMotion>,
 }
 
 /// `[index, downloadedBytes, unpackedBytes, bytesPerSec]`.
 pub type LayerMotion = (u32, Option<u64>, Option<u64>, Option<f64>);
 
-/// A [`PullMotion`] as it is written.
+/// A [`PullMotion`] as serialised.
 type MotionFields = (
     u64,
     Option<f64>,

@@ -1,22 +1,23 @@
-//! What a server answers at once: lists, nodes, images, and what went wrong.
+//! Responses to single requests: lists, nodes, images and errors.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::enums::NodeState;
 use super::status::PullStatus;
-use super::words::NodeState;
 use crate::time::NodeTime;
 
-/// `GET /api/v1/pulls`: live pulls, and ended ones until they are forgotten.
+/// `GET /api/v1/pulls`: live pulls, and ended pulls until they expire.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct PullList {
-    /// The life of the server.
+    /// The server's epoch, which changes on every restart.
     pub epoch: String,
-    /// Where in the server's changes this was true: `/api/v1/events?since=<epoch>-<seq>` goes on from it.
+    /// The position in the server's changes: `/api/v1/events?since=<epoch>-<seq>` continues from
+    /// it.
     pub seq: u64,
     /// The server's clock.
     #[serde(with = "super::super::time")]
@@ -24,7 +25,7 @@ pub struct PullList {
     pub now: NodeTime,
     /// The pulls, in the order of their ids.
     pub pulls: Vec<PullStatus>,
-    /// Where there are more: the value of `continue` for the next page.
+    /// If there are more, the value of `continue` for the next page.
     #[serde(rename = "continue", default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
@@ -35,9 +36,9 @@ pub struct PullList {
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct NodeList {
-    /// The life of the server.
+    /// The server's epoch, which changes on every restart.
     pub epoch: String,
-    /// Where in the server's changes this was true.
+    /// The position in the server's changes.
     pub seq: u64,
     /// The server's clock.
     #[serde(with = "super::super::time")]
@@ -47,42 +48,43 @@ pub struct NodeList {
     pub nodes: Vec<NodeStatus>,
 }
 
-/// One node, and the sums over its live pulls.
+/// A node, with totals over its live pulls.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct NodeStatus {
-    /// Its name.
+    /// The name.
     pub name: String,
-    /// Whether its agent is heard.
+    /// The state of its agent.
     pub state: NodeState,
-    /// Set where the server keeps it no more: only in a [`Frame`](super::Frame).
+    /// True if the server no longer keeps the node; only in a [`Frame`](super::Frame).
     #[serde(default, skip_serializing_if = "super::is_false")]
     #[cfg_attr(feature = "ts", ts(as = "Option<bool>"))]
     pub removed: bool,
-    /// When its agent was last heard, by the server's clock.
+    /// When its agent last reported, by the server's clock.
     #[serde(with = "super::super::time")]
     #[cfg_attr(feature = "ts", ts(as = "String"))]
     pub last_report_at: NodeTime,
     /// The version of its agent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agent_version: Option<String>,
-    /// Which runtime pulls.
+    /// The name and version of its container runtime.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime_version: Option<String>,
-    /// How far the server's clock is ahead of the node's, in milliseconds, as near as reports tell it.
+    /// The lead of the server's clock over the node's in milliseconds, estimated from reports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clock_offset_ms: Option<i64>,
-    /// Pulls that are going on.
+    /// The number of live pulls.
     pub live: u64,
-    /// Pulls that ended and are still known.
+    /// The number of ended pulls that are still kept.
     pub ended: u64,
-    /// Bytes to download, of live pulls whose sizes are known; a layer that several share counts once.
+    /// Bytes to download, for live pulls with known sizes. A layer shared by several pulls counts
+    /// once.
     pub to_download_bytes: u64,
-    /// What of them is here.
+    /// Bytes of `to_download_bytes` that are present.
     pub downloaded_bytes: u64,
-    /// How fast bytes come, over all.
+    /// The download rate of the node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_per_sec: Option<f64>,
 }
@@ -93,9 +95,9 @@ pub struct NodeStatus {
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct ImageList {
-    /// The life of the server.
+    /// The server's epoch, which changes on every restart.
     pub epoch: String,
-    /// Where in the server's changes this was true.
+    /// The position in the server's changes.
     pub seq: u64,
     /// The server's clock.
     #[serde(with = "super::super::time")]
@@ -105,39 +107,39 @@ pub struct ImageList {
     pub images: Vec<ImageStatus>,
 }
 
-/// One image, and what its pulls are doing.
+/// An image, with the phases of its pulls.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct ImageStatus {
-    /// The best name that any of its pulls knows: the whole name, or the repository, or the digest.
+    /// The best name known from its pulls: a full name, the repository, or the digest.
     pub name: String,
     /// The digest that the name points to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root_digest: Option<String>,
-    /// What it weighs, compressed.
+    /// The compressed size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total_bytes: Option<u64>,
-    /// How many of its pulls are in each phase, by its word.
+    /// The number of its pulls in each phase, by wire name.
     pub phases: BTreeMap<String, u64>,
-    /// How many nodes pull it or pulled it.
+    /// The number of nodes that pull it or have pulled it.
     pub nodes: u64,
 }
 
-/// Why a request was refused, as RFC 9457 has it: `application/problem+json`.
+/// The error of a request in the format of RFC 9457: `application/problem+json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
-    /// The status of the answer.
+    /// The HTTP status.
     pub status: u16,
-    /// What is wrong, the same for each request with this fault.
+    /// The error; the same for every request that has it.
     pub title: String,
-    /// What is wrong with this one, and what to do.
+    /// Details about this request, and advice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// One word for programs: `too_large`.
+    /// The reason for programs, e.g. `too_large`.
     pub reason: String,
 }

@@ -1,21 +1,25 @@
 //! Version 1: JSON in camelCase, times as RFC 3339 text, bytes as integers.
 //!
-//! What is unknown is absent, never 0. Within version 1 fields and words are only added: a reader
-//! ignores fields that it does not know, and reads a word that it does not know as `Other`.
+//! Unknown values are absent, never 0. Within version 1, fields and enum values are only added:
+//! readers ignore unknown fields, and read unknown enum values as `Other`.
 //!
-//! | who says it | to whom | types |
+//! | sender | receiver | types |
 //! |---|---|---|
-//! | an agent | its server | [`AgentReport`] and the [`ReportAck`] that answers it |
-//! | a server | people and programs | [`PullStatus`], [`PullList`], [`PullEvent`], [`Frame`], [`NodeStatus`], [`ImageStatus`], [`PodStatus`], [`ServerStatus`], [`Problem`] |
+//! | agent | server | [`AgentReport`], answered with [`ReportAck`] |
+//! | server | users and programs | [`PullStatus`], [`PullList`], [`PullEvent`], [`Frame`], [`NodeStatus`], [`ImageStatus`], [`PodStatus`], [`ServerStatus`], [`Problem`] |
 
+mod enums;
 mod event;
 mod list;
 mod pod;
 mod report;
 mod server;
 mod status;
-mod words;
 
+pub use enums::{
+    EtaBasis, FailureReason, ImageState, LayerState, LinkEvidence, NodeState, Outcome, Phase,
+    PodEndReason, SlotKind, SourceState, WaitingKind,
+};
 pub use event::{EventType, Frame, LayerMotion, PullEvent, PullMotion};
 pub use list::{ImageList, ImageStatus, NodeList, NodeStatus, Problem, PullList};
 pub use pod::{ClusterStatus, PodEnd, PodImage, PodList, PodPulls, PodStatus};
@@ -25,12 +29,8 @@ pub use report::{
 };
 pub use server::{ServerStatus, Throughput};
 pub use status::{Failure, KubeletTimes, LayerStatus, PodLink, PullStatus, WaitingOn};
-pub use words::{
-    EtaBasis, FailureReason, ImageState, LayerState, LinkEvidence, NodeState, Outcome, Phase,
-    PodEndReason, SlotKind, SourceState, WaitingKind,
-};
 
-/// What [`AgentReport::schema_version`] and [`PullEvent::schema_version`] say.
+/// The value of [`AgentReport::schema_version`] and [`PullEvent::schema_version`].
 pub const SCHEMA_VERSION: &str = "v1";
 
 #[expect(

@@ -1,124 +1,123 @@
-//! Pods that wait for images, as people and programs read them.
+//! Pods that wait for images.
 
 use serde::{Deserialize, Serialize};
 
+use super::enums::{ImageState, PodEndReason, SlotKind, SourceState};
 use super::status::{Failure, PullStatus};
-use super::words::{ImageState, PodEndReason, SlotKind, SourceState};
 use crate::time::NodeTime;
 
-/// `GET /api/v1/pods`: the pods that wait for an image, and for about a minute those that did.
+/// `GET /api/v1/pods`: the pods that wait for an image, or did within the last minute or so.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct PodList {
-    /// The life of the server.
+    /// The server's epoch, which changes on every restart.
     pub epoch: String,
-    /// Where in the server's changes this was true.
+    /// The position in the server's changes.
     pub seq: u64,
     /// The server's clock.
     #[serde(with = "super::super::time")]
     #[cfg_attr(feature = "ts", ts(as = "String"))]
     pub now: NodeTime,
-    /// Whether the server hears what it rests on.
+    /// The state of the sources that the list is based on.
     pub cluster: ClusterStatus,
-    /// The pods, in the order of their namespaces and names.
+    /// The pods, ordered by namespace and name.
     pub pods: Vec<PodStatus>,
-    /// Where there are more: the value of `continue` for the next page.
+    /// If there are more, the value of `continue` for the next page.
     #[serde(rename = "continue", default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
 }
 
-/// Whether a server hears of pods, and of what kubelets say.
+/// The state of a server's Kubernetes sources.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterStatus {
-    /// Whether it hears of pods.
+    /// The state of the pod source.
     pub pods: SourceState,
-    /// Whether it hears of the kubelets' events.
+    /// The state of the source of kubelet events.
     pub events: SourceState,
-    /// Why it does not hear of pods, for people.
+    /// Why pods are not available, for display.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods_reason: Option<String>,
-    /// Why it does not hear of events, for people.
+    /// Why events are not available, for display.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events_reason: Option<String>,
 }
 
-/// One pod: what it waits for, and how much longer.
+/// A pod, the images it waits for, and the remaining time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct PodStatus {
-    /// Its namespace.
+    /// The namespace.
     pub namespace: String,
-    /// Its name.
+    /// The name.
     pub pod_name: String,
-    /// Its uid.
+    /// The UID.
     pub uid: String,
-    /// The node that it is on.
+    /// The node of the pod.
     pub node_name: String,
-    /// Whether all its images are there.
+    /// True if all its images are present.
     pub ready: bool,
-    /// Whether it gets on: something that it waits for moves, so whoever waits for it should go on
-    /// waiting.
+    /// True if anything that the pod waits for makes progress, so that it is worth waiting.
     pub moving: bool,
-    /// How it stands, in one sentence for people.
+    /// The status of the pod in one sentence, for display.
     pub summary: String,
-    /// How much longer until all its images are there, by the best guess; absent where one of them cannot
-    /// be guessed.
+    /// The estimated remaining time until all images are present; absent if that of one image is
+    /// unknown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_seconds: Option<f64>,
-    /// How much longer at least: what of it can be told.
+    /// The minimum remaining time: the part that can be estimated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_low_seconds: Option<f64>,
-    /// Its images in the order in which the kubelet takes them; those that are there too.
+    /// The images in the order in which the kubelet pulls them, including those that are present.
     pub images: Vec<PodImage>,
 }
 
-/// One image that a pod needs.
+/// An image that a pod needs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct PodImage {
-    /// The container or the volume.
+    /// The name of the container or volume.
     pub container: String,
-    /// Which of these it is.
+    /// The kind of container or volume.
     pub kind: SlotKind,
     /// The image, as the pod names it.
     pub image: String,
-    /// How it stands with it.
+    /// The state of the image.
     pub state: ImageState,
-    /// The id of the pull that it waits for, or last waited for.
+    /// The id of the pull that the pod waits for, or waited for last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull: Option<String>,
-    /// Which try it is; the first is 1.
+    /// The number of the attempt, starting at 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
-    /// What Kubernetes says of it: `ContainerCreating`, `ImagePullBackOff`.
+    /// The waiting reason in the pod's status: `ContainerCreating`, `ImagePullBackOff`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_reason: Option<String>,
-    /// Why the last try failed, where it did.
+    /// Why the last attempt failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
-    /// How much longer it takes, by the best guess.
+    /// The estimated remaining time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_seconds: Option<f64>,
 }
 
-/// `GET /api/v1/namespaces/{namespace}/pods/{pod}/pulls`: one pod with its pulls.
+/// `GET /api/v1/namespaces/{namespace}/pods/{pod}/pulls`: a pod with its pulls.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct PodPulls {
-    /// The life of the server.
+    /// The server's epoch, which changes on every restart.
     pub epoch: String,
-    /// Where in the server's changes this was true.
+    /// The position in the server's changes.
     pub seq: u64,
     /// The server's clock.
     #[serde(with = "super::super::time")]
@@ -126,19 +125,19 @@ pub struct PodPulls {
     pub now: NodeTime,
     /// The pod.
     pub pod: PodStatus,
-    /// The pulls that its images name, in the order of the images; without their layers.
+    /// The pulls that its images refer to, in the order of the images, without their layers.
     pub pulls: Vec<PullStatus>,
 }
 
-/// The event `end` of a pod that is followed: nothing more comes.
+/// The `end` event of a followed pod, which is the last one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct PodEnd {
-    /// Why.
+    /// The reason.
     pub reason: PodEndReason,
-    /// Where in the server's changes this was true.
+    /// The position in the server's changes.
     pub seq: u64,
     /// The server's clock.
     #[serde(with = "super::super::time")]

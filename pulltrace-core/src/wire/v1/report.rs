@@ -1,271 +1,249 @@
-//! What an agent tells its server, and what that answers.
+//! Reports of agents, and the server's response.
 //!
-//! What never changes of an image is told once per image and agent instance, in
-//! [`AgentReport::images`]; what changes is in [`AgentReport::pulls`], each pull whole.
+//! Immutable data of an image is sent once per image and agent instance, in
+//! [`AgentReport::images`]. Mutable data is in [`AgentReport::pulls`], which contains complete
+//! pulls.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::enums::{EtaBasis, LayerState, Phase};
 use super::status::{Failure, WaitingOn};
-use super::words::{EtaBasis, LayerState, Phase};
 use crate::time::NodeTime;
 
-/// The state of a node's pulls, whole or as far as it changed: `POST /api/v1/report`.
+/// The state of a node's pulls, either complete or only the changes: `POST /api/v1/report`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct AgentReport {
-    /// [`SCHEMA_VERSION`](super::SCHEMA_VERSION). An agent of version 0.1 does not say it.
+    /// [`SCHEMA_VERSION`](super::SCHEMA_VERSION). Agents of version 0.1 do not send it.
     pub schema_version: String,
     /// The node.
     pub node_name: String,
-    /// When the state was as told, by the node's clock.
+    /// When the state was observed, by the node's clock.
     #[serde(with = "super::super::time")]
     pub timestamp: NodeTime,
     /// Grows with each report of this agent instance.
     pub sequence: u64,
-    /// Whether `pulls` is everything there is: a pull that is absent is over. Otherwise it is each
-    /// pull that changed since the last acknowledged report.
+    /// True if `pulls` is complete: a missing pull has ended. Otherwise it contains each pull that
+    /// changed since the last acknowledged report.
     pub full: bool,
-    /// Who reports.
+    /// The agent.
     pub agent: AgentInfo,
-    /// What it watches.
+    /// The container runtime.
     #[serde(default)]
     pub node: NodeInfo,
-    /// What never changes of the images that `pulls` name, as far as this server was not told it yet
-    /// by this agent instance. A full report has each.
+    /// Immutable data of the images that `pulls` refer to, unless this agent instance has already
+    /// sent it to this server. A full report contains all of it.
     #[serde(default)]
     pub images: Vec<ReportImage>,
     /// The pulls, live and ended.
     #[serde(default)]
     pub pulls: Vec<ReportPull>,
-    /// What was left out or lost, counted since the agent started.
+    /// Data that was omitted or lost since the agent started.
     #[serde(default)]
     pub dropped: Dropped,
 }
 
-/// The agent that reports.
+/// The agent that sends a report.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct AgentInfo {
-    /// Its version: `0.1.0`.
+    /// The version, e.g. `0.1.0`.
     pub version: String,
-    /// Another one each time that it starts.
+    /// An id that is new for each start of the agent.
     pub instance: String,
     /// When it started, by the node's clock.
     #[serde(with = "super::super::time")]
     pub started_at: NodeTime,
-    /// The longest time from this report to the next, in milliseconds: an agent that is silent for
-    /// several of them is lost.
+    /// The maximum time until the next report, in milliseconds. An agent that is silent for several
+    /// of these intervals is lost.
     pub interval_ms: u64,
 }
 
-/// What is watched.
+/// The container runtime that an agent observes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct NodeInfo {
-    /// Which runtime pulls, as it names itself: `containerd 2.4.2`.
+    /// The name and version of the runtime, e.g. `containerd 2.4.2`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime_version: Option<String>,
-    /// The containerd namespace that is watched.
+    /// The containerd namespace that is observed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime_namespace: Option<String>,
-    /// The snapshotter, where it is known.
+    /// The snapshotter, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshotter: Option<String>,
 }
 
-/// What never changes of an image.
+/// The immutable data of an image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ReportImage {
-    /// The digest that the image's name points to; by it `pulls` name the image.
+    /// The digest that the image name points to. `pulls` refer to the image by it.
     pub root_digest: String,
-    /// The chosen manifests; the first is the one that is run.
+    /// The selected manifests. Containers run the first one.
     pub manifest_digests: Vec<String>,
-    /// `linux/amd64`, where the image says it.
+    /// The platform, e.g. `linux/amd64`, if the image declares it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
     /// Each layer once, lowest first.
     pub layers: Vec<ReportImageLayer>,
 }
 
-/// What never changes of a layer.
+/// The immutable data of a layer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ReportImageLayer {
     /// The digest of its blob.
     pub digest: String,
-    /// What it weighs, compressed.
+    /// The compressed size.
     pub size: u64,
-    /// Its media type, as the manifest says it.
+    /// The media type according to the manifest.
     pub media_type: String,
-    /// The build step that made it: at most 120 characters, without the values of `ARG` and `ENV`.
+    /// The build step that created the layer: at most 120 characters, without the values of `ARG`
+    /// and `ENV`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<String>,
 }
 
-/// What changes of a pull.
+/// The mutable data of a pull.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ReportPull {
-    /// Which pull: the same for ever.
+    /// The id, which never changes.
     pub id: String,
-    /// The root digest of its image, once what never changes of that was told.
+    /// The root digest of its image, once the immutable data of the image has been sent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// The digest that the image's name points to, known before the image.
+    /// The digest that the image name points to, known before the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root_digest: Option<String>,
     /// Host (without port) and path of the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
-    /// The image's whole names.
+    /// The full names of the image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub names: Vec<String>,
-    /// What it is doing; of a pull that is over, its outcome.
+    /// The phase, or the outcome of an ended pull.
     pub phase: Phase,
-    /// Why it failed, where it did.
+    /// Why it failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
-    /// What it waits for, where nothing of it moves.
+    /// The current wait, if no part of the pull makes progress.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_on: Option<WaitingOn>,
-    /// How far it is, 0 to 100.
+    /// The progress, 0 to 100.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percent: Option<f64>,
-    /// What was on the node before, or is served remotely.
+    /// Bytes that were on the node before, or are served remotely.
     #[serde(default)]
     pub cached_bytes: u64,
-    /// What of the rest is here.
+    /// Other bytes that are present.
     #[serde(default)]
     pub downloaded_bytes: u64,
-    /// What is to be unpacked, as compressed bytes.
+    /// Compressed bytes to unpack.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_extract_bytes: Option<u64>,
-    /// What of that is unpacked.
+    /// Bytes of `to_extract_bytes` that are unpacked.
     #[serde(default)]
     pub extracted_bytes: u64,
-    /// Bytes that came and had to be fetched again.
+    /// Downloaded bytes that had to be fetched again.
     #[serde(default)]
     pub wasted_bytes: u64,
-    /// How fast its bytes come.
+    /// The download rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_per_sec: Option<f64>,
-    /// How much longer it takes, by the best guess.
+    /// The estimated remaining time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_seconds: Option<f64>,
-    /// How much longer it takes if it goes well.
+    /// The optimistic bound of the remaining time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_low_seconds: Option<f64>,
-    /// How much longer it takes if it does not.
+    /// The pessimistic bound of the remaining time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_high_seconds: Option<f64>,
-    /// What the unpacking part of the time left rests on.
+    /// The basis of the unpacking part of the remaining time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_basis: Option<EtaBasis>,
-    /// When it began.
+    /// When it started.
     #[serde(with = "super::super::time")]
     pub started_at: NodeTime,
-    /// When its manifest was first seen.
-    #[serde(
-        with = "super::super::time::option",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    /// When the manifest was first observed.
+    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
     pub downloading_at: Option<NodeTime>,
-    /// When all bytes were first seen to be here.
-    #[serde(
-        with = "super::super::time::option",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    /// When all bytes were first observed.
+    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
     pub extracting_at: Option<NodeTime>,
-    /// When it ended, however it did.
-    #[serde(
-        with = "super::super::time::option",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    /// When it ended, with any outcome.
+    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
     pub completed_at: Option<NodeTime>,
-    /// When it last moved, where it should and has not for long.
-    #[serde(
-        with = "super::super::time::option",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    /// The time of the last progress, if the pull is stalled.
+    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
     pub stalled_since: Option<NodeTime>,
-    /// Since when it is far slower than pulls from its registry usually are on its node.
-    #[serde(
-        with = "super::super::time::option",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    /// Since when it has been far slower than usual for its registry on its node.
+    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
     pub slow_since: Option<NodeTime>,
-    /// Since when the agent has not been able to see it.
-    #[serde(
-        with = "super::super::time::option",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    /// Since when the agent has been unable to observe it.
+    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
     pub stale_since: Option<NodeTime>,
-    /// Its layers, by their place in the image.
+    /// The layers, by their index in the image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<ReportLayer>,
 }
 
-/// What changes of a layer: `[index, bytes, state]` or `[index, bytes, state, detail]`.
+/// The mutable data of a layer: `[index, bytes, state]` or `[index, bytes, state, detail]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReportLayer {
-    /// Its place in the image's layers, from 0.
+    /// The index in the image's layers.
     pub index: u32,
-    /// What of it is here.
+    /// Bytes that are present.
     pub bytes: u64,
-    /// What it is doing.
+    /// The state.
     pub state: LayerState,
-    /// What is known beyond that.
+    /// Further details.
     pub detail: LayerDetail,
 }
 
-/// What is known of a layer beyond its bytes and state. Times are in milliseconds after the pull's
-/// `startedAt`, which may be before it.
+/// Details of a layer beyond its bytes and state. Times are in milliseconds after the pull's
+/// `startedAt`; negative if before it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", default)]
 pub struct LayerDetail {
-    /// Whether all its bytes were on the node before the pull began, and must only be unpacked.
+    /// True if all bytes were on the node before the pull started and only have to be unpacked.
     #[serde(skip_serializing_if = "super::is_false")]
     pub blob_cached: bool,
-    /// Bytes that unpacking has written so far, uncompressed.
+    /// Uncompressed bytes written by unpacking so far.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unpacked_bytes: Option<u64>,
-    /// How fast its bytes come.
+    /// The download rate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_per_sec: Option<f64>,
-    /// What it waits for, where it does.
+    /// The current wait, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_on: Option<WaitingOn>,
-    /// When its first byte was seen.
+    /// When the first byte was observed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_ms: Option<i64>,
-    /// When all its bytes were seen.
+    /// When all bytes were first observed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub downloaded_ms: Option<i64>,
-    /// When its unpacking was seen to begin.
+    /// When unpacking was first observed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extracting_ms: Option<i64>,
-    /// When it was seen unpacked.
+    /// When the layer was first observed unpacked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub completed_ms: Option<i64>,
 }
 
-/// What an agent left out or lost, counted since it started.
+/// Data that an agent omitted or lost since it started.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase", default)]
@@ -273,36 +251,37 @@ pub struct Dropped {
     /// Pulls that were refused because too many were live.
     #[serde(skip_serializing_if = "super::is_zero")]
     pub refused: u64,
-    /// Ended pulls that went before their time because too many were kept.
+    /// Ended pulls that were evicted early because too many were kept.
     #[serde(skip_serializing_if = "super::is_zero")]
     pub evicted: u64,
-    /// Ends that no report told.
+    /// Ends of pulls that were never reported.
     #[serde(skip_serializing_if = "super::is_zero")]
     pub ends_lost: u64,
-    /// Inputs that cannot be true, by their word.
+    /// Rejected input, by kind of anomaly.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub anomalies: BTreeMap<String, u64>,
 }
 
-/// The answer to a report, with status 202 (200 to an agent of version 0.1).
+/// The response to a report, with status 202 (200 for agents of version 0.1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(rename_all = "camelCase")]
 pub struct ReportAck {
-    /// The life of the server: another one knows nothing of earlier reports.
+    /// The server's epoch, which changes on every restart. A restarted server has no earlier
+    /// reports.
     pub server_epoch: String,
-    /// The sequence of the last report of this agent instance that was taken.
+    /// The sequence number of the last accepted report of this agent instance.
     pub accepted_seq: u64,
-    /// Whether the next report must be full.
+    /// True if the next report must be full.
     #[serde(default)]
     pub need_full: bool,
-    /// How long to wait before the next report at the least, in milliseconds.
+    /// The minimum time until the next report, in milliseconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_report_ms: Option<u64>,
 }
 
 mod layer {
-    //! A layer is an array, as most of a report is layers.
+    //! Layers are arrays, as most of a report is layers.
 
     use serde::de::{Error as _, SeqAccess, Visitor};
     use serde::ser::SerializeTuple as _;
@@ -326,13 +305,13 @@ mod layer {
 
     impl<'de> Deserialize<'de> for ReportLayer {
         fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
-            d.deserialize_seq(Reader)
+            d.deserialize_seq(LayerVisitor)
         }
     }
 
-    struct Reader;
+    struct LayerVisitor;
 
-    impl<'de> Visitor<'de> for Reader {
+    impl<'de> Visitor<'de> for LayerVisitor {
         type Value = ReportLayer;
 
         fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -340,14 +319,14 @@ mod layer {
         }
 
         fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<ReportLayer, A::Error> {
-            let short = |length| A::Error::invalid_length(length, &Reader);
+            let short = |length| A::Error::invalid_length(length, &LayerVisitor);
             let layer = ReportLayer {
                 index: seq.next_element()?.ok_or_else(|| short(0))?,
                 bytes: seq.next_element()?.ok_or_else(|| short(1))?,
                 state: seq.next_element()?.ok_or_else(|| short(2))?,
                 detail: seq.next_element()?.unwrap_or_default(),
             };
-            // What a later minor version adds behind is not known here.
+            // Elements added by later minor versions are ignored.
             while seq.next_element::<serde::de::IgnoredAny>()?.is_some() {}
             Ok(layer)
         }

@@ -1,4 +1,4 @@
-//! What a server says of itself, and of all nodes together.
+//! The server's own status, and totals over all nodes.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,52 +11,48 @@ use crate::time::NodeTime;
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct ServerStatus {
-    /// The life of the server.
+    /// The server's epoch, which changes on every restart.
     pub epoch: String,
-    /// Where in the server's changes this was true.
+    /// The position in the server's changes.
     pub seq: u64,
     /// The server's clock.
     #[serde(with = "super::super::time")]
     #[cfg_attr(feature = "ts", ts(as = "String"))]
     pub now: NodeTime,
-    /// Its version and revision, for people: `0.1.0 (0123456789ab)`.
+    /// The version and revision, for display: `0.1.0 (0123456789ab)`.
     pub version: String,
-    /// Another one for each build of the page, so that a page knows that it is older than its server;
-    /// absent where the server has no page.
+    /// A value that changes with each build of the web page, so that a loaded page notices a newer
+    /// server; absent if the server has no page.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page: Option<String>,
-    /// What people call the cluster; absent where nobody said it.
+    /// The display name of the cluster, if configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_name: Option<String>,
-    /// When this life of the server began. What ended before, it knows by reports alone.
+    /// When the server started. Pulls that ended earlier are known only from reports.
     #[serde(with = "super::super::time")]
     #[cfg_attr(feature = "ts", ts(as = "String"))]
     pub started_at: NodeTime,
-    /// How long a pull that ended is kept.
+    /// The retention period of ended pulls.
     pub keeps_ended_seconds: f64,
-    /// Whether it hears of pods, and of what kubelets say.
+    /// The state of the server's Kubernetes sources.
     pub cluster: ClusterStatus,
-    /// How fast bytes came to all nodes.
+    /// The download rate of all nodes.
     pub throughput: Throughput,
 }
 
-/// How fast bytes came to all nodes together, in equal steps until now: 15 minutes of them at most, and
-/// none from before the server started.
+/// The download rate of all nodes together, in equal steps until now. It covers at most 15 minutes,
+/// and starts with the server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 pub struct Throughput {
-    /// From one value to the next.
+    /// The time between two values.
     pub step_seconds: f64,
-    /// When the last value was taken, by the server's clock; absent where there is none yet.
-    #[serde(
-        with = "super::super::time::option",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    /// When the last value was measured, by the server's clock; absent before the first.
+    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub ends_at: Option<NodeTime>,
-    /// The values, oldest first: the sum over the nodes whose speed was known; null where that was none.
+    /// The values, oldest first: the sum over the nodes whose rate was known, or null if none was.
     pub bytes_per_sec: Vec<Option<f64>>,
 }

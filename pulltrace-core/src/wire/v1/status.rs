@@ -1,14 +1,14 @@
-//! A pull and its layers, as people and programs read them.
+//! Pulls and their layers, as returned by the server.
 
 use serde::{Deserialize, Serialize};
 
-use super::is_false;
-use super::words::{
+use super::enums::{
     EtaBasis, FailureReason, LayerState, LinkEvidence, Outcome, Phase, WaitingKind,
 };
+use super::is_false;
 use crate::time::NodeTime;
 
-/// One pull as it is at one moment.
+/// A pull at one moment.
 ///
 /// ```
 /// use pulltrace_core::wire::v1::{Phase, PullStatus};
@@ -25,170 +25,146 @@ use crate::time::NodeTime;
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct PullStatus {
-    /// Which pull: the same for ever, and safe in a path of a URL.
+    /// The id, which never changes and is safe in a URL path.
     pub id: String,
-    /// By what frames name it: a number of this life of the server, which is another one in the next.
+    /// The number that frames use for the pull; valid until the server restarts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row: Option<u64>,
-    /// The node that pulls.
+    /// The node of the pull.
     pub node_name: String,
-    /// The image's whole name with its tag or digest, where it is known.
+    /// The full image name with its tag or digest, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_ref: Option<String>,
-    /// Host (without port) and path of the image, known before its whole name.
+    /// Host (without port) and path of the image, known before the full name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
-    /// The digest that the image's name points to: of an index, or of the only manifest.
+    /// The digest that the image name points to: that of an index, or of the only manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root_digest: Option<String>,
-    /// The digest of the manifest that is run.
+    /// The digest of the manifest that containers run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest_digest: Option<String>,
-    /// `linux/amd64`, where the image says it.
+    /// The platform, e.g. `linux/amd64`, if the image declares it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
-    /// The pods that wait for it, or waited; absent where none is known.
+    /// The pods that wait or waited for it; absent if none are known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "ts", ts(as = "Option<Vec<PodLink>>"))]
     pub pods: Vec<PodLink>,
-    /// The pods that may be waiting for it, where nothing decides between several images.
+    /// The pods that may be waiting for it, if the evidence does not decide between several images.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "ts", ts(as = "Option<Vec<PodLink>>"))]
     pub candidates: Vec<PodLink>,
-    /// Which try it is of the same image for the same pod; the first is 1.
+    /// The number of the attempt for this image and pod, starting at 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
-    /// The id that it had while it was only announced: a row of that id is this one.
+    /// The id of the announced pull that this one replaces: a row with that id is the same pull.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<String>,
-    /// What it is doing; of a pull that is over, its outcome.
+    /// The phase, or the outcome of an ended pull.
     pub phase: Phase,
-    /// How it ended; absent while it lives.
+    /// The outcome; absent for a live pull.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
-    /// Why it failed, where it did.
+    /// Why it failed, if it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
-    /// Why it failed, as one text for people.
+    /// Why it failed, as one text for display.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
-    /// What it waits for, where nothing of it moves.
+    /// The current wait, if no part of the pull makes progress.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_on: Option<WaitingOn>,
-    /// How far it is, 0 to 100: never goes back, and is 100 only where the pull is completed.
+    /// The progress, 0 to 100. It never decreases, and is 100 only for a completed pull.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percent: Option<f64>,
-    /// Whether the sizes are known, which they are, exactly, from the manifest on.
+    /// True if the sizes are known. They are exact, and known once the manifest is.
     pub total_known: bool,
-    /// What the image weighs, compressed.
+    /// The compressed size of the image.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total_bytes: Option<u64>,
-    /// What of `total_bytes` was on the node before, or is served remotely.
+    /// Bytes of `total_bytes` that were on the node before, or are served remotely.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cached_bytes: Option<u64>,
-    /// `total_bytes` less `cached_bytes`: what is to be downloaded by this pull or for it.
+    /// Bytes to download, by this pull or another one: `total_bytes` minus `cached_bytes`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_download_bytes: Option<u64>,
-    /// What of `to_download_bytes` is here.
+    /// Bytes of `to_download_bytes` that are present.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub downloaded_bytes: Option<u64>,
-    /// What is to be unpacked by this pull or for it, as compressed bytes: all but layers that were
+    /// Compressed bytes to unpack, by this pull or another one: all layers but those that were
     /// unpacked before, or are served remotely.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_extract_bytes: Option<u64>,
-    /// What of `to_extract_bytes` is unpacked.
+    /// Bytes of `to_extract_bytes` that are unpacked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extracted_bytes: Option<u64>,
-    /// Bytes that came and had to be fetched again.
+    /// Downloaded bytes that had to be fetched again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wasted_bytes: Option<u64>,
-    /// How fast its bytes come; absent where that is not known, or none are to come.
+    /// The download rate; absent if it is unknown, or no bytes are missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_per_sec: Option<f64>,
-    /// How much longer it takes, by the best guess.
+    /// The estimated remaining time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_seconds: Option<f64>,
-    /// How much longer it takes if it goes well.
+    /// The optimistic bound of the remaining time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_low_seconds: Option<f64>,
-    /// How much longer it takes if it does not.
+    /// The pessimistic bound of the remaining time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_high_seconds: Option<f64>,
-    /// What the unpacking part of the time left rests on.
+    /// The basis of the unpacking part of the remaining time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_basis: Option<EtaBasis>,
-    /// When the kubelet announced it, which is before its queue.
-    #[serde(
-        with = "super::super::time::option",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    /// When the kubelet announced it, before its queue.
+    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub queued_at: Option<NodeTime>,
-    /// When it began; of one that is queued, when it was announced.
+    /// When it started; for a queued pull, when it was announced.
     #[serde(with = "super::super::time")]
     #[cfg_attr(feature = "ts", ts(as = "String"))]
     pub started_at: NodeTime,
-    /// When its manifest was first seen, with which the download begins.
-    #[serde(
-        with = "super::super::time::option",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    /// When the manifest was first observed, which starts the download.
+    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub downloading_at: Option<NodeTime>,
-    /// When all bytes were first seen to be here.
-    #[serde(
-        with = "super::super::time::option",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    /// When all bytes were first observed.
+    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub extracting_at: Option<NodeTime>,
-    /// When it ended, however it did.
-    #[serde(
-        with = "super::super::time::option",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    /// When it ended, with any outcome.
+    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub completed_at: Option<NodeTime>,
-    /// When it last moved, where it should and has not for long.
-    #[serde(
-        with = "super::super::time::option",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    /// The time of the last progress, if the pull is stalled.
+    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub stalled_since: Option<NodeTime>,
-    /// Whether it is seen to be far slower than pulls from its registry usually are on its node.
+    /// True if it is far slower than usual for its registry on its node.
     #[serde(default, skip_serializing_if = "is_false")]
     #[cfg_attr(feature = "ts", ts(as = "Option<bool>"))]
     pub slow: bool,
-    /// Since when nobody has been able to see it.
-    #[serde(
-        with = "super::super::time::option",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    /// Since when no source has been able to observe it.
+    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub stale_since: Option<NodeTime>,
-    /// How long it took as the kubelet measured it.
+    /// The duration as measured by the kubelet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubelet: Option<KubeletTimes>,
-    /// How many layers it has; absent until the manifest is here.
+    /// The number of layers; absent until the manifest is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer_count: Option<u64>,
-    /// With how many of them nothing is left to do.
+    /// The number of layers that have no work left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layers_done: Option<u64>,
-    /// Each layer, lowest first; absent until the manifest is here.
+    /// The layers, lowest first; absent until the manifest is known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(feature = "ts", ts(as = "Option<Vec<LayerStatus>>"))]
     pub layers: Vec<LayerStatus>,
 }
 
-/// One layer of a pull.
+/// A layer of a pull.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
@@ -197,67 +173,51 @@ pub struct PullStatus {
 pub struct LayerStatus {
     /// The digest of its blob.
     pub digest: String,
-    /// Its media type, as the manifest says it.
+    /// The media type according to the manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
-    /// The build step that made it, where the image tells.
+    /// The build step that created it, if the image contains it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<String>,
-    /// What it is doing.
+    /// The state.
     pub state: LayerState,
-    /// What it weighs, compressed.
+    /// The compressed size.
     pub total_bytes: u64,
-    /// What of that is here; absent where the layer is used without its bytes.
+    /// Bytes that are present; absent if the layer is used without its bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub downloaded_bytes: Option<u64>,
-    /// Whether all its bytes were on the node before the pull began, and must only be unpacked.
+    /// True if all bytes were on the node before the pull started and only have to be unpacked.
     #[serde(default, skip_serializing_if = "is_false")]
     #[cfg_attr(feature = "ts", ts(as = "Option<bool>"))]
     pub blob_cached: bool,
-    /// Bytes that unpacking has written so far, uncompressed, where the runtime was asked.
+    /// Uncompressed bytes written by unpacking so far, if the runtime reports them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unpacked_bytes: Option<u64>,
-    /// How fast its bytes come; absent where that is not known, or none come any more.
+    /// The download rate; absent if it is unknown or the download has ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_per_sec: Option<f64>,
-    /// What it waits for, where it does.
+    /// The current wait, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_on: Option<WaitingOn>,
-    /// When its first byte was seen.
-    #[serde(
-        with = "super::super::time::option",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    /// When the first byte was observed.
+    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub started_at: Option<NodeTime>,
-    /// When all its bytes were seen.
-    #[serde(
-        with = "super::super::time::option",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    /// When all bytes were first observed.
+    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub downloaded_at: Option<NodeTime>,
-    /// When its unpacking was seen to begin.
-    #[serde(
-        with = "super::super::time::option",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    /// When unpacking was first observed.
+    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub extracting_at: Option<NodeTime>,
-    /// When it was seen unpacked.
-    #[serde(
-        with = "super::super::time::option",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    /// When it was first observed unpacked.
+    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub completed_at: Option<NodeTime>,
 }
 
-/// A container or a volume of a pod that waits for a pull, or waited.
+/// A container or volume of a pod that waits, or waited, for a pull.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
@@ -268,34 +228,34 @@ pub struct PodLink {
     pub namespace: String,
     /// The pod's name.
     pub pod_name: String,
-    /// The pod's uid.
+    /// The pod's UID.
     pub uid: String,
     /// The container, or the image volume.
     pub container: String,
-    /// The image that it wants.
+    /// The requested image.
     pub image: String,
-    /// How that is known; absent of a candidate.
+    /// The evidence for the link; absent for a candidate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<LinkEvidence>,
 }
 
-/// How long a pull took as the kubelet measured it.
+/// The duration of a pull as measured by the kubelet.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct KubeletTimes {
-    /// The pull itself.
+    /// The duration of the pull.
     pub pull_seconds: f64,
-    /// The pull and the wait for it in the kubelet's queue; older kubelets do not say.
+    /// The duration including the wait in the kubelet's queue; older kubelets do not report it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub with_waiting_seconds: Option<f64>,
-    /// What the kubelet says that the image weighs.
+    /// The image size reported by the kubelet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_bytes: Option<u64>,
-    /// Whether what was measured here is within 20 % of it, or within a second; absent where not the
-    /// whole pull was seen.
+    /// True if pulltrace's own measurement is within 20 % or one second of it; absent if pulltrace
+    /// did not observe the whole pull.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agrees: Option<bool>,
 }
@@ -307,47 +267,43 @@ pub struct KubeletTimes {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Failure {
-    /// One word of a set that grows: `unexplained`.
+    /// The reason, e.g. `unexplained`. Others may be added.
     pub reason: FailureReason,
-    /// What is known beyond the word, for people.
+    /// The error message, for display.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
-    /// What a person does next, in one line. Agents do not tell it.
+    /// Advice in one line. Agents do not send it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
-    /// When the kubelet tries again, as its back-off implies.
-    #[serde(
-        with = "super::super::time::option",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    /// When the kubelet retries, according to its back-off.
+    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub next_retry_at: Option<NodeTime>,
 }
 
-/// What a pull or a layer waits for.
+/// A wait of a pull or layer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct WaitingOn {
-    /// What kind of thing.
+    /// The kind of wait.
     pub kind: WaitingKind,
-    /// Since when that is seen.
+    /// When the wait was first observed.
     #[serde(with = "super::super::time")]
     #[cfg_attr(feature = "ts", ts(as = "String"))]
     pub since: NodeTime,
-    /// The id of the pull that must get on first, where one must.
+    /// The id of the pull that must make progress first, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull: Option<String>,
-    /// The digest of the layer that must get on first, where one must.
+    /// The digest of the layer that must make progress first, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer: Option<String>,
-    /// How many pulls come before it, where it stands in a queue.
+    /// The number of pulls ahead in the queue, if queued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ahead: Option<u32>,
-    /// How much longer what it waits for takes, where that is known.
+    /// The estimated remaining wait, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_seconds: Option<f64>,
 }

@@ -1,17 +1,18 @@
-//! Names that many objects have in common, kept once.
+//! Interning of names that many objects share.
 
 use std::collections::HashMap;
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// How many are kept; more than a cluster has nodes. At the limit all are forgotten, and kept anew.
-const MOST: usize = 16_384;
+/// Maximum number of interned names, more than a cluster has nodes. At the limit the map is
+/// cleared.
+const MAX_NAMES: usize = 16_384;
 
-/// Checked names by their text.
+/// Parsed names by their text.
 #[derive(Debug)]
 pub(super) struct Intern<T>(HashMap<Box<str>, T>);
 
-/// What is made of a text.
+/// A type that can be interned.
 pub(super) trait Name: Clone + Sized {
     type Err;
 
@@ -30,11 +31,7 @@ macro_rules! by_parsing {
     )*};
 }
 
-by_parsing!(
-    pulltrace_core::NodeName,
-    pulltrace_core::KubeName,
-    pulltrace_core::Slot
-);
+by_parsing!(pulltrace_core::NodeName, pulltrace_core::KubeName, pulltrace_core::ImageConsumer);
 
 impl Name for Arc<str> {
     type Err = pulltrace_core::NameError;
@@ -56,7 +53,7 @@ impl<T: Name> Intern<T> {
             return Ok(known.clone());
         }
         let name = T::of(text)?;
-        if self.0.len() == MOST {
+        if self.0.len() == MAX_NAMES {
             self.0.clear();
         }
         self.0.insert(text.into(), name.clone());
@@ -71,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_kept_once_and_what_is_none_is_not() {
+    fn valid_names_are_shared_and_invalid_ones_rejected() {
         let mut names = Intern::<NodeName>::default();
         let (a, b) = (names.get("n-1").unwrap(), names.get("n-1").unwrap());
         assert!(std::ptr::eq(a.as_str(), b.as_str()));
@@ -80,13 +77,10 @@ mod tests {
     }
 
     #[test]
-    fn names_without_end_are_forgotten() {
+    fn intern_is_cleared_at_capacity() {
         let mut names = Intern::<NodeName>::default();
-        for number in 0..=MOST {
-            assert_eq!(
-                names.get(&number.to_string()).unwrap().as_str(),
-                number.to_string()
-            );
+        for number in 0..=MAX_NAMES {
+            assert_eq!(names.get(&number.to_string()).unwrap().as_str(), number.to_string());
         }
         assert_eq!(names.0.len(), 1);
     }

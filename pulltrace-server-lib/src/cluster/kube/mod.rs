@@ -1,15 +1,16 @@
-//! Pods and kubelet events from an API server: the only place that names kube's types.
+//! Pods and kubelet events from an API server. This is the only module that uses kube's types.
 //!
-//! A file uses only what stands above it: `intern` `trouble` `read`, then `access`, `feed`, `pod` and
-//! `event`, which say what is asked for and how it is read.
+//! Dependencies between files go one way: `intern`, `failure` and `response` at the bottom, then
+//! `client`, `list_watch`, and finally `pod` and `event`, which define the selectors and parse
+//! objects.
 
-mod access;
+mod client;
 mod event;
-mod feed;
+mod failure;
 mod intern;
+mod list_watch;
 mod pod;
-mod read;
-mod trouble;
+mod response;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -18,19 +19,20 @@ use pulltrace_core::KubeName;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use self::access::Access;
-use self::event::Events;
-use self::feed::{Feed, Kind};
-use self::pod::Pods;
+use self::client::ApiClient;
+use self::event::EventParser;
+use self::list_watch::{ListWatch, WatchedResource};
+use self::pod::PodParser;
 use super::{PodSource, PodUpdate, PullEventSource, PullEventUpdate};
 
-/// What may wait for whoever listens, in updates. Then the source does not read on, and the API server waits.
+/// Maximum number of updates queued for the receiver. When it is reached, the source stops reading,
+/// which slows down the API server.
 const CAPACITY: usize = 1_024;
 
-/// The most namespaces that are watched one by one: each is six watches.
+/// Maximum number of namespaces that can be watched individually; each takes six watches.
 pub const MOST_NAMESPACES: usize = 100;
 
-/// Which API server, and what of it.
+/// The API server to connect to, and the namespaces to watch.
 ///
 /// ```no_run
 /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -49,52 +51,63 @@ pub const MOST_NAMESPACES: usize = 100;
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {
-    /// A file as `kubectl` reads it. None is the one that `kubectl` would find (`$KUBECONFIG`,
-    /// `~/.kube/config`), or else, within a cluster, the service account of the pod.
+    /// The kubeconfig file. If `None`, the one `kubectl` would use (`$KUBECONFIG`,
+    /// `~/.kube/config`), otherwise the pod's service account.
     pub kubeconfig: Option<PathBuf>,
-    /// Which of the kubeconfig's contexts; none is the current one.
+    /// The kubeconfig's context. If `None`, the current one.
     pub context: Option<String>,
-    /// The namespaces that are watched, at most [`MOST_NAMESPACES`]; none are all.
+    /// The namespaces to watch, at most [`MOST_NAMESPACES`]. Empty means all.
     pub namespaces: Vec<String>,
 }
 
-/// Why there is no way to an API server.
+/// A failure to create the client for the API server.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectError {
-    /// The kubeconfig cannot be read, or has not what it must have. A retry helps once the file is another.
-    #[error("the kubeconfig {name} cannot be used: check the file, and the name of the context")]
+    /// The kubeconfig cannot be read or is incomplete. A retry does not help until it is fixed.
+    #[error("failed to load kubeconfig {name}")]
     Kubeconfig {
-        /// Which.
+        /// The file.
         name: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
-    /// There is no kubeconfig, and this is no pod with a service account. A retry does not help.
-    #[error("no API server was found: name a kubeconfig, or run in a pod with a service account")]
+    /// There is neither a kubeconfig nor a service account. A retry does not help.
+    #[error("no API server configured")]
     NoCluster(#[source] Box<dyn Error + Send + Sync>),
-    /// Certificates, token or exec plug-in are not usable. A retry helps where the plug-in failed.
-    #[error(
-        "no client of the API server could be made: check certificates, token and exec plug-in"
-    )]
+    /// Certificates, token or exec plug-in are unusable. A retry may help if the plug-in failed.
+    #[error("failed to create an API server client")]
     Client(#[source] Box<dyn Error + Send + Sync>),
-    /// This is no name of a namespace. A retry does not help.
-    #[error("no namespace: `{0}`: name them as `kubectl get namespaces` does")]
+    /// An invalid namespace name. A retry does not help.
+    #[error("invalid namespace `{0}`")]
     Namespace(String),
-    /// More than [`MOST_NAMESPACES`]. A retry does not help.
-    #[error(
-        "{0} namespaces are more than {MOST_NAMESPACES}: watch all instead, and filter what is read"
-    )]
+    /// More than [`MOST_NAMESPACES`] namespaces. A retry does not help.
+    #[error("too many namespaces: {0}, limit {MOST_NAMESPACES}")]
     TooManyNamespaces(usize),
 }
 
+impl ConnectError {
+    /// Returns advice for the user.
+    #[must_use]
+    pub const fn help(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Kubeconfig { .. } => "Check the file and the name of the context.",
+            Self::NoCluster(_) => "Configure a kubeconfig, or run in a pod with a service account.",
+            Self::Client(_) => "Check the certificates, token and exec plug-in of the kubeconfig.",
+            Self::Namespace(_) => "Use a name from `kubectl get namespaces`.",
+            Self::TooManyNamespaces(_) => "Watch all namespaces instead.",
+        })
+    }
+}
+
 impl Config {
-    /// Makes both sources, which begin to list. That the API server can be reached is not awaited: where it
-    /// cannot, the sources say so, and go on. Must be called within a tokio runtime, which both live in.
+    /// Creates both sources, which start listing immediately. Does not wait for the API server: if
+    /// it is unreachable, the sources report that and retry. Must be called within a tokio runtime,
+    /// which runs their tasks.
     ///
     /// # Errors
-    /// Where there is no way to an API server.
+    /// Fails if no client can be created.
     pub async fn connect(&self) -> Result<(KubePods, KubePullEvents), ConnectError> {
         let mut namespaces = self.namespaces.clone();
         namespaces.sort();
@@ -103,25 +116,25 @@ impl Config {
             return Err(ConnectError::TooManyNamespaces(namespaces.len()));
         }
         for name in &namespaces {
-            // One with a dot in it would be a valid name, but of nothing that has pods.
+            // A name with a dot would be valid, but no namespace can have it.
             if name.parse::<KubeName>().is_err() || name.contains('.') {
                 return Err(ConnectError::Namespace(name.chars().take(64).collect()));
             }
         }
-        let access = Access::new(self.clone()).await?;
-        let pods = Source::new(access.clone(), &namespaces, Pods::default());
-        let events = Source::new(access, &namespaces, Events::default());
+        let access = ApiClient::new(self.clone()).await?;
+        let pods = ListWatchTask::new(access.clone(), &namespaces, PodParser::default());
+        let events = ListWatchTask::new(access, &namespaces, EventParser::default());
         Ok((KubePods(pods), KubePullEvents(events)))
     }
 }
 
-/// The pods of a cluster that have a node and have not finished.
+/// The pods of a cluster that are assigned to a node and have not finished.
 #[derive(Debug)]
-pub struct KubePods(Source<PodUpdate>);
+pub struct KubePods(ListWatchTask<PodUpdate>);
 
-/// What the kubelets of a cluster say of images.
+/// Kubelet events about images.
 #[derive(Debug)]
-pub struct KubePullEvents(Source<PullEventUpdate>);
+pub struct KubePullEvents(ListWatchTask<PullEventUpdate>);
 
 impl PodSource for KubePods {
     async fn next(&mut self) -> Option<PodUpdate> {
@@ -135,22 +148,26 @@ impl PullEventSource for KubePullEvents {
     }
 }
 
-/// What a task says that ends with this.
+/// The updates of a task, which is aborted on drop.
 #[derive(Debug)]
-struct Source<U> {
+struct ListWatchTask<U> {
     updates: mpsc::Receiver<U>,
     task: JoinHandle<()>,
 }
 
-impl<U: Send + 'static> Source<U> {
-    fn new<K: Kind<Update = U>>(access: Access, namespaces: &[String], kind: K) -> Self {
-        let (said, updates) = mpsc::channel(CAPACITY);
-        let task = tokio::spawn(Feed::new(access, namespaces, kind, said).run());
+impl<U: Send + 'static> ListWatchTask<U> {
+    fn new<K: WatchedResource<Update = U>>(
+        access: ApiClient,
+        namespaces: &[String],
+        kind: K,
+    ) -> Self {
+        let (sender, updates) = mpsc::channel(CAPACITY);
+        let task = tokio::spawn(ListWatch::new(access, namespaces, kind, sender).run());
         Self { updates, task }
     }
 }
 
-impl<U> Drop for Source<U> {
+impl<U> Drop for ListWatchTask<U> {
     fn drop(&mut self) {
         self.task.abort();
     }

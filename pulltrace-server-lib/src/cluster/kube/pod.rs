@@ -1,21 +1,25 @@
-//! A pod as the API server has it → what is kept of it.
+//! Parses pods of the API server into [`Pod`]s.
 
 use std::sync::Arc;
 
-use pulltrace_core::{Digest, KubeName, NameError, NodeName, NodeTime, PodRef, Slot, WantedImage};
+use pulltrace_core::{
+    Digest, ImageConsumer, KubeName, NameError, NodeName, NodeTime, PodRef, RequestedImage,
+};
 use serde::Deserialize;
 
-use super::feed::{How, Kind, Said};
+use super::failure;
 use super::intern::Intern;
-use super::trouble;
-use crate::cluster::{Pod, PodImage, PodUpdate, Seen, SlotKind, Trouble, volume_slot};
+use super::list_watch::{ObjectChange, ParsedObject, WatchedResource};
+use crate::cluster::{
+    ImageConsumerKind, ImagePresence, Pod, PodImage, PodUpdate, SourceFailure, volume_consumer,
+};
 
-/// Those with a node that have not finished.
+/// Pods that are assigned to a node and have not finished.
 const SELECTOR: &str = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed";
 
-/// What a waiting container says whose image is what it waits for. Whatever else it says, its image came
-/// before, or may have.
-const OF_IMAGE: [&str; 7] = [
+/// Waiting reasons of a container that waits for its image. With any other reason the image is, or
+/// may be, present.
+const IMAGE_WAIT_REASONS: [&str; 7] = [
     "ErrImagePull",
     "ImagePullBackOff",
     "ErrImageNeverPull",
@@ -25,8 +29,9 @@ const OF_IMAGE: [&str; 7] = [
     "SignatureValidationFailed",
 ];
 
-/// What a waiting container says that has its image: the kubelet pulls before it makes a container.
-const AFTER_IMAGE: [&str; 8] = [
+/// Waiting reasons of a container whose image is present: the kubelet pulls before it creates a
+/// container.
+const POST_IMAGE_REASONS: [&str; 8] = [
     "CrashLoopBackOff",
     "CreateContainerConfigError",
     "CreateContainerError",
@@ -39,7 +44,7 @@ const AFTER_IMAGE: [&str; 8] = [
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Raw {
+struct RawPod {
     metadata: Metadata,
     spec: Spec,
     status: Option<Status>,
@@ -57,7 +62,7 @@ struct Metadata {
 
 #[derive(Deserialize)]
 struct Annotations {
-    /// It has one if it is the mirror of a static pod.
+    /// Present on the mirror pod of a static pod.
     #[serde(rename = "kubernetes.io/config.mirror")]
     mirror: Option<String>,
     #[serde(rename = "kubernetes.io/config.hash")]
@@ -107,15 +112,15 @@ struct ContainerStatus {
     name: String,
     #[serde(rename = "imageID")]
     image_id: Option<String>,
-    state: Option<State>,
-    last_state: Option<State>,
+    state: Option<ContainerState>,
+    last_state: Option<ContainerState>,
 }
 
 #[derive(Deserialize)]
-struct State {
+struct ContainerState {
     waiting: Option<Waiting>,
-    running: Option<Ran>,
-    terminated: Option<Ran>,
+    running: Option<ContainerRun>,
+    terminated: Option<ContainerRun>,
 }
 
 #[derive(Deserialize)]
@@ -126,65 +131,59 @@ struct Waiting {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Ran {
+struct ContainerRun {
     started_at: Option<String>,
 }
 
-/// Reads pods. What many of them have in common is kept once.
+/// Parses pods. Common strings are interned.
 #[derive(Debug, Default)]
-pub(super) struct Pods {
+pub(super) struct PodParser {
     nodes: Intern<NodeName>,
     namespaces: Intern<KubeName>,
-    slots: Intern<Slot>,
-    words: Intern<Arc<str>>,
+    slots: Intern<ImageConsumer>,
+    strings: Intern<Arc<str>>,
 }
 
-impl Kind for Pods {
+impl WatchedResource for PodParser {
     type Update = PodUpdate;
 
     const PLURAL: &'static str = "pods";
-    const FORGETS: bool = true;
+    const HAS_DELETIONS: bool = true;
 
     fn selectors() -> Vec<String> {
         vec![SELECTOR.to_owned()]
     }
 
-    fn reset() -> PodUpdate {
-        PodUpdate::Reset
+    fn init_update() -> PodUpdate {
+        PodUpdate::Init
     }
 
-    fn done() -> PodUpdate {
-        PodUpdate::Done
+    fn init_done_update() -> PodUpdate {
+        PodUpdate::InitDone
     }
 
-    fn trouble(trouble: Trouble) -> PodUpdate {
-        PodUpdate::Trouble(trouble)
+    fn failing_update(trouble: SourceFailure) -> PodUpdate {
+        PodUpdate::Failing(trouble)
     }
 
-    fn read(&mut self, object: &str, how: How) -> Said<PodUpdate> {
-        let Ok(raw) = serde_json::from_str::<Raw>(object) else {
-            return Said {
-                update: Some(PodUpdate::Odd),
-                version: None,
-            };
+    fn parse_object(&mut self, object: &str, how: ObjectChange) -> ParsedObject<PodUpdate> {
+        let Ok(raw) = serde_json::from_str::<RawPod>(object) else {
+            return ParsedObject { update: Some(PodUpdate::Malformed), version: None };
         };
-        let update = match self.pod(&raw) {
+        let update = match self.parse_pod(&raw) {
             Ok(pod) => match how {
-                How::Listed => PodUpdate::Init(pod),
-                How::Changed => PodUpdate::Applied(pod),
-                How::Deleted => PodUpdate::Deleted(pod.pod.uid),
+                ObjectChange::Listed => PodUpdate::InitApply(pod),
+                ObjectChange::Changed => PodUpdate::Apply(pod),
+                ObjectChange::Deleted => PodUpdate::Delete(pod.pod.uid),
             },
-            Err(_) => PodUpdate::Odd,
+            Err(_) => PodUpdate::Malformed,
         };
-        Said {
-            update: Some(update),
-            version: raw.metadata.resource_version,
-        }
+        ParsedObject { update: Some(update), version: raw.metadata.resource_version }
     }
 }
 
-impl Pods {
-    fn pod(&mut self, raw: &Raw) -> Result<Pod, NameError> {
+impl PodParser {
+    fn parse_pod(&mut self, raw: &RawPod) -> Result<Pod, NameError> {
         let metadata = &raw.metadata;
         let hash = metadata.annotations.as_ref().and_then(|annotations| {
             annotations.mirror.as_ref()?;
@@ -197,87 +196,70 @@ impl Pods {
                 name: metadata.name.parse()?,
                 uid,
             },
-            node: self
-                .nodes
-                .get(raw.spec.node_name.as_deref().unwrap_or_default())?,
-            images: self.images(raw)?,
+            node: self.nodes.get(raw.spec.node_name.as_deref().unwrap_or_default())?,
+            images: self.parse_images(raw)?,
         })
     }
 
-    fn images(&mut self, raw: &Raw) -> Result<Vec<PodImage>, NameError> {
+    fn parse_images(&mut self, raw: &RawPod) -> Result<Vec<PodImage>, NameError> {
         let (spec, nothing) = (&raw.spec, Status::default());
         let status = raw.status.as_ref().unwrap_or(&nothing);
         let groups = [
+            (ImageConsumerKind::Init, &spec.init_containers, &status.init_container_statuses),
+            (ImageConsumerKind::Container, &spec.containers, &status.container_statuses),
             (
-                SlotKind::Init,
-                &spec.init_containers,
-                &status.init_container_statuses,
-            ),
-            (
-                SlotKind::Container,
-                &spec.containers,
-                &status.container_statuses,
-            ),
-            (
-                SlotKind::Ephemeral,
+                ImageConsumerKind::Ephemeral,
                 &spec.ephemeral_containers,
                 &status.ephemeral_container_statuses,
             ),
         ];
         let mut images: Vec<PodImage> = Vec::new();
-        // The kubelet has the images of all volumes before it makes the first container.
-        let begun = groups
-            .iter()
-            .flat_map(|(_, _, statuses)| statuses.iter().flatten())
-            .any(has_run);
+        // The kubelet pulls the images of all volumes before it creates the first container.
+        let started =
+            groups.iter().flat_map(|(_, _, statuses)| statuses.iter().flatten()).any(has_image);
         for volume in spec.volumes.iter().flatten() {
-            let Some(reference) = volume
-                .image
-                .as_ref()
-                .and_then(|image| image.reference.as_ref())
+            let Some(reference) = volume.image.as_ref().and_then(|image| image.reference.as_ref())
             else {
                 continue;
             };
-            let image = WantedImage::of(reference);
-            let slot = volume_slot(&image);
-            // The kubelet pulls it once, and names no volume.
-            if images.iter().any(|earlier| earlier.slot == slot) {
+            let image = RequestedImage::from_text(reference);
+            let slot = volume_consumer(&image);
+            // The kubelet pulls the image once, and its events do not name the volume.
+            if images.iter().any(|earlier| earlier.consumer == slot) {
                 continue;
             }
             images.push(PodImage {
-                slot,
-                name: self.words.get(&volume.name)?,
-                kind: SlotKind::Volume,
+                consumer: slot,
+                name: self.strings.get(&volume.name)?,
+                kind: ImageConsumerKind::Volume,
                 image,
-                state: if begun {
-                    Seen::Present {
-                        root: None,
-                        since: None,
-                    }
+                presence: if started {
+                    ImagePresence::Present { root_digest: None, started_at: None }
                 } else {
-                    unheard()
+                    no_status()
                 },
             });
         }
         for (kind, containers, statuses) in groups {
             for container in containers.iter().flatten() {
-                let status = statuses
-                    .iter()
-                    .flatten()
-                    .find(|status| status.name == container.name);
+                let status = statuses.iter().flatten().find(|status| status.name == container.name);
                 images.push(PodImage {
-                    slot: self.slots.get(&container.name)?,
-                    name: self.words.get(&container.name)?,
+                    consumer: self.slots.get(&container.name)?,
+                    name: self.strings.get(&container.name)?,
                     kind: match kind {
-                        SlotKind::Init if container.restart_policy.as_deref() == Some("Always") => {
-                            SlotKind::Sidecar
+                        ImageConsumerKind::Init
+                            if container.restart_policy.as_deref() == Some("Always") =>
+                        {
+                            ImageConsumerKind::Sidecar
                         }
                         other => other,
                     },
-                    image: WantedImage::of(container.image.as_deref().unwrap_or_default()),
-                    state: match status {
-                        Some(status) => self.seen(status)?,
-                        None => unheard(),
+                    image: RequestedImage::from_text(
+                        container.image.as_deref().unwrap_or_default(),
+                    ),
+                    presence: match status {
+                        Some(status) => self.image_presence(status)?,
+                        None => no_status(),
                     },
                 });
             }
@@ -285,58 +267,57 @@ impl Pods {
         Ok(images)
     }
 
-    fn seen(&mut self, status: &ContainerStatus) -> Result<Seen, NameError> {
+    fn image_presence(&mut self, status: &ContainerStatus) -> Result<ImagePresence, NameError> {
         let state = status.state.as_ref();
         let waiting = state.and_then(|state| state.waiting.as_ref());
         let reason = waiting.and_then(|waiting| waiting.reason.as_deref());
-        let waits = |word: &str| OF_IMAGE.contains(&word);
+        let waits = |word: &str| IMAGE_WAIT_REASONS.contains(&word);
         let present = match reason {
             Some(word) if waits(word) => false,
-            Some(word) if AFTER_IMAGE.contains(&word) => true,
-            _ => has_run(status),
+            Some(word) if POST_IMAGE_REASONS.contains(&word) => true,
+            _ => has_image(status),
         };
         if present {
-            let ran = ran(state).or_else(|| ran(status.last_state.as_ref()));
-            return Ok(Seen::Present {
-                root: status.image_id.as_deref().and_then(root),
-                since: ran.and_then(started),
+            let ran = container_run(state).or_else(|| container_run(status.last_state.as_ref()));
+            return Ok(ImagePresence::Present {
+                root_digest: status.image_id.as_deref().and_then(root_digest),
+                started_at: ran.and_then(start_time),
             });
         }
-        Ok(Seen::Waiting {
-            reason: reason.map(|word| self.words.get(word)).transpose()?,
+        Ok(ImagePresence::Waiting {
+            reason: reason.map(|word| self.strings.get(word)).transpose()?,
             message: waiting
                 .and_then(|waiting| waiting.message.as_deref())
-                .map(|text| trouble::cut(text).into()),
+                .map(|text| failure::truncate(text).into()),
         })
     }
 }
 
-fn unheard() -> Seen {
-    Seen::Waiting {
-        reason: None,
-        message: None,
-    }
+fn no_status() -> ImagePresence {
+    ImagePresence::Waiting { reason: None, message: None }
 }
 
-/// Whether it runs or has run, so that its image was there.
-fn has_run(status: &ContainerStatus) -> bool {
+/// Returns whether the container is running or has run, so that its image is present.
+fn has_image(status: &ContainerStatus) -> bool {
     let image = || status.image_id.as_ref().is_some_and(|id| !id.is_empty());
-    ran(status.state.as_ref()).is_some() || ran(status.last_state.as_ref()).is_some() || image()
+    container_run(status.state.as_ref()).is_some()
+        || container_run(status.last_state.as_ref()).is_some()
+        || image()
 }
 
-fn ran(state: Option<&State>) -> Option<&Ran> {
+fn container_run(state: Option<&ContainerState>) -> Option<&ContainerRun> {
     let state = state?;
     state.running.as_ref().or(state.terminated.as_ref())
 }
 
-/// A container that never started has the beginning of time here.
-fn started(ran: &Ran) -> Option<NodeTime> {
+/// The start time, unless it is the epoch, which means that the container never started.
+fn start_time(ran: &ContainerRun) -> Option<NodeTime> {
     let at: NodeTime = ran.started_at.as_deref()?.parse().ok()?;
     (at.unix_nanos() > 0).then_some(at)
 }
 
-/// `registry.test/app@sha256:…`. A digest that stands alone is that of the config.
-fn root(image_id: &str) -> Option<Digest> {
+/// Parses `registry.test/app@sha256:…`. A digest without a repository is that of the image config.
+fn root_digest(image_id: &str) -> Option<Digest> {
     image_id.rsplit_once('@')?.1.parse().ok()
 }
 
@@ -346,9 +327,9 @@ mod tests {
 
     use super::*;
 
-    fn read(pod: &Value) -> PodUpdate {
-        let said = Pods::default().read(&pod.to_string(), How::Changed);
-        said.update.unwrap()
+    fn parse(pod: &Value) -> PodUpdate {
+        let parsed = PodParser::default().parse_object(&pod.to_string(), ObjectChange::Changed);
+        parsed.update.unwrap()
     }
 
     fn pod(spec: &Value, status: &Value) -> Value {
@@ -362,30 +343,27 @@ mod tests {
     }
 
     #[track_caller]
-    fn applied(update: PodUpdate) -> Pod {
+    fn expect_apply(update: PodUpdate) -> Pod {
         match update {
-            PodUpdate::Applied(pod) => pod,
+            PodUpdate::Apply(pod) => pod,
             other => panic!("{other:?}"),
         }
     }
 
-    fn state_of(status: Value) -> Seen {
+    fn presence_for(status: Value) -> ImagePresence {
         let mut status = status;
         status["name"] = "app".into();
         let spec = json!({"containers": [{"name": "app", "image": "a"}]});
-        let pod = applied(read(&pod(&spec, &json!({"containerStatuses": [status]}))));
-        pod.images[0].state.clone()
+        let pod = expect_apply(parse(&pod(&spec, &json!({"containerStatuses": [status]}))));
+        pod.images[0].presence.clone()
     }
 
-    fn waiting(reason: &str) -> Seen {
-        Seen::Waiting {
-            reason: Some(reason.into()),
-            message: None,
-        }
+    fn waiting(reason: &str) -> ImagePresence {
+        ImagePresence::Waiting { reason: Some(reason.into()), message: None }
     }
 
     #[test]
-    fn images_come_in_the_order_in_which_the_kubelet_takes_them() {
+    fn images_follow_kubelet_pull_order() {
         let spec = json!({
             "volumes": [
                 {"name": "tmp", "emptyDir": {}},
@@ -399,7 +377,7 @@ mod tests {
             "containers": [{"name": "app", "image": "r.io/app:1"}, {"name": "odd", "image": "NO NAME"}],
             "ephemeralContainers": [{"name": "debug", "image": "debug"}],
         });
-        let pod = applied(read(&pod(&spec, &Value::Null)));
+        let pod = expect_apply(parse(&pod(&spec, &Value::Null)));
         let seen: Vec<_> = pod
             .images
             .iter()
@@ -408,149 +386,132 @@ mod tests {
         assert_eq!(
             seen,
             [
-                ("model", SlotKind::Volume, "r.io/model:1".to_owned()),
-                (
-                    "setup",
-                    SlotKind::Init,
-                    "docker.io/library/setup:latest".to_owned()
-                ),
-                (
-                    "proxy",
-                    SlotKind::Sidecar,
-                    "docker.io/library/proxy:latest".to_owned()
-                ),
-                ("app", SlotKind::Container, "r.io/app:1".to_owned()),
-                ("odd", SlotKind::Container, "NO NAME".to_owned()),
+                ("model", ImageConsumerKind::Volume, "r.io/model:1".to_owned()),
+                ("setup", ImageConsumerKind::Init, "docker.io/library/setup:latest".to_owned()),
+                ("proxy", ImageConsumerKind::Sidecar, "docker.io/library/proxy:latest".to_owned()),
+                ("app", ImageConsumerKind::Container, "r.io/app:1".to_owned()),
+                ("odd", ImageConsumerKind::Container, "NO NAME".to_owned()),
                 (
                     "debug",
-                    SlotKind::Ephemeral,
+                    ImageConsumerKind::Ephemeral,
                     "docker.io/library/debug:latest".to_owned()
                 ),
             ]
         );
-        assert!(pod.images.iter().all(|image| image.state == unheard()));
+        assert!(pod.images.iter().all(|image| image.presence == no_status()));
         let volume = &pod.images[0];
-        assert_eq!(volume.slot, volume_slot(&volume.image));
+        assert_eq!(volume.consumer, volume_consumer(&volume.image));
     }
 
     #[test]
-    fn a_container_that_waits_for_its_image_says_so_in_the_kubelets_words() {
+    fn waiting_container_keeps_kubelet_reason_and_message() {
         let message = "Back-off pulling image";
         assert_eq!(
-            state_of(
+            presence_for(
                 json!({"state": {"waiting": {"reason": "ImagePullBackOff", "message": message}}})
             ),
-            Seen::Waiting {
+            ImagePresence::Waiting {
                 reason: Some("ImagePullBackOff".into()),
                 message: Some(message.into()),
             }
         );
         for word in ["ContainerCreating", "PodInitializing", "SomethingNew"] {
             let status = json!({"imageID": "", "state": {"waiting": {"reason": word}}});
-            assert_eq!(state_of(status), waiting(word));
+            assert_eq!(presence_for(status), waiting(word));
         }
-        assert_eq!(state_of(json!({})), unheard());
-        assert_eq!(state_of(json!({"state": {}})), unheard());
+        assert_eq!(presence_for(json!({})), no_status());
+        assert_eq!(presence_for(json!({"state": {}})), no_status());
     }
 
     #[test]
-    fn a_container_that_ran_once_has_its_image_unless_it_waits_for_it_again() {
+    fn container_that_ran_has_image_unless_pulling_again() {
         let digest = format!("sha256:{}", "a".repeat(64));
         let id = format!("r.io/app@{digest}");
         let started = "2026-11-24T17:00:50Z";
-        let present = Seen::Present {
-            root: Some(digest.parse().unwrap()),
-            since: Some(started.parse().unwrap()),
+        let present = ImagePresence::Present {
+            root_digest: Some(digest.parse().unwrap()),
+            started_at: Some(started.parse().unwrap()),
         };
         let ran = json!({"terminated": {"exitCode": 1, "startedAt": started}});
         let running = json!({"running": {"startedAt": started}});
         for state in [&running, &ran] {
-            assert_eq!(state_of(json!({"imageID": id, "state": state})), present);
+            assert_eq!(presence_for(json!({"imageID": id, "state": state})), present);
         }
         for word in ["CrashLoopBackOff", "ContainerCreating", "SomethingNew"] {
             let state = json!({"waiting": {"reason": word}});
             let status = json!({"imageID": id, "state": state, "lastState": ran});
-            assert_eq!(state_of(status), present, "{word}");
+            assert_eq!(presence_for(status), present, "{word}");
         }
-        for word in OF_IMAGE {
+        for word in IMAGE_WAIT_REASONS {
             let state = json!({"waiting": {"reason": word}});
             let status = json!({"imageID": id, "state": state, "lastState": ran});
-            assert_eq!(state_of(status), waiting(word));
+            assert_eq!(presence_for(status), waiting(word));
         }
     }
 
     #[test]
-    fn what_comes_after_the_image_is_no_wait_for_it() {
-        for word in AFTER_IMAGE {
+    fn post_image_reasons_mean_image_is_present() {
+        for word in POST_IMAGE_REASONS {
             let status = json!({"imageID": "", "state": {"waiting": {"reason": word}}});
-            let present = Seen::Present {
-                root: None,
-                since: None,
-            };
-            assert_eq!(state_of(status), present, "{word}");
+            let present = ImagePresence::Present { root_digest: None, started_at: None };
+            assert_eq!(presence_for(status), present, "{word}");
         }
     }
 
     #[test]
-    fn a_digest_of_a_config_is_none_of_an_image_and_the_beginning_of_time_no_start() {
+    fn config_digest_and_epoch_start_time_are_ignored() {
         let digest = format!("sha256:{}", "a".repeat(64));
         let state = json!({"terminated": {"startedAt": "1970-01-01T00:00:00Z"}});
         assert_eq!(
-            state_of(json!({"imageID": digest, "state": state})),
-            Seen::Present {
-                root: None,
-                since: None,
-            }
+            presence_for(json!({"imageID": digest, "state": state})),
+            ImagePresence::Present { root_digest: None, started_at: None }
         );
     }
 
     #[test]
-    fn the_volumes_of_a_pod_are_there_when_its_first_container_has_run() {
+    fn volumes_are_present_after_first_container_ran() {
         let spec = json!({
             "volumes": [{"name": "model", "image": {"reference": "model"}}],
             "containers": [{"name": "app", "image": "app"}],
         });
         let state = |status: Value| {
             let status = json!({"containerStatuses": [status]});
-            applied(read(&pod(&spec, &status))).images[0].state.clone()
+            expect_apply(parse(&pod(&spec, &status))).images[0].presence.clone()
         };
         let waits = json!({"name": "app", "state": {"waiting": {"reason": "ContainerCreating"}}});
-        assert_eq!(state(waits), unheard());
+        assert_eq!(state(waits), no_status());
         let runs = json!({"name": "app", "state": {"running": {}}});
-        assert!(matches!(state(runs), Seen::Present { .. }));
+        assert!(matches!(state(runs), ImagePresence::Present { .. }));
     }
 
     #[test]
-    fn a_static_pod_has_the_uid_that_its_kubelet_knows() {
+    fn mirror_pod_uses_config_hash_as_uid() {
         let spec = json!({"containers": []});
         let mut mirror = pod(&spec, &Value::Null);
         let hash = "kubernetes.io/config.hash";
         mirror["metadata"]["annotations"] =
             json!({hash: "h-1", "kubernetes.io/config.mirror": "h-1"});
-        assert_eq!(applied(read(&mirror)).pod.uid.as_str(), "h-1");
-        // Anybody may write an annotation.
+        assert_eq!(expect_apply(parse(&mirror)).pod.uid.as_str(), "h-1");
+        // Anyone can set an annotation.
         mirror["metadata"]["annotations"] = json!({hash: "h-1"});
-        assert_eq!(applied(read(&mirror)).pod.uid.as_str(), "u-1");
+        assert_eq!(expect_apply(parse(&mirror)).pod.uid.as_str(), "u-1");
     }
 
     #[test]
-    fn a_deleted_pod_is_gone_by_its_uid() {
+    fn deleted_pod_yields_delete_with_uid() {
         let pod = pod(&json!({"containers": []}), &Value::Null).to_string();
-        let said = Pods::default().read(&pod, How::Deleted);
-        assert_eq!(
-            said.update,
-            Some(PodUpdate::Deleted("u-1".parse().unwrap()))
-        );
-        assert_eq!(said.version.as_deref(), Some("7"));
+        let parsed = PodParser::default().parse_object(&pod, ObjectChange::Deleted);
+        assert_eq!(parsed.update, Some(PodUpdate::Delete("u-1".parse().unwrap())));
+        assert_eq!(parsed.version.as_deref(), Some("7"));
     }
 
     #[test]
-    fn pods_that_are_not_understood_are_counted_and_nothing_else() {
+    fn malformed_pods_are_reported_as_malformed() {
         let good = || {
             let spec = json!({"containers": [{"name": "app", "image": "a"}]});
             pod(&spec, &json!({"containerStatuses": [{"name": "app"}]}))
         };
-        applied(read(&good()));
+        expect_apply(parse(&good()));
         for (path, value) in [
             ("/metadata/name", json!("no name")),
             ("/metadata/namespace", json!("")),
@@ -564,21 +525,18 @@ mod tests {
         ] {
             let mut odd = good();
             *odd.pointer_mut(path).unwrap() = value;
-            assert_eq!(read(&odd), PodUpdate::Odd, "{path}");
+            assert_eq!(parse(&odd), PodUpdate::Malformed, "{path}");
         }
-        assert_eq!(read(&json!("a pod")), PodUpdate::Odd);
+        assert_eq!(parse(&json!("a pod")), PodUpdate::Malformed);
         let mut without = good();
         without.as_object_mut().unwrap().remove("status");
-        applied(read(&without));
+        expect_apply(parse(&without));
     }
 
     #[test]
-    fn all_states_of_pods_that_real_kubelets_told_are_understood() {
-        let dir = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../pulltrace-testkit/fixtures/kubelet"
-        );
-        let mut pods = Pods::default();
+    fn recorded_pod_statuses_are_all_parsed() {
+        let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/../pulltrace-testkit/fixtures/kubelet");
+        let mut pods = PodParser::default();
         let (mut waiting, mut present, mut rooted) = (0, 0, 0);
         for folder in std::fs::read_dir(dir).unwrap() {
             let folder = folder.unwrap().path();
@@ -591,19 +549,19 @@ mod tests {
                     serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
                 for status in recording["statuses"].as_array().unwrap() {
                     let specs = recording["pods"].as_array().unwrap().iter();
-                    let mut of = specs.filter(|pod| pod["metadata"]["name"] == status["pod"]);
-                    let mut pod = of.next().unwrap().clone();
+                    let mut matching = specs.filter(|pod| pod["metadata"]["name"] == status["pod"]);
+                    let mut pod = matching.next().unwrap().clone();
                     pod["metadata"]["namespace"] = recording["scenario"].clone();
                     pod["metadata"]["uid"] = status["uid"].clone();
                     pod["status"] = status.clone();
-                    let said = pods.read(&pod.to_string(), How::Changed);
-                    let pod = applied(said.update.unwrap());
+                    let parsed = pods.parse_object(&pod.to_string(), ObjectChange::Changed);
+                    let pod = expect_apply(parsed.update.unwrap());
                     for image in &pod.images {
-                        match &image.state {
-                            Seen::Waiting { .. } => waiting += 1,
-                            Seen::Present { root, since } => {
+                        match &image.presence {
+                            ImagePresence::Waiting { .. } => waiting += 1,
+                            ImagePresence::Present { root_digest: root, started_at: since } => {
                                 present += 1;
-                                let container = image.kind != SlotKind::Volume;
+                                let container = image.kind != ImageConsumerKind::Volume;
                                 assert_eq!(since.is_some(), container, "{}", path.display());
                                 rooted += u32::from(root.is_some());
                             }

@@ -1,4 +1,4 @@
-//! What users would see of pods and pulls, scenario by scenario.
+//! Scenarios of pods and pulls, and the state that readers see.
 
 mod failures;
 mod joins;

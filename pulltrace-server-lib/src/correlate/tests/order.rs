@@ -1,8 +1,8 @@
-//! In whatever order things are heard, the same is found in the end.
+//! The order in which messages arrive does not affect the final result.
 //!
-//! A kubelet is played: pods want images, it announces them, pulls one by one or all at once, some fail
-//! and are tried again. What the agent, the kubelet and the pods say of that are three streams, each in
-//! its order; they are told interleaved at random, some of it twice.
+//! A simulated kubelet announces the images of pods and pulls them, serially or in parallel; some
+//! pulls fail and are retried. The agent, the kubelet and the pods send one stream of messages
+//! each. The streams are interleaved at random, and some messages are sent twice.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,8 @@ use proptest::prelude::*;
 use pulltrace_core::{Links, Pull, PullId};
 
 use super::world::{
-    World, at, completed, failed, fails, lease, pod, pulled, resolved, running, says, waiting,
+    World, at, completed, failed, failed_event, kubelet_event, lease, pod, pulled_event, resolved,
+    running, waiting,
 };
 use crate::cluster::{Pod, PullEvent};
 use crate::correlate::ImageState;
@@ -23,138 +24,121 @@ const IMAGES: [(&str, &str, char); 4] = [
 ];
 
 #[derive(Clone, Debug)]
-struct Wish {
+struct PlannedPull {
     image: usize,
     announced: f64,
-    takes: f64,
-    /// Tries that fail before the one that does not.
+    duration: f64,
+    /// Failed attempts before the successful one.
     failures: u32,
 }
 
 #[derive(Clone, Debug)]
-enum Told {
+enum Message {
     Pull(Box<Pull>),
     Event(PullEvent),
     Pod(Pod),
 }
 
-fn wishes() -> impl Strategy<Value = Vec<Wish>> {
+fn planned_pulls() -> impl Strategy<Value = Vec<PlannedPull>> {
     let wish = (0..IMAGES.len(), 0_u32..40, 1_u32..60, 0_u32..3).prop_map(
-        |(image, announced, takes, failures)| Wish {
+        |(image, announced, takes, failures)| PlannedPull {
             image,
             announced: f64::from(announced) / 4.0 + 1.0,
-            takes: f64::from(takes) / 4.0,
+            duration: f64::from(takes) / 4.0,
             failures,
         },
     );
     prop::collection::vec(wish, 1..5)
 }
 
-/// Of which pod and image each pull is, and which try.
-type Truth = BTreeMap<PullId, (String, &'static str, u32)>;
+/// The pod, image and attempt of each pull.
+type GroundTruth = BTreeMap<PullId, (String, &'static str, u32)>;
 
-/// What the three say, each in its order, and what is true.
-fn play(wishes: &[Wish], serial: bool, pods: bool) -> ([Vec<Told>; 3], Truth) {
-    let mut truth = Truth::new();
-    let mut said: [Vec<(f64, Told)>; 3] = Default::default();
-    let mut free = 0.0_f64;
+/// Returns the three streams, each in its order, and the expected result.
+fn simulate(plan: &[PlannedPull], serial: bool, pods: bool) -> ([Vec<Message>; 3], GroundTruth) {
+    let mut truth = GroundTruth::new();
+    let mut streams: [Vec<(f64, Message)>; 3] = Default::default();
+    let mut free_at = 0.0_f64;
     let mut number = 0;
     let mut first_failure = BTreeMap::new();
-    // What is to be pulled next, by when it is announced.
-    let mut queue: Vec<(f64, usize, u32)> = wishes
-        .iter()
-        .enumerate()
-        .map(|(pod, wish)| (wish.announced, pod, 1))
-        .collect();
+    // Announced pulls, by the time of the announcement.
+    let mut queue: Vec<(f64, usize, u32)> =
+        plan.iter().enumerate().map(|(pod, wish)| (wish.announced, pod, 1)).collect();
     while !queue.is_empty() {
         queue.sort_by(|a, b| a.0.total_cmp(&b.0));
         let (announced, index, attempt) = queue.remove(0);
-        let wish = &wishes[index];
-        let (image, repository, root) = IMAGES[wish.image];
+        let planned = &plan[index];
+        let (image, repository, root) = IMAGES[planned.image];
         let name = format!("pod-{index}");
         let message = format!("Pulling image \"{image}\"");
-        let times = (wish.announced, announced, attempt);
-        let mut event = says(&name, "app", "Pulling", &message, times);
-        // As client-go tells it in the object's name.
-        event.first = at(wish.announced + 0.001);
-        said[1].push((announced, Told::Event(event)));
-        let start = if serial {
-            announced.max(free)
-        } else {
-            announced
-        } + 0.05;
-        let end = start + wish.takes;
-        free = end + 0.01;
+        let times = (planned.announced, announced, attempt);
+        let mut event = kubelet_event(&name, "app", "Pulling", &message, times);
+        // client-go encodes the exact time in the name of the object.
+        event.first_seen = at(planned.announced + 0.001);
+        streams[1].push((announced, Message::Event(event)));
+        let start = if serial { announced.max(free_at) } else { announced } + 0.05;
+        let end = start + planned.duration;
+        free_at = end + 0.01;
         number += 1;
-        let begun = lease(number, start);
-        truth.insert(begun.id.clone(), (name.clone(), image, attempt));
-        let known = resolved(begun.clone(), repository, root);
-        said[0].push((start, Told::Pull(Box::new(begun))));
-        said[0].push((start + 0.02, Told::Pull(Box::new(known.clone()))));
-        if attempt <= wish.failures {
-            said[0].push((end, Told::Pull(Box::new(failed(known, end)))));
+        let unresolved = lease(number, start);
+        truth.insert(unresolved.id.clone(), (name.clone(), image, attempt));
+        let known = resolved(unresolved.clone(), repository, root);
+        streams[0].push((start, Message::Pull(Box::new(unresolved))));
+        streams[0].push((start + 0.02, Message::Pull(Box::new(known.clone()))));
+        if attempt <= planned.failures {
+            streams[0].push((end, Message::Pull(Box::new(failed(known, end)))));
             let text = "unexpected status code https://registry.test/v2/x: 503 Service Unavailable";
             let first = *first_failure.entry(index).or_insert(end + 0.02);
             let times = (first, end + 0.02, attempt);
-            said[1].push((
-                end + 0.02,
-                Told::Event(fails(&name, "app", image, text, times)),
-            ));
+            streams[1]
+                .push((end + 0.02, Message::Event(failed_event(&name, "app", image, text, times))));
             queue.push((end + 10.0 * f64::from(attempt) + 1.0, index, attempt + 1));
         } else {
-            said[0].push((end, Told::Pull(Box::new(completed(known, end, &[image])))));
+            streams[0].push((end, Message::Pull(Box::new(completed(known, end, &[image])))));
             let took = ((end - start) * 1_000.0).round() / 1_000.0;
             let all = ((end - announced) * 1_000.0).round() / 1_000.0;
-            said[1].push((
+            streams[1].push((
                 end + 0.02,
-                Told::Event(pulled(&name, "app", image, end + 0.02, took, all)),
+                Message::Event(pulled_event(&name, "app", image, end + 0.02, took, all)),
             ));
             if pods {
-                said[2].push((
+                streams[2].push((
                     end + 0.5,
-                    Told::Pod(pod(&name, vec![running("app", image, end + 0.3)])),
+                    Message::Pod(pod(&name, vec![running("app", image, end + 0.3)])),
                 ));
             }
         }
     }
     if pods {
-        for (index, wish) in wishes.iter().enumerate() {
+        for (index, wish) in plan.iter().enumerate() {
             let wanted = vec![waiting("app", IMAGES[wish.image].0)];
-            said[2].push((0.5, Told::Pod(pod(&format!("pod-{index}"), wanted))));
+            streams[2].push((0.5, Message::Pod(pod(&format!("pod-{index}"), wanted))));
         }
     }
-    let streams = said.map(|mut stream| {
+    let streams = streams.map(|mut stream| {
         stream.sort_by(|a, b| a.0.total_cmp(&b.0));
         stream.into_iter().map(|(_, told)| told).collect()
     });
     (streams, truth)
 }
 
-fn tell(world: &mut World, told: &Told) {
-    match told {
-        Told::Pull(pull) => world.tell(pull),
-        Told::Event(event) => world.hear(event.clone()),
-        Told::Pod(pod) => world.apply(pod.clone()),
+fn deliver(world: &mut World, message: &Message) {
+    match message {
+        Message::Pull(pull) => world.report_pull(pull),
+        Message::Event(event) => world.emit_event(event.clone()),
+        Message::Pod(pod) => world.update_pod(pod.clone()),
     }
 }
 
-type Found = (
-    BTreeMap<PullId, (String, Option<String>, Links)>,
-    BTreeMap<String, Vec<ImageState>>,
-);
+type FinalState =
+    (BTreeMap<PullId, (String, Option<String>, Links)>, BTreeMap<String, Vec<ImageState>>);
 
-/// What is shown once all has been said, and time had its say.
-fn found(mut world: World) -> Found {
-    world.pass(45);
+/// Returns the visible state after all messages, once time has passed.
+fn final_state(mut world: World) -> FinalState {
+    world.advance(45);
     let rows = world.rows.iter().map(|(id, (pull, links))| {
-        let reason = pull
-            .failure
-            .as_ref()
-            .map(|failure| failure.reason.to_string());
-        (
-            id.clone(),
-            (pull.phase.to_string(), reason, (**links).clone()),
-        )
+        let reason = pull.failure.as_ref().map(|failure| failure.reason.to_string());
+        (id.clone(), (pull.phase.to_string(), reason, (**links).clone()))
     });
     let pods = world.pods.iter().map(|(uid, view)| {
         let states = view.images.iter().map(|image| image.state);
@@ -167,44 +151,45 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
     #[test]
-    fn every_order_of_what_is_heard_ends_alike(
-        wishes in wishes(),
+    fn any_message_order_gives_same_result(
+        wishes in planned_pulls(),
         serial: bool,
         pods: bool,
         order in prop::collection::vec((0_usize..3, any::<bool>()), 0..80),
         listed: bool,
     ) {
-        let (streams, truth) = play(&wishes, serial, pods);
+        let (streams, truth) = simulate(&wishes, serial, pods);
         let mut straight = World::new();
         for told in streams.iter().flatten() {
-            tell(&mut straight, told);
+            deliver(&mut straight, told);
         }
         let mut mixed = World::new();
         let mut left = streams.clone().map(std::collections::VecDeque::from);
-        // A list of events is in the order of their names, which is none.
+        // An initial list is sorted by object name, not by time.
         if listed {
             left[1].make_contiguous().reverse();
         }
         for (which, twice) in order {
             if let Some(told) = left[which].pop_front() {
-                tell(&mut mixed, &told);
+                deliver(&mut mixed, &told);
                 if twice {
-                    tell(&mut mixed, &told);
+                    deliver(&mut mixed, &told);
                 }
             }
         }
         for told in left.into_iter().flatten() {
-            tell(&mut mixed, &told);
+            deliver(&mut mixed, &told);
         }
-        let (straight, mixed) = (found(straight), found(mixed));
+        let (straight, mixed) = (final_state(straight), final_state(mixed));
         prop_assert_eq!(&straight, &mixed);
-        // What was played is what was found.
+        // The result must match the simulation.
         for (id, (phase, reason, links)) in straight.0 {
-            prop_assert!(truth.contains_key(&id), "a row that is no pull: {id} {phase}");
+            prop_assert!(truth.contains_key(&id), "unexpected row: {id} {phase}");
             let (pod, image, attempt) = &truth[&id];
             let said = |name: &str| links.pods.iter().any(|(w, _)| w.pod.name.as_str() == name);
-            // A repeat is told by the second only: two pods that want one image may be taken for each other.
-            prop_assert!(said(pod) || *attempt > 1, "{id} is {pod}'s: {:?}", links);
+            // Repeats have a resolution of one second, so two pods with the same image may be
+            // swapped.
+            prop_assert!(said(pod) || *attempt > 1, "{id} is not linked to {pod}: {:?}", links);
             prop_assert!(!links.pods.is_empty());
             for (waiter, _) in &links.pods {
                 prop_assert_eq!(&waiter.image.to_string(), image);

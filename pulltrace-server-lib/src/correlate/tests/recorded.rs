@@ -1,4 +1,4 @@
-//! What real kubelets said (`pulltrace-testkit/fixtures/kubelet`), told to the correlator as it came.
+//! Events of real kubelets (`pulltrace-testkit/fixtures/kubelet`), replayed in their order.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -8,9 +8,9 @@ use pulltrace_core::PodRef;
 use serde_json::Value;
 
 use super::world::World;
-use crate::cluster::{KubeletWord, PullEvent};
+use crate::cluster::{PullEvent, PullEventKind};
 
-/// Each scenario, with the reason of its failures, and the tries at its end where it never works.
+/// Each scenario, its failure reason, and the minimum number of attempts if it never succeeds.
 const SCENARIOS: [(&str, Option<&str>, Option<u32>); 22] = [
     ("cached-always", None, None),
     ("cached-ifnotpresent", None, None),
@@ -36,12 +36,10 @@ const SCENARIOS: [(&str, Option<&str>, Option<u32>); 22] = [
     ("unauthorized", Some("unauthorized"), Some(2)),
 ];
 
-fn files() -> Vec<PathBuf> {
+fn recording_files() -> Vec<PathBuf> {
     let root =
         PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../pulltrace-testkit/fixtures/kubelet");
-    let folders = fs::read_dir(root)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
+    let folders = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path());
     folders
         .filter(|path| path.is_dir())
         .flat_map(|folder| fs::read_dir(folder).unwrap())
@@ -49,8 +47,8 @@ fn files() -> Vec<PathBuf> {
         .collect()
 }
 
-/// An event of the kubelet, where it says something of an image.
-fn event(object: &Value) -> Option<PullEvent> {
+/// Converts a recorded object, if it is a kubelet event about an image.
+fn parse_event(object: &Value) -> Option<PullEvent> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let pod = &object["involvedObject"];
     if pod["kind"] != "Pod" {
@@ -60,11 +58,9 @@ fn event(object: &Value) -> Option<PullEvent> {
     if reason == "BackOff" {
         return None;
     }
-    let (word, image) = KubeletWord::of(&reason, &text(&object["message"]))?;
+    let (word, image) = PullEventKind::parse(&reason, &text(&object["message"]))?;
     let path = text(&pod["fieldPath"]);
-    let slot = path
-        .split_once('{')
-        .map(|(_, rest)| rest.trim_end_matches('}'));
+    let slot = path.split_once('{').map(|(_, rest)| rest.trim_end_matches('}'));
     Some(PullEvent {
         name: text(&object["metadata"]["name"]).into(),
         pod: PodRef {
@@ -73,45 +69,38 @@ fn event(object: &Value) -> Option<PullEvent> {
             uid: text(&pod["uid"]).parse().unwrap(),
         },
         node: "w1".parse().unwrap(),
-        slot: slot.map(|slot| slot.parse().unwrap()),
+        consumer: slot.map(|slot| slot.parse().unwrap()),
         image,
-        first: text(&object["firstTimestamp"]).parse().unwrap(),
-        last: text(&object["lastTimestamp"]).parse().unwrap(),
+        first_seen: text(&object["firstTimestamp"]).parse().unwrap(),
+        last_seen: text(&object["lastTimestamp"]).parse().unwrap(),
         count: u32::try_from(object["count"].as_u64().unwrap()).unwrap(),
-        word,
+        kind: word,
     })
 }
 
 #[test]
-fn what_real_kubelets_said_of_failures_and_tries_is_what_is_shown() {
-    let mut seen = 0;
-    for file in files() {
+fn recorded_kubelet_failures_and_attempts_are_shown() {
+    let mut checked = 0;
+    for file in recording_files() {
         let recording: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
         let scenario = recording["scenario"].as_str().unwrap();
         let known = SCENARIOS.iter().find(|(name, ..)| *name == scenario);
-        let (_, reason, tries) = known.unwrap_or_else(|| panic!("{scenario} is not known here"));
-        let mut world = World::deaf();
-        world.listen_to_events();
+        let (_, reason, tries) = known.unwrap_or_else(|| panic!("unknown scenario {scenario}"));
+        let mut world = World::without_sources();
+        world.sync_events();
         let mut reasons = BTreeSet::new();
-        for said in recording["events"].as_array().unwrap() {
-            let Some(event) = event(&said["object"]) else {
+        for entry in recording["events"].as_array().unwrap() {
+            let Some(event) = parse_event(&entry["object"]) else {
                 continue;
             };
-            world.hear(event);
-            let failures = world
-                .rows
-                .values()
-                .filter_map(|(pull, _)| pull.failure.as_ref());
+            world.emit_event(event);
+            let failures = world.rows.values().filter_map(|(pull, _)| pull.failure.as_ref());
             reasons.extend(failures.map(|failure| failure.reason.as_str()));
         }
-        world.pass(3);
+        world.advance(3);
         let path = file.display();
-        assert_eq!(
-            reasons.into_iter().collect::<Vec<_>>(),
-            Vec::from_iter(*reason),
-            "{path}"
-        );
-        let rows = world.announced();
+        assert_eq!(reasons.into_iter().collect::<Vec<_>>(), Vec::from_iter(*reason), "{path}");
+        let rows = world.announced_rows();
         match tries {
             Some(tries) => {
                 let [(pull, links)] = rows[..] else {
@@ -123,12 +112,11 @@ fn what_real_kubelets_said_of_failures_and_tries_is_what_is_shown() {
                 assert_eq!(links.next_retry_at.is_some(), retries, "{path}");
             }
             None if scenario == "qps-exceeded" => {}
-            None => assert!(
-                rows.iter().all(|(pull, _)| pull.outcome().is_some()),
-                "{path}: {rows:?}"
-            ),
+            None => {
+                assert!(rows.iter().all(|(pull, _)| pull.outcome().is_some()), "{path}: {rows:?}")
+            }
         }
-        seen += 1;
+        checked += 1;
     }
-    assert!(seen >= 48, "only {seen} recordings");
+    assert!(checked >= 48, "only {checked} recordings");
 }

@@ -1,20 +1,21 @@
-//! A node with a kubelet and pods, told to a correlator, and what readers see of it.
+//! A simulated node with a kubelet and pods, and the state that readers see.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pulltrace_core::{
-    Bytes, ChangeKind, Digest, Links, Mono, NodeTime, Outcome, Percent, Phase, PodRef, Pull,
-    PullId, Repository, Slot, WantedImage,
+    Bytes, ChangeKind, Digest, ImageConsumer, Links, Mono, NodeTime, Outcome, Percent, Phase,
+    PodRef, Pull, PullId, Repository, RequestedImage,
 };
 
 use super::super::{Correlator, PodView};
 use crate::clock::ServerNow;
 use crate::cluster::{
-    KubeletWord, Pod, PodImage, PodUpdate, PullEvent, PullEventUpdate, Seen, SlotKind,
+    ImageConsumerKind, ImagePresence, Pod, PodImage, PodUpdate, PullEvent, PullEventKind,
+    PullEventUpdate,
 };
-use crate::fleet::{Changes, Ended, NodeView, PullChange};
+use crate::fleet::{Changes, EndedPull, NodeView, PullChange};
 use crate::limits::Limits;
 use pulltrace_core::wire::v1::NodeState;
 
@@ -23,26 +24,20 @@ pub(super) struct World {
     pub(super) now: ServerNow,
     pub(super) rows: BTreeMap<PullId, (Arc<Pull>, Arc<Links>)>,
     pub(super) pods: BTreeMap<String, PodView>,
-    pub(super) ended: Vec<Ended>,
-    /// The ids of rows in the order in which they began.
-    pub(super) began: Vec<PullId>,
+    pub(super) ended: Vec<EndedPull>,
+    /// The ids of rows in the order in which they appeared.
+    pub(super) started: Vec<PullId>,
 }
 
-/// Seconds of the node's clock.
+/// Returns a time in seconds on the node's clock.
 pub(super) fn at(seconds: f64) -> NodeTime {
     let base = NodeTime::from_unix(1_795_536_000, 0);
     let by = Duration::from_secs_f64(seconds.abs());
-    if seconds < 0.0 {
-        base.saturating_sub(by)
-    } else {
-        base.saturating_add(by)
-    }
+    if seconds < 0.0 { base.saturating_sub(by) } else { base.saturating_add(by) }
 }
 
 pub(super) fn digest(letter: char) -> Digest {
-    format!("sha256:{}", letter.to_string().repeat(64))
-        .parse()
-        .unwrap()
+    format!("sha256:{}", letter.to_string().repeat(64)).parse().unwrap()
 }
 
 pub(super) fn lease_on(node: &str, number: u32, started: f64) -> Pull {
@@ -59,7 +54,7 @@ pub(super) fn lease(number: u32, started: f64) -> Pull {
     lease_on("w1", number, started)
 }
 
-/// Its manifest is here.
+/// Makes the manifest known.
 pub(super) fn resolved(mut pull: Pull, repository: &str, root: char) -> Pull {
     let (host, path) = repository.split_once('/').unwrap();
     pull.repository = Some(Repository::new(host, path).unwrap());
@@ -90,7 +85,7 @@ pub(super) fn failed(mut pull: Pull, ended: f64) -> Pull {
 }
 
 pub(super) fn pod_ref(name: &str) -> PodRef {
-    // `web#2` is another pod of the name `web`.
+    // `web#2` is another pod named `web`.
     let (short, _) = name.split_once('#').unwrap_or((name, ""));
     PodRef {
         namespace: "shop".parse().unwrap(),
@@ -99,35 +94,35 @@ pub(super) fn pod_ref(name: &str) -> PodRef {
     }
 }
 
-/// What a kubelet says at these seconds, for the `count`th time.
-pub(super) fn says(
+/// Returns a kubelet event with its first time, last time and count.
+pub(super) fn kubelet_event(
     pod: &str,
     slot: &str,
     reason: &str,
     message: &str,
     times: (f64, f64, u32),
 ) -> PullEvent {
-    let (word, image) = KubeletWord::of(reason, message).expect("an event of an image");
+    let (word, image) = PullEventKind::parse(reason, message).expect("an event about an image");
     let (first, last, count) = times;
     PullEvent {
         name: format!("{pod}.{reason}.{message}").into(),
         pod: pod_ref(pod),
         node: "w1".parse().unwrap(),
-        slot: (!slot.is_empty()).then(|| slot.parse::<Slot>().unwrap()),
+        consumer: (!slot.is_empty()).then(|| slot.parse::<ImageConsumer>().unwrap()),
         image,
-        first: at(first.floor()),
-        last: at(last.floor()),
+        first_seen: at(first.floor()),
+        last_seen: at(last.floor()),
         count,
-        word,
+        kind: word,
     }
 }
 
-pub(super) fn pulling(pod: &str, slot: &str, image: &str, when: f64) -> PullEvent {
+pub(super) fn pulling_event(pod: &str, slot: &str, image: &str, when: f64) -> PullEvent {
     let message = format!("Pulling image \"{image}\"");
-    says(pod, slot, "Pulling", &message, (when, when, 1))
+    kubelet_event(pod, slot, "Pulling", &message, (when, when, 1))
 }
 
-pub(super) fn pulled(
+pub(super) fn pulled_event(
     pod: &str,
     slot: &str,
     image: &str,
@@ -138,10 +133,10 @@ pub(super) fn pulled(
     let message = format!(
         "Successfully pulled image \"{image}\" in {took}s ({all}s including waiting). Image size: 1000 bytes."
     );
-    says(pod, slot, "Pulled", &message, (when, when, 1))
+    kubelet_event(pod, slot, "Pulled", &message, (when, when, 1))
 }
 
-pub(super) fn fails(
+pub(super) fn failed_event(
     pod: &str,
     slot: &str,
     image: &str,
@@ -149,16 +144,16 @@ pub(super) fn fails(
     times: (f64, f64, u32),
 ) -> PullEvent {
     let message = format!("Failed to pull image \"{image}\": {text}");
-    says(pod, slot, "Failed", &message, times)
+    kubelet_event(pod, slot, "Failed", &message, times)
 }
 
 pub(super) fn waiting(slot: &str, image: &str) -> PodImage {
     PodImage {
-        slot: slot.parse().unwrap(),
+        consumer: slot.parse().unwrap(),
         name: slot.into(),
-        kind: SlotKind::Container,
-        image: WantedImage::of(image),
-        state: Seen::Waiting {
+        kind: ImageConsumerKind::Container,
+        image: RequestedImage::from_text(image),
+        presence: ImagePresence::Waiting {
             reason: Some("ContainerCreating".into()),
             message: None,
         },
@@ -167,60 +162,50 @@ pub(super) fn waiting(slot: &str, image: &str) -> PodImage {
 
 pub(super) fn running(slot: &str, image: &str, since: f64) -> PodImage {
     PodImage {
-        state: Seen::Present {
-            root: None,
-            since: Some(at(since)),
-        },
+        presence: ImagePresence::Present { root_digest: None, started_at: Some(at(since)) },
         ..waiting(slot, image)
     }
 }
 
 pub(super) fn pod(name: &str, images: Vec<PodImage>) -> Pod {
-    Pod {
-        pod: pod_ref(name),
-        node: "w1".parse().unwrap(),
-        images,
-    }
+    Pod { pod: pod_ref(name), node: "w1".parse().unwrap(), images }
 }
 
 impl World {
-    /// Nothing of Kubernetes is heard yet.
-    pub(super) fn deaf() -> Self {
-        let now = ServerNow {
-            mono: Mono(Duration::from_secs(1_000)),
-            at: at(0.0),
-        };
+    /// Creates a world without sources of pods and events.
+    pub(super) fn without_sources() -> Self {
+        let now = ServerNow { mono: Mono(Duration::from_secs(1_000)), at: at(0.0) };
         let mut world = Self {
             correlator: Correlator::new(Limits::default()),
             now,
             rows: BTreeMap::new(),
             pods: BTreeMap::new(),
             ended: Vec::new(),
-            began: Vec::new(),
+            started: Vec::new(),
         };
-        world.agent("w1", NodeState::Live, 0);
+        world.set_node("w1", NodeState::Live, 0);
         world
     }
 
-    /// Pods and events are heard.
+    /// Creates a world whose sources are live.
     pub(super) fn new() -> Self {
-        let mut world = Self::deaf();
-        world.listen_to_pods();
-        world.listen_to_events();
+        let mut world = Self::without_sources();
+        world.sync_pods();
+        world.sync_events();
         world
     }
 
-    pub(super) fn listen_to_pods(&mut self) {
-        self.say_pod(PodUpdate::Reset);
-        self.say_pod(PodUpdate::Done);
+    pub(super) fn sync_pods(&mut self) {
+        self.send_pod_update(PodUpdate::Init);
+        self.send_pod_update(PodUpdate::InitDone);
     }
 
-    pub(super) fn listen_to_events(&mut self) {
-        self.say_event(PullEventUpdate::Reset);
-        self.say_event(PullEventUpdate::Done);
+    pub(super) fn sync_events(&mut self) {
+        self.send_event_update(PullEventUpdate::Init);
+        self.send_event_update(PullEventUpdate::InitDone);
     }
 
-    pub(super) fn agent(&mut self, node: &str, state: NodeState, offset_ms: i64) {
+    pub(super) fn set_node(&mut self, node: &str, state: NodeState, offset_ms: i64) {
         let mut changes = Changes::default();
         changes.nodes.push(NodeView {
             name: node.parse().unwrap(),
@@ -229,14 +214,14 @@ impl World {
             agent_version: None,
             runtime_version: None,
             clock_offset_ms: Some(offset_ms),
-            live: crate::fleet::LiveSums::default(),
+            live: crate::fleet::LiveTotals::default(),
             ended: 0,
         });
-        self.say(changes);
+        self.apply_changes(changes);
     }
 
-    /// An agent tells how a pull is now.
-    pub(super) fn tell(&mut self, pull: &Pull) {
+    /// Reports the current state of a pull.
+    pub(super) fn report_pull(&mut self, pull: &Pull) {
         let known = self.rows.contains_key(&pull.id);
         let kind = match (known, pull.outcome()) {
             (_, Some(_)) => ChangeKind::Ended,
@@ -244,108 +229,100 @@ impl World {
             (true, None) => ChangeKind::Progressed,
         };
         let mut changes = Changes::default();
-        changes
-            .pulls
-            .push(PullChange::new(kind, Arc::new(pull.clone())));
-        changes.ended.extend(crate::fleet::ended(pull));
-        self.say(changes);
+        changes.pulls.push(PullChange::new(kind, Arc::new(pull.clone())));
+        changes.ended.extend(crate::fleet::ended_pull(pull));
+        self.apply_changes(changes);
     }
 
-    pub(super) fn hear(&mut self, event: PullEvent) {
-        self.say_event(PullEventUpdate::Applied(event));
+    pub(super) fn emit_event(&mut self, event: PullEvent) {
+        self.send_event_update(PullEventUpdate::Apply(event));
     }
 
-    pub(super) fn apply(&mut self, pod: Pod) {
-        self.say_pod(PodUpdate::Applied(pod));
+    pub(super) fn update_pod(&mut self, pod: Pod) {
+        self.send_pod_update(PodUpdate::Apply(pod));
     }
 
-    pub(super) fn say_pod(&mut self, update: PodUpdate) {
-        let changes = self.correlator.pod(update, self.now);
-        self.show(changes);
+    pub(super) fn send_pod_update(&mut self, update: PodUpdate) {
+        let changes = self.correlator.apply_pod(update, self.now);
+        self.absorb(changes);
     }
 
-    pub(super) fn say_event(&mut self, update: PullEventUpdate) {
-        let changes = self.correlator.event(update, self.now);
-        self.show(changes);
+    pub(super) fn send_event_update(&mut self, update: PullEventUpdate) {
+        let changes = self.correlator.apply_event(update, self.now);
+        self.absorb(changes);
     }
 
-    fn say(&mut self, changes: Changes) {
-        let changes = self.correlator.pulls(changes, self.now);
-        self.show(changes);
+    fn apply_changes(&mut self, changes: Changes) {
+        let changes = self.correlator.apply_pulls(changes, self.now);
+        self.absorb(changes);
     }
 
-    /// Seconds pass.
-    pub(super) fn pass(&mut self, seconds: u32) {
+    /// Advances time in steps of a second.
+    pub(super) fn advance(&mut self, seconds: u32) {
         for _ in 0..seconds {
             self.now = self.now.plus(Duration::from_secs(1));
             let changes = self.correlator.expire(self.now);
-            self.show(changes);
+            self.absorb(changes);
         }
     }
 
-    fn show(&mut self, changes: Changes) {
+    fn absorb(&mut self, changes: Changes) {
         for change in changes.pulls {
             let links = change.links.unwrap_or_default();
             let id = change.pull.id.clone();
             if self.rows.insert(id.clone(), (change.pull, links)).is_none() {
-                self.began.push(id);
+                self.started.push(id);
             }
         }
-        for id in changes.forgotten {
+        for id in changes.removed_pulls {
             self.rows.remove(&id);
         }
         for view in changes.pods {
             self.pods.insert(view.pod.uid.to_string(), view);
         }
-        for view in changes.forgotten_pods {
+        for view in changes.removed_pods {
             self.pods.remove(view.pod.uid.as_str());
         }
         self.ended.extend(changes.ended);
-        self.check();
+        self.check_invariants();
     }
 
-    /// What must be true at any moment.
-    fn check(&self) {
+    fn check_invariants(&self) {
         for (id, (pull, links)) in &self.rows {
             assert_eq!(*id, pull.id);
             let other = |links: &Links| {
-                links
-                    .pods
-                    .iter()
-                    .any(|(w, _)| w.pod.name.as_str().starts_with("elsewhere"))
+                links.pods.iter().any(|(w, _)| w.pod.name.as_str().starts_with("elsewhere"))
             };
             assert!(
                 id.node().as_str() != "w1" || !other(links),
-                "a pod of another node: {links:?}"
+                "linked to a pod of another node: {links:?}"
             );
             if let Some(name) = pull
                 .names
                 .iter()
-                .find(|name| matches!(name.version(), pulltrace_core::Version::Tag(_)))
+                .find(|name| matches!(name.tag_or_digest(), pulltrace_core::TagOrDigest::Tag(_)))
             {
                 for (waiter, _) in &links.pods {
-                    if let Some(image) = waiter.image.named() {
-                        assert_eq!(image.path(), name.path(), "another image: {links:?}");
+                    if let Some(image) = waiter.image.image_ref() {
+                        assert_eq!(image.path(), name.path(), "linked to another image: {links:?}");
                     }
                 }
             }
         }
-        // Nobody waits for a pull and is queued beside it.
-        for (_, (pull, links)) in self.live() {
+        // No waiter of a live row also has an announced row.
+        for (_, (pull, links)) in self.live_rows() {
             for (waiter, _) in &links.pods {
-                let twice = self.live().filter(|(_, (other, others))| {
+                let twice = self.live_rows().filter(|(_, (other, others))| {
                     let announced = matches!(other.id, PullId::Announced { .. });
                     announced && other.id != pull.id && others.pods.iter().any(|(w, _)| w == waiter)
                 });
-                assert_eq!(twice.count(), 0, "two rows: {waiter:?}");
+                assert_eq!(twice.count(), 0, "more than one live row: {waiter:?}");
             }
         }
     }
 
-    pub(super) fn live(&self) -> impl Iterator<Item = (&PullId, &(Arc<Pull>, Arc<Links>))> {
-        self.rows
-            .iter()
-            .filter(|(_, (pull, _))| pull.outcome().is_none())
+    pub(super) fn live_rows(&self) -> impl Iterator<Item = (&PullId, &(Arc<Pull>, Arc<Links>))> {
+        self.rows.iter().filter(|(_, (pull, _))| pull.outcome().is_none())
     }
 
     pub(super) fn row(&self, pull: &Pull) -> (&Pull, &Links) {
@@ -353,42 +330,27 @@ impl World {
         (pull, links)
     }
 
-    /// `web/app by event`, of a pull's pods.
-    pub(super) fn pods_of(&self, pull: &Pull) -> Vec<String> {
+    /// Returns the pods of a pull, such as `web/app by event`.
+    pub(super) fn linked_pods(&self, pull: &Pull) -> Vec<String> {
         let (_, links) = self.row(pull);
-        let said = links.pods.iter();
-        said.map(|(w, evidence)| format!("{}/{} by {evidence}", w.pod.name, w.slot))
-            .collect()
+        let pods = links.pods.iter();
+        pods.map(|(w, evidence)| format!("{}/{} by {evidence}", w.pod.name, w.consumer)).collect()
     }
 
-    pub(super) fn candidates_of(&self, pull: &Pull) -> Vec<String> {
+    pub(super) fn candidate_pods(&self, pull: &Pull) -> Vec<String> {
         let (_, links) = self.row(pull);
-        links
-            .candidates
-            .iter()
-            .map(|w| w.pod.name.to_string())
-            .collect()
+        links.candidates.iter().map(|w| w.pod.name.to_string()).collect()
     }
 
-    /// The rows that were only announced.
-    pub(super) fn announced(&self) -> Vec<(&Pull, &Links)> {
-        let announced = self
-            .rows
-            .iter()
-            .filter(|(id, _)| matches!(id, PullId::Announced { .. }));
-        announced
-            .map(|(_, (pull, links))| (&**pull, &**links))
-            .collect()
+    pub(super) fn announced_rows(&self) -> Vec<(&Pull, &Links)> {
+        let announced = self.rows.iter().filter(|(id, _)| matches!(id, PullId::Announced { .. }));
+        announced.map(|(_, (pull, links))| (&**pull, &**links)).collect()
     }
 
-    /// What a pod is told.
-    pub(super) fn summary(&self, pod: &str) -> String {
+    pub(super) fn pod_summary(&self, pod: &str) -> String {
         let view = &self.pods[pod_ref(pod).uid.as_str()];
-        let pull = |id: &PullId| {
-            self.rows
-                .get(id)
-                .map(|(pull, _)| (Arc::clone(pull), Default::default()))
-        };
+        let pull =
+            |id: &PullId| self.rows.get(id).map(|(pull, _)| (Arc::clone(pull), Default::default()));
         super::super::pod_status(view, pull).summary
     }
 }

@@ -1,4 +1,4 @@
-//! A piece of the stream's text: events, frames and the words of the protocol.
+//! Text of the event stream: events, frames and control messages.
 
 use std::fmt::Write as _;
 use std::num::NonZeroU64;
@@ -8,106 +8,101 @@ use pulltrace_core::NodeTime;
 use pulltrace_core::wire::v1::SCHEMA_VERSION;
 
 use crate::json;
-use crate::table::{Form, NodeRow, Row, Seen};
+use crate::table::{JsonForm, NodeRow, Row, RowUpdate};
 
-use super::Layers;
+use super::LayerMode;
 
-/// Text that grows until it is handed over.
+/// A chunk of the stream under construction.
 #[derive(Debug)]
 pub(super) struct Chunk<'a> {
     pub(super) text: String,
     epoch: &'a str,
     pub(super) now: NodeTime,
-    layers: Layers,
+    layers: LayerMode,
 }
 
 impl<'a> Chunk<'a> {
-    pub(super) const fn new(epoch: &'a str, now: NodeTime, layers: Layers) -> Self {
-        Self {
-            text: String::new(),
-            epoch,
-            now,
-            layers,
-        }
+    pub(super) const fn new(epoch: &'a str, now: NodeTime, layers: LayerMode) -> Self {
+        Self { text: String::new(), epoch, now, layers }
     }
 
     pub(super) const fn is_full(&self) -> bool {
-        self.text.len() >= super::CHUNK
+        self.text.len() >= super::CHUNK_TARGET
     }
 
-    /// After how long to come back.
+    /// Sets the client's reconnection time.
     pub(super) fn retry(&mut self) {
         self.text.push_str("retry: 1000\n\n");
     }
 
-    /// The end of the stream.
-    pub(super) fn bye(&mut self) {
-        self.text
-            .push_str(": the server is about to stop\nretry: 1000\n\n");
+    /// Announces that the server is stopping.
+    pub(super) fn stopping(&mut self) {
+        self.text.push_str(": the server is about to stop\nretry: 1000\n\n");
     }
 
     pub(super) fn reset(&mut self, reason: &str) {
-        self.put(format_args!(
-            "event: reset\ndata: {{\"reason\":\"{reason}\"}}\n\n"
-        ));
+        self.write(format_args!("event: reset\ndata: {{\"reason\":\"{reason}\"}}\n\n"));
     }
 
-    /// `snapshot-end` and `ping`: where the reader is now.
-    pub(super) fn place(&mut self, event: &str, seq: u64) {
+    /// Writes `snapshot-end` or `ping`, with the reader's current position.
+    pub(super) fn position(&mut self, event: &str, seq: u64) {
         let (epoch, now) = (self.epoch, self.now);
-        self.put(format_args!(
+        self.write(format_args!(
             "event: {event}\nid: {epoch}-{seq}\ndata: {{\"seq\":{seq},\"now\":\"{now}\"}}\n\n"
         ));
     }
 
-    /// A row of the snapshot.
-    pub(super) fn begun(&mut self, row: &Row) {
-        self.pull("pull.started", row);
-        self.layers(row, 0);
+    /// Writes a row of the snapshot.
+    pub(super) fn snapshot_row(&mut self, row: &Row) {
+        self.pull_event("pull.started", row);
+        self.layer_events(row, 0);
     }
 
-    /// What happened to a row since a reader last saw it; `new`: it did not see it before, whenever that began.
-    pub(super) fn changed(&mut self, seen: &Seen, new: bool) {
+    /// Writes the changes of a row since the reader last saw it. `new` means that the reader has
+    /// not seen the row before, even if it started earlier.
+    pub(super) fn row_changed(&mut self, seen: &RowUpdate, new: bool) {
         let row = &seen.row;
         let ended = seen.has_ended() || (new && row.ended_seq.is_some());
         let (first, then) = match (new || seen.has_started(), ended) {
-            (true, true) => ("pull.started", Some(end(row))),
+            (true, true) => ("pull.started", Some(end_event_type(row))),
             (true, false) => ("pull.started", None),
-            (false, true) => (end(row), None),
+            (false, true) => (end_event_type(row), None),
             (false, false) => ("pull.progress", None),
         };
-        self.pull(first, row);
-        self.layers(row, if new { 0 } else { seen.since });
+        self.pull_event(first, row);
+        self.layer_events(row, if new { 0 } else { seen.seen_seq });
         if let Some(then) = then {
-            self.pull(then, row);
+            self.pull_event(then, row);
         }
     }
 
-    /// Gives the last event an id.
-    pub(super) fn id(&mut self, seq: u64) {
-        // Into its block, before the line that ends it.
+    /// Sets the id of the last event.
+    pub(super) fn set_last_id(&mut self, seq: u64) {
+        // Insert it before the blank line that ends the event.
         self.text.pop();
         let epoch = self.epoch;
-        self.put(format_args!("id: {epoch}-{seq}\n\n"));
+        self.write(format_args!("id: {epoch}-{seq}\n\n"));
     }
 
-    fn pull(&mut self, kind: &str, row: &Row) {
+    fn pull_event(&mut self, kind: &str, row: &Row) {
         let pull = row.json(self.pull_form());
         self.event(kind, row, &pull, None);
     }
 
-    /// The events of layers, where they are asked for.
-    fn layers(&mut self, row: &Row, since: u64) {
-        if self.layers != Layers::Events || row.layers.iter().all(|marks| marks.changed <= since) {
+    /// Writes layer events, if the reader requested them.
+    fn layer_events(&mut self, row: &Row, since: u64) {
+        if self.layers != LayerMode::Events
+            || row.layer_seqs.iter().all(|marks| marks.changed <= since)
+        {
             return;
         }
-        let pull = row.json(Form::StatusBare);
+        let pull = row.json(JsonForm::StatusNoLayers);
         let status = row.status(true);
-        for (marks, layer) in row.layers.iter().zip(&status.layers) {
+        for (marks, layer) in row.layer_seqs.iter().zip(&status.layers) {
             if marks.changed <= since {
                 continue;
             }
-            let layer = json::text(layer);
+            let layer = json::to_string(layer);
             let new = |at: Option<NonZeroU64>| at.is_some_and(|at| at.get() > since);
             let (started, completed) = (new(marks.started), new(marks.completed));
             if started {
@@ -124,32 +119,32 @@ impl<'a> Chunk<'a> {
 
     fn event(&mut self, kind: &str, row: &Row, pull: &str, layer: Option<&str>) {
         let (now, node) = (self.now, row.pull.id.node());
-        self.put(format_args!(
+        self.write(format_args!(
             "data: {{\"schemaVersion\":\"{SCHEMA_VERSION}\",\"timestamp\":\"{now}\",\"type\":\"{kind}\",\"nodeName\":\"{node}\",\"pull\":{pull}"
         ));
         if let Some(layer) = layer {
-            self.put(format_args!(",\"layer\":{layer}"));
+            self.write(format_args!(",\"layer\":{layer}"));
         }
         self.text.push_str("}\n\n");
     }
 
-    const fn pull_form(&self) -> Form {
+    const fn pull_form(&self) -> JsonForm {
         match self.layers {
-            Layers::Embed => Form::Status,
-            Layers::None | Layers::Events => Form::StatusBare,
+            LayerMode::Embed => JsonForm::Status,
+            LayerMode::None | LayerMode::Events => JsonForm::StatusNoLayers,
         }
     }
 
-    /// How a row is written in a frame: whole, or what moves of it.
-    pub(super) fn frame_form(&self, whole: bool) -> Form {
+    /// The form of a row in a frame: full, or only the parts that change during a transfer.
+    pub(super) fn frame_form(&self, whole: bool) -> JsonForm {
         match (whole, self.layers) {
             (true, _) => self.pull_form(),
-            (false, Layers::Embed) => Form::Motion,
-            (false, Layers::None | Layers::Events) => Form::MotionBare,
+            (false, LayerMode::Embed) => JsonForm::Motion,
+            (false, LayerMode::None | LayerMode::Events) => JsonForm::MotionNoLayers,
         }
     }
 
-    /// A frame; nothing where there is nothing in it.
+    /// Writes a frame unless it is empty.
     pub(super) fn frame(&mut self, frame: &Frame, seq: u64, with_id: bool) {
         if frame.len() == 0 {
             return;
@@ -158,18 +153,18 @@ impl<'a> Chunk<'a> {
         self.text.reserve(frame.len() + 256);
         self.text.push_str("event: frame\n");
         if with_id {
-            self.put(format_args!("id: {epoch}-{seq}\n"));
+            self.write(format_args!("id: {epoch}-{seq}\n"));
         }
-        self.put(format_args!("data: {{\"seq\":{seq},\"now\":\"{now}\""));
+        self.write(format_args!("data: {{\"seq\":{seq},\"now\":\"{now}\""));
         for (name, list) in [
             ("rows", &frame.rows),
-            ("up", &frame.up),
-            ("rm", &frame.rm),
+            ("up", &frame.motions),
+            ("rm", &frame.removed),
             ("nodes", &frame.nodes),
         ] {
             for (index, json) in list.iter().enumerate() {
                 if index == 0 {
-                    self.put(format_args!(",\"{name}\":["));
+                    self.write(format_args!(",\"{name}\":["));
                 } else {
                     self.text.push(',');
                 }
@@ -182,53 +177,53 @@ impl<'a> Chunk<'a> {
         self.text.push_str("}\n\n");
     }
 
-    fn put(&mut self, text: std::fmt::Arguments<'_>) {
-        // A string takes all that is written to it.
+    fn write(&mut self, text: std::fmt::Arguments<'_>) {
+        // Writing to a string cannot fail.
         let _never_fails = self.text.write_fmt(text);
     }
 }
 
-fn end(row: &Row) -> &'static str {
+fn end_event_type(row: &Row) -> &'static str {
     match row.pull.outcome() {
         Some(pulltrace_core::Outcome::Completed) => "pull.completed",
         _ => "pull.failed",
     }
 }
 
-/// The lists of a frame, of what is already written as JSON.
+/// The contents of a frame, as serialized JSON.
 #[derive(Debug, Default)]
 pub(super) struct Frame {
     rows: Vec<Arc<str>>,
-    up: Vec<Arc<str>>,
-    rm: Vec<Arc<str>>,
+    motions: Vec<Arc<str>>,
+    removed: Vec<Arc<str>>,
     nodes: Vec<Arc<str>>,
     len: usize,
 }
 
 impl Frame {
-    pub(super) fn row(&mut self, row: &Row, form: Form) {
+    pub(super) fn push_row(&mut self, row: &Row, form: JsonForm) {
         let json = row.json(form);
         self.len += json.len();
         match form {
-            Form::Status | Form::StatusBare => self.rows.push(json),
-            Form::Motion | Form::MotionBare => self.up.push(json),
+            JsonForm::Status | JsonForm::StatusNoLayers => self.rows.push(json),
+            JsonForm::Motion | JsonForm::MotionNoLayers => self.motions.push(json),
         }
     }
 
-    pub(super) fn gone(&mut self, id: &pulltrace_core::PullId) {
-        // Ids are of characters that need no escape.
+    pub(super) fn push_removed(&mut self, id: &pulltrace_core::PullId) {
+        // Ids need no escaping.
         let json = format!("\"{id}\"");
         self.len += json.len();
-        self.rm.push(json.into());
+        self.removed.push(json.into());
     }
 
-    pub(super) fn node(&mut self, node: &NodeRow) {
+    pub(super) fn push_node(&mut self, node: &NodeRow) {
         let json = node.json();
         self.len += json.len();
         self.nodes.push(json);
     }
 
-    /// In bytes.
+    /// Size in bytes.
     pub(super) const fn len(&self) -> usize {
         self.len
     }

@@ -1,4 +1,4 @@
-//! One reader: where it is, what it has been told, and when it is told more.
+//! A reader of the event stream: its position and the pacing of its updates.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,131 +8,141 @@ use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::clock::Clock;
-use crate::http::Api;
-use crate::table::{Follower, Mark, NodeRow, Page, Seen, Shared};
+use crate::http::ApiState;
+use crate::table::{Follower, NodeRow, ReadBatch, RowUpdate, SharedTable, TableVersion};
 
 use super::chunk::{Chunk, Frame};
-use super::{Cursor, Format, Layers, Options};
+use super::{Cursor, LayerMode, StreamFormat, StreamOptions};
 
-/// What only moves is told at most so often.
-const PACE: Duration = Duration::from_millis(250);
+/// Minimum time between two progress updates.
+const MIN_INTERVAL: Duration = Duration::from_millis(250);
 
-/// A sign of life, which brings the cursor of a filtered reader on.
-const PING: Duration = Duration::from_secs(5);
+/// Ping interval. Pings also advance the cursor of a filtered reader.
+const PING_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Rows of a snapshot that are looked at in one go, so that the writer waits for no reader.
-const ROWS: usize = 500;
+/// Snapshot rows scanned under one lock, so that readers do not delay the writer.
+const SNAPSHOT_BATCH: usize = 500;
 
-/// Changed rows and layers that are looked at in one go, and told whole.
-const PAGE: usize = 256;
+/// Maximum number of changed rows and layers read at once; a batch is never split across chunks.
+const CHANGE_BATCH: usize = 256;
 
 pub(super) struct Reader {
-    shared: Shared,
+    shared: SharedTable,
     clock: Clock,
     epoch: Arc<str>,
-    options: Options,
-    step: Step,
+    options: StreamOptions,
+    state: ReaderState,
     follower: Follower,
-    /// When all was told last.
-    told_at: Option<Mono>,
-    changes: watch::Receiver<Mark>,
+    /// When all changes were last sent.
+    last_full_send: Option<Mono>,
+    changes: watch::Receiver<TableVersion>,
     urgent: watch::Receiver<u64>,
     stopping: watch::Receiver<bool>,
     ping: Interval,
 }
 
-/// What comes next.
+/// The next step of the stream.
 #[derive(Debug)]
-enum Step {
-    /// The first words.
-    Greet(Option<u64>, Option<&'static str>),
-    /// A snapshot must be begun, for this reason where it is not the first thing.
-    Restart(Option<&'static str>),
-    /// Nodes after this one, and then rows, as of this change.
-    Nodes(Option<NodeName>, u64),
-    /// Rows after this one.
-    Rows(Option<PullId>, u64),
-    /// Changes as they come.
-    Follow,
-    /// What there is of changes now.
-    Tell(Extent),
-    /// Nothing.
-    End,
+enum ReaderState {
+    /// Send the preamble, then resume at this sequence number, or start a snapshot for this reason.
+    Start(Option<u64>, Option<&'static str>),
+    /// Start a snapshot, with a `reset` event if there is a reason.
+    StartSnapshot(Option<&'static str>),
+    /// Send nodes after this one, then rows, as of this sequence number.
+    SnapshotNodes(Option<NodeName>, u64),
+    /// Send rows after this one, as of this sequence number.
+    SnapshotRows(Option<PullId>, u64),
+    /// Wait for changes.
+    WaitForChange,
+    /// Send the pending changes.
+    SendChanges(ChangeScope),
+    /// The stream has ended.
+    Ended,
 }
 
-/// What is told of the changes.
+/// The changes to send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Extent {
-    /// Starts and ends.
+enum ChangeScope {
+    /// Starts and ends only.
     Urgent,
-    /// Everything.
+    /// All changes.
     All,
 }
 
 impl Reader {
-    /// `since`: where the reader was before, if it says so; `Some(None)` where what it says is
-    /// nonsense.
-    pub(super) fn new(api: &Api, options: Options, since: Option<Option<Cursor>>) -> Self {
+    /// Creates a reader. `since` is the position to resume from, if the client sent one;
+    /// `Some(None)` means that it could not be parsed.
+    pub(super) fn new(
+        api: &ApiState,
+        options: StreamOptions,
+        since: Option<Option<Cursor>>,
+    ) -> Self {
         let epoch: Arc<str> = api.shared.read(|table| table.epoch().into());
-        let mut ping = tokio::time::interval(PING);
+        let mut ping = tokio::time::interval(PING_INTERVAL);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         ping.reset();
         Self {
-            step: match since {
-                None => Step::Greet(None, None),
+            state: match since {
+                None => ReaderState::Start(None, None),
                 Some(Some(cursor)) if *cursor.epoch == *epoch => {
-                    Step::Greet(Some(cursor.seq), None)
+                    ReaderState::Start(Some(cursor.seq), None)
                 }
-                Some(_) => Step::Greet(None, Some("other_epoch")),
+                Some(_) => ReaderState::Start(None, Some("other_epoch")),
             },
             shared: api.shared.clone(),
             clock: api.clock,
             epoch,
             options,
             follower: Follower::new(0),
-            told_at: None,
-            changes: api.shared.changes(),
-            urgent: api.shared.urgent(),
+            last_full_send: None,
+            changes: api.shared.subscribe(),
+            urgent: api.shared.subscribe_urgent(),
             stopping: api.stopping.clone(),
             ping,
         }
     }
 
-    /// The next piece of text, as soon as there is one; `None` when the stream is over.
+    /// Returns the next chunk as soon as there is one, or `None` when the stream has ended.
     ///
-    /// Is cancel-safe as far as the stream ends with it.
-    pub(super) async fn next(&mut self) -> Option<String> {
+    /// Dropping the future ends the stream.
+    pub(super) async fn next_chunk(&mut self) -> Option<String> {
         loop {
             let epoch = Arc::clone(&self.epoch);
             let mut chunk = Chunk::new(&epoch, self.clock.now().at, self.options.layers);
-            if matches!(self.step, Step::End) {
+            if matches!(self.state, ReaderState::Ended) {
                 return None;
             }
             if *self.stopping.borrow() {
-                self.step = Step::End;
-                chunk.bye();
+                self.state = ReaderState::Ended;
+                chunk.stopping();
                 return Some(chunk.text);
             }
-            match std::mem::replace(&mut self.step, Step::End) {
-                Step::End => {}
-                Step::Greet(seq, reason) => {
+            match std::mem::replace(&mut self.state, ReaderState::Ended) {
+                ReaderState::Ended => {}
+                ReaderState::Start(seq, reason) => {
                     chunk.retry();
-                    self.step = self.place(seq, reason);
+                    self.state = self.resume_or_snapshot(seq, reason);
                 }
-                Step::Restart(reason) => {
+                ReaderState::StartSnapshot(reason) => {
                     if let Some(reason) = reason {
                         chunk.reset(reason);
                     }
                     let at = self.shared.read(|table| table.seq());
-                    self.step = match self.options.format {
-                        Format::Event => Step::Rows(None, at),
-                        Format::Frame => Step::Nodes(None, at),
+                    self.state = match self.options.format {
+                        StreamFormat::Event => ReaderState::SnapshotRows(None, at),
+                        StreamFormat::Frame => ReaderState::SnapshotNodes(None, at),
                     };
                 }
-                Step::Nodes(after, at) => self.step = self.nodes(&mut chunk, after.as_ref(), at),
-                Step::Rows(after, at) => self.step = self.rows(&mut chunk, after.as_ref(), at),
-                Step::Follow => self.step = self.follow(&mut chunk).await,
-                Step::Tell(extent) => self.step = self.tell(extent, &mut chunk),
+                ReaderState::SnapshotNodes(after, at) => {
+                    self.state = self.snapshot_nodes(&mut chunk, after.as_ref(), at)
+                }
+                ReaderState::SnapshotRows(after, at) => {
+                    self.state = self.snapshot_rows(&mut chunk, after.as_ref(), at)
+                }
+                ReaderState::WaitForChange => self.state = self.wait_for_change(&mut chunk).await,
+                ReaderState::SendChanges(extent) => {
+                    self.state = self.send_changes(extent, &mut chunk)
+                }
             }
             if !chunk.text.is_empty() {
                 return Some(chunk.text);
@@ -140,180 +150,199 @@ impl Reader {
         }
     }
 
-    /// Goes on where the reader was, or begins anew.
-    fn place(&mut self, seq: Option<u64>, reason: Option<&'static str>) -> Step {
+    /// Resumes at a position if possible; otherwise starts a snapshot.
+    fn resume_or_snapshot(
+        &mut self,
+        seq: Option<u64>,
+        reason: Option<&'static str>,
+    ) -> ReaderState {
         let Some(seq) = seq else {
-            return Step::Restart(reason);
+            return ReaderState::StartSnapshot(reason);
         };
         match self.shared.read(|table| table.changed_since(seq, 1)) {
             Ok(_) => {
                 self.follower = Follower::new(seq);
-                Step::Follow
+                ReaderState::WaitForChange
             }
-            Err(error) if error.cursor > error.newest => Step::Restart(Some("ahead")),
-            Err(_) => Step::Restart(Some("too_old")),
+            Err(error) if error.cursor > error.newest => ReaderState::StartSnapshot(Some("ahead")),
+            Err(_) => ReaderState::StartSnapshot(Some("too_old")),
         }
     }
 
-    fn nodes(&self, chunk: &mut Chunk<'_>, after: Option<&NodeName>, at: u64) -> Step {
+    fn snapshot_nodes(
+        &self,
+        chunk: &mut Chunk<'_>,
+        after: Option<&NodeName>,
+        at: u64,
+    ) -> ReaderState {
         let page: Vec<_> = self.shared.read(|table| {
             let behind = |node: &&Arc<NodeRow>| Some(&node.view.name) > after;
-            table.nodes().filter(behind).take(ROWS).cloned().collect()
+            table.nodes().filter(behind).take(SNAPSHOT_BATCH).cloned().collect()
         });
         let mut frame = Frame::default();
         for node in &page {
-            if self.options.filter.wants_node(&node.view.name) {
-                frame.node(node);
+            if self.options.filter.matches_node(&node.view.name) {
+                frame.push_node(node);
             }
         }
         chunk.frame(&frame, at, false);
         match page.last() {
-            Some(last) if page.len() == ROWS => Step::Nodes(Some(last.view.name.clone()), at),
-            _ => Step::Rows(None, at),
+            Some(last) if page.len() == SNAPSHOT_BATCH => {
+                ReaderState::SnapshotNodes(Some(last.view.name.clone()), at)
+            }
+            _ => ReaderState::SnapshotRows(None, at),
         }
     }
 
-    fn rows(&mut self, chunk: &mut Chunk<'_>, after: Option<&PullId>, at: u64) -> Step {
+    fn snapshot_rows(
+        &mut self,
+        chunk: &mut Chunk<'_>,
+        after: Option<&PullId>,
+        at: u64,
+    ) -> ReaderState {
         let page: Vec<_> = self.shared.read(|table| {
             let rows = table.rows(after);
-            rows.take(ROWS).cloned().collect()
+            rows.take(SNAPSHOT_BATCH).cloned().collect()
         });
         let mut frame = Frame::default();
         let mut last = None;
         for row in &page {
             last = Some(row.pull.id.clone());
-            // One that came meanwhile, or whose pods did, is told as a change.
+            // Rows that started, or were linked to a matching pod, since the start of the snapshot
+            // are sent as changes.
             let filter = &self.options.filter;
             let wanted = row.started_seq <= at
-                && filter.wants(row)
-                && filter.wants_phase(row.pull.phase)
-                && !filter.is_new(row, at);
+                && filter.matches(row)
+                && filter.matches_phase(row.pull.phase)
+                && !filter.newly_matches(row, at);
             match self.options.format {
-                Format::Event if wanted && row.pull.outcome().is_none() => chunk.begun(row),
-                Format::Frame if wanted => frame.row(row, chunk.frame_form(true)),
-                Format::Event | Format::Frame => {}
+                StreamFormat::Event if wanted && row.pull.outcome().is_none() => {
+                    chunk.snapshot_row(row)
+                }
+                StreamFormat::Frame if wanted => frame.push_row(row, chunk.frame_form(true)),
+                StreamFormat::Event | StreamFormat::Frame => {}
             }
-            if chunk.is_full() || frame.len() >= super::CHUNK {
+            if chunk.is_full() || frame.len() >= super::CHUNK_TARGET {
                 break;
             }
         }
         chunk.frame(&frame, at, false);
         if let Some(last) = last {
-            return Step::Rows(Some(last), at);
+            return ReaderState::SnapshotRows(Some(last), at);
         }
-        chunk.place("snapshot-end", at);
+        chunk.position("snapshot-end", at);
         self.follower = Follower::new(at);
-        Step::Follow
+        ReaderState::WaitForChange
     }
 
-    /// Waits until something is to be told.
-    async fn follow(&mut self, chunk: &mut Chunk<'_>) -> Step {
+    /// Waits until there is something to send.
+    async fn wait_for_change(&mut self, chunk: &mut Chunk<'_>) -> ReaderState {
         let now = self.clock.now().mono;
         let rest = self
-            .told_at
-            .map_or(Duration::ZERO, |at| PACE.saturating_sub(now.since(at)));
+            .last_full_send
+            .map_or(Duration::ZERO, |at| MIN_INTERVAL.saturating_sub(now.since(at)));
         let rested = rest.is_zero();
         if rested && self.changes.borrow_and_update().seq > self.follower.cursor() {
-            return Step::Tell(Extent::All);
+            return ReaderState::SendChanges(ChangeScope::All);
         }
-        // While it rests, what only moves does not wake it. A frame does not get more urgent.
-        let urgent = !rested && self.options.format == Format::Event;
+        // During the pause, progress must not wake the reader. Frames have no urgent changes.
+        let urgent = !rested && self.options.format == StreamFormat::Event;
         tokio::select! {
             biased;
-            _ = self.stopping.changed() => Step::Follow,
+            _ = self.stopping.changed() => ReaderState::WaitForChange,
             _ = self.ping.tick() => {
                 chunk.now = self.clock.now().at;
-                chunk.place("ping", self.follower.cursor());
-                Step::Follow
+                chunk.position("ping", self.follower.cursor());
+                ReaderState::WaitForChange
             }
-            () = tokio::time::sleep(rest), if !rested => Step::Follow,
+            () = tokio::time::sleep(rest), if !rested => ReaderState::WaitForChange,
             changed = self.urgent.changed(), if urgent => {
-                changed.map_or(Step::End, |()| Step::Tell(Extent::Urgent))
+                changed.map_or(ReaderState::Ended, |()| ReaderState::SendChanges(ChangeScope::Urgent))
             }
             changed = self.changes.changed(), if rested => {
-                changed.map_or(Step::End, |()| Step::Follow)
+                changed.map_or(ReaderState::Ended, |()| ReaderState::WaitForChange)
             }
         }
     }
 
-    /// Tells what there is, until there is no more or it is enough for one piece.
-    fn tell(&mut self, extent: Extent, chunk: &mut Chunk<'_>) -> Step {
-        if extent == Extent::All {
+    /// Sends changes until there are none left or the chunk is full.
+    fn send_changes(&mut self, extent: ChangeScope, chunk: &mut Chunk<'_>) -> ReaderState {
+        if extent == ChangeScope::All {
             self.urgent.mark_unchanged();
         }
         while !chunk.is_full() {
             let follower = &mut self.follower;
             let page = self.shared.read(|table| match extent {
-                Extent::Urgent => follower.read_urgent(table, PAGE),
-                Extent::All => follower.read(table, PAGE),
+                ChangeScope::Urgent => follower.read_urgent(table, CHANGE_BATCH),
+                ChangeScope::All => follower.read(table, CHANGE_BATCH),
             });
             let Ok(page) = page else {
-                return Step::Restart(Some("too_old"));
+                return ReaderState::StartSnapshot(Some("too_old"));
             };
             match self.options.format {
-                Format::Event => self.events(chunk, &page),
-                Format::Frame => self.frame(chunk, &page),
+                StreamFormat::Event => self.write_events(chunk, &page),
+                StreamFormat::Frame => self.write_frame(chunk, &page),
             }
             if page.complete {
-                if extent == Extent::All {
-                    self.told_at = Some(self.clock.now().mono);
+                if extent == ChangeScope::All {
+                    self.last_full_send = Some(self.clock.now().mono);
                 }
-                return Step::Follow;
+                return ReaderState::WaitForChange;
             }
         }
-        Step::Tell(extent)
+        ReaderState::SendChanges(extent)
     }
 
-    fn events(&self, chunk: &mut Chunk<'_>, page: &Page) {
+    fn write_events(&self, chunk: &mut Chunk<'_>, page: &ReadBatch) {
         let before = chunk.text.len();
         let filter = &self.options.filter;
         for seen in &page.rows {
-            let (row, since) = (&seen.row, seen.since);
-            // One that is another pod's is told once more, since nothing of it is told later.
-            if self.wants(seen) || filter.has_left(row, since) {
-                chunk.changed(seen, filter.is_new(row, since));
+            let (row, since) = (&seen.row, seen.seen_seq);
+            // A row that no longer matches is sent one last time, since later changes are not sent.
+            if self.matches(seen) || filter.no_longer_matches(row, since) {
+                chunk.row_changed(seen, filter.newly_matches(row, since));
             }
         }
-        // Not with an earlier one: who resumes there would miss those after it.
+        // Only on the last event: a client that resumed from an earlier one would miss the rest.
         if chunk.text.len() > before {
-            chunk.id(self.follower.cursor());
+            chunk.set_last_id(self.follower.cursor());
         }
     }
 
-    fn frame(&self, chunk: &mut Chunk<'_>, page: &Page) {
+    fn write_frame(&self, chunk: &mut Chunk<'_>, page: &ReadBatch) {
         let filter = &self.options.filter;
-        let layers = self.options.layers == Layers::Embed;
+        let layers = self.options.layers == LayerMode::Embed;
         let mut frame = Frame::default();
         for seen in &page.rows {
-            let (row, whole) = (&seen.row, seen.is_whole(layers));
+            let (row, whole) = (&seen.row, seen.needs_full(layers));
             let left = || {
-                let phase = filter.wants(row) && !filter.wants_end(row.pull.phase);
-                (whole && phase) || filter.has_left(row, seen.since)
+                let phase = filter.matches(row) && !filter.matches_end(row.pull.phase);
+                (whole && phase) || filter.no_longer_matches(row, seen.seen_seq)
             };
-            if self.wants(seen) {
-                // With its pods a row changes as a whole.
-                frame.row(row, chunk.frame_form(whole));
+            if self.matches(seen) {
+                // A change of the linked pods changes the whole row.
+                frame.push_row(row, chunk.frame_form(whole));
             } else if left() {
-                frame.gone(&row.pull.id);
+                frame.push_removed(&row.pull.id);
             }
         }
         for id in &page.removed {
-            if filter.wants_node(id.node()) {
-                frame.gone(id);
+            if filter.matches_node(id.node()) {
+                frame.push_removed(id);
             }
         }
         for node in &page.nodes {
-            if filter.wants_node(&node.view.name) {
-                frame.node(node);
+            if filter.matches_node(&node.view.name) {
+                frame.push_node(node);
             }
         }
         chunk.frame(&frame, self.follower.cursor(), true);
     }
 
-    fn wants(&self, seen: &Seen) -> bool {
+    fn matches(&self, seen: &RowUpdate) -> bool {
         let filter = &self.options.filter;
         let phase = seen.row.pull.phase;
-        let ends = || seen.has_ended() && filter.wants_end(phase);
-        filter.wants(&seen.row) && (filter.wants_phase(phase) || ends())
+        let ends = || seen.has_ended() && filter.matches_end(phase);
+        filter.matches(&seen.row) && (filter.matches_phase(phase) || ends())
     }
 }

@@ -1,5 +1,5 @@
-//! The calls of one poll and nothing else: what a loop of them costs is the
-//! least that any agent that polls can cost.
+//! The baseline: a loop of nothing but the calls of one poll, the least that any polling agent can
+//! cost.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,47 +12,39 @@ use tonic_prost::ProstCodec;
 
 use super::Error;
 
-/// The longest answer that is taken, in bytes.
-const MAX_ANSWER: usize = 16 << 20;
+/// The size limit of a response, in bytes.
+const MAX_RESPONSE_BYTES: usize = 16 << 20;
 const NAMESPACE: &str = "k8s.io";
-/// The leases that pulls have, and not those that live on.
-const EXPIRING: &str = r#"labels."containerd.io/gc.expire""#;
+/// Leases of pulls; others do not expire.
+const EXPIRING_FILTER: &str = r#"labels."containerd.io/gc.expire""#;
 
-/// A client of containerd's lists.
-pub(crate) struct Lists {
+/// Calls containerd's list methods.
+pub(crate) struct ContainerdClient {
     channel: Channel,
 }
 
-/// How much one poll listed.
+/// The number of items listed by one poll.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Listed {
+pub(crate) struct PollCounts {
     pub(crate) ingests: usize,
     pub(crate) leases: usize,
     pub(crate) resources: usize,
 }
 
-impl Lists {
+impl ContainerdClient {
     pub(crate) fn connect(socket: &Path) -> Result<Self, Error> {
         let endpoint = Endpoint::from_shared(format!("unix://{}", socket.display()))?;
-        Ok(Self {
-            channel: endpoint.connect_lazy(),
-        })
+        Ok(Self { channel: endpoint.connect_lazy() })
     }
 
-    pub(crate) async fn poll(&self) -> Result<Listed, Error> {
+    pub(crate) async fn poll(&self) -> Result<PollCounts, Error> {
         let ingests: Statuses = self
-            .call(
-                "/containerd.services.content.v1.Content/ListStatuses",
-                Filters::default(),
-            )
+            .call("/containerd.services.content.v1.Content/ListStatuses", Filters::default())
             .await?;
-        let filters = Filters {
-            filters: vec![EXPIRING.to_owned()],
-        };
-        let leases: Leases = self
-            .call("/containerd.services.leases.v1.Leases/List", filters)
-            .await?;
-        let mut listed = Listed {
+        let filters = Filters { filters: vec![EXPIRING_FILTER.to_owned()] };
+        let leases: Leases =
+            self.call("/containerd.services.leases.v1.Leases/List", filters).await?;
+        let mut listed = PollCounts {
             ingests: ingests.statuses.len(),
             leases: leases.leases.len(),
             resources: 0,
@@ -74,22 +66,22 @@ impl Lists {
         Q: prost::Message + 'static,
         A: prost::Message + Default + 'static,
     {
-        let mut client = Grpc::new(self.channel.clone()).max_decoding_message_size(MAX_ANSWER);
+        let mut client =
+            Grpc::new(self.channel.clone()).max_decoding_message_size(MAX_RESPONSE_BYTES);
         client.ready().await?;
         let mut request = tonic::Request::new(request);
-        request.metadata_mut().insert(
-            "containerd-namespace",
-            MetadataValue::from_static(NAMESPACE),
-        );
+        request
+            .metadata_mut()
+            .insert("containerd-namespace", MetadataValue::from_static(NAMESPACE));
         let codec = ProstCodec::<Q, A>::default();
         let path = PathAndQuery::from_static(path);
         Ok(client.unary(request, path, codec).await?.into_inner())
     }
 }
 
-/// Polls until it is killed.
+/// Polls until the process is killed.
 pub(crate) async fn run(socket: &Path, interval: Duration) -> Result<(), Error> {
-    let lists = Lists::connect(socket)?;
+    let lists = ContainerdClient::connect(socket)?;
     let mut ticks = tokio::time::interval(interval);
     loop {
         ticks.tick().await;

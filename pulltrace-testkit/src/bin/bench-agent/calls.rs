@@ -1,4 +1,4 @@
-//! How many calls containerd has answered, by its own metrics.
+//! Counts the calls that containerd has answered, from its own metrics.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::time::Duration;
@@ -8,59 +8,53 @@ use tokio::net::TcpStream;
 
 use super::Error;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const METRICS_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Where containerd shows its metrics.
+/// The address of containerd's metrics endpoint.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Metrics(SocketAddr);
+pub(crate) struct MetricsEndpoint(SocketAddr);
 
-/// Calls that were answered since containerd started.
+/// Calls answered since containerd started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Calls {
-    /// `Leases.List`, which each poll asks once; an idle one asks nothing else.
+pub(crate) struct CallCounts {
+    /// `Leases.List`, called once per poll. An idle agent makes no other call.
     pub(crate) polls: u64,
-    /// All, of every client.
+    /// All calls of all clients.
     pub(crate) all: u64,
 }
 
-impl Metrics {
-    /// A free port for them.
-    pub(crate) fn choose() -> Result<Self, Error> {
+impl MetricsEndpoint {
+    /// Chooses a free port.
+    pub(crate) fn on_free_port() -> Result<Self, Error> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         Ok(Self(listener.local_addr()?))
     }
 
-    /// What containerd's configuration needs for them.
+    /// The lines for containerd's configuration.
     pub(crate) fn config(self) -> String {
         format!("[metrics]\naddress = \"{}\"\n", self.0)
     }
 
-    pub(crate) async fn calls(self) -> Result<Calls, Error> {
-        let text = tokio::time::timeout(PATIENCE, self.text())
+    pub(crate) async fn calls(self) -> Result<CallCounts, Error> {
+        let text = tokio::time::timeout(METRICS_TIMEOUT, self.fetch())
             .await
-            .map_err(|_| Error::Metrics(format!("no answer within {PATIENCE:?}")))??;
+            .map_err(|_| Error::Metrics(format!("no response within {METRICS_TIMEOUT:?}")))??;
         Ok(parse(&text))
     }
 
-    async fn text(self) -> Result<String, Error> {
+    async fn fetch(self) -> Result<String, Error> {
         let mut stream = TcpStream::connect(self.0).await?;
-        stream
-            .write_all(b"GET /v1/metrics HTTP/1.0\r\nHost: containerd\r\n\r\n")
-            .await?;
+        stream.write_all(b"GET /v1/metrics HTTP/1.0\r\nHost: containerd\r\n\r\n").await?;
         let mut text = String::new();
-        // containerd has a few hundred series.
+        // A generous limit: containerd exports a few hundred series.
         stream.take(16 << 20).read_to_string(&mut text).await?;
         let status = text.lines().next().unwrap_or_default();
-        if status.contains(" 200 ") {
-            Ok(text)
-        } else {
-            Err(Error::Metrics(status.to_owned()))
-        }
+        if status.contains(" 200 ") { Ok(text) } else { Err(Error::Metrics(status.to_owned())) }
     }
 }
 
-fn parse(text: &str) -> Calls {
-    let mut calls = Calls::default();
+fn parse(text: &str) -> CallCounts {
+    let mut calls = CallCounts::default();
     for line in text.lines() {
         let Some(series) = line.strip_prefix("grpc_server_handled_total{") else {
             continue;
@@ -74,7 +68,7 @@ fn parse(text: &str) -> Calls {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
-            reason = "a count of calls, not negative"
+            reason = "a non-negative number of calls"
         )]
         let count = count as u64;
         calls.all += count;
@@ -90,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn calls_are_counted_by_method() {
+    fn call_counts_distinguish_methods() {
         let leases = "grpc_service=\"containerd.services.leases.v1.Leases\"";
         let text = format!(
             "# HELP x\n\
@@ -100,6 +94,6 @@ mod tests {
             grpc_server_handled_total{{grpc_code=\"OK\",grpc_method=\"List\",grpc_service=\"images\"}} 1.2e+01\n\
             grpc_server_started_total{{grpc_method=\"List\",{leases}}} 77\n"
         );
-        assert_eq!(parse(&text), Calls { polls: 32, all: 48 });
+        assert_eq!(parse(&text), CallCounts { polls: 32, all: 48 });
     }
 }

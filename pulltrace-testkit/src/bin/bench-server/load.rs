@@ -1,4 +1,4 @@
-//! The agents of a cluster: each reports once a second, on a connection of its own.
+//! The agents of a cluster. Each reports once a second, on its own connection.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -17,43 +17,41 @@ use pulltrace_testkit::clock;
 use tokio::net::TcpStream;
 
 use super::Error;
-use super::node::Node;
+use super::node::SimulatedNode;
 
-/// What became of the reports since this was last asked.
+/// The outcomes of the reports since the last call of [`StatsRecorder::take`].
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Answers {
-    /// From the first byte of a report to the last of its answer, in microseconds.
-    pub(crate) took: Vec<u32>,
-    /// Reports that were not answered with 202.
-    pub(crate) refused: u64,
-    /// Bytes of bodies, as they were sent.
-    pub(crate) sent: u64,
+pub(crate) struct ReportStats {
+    /// From the first byte of the report to the last byte of the response, in microseconds.
+    pub(crate) latencies_us: Vec<u32>,
+    /// Reports with a response other than 202.
+    pub(crate) rejected: u64,
+    /// Bytes of request bodies, compressed.
+    pub(crate) bytes_sent: u64,
 }
 
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Record(Arc<Mutex<Answers>>);
+pub(crate) struct StatsRecorder(Arc<Mutex<ReportStats>>);
 
-impl Record {
-    pub(crate) fn take(&self) -> Answers {
+impl StatsRecorder {
+    pub(crate) fn take(&self) -> ReportStats {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn note(&self, took: Duration, taken: bool, sent: usize) {
+    fn record(&self, took: Duration, taken: bool, sent: usize) {
         let mut answers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        answers
-            .took
-            .push(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
-        answers.refused += u64::from(!taken);
-        answers.sent += sent as u64;
+        answers.latencies_us.push(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
+        answers.rejected += u64::from(!taken);
+        answers.bytes_sent += sent as u64;
     }
 }
 
-/// Reports for ever, each second, as the agent of one node; `after` sets the agents apart.
-pub(crate) async fn report(
+/// Reports every second as the agent of one node, until it fails. `after` staggers the agents.
+pub(crate) async fn run_agent(
     server: SocketAddr,
-    mut node: Node,
+    mut node: SimulatedNode,
     after: Duration,
-    record: Record,
+    record: StatsRecorder,
 ) -> Result<(), Error> {
     tokio::time::sleep(after).await;
     let mut connection = connect(server).await?;
@@ -71,7 +69,7 @@ pub(crate) async fn report(
         let answer = connection.send_request(request).await?;
         let taken = answer.status() == StatusCode::ACCEPTED;
         answer.into_body().collect().await?;
-        record.note(began.elapsed(), taken, sent);
+        record.record(began.elapsed(), taken, sent);
     }
 }
 
@@ -79,7 +77,7 @@ async fn connect(server: SocketAddr) -> Result<SendRequest<Full<Bytes>>, Error> 
     let stream = TcpStream::connect(server).await?;
     stream.set_nodelay(true)?;
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // Its error is that of the next request.
+    // The next request returns the same error.
     tokio::spawn(async move { drop(connection.await) });
     Ok(sender)
 }

@@ -1,5 +1,5 @@
-//! `cargo xtask bench server`: what a server costs that many nodes report to: five pulls of ten layers
-//! on each, a report a second, and some who follow. The server is a process of its own.
+//! `cargo xtask bench server`: measures the cost of a server with many nodes: five pulls of ten
+//! layers and a report per second on each, and a few readers. The server is a separate process.
 
 mod load;
 mod node;
@@ -11,22 +11,22 @@ use std::time::Duration;
 
 use pulltrace_agent_lib::Clock;
 use pulltrace_testkit::clock;
-use pulltrace_testkit::proc::{self, Cpu};
+use pulltrace_testkit::proc::{self, CpuTime};
 use pulltrace_testkit::program::{self, Server};
 use tokio::task::JoinSet;
 
-use load::{Answers, Record};
-use node::Node;
-use reader::{KINDS, Read};
+use load::{ReportStats, StatsRecorder};
+use node::SimulatedNode;
+use reader::{ByteCounter, READER_KINDS};
 
 type Error = Box<dyn std::error::Error + Send + Sync>;
 
 const USAGE: &str = "usage: bench-server [--nodes 1000]… [--seconds 30] [--settle 10]";
 
-/// The kernel forgets the time of a thread that ends, so it is asked so often.
-const LOOK: Duration = Duration::from_millis(500);
+/// The interval at which CPU time is sampled: the kernel discards that of ended threads.
+const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
 
-struct Wanted {
+struct Args {
     nodes: Vec<usize>,
     settle: Duration,
     measure: Duration,
@@ -39,32 +39,30 @@ fn main() -> ExitCode {
     match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err((code, error)) => {
-            say(&error);
+            log(&error);
             ExitCode::from(code)
         }
     }
 }
 
-fn parse(mut args: impl Iterator<Item = String>) -> Result<Wanted, String> {
-    let mut wanted = Wanted {
+fn parse(mut args: impl Iterator<Item = String>) -> Result<Args, String> {
+    let mut wanted = Args {
         nodes: Vec::new(),
         settle: Duration::from_secs(10),
         measure: Duration::from_secs(30),
     };
     while let Some(flag) = args.next() {
-        let value = args.next().ok_or(format!("{flag} needs a value"))?;
+        let value = args.next().ok_or(format!("{flag} requires a value"))?;
         let number: u32 = value
             .parse()
             .ok()
             .filter(|number| *number > 0)
-            .ok_or(format!(
-                "{flag} is {value:?}: a number from 1 on is accepted"
-            ))?;
+            .ok_or(format!("invalid {flag} {value:?}: expected a positive number"))?;
         match flag.as_str() {
             "--nodes" => wanted.nodes.push(number as usize),
             "--seconds" => wanted.measure = Duration::from_secs(number.into()),
             "--settle" => wanted.settle = Duration::from_secs(number.into()),
-            _ => return Err(format!("there is no option {flag}")),
+            _ => return Err(format!("unknown option {flag}")),
         }
     }
     if wanted.nodes.is_empty() {
@@ -73,110 +71,110 @@ fn parse(mut args: impl Iterator<Item = String>) -> Result<Wanted, String> {
     Ok(wanted)
 }
 
-fn run(wanted: &Wanted) -> Result<(), Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+fn run(wanted: &Args) -> Result<(), Error> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     print(
-        "Two readers follow by frames without layers.\n\n\
-         | nodes | reports/s | a report | server's CPU | a report | RSS | one reader | p50 | p99 | longest | refused | load of the machine |\n\
+        "With two readers of frames without layers:\n\n\
+         | nodes | reports/s | report size | server CPU | CPU per report | RSS | per reader | p50 | p99 | max | rejected | load average |\n\
          |--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     );
-    let followed = |nodes| runtime.block_on(measure(nodes, &[KINDS[0], KINDS[0]], wanted));
+    let followed =
+        |nodes| runtime.block_on(measure(nodes, &[READER_KINDS[0], READER_KINDS[0]], wanted));
     for nodes in &wanted.nodes {
-        print(&row(*nodes, &followed(*nodes)?)?);
+        print(&format_row(*nodes, &followed(*nodes)?)?);
     }
-    let kinds: Vec<&str> = KINDS.iter().map(|(kind, _)| *kind).collect();
+    let kinds: Vec<&str> = READER_KINDS.iter().map(|(kind, _)| *kind).collect();
     print(&format!(
-        "\nSent to one reader of each kind, MB/s, and what the server then costs:\n\n| nodes | {} | server's CPU | RSS |\n|--:|{}--:|--:|",
+        "\nWith one reader of each kind: MB/s sent to each, and the server's cost:\n\n| nodes | {} | server CPU | RSS |\n|--:|{}--:|--:|",
         kinds.join(" | "),
         "--:|".repeat(kinds.len())
     ));
     for nodes in &wanted.nodes {
-        let seen = runtime.block_on(measure(*nodes, &KINDS, wanted))?;
-        let sent: Vec<String> = seen.sent.iter().map(|rate| format!("{rate:.2}")).collect();
+        let seen = runtime.block_on(measure(*nodes, &READER_KINDS, wanted))?;
+        let sent: Vec<String> = seen.reader_rates.iter().map(|rate| format!("{rate:.2}")).collect();
         print(&format!(
             "| {nodes} | {} | {:.3} cores | {:.0} MiB |",
             sent.join(" | "),
-            seen.spent / seen.took,
+            seen.cpu_seconds / seen.took,
             mebibytes(seen.rss)
         ));
     }
     Ok(())
 }
 
-/// What was seen of a server in so many seconds.
-struct Seen {
+/// The measurement of a server over `took` seconds.
+struct Measurement {
     took: f64,
-    /// Seconds of processor time.
-    spent: f64,
+    /// CPU time in seconds.
+    cpu_seconds: f64,
     rss: u64,
-    answers: Answers,
-    /// Of each reader, MB/s.
-    sent: Vec<f64>,
+    stats: ReportStats,
+    /// MB/s sent to each reader.
+    reader_rates: Vec<f64>,
 }
 
-async fn measure(nodes: usize, readers: &[(&str, &str)], wanted: &Wanted) -> Result<Seen, Error> {
+async fn measure(
+    nodes: usize,
+    readers: &[(&str, &str)],
+    wanted: &Args,
+) -> Result<Measurement, Error> {
     let logs = tempfile::tempdir()?;
     let mut server = Server::start(program::find("pulltrace-server")?, logs.path()).await?;
     let address: SocketAddr = server.address().parse()?;
-    let pid = server.pid().ok_or("the server has ended")?;
-    let record = Record::default();
+    let pid = server.pid().ok_or("the server has exited")?;
+    let record = StatsRecorder::default();
     let mut tasks = JoinSet::new();
     for number in 0..nodes {
-        let node = Node::new(number, Clock::system());
+        let node = SimulatedNode::new(number, Clock::system());
         let after = Duration::from_secs(1) * u32::try_from(number)? / u32::try_from(nodes)?;
-        tasks.spawn(load::report(address, node, after, record.clone()));
+        tasks.spawn(load::run_agent(address, node, after, record.clone()));
     }
     let mut reads = Vec::new();
     for (_, query) in readers {
-        let read = Read::default();
+        let read = ByteCounter::default();
         reads.push(read.clone());
         let query = (*query).to_owned();
         tasks.spawn(async move { reader::follow(address, &query, read).await });
     }
-    let mut cpu = Cpu::of(pid);
-    pass(wanted.settle, &mut tasks, &mut cpu).await?;
+    let mut cpu = CpuTime::for_pid(pid);
+    run_load(wanted.settle, &mut tasks, &mut cpu).await?;
     record.take();
     reads.iter().for_each(|read| _ = read.take());
     let (before, began) = (cpu.total()?, clock::now());
-    pass(wanted.measure, &mut tasks, &mut cpu).await?;
+    run_load(wanted.measure, &mut tasks, &mut cpu).await?;
     let took = began.elapsed().as_secs_f64();
-    let seen = Seen {
+    let seen = Measurement {
         took,
-        spent: cpu.total()?.saturating_sub(before).as_secs_f64(),
+        cpu_seconds: cpu.total()?.saturating_sub(before).as_secs_f64(),
         rss: proc::rss(pid)?,
-        answers: record.take(),
-        sent: reads
-            .iter()
-            .map(|read| megabytes(read.take()) / took)
-            .collect(),
+        stats: record.take(),
+        reader_rates: reads.iter().map(|read| megabytes(read.take()) / took).collect(),
     };
     tasks.shutdown().await;
     server.kill9().await?;
     Ok(seen)
 }
 
-/// Lets the load go on; whoever of it ends has failed.
-async fn pass(
+/// Runs the load for this long. Fails if any of its tasks ends.
+async fn run_load(
     time: Duration,
     tasks: &mut JoinSet<Result<(), Error>>,
-    cpu: &mut Cpu,
+    cpu: &mut CpuTime,
 ) -> Result<(), Error> {
     let over = tokio::time::sleep(time);
     tokio::pin!(over);
     loop {
         tokio::select! {
             () = &mut over => return Ok(()),
-            () = tokio::time::sleep(LOOK) => { cpu.total()?; }
+            () = tokio::time::sleep(SAMPLE_INTERVAL) => { cpu.total()?; }
             Some(ended) = tasks.join_next() => ended??,
         }
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn row(nodes: usize, seen: &Seen) -> Result<String, Error> {
-    let mut times = seen.answers.took.clone();
+#[expect(clippy::cast_precision_loss, reason = "rounded for output")]
+fn format_row(nodes: usize, seen: &Measurement) -> Result<String, Error> {
+    let mut times = seen.stats.latencies_us.clone();
     times.sort_unstable();
     let reports = times.len().max(1) as f64;
     let at = |share: f64| {
@@ -187,35 +185,35 @@ fn row(nodes: usize, seen: &Seen) -> Result<String, Error> {
     Ok(format!(
         "| {nodes} | {:.0} | {:.1} kB | {:.3} cores | {:.3} ms | {:.0} MiB | {:.2} MB/s | {:.1} ms | {:.1} ms | {:.1} ms | {} | {} |",
         reports / seen.took,
-        seen.answers.sent as f64 / 1e3 / reports,
-        seen.spent / seen.took,
-        seen.spent * 1e3 / reports,
+        seen.stats.bytes_sent as f64 / 1e3 / reports,
+        seen.cpu_seconds / seen.took,
+        seen.cpu_seconds * 1e3 / reports,
         mebibytes(seen.rss),
-        seen.sent.iter().sum::<f64>() / seen.sent.len().max(1) as f64,
+        seen.reader_rates.iter().sum::<f64>() / seen.reader_rates.len().max(1) as f64,
         at(0.5),
         at(0.99),
         at(1.0),
-        seen.answers.refused,
+        seen.stats.rejected,
         proc::load_average()?,
     ))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+#[expect(clippy::cast_precision_loss, reason = "rounded for output")]
 fn mebibytes(bytes: u64) -> f64 {
     bytes as f64 / f64::from(1 << 20)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+#[expect(clippy::cast_precision_loss, reason = "rounded for output")]
 fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
 }
 
-#[expect(clippy::print_stdout, reason = "the figures are what was asked for")]
+#[expect(clippy::print_stdout, reason = "the results are the program's output")]
 fn print(text: &str) {
     println!("{text}");
 }
 
-#[expect(clippy::print_stderr, reason = "what went wrong is for people")]
-fn say(text: &str) {
+#[expect(clippy::print_stderr, reason = "errors go to stderr")]
+fn log(text: &str) {
     eprintln!("bench-server: {text}");
 }

@@ -1,4 +1,4 @@
-//! What one node of the load pulls: five images of ten layers, each for a minute, and then five others.
+//! A simulated node: pulls five images of ten layers, each for a minute, and then five others.
 
 use pulltrace_agent_lib::Clock;
 use pulltrace_core::NodeTime;
@@ -9,55 +9,49 @@ use pulltrace_core::wire::v1::{
 
 use super::Error;
 
-/// The load of the comparison: five live pulls of ten layers on each node.
+/// The load of the comparison: five live pulls of ten layers per node.
 const PULLS: usize = 5;
 const LAYERS: u32 = 10;
 
-/// So many reports a pull lives.
-const STEPS: u32 = 60;
+/// The number of reports in which a pull is live.
+const REPORTS_PER_PULL: u32 = 60;
 
-/// A layer weighs as much.
-const SIZE: u64 = 20 << 20;
+/// The size of a layer.
+const LAYER_BYTES: u64 = 20 << 20;
 
-/// The images of the cluster: nodes pull the same ones.
-const IMAGES: usize = 100;
+/// The number of images in the cluster; nodes pull the same ones.
+const IMAGE_COUNT: usize = 100;
 
-pub(crate) struct Node {
+pub(crate) struct SimulatedNode {
     number: usize,
     clock: Clock,
     started_at: NodeTime,
     sequence: u64,
-    pulls: Vec<Pull>,
+    pulls: Vec<SimulatedPull>,
 }
 
-struct Pull {
-    /// The how manieth of its place.
+struct SimulatedPull {
+    /// The number of pulls that this slot had before.
     round: u32,
-    place: usize,
+    slot: usize,
     step: u32,
     started_at: NodeTime,
 }
 
-impl Node {
+impl SimulatedNode {
     pub(crate) fn new(number: usize, clock: Clock) -> Self {
         let now = clock.now().node;
-        let pulls = (0..PULLS).map(|place| Pull {
+        let pulls = (0..PULLS).map(|slot| SimulatedPull {
             round: 0,
-            place,
-            // So that they do not all begin and end together.
-            step: ((number * 7 + place * 13) % STEPS as usize) as u32,
+            slot,
+            // Staggered, so that pulls do not all start and end together.
+            step: ((number * 7 + slot * 13) % REPORTS_PER_PULL as usize) as u32,
             started_at: now,
         });
-        Self {
-            number,
-            started_at: now,
-            sequence: 0,
-            pulls: pulls.collect(),
-            clock,
-        }
+        Self { number, started_at: now, sequence: 0, pulls: pulls.collect(), clock }
     }
 
-    /// The report of the next second, as JSON.
+    /// Returns the next second's report as JSON.
     pub(crate) fn next_report(&mut self) -> Result<Vec<u8>, Error> {
         let now = self.clock.now().node;
         self.sequence += 1;
@@ -65,15 +59,15 @@ impl Node {
         let mut images = Vec::new();
         let mut pulls = Vec::new();
         for pull in &mut self.pulls {
-            // What is over was told so, and another begins in its place.
-            if pull.step == STEPS {
+            // The end was reported, so another pull starts in this slot.
+            if pull.step == REPORTS_PER_PULL {
                 (pull.round, pull.step, pull.started_at) = (pull.round + 1, 0, now);
             }
             if full || pull.step == 0 {
                 images.push(image(pull.image(self.number)));
             }
             pull.step += 1;
-            pulls.push(pull.told(self.number, now));
+            pulls.push(pull.to_report(self.number, now));
         }
         let report = AgentReport {
             schema_version: SCHEMA_VERSION.to_owned(),
@@ -99,17 +93,17 @@ impl Node {
     }
 }
 
-impl Pull {
+impl SimulatedPull {
     fn image(&self, node: usize) -> usize {
-        (node * PULLS + self.place + self.round as usize * 31) % IMAGES
+        (node * PULLS + self.slot + self.round as usize * 31) % IMAGE_COUNT
     }
 
-    fn told(&self, node: usize, now: NodeTime) -> ReportPull {
+    fn to_report(&self, node: usize, now: NodeTime) -> ReportPull {
         let layers: Vec<_> = (0..LAYERS).map(|index| layer(index, self.step)).collect();
         let downloaded: u64 = layers.iter().map(|layer| layer.bytes).sum();
         let done = |layer: &&ReportLayer| layer.state == LayerState::Complete;
-        let extracted = SIZE * layers.iter().filter(done).count() as u64;
-        let total = SIZE * u64::from(LAYERS);
+        let extracted = LAYER_BYTES * layers.iter().filter(done).count() as u64;
+        let total = LAYER_BYTES * u64::from(LAYERS);
         let phase = match (extracted == total, downloaded == total) {
             (true, _) => Phase::Completed,
             (false, true) => Phase::Extracting,
@@ -121,7 +115,7 @@ impl Pull {
             id: format!(
                 "lease~node-{node:05}~k8s.io~{}-{}~{}",
                 self.round,
-                self.place,
+                self.slot,
                 self.started_at.unix_nanos()
             ),
             image: Some(image.clone()),
@@ -138,9 +132,9 @@ impl Pull {
             extracted_bytes: extracted,
             wasted_bytes: 0,
             bytes_per_sec: (phase == Phase::Downloading).then_some(3_495_253.0),
-            eta_seconds: lives.then(|| f64::from(STEPS - self.step)),
-            eta_low_seconds: lives.then(|| f64::from(STEPS - self.step) * 0.8),
-            eta_high_seconds: lives.then(|| f64::from(STEPS - self.step) * 1.5),
+            eta_seconds: lives.then(|| f64::from(REPORTS_PER_PULL - self.step)),
+            eta_low_seconds: lives.then(|| f64::from(REPORTS_PER_PULL - self.step) * 0.8),
+            eta_high_seconds: lives.then(|| f64::from(REPORTS_PER_PULL - self.step) * 1.5),
             eta_basis: None,
             started_at: self.started_at,
             downloading_at: Some(self.started_at),
@@ -154,12 +148,12 @@ impl Pull {
     }
 }
 
-/// Three layers move at once; each is unpacked a while after it is here, and the last one with the pull's last
-/// step.
+/// The progress of a layer. Three layers download at once; each is unpacked shortly after its
+/// download, and the last one with the pull's last step.
 fn layer(index: u32, step: u32) -> ReportLayer {
-    // In quarters of a layer's time.
-    let at = i64::from(step * 52 / STEPS) - i64::from(index) * 4;
-    let bytes = SIZE * u64::try_from(at.clamp(0, 12)).unwrap_or(0) / 12;
+    // A pull takes 52 units; layers start 4 units apart.
+    let at = i64::from(step * 52 / REPORTS_PER_PULL) - i64::from(index) * 4;
+    let bytes = LAYER_BYTES * u64::try_from(at.clamp(0, 12)).unwrap_or(0) / 12;
     let state = match at {
         ..=0 => LayerState::Waiting,
         1..12 => LayerState::Downloading,
@@ -179,8 +173,8 @@ fn layer(index: u32, step: u32) -> ReportLayer {
     }
 }
 
-/// As agents weigh it, in tenths.
-#[expect(clippy::cast_precision_loss, reason = "some hundred MiB")]
+/// Computes the percentage as agents do, rounded down to tenths.
+#[expect(clippy::cast_precision_loss, reason = "at most a few hundred MiB")]
 fn percent(downloaded: u64, extracted: u64, total: u64) -> f64 {
     let share = |part: u64| part as f64 / total as f64;
     let percent = 80.0 * share(downloaded) + 20.0 * share(extracted);
@@ -190,7 +184,7 @@ fn percent(downloaded: u64, extracted: u64, total: u64) -> f64 {
 fn image(number: usize) -> ReportImage {
     let layers = (0..LAYERS).map(|index| ReportImageLayer {
         digest: digest(number, index + 1),
-        size: SIZE,
+        size: LAYER_BYTES,
         media_type: "application/vnd.oci.image.layer.v1.tar+gzip".to_owned(),
         created_by: Some(format!("RUN make step-{index} # of image {number}")),
     });
@@ -213,20 +207,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_report_of_the_load_is_one_that_a_server_takes() {
-        let mut node = Node::new(3, Clock::system());
+    fn simulated_reports_are_valid() {
+        let mut node = SimulatedNode::new(3, Clock::system());
         let mut images = std::collections::HashMap::new();
         let mut ends = std::collections::HashSet::new();
-        for _ in 0..3 * STEPS {
+        for _ in 0..3 * REPORTS_PER_PULL {
             let report = parse(&node.next_report().unwrap()).unwrap();
-            let AnyReport::V1(report) = report else {
-                panic!("version 1")
-            };
+            let AnyReport::V1(report) = report else { panic!("version 1") };
             images.extend(report.images.iter().map(|i| (i.root.clone(), i.clone())));
             for pull in report.pulls {
                 let image = pull.image().and_then(|root| images.get(root)).cloned();
                 let pull = pull.into_pull(image).unwrap();
-                // As of an agent: an end is told once.
+                // Like an agent, it must report an end only once.
                 assert!(pull.ended_at.is_none() || ends.insert(pull.id));
             }
         }

@@ -1,4 +1,4 @@
-//! Those who follow: how many bytes each of them is sent.
+//! Readers of the event stream, which count the bytes that they receive.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 
 use super::Error;
 
-/// What readers ask for, and what it is called in the table.
-pub(crate) const KINDS: [(&str, &str); 4] = [
+/// The kinds of readers: name in the table, query string.
+pub(crate) const READER_KINDS: [(&str, &str); 4] = [
     ("frames", "?format=frame&layers=none"),
     ("frames with layers", "?format=frame&layers=embed"),
     ("events", "?layers=none"),
@@ -23,32 +23,36 @@ pub(crate) const KINDS: [(&str, &str); 4] = [
 ];
 
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Read(Arc<AtomicU64>);
+pub(crate) struct ByteCounter(Arc<AtomicU64>);
 
-impl Read {
-    /// Bytes since this was last asked.
+impl ByteCounter {
+    /// Returns the bytes received since the last call.
     pub(crate) fn take(&self) -> u64 {
         self.0.swap(0, Ordering::Relaxed)
     }
 }
 
-/// Follows for ever.
-pub(crate) async fn follow(server: SocketAddr, query: &str, read: Read) -> Result<(), Error> {
+/// Follows the stream until it fails.
+pub(crate) async fn follow(
+    server: SocketAddr,
+    query: &str,
+    read: ByteCounter,
+) -> Result<(), Error> {
     let stream = TcpStream::connect(server).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // Its error is that of the body.
+    // The body returns the same error.
     tokio::spawn(async move { drop(connection.await) });
     let request = Request::get(format!("/api/v1/events{query}"))
         .header(HOST, server.to_string())
         .body(Empty::<Bytes>::new())?;
     let answer = sender.send_request(request).await?;
     if !answer.status().is_success() {
-        return Err(format!("a reader was answered {}", answer.status()).into());
+        return Err(format!("unexpected status {} for a reader", answer.status()).into());
     }
     let mut body = answer.into_body();
     while let Some(frame) = body.frame().await {
         let bytes = frame?.into_data().map_or(0, |data| data.len());
         read.0.fetch_add(bytes as u64, Ordering::Relaxed);
     }
-    Err("the server ended a stream".into())
+    Err("the server closed a stream".into())
 }

@@ -1,34 +1,34 @@
-//! The demo's own options; what is none of them is `pulltrace watch`'s.
+//! The demo's own options. All others are passed to `pulltrace watch`.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What was asked for.
+/// The parsed arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Args {
-    /// For how long; until Ctrl-C when `None`.
-    pub(crate) time: Option<Duration>,
-    /// A version of containerd; the best there is when `None`.
+    /// The duration; until Ctrl-C when `None`.
+    pub(crate) duration: Option<Duration>,
+    /// A version of containerd; the best available one when `None`.
     pub(crate) containerd: Option<String>,
     pub(crate) seed: u64,
     pub(crate) brief: bool,
     pub(crate) replay: bool,
-    /// With pods: a kubelet pulls, and an API server knows for whom.
+    /// With pods: a kubelet pulls, and an API server knows which pods need the images.
     pub(crate) kubernetes: bool,
-    /// Where the page is; a usual or a free port when `None`.
+    /// The port of the page; the default port or a free one when `None`.
     pub(crate) port: Option<u16>,
-    /// Where to record to, in place of watching.
+    /// A file to record to instead of watching.
     pub(crate) record: Option<PathBuf>,
     pub(crate) help: bool,
     /// Flags for `pulltrace watch`.
-    pub(crate) watch: Vec<OsString>,
+    pub(crate) watch_flags: Vec<OsString>,
 }
 
 impl Default for Args {
     fn default() -> Self {
         Self {
-            time: None,
+            duration: None,
             containerd: None,
             seed: 1,
             brief: false,
@@ -37,12 +37,12 @@ impl Default for Args {
             port: None,
             record: None,
             help: false,
-            watch: Vec::new(),
+            watch_flags: Vec::new(),
         }
     }
 }
 
-/// Reads the arguments after the program's name; an error is one line.
+/// Parses the arguments after the program's name. The error is one line.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, String> {
     let mut out = Args::default();
     let mut args = args.into_iter();
@@ -54,30 +54,30 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, St
         };
         let mut value = |accepted: &str| match attached.clone().or_else(|| args.next()) {
             Some(value) if !value.is_empty() => Ok(value),
-            _ => Err(format!("{flag} needs a value: {accepted}")),
+            _ => Err(format!("{flag} requires a value: {accepted}")),
         };
         match flag {
             "--seconds" => {
-                let accepted = "a number of seconds of at least 1, like 60";
-                let seconds = number(flag, &value(accepted)?, accepted)?;
+                let accepted = "a number of seconds from 1, such as 60";
+                let seconds = parse_number(flag, &value(accepted)?, accepted)?;
                 if seconds == 0 {
-                    return Err(format!("--seconds is 0: accepted is {accepted}"));
+                    return Err(format!("invalid --seconds 0: expected {accepted}"));
                 }
-                out.time = Some(Duration::from_secs(seconds));
+                out.duration = Some(Duration::from_secs(seconds));
             }
             "--seed" => {
-                let accepted = "a whole number, like 7";
-                out.seed = number(flag, &value(accepted)?, accepted)?;
+                let accepted = "an integer, such as 7";
+                out.seed = parse_number(flag, &value(accepted)?, accepted)?;
             }
             "--containerd" => {
-                let version = value("a version, like 2.4")?;
-                out.containerd = Some(minor(&version.to_string_lossy()));
+                let version = value("a version, such as 2.4")?;
+                out.containerd = Some(minor_version(&version.to_string_lossy()));
             }
             "--port" => {
-                let accepted = "a port, like 8080";
-                let port = number(flag, &value(accepted)?, accepted)?;
+                let accepted = "a port, such as 8080";
+                let port = parse_number(flag, &value(accepted)?, accepted)?;
                 let port = u16::try_from(port);
-                out.port = Some(port.map_err(|_| format!("--port: accepted is {accepted}"))?);
+                out.port = Some(port.map_err(|_| format!("invalid --port: expected {accepted}"))?);
             }
             "--record" => out.record = Some(value("a file to write to")?.into()),
             "--brief" => out.brief = true,
@@ -86,34 +86,34 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, St
             "--help" | "-h" => out.help = true,
             "--socket" | "--namespace" | "--server" => {
                 return Err(format!(
-                    "{flag} is not for the demo, which has a containerd and a server of its own: \
-                     use `pulltrace watch {flag} …` for others"
+                    "{flag} is not supported by the demo, which starts its own containerd and server: \
+                     use `pulltrace watch {flag} …` for an existing one"
                 ));
             }
-            _ => out.watch.push(arg),
+            _ => out.watch_flags.push(arg),
         }
     }
     if out.replay && (out.record.is_some() || out.brief || out.containerd.is_some()) {
-        return Err("--replay goes with neither --record nor --brief nor --containerd".into());
+        return Err("--replay cannot be combined with --record, --brief or --containerd".into());
     }
     if out.kubernetes && (out.replay || out.record.is_some() || out.brief) {
-        return Err("--kubernetes goes with neither --replay nor --record nor --brief".into());
+        return Err("--kubernetes cannot be combined with --replay, --record or --brief".into());
     }
     Ok(out)
 }
 
-/// `2.4` of `v2.4.2`: there is one patch of each.
-fn minor(version: &str) -> String {
+/// Turns `v2.4.2` into `2.4`: only one patch version of each is available.
+fn minor_version(version: &str) -> String {
     let version = version.trim_start_matches('v');
     version.split('.').take(2).collect::<Vec<_>>().join(".")
 }
 
-fn number(flag: &str, value: &OsString, accepted: &str) -> Result<u64, String> {
+fn parse_number(flag: &str, value: &OsString, accepted: &str) -> Result<u64, String> {
     value
         .to_str()
         .and_then(|text| text.parse::<u32>().ok())
         .map(u64::from)
-        .ok_or_else(|| format!("{flag} is {value:?}: accepted is {accepted}"))
+        .ok_or_else(|| format!("invalid {flag} {value:?}: expected {accepted}"))
 }
 
 #[cfg(test)]
@@ -125,15 +125,13 @@ mod tests {
     }
 
     #[test]
-    fn own_options_are_taken_and_the_rest_is_handed_on() {
+    fn unknown_flags_are_passed_to_watch() {
         let args = read("--output json --seconds 5 --layers all --seed=3 --containerd v1.6.20");
         let expected = Args {
-            time: Some(Duration::from_secs(5)),
+            duration: Some(Duration::from_secs(5)),
             seed: 3,
             containerd: Some("1.6".into()),
-            watch: ["--output", "json", "--layers", "all"]
-                .map(Into::into)
-                .into(),
+            watch_flags: ["--output", "json", "--layers", "all"].map(Into::into).into(),
             ..Args::default()
         };
         assert_eq!(args, Ok(expected));
@@ -141,19 +139,19 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused_with_what_is_accepted() {
+    fn invalid_arguments_name_accepted_values() {
         for (line, text) in [
-            ("--seconds", "--seconds needs a value"),
-            ("--seconds=", "--seconds needs a value"),
-            ("--seconds 0", "--seconds is 0: accepted is"),
-            ("--seconds -1", "--seconds is \"-1\": accepted is"),
-            ("--seed x", "--seed is \"x\": accepted is"),
-            ("--port 70000", "--port: accepted is a port"),
-            ("--server http://x", "--server is not for the demo"),
-            ("--socket /run/x", "--socket is not for the demo"),
-            ("--namespace=default", "--namespace is not for the demo"),
-            ("--replay --brief", "--replay goes with neither"),
-            ("--kubernetes --brief", "--kubernetes goes with neither"),
+            ("--seconds", "--seconds requires a value"),
+            ("--seconds=", "--seconds requires a value"),
+            ("--seconds 0", "invalid --seconds 0: expected"),
+            ("--seconds -1", "invalid --seconds \"-1\": expected"),
+            ("--seed x", "invalid --seed \"x\": expected"),
+            ("--port 70000", "invalid --port: expected a port"),
+            ("--server http://x", "--server is not supported by the demo"),
+            ("--socket /run/x", "--socket is not supported by the demo"),
+            ("--namespace=default", "--namespace is not supported by the demo"),
+            ("--replay --brief", "--replay cannot be combined with"),
+            ("--kubernetes --brief", "--kubernetes cannot be combined with"),
         ] {
             let error = read(line).unwrap_err();
             assert!(error.starts_with(text), "{line}: {error}");

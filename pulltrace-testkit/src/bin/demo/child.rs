@@ -1,5 +1,5 @@
-//! The programs that are shown: `pulltrace`, which serves the page and shows the pulls on our terminal, and with pods
-//! the agent and the server.
+//! The child processes: `pulltrace`, which serves the page and shows the pulls in the terminal, and
+//! for the demo with pods the agent and the server.
 
 use std::ffi::OsString;
 use std::io;
@@ -13,32 +13,30 @@ use tokio::process::{Child as Process, Command};
 
 use crate::stop::Stop;
 
-/// How long it may take to end when it is told to.
-const END: Duration = Duration::from_secs(5);
+/// The longest that a child may take to stop after SIGTERM.
+const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A `pulltrace`, or another of its programs, that can be started.
+/// The command line of `pulltrace` or of another of its programs.
 #[derive(Debug, Clone)]
-pub(crate) struct Pulltrace {
+pub(crate) struct Program {
     program: PathBuf,
     args: Vec<OsString>,
 }
 
-impl Pulltrace {
-    /// The one that was built with this program.
+impl Program {
+    /// Finds the program in the folder of this executable.
     ///
     /// # Errors
-    /// One line when it is not there.
+    /// A message of one line if it does not exist.
     pub(crate) fn find(name: &str) -> Result<Self, String> {
-        let here = std::env::current_exe().map_err(|error| format!("this program: {error}"))?;
+        let here = std::env::current_exe()
+            .map_err(|error| format!("failed to find this executable: {error}"))?;
         let program = here.with_file_name(name);
         if program.is_file() {
-            Ok(Self {
-                program,
-                args: Vec::new(),
-            })
+            Ok(Self { program, args: Vec::new() })
         } else {
             Err(format!(
-                "{} is missing: start this as `cargo xtask demo`, which builds it",
+                "missing program {}: run `cargo xtask demo`, which builds it",
                 program.display()
             ))
         }
@@ -50,8 +48,8 @@ impl Pulltrace {
         with
     }
 
-    /// Whether it takes these arguments; it says itself what is wrong.
-    pub(crate) async fn check(&self) -> io::Result<ExitStatus> {
+    /// Checks whether the program accepts these arguments. On failure it prints the error itself.
+    pub(crate) async fn check_args(&self) -> io::Result<ExitStatus> {
         Command::new(&self.program)
             .args(&self.args)
             .arg("--help")
@@ -60,14 +58,14 @@ impl Pulltrace {
             .await
     }
 
-    /// Starts it. It ends when we do, also when we are killed.
+    /// Starts the program. It ends when this process does, even if this process is killed.
     pub(crate) fn start(&self) -> io::Result<Child> {
         let process = self.spawn(self.command())?;
         Ok(Child { process })
     }
 
-    /// Starts one that ends its first line with where its page is; `None` where it ended before, and
-    /// has said why.
+    /// Starts a program whose first line of output ends with the URL of its page. The URL is `None`
+    /// if the program exited first, after printing the reason.
     pub(crate) async fn start_page(&self) -> io::Result<(Child, Option<String>)> {
         let mut command = self.command();
         command.stdout(Stdio::piped());
@@ -82,12 +80,10 @@ impl Pulltrace {
 
     fn command(&self) -> Command {
         let mut command = if Path::new("/usr/bin/setpriv").is_file() {
-            // The kernel sends it when our thread ends that started it, which
-            // is the first one.
+            // The kernel sends the signal when the thread that started the child ends, which is the
+            // main thread.
             let mut command = Command::new("/usr/bin/setpriv");
-            command
-                .args(["--pdeathsig", "TERM", "--"])
-                .arg(&self.program);
+            command.args(["--pdeathsig", "TERM", "--"]).arg(&self.program);
             command
         } else {
             Command::new(&self.program)
@@ -95,7 +91,7 @@ impl Pulltrace {
         command.args(&self.args);
         for (name, value) in [
             ("PULLTRACE_NODE_NAME", "demo"),
-            // What stands still is to be seen within a demo.
+            // Short enough to see a stall during the demo.
             ("PULLTRACE_STALL_AFTER", "10s"),
         ] {
             if std::env::var_os(name).is_none_or(|set| set.is_empty()) {
@@ -107,7 +103,7 @@ impl Pulltrace {
 
     fn spawn(&self, mut command: Command) -> io::Result<Process> {
         command.spawn().map_err(|error| {
-            let text = format!("{} could not be started: {error}", self.program.display());
+            let text = format!("failed to start {}: {error}", self.program.display());
             io::Error::new(error.kind(), text)
         })
     }
@@ -119,15 +115,15 @@ pub(crate) struct Child {
 }
 
 impl Child {
-    pub(crate) async fn ended(&mut self) -> io::Result<ExitStatus> {
+    pub(crate) async fn wait(&mut self) -> io::Result<ExitStatus> {
         self.process.wait().await
     }
 
-    /// Tells it to end and waits; kills it after a while, or at a second wish.
-    pub(crate) async fn end(&mut self, stop: &Stop) -> io::Result<ExitStatus> {
+    /// Sends SIGTERM and waits. Kills it after a timeout or when another stop is requested.
+    pub(crate) async fn stop(&mut self, stop: &Stop) -> io::Result<ExitStatus> {
         let pid = self.process.id().and_then(|id| i32::try_from(id).ok());
         if let Some(pid) = pid.and_then(Pid::from_raw) {
-            // It may be ending already, as Ctrl-C reaches it as well.
+            // It may already have ended: Ctrl-C reaches it as well.
             match rustix::process::kill_process(pid, Signal::TERM) {
                 Ok(()) | Err(rustix::io::Errno::SRCH) => {}
                 Err(error) => return Err(error.into()),
@@ -135,8 +131,8 @@ impl Child {
         }
         tokio::select! {
             ended = self.process.wait() => return ended,
-            () = tokio::time::sleep(END) => {}
-            () = stop.again() => {}
+            () = tokio::time::sleep(STOP_TIMEOUT) => {}
+            () = stop.requested_again() => {}
         }
         self.process.kill().await?;
         self.process.wait().await

@@ -1,54 +1,56 @@
-//! The demo with pods: an API server, this machine as its node, and on them agent and server as they are deployed.
+//! The demo with pods: an API server, this machine as its node, and the agent and the server as
+//! deployed.
 
 use std::collections::BTreeMap;
 
 use pulltrace_testkit::containerd::{ContainerdBinary, Options};
-use pulltrace_testkit::kubernetes::{ApiServer, KubernetesBinary, NOBODY, Node, NodeOptions};
+use pulltrace_testkit::kubernetes::{ApiServer, KubernetesBinary, Node, NodeOptions, UNPRIVILEGED};
 use serde_json::Value;
 
 use crate::args::Args;
-use crate::child::Pulltrace;
-use crate::images::Library;
-use crate::page::Page;
+use crate::child::Program;
+use crate::images::ImageFactory;
+use crate::page::PageServer;
 use crate::pods::{self, Rollout};
-use crate::stage::{HOST, LINE};
+use crate::stage::{HOST, LINE_RATE};
 use crate::stop::Stop;
 use crate::{
-    Failure, MEMORY, MEMORY_TO_SPARE, memory_available, passed, say, show_until, with_causes,
+    DATA_LIMIT_MIB, DemoError, MIN_FREE_MEMORY_MIB, available_memory_mib, check_status,
+    error_chain, log, show_until,
 };
 
-fn failed(error: &dyn std::error::Error) -> Failure {
-    Failure::Failed(with_causes(error))
+fn failed(error: &dyn std::error::Error) -> DemoError {
+    DemoError::Failed(error_chain(error))
 }
 
-pub(crate) async fn demo(
+pub(crate) async fn run(
     args: &Args,
     containerd: &ContainerdBinary,
-    pulltrace: &Pulltrace,
+    pulltrace: &Program,
     stop: &Stop,
-) -> Result<(), Failure> {
+) -> Result<(), DemoError> {
     let show = pulltrace.args(["watch"]);
-    passed(show.args(&args.watch).check().await?)?;
+    check_status(show.args(&args.watch_flags).check_args().await?)?;
     let kubernetes = KubernetesBinary::node().map_err(|missing| {
         let text = format!("{} is missing: {}", missing.what, missing.remedy);
-        Failure::Failed(text)
+        DemoError::Failed(text)
     })?;
-    let agent = Pulltrace::find("pulltrace-agent").map_err(Failure::Failed)?;
-    let server = Pulltrace::find("pulltrace-server").map_err(Failure::Failed)?;
+    let agent = Program::find("pulltrace-agent").map_err(DemoError::Failed)?;
+    let server = Program::find("pulltrace-server").map_err(DemoError::Failed)?;
 
-    say("starting an API server; Ctrl-C ends it and all that follows");
+    log("starting an API server; press Ctrl-C to stop everything");
     let api = tokio::select! {
         started = ApiServer::start(&kubernetes) => started.map_err(|error| failed(&error))?,
-        () = stop.asked() => return Ok(()),
+        () = stop.requested() => return Ok(()),
     };
     let version = containerd.version()?;
     let version = version.split('+').next().unwrap_or(&version);
-    say(&format!(
-        "making this machine its node: a kubelet, a private containerd {version} and a registry"
+    log(&format!(
+        "starting a node on this machine: a kubelet, a private containerd {version} and a registry"
     ));
     let options = NodeOptions {
         containerd: Options {
-            memory_mib: (memory_available() >= MEMORY_TO_SPARE).then_some(MEMORY),
+            memory_mib: (available_memory_mib() >= MIN_FREE_MEMORY_MIB).then_some(DATA_LIMIT_MIB),
             mirrors: vec![(HOST.into(), "127.0.0.1:1".into())],
             ..Options::default()
         },
@@ -58,71 +60,62 @@ pub(crate) async fn demo(
         started = Node::start(&kubernetes, containerd, &api, &options) => {
             started.map_err(|error| failed(&error))?
         }
-        () = stop.asked() => return Ok(()),
+        () = stop.requested() => return Ok(()),
     };
     let registry = node.registry().address().to_string();
     node.containerd().mirror(HOST, &registry)?;
-    let kubeconfig = reader(&api).await?;
+    let kubeconfig = reader_kubeconfig(&api).await?;
     let kubeconfig = kubeconfig.to_string_lossy();
-    say(&format!(
+    log(&format!(
         "{HOST} is {registry}, for kubectl: --kubeconfig {kubeconfig} (may read pods and events)"
     ));
 
-    let flags = [
-        "--metrics-addr",
-        "off",
-        "--kubernetes",
-        "on",
-        "--kubeconfig",
-        &kubeconfig,
-    ];
-    let page = Page::start(&server.args(flags), args.port).await?;
+    let flags = ["--metrics-addr", "off", "--kubernetes", "on", "--kubeconfig", &kubeconfig];
+    let page = PageServer::start(&server.args(flags), args.port).await?;
     let agent = agent.args(["--server-url", page.url(), "--node-name", node.name()]);
     let agent = agent.args(["--log-level", "error", "--socket"]);
     let mut agent = agent.args([node.containerd().socket()]).start()?;
-    let mut watch = page.shown_by(&show).args(&args.watch).start()?;
-    let mut trouble = None;
+    let mut watch = page.watch_command(&show).args(&args.watch_flags).start()?;
+    let mut play_error = None;
     let shown = {
         let play = async {
-            trouble = play(args.seed, &api, &node).await.err();
+            play_error = roll_out(args.seed, &api, &node).await.err();
         };
-        show_until(&mut watch, play, args.time, stop).await
+        show_until(&mut watch, play, args.duration, stop).await
     };
-    passed(agent.end(stop).await?)?;
-    page.end(stop).await?;
-    // A pull goes on when its pod is deleted, and would be waited for.
+    check_status(agent.stop(stop).await?)?;
+    page.stop(stop).await?;
+    // A pull continues after its pod is deleted, and stopping waits for it.
     node.registry().clear_faults();
-    say("deleting the pods, and taking away the node and all that it had");
+    log("deleting the pods and removing the node with all of its data");
     tokio::select! {
         stopped = node.stop() => stopped?,
-        // Dropped, it kills what it runs.
-        () = stop.again() => {}
+        // Dropping the node kills its processes.
+        () = stop.requested_again() => {}
     }
     drop(api);
-    passed(shown?)?;
-    trouble.map_or(Ok(()), Err)
+    check_status(shown?)?;
+    play_error.map_or(Ok(()), Err)
 }
 
-/// A kubeconfig of somebody who may do what the server must, and no more.
-async fn reader(api: &ApiServer) -> Result<std::path::PathBuf, Failure> {
-    let granted = api
-        .admin()
-        .grant(NOBODY, None, &["list", "watch"], &["pods", "events"]);
+/// Writes a kubeconfig with only the permissions that the server needs.
+async fn reader_kubeconfig(api: &ApiServer) -> Result<std::path::PathBuf, DemoError> {
+    let granted = api.admin().grant(UNPRIVILEGED, None, &["list", "watch"], &["pods", "events"]);
     granted.await.map_err(|error| failed(&error))?;
-    Ok(api.kubeconfig(NOBODY)?)
+    Ok(api.kubeconfig(UNPRIVILEGED)?)
 }
 
-/// Rolls out for ever.
-async fn play(seed: u64, api: &ApiServer, node: &Node) -> Result<(), Failure> {
+/// Rolls out forever.
+async fn roll_out(seed: u64, api: &ApiServer, node: &Node) -> Result<(), DemoError> {
     let admin = api.admin();
-    let library = Library::default();
-    node.registry().everything().throttle(Some(LINE));
+    let library = ImageFactory::default();
+    node.registry().everything().throttle(Some(LINE_RATE));
     let mut before: BTreeMap<&str, Rollout> = BTreeMap::new();
-    for rollout in pods::endless(seed) {
-        tokio::time::sleep(rollout.after).await;
+    for rollout in pods::rollouts(seed) {
+        tokio::time::sleep(rollout.delay).await;
         for (pull, ends) in rollout.images() {
             let (library, of) = (library.clone(), pull.clone());
-            let made = tokio::task::spawn_blocking(move || library.make_to_run(&of, ends));
+            let made = tokio::task::spawn_blocking(move || library.build_runnable(&of, ends));
             let image = made.await.map_err(|error| failed(&error))?;
             node.registry().push(&pull.name(), &image);
         }
@@ -130,26 +123,20 @@ async fn play(seed: u64, api: &ApiServer, node: &Node) -> Result<(), Failure> {
         if let Some(old) = before.insert(rollout.name, rollout.clone()) {
             for pod in &old.pods {
                 let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}");
-                admin
-                    .delete_within(&path, 1)
-                    .await
-                    .map_err(|error| failed(&error))?;
+                admin.delete_with_grace(&path, 1).await.map_err(|error| failed(&error))?;
             }
-            // What it had is not needed any more, and memory ends.
+            // Frees memory: old images are no longer needed.
             for (pull, _) in old.images() {
                 let image = format!("{HOST}/{}", pull.name());
                 let removed = node.containerd().cri().remove(&image).await;
                 removed.map_err(|error| failed(&error))?;
             }
         } else {
-            admin
-                .namespace(namespace)
-                .await
-                .map_err(|error| failed(&error))?;
+            admin.create_namespace(namespace).await.map_err(|error| failed(&error))?;
         }
         let spec: Value = rollout.spec(node.name(), HOST);
         for pod in &rollout.pods {
-            let made = admin.pod(namespace, pod, spec.clone()).await;
+            let made = admin.create_pod(namespace, pod, spec.clone()).await;
             made.map_err(|error| failed(&error))?;
         }
     }

@@ -1,4 +1,4 @@
-//! Makes the images of the script. A layer is made once.
+//! Builds the images of the script. Every layer is built only once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,73 +6,60 @@ use std::sync::{Arc, Mutex, PoisonError};
 use pulltrace_testkit::image::{Image, Layer, Platform};
 use pulltrace_testkit::kubernetes::Node;
 
-use crate::script::{Content, Piece, Pull};
+use crate::script::{Content, LayerSpec, PullSpec};
 
-/// The layers that were made so far. They are made when they are read, so
-/// what is kept of one is little; and the script's list of names ends.
+/// The layers built so far. They are generated on read and so take little memory, and the script
+/// has a finite number of them.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Library {
+pub(crate) struct ImageFactory {
     layers: Arc<Mutex<HashMap<String, Layer>>>,
 }
 
-/// An image, and what of its layers the registry must know.
+/// A built image and the digests that faults refer to.
 #[derive(Debug)]
-pub(crate) struct Made {
+pub(crate) struct BuiltImage {
     pub(crate) image: Image,
     /// The digests of the script's layers.
     pub(crate) digests: Vec<String>,
 }
 
-impl Library {
-    /// Makes an image; takes up to a second for a large one.
-    pub(crate) fn make(&self, pull: &Pull) -> Made {
+impl ImageFactory {
+    /// Builds an image; takes up to a second for a large one.
+    pub(crate) fn build(&self, pull: &PullSpec) -> BuiltImage {
         let layers: Vec<_> = pull.layers.iter().map(|piece| self.layer(piece)).collect();
         let digests = layers.iter().map(|layer| layer.digest().to_owned());
         let digests = digests.collect();
-        let image = Image::builder()
-            .layers(layers)
-            .label("version", &pull.tag)
-            .build();
+        let image = Image::builder().layers(layers).label("version", &pull.tag).build();
         let image = if pull.multi_arch {
-            let piece = Piece {
+            let piece = LayerSpec {
                 name: format!("other-{}", pull.tag),
                 content: Content::Random(9 << 20),
                 rate: None,
             };
-            let other = Image::builder()
-                .platform(Platform::foreign())
-                .layer(&self.layer(&piece));
-            Image::index()
-                .image(&image)
-                .attestation()
-                .image(&other.build())
-                .attestation()
-                .build()
+            let other = Image::builder().platform(Platform::foreign()).layer(&self.layer(&piece));
+            Image::index().image(&image).attestation().image(&other.build()).attestation().build()
         } else {
             image
         };
-        Made { image, digests }
+        BuiltImage { image, digests }
     }
 
-    /// Makes an image of the same layers that can be started: what runs of it ends at once, or never.
-    pub(crate) fn make_to_run(&self, pull: &Pull, ends: bool) -> Image {
+    /// Builds a runnable image with the same layers; its container exits at once or runs until it
+    /// is stopped.
+    pub(crate) fn build_runnable(&self, pull: &PullSpec, ends: bool) -> Image {
         let layers: Vec<_> = pull.layers.iter().map(|piece| self.layer(piece)).collect();
-        if ends {
-            Node::image_that_ends(&layers)
-        } else {
-            Node::image(&layers)
-        }
+        if ends { Node::exiting_image(&layers) } else { Node::running_image(&layers) }
     }
 
-    fn layer(&self, piece: &Piece) -> Layer {
+    fn layer(&self, piece: &LayerSpec) -> Layer {
         let layers = || self.layers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(layer) = layers().get(&piece.name) {
             return layer.clone();
         }
-        // Two that need the same one at once both make it; it is the same.
+        // Two threads may build the same layer concurrently; the results are equal.
         let layer = match piece.content {
-            Content::Random(size) => Layer::made_when_read(&piece.name, size),
-            Content::Files(count) => Layer::files(&piece.name, count, 700),
+            Content::Random(size) => Layer::lazy(&piece.name, size),
+            Content::Files(count) => Layer::many_files(&piece.name, count, 700),
         };
         layers().insert(piece.name.clone(), layer.clone());
         layer

@@ -1,9 +1,9 @@
-//! `cargo xtask demo`: pulls of a private containerd, shown by `pulltrace up` as
-//! a page and by `pulltrace watch` in the terminal, until Ctrl-C; or a recording
-//! of that, where there can be none. With pods: `cluster`.
+//! `cargo xtask demo`: pulls of a private containerd, shown by `pulltrace up` as a web page and by
+//! `pulltrace watch` in the terminal until Ctrl-C, or a recording of them if containerd is
+//! unavailable. The demo with pods is in `cluster`.
 //!
-//! Here: what is started and stopped, in which order, and what is said about
-//! it. What is pulled stands in `script`, how in `stage`.
+//! This module starts and stops everything in order and prints messages. `script` defines the
+//! pulls, `stage` executes them.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -26,11 +26,11 @@ use pulltrace_testkit::need;
 use pulltrace_testkit::registry::Registry;
 
 use args::Args;
-use child::{Child, Pulltrace};
-use images::Library;
-use page::Page;
+use child::{Child, Program};
+use images::ImageFactory;
+use page::PageServer;
 use script::Step;
-use stage::Stage;
+use stage::Player;
 use stop::Stop;
 
 const HELP: &str = include_str!("help.txt");
@@ -38,30 +38,30 @@ const HELP: &str = include_str!("help.txt");
 /// A recording of this demo on a real containerd.
 const RECORDING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../recordings/demo-2.4.jsonl");
 
-/// The versions of containerd to look for, the best first.
+/// The versions of containerd to look for, best first.
 const VERSIONS: [&str; 2] = ["2.4", "1.6"];
 
-/// Where CRI pulls into.
+/// The containerd namespace of CRI.
 const NAMESPACE: &str = "k8s.io";
 
-/// The most that containerd's data take, in MiB; seen: half of it.
-const MEMORY: u64 = 2 * 1024;
-/// With so much memory, in MiB, they are kept there: some disks take half a
-/// minute to delete them.
-const MEMORY_TO_SPARE: u64 = 8 * 1024;
+/// The limit of containerd's data, in MiB. Observed: half of it.
+const DATA_LIMIT_MIB: u64 = 2 * 1024;
+/// The data is kept in memory if this much is available, in MiB: some disks take half a minute to
+/// delete it.
+const MIN_FREE_MEMORY_MIB: u64 = 8 * 1024;
 
-/// How the demo ends where it does not end well.
+/// A failure of the demo.
 #[derive(Debug)]
-enum Failure {
-    /// The call was wrong: exit code 2.
-    Call(String),
+enum DemoError {
+    /// Invalid arguments: exit code 2.
+    Usage(String),
     /// Exit code 1.
     Failed(String),
-    /// The program that shows the pulls has said why.
-    Told(u8),
+    /// The program that shows the pulls has printed the reason.
+    AlreadyReported(u8),
 }
 
-impl From<std::io::Error> for Failure {
+impl From<std::io::Error> for DemoError {
     fn from(error: std::io::Error) -> Self {
         Self::Failed(error.to_string())
     }
@@ -70,81 +70,74 @@ impl From<std::io::Error> for Failure {
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Call(text)) => {
-            say(&text);
+        Err(DemoError::Usage(text)) => {
+            log(&text);
             ExitCode::from(2)
         }
-        Err(Failure::Failed(text)) => {
-            say(&text);
+        Err(DemoError::Failed(text)) => {
+            log(&text);
             ExitCode::FAILURE
         }
-        Err(Failure::Told(code)) => ExitCode::from(code),
+        Err(DemoError::AlreadyReported(code)) => ExitCode::from(code),
     }
 }
 
-fn run() -> Result<(), Failure> {
-    let args = args::parse(std::env::args_os().skip(1)).map_err(Failure::Call)?;
+fn run() -> Result<(), DemoError> {
+    let args = args::parse(std::env::args_os().skip(1)).map_err(DemoError::Usage)?;
     if args.help {
         return Ok(std::io::stdout().write_all(HELP.as_bytes())?);
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ran = runtime.block_on(demo(&args));
-    // An image may still be in the making.
+    // An image may still be being built.
     runtime.shutdown_background();
     ran
 }
 
-async fn demo(args: &Args) -> Result<(), Failure> {
+async fn demo(args: &Args) -> Result<(), DemoError> {
     let stop = Stop::on_signals()?;
-    let pulltrace = Pulltrace::find("pulltrace").map_err(Failure::Failed)?;
-    let missing = match choose(args) {
+    let pulltrace = Program::find("pulltrace").map_err(DemoError::Failed)?;
+    let missing = match find_containerd(args) {
         Ok(binary) if args.kubernetes => {
-            return cluster::demo(args, &binary, &pulltrace, &stop).await;
+            return cluster::run(args, &binary, &pulltrace, &stop).await;
         }
         Ok(binary) => match live(args, &binary, &pulltrace, &stop).await {
-            Err(Live::NoStart(error)) => Missing {
-                reason: format!("containerd does not start here: {}", with_causes(&error)),
+            Err(LiveError::StartFailed(error)) => Unavailable {
+                reason: format!("failed to start containerd: {}", error_chain(&error)),
                 remedy: None,
             },
-            Err(Live::Failed(failure)) => return Err(failure),
+            Err(LiveError::Failed(failure)) => return Err(failure),
             Ok(()) => return Ok(()),
         },
         Err(missing) => missing,
     };
-    let Missing { reason, remedy } = missing;
+    let Unavailable { reason, remedy } = missing;
     let remedy = remedy.map_or_else(String::new, |remedy| format!("; {remedy}"));
     if args.containerd.is_some() || args.record.is_some() || args.brief || args.kubernetes {
-        return Err(Failure::Failed(format!("{reason}{remedy}")));
+        return Err(DemoError::Failed(format!("{reason}{remedy}")));
     }
-    say(&format!(
-        "this is a replay of a recording: {reason}{remedy}"
-    ));
+    log(&format!("replaying a recording: {reason}{remedy}"));
     replay(args, &pulltrace, &stop).await
 }
 
-/// Why there can be no pulls, and what to do about it.
-struct Missing {
+/// The reason why containerd is unavailable, and a remedy.
+struct Unavailable {
     reason: String,
     remedy: Option<String>,
 }
 
-fn choose(args: &Args) -> Result<ContainerdBinary, Missing> {
-    let missing = |reason: &str, remedy: &str| Missing {
+fn find_containerd(args: &Args) -> Result<ContainerdBinary, Unavailable> {
+    let missing = |reason: &str, remedy: &str| Unavailable {
         reason: reason.to_owned(),
         remedy: Some(remedy.to_owned()),
     };
     if args.replay {
-        return Err(Missing {
-            reason: "--replay asks for it".into(),
-            remedy: None,
-        });
+        return Err(Unavailable { reason: "requested by --replay".into(), remedy: None });
     }
     if need::root().is_err() {
         return Err(missing(
-            "without root there is no containerd of one's own",
-            "for real pulls run it as root: sudo -E cargo xtask demo",
+            "starting containerd requires root",
+            "run as root for real pulls: sudo -E cargo xtask demo",
         ));
     }
     if let Some(version) = &args.containerd {
@@ -156,19 +149,19 @@ fn choose(args: &Args) -> Result<ContainerdBinary, Missing> {
     let last = found.into_iter().reduce(Result::or);
     last.and_then(Result::ok).ok_or_else(|| {
         missing(
-            "there is no containerd on this machine",
-            "for real pulls install it: apt-get install containerd runc, or run `cargo xtask \
-             containerd 2.4` (needs Go)",
+            "containerd not found",
+            "install it for real pulls: apt-get install containerd runc, or run `cargo xtask \
+             containerd 2.4` (requires Go)",
         )
     })
 }
 
-enum Live {
-    NoStart(StartError),
-    Failed(Failure),
+enum LiveError {
+    StartFailed(StartError),
+    Failed(DemoError),
 }
 
-impl<E: Into<Failure>> From<E> for Live {
+impl<E: Into<DemoError>> From<E> for LiveError {
     fn from(error: E) -> Self {
         Self::Failed(error.into())
     }
@@ -177,97 +170,87 @@ impl<E: Into<Failure>> From<E> for Live {
 async fn live(
     args: &Args,
     binary: &ContainerdBinary,
-    pulltrace: &Pulltrace,
+    pulltrace: &Program,
     stop: &Stop,
-) -> Result<(), Live> {
+) -> Result<(), LiveError> {
     let show = match &args.record {
         None => pulltrace.args(["watch"]),
         Some(file) => pulltrace.args(["record"]).args([file]),
     };
-    passed(show.args(&args.watch).check().await?)?;
+    check_status(show.args(&args.watch_flags).check_args().await?)?;
 
     let version = binary.version()?;
-    // What stands behind a `+` is for those who build it.
+    // The part after `+` is only of interest to maintainers.
     let version = version.split('+').next().unwrap_or(&version);
-    say(&format!(
-        "starting a private containerd {version} and a registry; Ctrl-C ends them"
+    log(&format!(
+        "starting a private containerd {version} and a registry; press Ctrl-C to stop them"
     ));
     let registry = Registry::start()?;
-    let library = Library::default();
-    // Made while containerd starts: the first pulls begin at once.
+    let library = ImageFactory::default();
+    // Built while containerd starts, so that the first pulls can start at once.
     for Step { pull, .. } in script::brief().into_iter().take(3) {
         let library = library.clone();
-        tokio::task::spawn_blocking(move || drop(library.make(&pull)));
+        tokio::task::spawn_blocking(move || drop(library.build(&pull)));
     }
     let options = Options {
-        memory_mib: (memory_available() >= MEMORY_TO_SPARE).then_some(MEMORY),
+        memory_mib: (available_memory_mib() >= MIN_FREE_MEMORY_MIB).then_some(DATA_LIMIT_MIB),
         mirrors: vec![(stage::HOST.into(), registry.address().to_string())],
         ..Options::default()
     };
     let containerd = tokio::select! {
-        started = Containerd::start(binary, &options) => started.map_err(Live::NoStart)?,
-        () = stop.asked() => return Ok(()),
+        started = Containerd::start(binary, &options) => started.map_err(LiveError::StartFailed)?,
+        () = stop.requested() => return Ok(()),
     };
     let socket = containerd.socket();
-    say(&format!(
-        "{} is {}, containerd is {}",
-        stage::HOST,
-        registry.address(),
-        socket.display()
-    ));
-    // A containerd that never pulled for a kubelet does not have it yet.
+    log(&format!("{} is {}, containerd is {}", stage::HOST, registry.address(), socket.display()));
+    // A containerd that has never pulled for a kubelet lacks the namespace.
     let namespace = ["namespaces", "create", NAMESPACE];
     if let Err(error) = containerd.ctr(NAMESPACE).run(namespace).await {
-        return Err(Failure::Failed(error.to_string()).into());
+        return Err(DemoError::Failed(error.to_string()).into());
     }
-    let source = |command: &Pulltrace| {
+    let source = |command: &Program| {
         let command = command.args(["--namespace", NAMESPACE, "--socket"]);
         command.args([&socket])
     };
-    // What is recorded is what containerd says, so no server stands in between.
+    // A recording is made of containerd's data directly, without a server in between.
     let (mut child, page) = if args.record.is_some() {
-        (source(&show).args(&args.watch).start()?, None)
+        (source(&show).args(&args.watch_flags).start()?, None)
     } else {
-        let page = Page::start(&source(&pulltrace.args(["up"])), args.port).await?;
-        let shown = page.shown_by(&show).args(&args.watch).start()?;
+        let page = PageServer::start(&source(&pulltrace.args(["up"])), args.port).await?;
+        let shown = page.watch_command(&show).args(&args.watch_flags).start()?;
         (shown, Some(page))
     };
-    let line = if args.brief {
-        stage::BRIEF_LINE
-    } else {
-        stage::LINE
-    };
-    let mut stage = Stage::new(registry, line, containerd.cri(), library);
+    let line = if args.brief { stage::BRIEF_LINE_RATE } else { stage::LINE_RATE };
+    let mut stage = Player::new(registry, line, containerd.cri(), library);
     let shown = {
         let play = async {
             if args.brief {
                 stage.play(script::brief().into_iter()).await;
-                // The end of the last pull is still to be seen.
+                // Time to see the end of the last pull.
                 tokio::time::sleep(Duration::from_secs(1)).await;
             } else {
                 stage.play(script::endless(args.seed)).await;
             }
         };
-        show_until(&mut child, play, args.time, stop).await
+        show_until(&mut child, play, args.duration, stop).await
     };
     if let Some(page) = page {
-        page.end(stop).await?;
+        page.stop(stop).await?;
     }
-    say("stopping containerd and taking away all that it had");
-    let surprises = stage.surprises().to_vec();
+    log("stopping containerd and removing all of its data");
+    let surprises = stage.unexpected().to_vec();
     drop(stage);
     drop(containerd);
-    passed(shown?)?;
+    check_status(shown?)?;
     if surprises.is_empty() {
         return Ok(());
     }
-    let text = format!("not as it should be: {}", surprises.join("; "));
-    Err(Failure::Failed(text).into())
+    let text = format!("unexpected results: {}", surprises.join("; "));
+    Err(DemoError::Failed(text).into())
 }
 
-/// How much memory programs can still have, in MiB; none where that is not
-/// known.
-fn memory_available() -> u64 {
+/// The memory available to programs, in MiB; 0 if unknown.
+fn available_memory_mib() -> u64 {
     let table = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     table
         .lines()
@@ -276,58 +259,58 @@ fn memory_available() -> u64 {
         .map_or(0, |kib| kib / 1024)
 }
 
-async fn replay(args: &Args, pulltrace: &Pulltrace, stop: &Stop) -> Result<(), Failure> {
+async fn replay(args: &Args, pulltrace: &Program, stop: &Stop) -> Result<(), DemoError> {
     if !Path::new(RECORDING).is_file() {
-        let text = format!("the recording {RECORDING} is missing: check out all of the repository");
-        return Err(Failure::Failed(text));
+        let text = format!("missing recording {RECORDING}: check out the whole repository");
+        return Err(DemoError::Failed(text));
     }
     let show = pulltrace.args(["watch"]);
-    passed(show.args(&args.watch).check().await?)?;
-    let page = Page::start(&pulltrace.args(["up", "--replay", RECORDING]), args.port).await?;
-    let mut child = page.shown_by(&show).args(&args.watch).start()?;
-    let shown = show_until(&mut child, std::future::pending(), args.time, stop).await?;
-    page.end(stop).await?;
-    passed(shown)?;
-    say("that was a replay of a recording");
+    check_status(show.args(&args.watch_flags).check_args().await?)?;
+    let page = PageServer::start(&pulltrace.args(["up", "--replay", RECORDING]), args.port).await?;
+    let mut child = page.watch_command(&show).args(&args.watch_flags).start()?;
+    let shown = show_until(&mut child, std::future::pending(), args.duration, stop).await?;
+    page.stop(stop).await?;
+    check_status(shown)?;
+    log("the pulls were replayed from a recording");
     Ok(())
 }
 
-/// Lets `child` show what `play` does, until one of them ends, the time is
-/// over, or somebody wants it to stop.
+/// Runs `play` while `child` shows the pulls, until either ends, the time is up, or a stop is
+/// requested.
 async fn show_until(
     child: &mut Child,
     play: impl Future<Output = ()>,
     time: Option<Duration>,
     stop: &Stop,
 ) -> std::io::Result<ExitStatus> {
-    let over = async {
+    let deadline = async {
         match time {
             Some(time) => tokio::time::sleep(time).await,
             None => std::future::pending().await,
         }
     };
     tokio::select! {
-        ended = child.ended() => return ended,
+        ended = child.wait() => return ended,
         () = play => {}
-        () = over => {}
-        () = stop.asked() => {}
+        () = deadline => {}
+        () = stop.requested() => {}
     }
-    child.end(stop).await
+    child.stop(stop).await
 }
 
-/// What does not end well has said why, unless it was killed.
-fn passed(status: ExitStatus) -> Result<(), Failure> {
+/// A program that exits with an error has printed the reason, unless it was killed.
+fn check_status(status: ExitStatus) -> Result<(), DemoError> {
     match status.code().map(u8::try_from) {
         Some(Ok(0)) => Ok(()),
-        Some(Ok(code)) => Err(Failure::Told(code)),
+        Some(Ok(code)) => Err(DemoError::AlreadyReported(code)),
         Some(Err(_)) | None => {
             let text = format!("the program that shows the pulls was killed ({status})");
-            Err(Failure::Failed(text))
+            Err(DemoError::Failed(text))
         }
     }
 }
 
-fn with_causes(error: &dyn std::error::Error) -> String {
+fn error_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -337,8 +320,7 @@ fn with_causes(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn say(text: &str) {
-    // Where standard error is gone nobody can be told, and all must be taken
-    // away nevertheless.
-    let _untold = writeln!(std::io::stderr(), "demo: {text}");
+fn log(text: &str) {
+    // Cleanup must continue even if stderr is closed.
+    let _ignored = writeln!(std::io::stderr(), "demo: {text}");
 }

@@ -1,39 +1,39 @@
-//! The `pulltrace up` of the demo, or its server: where its page is, and how it ends.
+//! The process that serves the demo's web page: `pulltrace up` or the server.
 
 use std::net::{Ipv4Addr, TcpListener};
 
-use crate::child::{Child, Pulltrace};
+use crate::child::{Child, Program};
 use crate::stop::Stop;
-use crate::{Failure, passed, say};
+use crate::{DemoError, check_status, log};
 
-/// Where the page is when nobody asks for another place and nobody else is there.
-const PORT: u16 = 8080;
+/// The default port. A random port is used if it is taken.
+const DEFAULT_PORT: u16 = 8080;
 
-pub(crate) struct Page {
+pub(crate) struct PageServer {
     child: Child,
     url: String,
 }
 
-impl Page {
-    /// Starts it at this port, or at the usual one, or where that is taken at one that is free.
-    pub(crate) async fn start(up: &Pulltrace, port: Option<u16>) -> Result<Self, Failure> {
+impl PageServer {
+    /// Starts the process on `port`, else on the default port or, if that is taken, on a free one.
+    pub(crate) async fn start(up: &Program, port: Option<u16>) -> Result<Self, DemoError> {
         let is_free = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok();
-        let port = port.unwrap_or(if is_free(PORT) { PORT } else { 0 });
+        let port = port.unwrap_or(if is_free(DEFAULT_PORT) { DEFAULT_PORT } else { 0 });
         let address = format!("127.0.0.1:{port}");
-        // Its warnings would be written into the view of the other one.
+        // Its warnings would be written into the terminal view of `pulltrace watch`.
         let up = up.args(["--http-addr", &address, "--log-level", "error"]);
         let (mut child, url) = up.start_page().await?;
         let Some(url) = url else {
-            passed(child.ended().await?)?;
-            let text = "the program that serves the page ended before it said where that is";
-            return Err(Failure::Failed(text.to_owned()));
+            check_status(child.wait().await?)?;
+            let text = "the program that serves the page exited before it printed the URL";
+            return Err(DemoError::Failed(text.to_owned()));
         };
-        say(&format!("the page is at {url}"));
+        log(&format!("serving the page at {url}"));
         Ok(Self { child, url })
     }
 
-    /// The program that shows what the page shows.
-    pub(crate) fn shown_by(&self, watch: &Pulltrace) -> Pulltrace {
+    /// Returns the command that shows the page's data in the terminal.
+    pub(crate) fn watch_command(&self, watch: &Program) -> Program {
         watch.args(["--server", &self.url])
     }
 
@@ -41,7 +41,7 @@ impl Page {
         &self.url
     }
 
-    pub(crate) async fn end(mut self, stop: &Stop) -> Result<(), Failure> {
-        passed(self.child.end(stop).await?)
+    pub(crate) async fn stop(mut self, stop: &Stop) -> Result<(), DemoError> {
+        check_status(self.child.stop(stop).await?)
     }
 }

@@ -1,73 +1,73 @@
-//! What is pulled, and when: a function of a seed. The first minute is fixed
-//! and shows everything there is; after that it goes on for ever, varied.
+//! The pulls of the demo and their times, determined by a seed. The first minute is fixed and
+//! covers every case; after that it continues forever with variations.
 //!
-//! Nothing here pulls. Names and versions come from a list that ends, so that
-//! what is kept for them does.
+//! Nothing here pulls. The list of names and versions is finite, so the data kept for them is
+//! bounded.
 
 use std::time::Duration;
 
-/// One layer to be built.
+/// A layer to build.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Piece {
+pub(crate) struct LayerSpec {
     pub(crate) name: String,
     pub(crate) content: Content,
-    /// At most so many bytes per second; only the line's limit when `None`.
+    /// The rate limit in bytes per second; only that of the registry when `None`.
     pub(crate) rate: Option<u64>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Content {
-    /// So many random bytes.
+    /// This many random bytes.
     Random(u64),
-    /// So many small files: little to load, much to unpack.
+    /// This many small files: little to download, much to unpack.
     Files(usize),
 }
 
-/// What goes wrong with a pull.
+/// The fault of a pull.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Trouble {
-    /// Nothing.
+pub(crate) enum Fault {
+    /// No fault.
     None,
-    /// The connection breaks at this byte of the last layer, each time.
-    Breaks { at: u64 },
-    /// The last layer stands still at this byte for a while.
-    Stalls { at: u64, time: Duration },
+    /// The connection is cut at this byte of the last layer, on every attempt.
+    CutConnection { at: u64 },
+    /// The last layer stalls at this byte for a while.
+    Stall { at: u64, duration: Duration },
     /// The registry does not answer for a while.
-    Silence { time: Duration },
+    NoResponse { duration: Duration },
 }
 
 /// One pull.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Pull {
+pub(crate) struct PullSpec {
     pub(crate) repository: &'static str,
     pub(crate) tag: String,
-    /// The lowest first.
-    pub(crate) layers: Vec<Piece>,
-    /// Whether there is an image for another platform, too.
+    /// Lowest first.
+    pub(crate) layers: Vec<LayerSpec>,
+    /// True if the index also has an image for another platform.
     pub(crate) multi_arch: bool,
-    pub(crate) trouble: Trouble,
+    pub(crate) fault: Fault,
 }
 
-impl Pull {
-    /// `shop/checkout:1.4.0`.
+impl PullSpec {
+    /// The name with the tag: `shop/checkout:1.4.0`.
     pub(crate) fn name(&self) -> String {
         format!("{}:{}", self.repository, self.tag)
     }
 
-    /// Whether it is meant to fail.
-    pub(crate) fn fails(&self) -> bool {
-        matches!(self.trouble, Trouble::Breaks { .. })
+    /// Reports whether the pull should fail.
+    pub(crate) fn should_fail(&self) -> bool {
+        matches!(self.fault, Fault::CutConnection { .. })
     }
 }
 
-/// A pull, so long after the one before.
+/// A pull and its delay after the previous one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Step {
-    pub(crate) after: Duration,
-    pub(crate) pull: Pull,
+    pub(crate) delay: Duration,
+    pub(crate) pull: PullSpec,
 }
 
-/// After so many versions a name begins again with the first.
+/// Versions repeat after this many.
 const VERSIONS: u64 = 20;
 
 const KIB: u64 = 1 << 10;
@@ -91,93 +91,76 @@ use Service::{
     Backup, Catalog, Checkout, Collector, Gateway, Indexer, Ledger, Proxy, Recommender, Storefront,
 };
 
-/// A version of a service: the `n`th.
-pub(crate) fn pull(service: Service, n: u64) -> Pull {
+/// Returns the `n`th version of a service.
+pub(crate) fn pull(service: Service, n: u64) -> PullSpec {
     let n = n % VERSIONS;
-    // Bases change now and then, as they do.
+    // Base images change occasionally, as they do in reality.
     let (era, patch) = (n / 5, n % 5);
     let alpine = || random(&format!("alpine-3.{}", 20 + era), 3 * MIB + 400 * KIB);
     let debian = || random(&format!("debian-12.{}", 5 + era), 24 * MIB);
     let jre = || random(&format!("jre-21.{era}"), 44 * MIB);
     let node = || random(&format!("node-22.{era}"), 31 * MIB);
     let own = |size| random(&format!("{service:?}-{n}"), size);
-    let (repository, layers, trouble) = match service {
-        Backup => ("tools/backup", vec![alpine(), own(2 * MIB)], Trouble::None),
+    let (repository, layers, fault) = match service {
+        Backup => ("tools/backup", vec![alpine(), own(2 * MIB)], Fault::None),
         Recommender => {
-            let weights = Piece {
-                rate: Some(3 * MIB),
-                ..random(&format!("weights-{n}"), 150 * MIB)
-            };
+            let weights =
+                LayerSpec { rate: Some(3 * MIB), ..random(&format!("weights-{n}"), 150 * MIB) };
             let python = random(&format!("python-3.12.{era}"), 31 * MIB);
             let layers = vec![debian(), python, weights, own(5 * MIB)];
-            ("ml/recommender", layers, Trouble::None)
+            ("ml/recommender", layers, Fault::None)
         }
-        Checkout => (
-            "shop/checkout",
-            vec![alpine(), jre(), own(9 * MIB)],
-            Trouble::None,
-        ),
-        Catalog => (
-            "shop/catalog",
-            vec![alpine(), jre(), own(13 * MIB)],
-            Trouble::None,
-        ),
+        Checkout => ("shop/checkout", vec![alpine(), jre(), own(9 * MIB)], Fault::None),
+        Catalog => ("shop/catalog", vec![alpine(), jre(), own(13 * MIB)], Fault::None),
         Ledger => {
-            let trouble = Trouble::Breaks { at: 11 * MIB };
-            ("pay/ledger", vec![debian(), own(18 * MIB)], trouble)
+            let fault = Fault::CutConnection { at: 11 * MIB };
+            ("pay/ledger", vec![debian(), own(18 * MIB)], fault)
         }
         Indexer => {
-            let time = Duration::from_secs(45 + 3 * patch);
-            let trouble = Trouble::Stalls { at: 15 * MIB, time };
-            ("search/indexer", vec![debian(), own(26 * MIB)], trouble)
+            let duration = Duration::from_secs(45 + 3 * patch);
+            let fault = Fault::Stall { at: 15 * MIB, duration };
+            ("search/indexer", vec![debian(), own(26 * MIB)], fault)
         }
         Storefront => {
-            let modules = Piece {
+            let modules = LayerSpec {
                 name: format!("node-modules-{era}"),
                 content: Content::Files(24_000),
                 rate: None,
             };
             let layers = vec![debian(), node(), modules, own(3 * MIB)];
-            ("web/storefront", layers, Trouble::None)
+            ("web/storefront", layers, Fault::None)
         }
-        Proxy => ("edge/proxy", vec![alpine(), own(17 * MIB)], Trouble::None),
+        Proxy => ("edge/proxy", vec![alpine(), own(17 * MIB)], Fault::None),
         Gateway => {
-            let time = Duration::from_secs(8 + patch);
-            let trouble = Trouble::Silence { time };
-            ("auth/gateway", vec![alpine(), own(11 * MIB)], trouble)
+            let duration = Duration::from_secs(8 + patch);
+            let fault = Fault::NoResponse { duration };
+            ("auth/gateway", vec![alpine(), own(11 * MIB)], fault)
         }
         Collector => {
             let part = |i: u64| random(&format!("collector-{n}-{i}"), MIB + i * 200 * KIB);
             let layers = std::iter::once(alpine()).chain((0..14).map(part));
-            ("obs/collector", layers.collect(), Trouble::None)
+            ("obs/collector", layers.collect(), Fault::None)
         }
     };
-    Pull {
+    PullSpec {
         repository,
         tag: format!("{}.{}.{patch}", 1 + repository.len() % 4, 4 + era),
         layers,
         multi_arch: service == Proxy,
-        trouble,
+        fault,
     }
 }
 
-fn random(name: &str, size: u64) -> Piece {
-    Piece {
-        name: name.to_owned(),
-        content: Content::Random(size),
-        rate: None,
-    }
+fn random(name: &str, size: u64) -> LayerSpec {
+    LayerSpec { name: name.to_owned(), content: Content::Random(size), rate: None }
 }
 
 fn step(millis: u64, service: Service, n: u64) -> Step {
-    Step {
-        after: Duration::from_millis(millis),
-        pull: pull(service, n),
-    }
+    Step { delay: Duration::from_millis(millis), pull: pull(service, n) }
 }
 
-/// Everything once, within half a minute. The second backup is there already.
-fn first() -> Vec<Step> {
+/// Every case once, within 35 seconds. The second backup is already present.
+fn opening() -> Vec<Step> {
     vec![
         step(0, Backup, 0),
         step(1_000, Recommender, 0),
@@ -193,7 +176,7 @@ fn first() -> Vec<Step> {
     ]
 }
 
-/// What ends by itself after some ten seconds.
+/// A script that ends after about ten seconds.
 pub(crate) fn brief() -> Vec<Step> {
     vec![
         step(0, Backup, 0),
@@ -206,46 +189,37 @@ pub(crate) fn brief() -> Vec<Step> {
     ]
 }
 
-/// All that is pulled, in this order, without an end.
+/// An infinite sequence of pulls.
 pub(crate) fn endless(seed: u64) -> impl Iterator<Item = Step> {
-    let mut dice = Dice(seed);
-    let rounds = (1_u64..).flat_map(move |round| round_of(round, &mut dice));
-    first().into_iter().chain(rounds)
+    let mut rng = Rng(seed);
+    let rounds = (1_u64..).flat_map(move |round| round_steps(round, &mut rng));
+    opening().into_iter().chain(rounds)
 }
 
-/// Some ninety seconds, in which everything happens again.
-fn round_of(round: u64, dice: &mut Dice) -> Vec<Step> {
-    let mut services = [
-        Backup,
-        Recommender,
-        Checkout,
-        Ledger,
-        Indexer,
-        Storefront,
-        Proxy,
-        Gateway,
-        Collector,
-    ];
+/// About ninety seconds that cover every case again.
+fn round_steps(round: u64, rng: &mut Rng) -> Vec<Step> {
+    let mut services =
+        [Backup, Recommender, Checkout, Ledger, Indexer, Storefront, Proxy, Gateway, Collector];
     for last in (1..services.len()).rev() {
-        services.swap(last, dice.below(last as u64 + 1) as usize);
+        services.swap(last, rng.below(last as u64 + 1) as usize);
     }
     let mut steps = Vec::new();
     for service in services {
-        steps.push(step(5_000 + dice.below(6_000), service, round));
-        // The two that share, together; and now and then one once more.
+        steps.push(step(5_000 + rng.below(6_000), service, round));
+        // The two services that share layers start together; some are pulled a second time.
         if service == Checkout {
             steps.push(step(200, Catalog, round));
         } else if matches!(service, Backup | Proxy) {
-            steps.push(step(4_000 + dice.below(4_000), service, round));
+            steps.push(step(4_000 + rng.below(4_000), service, round));
         }
     }
     steps
 }
 
 /// SplitMix64: the same numbers for the same seed.
-struct Dice(u64);
+struct Rng(u64);
 
-impl Dice {
+impl Rng {
     fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
@@ -266,41 +240,41 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_is_the_same_demo() {
+    fn same_seed_yields_same_script() {
         let take = |seed| endless(seed).take(200).collect::<Vec<_>>();
         assert_eq!(take(1), take(1));
         assert_ne!(take(1), take(2));
     }
 
     #[test]
-    fn everything_happens_within_the_first_forty_seconds() {
-        let first = first();
-        let time: Duration = first.iter().map(|step| step.after).sum();
+    fn opening_covers_every_case_within_forty_seconds() {
+        let first = opening();
+        let time: Duration = first.iter().map(|step| step.delay).sum();
         assert!(time < Duration::from_secs(40), "{time:?}");
         let pulls: Vec<_> = first.iter().map(|step| &step.pull).collect();
-        let troubles = |is: fn(&Trouble) -> bool| pulls.iter().any(|pull| is(&pull.trouble));
-        assert!(troubles(|t| matches!(t, Trouble::Breaks { .. })));
-        assert!(troubles(|t| matches!(t, Trouble::Stalls { .. })));
-        assert!(troubles(|t| matches!(t, Trouble::Silence { .. })));
+        let troubles = |is: fn(&Fault) -> bool| pulls.iter().any(|pull| is(&pull.fault));
+        assert!(troubles(|t| matches!(t, Fault::CutConnection { .. })));
+        assert!(troubles(|t| matches!(t, Fault::Stall { .. })));
+        assert!(troubles(|t| matches!(t, Fault::NoResponse { .. })));
         assert!(pulls.iter().any(|pull| pull.multi_arch));
-        assert!(names(&first).len() < first.len(), "one is pulled again");
+        assert!(names(&first).len() < first.len(), "an image is pulled twice");
     }
 
     #[test]
-    fn a_trouble_strikes_within_the_last_layer() {
+    fn fault_offsets_lie_within_last_layer() {
         for Step { pull, .. } in endless(3).take(300) {
             let Some(Content::Random(size)) = pull.layers.last().map(|layer| layer.content) else {
                 panic!("{pull:?}");
             };
-            match pull.trouble {
-                Trouble::Breaks { at } | Trouble::Stalls { at, .. } => assert!(at < size),
-                Trouble::None | Trouble::Silence { .. } => {}
+            match pull.fault {
+                Fault::CutConnection { at } | Fault::Stall { at, .. } => assert!(at < size),
+                Fault::None | Fault::NoResponse { .. } => {}
             }
         }
     }
 
     #[test]
-    fn the_list_of_images_ends() {
+    fn image_names_repeat_after_all_versions() {
         let long: Vec<_> = endless(1).take(5_000).collect();
         let count = names(&long).len();
         assert_eq!(names(&long[2_500..]).len(), count);

@@ -1,5 +1,4 @@
-//! Plays a script against a registry and a containerd, and keeps what they
-//! hold within bounds.
+//! Plays a script against a registry and a containerd, and limits the data that they keep.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,50 +9,49 @@ use futures_util::stream::FuturesUnordered;
 use pulltrace_testkit::cri::Cri;
 use pulltrace_testkit::registry::{Gate, Registry, Target, Times};
 
-use crate::images::{Library, Made};
-use crate::script::{Pull, Step, Trouble};
+use crate::images::{BuiltImage, ImageFactory};
+use crate::script::{Fault, PullSpec, Step};
 
-/// The host in the images' names; containerd finds the registry under it.
+/// The host in the images' names, which containerd redirects to the registry.
 pub(crate) const HOST: &str = "registry.demo";
 
-/// What the line to the registry carries, in bytes per second: at the speed at
-/// which people look, and as [`crate::script::brief`] is meant.
-pub(crate) const LINE: u64 = 8 << 20;
-pub(crate) const BRIEF_LINE: u64 = 18 << 20;
-/// Pulls at once; the script waits while there are so many.
+/// The bandwidth of the registry in bytes per second: slow enough to watch, and a faster one for
+/// [`crate::script::brief`].
+pub(crate) const LINE_RATE: u64 = 8 << 20;
+pub(crate) const BRIEF_LINE_RATE: u64 = 18 << 20;
+/// The maximum of concurrent pulls; the script waits when it is reached.
 const MAX_LIVE: usize = 8;
-/// What stays in containerd of the images that were pulled, in bytes of
-/// layers; the oldest go first.
-const KEPT: u64 = 300 << 20;
-/// No pull of the script takes so long.
-const END: Duration = Duration::from_secs(15 * 60);
+/// The layer bytes of pulled images that containerd may keep; the oldest images are removed.
+const MAX_KEPT_BYTES: u64 = 300 << 20;
+/// Longer than any pull of the script.
+const PULL_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 #[derive(Debug)]
-pub(crate) struct Stage {
+pub(crate) struct Player {
     registry: Registry,
     cri: Cri,
-    library: Library,
-    live: FuturesUnordered<LocalBoxFuture<'static, Ended>>,
-    /// What is in containerd, the oldest first.
-    kept: VecDeque<Kept>,
-    surprises: Vec<String>,
+    library: ImageFactory,
+    live: FuturesUnordered<LocalBoxFuture<'static, PullEnd>>,
+    /// Images in containerd, oldest first.
+    kept: VecDeque<KeptImage>,
+    unexpected: Vec<String>,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct KeptImage {
     reference: String,
     bytes: u64,
 }
 
 #[derive(Debug)]
-struct Ended {
-    pull: Pull,
+struct PullEnd {
+    pull: PullSpec,
     bytes: u64,
     outcome: Result<(), String>,
 }
 
-impl Stage {
-    pub(crate) fn new(registry: Registry, line: u64, cri: Cri, library: Library) -> Self {
+impl Player {
+    pub(crate) fn new(registry: Registry, line: u64, cri: Cri, library: ImageFactory) -> Self {
         registry.everything().throttle(Some(line));
         Self {
             registry,
@@ -61,93 +59,86 @@ impl Stage {
             library,
             live: FuturesUnordered::new(),
             kept: VecDeque::new(),
-            surprises: Vec::new(),
+            unexpected: Vec::new(),
         }
     }
 
-    /// What did not end as the script says, until now.
-    pub(crate) fn surprises(&self) -> &[String] {
-        &self.surprises
+    /// The pulls that have not ended as the script expects, so far.
+    pub(crate) fn unexpected(&self) -> &[String] {
+        &self.unexpected
     }
 
-    /// Plays all steps, and waits for the last pull.
+    /// Plays all steps and waits for the last pull.
     pub(crate) async fn play(&mut self, script: impl Iterator<Item = Step>) {
         for step in script {
-            let pause = tokio::time::sleep(step.after);
+            let pause = tokio::time::sleep(step.delay);
             tokio::pin!(pause);
             loop {
                 tokio::select! {
                     () = &mut pause, if self.live.len() < MAX_LIVE => break,
-                    Some(ended) = self.live.next() => self.ended(ended).await,
+                    Some(ended) = self.live.next() => self.on_ended(ended).await,
                 }
             }
-            self.begin(step.pull);
+            self.start(step.pull);
         }
         while let Some(ended) = self.live.next().await {
-            self.ended(ended).await;
+            self.on_ended(ended).await;
         }
     }
 
-    fn begin(&mut self, pull: Pull) {
-        let (registry, cri, library) = (
-            self.registry.clone(),
-            self.cri.clone(),
-            self.library.clone(),
-        );
-        self.live.push(Box::pin(run(pull, registry, cri, library)));
+    fn start(&mut self, pull: PullSpec) {
+        let (registry, cri, library) =
+            (self.registry.clone(), self.cri.clone(), self.library.clone());
+        self.live.push(Box::pin(run_pull(pull, registry, cri, library)));
     }
 
-    async fn ended(&mut self, ended: Ended) {
-        let Ended {
-            pull,
-            bytes,
-            outcome,
-        } = ended;
+    async fn on_ended(&mut self, ended: PullEnd) {
+        let PullEnd { pull, bytes, outcome } = ended;
         match outcome {
-            Ok(()) if pull.fails() => self.surprise(format!("{} did not fail", pull.name())),
+            Ok(()) if pull.should_fail() => {
+                self.record_unexpected(format!("{} did not fail", pull.name()))
+            }
             Ok(()) => self.keep(reference(&pull), bytes).await,
-            Err(_) if pull.fails() => {}
-            Err(error) => self.surprise(format!("{} failed: {error}", pull.name())),
+            Err(_) if pull.should_fail() => {}
+            Err(error) => self.record_unexpected(format!("{} failed: {error}", pull.name())),
         }
     }
 
     async fn keep(&mut self, reference: String, bytes: u64) {
         self.kept.retain(|kept| kept.reference != reference);
-        self.kept.push_back(Kept { reference, bytes });
-        // The latest stays in any case.
-        while self.kept.len() > 1 && self.kept.iter().map(|kept| kept.bytes).sum::<u64>() > KEPT {
+        self.kept.push_back(KeptImage { reference, bytes });
+        // The latest image is always kept.
+        while self.kept.len() > 1
+            && self.kept.iter().map(|kept| kept.bytes).sum::<u64>() > MAX_KEPT_BYTES
+        {
             let Some(oldest) = self.kept.pop_front() else {
                 return;
             };
             if let Err(error) = self.cri.remove(&oldest.reference).await {
-                self.surprise(format!("{} stays: {error}", oldest.reference));
+                self.record_unexpected(format!("failed to remove {}: {error}", oldest.reference));
             }
         }
     }
 
-    fn surprise(&mut self, text: String) {
-        // Enough to see that something is wrong, and what.
-        if self.surprises.len() < 20 {
-            self.surprises.push(text);
+    fn record_unexpected(&mut self, text: String) {
+        // Enough to diagnose a problem.
+        if self.unexpected.len() < 20 {
+            self.unexpected.push(text);
         }
     }
 }
 
-fn reference(pull: &Pull) -> String {
+fn reference(pull: &PullSpec) -> String {
     format!("{HOST}/{}", pull.name())
 }
 
-async fn run(pull: Pull, registry: Registry, cri: Cri, library: Library) -> Ended {
+async fn run_pull(pull: PullSpec, registry: Registry, cri: Cri, library: ImageFactory) -> PullEnd {
     let for_making = pull.clone();
-    let made = tokio::task::spawn_blocking(move || library.make(&for_making)).await;
-    let Made { image, digests } = match made {
+    let made = tokio::task::spawn_blocking(move || library.build(&for_making)).await;
+    let BuiltImage { image, digests } = match made {
         Ok(made) => made,
         Err(error) => {
-            return Ended {
-                pull,
-                bytes: 0,
-                outcome: Err(error.to_string()),
-            };
+            return PullEnd { pull, bytes: 0, outcome: Err(error.to_string()) };
         }
     };
     let mut faults = Vec::new();
@@ -158,47 +149,44 @@ async fn run(pull: Pull, registry: Registry, cri: Cri, library: Library) -> Ende
             faults.push(layer);
         }
     }
-    let held = digests
-        .last()
-        .and_then(|last| trouble(&registry, &pull, last, &mut faults));
+    let held = digests.last().and_then(|last| inject_fault(&registry, &pull, last, &mut faults));
     registry.push(&pull.name(), &image);
     let begun = cri.pull(&reference(&pull));
     let outcome = tokio::select! {
-        outcome = begun.outcome_within(END) => outcome,
-        never = release(held) => match never {},
+        outcome = begun.outcome_within(PULL_TIMEOUT) => outcome,
+        never = release_after(held) => match never {},
     };
     for fault in faults {
         fault.clear();
     }
-    Ended {
+    PullEnd {
         bytes: image.manifest().unique_layer_bytes(),
         outcome: outcome.map(drop).map_err(|error| error.to_string()),
         pull,
     }
 }
 
-/// Makes the registry do what the script says, and returns the gate that is to
-/// be opened after a while.
-fn trouble(
+/// Injects the fault of a pull. Returns the gate to release and how long to hold it.
+fn inject_fault(
     registry: &Registry,
-    pull: &Pull,
+    pull: &PullSpec,
     last: &str,
     faults: &mut Vec<Target>,
 ) -> Option<(Gate, Duration)> {
     let layer = registry.blob(last).in_repository(pull.repository);
-    match pull.trouble {
-        Trouble::None => None,
-        Trouble::Breaks { at } => {
+    match pull.fault {
+        Fault::None => None,
+        Fault::CutConnection { at } => {
             layer.cut(at, Times::Always);
             faults.push(layer);
             None
         }
-        Trouble::Stalls { at, time } => {
+        Fault::Stall { at, duration: time } => {
             let gate = layer.hold(at);
             faults.push(layer);
             Some((gate, time))
         }
-        Trouble::Silence { time } => {
+        Fault::NoResponse { duration: time } => {
             let manifest = registry.manifest(&pull.tag).in_repository(pull.repository);
             let gate = manifest.silent();
             faults.push(manifest);
@@ -207,11 +195,10 @@ fn trouble(
     }
 }
 
-/// Opens the gate so long after something came to stand at it. Never ends, as
-/// the pull goes on then.
-async fn release(held: Option<(Gate, Duration)>) -> std::convert::Infallible {
+/// Releases the gate this long after it was reached. Never returns, because the pull continues.
+async fn release_after(held: Option<(Gate, Duration)>) -> std::convert::Infallible {
     if let Some((gate, time)) = held
-        && gate.await_reached(END).await.is_ok()
+        && gate.await_reached(PULL_TIMEOUT).await.is_ok()
     {
         tokio::time::sleep(time).await;
         gate.release();

@@ -1,5 +1,5 @@
-//! Numbers that a seed determines, on every machine and with every version of
-//! every library: a plan must still be the same years later.
+//! Random numbers that depend only on the seed, on every machine and with every version of any
+//! library: a plan must stay reproducible for years.
 
 /// SplitMix64.
 pub(crate) struct Rng(u64);
@@ -17,17 +17,17 @@ impl Rng {
         z ^ (z >> 31)
     }
 
-    /// From `low` to `high`, both included.
+    /// Returns a number from `low` to `high`, inclusive.
     pub(crate) fn between(&mut self, low: u64, high: u64) -> u64 {
         low + self.next() % (high - low + 1)
     }
 
-    /// An index below `len`, which is not zero.
+    /// Returns an index below `len`, which must not be 0.
     pub(crate) fn index(&mut self, len: usize) -> usize {
         usize::try_from(self.between(0, len as u64 - 1)).expect("below a length")
     }
 
-    /// True `percent` times in a hundred.
+    /// Returns true with a probability of `percent` percent.
     pub(crate) fn chance(&mut self, percent: u64) -> bool {
         self.between(1, 100) <= percent
     }
@@ -36,8 +36,8 @@ impl Rng {
         of[self.index(of.len())]
     }
 
-    /// A size between 1.6 KB (the smallest layer) and 3 MB, each order of
-    /// magnitude as often as the others.
+    /// Returns a size from 1.6 KB (the smallest layer) to 3 MB, with all orders of magnitude
+    /// equally likely.
     pub(crate) fn size(&mut self) -> u64 {
         let order = self.between(0, 3);
         let low = 1_600 * 7_u64.pow(u32::try_from(order).expect("a small number"));
@@ -50,19 +50,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_seed_gives_the_same_numbers_for_ever() {
+    fn same_seed_yields_same_numbers() {
         let mut rng = Rng::new(1);
         let drawn = [rng.between(0, 999), rng.between(0, 999), rng.size()];
         let mut again = Rng::new(1);
-        assert_eq!(
-            drawn,
-            [again.between(0, 999), again.between(0, 999), again.size()]
-        );
+        assert_eq!(drawn, [again.between(0, 999), again.between(0, 999), again.size()]);
         assert_eq!(Rng::new(1).next(), 0x910A_2DEC_8902_5CC1);
     }
 
     #[test]
-    fn sizes_stay_in_their_bounds() {
+    fn sizes_stay_within_bounds() {
         let mut rng = Rng::new(7);
         for _ in 0..10_000 {
             let size = rng.size();

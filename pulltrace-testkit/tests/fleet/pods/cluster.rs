@@ -1,227 +1,189 @@
-//! What the server hears of the cluster is taken away and given back, and each reader is told what is its own.
+//! Lost and restored access to the cluster, and readers limited to a namespace.
 
 use pulltrace_core::wire::v1::{LinkEvidence, Outcome, SourceState};
 use pulltrace_testkit::image::mib;
 use pulltrace_testkit::wait;
 
-use super::kit::{MAY, PodScenario, Pods, evidence, links, pod_scenario};
+use super::kit::{PodKit, PodScenario, VERBS, evidence, links, pod_scenario};
 use super::stream::Stream;
-use crate::kit::{SOON, image_of};
-use crate::reader::Log;
+use crate::kit::{TIMEOUT, image_of};
+use crate::reader::ReaderLog;
 
 pub(crate) const ALL: &[PodScenario] = &[
-    pod_scenario!(
-        who_asks_for_a_namespace_is_told_of_its_pods_alone,
-        own = true
-    ),
-    pod_scenario!(
-        a_right_that_is_gone_is_named_and_the_rest_goes_on,
-        own = true
-    ),
-    pod_scenario!(
-        an_api_server_that_is_killed_is_missed_and_found_again,
-        own = true
-    ),
+    pod_scenario!(namespace_filter_returns_only_its_pods, own = true),
+    pod_scenario!(revoked_right_is_reported_and_rest_continues, own = true),
+    pod_scenario!(killed_api_server_is_reported_and_recovered, own = true),
 ];
 
-/// A pod in another namespace, of an API server that the server hears whole.
-async fn elsewhere(pods: &mut Pods, name: &str, reference: &str) -> super::kit::Pod {
+/// Creates a pod in a second namespace, which needs an API server that the server watches
+/// completely.
+async fn pod_in_second_namespace(
+    pods: &mut PodKit,
+    name: &str,
+    reference: &str,
+) -> super::kit::Pod {
     let here = pods.namespace.clone();
     pods.namespace = format!("{here}-2");
-    pods.admin
-        .namespace(&pods.namespace)
-        .await
-        .expect("a namespace");
-    let pod = pods.app(name, reference).await;
+    pods.admin.create_namespace(&pods.namespace).await.expect("a namespace");
+    let pod = pods.create_app_pod(name, reference).await;
     pods.namespace = here;
     pod
 }
 
-async fn all_rights(pods: &Pods) {
+async fn grant_all(pods: &PodKit) {
     for what in ["pods", "events"] {
-        let grant = pods.admin.grant(&pods.user, None, MAY, &[what]).await;
-        grant.expect("it is granted");
-        pods.hears(what).await;
+        let grant = pods.admin.grant(&pods.user, None, VERBS, &[what]).await;
+        grant.expect("right granted");
+        pods.wait_live(what).await;
     }
 }
 
-async fn who_asks_for_a_namespace_is_told_of_its_pods_alone(mut pods: Pods) -> Pods {
-    all_rights(&pods).await;
+async fn namespace_filter_returns_only_its_pods(mut pods: PodKit) -> PodKit {
+    grant_all(&pods).await;
     let (mine, other) = (image_of(&["mine"], 4), image_of(&["other"], 4));
     let gates = [&mine, &other].map(|image| pods.kit.hold(image, mib(2)));
-    let (mine, other) = (
-        pods.push("shop/mine:1", &mine),
-        pods.push("shop/other:1", &other),
-    );
+    let (mine, other) = (pods.push("shop/mine:1", &mine), pods.push("shop/other:1", &other));
     let path = format!("/api/v1/events?namespace={}", pods.namespace);
     let here = Stream::open(pods.kit.server.address(), &path).await;
     let there = Stream::open(pods.kit.server.address(), &format!("{path}-2")).await;
-    let mut web = pods.app("web", &mine).await;
-    let foreign = elsewhere(&mut pods, "web", &other).await;
-    let first = pods.pulls(&web, "app").await;
-    let second = pods.pulls(&foreign, "app").await;
-    pods.linked("shop/mine", &[("web", "app")]).await;
-    pods.linked("shop/other", &[("web", "app")]).await;
+    let mut web = pods.create_app_pod("web", &mine).await;
+    let foreign = pod_in_second_namespace(&mut pods, "web", &other).await;
+    let first = pods.announce_and_start(&web, "app").await;
+    let second = pods.announce_and_start(&foreign, "app").await;
+    pods.wait_linked("shop/mine", &[("web", "app")]).await;
+    pods.wait_linked("shop/other", &[("web", "app")]).await;
     for gate in gates {
         gate.release();
     }
-    pods.ends(&mut web, first).await.expect("it succeeds");
-    // Its status is in another namespace; here it does not matter.
+    pods.finish_pull(&mut web, first).await.expect("pull succeeds");
+    // Its status is in the other namespace and does not matter here.
     let mut foreign = foreign;
-    foreign.forget();
-    pods.ends(&mut foreign, second).await.expect("it succeeds");
+    foreign.mark_deleted();
+    pods.finish_pull(&mut foreign, second).await.expect("pull succeeds");
     for (stream, own) in [(&here, "/shop/mine:1"), (&there, "/shop/other:1")] {
-        stream
-            .until("its own pull ends", |said| {
-                said.data["type"] == "pull.completed"
-            })
-            .await;
-        for said in stream.said() {
-            let links = said.data["pull"]["pods"].as_array();
+        stream.until("its pull ends", |event| event.data["type"] == "pull.completed").await;
+        for event in stream.events() {
+            let links = event.data["pull"]["pods"].as_array();
             for link in links.into_iter().flatten() {
                 let image = link["image"].as_str().unwrap_or_default();
-                assert!(image.ends_with(own), "{said:#?}");
+                assert!(image.ends_with(own), "{event:#?}");
             }
         }
-        let pulls = stream
-            .said()
-            .into_iter()
-            .filter(|said| said.event == "message");
+        let pulls = stream.events().into_iter().filter(|said| said.event == "message");
         let mut ids: Vec<_> = pulls.map(|said| said.data["pull"]["id"].clone()).collect();
         ids.dedup();
         assert_eq!(ids.len(), 1, "{own}: {ids:#?}");
     }
-    // What was said before the right was given may be heard in another order.
+    // Events from before the grant may arrive in another order, so only the list is compared.
     let path = format!("/api/v1/pulls?namespace={}", pods.namespace);
     let one = async || {
         let listed = pods.get(&path).await;
         let rows = listed["pulls"].as_array()?;
         (rows.len() == 1).then_some(())
     };
-    let one = wait::until("the list has its own pull alone", SOON, one).await;
+    let one = wait::until("the list contains only its pull", TIMEOUT, one).await;
     one.unwrap_or_else(|error| panic!("{error}; {}", pods.kit.logs()));
     pods
 }
 
-/// Rights that are gone are missed when a watch begins anew.
-async fn watches_begin_anew(pods: &mut Pods) {
-    let server = pods.own.as_mut().expect("its own");
-    server.restart().await.expect("it starts again");
+/// Revoked rights take effect when a watch restarts.
+async fn restart_api_server(pods: &mut PodKit) {
+    let server = pods.own_server.as_mut().expect("own API server");
+    server.restart().await.expect("restarted");
 }
 
-async fn a_right_that_is_gone_is_named_and_the_rest_goes_on(mut pods: Pods) -> Pods {
-    // Nothing was granted yet.
+async fn revoked_right_is_reported_and_rest_continues(mut pods: PodKit) -> PodKit {
+    // No rights yet.
     for what in ["pods", "events"] {
-        pods.misses(what, "forbidden").await;
+        pods.wait_unavailable(what, "forbidden").await;
     }
-    let grant = pods.admin.grant(&pods.user, None, MAY, &["pods"]).await;
-    let of_pods = grant.expect("it is granted");
-    pods.hears("pods").await;
+    let grant = pods.admin.grant(&pods.user, None, VERBS, &["pods"]).await;
+    let of_pods = grant.expect("right granted");
+    pods.wait_live("pods").await;
 
-    // Pods alone: nobody says what is announced.
+    // Only pods: pulls are not announced.
     let image = image_of(&["a"], 6);
     let gate = pods.kit.hold(&image, mib(3));
     let reference = pods.push("shop/web:1", &image);
-    let mut web = pods.app("web", &reference).await;
-    let pull = pods.pulls(&web, "app").await;
-    let row = pods.linked("shop/web", &[("web", "app")]).await;
-    assert_eq!(
-        (evidence(&row), row.attempt),
-        (Some(LinkEvidence::OnlyCandidate), None)
-    );
-    let cluster = pods.waiting().await.cluster;
-    assert_eq!(
-        (cluster.pods, cluster.events),
-        (SourceState::Live, SourceState::Forbidden)
-    );
+    let mut web = pods.create_app_pod("web", &reference).await;
+    let pull = pods.announce_and_start(&web, "app").await;
+    let row = pods.wait_linked("shop/web", &[("web", "app")]).await;
+    assert_eq!((evidence(&row), row.attempt), (Some(LinkEvidence::OnlyCandidate), None));
+    let cluster = pods.waiting_pods().await.cluster;
+    assert_eq!((cluster.pods, cluster.events), (SourceState::Live, SourceState::Forbidden));
 
-    // With events it is known better, though they were said before.
-    let grant = pods.admin.grant(&pods.user, None, MAY, &["events"]).await;
-    let of_events = grant.expect("it is granted");
-    pods.hears("events").await;
-    let better = |log: &Log| {
+    // With events, the link is more certain, also from earlier events.
+    let grant = pods.admin.grant(&pods.user, None, VERBS, &["events"]).await;
+    let of_events = grant.expect("right granted");
+    pods.wait_live("events").await;
+    let better = |log: &ReaderLog| {
         let row = log.find("shop/web")?;
         (row.attempt == Some(1)).then(|| row.clone())
     };
-    let known = pods.kit.until("it is known from its event", better).await;
-    assert_eq!(
-        (&known.id, evidence(&known)),
-        (&row.id, Some(LinkEvidence::Event))
-    );
+    let linked = pods.kit.until("the link comes from the event", better).await;
+    assert_eq!((&linked.id, evidence(&linked)), (&row.id, Some(LinkEvidence::Event)));
 
-    // Events alone: what is announced is known of all the same.
-    pods.admin.revoke(of_pods).await.expect("it is taken back");
-    watches_begin_anew(&mut pods).await;
-    pods.misses("pods", "forbidden").await;
-    pods.hears("events").await;
+    // Only events: announced pulls are linked anyway.
+    pods.admin.revoke(of_pods).await.expect("right revoked");
+    restart_api_server(&mut pods).await;
+    pods.wait_unavailable("pods", "forbidden").await;
+    pods.wait_live("events").await;
     let other = image_of(&["b"], 4);
     let other_gate = pods.kit.hold(&other, mib(2));
     let other_name = pods.push("shop/db:1", &other);
-    let mut db = pods.app("db", &other_name).await;
-    let other_pull = pods.pulls(&db, "app").await;
-    let other_row = pods.linked("shop/db", &[("db", "app")]).await;
+    let mut db = pods.create_app_pod("db", &other_name).await;
+    let other_pull = pods.announce_and_start(&db, "app").await;
+    let other_row = pods.wait_linked("shop/db", &[("db", "app")]).await;
     assert_eq!(evidence(&other_row), Some(LinkEvidence::Event));
-    let linked = pods.linked("shop/web", &[("web", "app")]).await;
+    let linked = pods.wait_linked("shop/web", &[("web", "app")]).await;
     assert_eq!(linked.id, row.id);
 
-    // And both again.
-    pods.admin
-        .grant(&pods.user, None, MAY, &["pods"])
-        .await
-        .expect("it is granted");
-    pods.hears("pods").await;
+    // Both again.
+    pods.admin.grant(&pods.user, None, VERBS, &["pods"]).await.expect("right granted");
+    pods.wait_live("pods").await;
     gate.release();
     other_gate.release();
-    pods.ends(&mut web, pull).await.expect("it succeeds");
-    pods.ends(&mut db, other_pull).await.expect("it succeeds");
+    pods.finish_pull(&mut web, pull).await.expect("pull succeeds");
+    pods.finish_pull(&mut db, other_pull).await.expect("pull succeeds");
     for (path, pod) in [("shop/web", "web"), ("shop/db", "db")] {
-        let row = pods.kit.ended(path).await;
-        assert_eq!(
-            (row.outcome, links(&row)),
-            (Some(Outcome::Completed), vec![(pod, "app")])
-        );
-        pods.until_view(pod, "its image is there", |view| {
-            view.pod.ready.then_some(())
-        })
-        .await;
+        let row = pods.kit.wait_ended(path).await;
+        assert_eq!((row.outcome, links(&row)), (Some(Outcome::Completed), vec![(pod, "app")]));
+        pods.wait_pod_view(pod, "the pod has its image", |view| view.pod.ready.then_some(())).await;
     }
     drop(of_events);
     pods
 }
 
-async fn an_api_server_that_is_killed_is_missed_and_found_again(mut pods: Pods) -> Pods {
-    all_rights(&pods).await;
+async fn killed_api_server_is_reported_and_recovered(mut pods: PodKit) -> PodKit {
+    grant_all(&pods).await;
     let image = image_of(&["a"], 6);
     let gate = pods.kit.hold(&image, mib(3));
     let reference = pods.push("shop/web:1", &image);
-    let mut web = pods.app("web", &reference).await;
-    let pull = pods.pulls(&web, "app").await;
-    let row = pods.linked("shop/web", &[("web", "app")]).await;
-    let server = pods.own.as_mut().expect("its own");
-    server.kill9().await.expect("it is killed");
+    let mut web = pods.create_app_pod("web", &reference).await;
+    let pull = pods.announce_and_start(&web, "app").await;
+    let row = pods.wait_linked("shop/web", &[("web", "app")]).await;
+    let server = pods.own_server.as_mut().expect("own API server");
+    server.kill9().await.expect("killed");
     for what in ["pods", "events"] {
-        pods.misses(what, "unreachable").await;
+        pods.wait_unavailable(what, "unreachable").await;
     }
-    // Who was ready stays it, and pulls are seen as before.
+    // Links stay, and pulls are still reported.
     let alone = pods.kit.pull("shop/alone:1", &image_of(&["b"], 1));
-    alone.outcome().await.expect("it succeeds");
-    let alone = pods.kit.ended("shop/alone").await;
+    alone.outcome().await.expect("pull succeeds");
+    let alone = pods.kit.wait_ended("shop/alone").await;
     assert!(alone.pods.is_empty(), "{alone:#?}");
-    let kept = pods.linked("shop/web", &[("web", "app")]).await;
+    let kept = pods.wait_linked("shop/web", &[("web", "app")]).await;
     assert_eq!(kept.id, row.id);
 
-    let server = pods.own.as_mut().expect("its own");
-    server.restart().await.expect("it starts again");
+    let server = pods.own_server.as_mut().expect("own API server");
+    server.restart().await.expect("restarted");
     for what in ["pods", "events"] {
-        pods.hears(what).await;
+        pods.wait_live(what).await;
     }
     gate.release();
-    pods.ends(&mut web, pull).await.expect("it succeeds");
-    let ended = pods.kit.ended("shop/web").await;
+    pods.finish_pull(&mut web, pull).await.expect("pull succeeds");
+    let ended = pods.kit.wait_ended("shop/web").await;
     assert_eq!((&ended.id, links(&ended)), (&row.id, vec![("web", "app")]));
-    pods.until_view("web", "its image is there", |view| {
-        view.pod.ready.then_some(())
-    })
-    .await;
+    pods.wait_pod_view("web", "the pod has its image", |view| view.pod.ready.then_some(())).await;
     pods
 }

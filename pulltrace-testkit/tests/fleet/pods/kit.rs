@@ -1,5 +1,6 @@
-//! What a scenario with pods gets beside a kit: a namespace of a real API server that the server listens to, and
-//! who plays the kubelet: announces, pulls by CRI, says what came of it, and writes the status.
+//! The environment of a scenario with pods: in addition to [`Kit`], a namespace of a real API
+//! server that the server watches. The test plays the kubelet: it emits events, pulls over CRI, and
+//! writes pod status.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -10,28 +11,28 @@ use pulltrace_testkit::CallError;
 use pulltrace_testkit::clock;
 use pulltrace_testkit::cri::Pull;
 use pulltrace_testkit::image::Image;
-use pulltrace_testkit::kubernetes::{ADMIN, ApiServer, Client, Kubelet, KubernetesBinary};
+use pulltrace_testkit::kubernetes::{ADMIN, ApiServer, Client, EventRecorder, KubernetesBinary};
 use pulltrace_testkit::need;
 use pulltrace_testkit::wait;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 use super::stream::{self, Stream};
-use crate::kit::{Kit, SOON, needs};
-use crate::reader::{Log, is_of};
+use crate::kit::{Kit, TIMEOUT, needs};
+use crate::reader::{ReaderLog, is_pull_of};
 
-/// What the server may ask for, and nothing else.
-pub(crate) const MAY: &[&str] = &["list", "watch"];
+/// The server's only permissions.
+pub(crate) const VERBS: &[&str] = &["list", "watch"];
 
-/// A scenario with pods, named after what a user sees.
+/// A scenario with pods, named after the user-visible behaviour.
 pub(crate) struct PodScenario {
     pub(crate) name: &'static str,
-    /// Whether it gets an API server of its own, of which the server hears all namespaces.
+    /// Gets its own API server; the server watches all its namespaces.
     pub(crate) own: bool,
-    pub(crate) play: fn(Pods) -> Pin<Box<dyn Future<Output = Pods>>>,
+    pub(crate) play: fn(PodKit) -> Pin<Box<dyn Future<Output = PodKit>>>,
 }
 
-/// Makes a [`PodScenario`] of a function from the kit to the kit.
+/// Creates a [`PodScenario`] from a function that takes and returns the kit.
 macro_rules! pod_scenario {
     ($play:ident $(, own = $own:expr)?) => {{
         #[allow(unused_mut, unused_assignments)]
@@ -42,42 +43,42 @@ macro_rules! pod_scenario {
 }
 pub(crate) use pod_scenario;
 
-// The order is that in which they go: those who ask before those who answer.
-pub(crate) struct Pods {
+// Fields are dropped in this order: clients before servers.
+pub(crate) struct PodKit {
     pub(crate) kit: Kit,
-    /// Asks the API server as somebody who may do anything.
+    /// A client of the API server with all rights.
     pub(crate) admin: Client,
-    pub(crate) kubelet: Kubelet,
+    pub(crate) kubelet: EventRecorder,
     pub(crate) namespace: String,
-    /// As which user the server asks.
+    /// The user name of the server.
     pub(crate) user: String,
-    pub(crate) own: Option<ApiServer>,
+    pub(crate) own_server: Option<ApiServer>,
 }
 
-/// A pod, as its kubelet knows it.
+/// A pod from the kubelet's view.
 pub(crate) struct Pod {
     pub(crate) name: String,
     pub(crate) object: Value,
-    /// What was last said of each container.
+    /// Last state and image ID of each container.
     states: BTreeMap<String, (Value, String)>,
 }
 
-/// A try that was announced.
-pub(crate) struct Try {
+/// An announced pull attempt.
+pub(crate) struct Attempt {
     slot: String,
     pub(crate) reference: String,
     part: Option<String>,
     announced: Timestamp,
 }
 
-/// A try whose pull runs.
-pub(crate) struct Running {
-    what: Try,
-    begun: Timestamp,
+/// An attempt whose pull runs.
+pub(crate) struct RunningPull {
+    attempt: Attempt,
+    started: Timestamp,
     pull: Pull,
 }
 
-/// An API server that all scenarios share which have a namespace of their own.
+/// Returns the API server shared by all scenarios with their own namespace.
 async fn shared() -> Option<&'static ApiServer> {
     static SHARED: OnceCell<Option<ApiServer>> = OnceCell::const_new();
     SHARED.get_or_init(api_server).await.as_ref()
@@ -85,11 +86,11 @@ async fn shared() -> Option<&'static ApiServer> {
 
 async fn api_server() -> Option<ApiServer> {
     let binary = need::or_skip(KubernetesBinary::apiserver())?;
-    Some(ApiServer::start(&binary).await.expect("it starts"))
+    Some(ApiServer::start(&binary).await.expect("started"))
 }
 
-/// A name that no other scenario has.
-fn unique(scenario: &str, version: &str) -> String {
+/// Returns a unique namespace name for a scenario.
+fn namespace_name(scenario: &str, version: &str) -> String {
     let version = version.replace('.', "-");
     let name: String = scenario.replace('_', "-").chars().take(50).collect();
     format!("{}-{version}", name.trim_end_matches('-'))
@@ -108,22 +109,23 @@ impl PodScenario {
                 None => return,
             },
         };
-        // The connections of a client end with the runtime of its scenario.
+        // A client's connections end with the runtime of its scenario.
         let admin = server.client(ADMIN).expect("a client");
-        let namespace = unique(self.name, version);
-        admin.namespace(&namespace).await.expect("a namespace");
-        let account = admin.service_account(&namespace, "pulltrace").await;
+        let namespace = namespace_name(self.name, version);
+        admin.create_namespace(&namespace).await.expect("a namespace");
+        let account = admin.create_service_account(&namespace, "pulltrace").await;
         account.expect("an account");
         let user = format!("system:serviceaccount:{namespace}:pulltrace");
         let place = (!self.own).then_some(namespace.as_str());
         for what in ["pods", "events"] {
-            // It goes with its namespace, or its server; who takes it back makes it anew.
+            // The grant ends with its namespace or server; scenarios that revoke it create their
+            // own.
             if !self.own {
-                let grant = admin.grant(&user, place, MAY, &[what]).await;
-                grant.expect("it is granted");
+                let grant = admin.grant(&user, place, VERBS, &[what]).await;
+                grant.expect("right granted");
             }
         }
-        let token = admin.token(&namespace, "pulltrace", &[], None).await;
+        let token = admin.create_token(&namespace, "pulltrace", &[], None).await;
         let kubeconfig = server.kubeconfig(&token.expect("a token"));
         let kubeconfig = kubeconfig.expect("a kubeconfig");
         let kubeconfig = kubeconfig.to_string_lossy();
@@ -131,38 +133,34 @@ impl PodScenario {
         if !self.own {
             flags.extend(["--watch-namespaces", &namespace]);
         }
-        let pods = Pods {
+        let pods = PodKit {
             kit: Kit::start(needs, &[], &flags).await,
-            kubelet: Kubelet::new(&admin, "node-1"),
+            kubelet: EventRecorder::new(&admin, "node-1"),
             admin,
             namespace,
             user,
-            own,
+            own_server: own,
         };
         if !self.own {
-            pods.hears("pods").await;
-            pods.hears("events").await;
+            pods.wait_live("pods").await;
+            pods.wait_live("events").await;
         }
         let pods = (self.play)(pods).await;
-        pods.kit.reader.assert_true();
+        pods.kit.reader.assert_consistent();
         for row in pods.kit.reader.log().rows() {
             let links = row.pods.iter().chain(&row.candidates);
             let mut others = links.filter(|link| !link.namespace.starts_with(&pods.namespace));
             assert!(others.next().is_none(), "{row:#?}");
         }
-        pods.kit.converged().await;
+        pods.kit.assert_converged().await;
     }
 }
 
-/// As Go writes a duration that was cut to milliseconds.
-fn go(from: Timestamp, to: Timestamp) -> String {
+/// Formats a duration like Go, truncated to milliseconds.
+fn go_duration(from: Timestamp, to: Timestamp) -> String {
     let millis = to.duration_since(from).as_millis().max(0);
     let (minutes, rest) = (millis / 60_000, millis % 60_000);
-    let minutes = if minutes > 0 {
-        format!("{minutes}m")
-    } else {
-        String::new()
-    };
+    let minutes = if minutes > 0 { format!("{minutes}m") } else { String::new() };
     match rest {
         1..1000 if minutes.is_empty() => format!("{rest}ms"),
         _ => {
@@ -182,13 +180,14 @@ fn text(value: &Value) -> String {
 }
 
 impl Pod {
-    /// It is deleted: its kubelet writes no status any more.
-    pub(crate) fn forget(&mut self) {
+    /// Marks the pod as deleted: its status is no longer written.
+    pub(crate) fn mark_deleted(&mut self) {
         self.states.clear();
     }
 
-    /// What a slot wants, and how the kubelet calls that part; of a volume it does not call it.
-    fn wants(&self, slot: &str) -> (String, Option<String>) {
+    /// Returns the image of a container or volume, and its field path in events; events of volumes
+    /// have none.
+    fn image_of(&self, slot: &str) -> (String, Option<String>) {
         let spec = &self.object["spec"];
         for list in ["containers", "initContainers"] {
             if let Some(one) = items(spec, list).find(|one| one["name"] == slot) {
@@ -200,52 +199,44 @@ impl Pod {
     }
 }
 
-impl Pods {
-    /// Makes a pod whose kubelet has begun with it: its containers are created.
-    pub(crate) async fn pod(&self, name: &str, spec: Value) -> Pod {
+impl PodKit {
+    /// Creates a pod whose containers are waiting.
+    pub(crate) async fn create_pod(&self, name: &str, spec: Value) -> Pod {
         let mut spec = spec;
         spec["nodeName"] = "node-1".into();
-        let object = self.admin.pod(&self.namespace, name, spec).await;
+        let object = self.admin.create_pod(&self.namespace, name, spec).await;
         let object = object.expect("a pod");
         let waits = |reason: &str| json!({"waiting": {"reason": reason}});
         let init = items(&object["spec"], "initContainers").next().is_some();
-        let word = if init {
-            "PodInitializing"
-        } else {
-            "ContainerCreating"
-        };
+        let word = if init { "PodInitializing" } else { "ContainerCreating" };
         let states = ["initContainers", "containers"].into_iter();
         let states = states.flat_map(|list| items(&object["spec"], list));
         let states = states.map(|one| (text(&one["name"]), (waits(word), String::new())));
-        let mut pod = Pod {
-            name: name.to_owned(),
-            states: states.collect(),
-            object,
-        };
-        self.writes(&mut pod).await;
+        let mut pod = Pod { name: name.to_owned(), states: states.collect(), object };
+        self.write_status(&mut pod).await;
         pod
     }
 
-    /// A pod with one container `app`.
-    pub(crate) async fn app(&self, name: &str, reference: &str) -> Pod {
+    /// Creates a pod with one container, `app`.
+    pub(crate) async fn create_app_pod(&self, name: &str, reference: &str) -> Pod {
         let spec = json!({"containers": [{"name": "app", "image": reference}]});
-        self.pod(name, spec).await
+        self.create_pod(name, spec).await
     }
 
-    /// Pushes an image, and returns how pods name it.
+    /// Pushes an image and returns the reference for pods.
     pub(crate) fn push(&self, name: &str, image: &Image) -> String {
         self.kit.registry.push(name, image)
     }
 
-    /// Says how it stands with a container.
-    pub(crate) async fn stands(&self, pod: &mut Pod, container: &str, state: Value) {
+    /// Sets the state of a container.
+    pub(crate) async fn set_container_state(&self, pod: &mut Pod, container: &str, state: Value) {
         if let Some(known) = pod.states.get_mut(container) {
             known.0 = state;
-            self.writes(pod).await;
+            self.write_status(pod).await;
         }
     }
 
-    async fn writes(&self, pod: &mut Pod) {
+    async fn write_status(&self, pod: &mut Pod) {
         let of = |list: &str| -> Vec<Value> {
             let list = items(&pod.object["spec"], list);
             let status = list.map(|one| {
@@ -262,70 +253,64 @@ impl Pods {
             "containerStatuses": of("containers"),
             "initContainerStatuses": of("initContainers"),
         });
-        let written = self.admin.pod_status(&self.namespace, &pod.name, status);
-        written.await.expect("the status is written");
+        let written = self.admin.patch_pod_status(&self.namespace, &pod.name, status);
+        written.await.expect("status written");
     }
 
-    /// Says something of a part of a pod.
-    pub(crate) async fn says(
+    /// Emits an event about a part of a pod.
+    pub(crate) async fn emit_event(
         &mut self,
         pod: &Pod,
         part: Option<&str>,
         reason: &str,
         message: &str,
     ) -> Timestamp {
-        let kind = if reason == "Failed" {
-            "Warning"
-        } else {
-            "Normal"
-        };
+        let kind = if reason == "Failed" { "Warning" } else { "Normal" };
         let at = clock::wall();
-        let said = self
-            .kubelet
-            .says(at, &pod.object, part, kind, reason, message);
-        said.await.expect("the event is stored");
+        let stored = self.kubelet.emit(at, &pod.object, part, kind, reason, message);
+        stored.await.expect("event stored");
         at
     }
 
-    /// Announces the pull of what a slot wants: before the kubelet's queue.
-    pub(crate) async fn announces(&mut self, pod: &Pod, slot: &str) -> Try {
-        let (reference, part) = pod.wants(slot);
+    /// Announces the pull of a container's or volume's image, before the kubelet's queue.
+    pub(crate) async fn announce_pull(&mut self, pod: &Pod, slot: &str) -> Attempt {
+        let (reference, part) = pod.image_of(slot);
         let message = format!("Pulling image \"{reference}\"");
-        let announced = self.says(pod, part.as_deref(), "Pulling", &message).await;
-        Try {
-            slot: slot.to_owned(),
-            reference,
-            part,
-            announced,
-        }
+        let announced = self.emit_event(pod, part.as_deref(), "Pulling", &message).await;
+        Attempt { slot: slot.to_owned(), reference, part, announced }
     }
 
-    /// Begins the pull: it has left the kubelet's queue.
-    pub(crate) fn begins(&self, what: Try) -> Running {
-        Running {
-            begun: clock::wall(),
+    /// Starts the pull: it has left the kubelet's queue.
+    pub(crate) fn start_pull(&self, what: Attempt) -> RunningPull {
+        RunningPull {
+            started: clock::wall(),
             pull: self.kit.containerd.cri().pull(&what.reference),
-            what,
+            attempt: what,
         }
     }
 
-    /// Both at once.
-    pub(crate) async fn pulls(&mut self, pod: &Pod, slot: &str) -> Running {
-        let what = self.announces(pod, slot).await;
-        self.begins(what)
+    /// Announces and starts a pull.
+    pub(crate) async fn announce_and_start(&mut self, pod: &Pod, slot: &str) -> RunningPull {
+        let what = self.announce_pull(pod, slot).await;
+        self.start_pull(what)
     }
 
-    /// Waits for the end of a pull and says it, in what this containerd said; then the container runs, or waits.
-    pub(crate) async fn ends(&mut self, pod: &mut Pod, running: Running) -> Result<(), CallError> {
-        let Running { what, begun, pull } = running;
-        let outcome = pull.outcome().await;
-        self.told(pod, &what, begun, outcome).await
-    }
-
-    async fn told(
+    /// Waits for the end of a pull and reports it with containerd's text; then sets the container's
+    /// state.
+    pub(crate) async fn finish_pull(
         &mut self,
         pod: &mut Pod,
-        what: &Try,
+        running: RunningPull,
+    ) -> Result<(), CallError> {
+        let RunningPull { attempt: what, started: begun, pull } = running;
+        let outcome = pull.outcome().await;
+        self.report_outcome(pod, &what, begun, outcome).await
+    }
+
+    async fn report_outcome(
+        &mut self,
+        pod: &mut Pod,
+        what: &Attempt,
         begun: Timestamp,
         outcome: Result<String, CallError>,
     ) -> Result<(), CallError> {
@@ -334,20 +319,20 @@ impl Pods {
         match outcome {
             Ok(_) => {
                 let image = self.kit.containerd.cri().image(reference).await;
-                let image = image.expect("it answers").expect("the image is there");
+                let image = image.expect("CRI responds").expect("image is present");
                 let message = format!(
                     "Successfully pulled image \"{reference}\" in {} ({} including waiting). \
                      Image size: {} bytes.",
-                    go(begun, now),
-                    go(what.announced, now),
+                    go_duration(begun, now),
+                    go_duration(what.announced, now),
                     image.size
                 );
-                self.says(pod, part, "Pulled", &message).await;
+                self.emit_event(pod, part, "Pulled", &message).await;
                 if let Some(known) = pod.states.get_mut(&what.slot) {
                     known.1 = image.digests.first().cloned().unwrap_or(image.id);
                 }
                 let runs = json!({"running": {"startedAt": clock::wall().to_string()}});
-                self.stands(pod, &what.slot, runs).await;
+                self.set_container_state(pod, &what.slot, runs).await;
                 Ok(())
             }
             Err(error) => {
@@ -358,18 +343,18 @@ impl Pods {
                 };
                 let why = format!("{prefix}{}", error.message);
                 let message = format!("Failed to pull image \"{reference}\": {why}");
-                self.says(pod, part, "Failed", &message).await;
-                self.says(pod, part, "Failed", "Error: ErrImagePull").await;
+                self.emit_event(pod, part, "Failed", &message).await;
+                self.emit_event(pod, part, "Failed", "Error: ErrImagePull").await;
                 let waits = json!({"waiting": {"reason": "ErrImagePull", "message": why}});
-                self.stands(pod, &what.slot, waits).await;
+                self.set_container_state(pod, &what.slot, waits).await;
                 Err(error)
             }
         }
     }
 
-    /// What the server answers.
+    /// Returns the server's response as JSON.
     pub(crate) async fn get(&self, path: &str) -> Value {
-        self.try_get(path).await.expect("the server answers")
+        self.try_get(path).await.expect("server responds")
     }
 
     pub(crate) async fn try_get(&self, path: &str) -> Option<Value> {
@@ -377,101 +362,90 @@ impl Pods {
         serde_json::from_str(&text).ok()
     }
 
-    /// What a pod waits for; `None` where it is not known to wait.
-    pub(crate) async fn view(&self, pod: &str) -> Option<PodPulls> {
+    /// Returns the images of a pod; `None` if it is not known to wait.
+    pub(crate) async fn pod_view(&self, pod: &str) -> Option<PodPulls> {
         let path = format!("/api/v1/namespaces/{}/pods/{pod}/pulls", self.namespace);
         serde_json::from_value(self.try_get(&path).await?).ok()
     }
 
-    /// Waits until what a pod waits for is as asked.
-    pub(crate) async fn until_view<T>(
+    /// Waits until `look` finds something in the view of a pod.
+    pub(crate) async fn wait_pod_view<T>(
         &self,
         pod: &str,
         what: &str,
         mut look: impl FnMut(&PodPulls) -> Option<T>,
     ) -> T {
-        let seen = wait::until(what, SOON, async || look(&self.view(pod).await?)).await;
+        let seen = wait::until(what, TIMEOUT, async || look(&self.pod_view(pod).await?)).await;
         match seen {
             Ok(seen) => seen,
-            Err(error) => panic!("{error}: {:#?}; {}", self.view(pod).await, self.kit.logs()),
+            Err(error) => panic!("{error}: {:#?}; {}", self.pod_view(pod).await, self.kit.logs()),
         }
     }
 
-    /// The pods that wait, or did a moment ago.
-    pub(crate) async fn waiting(&self) -> PodList {
+    /// Returns the pods that wait, or did so recently.
+    pub(crate) async fn waiting_pods(&self) -> PodList {
         serde_json::from_value(self.get("/api/v1/pods").await).expect("a list")
     }
 
-    /// Follows a pod.
-    pub(crate) async fn follow(&self, pod: &str) -> Stream {
-        let path = format!(
-            "/api/v1/namespaces/{}/pods/{pod}/pulls?follow=1",
-            self.namespace
-        );
+    /// Opens the event stream of a pod.
+    pub(crate) async fn follow_pod(&self, pod: &str) -> Stream {
+        let path = format!("/api/v1/namespaces/{}/pods/{pod}/pulls?follow=1", self.namespace);
         Stream::open(self.kit.server.address(), &path).await
     }
 
     /// Waits until a condition of `/readyz` holds.
-    pub(crate) async fn hears(&self, condition: &str) {
-        self.condition(condition, "live", true).await;
+    pub(crate) async fn wait_live(&self, condition: &str) {
+        self.wait_condition(condition, "live", true).await;
     }
 
-    /// Waits until a condition of `/readyz` does not hold, for this reason; the server goes on.
-    pub(crate) async fn misses(&self, condition: &str, word: &str) {
-        let ready = self.condition(condition, word, false).await;
-        assert!(
-            ready,
-            "a server that does not hear of {condition} is still ready"
-        );
+    /// Waits until a condition of `/readyz` fails with this reason, and asserts that the server
+    /// stays ready.
+    pub(crate) async fn wait_unavailable(&self, condition: &str, word: &str) {
+        let ready = self.wait_condition(condition, word, false).await;
+        assert!(ready, "server must stay ready without {condition}");
     }
 
-    async fn condition(&self, name: &str, word: &str, holds: bool) -> bool {
+    async fn wait_condition(&self, name: &str, word: &str, holds: bool) -> bool {
         let seen = async || {
             let answer = self.try_get("/readyz").await?;
             let of = items(&answer, "conditions").find(|one| one["name"] == name)?;
             let is = of["holds"] == holds && text(&of["reason"]).starts_with(word);
             is.then_some(answer["ready"] == true)
         };
-        let seen = wait::until(format!("{name} is {word}"), SOON, seen).await;
+        let seen = wait::until(format!("{name} is {word}"), TIMEOUT, seen).await;
         match seen {
             Ok(ready) => ready,
-            Err(error) => panic!(
-                "{error}: {:?}; {}",
-                self.try_get("/readyz").await,
-                self.kit.logs()
-            ),
+            Err(error) => {
+                panic!("{error}: {:?}; {}", self.try_get("/readyz").await, self.kit.logs())
+            }
         }
     }
 
-    /// Waits until exactly these containers wait for the pull of this path, and returns it.
-    pub(crate) async fn linked(&self, path: &str, to: &[(&str, &str)]) -> PullStatus {
-        let linked = |log: &Log| {
+    /// Waits until exactly these pods and containers are linked to the pull of this path.
+    pub(crate) async fn wait_linked(&self, path: &str, to: &[(&str, &str)]) -> PullStatus {
+        let linked = |log: &ReaderLog| {
             let row = log.find(path)?;
             let pods: Vec<_> = links(row);
             (pods == to).then(|| row.clone())
         };
-        self.kit
-            .until(&format!("{path} is linked to {to:?}"), linked)
-            .await
+        self.kit.until(&format!("{path} is linked to {to:?}"), linked).await
     }
 
-    /// The list's rows of this path.
+    /// Returns the listed pulls of this path.
     pub(crate) async fn listed(&self, path: &str) -> Vec<PullStatus> {
         let mut rows = self.kit.list().await;
-        rows.retain(|row| is_of(row, path));
+        rows.retain(|row| is_pull_of(row, path));
         rows
     }
 }
 
-/// The pods and containers that wait for a pull.
+/// Returns the pods and containers linked to a pull.
 pub(crate) fn links(row: &PullStatus) -> Vec<(&str, &str)> {
     let links = row.pods.iter();
-    links
-        .map(|link| (link.pod_name.as_str(), link.container.as_str()))
-        .collect()
+    links.map(|link| (link.pod_name.as_str(), link.container.as_str())).collect()
 }
 
-/// How it is known of the only pod that it waits for a pull.
+/// Returns the evidence of the only link of a pull.
 pub(crate) fn evidence(row: &PullStatus) -> Option<LinkEvidence> {
     assert_eq!(row.pods.len(), 1, "{row:#?}");
     row.pods[0].evidence

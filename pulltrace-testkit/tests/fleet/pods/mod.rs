@@ -1,19 +1,19 @@
-//! Pulls as people of a cluster see them: with the pods that wait for them. A real API server, a real containerd,
-//! the agent and the server as they are deployed; the test plays the kubelet, in the kubelet's words and with the
-//! texts that this containerd gave.
+//! Pulls with their pods, on a real API server and a real containerd, with agent and server as
+//! deployed. The test plays the kubelet, with the kubelet's texts and this containerd's error
+//! messages.
 
 mod cluster;
 mod failures;
 pub(crate) mod kit;
-mod odd;
+mod malformed;
 mod pulls;
 mod restarts;
 mod stream;
 
 use kit::PodScenario;
 
-/// What depends on who pulls.
+/// Scenarios that depend on the version of containerd.
 pub(crate) const ALL: &[&[PodScenario]] = &[pulls::ALL, failures::ALL, restarts::ALL];
 
-/// What does not.
-pub(crate) const ONCE: &[&[PodScenario]] = &[cluster::ALL, odd::ALL];
+/// Scenarios that don't.
+pub(crate) const ONCE: &[&[PodScenario]] = &[cluster::ALL, malformed::ALL];

@@ -1,4 +1,4 @@
-//! A stream of the server, as its bytes come: what `curl` would show.
+//! Raw event streams of the server, as `curl` shows them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,26 +8,26 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use crate::kit::SOON;
+use crate::kit::TIMEOUT;
 
-/// What a stream said so far.
+/// A stream and the events received so far.
 pub(crate) struct Stream {
-    said: Arc<Mutex<Vec<Said>>>,
+    events: Arc<Mutex<Vec<StreamEvent>>>,
     task: JoinHandle<()>,
 }
 
-/// One event.
+/// An event of the stream.
 #[derive(Clone, Debug)]
-pub(crate) struct Said {
-    /// Its name; `message` where it has none.
+pub(crate) struct StreamEvent {
+    /// Event name; `message` if there is none.
     pub(crate) event: String,
     pub(crate) data: Value,
 }
 
-/// The body of what is answered, as it comes; `None` where nobody answers.
+/// Opens the body of a response; `None` if the server does not respond.
 async fn body(address: &str, path: &str) -> Option<BufReader<TcpStream>> {
     let mut stream = TcpStream::connect(address).await.ok()?;
-    // Of this version of HTTP a body is just what comes until the end.
+    // With HTTP/1.0, the body ends with the connection.
     let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
     stream.write_all(request.as_bytes()).await.ok()?;
     let mut stream = BufReader::new(stream);
@@ -41,7 +41,7 @@ async fn body(address: &str, path: &str) -> Option<BufReader<TcpStream>> {
     Some(stream)
 }
 
-/// What is answered, whole.
+/// Returns the whole body of a response.
 pub(crate) async fn get(address: &str, path: &str) -> Option<String> {
     let mut text = String::new();
     let mut body = body(address, path).await?;
@@ -50,11 +50,11 @@ pub(crate) async fn get(address: &str, path: &str) -> Option<String> {
 }
 
 impl Stream {
-    /// Opens it, and waits until it has begun.
+    /// Opens a stream and waits for its headers.
     pub(crate) async fn open(address: &str, path: &str) -> Self {
-        let body = body(address, path).await.expect("the server answers");
-        let said = Arc::new(Mutex::new(Vec::new()));
-        let writer = Arc::clone(&said);
+        let body = body(address, path).await.expect("server responds");
+        let events = Arc::new(Mutex::new(Vec::new()));
+        let writer = Arc::clone(&events);
         let task = tokio::spawn(async move {
             let mut lines = body.lines();
             let mut one = Vec::new();
@@ -64,33 +64,30 @@ impl Stream {
                     continue;
                 }
                 let mut all = writer.lock().unwrap_or_else(PoisonError::into_inner);
-                all.extend(Said::of(&std::mem::take(&mut one)));
+                all.extend(StreamEvent::parse(&std::mem::take(&mut one)));
             }
         });
-        Self { said, task }
+        Self { events, task }
     }
 
-    /// What it said so far, but for signs of life.
-    pub(crate) fn said(&self) -> Vec<Said> {
-        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        said.iter()
-            .filter(|said| said.event != "ping")
-            .cloned()
-            .collect()
+    /// Returns the events so far, without pings.
+    pub(crate) fn events(&self) -> Vec<StreamEvent> {
+        let events = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        events.iter().filter(|said| said.event != "ping").cloned().collect()
     }
 
-    /// Waits until it has said this.
-    pub(crate) async fn until(&self, what: &str, is: impl Fn(&Said) -> bool) {
-        let said = async || self.said().iter().any(&is).then_some(());
-        let said = wait::until(what, SOON, said).await;
-        said.unwrap_or_else(|error| panic!("{error}: {:#?}", self.said()));
+    /// Waits until an event matches.
+    pub(crate) async fn until(&self, what: &str, is: impl Fn(&StreamEvent) -> bool) {
+        let matched = async || self.events().iter().any(&is).then_some(());
+        let matched = wait::until(what, TIMEOUT, matched).await;
+        matched.unwrap_or_else(|error| panic!("{error}: {:#?}", self.events()));
     }
 
-    /// Waits until it has ended, and returns what it said last.
-    pub(crate) async fn end(&mut self) -> Said {
-        let ended = tokio::time::timeout(SOON, &mut self.task).await;
-        ended.expect("it ends").expect("it does not panic");
-        self.said().pop().expect("it said something")
+    /// Waits for the end of the stream and returns its last event.
+    pub(crate) async fn wait_end(&mut self) -> StreamEvent {
+        let ended = tokio::time::timeout(TIMEOUT, &mut self.task).await;
+        ended.expect("stopped").expect("stream task does not panic");
+        self.events().pop().expect("at least one event")
     }
 }
 
@@ -100,8 +97,8 @@ impl Drop for Stream {
     }
 }
 
-impl Said {
-    fn of(lines: &[String]) -> Option<Self> {
+impl StreamEvent {
+    fn parse(lines: &[String]) -> Option<Self> {
         let field = |name: &str| {
             let mut lines = lines.iter();
             lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))

@@ -1,68 +1,66 @@
-//! The lines of one pull: its row, what is to be said beside it, its layers.
+//! The lines of one pull: its row, notes and layers.
 
 use pulltrace_core::{Bytes, Layer, LayerState, NodeTime, Outcome, Phase, Pull};
 
 use super::Detail;
-use crate::source::Teller;
-use crate::view::known::KnownPulls;
+use crate::source::Origin;
+use crate::view::format::{self, Pulls};
+use crate::view::pod_context::PodContexts;
 use crate::view::text::{Line, Style, Tone, cells, elide};
-use crate::view::words::{self, Pulls};
 
-/// From here on everything about a pull fits on one line.
+/// Minimum width to show all values of a pull on one line.
 const WIDE: usize = 120;
 
-/// From here on there is room for the range of an estimate, and for the build step of a layer.
+/// Minimum width to show the range of an estimate and the build step of a layer.
 const VERY_WIDE: usize = 150;
 
-/// The longest state: `downloading`.
-const STATE: usize = 11;
+/// The longest state is `downloading`.
+const STATE_WIDTH: usize = 11;
 /// `100 %`.
-const PERCENT: usize = 5;
+const PERCENT_WIDTH: usize = 5;
 /// `0.98 KiB of 0.98 KiB`.
-const BYTES: usize = 20;
+const BYTES_WIDTH: usize = 20;
 /// `0.98 KiB/s`.
-const SPEED: usize = 10;
+const SPEED_WIDTH: usize = 10;
 /// `~59 m 59 s left`.
-const LEFT: usize = 15;
+const TIME_LEFT_WIDTH: usize = 15;
 
-/// Draws the parts of pulls that have no state of their own.
+/// Renders pulls as lines.
 pub(super) struct Drawer<'a> {
-    pub(super) teller: &'a Teller,
-    /// Whether the pulls are of more than one node.
+    pub(super) origin: &'a Origin,
+    /// Set if the pulls are of more than one node.
     pub(super) grouped: bool,
     pub(super) pulls: &'a Pulls,
-    pub(super) known: &'a KnownPulls,
+    pub(super) pod_contexts: &'a PodContexts,
     pub(super) now: NodeTime,
     pub(super) width: usize,
     pub(super) style: Style,
 }
 
-/// A line that takes columns as long as there is room for them.
-struct Row {
+/// A line that accepts columns while they fit.
+struct RowBuilder {
     line: Line,
     width: usize,
 }
 
-impl Row {
+impl RowBuilder {
     fn new(indent: usize, width: usize) -> Self {
         let mut line = Line::default();
         line.push(&" ".repeat(indent), Tone::Plain);
         Self { line, width }
     }
 
-    /// Adds a column, left-aligned, where it fits.
+    /// Adds a left-aligned column if it fits.
     fn left(&mut self, text: &str, width: usize, tone: Tone) -> &mut Self {
         let mut column = Line::default();
         column.push(text, tone).pad_to(width);
         self.column(column)
     }
 
-    /// Adds a column, right-aligned, where it fits.
+    /// Adds a right-aligned column if it fits.
     fn right(&mut self, text: &str, width: usize, tone: Tone) -> &mut Self {
         let mut column = Line::default();
-        column
-            .pad_to(width.saturating_sub(cells(text)))
-            .push(text, tone);
+        column.pad_to(width.saturating_sub(cells(text))).push(text, tone);
         self.column(column)
     }
 
@@ -74,7 +72,7 @@ impl Row {
                 self.line.pad_to(end);
             }
         } else {
-            // What comes later is less important than what did not fit.
+            // Later columns are less important than the one that did not fit.
             self.width = 0;
         }
         self
@@ -82,97 +80,96 @@ impl Row {
 }
 
 impl Drawer<'_> {
-    /// All lines of a live pull, as detailed as they may be.
-    pub(super) fn pull(&self, pull: &Pull, detail: Detail) -> Vec<Line> {
+    /// Returns all lines of a live pull at this level of detail.
+    pub(super) fn pull_lines(&self, pull: &Pull, detail: Detail) -> Vec<Line> {
         let mut lines = Vec::new();
-        let (state, tone) = (words::state(pull), state_tone(pull));
-        let title = words::title(pull);
+        let (state, tone) = (format::state_label(pull), state_tone(pull));
+        let title = format::title(pull);
         if self.width >= WIDE {
             let estimate = self.estimate_width();
             let bar = self.width / 8;
-            let rest = STATE + bar + PERCENT + BYTES + SPEED + estimate + 6 * 2;
+            let rest =
+                STATE_WIDTH + bar + PERCENT_WIDTH + BYTES_WIDTH + SPEED_WIDTH + estimate + 6 * 2;
             let name = self.width - rest;
-            let mut row = Row::new(0, self.width);
-            row.left(&elide(&title, name, self.style), name, Tone::Strong)
-                .left(state, STATE, tone);
-            self.numbers(pull, &mut row, bar);
+            let mut row = RowBuilder::new(0, self.width);
+            row.left(&elide(&title, name, self.style), name, Tone::Strong).left(
+                state,
+                STATE_WIDTH,
+                tone,
+            );
+            self.add_progress(pull, &mut row, bar);
             lines.push(row.line);
         } else if detail.full {
-            let name = self.width.saturating_sub(STATE + 2);
-            let mut row = Row::new(0, self.width);
-            row.left(&elide(&title, name, self.style), name, Tone::Strong)
-                .left(state, STATE, tone);
+            let name = self.width.saturating_sub(STATE_WIDTH + 2);
+            let mut row = RowBuilder::new(0, self.width);
+            row.left(&elide(&title, name, self.style), name, Tone::Strong).left(
+                state,
+                STATE_WIDTH,
+                tone,
+            );
             lines.push(row.line);
-            let mut row = Row::new(2, self.width);
-            let rest = 2 + PERCENT + BYTES + SPEED + LEFT + 4 * 2;
+            let mut row = RowBuilder::new(2, self.width);
+            let rest = 2 + PERCENT_WIDTH + BYTES_WIDTH + SPEED_WIDTH + TIME_LEFT_WIDTH + 4 * 2;
             let bar = self.width.saturating_sub(rest).clamp(8, 40);
-            self.numbers(pull, &mut row, bar);
+            self.add_progress(pull, &mut row, bar);
             if pull.total.is_some() {
                 lines.push(row.line);
             }
         } else {
             let name = self
                 .width
-                .saturating_sub(STATE + PERCENT + LEFT + 3 * 2)
+                .saturating_sub(STATE_WIDTH + PERCENT_WIDTH + TIME_LEFT_WIDTH + 3 * 2)
                 .max(8);
-            let mut row = Row::new(0, self.width);
+            let mut row = RowBuilder::new(0, self.width);
             row.left(&elide(&title, name, self.style), name, Tone::Strong)
-                .left(state, STATE, tone)
-                .right(&percent(pull), PERCENT, Tone::Plain);
+                .left(state, STATE_WIDTH, tone)
+                .right(&percent(pull), PERCENT_WIDTH, Tone::Plain);
             if let Some(eta) = pull.eta {
-                row.left(&format!("{} left", words::left(eta)), LEFT, Tone::Plain);
+                row.left(&format!("{} left", format::eta_text(eta)), TIME_LEFT_WIDTH, Tone::Plain);
             }
             lines.push(row.line);
         }
         if detail.full {
-            lines.extend(self.known(pull));
-            lines.extend(self.notes(pull));
-            lines.extend(self.layers(pull, detail));
+            lines.extend(self.pod_line(pull));
+            lines.extend(self.note_line(pull));
+            lines.extend(self.layer_lines(pull, detail));
         }
         lines
     }
 
     const fn estimate_width(&self) -> usize {
         // `~59 m 59 s left (59 m 59 s to 23 h 59 m)`
-        if self.width >= VERY_WIDE {
-            LEFT + 27
-        } else {
-            LEFT
-        }
+        if self.width >= VERY_WIDE { TIME_LEFT_WIDTH + 27 } else { TIME_LEFT_WIDTH }
     }
 
-    /// Bar, percent, bytes, speed, time left: each where it is known.
-    fn numbers(&self, pull: &Pull, row: &mut Row, bar: usize) {
+    /// Adds bar, percentage, bytes, speed and time left, as far as known.
+    fn add_progress(&self, pull: &Pull, row: &mut RowBuilder, bar: usize) {
         let Some(to_download) = pull.to_download else {
             let text = match pull.phase {
-                Phase::Queued => "not begun yet",
-                _ => "size not known yet",
+                Phase::Queued => "not started yet",
+                _ => "size unknown",
             };
             row.left(text, bar.max(18), Tone::Faint);
             return;
         };
-        // Where nothing is to be done, all of it is done.
+        // An empty total counts as complete.
         let share = |part: Bytes, whole: Option<Bytes>| {
-            whole.map_or(0.0, |whole| part.share_of(whole).unwrap_or(1.0))
+            whole.map_or(0.0, |whole| part.fraction_of(whole).unwrap_or(1.0))
         };
         let here = share(pull.downloaded, Some(to_download));
         let unpacked = share(pull.extracted, pull.to_extract);
         row.column(self.style.bar(bar, unpacked, here))
-            .right(&percent(pull), PERCENT, Tone::Plain)
-            .right(
-                &format!("{} of {to_download}", pull.downloaded),
-                BYTES,
-                Tone::Plain,
-            )
+            .right(&percent(pull), PERCENT_WIDTH, Tone::Plain)
+            .right(&format!("{} of {to_download}", pull.downloaded), BYTES_WIDTH, Tone::Plain)
             .right(
                 &pull.rate.map(|rate| rate.to_string()).unwrap_or_default(),
-                SPEED,
+                SPEED_WIDTH,
                 Tone::Plain,
             );
         if let Some(eta) = pull.eta {
-            let mut text = format!("{} left", words::left(eta));
+            let mut text = format!("{} left", format::eta_text(eta));
             if self.width >= VERY_WIDE
-                && let Some(range) = words::range(eta)
+                && let Some(range) = format::eta_range(eta)
             {
                 text += &format!(" ({range})");
             }
@@ -181,26 +178,26 @@ impl Drawer<'_> {
         }
     }
 
-    /// Who waits for it.
-    fn known(&self, pull: &Pull) -> Option<Line> {
-        let text = self.known.get(&pull.id)?.all(self.now)?;
+    /// Returns the line about waiting pods.
+    fn pod_line(&self, pull: &Pull) -> Option<Line> {
+        let text = self.pod_contexts.get(&pull.id)?.summary_with_retry(self.now)?;
         let mut line = Line::default();
         line.push("  ", Tone::Plain).push(&text, Tone::Plain);
         Some(line)
     }
 
-    /// What there is to say of one that is over and does not fit on its line.
-    pub(super) fn beside_ended(&self, pull: &Pull) -> Vec<Line> {
-        let hint = words::hint(pull, self.teller).map(|hint| {
+    /// Returns details of an ended pull that do not fit on its line.
+    pub(super) fn ended_details(&self, pull: &Pull) -> Vec<Line> {
+        let hint = format::hint(pull, self.origin).map(|hint| {
             let mut line = Line::default();
             line.push("  ", Tone::Plain).push(hint, Tone::Faint);
             line
         });
-        self.known(pull).into_iter().chain(hint).collect()
+        self.pod_line(pull).into_iter().chain(hint).collect()
     }
 
-    fn notes(&self, pull: &Pull) -> Option<Line> {
-        let notes = words::notes(pull, self.teller, self.now, self.pulls);
+    fn note_line(&self, pull: &Pull) -> Option<Line> {
+        let notes = format::notes(pull, self.origin, self.now, self.pulls);
         let trouble = pull.stale_since.or(pull.stalled_since).or(pull.slow_since);
         let tone = trouble.map_or(Tone::Faint, |_| Tone::Warning);
         let texts: Vec<_> = notes.into_iter().map(|note| note.text).collect();
@@ -212,28 +209,26 @@ impl Drawer<'_> {
         Some(line)
     }
 
-    /// A line for each layer that has one, and one for the others.
-    fn layers(&self, pull: &Pull, detail: Detail) -> Vec<Line> {
-        if detail.layers == 0 && !detail.sum {
+    /// Returns a line for each selected layer and one for the others.
+    fn layer_lines(&self, pull: &Pull, detail: Detail) -> Vec<Line> {
+        if detail.layers == 0 && !detail.summary {
             return Vec::new();
         }
         let mut chosen: Vec<usize> = (0..pull.layers.len())
-            .filter(|index| detail.idle || told(&pull.layers[*index]))
+            .filter(|index| detail.idle_layers || has_own_line(&pull.layers[*index]))
             .collect();
         if chosen.len() > detail.layers {
-            // What moves says more than what waits; among equals the lowest come first.
-            chosen.sort_by_key(|index| weight(pull.layers[*index].state));
+            // Active layers before waiting ones, then from the lowest up.
+            chosen.sort_by_key(|index| line_priority(pull.layers[*index].state));
             chosen.truncate(detail.layers);
             chosen.sort_unstable();
         }
-        let mut lines: Vec<_> = chosen
-            .iter()
-            .map(|index| self.layer(pull, &pull.layers[*index]))
-            .collect();
+        let mut lines: Vec<_> =
+            chosen.iter().map(|index| self.layer_line(pull, &pull.layers[*index])).collect();
         let others = (0..pull.layers.len())
             .filter(|index| !chosen.contains(index))
             .map(|index| &pull.layers[index]);
-        let sum = words::layers(others, self.pulls, self.style.dot());
+        let sum = format::layer_summary(others, self.pulls, self.style.separator());
         if !sum.is_empty() {
             let mut line = Line::default();
             line.push("    ", Tone::Plain).push(&sum, Tone::Faint);
@@ -242,32 +237,32 @@ impl Drawer<'_> {
         lines
     }
 
-    fn layer(&self, pull: &Pull, layer: &Layer) -> Line {
-        let mut row = Row::new(4, self.width);
+    fn layer_line(&self, pull: &Pull, layer: &Layer) -> Line {
+        let mut row = RowBuilder::new(4, self.width);
         row.left(layer.digest.short(), 12, Tone::Faint);
         let tone = match layer.state {
-            LayerState::Downloading => Tone::Coming,
+            LayerState::Downloading => Tone::Active,
             LayerState::Extracting | LayerState::Complete => Tone::Good,
             LayerState::Waiting
             | LayerState::Downloaded
             | LayerState::Cached
             | LayerState::Remote => Tone::Faint,
         };
-        row.left(words::layer(layer), STATE, tone);
+        row.left(format::layer_state(layer), STATE_WIDTH, tone);
         if layer.state == LayerState::Downloading {
             let wide = self.width >= WIDE;
             let bar = if wide { 16 } else { 8 };
-            let here = layer.downloaded.share_of(layer.size);
+            let here = layer.downloaded.fraction_of(layer.size);
             row.column(self.style.bar(bar, 0.0, here.unwrap_or(1.0)));
-            let percent = here.map(|share| pulltrace_core::Percent::from_share(share).to_string());
-            row.right(&percent.unwrap_or_default(), PERCENT, Tone::Plain)
-                .right(
-                    &format!("{} of {}", layer.downloaded, layer.size),
-                    BYTES,
-                    Tone::Plain,
-                );
+            let percent =
+                here.map(|share| pulltrace_core::Percent::from_fraction(share).to_string());
+            row.right(&percent.unwrap_or_default(), PERCENT_WIDTH, Tone::Plain).right(
+                &format!("{} of {}", layer.downloaded, layer.size),
+                BYTES_WIDTH,
+                Tone::Plain,
+            );
             if let Some(rate) = layer.rate {
-                row.right(&rate.to_string(), SPEED, Tone::Plain);
+                row.right(&rate.to_string(), SPEED_WIDTH, Tone::Plain);
             }
         } else {
             row.right(&layer.size.to_string(), 8, Tone::Plain);
@@ -276,14 +271,14 @@ impl Drawer<'_> {
                 facts.push(format!("{written} written"));
             }
             if let (LayerState::Extracting, Some(at)) = (layer.state, layer.extracting_at) {
-                facts.push(format!("for {}", words::seconds(self.now.since(at))));
+                facts.push(format!("for {}", format::seconds(self.now.since(at))));
             }
             if let Some(on) = &layer.waiting_on {
-                let time = words::seconds(self.now.since(on.since));
+                let time = format::seconds(self.now.since(on.since));
                 facts.push(match on.pull.as_ref().and_then(|id| self.pulls.get(id)) {
-                    // The layer is named already.
-                    Some(other) => format!("waiting for {} ({time})", words::title(other)),
-                    None => format!("{} ({time})", words::waiting(on, self.pulls)),
+                    // This line already names the layer.
+                    Some(other) => format!("waiting for {} ({time})", format::title(other)),
+                    None => format!("{} ({time})", format::waiting_text(on, self.pulls)),
                 });
             }
             let room = self.width.saturating_sub(row.line.width());
@@ -295,8 +290,8 @@ impl Drawer<'_> {
         row.line
     }
 
-    /// How the layer was made, where there is room to say it.
-    fn build_step(&self, pull: &Pull, layer: &Layer, row: &mut Row) {
+    /// Adds the build step of the layer if there is room.
+    fn build_step(&self, pull: &Pull, layer: &Layer, row: &mut RowBuilder) {
         const COLUMN: usize = 104;
         let image = pull.image.as_deref();
         let step = image
@@ -313,8 +308,8 @@ impl Drawer<'_> {
         }
     }
 
-    /// The line of a pull that is over.
-    pub(super) fn ended(&self, pull: &Pull) -> Line {
+    /// Returns the line of an ended pull.
+    pub(super) fn ended_line(&self, pull: &Pull) -> Line {
         let outcome = pull.outcome().unwrap_or(Outcome::Unknown);
         let (sign, plain, tone) = match outcome {
             Outcome::Completed => ("✓ ", "+ ", Tone::Good),
@@ -323,19 +318,17 @@ impl Drawer<'_> {
             Outcome::Unknown => ("? ", "? ", Tone::Warning),
         };
         let sign = if self.style.unicode { sign } else { plain };
-        let end = words::end(pull, outcome);
+        let end = format::outcome_text(pull, outcome);
         let size = match outcome {
-            Outcome::Completed => words::size(pull).map(|size| format!(", {size}")),
+            Outcome::Completed => format::size_text(pull).map(|size| format!(", {size}")),
             Outcome::Failed | Outcome::Cancelled | Outcome::Unknown => None,
         };
-        let mut title = words::title(pull);
+        let mut title = format::title(pull);
         if self.grouped {
             title = format!("{} {title}", pull.id.node());
         }
         let beside = self.width.saturating_sub(cells(sign) + 2 + cells(&end));
-        let name = beside
-            .max(self.width / 3)
-            .min(if self.width >= WIDE { 60 } else { 44 });
+        let name = beside.max(self.width / 3).min(if self.width >= WIDE { 60 } else { 44 });
         let mut line = Line::default();
         line.push(sign, tone)
             .push(&elide(&title, name, self.style), Tone::Plain)
@@ -351,8 +344,8 @@ impl Drawer<'_> {
     }
 }
 
-/// Whether a layer moves, or waits for something that can be named.
-fn told(layer: &Layer) -> bool {
+/// Reports whether a layer is active or waits for something known.
+fn has_own_line(layer: &Layer) -> bool {
     match layer.state {
         LayerState::Downloading | LayerState::Extracting => true,
         LayerState::Waiting | LayerState::Downloaded => layer.waiting_on.is_some(),
@@ -360,8 +353,8 @@ fn told(layer: &Layer) -> bool {
     }
 }
 
-/// What a line is spent on first.
-const fn weight(state: LayerState) -> u8 {
+/// Returns the priority of a layer for its own line; 0 is highest.
+const fn line_priority(state: LayerState) -> u8 {
     match state {
         LayerState::Extracting => 0,
         LayerState::Downloading => 1,
@@ -373,16 +366,14 @@ const fn weight(state: LayerState) -> u8 {
 }
 
 fn percent(pull: &Pull) -> String {
-    pull.percent
-        .map(|percent| percent.to_string())
-        .unwrap_or_default()
+    pull.percent.map(|percent| percent.to_string()).unwrap_or_default()
 }
 
 fn state_tone(pull: &Pull) -> Tone {
-    match words::state(pull) {
-        "downloading" => Tone::Coming,
+    match format::state_label(pull) {
+        "downloading" => Tone::Active,
         "extracting" => Tone::Good,
-        "stalled" | "not seen" => Tone::Warning,
+        "stalled" | "stale" => Tone::Warning,
         _ => Tone::Plain,
     }
 }

@@ -1,13 +1,10 @@
-//! The exact text of the live view, at the sizes that people have.
+//! Exact output of the live view at common terminal sizes.
 
 use super::*;
 use crate::view::fixture::{self, scene};
 use pulltrace_core::{LayerState, Outcome, Phase};
 
-const PLAIN: Style = Style {
-    colour: false,
-    unicode: true,
-};
+const PLAIN: Style = Style { colour: false, unicode: true };
 
 fn show(scene: &Scene, layers: Layers, width: usize, height: usize) -> String {
     let lines = render(scene, layers, Size { width, height }, PLAIN);
@@ -25,65 +22,50 @@ fn golden(shown: &str, golden: &str) {
 }
 
 #[test]
-fn a_usual_terminal_shows_every_pull() {
-    golden(
-        &show(&scene(), Layers::Active, 80, 24),
-        include_str!("golden/active-80x24.txt"),
-    );
+fn standard_terminal_shows_every_pull() {
+    golden(&show(&scene(), Layers::Active, 80, 24), include_str!("golden/active-80x24.txt"));
 }
 
 #[test]
-fn a_large_terminal_shows_the_layers_and_how_they_were_made() {
-    golden(
-        &show(&scene(), Layers::Active, 160, 50),
-        include_str!("golden/active-160x50.txt"),
-    );
+fn large_terminal_shows_layers_and_build_steps() {
+    golden(&show(&scene(), Layers::Active, 160, 50), include_str!("golden/active-160x50.txt"));
 }
 
 #[test]
-fn all_layers_are_shown_where_that_is_asked_for() {
-    golden(
-        &show(&scene(), Layers::All, 160, 50),
-        include_str!("golden/all-160x50.txt"),
-    );
+fn shows_all_layers_when_requested() {
+    golden(&show(&scene(), Layers::All, 160, 50), include_str!("golden/all-160x50.txt"));
 }
 
 #[test]
-fn a_low_terminal_counts_what_it_does_not_show() {
-    golden(
-        &show(&scene(), Layers::Active, 80, 6),
-        include_str!("golden/active-80x6.txt"),
-    );
+fn short_terminal_counts_hidden_pulls() {
+    golden(&show(&scene(), Layers::Active, 80, 6), include_str!("golden/active-80x6.txt"));
 }
 
 #[test]
-fn nothing_going_on_is_said() {
+fn shows_message_when_idle() {
     golden(
-        &show(&fixture::of([], 0), Layers::Active, 80, 24),
+        &show(&fixture::scene_of([], 0), Layers::Active, 80, 24),
         include_str!("golden/nothing-80x24.txt"),
     );
 }
 
 #[test]
-fn a_source_that_is_away_is_said_once_and_at_each_pull() {
+fn lost_containerd_is_shown_in_header_and_pulls() {
     let mut pull = fixture::pull("1-a", "team/web", &[10]);
     pull.stale_since = Some(fixture::at(5));
-    let mut scene = fixture::of([pull], 20);
-    scene.sight = Sight::Lost(fixture::at(5));
-    golden(
-        &show(&scene, Layers::None, 80, 24),
-        include_str!("golden/lost-80x24.txt"),
-    );
+    let mut scene = fixture::scene_of([pull], 20);
+    scene.status = SourceStatus::Lost(fixture::at(5));
+    golden(&show(&scene, Layers::None, 80, 24), include_str!("golden/lost-80x24.txt"));
 }
 
 #[test]
-fn every_size_holds() {
+fn rendered_view_fits_every_size() {
     let many = (0..40).map(|i| {
         let mut pull = fixture::pull(&format!("{i}-x"), "team/web", &[10, 20, 30]);
         pull.layers[1].state = LayerState::Downloading;
         pull
     });
-    for scene in [scene(), fixture::of([], 0), fixture::of(many, 9)] {
+    for scene in [scene(), fixture::scene_of([], 0), fixture::scene_of(many, 9)] {
         for layers in [Layers::All, Layers::Active, Layers::None] {
             for width in (0..30).chain((30..200).step_by(9)) {
                 for height in [0, 1, 2, 3, 5, 10, 24, 50, 500] {
@@ -99,51 +81,48 @@ fn every_size_holds() {
 }
 
 #[test]
-fn no_pull_is_left_out_of_the_count() {
+fn hidden_pull_count_is_exact() {
     let pulls = (0..40).map(|i| fixture::pull(&format!("{i}-x"), "team/web", &[10]));
-    let text = show(&fixture::of(pulls, 9), Layers::Active, 80, 10);
-    let rows = text
-        .lines()
-        .filter(|line| line.starts_with("registry"))
-        .count();
+    let text = show(&fixture::scene_of(pulls, 9), Layers::Active, 80, 10);
+    let rows = text.lines().filter(|line| line.starts_with("registry")).count();
     assert_eq!(text.lines().last(), Some("… and 32 more (32 downloading)"));
     assert_eq!(rows + 32, 40);
 }
 
 #[test]
-fn a_terminal_of_any_size_is_filled_and_never_overfilled() {
+fn view_never_exceeds_terminal_size() {
     let scene = scene();
     for layers in [Layers::All, Layers::Active, Layers::None] {
         for width in 0..=200 {
             for height in [0, 1, 2, 3, 5, 10, 24, 50, 200] {
-                // `show` holds the lines against the size.
+                // `show` checks the lines against the size.
                 show(&scene, layers, width, height);
             }
         }
     }
 }
 
-/// A pull of another node than those of the fixture.
-fn of_node(node: &str, lease: &str, path: &str) -> Pull {
+/// Returns a pull on another node than those of the fixture.
+fn pull_on_node(node: &str, lease: &str, path: &str) -> Pull {
     let mut pull = fixture::pull(lease, path, &[10]);
     pull.id = format!("lease~{node}~k8s.io~{lease}~0").parse().unwrap();
     pull
 }
 
 #[test]
-fn the_pulls_of_several_nodes_stand_below_their_node() {
-    let mut done = of_node("b", "4-z", "team/api");
+fn pulls_are_grouped_by_node() {
+    let mut done = pull_on_node("b", "4-z", "team/api");
     done.phase = Phase::Ended(Outcome::Completed);
     done.ended_at = Some(fixture::at(9));
     let pulls = [
-        of_node("b", "1-x", "team/web"),
-        of_node("a", "2-y", "team/web"),
-        of_node("b", "3-z", "team/db"),
+        pull_on_node("b", "1-x", "team/web"),
+        pull_on_node("a", "2-y", "team/web"),
+        pull_on_node("b", "3-z", "team/db"),
         done,
     ];
-    let mut scene = fixture::of(pulls, 20);
-    scene.teller = Teller::Server("http://localhost:8080".to_owned());
-    (scene.runtime, scene.sums) = (None, NodeSums::default());
+    let mut scene = fixture::scene_of(pulls, 20);
+    scene.origin = Origin::Server("http://localhost:8080".to_owned());
+    (scene.runtime, scene.sums) = (None, NodeTotals::default());
     let text = show(&scene, Layers::None, 80, 24);
     let starts: Vec<_> = text.lines().map(|line| line.split("  ").next()).collect();
     let starts = starts.into_iter().flatten();
@@ -161,54 +140,51 @@ fn the_pulls_of_several_nodes_stand_below_their_node() {
         ]
     );
     let low = show(&scene, Layers::None, 80, 4);
-    assert_eq!(
-        low.lines().last(),
-        Some("… and 3 more (2 downloading, 1 completed)")
-    );
+    assert_eq!(low.lines().last(), Some("… and 3 more (2 downloading, 1 completed)"));
 }
 
 #[test]
-fn a_server_that_is_away_is_said_and_its_rows_stay() {
-    let mut pull = of_node("a", "1-x", "team/web");
+fn lost_server_is_shown_and_rows_stay() {
+    let mut pull = pull_on_node("a", "1-x", "team/web");
     pull.stale_since = Some(fixture::at(5));
-    let mut scene = fixture::of([pull], 20);
-    scene.teller = Teller::Server("http://localhost:8080".to_owned());
-    scene.sight = Sight::Lost(fixture::at(8));
+    let mut scene = fixture::scene_of([pull], 20);
+    scene.origin = Origin::Server("http://localhost:8080".to_owned());
+    scene.status = SourceStatus::Lost(fixture::at(8));
     let text = show(&scene, Layers::None, 80, 24);
     for part in [
-        "the server has not answered for 12 s: this was seen last",
+        "the server has been unavailable for 12 s; showing the last known state",
         "registry.example/team/web:1.2",
-        "not seen for 15 s: its containerd or its agent does not answer",
+        "stale for 15 s: containerd or agent is unavailable",
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    scene.sight = Sight::Looking;
+    scene.status = SourceStatus::Connecting;
     scene.pulls.clear();
     let text = show(&scene, Layers::None, 80, 24);
-    assert!(text.contains("looking for the server"), "{text}");
+    assert!(text.contains("connecting to the server"), "{text}");
 }
 
 #[test]
-fn pods_a_queue_and_what_to_do_have_lines_of_their_own() {
-    let known = |more: &str| {
+fn pods_queue_and_hint_get_separate_lines() {
+    let pod_context = |more: &str| {
         let line = format!(
             r#"{{"id":"lease~w1~k8s.io~a~0","nodeName":"w1","phase":"failed","totalKnown":false,
                 "startedAt":"2026-11-24T20:00:00Z","pods":[{{"namespace":"shop","podName":"web-0",
                 "uid":"u","container":"app","image":"a"}}]{more}}}"#
         );
-        crate::view::known::Known::of(&serde_json::from_str(&line).unwrap())
+        crate::view::pod_context::PodContext::from_status(&serde_json::from_str(&line).unwrap())
     };
     let mut first = fixture::pull("1-a", "team/web", &[10]);
     first.phase = Phase::Downloading;
-    first.percent = Some(pulltrace_core::Percent::from_share(0.61));
-    first.eta = Some(fixture::left(39, 40, 41));
-    let mut queued = fixture::bare("2-b");
+    first.percent = Some(pulltrace_core::Percent::from_fraction(0.61));
+    first.eta = Some(fixture::eta(39, 40, 41));
+    let mut queued = fixture::unresolved_pull("2-b");
     queued.phase = Phase::Queued;
     queued.names = vec!["registry.example/team/db:1".parse().unwrap()];
     let mut on = fixture::waiting(pulltrace_core::WaitingKind::KubeletQueue, 0);
     (on.pull, on.ahead) = (Some(first.id.clone()), Some(3));
     queued.waiting_on = Some(on);
-    let mut failed = fixture::bare("3-c");
+    let mut failed = fixture::unresolved_pull("3-c");
     failed.phase = Phase::Ended(Outcome::Failed);
     failed.names = vec!["registry.example/team/mial:1".parse().unwrap()];
     failed.ended_at = Some(fixture::at(2));
@@ -217,22 +193,16 @@ fn pods_a_queue_and_what_to_do_have_lines_of_their_own() {
         message: None,
     });
     let ids = [first.id.clone(), queued.id.clone(), failed.id.clone()];
-    let mut scene = fixture::of([first, queued, failed], 20);
-    scene.teller = Teller::Server("http://localhost:8080".to_owned());
-    scene.know(&ids[0], known(""));
+    let mut scene = fixture::scene_of([first, queued, failed], 20);
+    scene.origin = Origin::Server("http://localhost:8080".to_owned());
+    scene.set_pod_context(&ids[0], pod_context(""));
     let hostile = r#","candidates":[{"namespace":"\u001b[2J","podName":"x\ny","uid":"v","container":"","image":""}]"#;
-    scene.know(&ids[1], known(hostile));
+    scene.set_pod_context(&ids[1], pod_context(hostile));
     let retry =
         r#","attempt":2,"failure":{"reason":"no_space","nextRetryAt":"2026-11-24T20:00:32Z"}"#;
-    scene.know(&ids[2], known(retry));
-    golden(
-        &show(&scene, Layers::None, 80, 24),
-        include_str!("golden/pods-80x24.txt"),
-    );
-    // What there is no room for is left out before a pull is.
+    scene.set_pod_context(&ids[2], pod_context(retry));
+    golden(&show(&scene, Layers::None, 80, 24), include_str!("golden/pods-80x24.txt"));
+    // Extra lines are omitted before a pull is.
     let low = show(&scene, Layers::None, 80, 5);
-    assert!(
-        low.contains("team/mial") && !low.contains("again in"),
-        "{low}"
-    );
+    assert!(low.contains("team/mial") && !low.contains("retry in"), "{low}");
 }

@@ -1,12 +1,12 @@
-//! What is in each body, and that a server takes it.
+//! The contents of each body, checked as the server checks them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use pulltrace_core::wire::check::CheckedReport;
 use pulltrace_core::{
-    Anomaly, Bytes, Compression, Counters, Evidence, ImageLayer, Limits, Mono, NodeName, NodeSums,
-    NodeTime, Now, Observation, PullId, PullTable,
+    Anomaly, Bytes, Compression, Counters, EndEvidence, ImageLayer, Limits, Mono, NodeName,
+    NodeTime, NodeTotals, Now, Observation, PullId, PullTable,
 };
 
 use super::*;
@@ -17,10 +17,7 @@ fn node() -> NodeName {
 
 fn at(ms: u64) -> Now {
     let start = NodeTime::from_unix(1_764_016_180, 0);
-    let start = Now {
-        mono: Mono::default(),
-        node: start,
-    };
+    let start = Now { mono: Mono::default(), node: start };
     start.plus(Duration::from_millis(ms))
 }
 
@@ -48,7 +45,7 @@ fn layer(number: usize, size: u64) -> ImageLayer {
     }
 }
 
-/// The image with this root; two of different roots share no layer.
+/// An image with this root. Images with different roots share no layer.
 fn image(root: usize, layers: usize) -> Arc<Image> {
     let layers = (1..=layers).map(|number| layer(root * 10_000 + number, 1_000));
     Arc::new(Image {
@@ -59,20 +56,20 @@ fn image(root: usize, layers: usize) -> Arc<Image> {
     })
 }
 
-struct Bench {
+struct TestBench {
     table: PullTable,
-    who: Identity,
-    told: Told,
+    identity: Identity,
+    sent_images: SentImages,
     sequence: u64,
 }
 
-impl Bench {
+impl TestBench {
     fn new() -> Self {
         let mut limits = Limits::default();
-        (limits.live, limits.ended) = (5_000, 5_000);
+        (limits.max_live, limits.max_ended) = (5_000, 5_000);
         Self {
             table: PullTable::new(limits),
-            who: Identity {
+            identity: Identity {
                 agent: v1::AgentInfo {
                     version: "0.1.0".to_owned(),
                     instance: "a".to_owned(),
@@ -82,7 +79,7 @@ impl Bench {
                 namespace: Some("k8s.io".to_owned()),
                 images_left_out: 0,
             },
-            told: Told::default(),
+            sent_images: SentImages::default(),
             sequence: 1,
         }
     }
@@ -92,9 +89,7 @@ impl Bench {
     }
 
     fn report(&self, full: bool, pulls: impl IntoIterator<Item = usize>) -> Report {
-        let pulls = pulls
-            .into_iter()
-            .map(|pull| self.table.get(&id(pull)).unwrap());
+        let pulls = pulls.into_iter().map(|pull| self.table.get(&id(pull)).unwrap());
         Report {
             node: node(),
             runtime: Some("containerd 2.4.2".to_owned()),
@@ -102,21 +97,21 @@ impl Bench {
             full,
             now: at(10),
             pulls: pulls.cloned().collect(),
-            sums: NodeSums::default(),
+            totals: NodeTotals::default(),
             counters: Counters::default(),
             ends_lost: 0,
-            interval: None,
+            poll_interval: None,
             next_within: Duration::from_secs(5),
         }
     }
 
     fn parts(&mut self, report: &Report) -> Vec<Part> {
-        let parts = parts(report, &mut self.who, &self.told, self.sequence).unwrap();
+        let parts = split(report, &mut self.identity, &self.sent_images, self.sequence).unwrap();
         self.sequence += parts.len() as u64;
         parts
     }
 
-    fn one(&mut self, full: bool, pulls: impl IntoIterator<Item = usize>) -> Part {
+    fn single_part(&mut self, full: bool, pulls: impl IntoIterator<Item = usize>) -> Part {
         let report = self.report(full, pulls);
         let mut parts = self.parts(&report);
         assert_eq!(parts.len(), 1);
@@ -124,31 +119,31 @@ impl Bench {
     }
 
     fn ack(&mut self, part: Part, epoch: &str) {
-        self.told.acknowledged(part, epoch);
+        self.sent_images.on_ack(part, epoch);
     }
 }
 
-fn read(part: &Part) -> v1::AgentReport {
+fn parse(part: &Part) -> v1::AgentReport {
     serde_json::from_slice(&part.json).unwrap()
 }
 
 fn roots(part: &Part) -> Vec<String> {
-    let images = read(part).images;
+    let images = parse(part).images;
     images.into_iter().map(|image| image.root_digest).collect()
 }
 
-/// A server that takes parts in their order, and knows only what they say.
+/// A server that applies parts in order and knows nothing else.
 #[derive(Default)]
-struct Server {
+struct ModelServer {
     images: BTreeMap<Digest, Arc<Image>>,
-    /// Of each pull how many layers were told of it.
+    /// The number of layers known for each pull.
     pulls: BTreeMap<PullId, usize>,
 }
 
-impl Server {
-    fn take(&mut self, part: &Part) {
+impl ModelServer {
+    fn apply(&mut self, part: &Part) {
         assert!(part.json.len() <= MAX_BODY, "{} bytes", part.json.len());
-        let report = CheckedReport::try_from(read(part)).unwrap();
+        let report = CheckedReport::try_from(parse(part)).unwrap();
         assert_eq!((report.full, report.sequence), (part.full, part.sequence));
         if report.full {
             self.pulls.clear();
@@ -165,8 +160,8 @@ impl Server {
 }
 
 #[test]
-fn a_report_says_who_where_and_what() {
-    let mut bench = Bench::new();
+fn report_contains_identity_pulls_and_counters() {
+    let mut bench = TestBench::new();
     bench.pull(1, &image(1, 2));
     let mut report = bench.report(true, [1]);
     report.counters.refused = 1;
@@ -174,134 +169,114 @@ fn a_report_says_who_where_and_what() {
     report.counters.anomalies.insert(Anomaly::UnknownPull, 3);
     report.ends_lost = 4;
     let parts = bench.parts(&report);
-    let said = read(&parts[0]);
-    assert_eq!(said.node_name, "worker-1");
-    assert_eq!(said.timestamp, at(10).node);
-    assert_eq!(said.agent.interval_ms, 5_000);
-    assert_eq!(
-        said.node.runtime_version.as_deref(),
-        Some("containerd 2.4.2")
-    );
-    assert_eq!(said.node.runtime_namespace.as_deref(), Some("k8s.io"));
-    assert_eq!((said.dropped.refused, said.dropped.evicted), (1, 2));
-    assert_eq!(said.dropped.ends_lost, 4);
-    assert_eq!(said.dropped.anomalies["unknown_pull"], 3);
-    assert_eq!(said.images[0].layers.len(), 2);
-    assert_eq!(said.pulls[0].layers.len(), 2);
-    Server::default().take(&parts[0]);
+    let report = parse(&parts[0]);
+    assert_eq!(report.node_name, "worker-1");
+    assert_eq!(report.timestamp, at(10).node);
+    assert_eq!(report.agent.interval_ms, 5_000);
+    assert_eq!(report.node.runtime_version.as_deref(), Some("containerd 2.4.2"));
+    assert_eq!(report.node.runtime_namespace.as_deref(), Some("k8s.io"));
+    assert_eq!((report.dropped.refused, report.dropped.evicted), (1, 2));
+    assert_eq!(report.dropped.ends_lost, 4);
+    assert_eq!(report.dropped.anomalies["unknown_pull"], 3);
+    assert_eq!(report.images[0].layers.len(), 2);
+    assert_eq!(report.pulls[0].layers.len(), 2);
+    ModelServer::default().apply(&parts[0]);
 }
 
 #[test]
-fn an_image_is_told_until_a_report_of_it_was_acknowledged() {
-    let mut bench = Bench::new();
+fn image_is_sent_until_acknowledged() {
+    let mut bench = TestBench::new();
     for pull in 1..=3 {
         bench.pull(pull, &image(1, 2));
     }
-    let first = bench.one(true, []);
+    let first = bench.single_part(true, []);
     bench.ack(first, "a");
-    let lost = bench.one(false, [1, 2]);
-    assert_eq!(roots(&lost).len(), 1, "once for two pulls of it");
-    let told = bench.one(false, [1]);
-    assert_eq!(roots(&told).len(), 1, "again, as nobody said that it came");
+    let lost = bench.single_part(false, [1, 2]);
+    assert_eq!(roots(&lost).len(), 1, "once for both pulls");
+    let told = bench.single_part(false, [1]);
+    assert_eq!(roots(&told).len(), 1, "repeated until acknowledged");
     bench.ack(told, "a");
-    assert_eq!(roots(&bench.one(false, [1, 2, 3])), [""; 0]);
-    assert_eq!(
-        roots(&bench.one(true, [1])).len(),
-        1,
-        "a full report has it"
-    );
+    assert_eq!(roots(&bench.single_part(false, [1, 2, 3])), [""; 0]);
+    assert_eq!(roots(&bench.single_part(true, [1])).len(), 1, "a full report contains it");
 }
 
 #[test]
-fn a_server_that_was_started_anew_is_told_again() {
-    let mut bench = Bench::new();
+fn restarted_server_receives_images_again() {
+    let mut bench = TestBench::new();
     bench.pull(1, &image(1, 2));
     bench.pull(2, &image(2, 2));
-    let first = bench.one(true, [1]);
+    let first = bench.single_part(true, [1]);
     bench.ack(first, "a");
-    let other = bench.one(false, [2]);
+    let other = bench.single_part(false, [2]);
     bench.ack(other, "b");
-    assert_eq!(roots(&bench.one(false, [1, 2])), [digest(1).to_string()]);
+    assert_eq!(roots(&bench.single_part(false, [1, 2])), [digest(1).to_string()]);
 }
 
 #[test]
-fn an_image_of_which_more_is_known_is_told_again() {
-    let mut bench = Bench::new();
+fn image_is_sent_again_when_details_are_added() {
+    let mut bench = TestBench::new();
     let rich = image(1, 1);
     let mut poor = Image::clone(&rich);
     poor.layers[0].created_by = None;
     bench.pull(1, &Arc::new(poor));
-    let first = bench.one(true, [1]);
+    let first = bench.single_part(true, [1]);
     bench.ack(first, "a");
     bench.pull(2, &rich);
-    let richer = bench.one(false, [2]);
-    assert_eq!(
-        read(&richer).images[0].layers[0].created_by.as_deref(),
-        Some("RUN make install")
-    );
-    // Both number their layers alike, so either will do for both.
-    let mut server = Server::default();
-    let both = bench.one(true, [1, 2]);
-    server.take(&both);
+    let richer = bench.single_part(false, [2]);
+    assert_eq!(parse(&richer).images[0].layers[0].created_by.as_deref(), Some("RUN make install"));
+    // Both images number their layers alike, so either serves both pulls.
+    let mut server = ModelServer::default();
+    let both = bench.single_part(true, [1, 2]);
+    server.apply(&both);
     assert_eq!(server.pulls.values().sum::<usize>(), 2);
 }
 
 #[test]
-fn two_pulls_that_mean_different_layers_by_one_root_are_never_mixed() {
-    let mut bench = Bench::new();
+fn conflicting_layers_of_one_root_stay_separate() {
+    let mut bench = TestBench::new();
     bench.pull(1, &image(1, 2));
     let mut other = Image::clone(&image(1, 2));
     other.layers = vec![layer(7, 5)];
     bench.pull(2, &Arc::new(other));
-    let part = bench.one(true, [1, 2]);
-    let mut server = Server::default();
-    server.take(&part);
+    let part = bench.single_part(true, [1, 2]);
+    let mut server = ModelServer::default();
+    server.apply(&part);
     assert_eq!((server.pulls[&id(1)], server.pulls[&id(2)]), (2, 0));
     bench.ack(part, "a");
-    // Alone it is told with its own.
-    let part = bench.one(false, [2]);
-    server.take(&part);
+    // Without the other pull, its image is sent.
+    let part = bench.single_part(false, [2]);
+    server.apply(&part);
     assert_eq!(server.pulls[&id(2)], 1);
-    assert_eq!(bench.who.images_left_out, 1);
+    assert_eq!(bench.identity.images_left_out, 1);
 }
 
 #[test]
-fn sizes_that_no_number_holds_are_left_out_and_counted() {
-    let mut bench = Bench::new();
+fn sizes_beyond_json_limit_are_omitted_and_counted() {
+    let mut bench = TestBench::new();
     let mut huge = Image::clone(&image(1, 0));
     huge.layers = vec![layer(1, i64::MAX as u64), layer(2, i64::MAX as u64)];
     bench.pull(1, &Arc::new(huge));
-    let part = bench.one(true, [1]);
-    let mut server = Server::default();
-    server.take(&part);
+    let part = bench.single_part(true, [1]);
+    let mut server = ModelServer::default();
+    server.apply(&part);
     assert_eq!(server.pulls[&id(1)], 0);
-    let next = bench.one(false, []);
-    assert_eq!(read(&next).dropped.anomalies[IMAGE_LEFT_OUT], 1);
+    let next = bench.single_part(false, []);
+    assert_eq!(parse(&next).dropped.anomalies[IMAGE_LEFT_OUT], 1);
 }
 
 fn began(pull: usize, image: &Arc<Image>) -> [Observation; 2] {
-    let began = Observation::Began {
-        pull: id(pull),
-        at: at(0).node,
-    };
-    let image = Observation::Image {
-        pull: id(pull),
-        image: Arc::clone(image),
-    };
+    let began = Observation::Started { pull: id(pull), at: at(0).node };
+    let image = Observation::Image { pull: id(pull), image: Arc::clone(image) };
     [began, image]
 }
 
 fn ended(pull: usize, ms: u64) -> Observation {
-    Observation::Ended {
-        pull: id(pull),
-        evidence: Evidence::ImagePresent,
-        at: at(ms).node,
-    }
+    Observation::Ended { pull: id(pull), evidence: EndEvidence::ImagePresent, at: at(ms).node }
 }
 
-/// 1,500 pulls of which the first so many live, of ten images.
-fn many(live: usize, layers: usize) -> Bench {
-    let mut bench = Bench::new();
+/// 1,500 pulls of ten images; the first `live` of them have not ended.
+fn many_pulls(live: usize, layers: usize) -> TestBench {
+    let mut bench = TestBench::new();
     let images: Vec<_> = (1..=10).map(|root| image(root, layers)).collect();
     let began = (0..1_500).flat_map(|pull| began(pull, &images[pull % 10]));
     bench.table.apply(&began.collect::<Vec<_>>(), at(1));
@@ -311,92 +286,92 @@ fn many(live: usize, layers: usize) -> Bench {
 }
 
 #[test]
-fn a_report_that_is_too_large_goes_out_in_parts_and_nothing_is_left_out() {
-    let mut bench = many(50, 20);
+fn oversized_report_is_split_without_loss() {
+    let mut bench = many_pulls(50, 20);
     let report = bench.report(true, 0..1_500);
     let parts = bench.parts(&report);
     assert!(parts.len() > 1, "{} parts", parts.len());
-    let mut server = Server::default();
-    server.take(&parts[0]);
+    let mut server = ModelServer::default();
+    server.apply(&parts[0]);
     let live = (0..50).all(|pull| server.pulls.get(&id(pull)) == Some(&20));
-    assert!(live, "the first part has all that live, with their layers");
+    assert!(live, "the first part contains all live pulls with layers");
     let newest = server.pulls.contains_key(&id(1_499));
-    assert!(newest, "and the last that ended");
+    assert!(newest, "and the latest ended pull");
     for part in &parts[1..] {
         assert!(!part.full);
-        server.take(part);
+        server.apply(part);
     }
     assert_eq!(server.pulls.len(), 1_500);
     assert!(server.pulls.values().all(|layers| *layers == 20));
     let sequences: BTreeSet<u64> = parts.iter().map(|part| part.sequence).collect();
     assert_eq!(sequences.len(), parts.len());
-    assert_eq!(parts.iter().flat_map(roots).count(), 10, "each image once");
-    assert_eq!(bench.who.images_left_out, 0);
+    assert_eq!(parts.iter().flat_map(roots).count(), 10, "each image is sent once");
+    assert_eq!(bench.identity.images_left_out, 0);
 }
 
 #[test]
-fn live_pulls_that_are_too_large_together_are_all_there_at_first_and_whole_at_last() {
-    let mut bench = many(900, 40);
+fn oversized_live_pulls_are_sent_first_without_layers() {
+    let mut bench = many_pulls(900, 40);
     let report = bench.report(true, 0..1_500);
     let parts = bench.parts(&report);
-    let mut server = Server::default();
-    server.take(&parts[0]);
+    let mut server = ModelServer::default();
+    server.apply(&parts[0]);
     assert!((0..900).all(|pull| server.pulls.contains_key(&id(pull))));
     let newest = server.pulls.contains_key(&id(1_499));
-    assert!(newest, "and the last that ended");
+    assert!(newest, "and the latest ended pull");
     for part in &parts[1..] {
-        server.take(part);
+        server.apply(part);
     }
     assert_eq!(server.pulls.len(), 1_500);
     assert!(server.pulls.values().all(|layers| *layers == 40));
 }
 
 #[test]
-fn changes_after_a_long_silence_are_cut_as_well() {
-    let mut bench = many(0, 20);
-    let first = bench.one(true, []);
+fn large_incremental_report_is_split() {
+    let mut bench = many_pulls(0, 20);
+    let first = bench.single_part(true, []);
     bench.ack(first, "a");
     let report = bench.report(false, 0..1_500);
     let parts = bench.parts(&report);
-    let mut server = Server::default();
+    let mut server = ModelServer::default();
     for part in &parts {
         assert!(!part.full);
-        server.take(part);
+        server.apply(part);
     }
     assert_eq!(server.pulls.len(), 1_500);
 }
 
 #[test]
-fn more_pulls_than_a_server_takes_at_once_are_cut_though_they_are_small() {
-    let mut bench = Bench::new();
+fn report_is_split_at_pull_count_limit() {
+    let mut bench = TestBench::new();
     let began = (0..2_100).map(|pull| began(pull, &image(1, 0))[0].clone());
     bench.table.apply(&began.collect::<Vec<_>>(), at(1));
     let report = bench.report(false, 0..2_100);
     let parts = bench.parts(&report);
-    let mut server = Server::default();
-    parts.iter().for_each(|part| server.take(part));
+    let mut server = ModelServer::default();
+    parts.iter().for_each(|part| server.apply(part));
     assert_eq!(server.pulls.len(), 2_100);
 }
 
 #[test]
-fn a_pull_that_is_too_large_alone_is_told_without_its_image_and_counted() {
-    let mut bench = Bench::new();
+fn oversized_pull_omits_image_and_is_counted() {
+    let mut bench = TestBench::new();
     let mut large = Image::clone(&image(1, 1_000));
     for layer in &mut large.layers {
         layer.media_type = "\\".repeat(255);
         layer.created_by = Some("\u{1}".repeat(120));
     }
     bench.pull(1, &Arc::new(large));
-    let part = bench.one(true, [1]);
-    let mut server = Server::default();
-    server.take(&part);
+    let part = bench.single_part(true, [1]);
+    let mut server = ModelServer::default();
+    server.apply(&part);
     assert_eq!(server.pulls[&id(1)], 0);
-    assert_eq!(bench.who.images_left_out, 1);
+    assert_eq!(bench.identity.images_left_out, 1);
 }
 
 #[test]
-fn what_is_remembered_as_told_is_bounded() {
-    let mut told = Told::default();
+fn sent_images_are_bounded() {
+    let mut told = SentImages::default();
     for number in 0..10_000 {
         let part = Part {
             sequence: 1,
@@ -404,7 +379,7 @@ fn what_is_remembered_as_told_is_bounded() {
             json: Vec::new(),
             images: [(digest(number), 0)].into(),
         };
-        told.acknowledged(part, "a");
-        assert!(told.marks.len() <= MAX_TOLD);
+        told.on_ack(part, "a");
+        assert!(told.fingerprints.len() <= MAX_SENT_IMAGES);
     }
 }

@@ -1,7 +1,7 @@
-//! Which methods of containerd may be called at all: all of them read.
+//! The allow list of containerd methods, all of them read-only.
 //!
-//! containerd has no read-only mode, and whoever may open its socket may do anything. So the list is kept
-//! here, in front of the wire: what is not on it fails before a byte is sent.
+//! containerd has no read-only mode: a process that can open its socket can do anything. This list
+//! is therefore enforced on the client side, where other methods fail before a byte is sent.
 
 use std::future::ready;
 use std::task::{Context, Poll};
@@ -12,7 +12,7 @@ use tonic::body::Body;
 use tonic::codegen::http::{HeaderName, HeaderValue, Request, Response};
 use tonic::codegen::{BoxFuture, Service, StdError};
 
-/// Every method that may be called. Each changes nothing.
+/// The allowed methods. None of them changes anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum Method {
     ContentInfo,
@@ -45,7 +45,7 @@ impl Method {
         Self::Version,
     ];
 
-    /// As it is on the wire.
+    /// Returns the gRPC path.
     const fn path(self) -> &'static str {
         match self {
             Self::ContentInfo => "/containerd.services.content.v1.Content/Info",
@@ -63,34 +63,36 @@ impl Method {
         }
     }
 
-    /// Its service and its own name: `Leases/List`.
+    /// Returns service and method: `Leases/List`.
     pub(in super::super) fn name(self) -> &'static str {
         let path = self.path();
         path.rsplit_once('.').map_or(path, |(_, name)| name)
     }
 }
 
-const NAMESPACE: HeaderName = HeaderName::from_static("containerd-namespace");
-/// With this header a call would add what it touches to a lease, and so change what it only reads.
-const LEASE: HeaderName = HeaderName::from_static("containerd-lease");
+const NAMESPACE_HEADER: HeaderName = HeaderName::from_static("containerd-namespace");
+/// With this header a call would add the objects it reads to a lease, which changes containerd's
+/// state.
+const LEASE_HEADER: HeaderName = HeaderName::from_static("containerd-lease");
 
-/// A channel that refuses every method that is not on the list, and names the namespace in every call.
+/// A channel that rejects methods that are not on the list and sets the namespace of every call.
 #[derive(Clone, Debug)]
-pub(super) struct Guarded<S> {
+pub(super) struct GuardedChannel<S> {
     inner: S,
     namespace: HeaderValue,
 }
 
-impl<S> Guarded<S> {
+impl<S> GuardedChannel<S> {
     /// # Errors
-    /// Where the namespace cannot be a header, which no [`Namespace`] is known to do.
+    /// Returns an error if the namespace is not a valid header value, which is not known to happen
+    /// for a [`Namespace`].
     pub(super) fn new(inner: S, namespace: &Namespace) -> Result<Self, String> {
         let namespace = HeaderValue::from_str(namespace.as_str()).map_err(|e| e.to_string())?;
         Ok(Self { inner, namespace })
     }
 }
 
-impl<S, B> Service<Request<Body>> for Guarded<S>
+impl<S, B> Service<Request<Body>> for GuardedChannel<S>
 where
     S: Service<Request<Body>, Response = Response<B>>,
     S::Error: Into<StdError>,
@@ -108,14 +110,13 @@ where
     fn call(&mut self, mut request: Request<Body>) -> Self::Future {
         let method = request.uri().path();
         if !Method::ALL.iter().any(|allowed| allowed.path() == method) {
-            let refusal = Status::permission_denied(format!(
-                "`{method}` is not on the list of allowed methods"
-            ));
+            let refusal =
+                Status::permission_denied(format!("method `{method}` is not on the allow list"));
             return Box::pin(ready(Err(refusal.into())));
         }
         let headers = request.headers_mut();
-        headers.remove(LEASE);
-        headers.insert(NAMESPACE, self.namespace.clone());
+        headers.remove(LEASE_HEADER);
+        headers.insert(NAMESPACE_HEADER, self.namespace.clone());
         let response = self.inner.call(request);
         Box::pin(async move { response.await.map_err(Into::into) })
     }
@@ -132,11 +133,11 @@ mod tests {
 
     use super::*;
 
-    /// In place of the wire: remembers what reached it, and answers nothing useful.
+    /// A service that records requests instead of sending them, and returns an error.
     #[derive(Clone, Debug, Default)]
-    struct Wire(Arc<Mutex<Vec<Request<()>>>>);
+    struct RecordingService(Arc<Mutex<Vec<Request<()>>>>);
 
-    impl Service<Request<Body>> for Wire {
+    impl Service<Request<Body>> for RecordingService {
         type Response = Response<Body>;
         type Error = StdError;
         type Future = Ready<Result<Response<Body>, StdError>>;
@@ -148,69 +149,42 @@ mod tests {
         fn call(&mut self, request: Request<Body>) -> Self::Future {
             let (parts, _) = request.into_parts();
             self.0.lock().unwrap().push(Request::from_parts(parts, ()));
-            ready(Err(Status::unavailable("a wire that leads nowhere").into()))
+            ready(Err(Status::unavailable("recorded, not sent").into()))
         }
     }
 
-    fn guarded() -> (Guarded<Wire>, Wire) {
-        let wire = Wire::default();
-        (
-            Guarded::new(wire.clone(), &"k8s.io".parse().unwrap()).unwrap(),
-            wire,
-        )
+    fn guarded() -> (GuardedChannel<RecordingService>, RecordingService) {
+        let wire = RecordingService::default();
+        (GuardedChannel::new(wire.clone(), &"k8s.io".parse().unwrap()).unwrap(), wire)
     }
 
     #[tokio::test]
-    async fn what_changes_something_never_reaches_the_wire() {
+    async fn mutating_call_is_rejected_before_sending() {
         let (guarded, wire) = guarded();
         let mut refusals = Vec::new();
         macro_rules! refused {
             ($client:path, $method:ident($request:expr)) => {
                 refusals.push((
                     stringify!($method),
-                    <$client>::new(guarded.clone())
-                        .$method($request)
-                        .await
-                        .err(),
+                    <$client>::new(guarded.clone()).$method($request).await.err(),
                 ))
             };
         }
-        refused!(
-            api::images_client::ImagesClient<_>,
-            delete(api::DeleteImageRequest::default())
-        );
-        refused!(
-            api::images_client::ImagesClient<_>,
-            create(api::CreateImageRequest::default())
-        );
-        refused!(
-            api::images_client::ImagesClient<_>,
-            update(api::UpdateImageRequest::default())
-        );
+        refused!(api::images_client::ImagesClient<_>, delete(api::DeleteImageRequest::default()));
+        refused!(api::images_client::ImagesClient<_>, create(api::CreateImageRequest::default()));
+        refused!(api::images_client::ImagesClient<_>, update(api::UpdateImageRequest::default()));
         refused!(
             api::content_client::ContentClient<_>,
             delete(api::DeleteContentRequest::default())
         );
-        refused!(
-            api::content_client::ContentClient<_>,
-            update(api::UpdateRequest::default())
-        );
-        refused!(
-            api::content_client::ContentClient<_>,
-            abort(api::AbortRequest::default())
-        );
-        refused!(
-            api::leases_client::LeasesClient<_>,
-            create(api::CreateRequest::default())
-        );
+        refused!(api::content_client::ContentClient<_>, update(api::UpdateRequest::default()));
+        refused!(api::content_client::ContentClient<_>, abort(api::AbortRequest::default()));
+        refused!(api::leases_client::LeasesClient<_>, create(api::CreateRequest::default()));
         refused!(
             api::leases_client::LeasesClient<_>,
             add_resource(api::AddResourceRequest::default())
         );
-        refused!(
-            api::events_client::EventsClient<_>,
-            publish(api::PublishRequest::default())
-        );
+        refused!(api::events_client::EventsClient<_>, publish(api::PublishRequest::default()));
         refused!(
             api::containers_client::ContainersClient<_>,
             list(api::ListContainersRequest::default())
@@ -220,43 +194,29 @@ mod tests {
             remove(api::snapshots::RemoveSnapshotRequest::default())
         );
         for (method, error) in refusals {
-            let error = error.unwrap_or_else(|| panic!("`{method}` was let through"));
+            let error = error.unwrap_or_else(|| panic!("`{method}` was allowed"));
             assert_eq!(error.code(), Code::PermissionDenied, "{method}: {error}");
         }
         assert_eq!(wire.0.lock().unwrap().len(), 0);
     }
 
     #[tokio::test]
-    async fn an_allowed_call_names_the_namespace_and_no_lease() {
+    async fn allowed_call_sets_namespace_and_drops_lease() {
         let (guarded, wire) = guarded();
         let mut request = tonic::Request::new(api::GetImageRequest::default());
-        request
-            .metadata_mut()
-            .insert("containerd-lease", "1-abcd".parse().unwrap());
-        let answer = api::images_client::ImagesClient::new(guarded)
-            .get(request)
-            .await;
-        assert_eq!(
-            answer.unwrap_err().code(),
-            Code::Unavailable,
-            "it reached the wire"
-        );
+        request.metadata_mut().insert("containerd-lease", "1-abcd".parse().unwrap());
+        let answer = api::images_client::ImagesClient::new(guarded).get(request).await;
+        assert_eq!(answer.unwrap_err().code(), Code::Unavailable, "the request was passed on");
         let seen = wire.0.lock().unwrap();
         assert_eq!(seen.len(), 1);
-        assert_eq!(
-            seen[0].uri().path(),
-            "/containerd.services.images.v1.Images/Get"
-        );
-        assert_eq!(
-            seen[0].headers().get("containerd-namespace").unwrap(),
-            "k8s.io"
-        );
+        assert_eq!(seen[0].uri().path(), "/containerd.services.images.v1.Images/Get");
+        assert_eq!(seen[0].headers().get("containerd-namespace").unwrap(), "k8s.io");
         assert_eq!(seen[0].headers().get("containerd-lease"), None);
     }
 
-    /// The list as the documentation has it: a method more is a decision, not a slip.
+    /// The list as documented. A further method must be a deliberate decision.
     #[test]
-    fn the_list_is_what_the_documentation_says() {
+    fn allow_list_matches_documentation() {
         let documented = BTreeSet::from([
             "Content/Info",
             "Content/ListStatuses",

@@ -1,87 +1,88 @@
-//! What can go wrong between here and containerd, in plain words.
+//! Errors of calls to containerd.
 
 use std::error::Error;
 use std::fmt::Write as _;
 
 use tonic::{Code, Status};
 
-/// A call to containerd that failed; the variant says which.
+/// A failed call to containerd. The variant identifies the call. [`is_transient`](Self::is_transient)
+/// reports whether a retry may help.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
-    /// The path cannot be that of a socket.
-    #[error("cannot use `{path}` as a socket: {reason}")]
+    /// The socket path is invalid.
+    #[error("invalid socket path `{path}`: {reason}")]
     Socket {
         /// The path.
         path: String,
-        /// Why not.
+        /// The problem.
         reason: String,
     },
     /// `Version.Version`.
-    #[error("cannot ask containerd for its version")]
+    #[error("failed to get the version of containerd")]
     Version(#[source] Cause),
     /// `Namespaces.List`.
-    #[error("cannot list the namespaces")]
+    #[error("failed to list namespaces")]
     Namespaces(#[source] Cause),
     /// `Content.ListStatuses`.
-    #[error("cannot list what is being written")]
+    #[error("failed to list ingests")]
     Ingests(#[source] Cause),
     /// `Leases.List`.
-    #[error("cannot list the leases")]
+    #[error("failed to list leases")]
     Leases(#[source] Cause),
     /// `Leases.ListResources`.
-    #[error("cannot list what a lease holds")]
+    #[error("failed to list the resources of a lease")]
     Resources(#[source] Cause),
     /// `Content.Info`.
-    #[error("cannot look up a blob")]
+    #[error("failed to get the metadata of a blob")]
     Info(#[source] Cause),
     /// `Content.Read`.
-    #[error("cannot read a blob")]
+    #[error("failed to read a blob")]
     Read(#[source] Cause),
     /// `Snapshots.Stat`.
-    #[error("cannot look up a snapshot")]
+    #[error("failed to stat a snapshot")]
     Stat(#[source] Cause),
     /// `Snapshots.Usage`.
-    #[error("cannot measure a snapshot")]
+    #[error("failed to get the usage of a snapshot")]
     Usage(#[source] Cause),
     /// `Images.List` or `Images.Get`.
-    #[error("cannot look up an image record")]
+    #[error("failed to look up an image record")]
     Images(#[source] Cause),
     /// `Events.Subscribe`.
-    #[error("the stream of events broke off")]
+    #[error("event stream lost")]
     Events(#[source] Cause),
 }
 
-/// Why a call failed.
+/// The cause of a failed call to containerd.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Cause {
-    /// The connection could not be made, or broke.
+    /// The connection failed or was lost.
     #[error("{0}")]
     Unreachable(String),
-    /// No answer in time.
-    #[error("no answer within {} s", super::DEADLINE.as_secs())]
+    /// containerd did not answer in time.
+    #[error("no response within {} s", super::DEADLINE.as_secs())]
     Timeout,
-    /// There is no such thing.
+    /// The object does not exist.
     #[error("not found")]
     NotFound,
-    /// containerd answered, and the answer cannot be used.
-    #[error("an answer that cannot be used: {0}")]
-    Nonsense(String),
-    /// containerd refused.
+    /// The response is invalid.
+    #[error("invalid response: {0}")]
+    InvalidResponse(String),
+    /// containerd returned an error.
     #[error("{code}: {message}")]
     Refused {
-        /// The gRPC code by name: `PermissionDenied`.
+        /// The name of the gRPC code: `PermissionDenied`.
         code: String,
-        /// containerd's own words.
+        /// containerd's message.
         message: String,
-        /// Whether the same call may succeed later.
-        retryable: bool,
+        /// True if the same call may succeed later.
+        transient: bool,
     },
 }
 
 impl ClientError {
-    /// Why it failed; `None` where nothing was called.
+    /// Returns the cause; `None` if no call was made.
     #[must_use]
     pub fn cause(&self) -> Option<&Cause> {
         match self {
@@ -100,38 +101,44 @@ impl ClientError {
         }
     }
 
-    /// Whether the same call may succeed later without anybody doing something.
+    /// Returns whether the same call may succeed later without a change of configuration.
     #[must_use]
-    pub fn is_retryable(&self) -> bool {
-        match self.cause() {
-            Some(Cause::Unreachable(_) | Cause::Timeout) => true,
-            Some(Cause::Refused { retryable, .. }) => *retryable,
-            Some(Cause::NotFound | Cause::Nonsense(_)) | None => false,
-        }
+    pub fn is_transient(&self) -> bool {
+        self.cause().is_some_and(Cause::is_transient)
     }
 
-    /// Whether the connection is gone, so that every other call would fail too.
+    /// Returns whether the connection was lost, so that other calls would fail as well.
     #[must_use]
-    pub fn is_lost(&self) -> bool {
+    pub fn is_disconnect(&self) -> bool {
         matches!(self.cause(), Some(Cause::Unreachable(_)))
     }
 }
 
 impl Cause {
-    pub(super) fn of(status: &Status) -> Self {
+    /// Returns whether the same call may succeed later without a change of configuration.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Timeout => true,
+            Self::NotFound | Self::InvalidResponse(_) => false,
+            Self::Refused { transient, .. } => *transient,
+        }
+    }
+
+    pub(super) fn from_status(status: &Status) -> Self {
         let text = |text: &str| text.chars().take(300).collect::<String>();
-        // What containerd says has no source; what this side found out about the connection has one.
+        // Errors from containerd have no source; transport errors of this side have one.
         let transport = status.source().is_some();
         match status.code() {
             Code::NotFound => Self::NotFound,
             Code::Unavailable => Self::Unreachable(text(status.message())),
             Code::Unknown | Code::Cancelled | Code::Internal if transport => {
-                Self::Unreachable(text(&innermost(status)))
+                Self::Unreachable(text(&innermost_message(status)))
             }
             code => Self::Refused {
                 code: format!("{code:?}"),
                 message: text(status.message()),
-                retryable: matches!(
+                transient: matches!(
                     code,
                     Code::Unknown
                         | Code::Cancelled
@@ -145,11 +152,11 @@ impl Cause {
     }
 }
 
-/// The word for a call that ended so; `None` where that was an answer.
-pub(super) fn word(status: &Status) -> Option<&'static str> {
-    let word = match (Cause::of(status), status.code()) {
+/// Returns the error code for metrics; `None` for statuses that count as an answer.
+pub(super) fn error_code(status: &Status) -> Option<&'static str> {
+    let word = match (Cause::from_status(status), status.code()) {
         (Cause::NotFound, _) | (_, Code::Ok) => return None,
-        (Cause::Unreachable(_), _) => UNREACHABLE,
+        (Cause::Unreachable(_), _) => CODE_UNAVAILABLE,
         (_, Code::Cancelled) => "cancelled",
         (_, Code::Unknown) => "unknown",
         (_, Code::InvalidArgument) => "invalid_argument",
@@ -163,21 +170,21 @@ pub(super) fn word(status: &Status) -> Option<&'static str> {
         (_, Code::OutOfRange) => "out_of_range",
         (_, Code::Unimplemented) => "unimplemented",
         (_, Code::Internal) => "internal",
-        (_, Code::Unavailable) => UNREACHABLE,
+        (_, Code::Unavailable) => CODE_UNAVAILABLE,
         (_, Code::DataLoss) => "data_loss",
         (_, Code::Unauthenticated) => "unauthenticated",
     };
     Some(word)
 }
 
-/// The word for a connection that could not be made, or broke.
-pub(super) const UNREACHABLE: &str = "unavailable";
+/// Code of a failed or lost connection.
+pub(super) const CODE_UNAVAILABLE: &str = "unavailable";
 
-/// The word for an answer that did not come in time.
-pub(super) const LATE: &str = "deadline";
+/// Code of a call that timed out.
+pub(super) const CODE_DEADLINE: &str = "deadline";
 
-/// An error and all that it wraps, in one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
+/// Formats an error and its sources on one line.
+pub(crate) fn error_chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(error) = next {
@@ -188,8 +195,8 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// `transport error` says nothing; what it wraps does.
-fn innermost(status: &Status) -> String {
+/// Appends the sources, because the message is often just `transport error`.
+fn innermost_message(status: &Status) -> String {
     let mut text = status.message().to_owned();
     let mut next = status.source();
     while let Some(error) = next {
@@ -208,50 +215,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_containerd_says_is_told_from_what_the_connection_did() {
-        let said = Cause::of(&Status::unknown("bad filter"));
-        assert!(
-            matches!(
-                &said,
-                Cause::Refused {
-                    retryable: true,
-                    ..
-                }
-            ),
-            "{said:?}"
-        );
+    fn transport_error_differs_from_containerd_status() {
+        let said = Cause::from_status(&Status::unknown("bad filter"));
+        assert!(matches!(&said, Cause::Refused { transient: true, .. }), "{said:?}");
 
-        let broke = Status::from_error("a pipe burst".into());
-        assert_eq!(Cause::of(&broke), Cause::Unreachable("a pipe burst".into()));
-        assert!(ClientError::Leases(Cause::of(&broke)).is_lost());
+        let broke = Status::from_error("broken pipe".into());
+        assert_eq!(Cause::from_status(&broke), Cause::Unreachable("broken pipe".into()));
+        assert!(ClientError::Leases(Cause::from_status(&broke)).is_disconnect());
     }
 
     #[test]
-    fn each_call_that_failed_has_the_word_of_its_status() {
-        assert_eq!(word(&Status::unknown("bad filter")), Some("unknown"));
-        assert_eq!(
-            word(&Status::from_error("a pipe burst".into())),
-            Some("unavailable")
-        );
-        assert_eq!(word(&Status::unavailable("down")), Some("unavailable"));
-        assert_eq!(word(&Status::unimplemented("no")), Some("unimplemented"));
-        assert_eq!(word(&Status::not_found("no")), None);
+    fn status_maps_to_error_code() {
+        assert_eq!(error_code(&Status::unknown("bad filter")), Some("unknown"));
+        assert_eq!(error_code(&Status::from_error("broken pipe".into())), Some("unavailable"));
+        assert_eq!(error_code(&Status::unavailable("down")), Some("unavailable"));
+        assert_eq!(error_code(&Status::unimplemented("no")), Some("unimplemented"));
+        assert_eq!(error_code(&Status::not_found("no")), None);
     }
 
     #[test]
-    fn asking_again_helps_or_not() {
-        let error = |status: &Status| ClientError::Leases(Cause::of(status));
-        assert!(error(&Status::unavailable("down")).is_retryable());
-        assert!(ClientError::Info(Cause::Timeout).is_retryable());
-        assert!(!error(&Status::failed_precondition("namespace is required")).is_retryable());
-        assert!(!error(&Status::unimplemented("unknown service")).is_retryable());
-        assert!(!error(&Status::failed_precondition("x")).is_lost());
+    fn error_is_transient_by_status() {
+        let error = |status: &Status| ClientError::Leases(Cause::from_status(status));
+        assert!(error(&Status::unavailable("down")).is_transient());
+        assert!(ClientError::Info(Cause::Timeout).is_transient());
+        assert!(!error(&Status::failed_precondition("namespace is required")).is_transient());
+        assert!(!error(&Status::unimplemented("unknown service")).is_transient());
+        assert!(!error(&Status::failed_precondition("x")).is_disconnect());
     }
 
     #[test]
-    fn a_long_message_is_cut() {
-        let Cause::Refused { message, .. } = Cause::of(&Status::internal("x".repeat(9_000))) else {
-            panic!("no refusal")
+    fn long_message_is_truncated() {
+        let Cause::Refused { message, .. } =
+            Cause::from_status(&Status::internal("x".repeat(9_000)))
+        else {
+            panic!("expected Cause::Refused")
         };
         assert_eq!(message.len(), 300);
     }

@@ -1,4 +1,5 @@
-//! The OCI and Docker documents, read with a bound on everything. The serde types stay in this file.
+//! Parsing of OCI and Docker documents, with limits on everything. The serde types are private to
+//! this module.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,18 +12,18 @@ use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 use super::history;
 use super::{Config, Document, Entry, ImageError, Index, Manifest, ManifestLayer};
 
-/// The most entries that an index may have.
+/// The maximum number of index entries.
 pub(super) const MAX_ENTRIES: usize = 1_000;
 
-/// The most steps of history that are read; an image with more has none here.
+/// The maximum number of history entries. The history of an image with more is ignored.
 const MAX_HISTORY: usize = 4 * MAX_LAYERS;
 
-/// The longest media type that is kept, in bytes; RFC 6838 allows 127 for each of its halves.
+/// The maximum length of a media type in bytes. RFC 6838 allows 127 for each of its halves.
 const MAX_MEDIA_TYPE: usize = 255;
 
-/// Which members a document has: enough to say what it is.
+/// The members that determine the type of a document.
 #[derive(Deserialize)]
-struct Shape {
+struct DocumentShape {
     manifests: Option<IgnoredAny>,
     config: Option<IgnoredAny>,
     layers: Option<IgnoredAny>,
@@ -83,7 +84,7 @@ struct RawAnnotations {
     reference_type: Option<String>,
 }
 
-/// A list that keeps at most `N` items in memory, and knows how many there were.
+/// A list that stores at most `N` items but counts all of them.
 struct Bounded<T, const N: usize> {
     items: Vec<T>,
     count: usize,
@@ -122,102 +123,82 @@ impl<'de, T: Deserialize<'de>, const N: usize> Deserialize<'de> for Bounded<T, N
 }
 
 impl<T, const N: usize> Bounded<T, N> {
-    fn within(self, what: &'static str) -> Result<Vec<T>, ImageError> {
+    fn into_items(self, what: &'static str) -> Result<Vec<T>, ImageError> {
         if self.count > N {
-            return Err(ImageError::TooMany {
-                what,
-                count: self.count,
-                limit: N,
-            });
+            return Err(ImageError::TooMany { what, count: self.count, limit: N });
         }
         Ok(self.items)
     }
 }
 
-/// Reads a document and says what it is: by its content, since the content store keeps no media type.
-pub(super) fn read(text: &str) -> Result<Document, ImageError> {
-    // serde would take a list in place of an object.
+/// Parses a document. Its type is detected from its content, because the content store keeps no
+/// media type.
+pub(super) fn parse_document(text: &str) -> Result<Document, ImageError> {
+    // serde would also accept an array.
     if !text.trim_start().starts_with('{') {
         return Err(ImageError::Json { line: 1, column: 1 });
     }
-    let shape: Shape = parse(text)?;
+    let shape: DocumentShape = parse_json(text)?;
     if shape.manifests.is_some() {
-        parse(text).and_then(index).map(Document::Index)
+        parse_json(text).and_then(parse_index).map(Document::Index)
     } else if shape.config.is_some() && shape.layers.is_some() {
-        parse(text).and_then(manifest).map(Document::Manifest)
+        parse_json(text).and_then(parse_manifest).map(Document::Manifest)
     } else if shape.rootfs.is_some() {
-        parse(text).and_then(config).map(Document::Config)
+        parse_json(text).and_then(parse_config).map(Document::Config)
     } else {
         Err(ImageError::UnknownDocument)
     }
 }
 
-fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ImageError> {
-    serde_json::from_str(text).map_err(|e| ImageError::Json {
-        line: e.line(),
-        column: e.column(),
-    })
+fn parse_json<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, ImageError> {
+    serde_json::from_str(text).map_err(|e| ImageError::Json { line: e.line(), column: e.column() })
 }
 
-fn index(raw: RawIndex) -> Result<Index, ImageError> {
-    let entries = raw.manifests.within("index entries")?;
+fn parse_index(raw: RawIndex) -> Result<Index, ImageError> {
+    let entries = raw.manifests.into_items("index entries")?;
     let entries = entries.into_iter().map(|raw| {
         let attestation = raw
             .annotations
             .and_then(|annotations| annotations.reference_type)
             .is_some_and(|kind| kind == "attestation-manifest");
-        let unknown = raw
-            .platform
-            .as_ref()
-            .is_some_and(|p| p.os.as_deref() == Some("unknown"));
+        let unknown = raw.platform.as_ref().is_some_and(|p| p.os.as_deref() == Some("unknown"));
         let platform = raw.platform.and_then(|p| {
-            platform(
-                p.os.as_deref(),
-                p.architecture.as_deref(),
-                p.variant.as_deref(),
-            )
+            format_platform(p.os.as_deref(), p.architecture.as_deref(), p.variant.as_deref())
         });
         Ok(Entry {
-            digest: digest(raw.digest.as_deref())?,
+            digest: parse_digest(raw.digest.as_deref())?,
             platform,
             is_image: !attestation && !unknown,
         })
     });
-    Ok(Index {
-        entries: entries.collect::<Result<_, _>>()?,
-    })
+    Ok(Index { entries: entries.collect::<Result<_, _>>()? })
 }
 
-fn manifest(raw: RawManifest) -> Result<Manifest, ImageError> {
-    let layers = raw.layers.within("layers")?.into_iter().map(|raw| {
+fn parse_manifest(raw: RawManifest) -> Result<Manifest, ImageError> {
+    let layers = raw.layers.into_items("layers")?.into_iter().map(|raw| {
         Ok(ManifestLayer {
-            digest: digest(raw.digest.as_deref())?,
-            size: size(raw.size)?,
-            media_type: cut(raw.media_type.unwrap_or_default()),
+            digest: parse_digest(raw.digest.as_deref())?,
+            size: parse_size(raw.size)?,
+            media_type: sanitize_media_type(raw.media_type.unwrap_or_default()),
         })
     });
     Ok(Manifest {
-        config: digest(raw.config.digest.as_deref())?,
+        config: parse_digest(raw.config.digest.as_deref())?,
         layers: layers.collect::<Result<_, _>>()?,
     })
 }
 
-fn config(raw: RawConfig) -> Result<Config, ImageError> {
-    let diff_ids = raw
-        .rootfs
-        .diff_ids
-        .map_or(Ok(Vec::new()), |ids| ids.within("diff ids"))?;
-    let diff_ids = diff_ids
-        .iter()
-        .map(|text| digest(Some(text)))
-        .collect::<Result<Vec<_>, _>>()?;
-    // What is known of the steps but cannot be laid beside the layers is not known of any layer.
+fn parse_config(raw: RawConfig) -> Result<Config, ImageError> {
+    let diff_ids = raw.rootfs.diff_ids.map_or(Ok(Vec::new()), |ids| ids.into_items("diff ids"))?;
+    let diff_ids =
+        diff_ids.iter().map(|text| parse_digest(Some(text))).collect::<Result<Vec<_>, _>>()?;
+    // Steps that cannot be mapped to layers one to one are ignored.
     let mut steps: Vec<Option<String>> = match raw.history {
         Some(history) if history.count <= MAX_HISTORY => history
             .items
             .into_iter()
             .filter(|step| !step.empty_layer.unwrap_or(false))
-            .map(|step| step.created_by.and_then(|text| history::clean(&text)))
+            .map(|step| step.created_by.and_then(|text| history::clean_step(&text)))
             .collect(),
         _ => Vec::new(),
     };
@@ -225,7 +206,7 @@ fn config(raw: RawConfig) -> Result<Config, ImageError> {
         steps = vec![None; diff_ids.len()];
     }
     Ok(Config {
-        platform: platform(
+        platform: format_platform(
             raw.os.as_deref(),
             raw.architecture.as_deref(),
             raw.variant.as_deref(),
@@ -235,22 +216,20 @@ fn config(raw: RawConfig) -> Result<Config, ImageError> {
     })
 }
 
-fn digest(text: Option<&str>) -> Result<Digest, ImageError> {
+fn parse_digest(text: Option<&str>) -> Result<Digest, ImageError> {
     text.unwrap_or_default().parse().map_err(ImageError::Digest)
 }
 
-fn size(number: Option<serde_json::Number>) -> Result<Bytes, ImageError> {
+fn parse_size(number: Option<serde_json::Number>) -> Result<Bytes, ImageError> {
     let number = number.ok_or(ImageError::NoSize)?;
     let size = number.as_i64().ok_or_else(|| {
-        // A whole number that does not fit, or one with a fraction or an exponent.
+        // An integer that does not fit, or a number with a fraction or an exponent.
         ImageError::Size(number.to_string().chars().take(32).collect())
     })?;
-    u64::try_from(size)
-        .map(Bytes)
-        .map_err(|_| ImageError::Size(size.to_string()))
+    u64::try_from(size).map(Bytes).map_err(|_| ImageError::Size(size.to_string()))
 }
 
-fn cut(media_type: String) -> String {
+fn sanitize_media_type(media_type: String) -> String {
     if media_type.len() <= MAX_MEDIA_TYPE && media_type.bytes().all(|b| b.is_ascii_graphic()) {
         media_type
     } else {
@@ -258,18 +237,20 @@ fn cut(media_type: String) -> String {
     }
 }
 
-/// `linux/arm/v7`; `None` where the parts are missing or could not be those of a platform.
-fn platform(os: Option<&str>, architecture: Option<&str>, variant: Option<&str>) -> Option<String> {
+/// Formats `linux/arm/v7`; `None` if a part is missing or invalid.
+fn format_platform(
+    os: Option<&str>,
+    architecture: Option<&str>,
+    variant: Option<&str>,
+) -> Option<String> {
     let word = |text: &str| {
         text.len() <= 32
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
     };
     let os = os.filter(|os| !os.is_empty() && *os != "unknown" && word(os))?;
     let architecture = architecture.filter(|a| !a.is_empty() && word(a))?;
     let variant = variant.filter(|v| !v.is_empty() && word(v));
-    // The same platform is written in more than one way; containerd takes these as equal.
+    // containerd treats these spellings of a platform as equal.
     let variant = match (architecture, variant) {
         ("arm64", Some("v8" | "8")) | ("amd64", Some("v1")) => None,
         ("arm", None) => Some("v7"),

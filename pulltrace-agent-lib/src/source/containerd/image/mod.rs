@@ -1,7 +1,7 @@
-//! Index, manifest and config documents, and the image that they describe together. Pure.
+//! Index, manifest and config documents, and the image they describe. Pure.
 //!
-//! What cannot be true is refused with an [`ImageError`]; nothing is guessed, and nothing panics. Which
-//! documents to read, and what a pull makes of them, is the tracker's business.
+//! Invalid documents are rejected with an [`ImageError`]; parsing never panics. The tracker decides
+//! which documents to read and how to use them.
 
 mod document;
 mod history;
@@ -12,21 +12,21 @@ use pulltrace_core::image::{Compression, MAX_LAYERS};
 use pulltrace_core::{Bytes, Digest, Image, ImageLayer, NameError};
 use sha2::{Digest as _, Sha256};
 
-/// The longest document that is read, in bytes: containerd's own limit for manifests.
+/// The largest document in bytes; containerd's own limit for manifests.
 pub const MAX_DOCUMENT: usize = 4 << 20;
 
-/// What a blob holds.
+/// A parsed document.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Document {
-    /// A list of manifests, one for each platform.
+    /// A list of manifests, one per platform.
     Index(Index),
     /// A list of layers.
     Manifest(Manifest),
-    /// What a manifest's `config` points to, of an image that can be run.
+    /// The config of a runnable image.
     Config(Config),
 }
 
-/// An image index, or a Docker manifest list.
+/// An image index or a Docker manifest list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Index {
     entries: Vec<Entry>,
@@ -35,9 +35,10 @@ pub struct Index {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Entry {
     digest: Digest,
-    /// `linux/amd64`; `None` where it is not said.
+    /// `linux/amd64`; `None` if not specified.
     platform: Option<String>,
-    /// Not an attestation, which looks like an image of the platform `unknown/unknown`.
+    /// True if the entry is an image and not an attestation, which has the platform
+    /// `unknown/unknown`.
     is_image: bool,
 }
 
@@ -55,92 +56,89 @@ struct ManifestLayer {
     media_type: String,
 }
 
-/// An image config: its platform, what its layers unpack to, and how they were built.
+/// An image config: platform, diff ids and build steps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     platform: Option<String>,
     diff_ids: Vec<Digest>,
-    /// As many as there are diff ids.
+    /// One entry per diff id.
     created_by: Vec<Option<String>>,
 }
 
-/// A document, or a set of them, that describes no image.
+/// An invalid document, or documents that do not form an image. A retry does not help.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ImageError {
-    /// Longer than [`MAX_DOCUMENT`].
-    #[error("a document of {0} bytes, more than {MAX_DOCUMENT}")]
+    /// The document is larger than [`MAX_DOCUMENT`].
+    #[error("document too large: {0} bytes, limit {MAX_DOCUMENT}")]
     TooLong(usize),
-    /// Not JSON, cut off, or with a member of the wrong kind.
-    #[error("no document of the expected form (line {line}, column {column})")]
+    /// The document is not valid JSON, is truncated, or has a member of the wrong type.
+    #[error("invalid document (line {line}, column {column})")]
     Json {
-        /// Where reading stopped, from 1.
+        /// Line of the error, from 1.
         line: usize,
-        /// Where reading stopped, from 1.
+        /// Column of the error, from 1.
         column: usize,
     },
-    /// JSON, but neither an index nor a manifest nor the config of an image.
-    #[error("neither an index nor a manifest nor the config of an image")]
+    /// The document is neither an index nor a manifest nor an image config.
+    #[error("unknown document type: expected an index, a manifest or an image config")]
     UnknownDocument,
-    /// A list that is longer than any real one.
-    #[error("{count} {what}, more than {limit}")]
+    /// A list exceeds its limit.
+    #[error("too many items: {count} {what}, limit {limit}")]
     TooMany {
-        /// What there are too many of.
+        /// The kind of items.
         what: &'static str,
-        /// How many there are.
+        /// The number of items.
         count: usize,
-        /// How many there may be.
+        /// The limit.
         limit: usize,
     },
-    /// A digest that is none.
-    #[error("a digest that is none")]
+    /// A digest is invalid.
+    #[error("invalid digest")]
     Digest(#[source] NameError),
-    /// A layer without a size.
-    #[error("a layer without a size")]
+    /// A layer has no size.
+    #[error("layer without a size")]
     NoSize,
-    /// A size that is negative, not whole, or does not fit into 63 bits.
-    #[error("a size that is none: {0}")]
+    /// A size is negative, not an integer, or does not fit into 63 bits.
+    #[error("invalid size: {0}")]
     Size(String),
-    /// The sizes of all layers together do not fit into 63 bits.
-    #[error("layers whose sizes overflow")]
+    /// The sum of the layer sizes does not fit into 63 bits.
+    #[error("sum of the layer sizes overflows")]
     SizesOverflow,
-    /// A manifest and a config that do not belong together.
-    #[error("{layers} layers in the manifest, but {diff_ids} in the config")]
+    /// Manifest and config do not belong together.
+    #[error("manifest has {layers} layers, but config has {diff_ids} diff ids")]
     LayerCount {
-        /// How many layers the manifest has.
+        /// The number of layers in the manifest.
         layers: usize,
-        /// How many the config has.
+        /// The number of diff ids in the config.
         diff_ids: usize,
     },
-    /// One layer with two sizes.
-    #[error("layer {digest} has two sizes: {} and {} bytes", one.0, other.0)]
+    /// The same layer occurs with two sizes.
+    #[error("layer {digest} has conflicting sizes: {} and {} bytes", one.0, other.0)]
     TwoSizes {
         /// The layer.
         digest: Digest,
-        /// Its size in one place.
+        /// The first size.
         one: Bytes,
-        /// Its size in another.
+        /// The other size.
         other: Bytes,
     },
-    /// No manifest at all was given.
-    #[error("an image without a manifest")]
+    /// No manifest was given.
+    #[error("image has no manifest")]
     NoManifest,
 }
 
 impl Index {
-    /// The manifests for this platform (`linux/amd64`), in the order of the index.
+    /// Returns the manifests for this platform (`linux/amd64`), in index order.
     #[must_use]
-    pub fn of_platform(&self, platform: &str) -> Vec<Digest> {
-        self.images(|entry| entry.platform.as_deref() == Some(platform))
+    pub fn manifests_for_platform(&self, platform: &str) -> Vec<Digest> {
+        self.image_entries(|entry| entry.platform.as_deref() == Some(platform))
     }
 
-    /// Those entries that are images, each once.
-    fn images(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<Digest> {
+    /// Returns the matching image entries without duplicates.
+    fn image_entries(&self, wanted: impl Fn(&Entry) -> bool) -> Vec<Digest> {
         let mut seen = BTreeSet::new();
-        let entries = self
-            .entries
-            .iter()
-            .filter(|entry| entry.is_image && wanted(entry));
+        let entries = self.entries.iter().filter(|entry| entry.is_image && wanted(entry));
         entries
             .filter(|entry| seen.insert(&entry.digest))
             .map(|entry| entry.digest.clone())
@@ -149,45 +147,46 @@ impl Index {
 }
 
 impl Manifest {
-    /// The config that belongs to this manifest.
+    /// Returns the digest of the config.
     #[must_use]
     pub fn config(&self) -> &Digest {
         &self.config
     }
 
-    /// The layers, lowest first; a layer that occurs twice comes twice.
+    /// Returns the layers, lowest first, including duplicates.
     #[must_use]
     pub fn layers(&self) -> impl ExactSizeIterator<Item = &Digest> {
         self.layers.iter().map(|layer| &layer.digest)
     }
 }
 
-/// Reads a document and says what it is, by what it holds.
+/// Parses a document and detects its type from its content.
 ///
 /// # Errors
-/// Where it is none of the three, or holds what cannot be true.
-pub fn read(text: &str) -> Result<Document, ImageError> {
+/// Returns an error if the document is of another type or invalid.
+pub fn parse_document(text: &str) -> Result<Document, ImageError> {
     if text.len() > MAX_DOCUMENT {
         return Err(ImageError::TooLong(text.len()));
     }
-    document::read(text)
+    document::parse_document(text)
 }
 
-/// The manifests of an index that are being pulled, in the order of the index.
+/// Returns the manifests of an index that are part of a pull, in index order.
 ///
-/// An index names every platform, and a lease holds only what is pulled (`held` is its content). Attestations
-/// are left out: they are no images.
+/// An index lists all platforms, whereas the lease (`held` is its content) contains only the blobs
+/// being pulled. Attestations are excluded because they are not images.
 #[must_use]
 pub fn candidates(index: &Index, held: &BTreeSet<Digest>) -> Vec<Digest> {
-    index.images(|entry| held.contains(&entry.digest))
+    index.image_entries(|entry| held.contains(&entry.digest))
 }
 
-/// Which of the candidates make up the image, where some clients fetch the manifests of every platform but
+/// Selects the manifests that form the image. Some clients fetch the manifests of all platforms but
 /// the layers of one.
 ///
-/// Those of which a layer is `held` (in the content or the ingests of the lease), and all of the same
-/// platform, since containerd 2.1 and later pulls each that matches; else those of the platform `host`; else
-/// the first. A manifest that was not read yet (not in `manifests`) is never chosen.
+/// Manifests with a layer in `held` (content and ingests of the lease) are selected, together with
+/// all manifests for the same platforms, because containerd 2.1 and later pulls every match.
+/// Without any such layer, those for the platform `host` are selected, and if there are none, the
+/// first. Manifests that have not been read (not in `manifests`) are never selected.
 #[must_use]
 pub fn select(
     index: &Index,
@@ -203,34 +202,25 @@ pub fn select(
     };
     let has_layer = |digest: &Digest| manifests[digest].layers().any(|layer| held.contains(layer));
 
-    let with_layers: Vec<&Digest> = candidates
-        .iter()
-        .filter(|digest| has_layer(digest))
-        .collect();
+    let with_layers: Vec<&Digest> = candidates.iter().filter(|digest| has_layer(digest)).collect();
     let platforms: BTreeSet<&str> = if with_layers.is_empty() {
         BTreeSet::from([host])
     } else {
-        with_layers
-            .iter()
-            .filter_map(|digest| platform(digest))
-            .collect()
+        with_layers.iter().filter_map(|digest| platform(digest)).collect()
     };
     let chosen = candidates.iter().filter(|digest| {
         with_layers.contains(digest)
             || platform(digest).is_some_and(|platform| platforms.contains(platform))
     });
     let chosen: Vec<Digest> = chosen.cloned().collect();
-    if chosen.is_empty() {
-        candidates.into_iter().take(1).collect()
-    } else {
-        chosen
-    }
+    if chosen.is_empty() { candidates.into_iter().take(1).collect() } else { chosen }
 }
 
-/// The image whose name points to `root`, from the chosen manifests and their configs: each layer once.
+/// Builds the image with this root from the selected manifests and their configs. Each layer occurs
+/// once.
 ///
 /// # Errors
-/// Where they contradict each other or go beyond the limits.
+/// Returns an error if the documents contradict each other or exceed a limit.
 pub fn assemble(root: Digest, parts: &[(Digest, &Manifest, &Config)]) -> Result<Image, ImageError> {
     let mut steps = Vec::new();
     for (_, manifest, config) in parts {
@@ -240,11 +230,11 @@ pub fn assemble(root: Digest, parts: &[(Digest, &Manifest, &Config)]) -> Result<
                 diff_ids: config.diff_ids.len(),
             });
         }
-        let made = chains(config).into_iter().zip(&config.created_by);
+        let made = config_chain_ids(config).into_iter().zip(&config.created_by);
         let layers = manifest.layers.iter().zip(made);
         steps.extend(layers.map(|(layer, (chain, step))| (layer, Some(chain), step.as_ref())));
     }
-    let layers = join(steps)?;
+    let layers = merge_layers(steps)?;
     let (_, _, first) = parts.first().ok_or(ImageError::NoManifest)?;
     Ok(Image {
         root,
@@ -254,11 +244,11 @@ pub fn assemble(root: Digest, parts: &[(Digest, &Manifest, &Config)]) -> Result<
     })
 }
 
-/// The same from the manifests alone: what it weighs, before it is known what its layers unpack to.
+/// Builds the image from the manifests alone, before the configs are known: sizes without chains.
 ///
 /// # Errors
-/// Where they contradict each other or go beyond the limits.
-pub fn sizes(root: Digest, parts: &[(Digest, &Manifest)]) -> Result<Image, ImageError> {
+/// Returns an error if the documents contradict each other or exceed a limit.
+pub fn assemble_sizes(root: Digest, parts: &[(Digest, &Manifest)]) -> Result<Image, ImageError> {
     if parts.is_empty() {
         return Err(ImageError::NoManifest);
     }
@@ -267,12 +257,13 @@ pub fn sizes(root: Digest, parts: &[(Digest, &Manifest)]) -> Result<Image, Image
         root,
         manifests: parts.iter().map(|(digest, _)| digest.clone()).collect(),
         platform: None,
-        layers: join(layers.map(|layer| (layer, None, None)))?,
+        layers: merge_layers(layers.map(|layer| (layer, None, None)))?,
     })
 }
 
-/// Each layer once, in the order in which they come, with the chains and the steps of all its places.
-fn join<'a>(
+/// Merges repeated layers, in order of first occurrence. A merged layer keeps the chains of all its
+/// positions.
+fn merge_layers<'a>(
     steps: impl IntoIterator<Item = (&'a ManifestLayer, Option<Digest>, Option<&'a String>)>,
 ) -> Result<Vec<ImageLayer>, ImageError> {
     let mut layers: Vec<ImageLayer> = Vec::new();
@@ -286,7 +277,7 @@ fn join<'a>(
                 digest: layer.digest.clone(),
                 size: layer.size,
                 chains: chain.into_iter().collect(),
-                compression: Compression::of(&layer.media_type),
+                compression: Compression::from_media_type(&layer.media_type),
                 media_type: layer.media_type.clone(),
                 created_by: step.cloned(),
             });
@@ -307,11 +298,7 @@ fn join<'a>(
         }
     }
     if layers.len() > MAX_LAYERS {
-        return Err(ImageError::TooMany {
-            what: "layers",
-            count: layers.len(),
-            limit: MAX_LAYERS,
-        });
+        return Err(ImageError::TooMany { what: "layers", count: layers.len(), limit: MAX_LAYERS });
     }
     if total > i64::MAX as u64 {
         return Err(ImageError::SizesOverflow);
@@ -319,16 +306,16 @@ fn join<'a>(
     Ok(layers)
 }
 
-/// The chain ids of an image, lowest first: as many as its manifest has layers.
+/// Returns the chain ids of an image, lowest first; one per layer of its manifest.
 ///
-/// A chain id names the snapshot that unpacking a layer makes on top of those below.
+/// A chain id identifies the snapshot of a layer unpacked on top of those below.
 #[must_use]
-pub fn chains(config: &Config) -> Vec<Digest> {
+pub fn config_chain_ids(config: &Config) -> Vec<Digest> {
     chain_ids(&config.diff_ids)
 }
 
-/// The chain id of each layer: of the lowest its diff id, of any other the hash of the chain below and its
-/// diff id.
+/// Computes the chain ids: the first is the diff id of the lowest layer, each further one the hash
+/// of the previous chain id and the layer's diff id.
 fn chain_ids(diff_ids: &[Digest]) -> Vec<Digest> {
     let mut chains: Vec<Digest> = Vec::with_capacity(diff_ids.len());
     for diff_id in diff_ids {
@@ -349,7 +336,7 @@ fn sha256(text: &str) -> Digest {
         // Writing to a String cannot fail.
         write!(digest, "{byte:02x}").unwrap_or_default();
     }
-    digest.parse().expect("sixty-four hex digits are a digest")
+    digest.parse().expect("64 hex digits are a valid digest")
 }
 
 #[cfg(test)]

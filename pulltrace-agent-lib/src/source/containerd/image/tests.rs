@@ -1,4 +1,4 @@
-//! Documents as registries serve them, and documents as nobody should.
+//! Valid documents as served by registries, and invalid ones.
 
 use serde_json::{Value, json};
 
@@ -36,16 +36,16 @@ fn config_json(diff_ids: &[u64]) -> Value {
 }
 
 fn manifest(layers: &[Value]) -> Manifest {
-    match read(&manifest_json(layers).to_string()) {
+    match parse_document(&manifest_json(layers).to_string()) {
         Ok(Document::Manifest(manifest)) => manifest,
-        other => panic!("no manifest: {other:?}"),
+        other => panic!("expected a manifest: {other:?}"),
     }
 }
 
 fn config(json: &Value) -> Config {
-    match read(&json.to_string()) {
+    match parse_document(&json.to_string()) {
         Ok(Document::Config(config)) => config,
-        other => panic!("no config: {other:?}"),
+        other => panic!("expected a config: {other:?}"),
     }
 }
 
@@ -70,9 +70,9 @@ fn index(entries: &[Value]) -> Index {
     let json = json!({
         "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": entries,
     });
-    match read(&json.to_string()) {
+    match parse_document(&json.to_string()) {
         Ok(Document::Index(index)) => index,
-        other => panic!("no index: {other:?}"),
+        other => panic!("expected an index: {other:?}"),
     }
 }
 
@@ -81,7 +81,7 @@ fn held(all: &[u64]) -> BTreeSet<Digest> {
 }
 
 #[test]
-fn an_image_is_what_manifest_and_config_say_together() {
+fn image_is_assembled_from_manifest_and_config() {
     let manifest = manifest(&[layer(1, 100), layer(2, 0), layer(3, 5 << 30)]);
     let mut json = config_json(&[11, 12, 13]);
     json["history"] = json!([
@@ -91,29 +91,18 @@ fn an_image_is_what_manifest_and_config_say_together() {
         { "created_by": "COPY app /app # buildkit", "empty_layer": false, "comment": "x" },
     ]);
     let image = assemble(d(7), &[(d(8), &manifest, &config(&json))]).unwrap();
-    assert_eq!(
-        (&image.root, image.manifests.as_slice()),
-        (&d(7), [d(8)].as_slice())
-    );
+    assert_eq!((&image.root, image.manifests.as_slice()), (&d(7), [d(8)].as_slice()));
     assert_eq!(image.platform.as_deref(), Some("linux/arm/v7"));
     assert_eq!(image.total(), Bytes(100 + (5 << 30)));
-    let steps: Vec<_> = image
-        .layers
-        .iter()
-        .map(|layer| layer.created_by.as_deref().unwrap())
-        .collect();
+    let steps: Vec<_> =
+        image.layers.iter().map(|layer| layer.created_by.as_deref().unwrap()).collect();
     assert_eq!(steps, ["ADD file:1 in /", "RUN make", "COPY app /app"]);
-    assert!(
-        image
-            .layers
-            .iter()
-            .all(|layer| layer.compression == Compression::Gzip)
-    );
+    assert!(image.layers.iter().all(|layer| layer.compression == Compression::Gzip));
 }
 
-/// The second is what `printf '%s %s' A B | sha256sum` says of the first two.
+/// The second chain id was computed with `printf '%s %s' A B | sha256sum` from the diff ids.
 #[test]
-fn chain_ids_are_those_of_containerd() {
+fn chain_ids_match_containerd() {
     let diff_ids = [
         "sha256:e7eea1b5b4ebc1c8a9c4a6a3e4d4b1e8f6d4b2c0a8e6d4c2b0a8e6d4c2b0a8e6",
         "sha256:0f5ef1c4a8b2d6e0f4a8c2d6e0f4a8c2d6e0f4a8c2d6e0f4a8c2d6e0f4a8c2d6",
@@ -129,33 +118,24 @@ fn chain_ids_are_those_of_containerd() {
 }
 
 #[test]
-fn documents_are_told_apart_by_what_they_hold() {
+fn document_type_is_detected_from_content() {
     let docker = json!({
         "schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.list.v2+json",
         "manifests": [],
     });
-    assert!(matches!(read(&docker.to_string()), Ok(Document::Index(_))));
-    // The config of an image has a member `config` too.
-    assert!(matches!(
-        read(&config_json(&[1]).to_string()),
-        Ok(Document::Config(_))
-    ));
-    assert!(matches!(
-        read(&manifest_json(&[]).to_string()),
-        Ok(Document::Manifest(_))
-    ));
-    for neither in [
-        "{}",
-        r#"{"config":{}}"#,
-        r#"{"fsLayers":[],"schemaVersion":1}"#,
-        r#"{"layers":[]}"#,
-    ] {
-        assert_eq!(read(neither), Err(ImageError::UnknownDocument), "{neither}");
+    assert!(matches!(parse_document(&docker.to_string()), Ok(Document::Index(_))));
+    // An image config has a member `config`, too.
+    assert!(matches!(parse_document(&config_json(&[1]).to_string()), Ok(Document::Config(_))));
+    assert!(matches!(parse_document(&manifest_json(&[]).to_string()), Ok(Document::Manifest(_))));
+    for neither in
+        ["{}", r#"{"config":{}}"#, r#"{"fsLayers":[],"schemaVersion":1}"#, r#"{"layers":[]}"#]
+    {
+        assert_eq!(parse_document(neither), Err(ImageError::UnknownDocument), "{neither}");
     }
 }
 
 #[test]
-fn an_image_of_no_layers_is_one() {
+fn image_may_have_no_layers() {
     let mut json = config_json(&[]);
     json["rootfs"]["diff_ids"] = Value::Null;
     let image = assemble(d(1), &[(d(1), &manifest(&[]), &config(&json))]).unwrap();
@@ -163,13 +143,9 @@ fn an_image_of_no_layers_is_one() {
 }
 
 #[test]
-fn a_layer_that_occurs_twice_counts_once_and_keeps_both_chains() {
+fn repeated_layer_is_merged_with_both_chains() {
     let manifest = manifest(&[layer(1, 10), layer(2, 20), layer(1, 10)]);
-    let image = assemble(
-        d(7),
-        &[(d(8), &manifest, &config(&config_json(&[11, 12, 11])))],
-    )
-    .unwrap();
+    let image = assemble(d(7), &[(d(8), &manifest, &config(&config_json(&[11, 12, 11])))]).unwrap();
     assert_eq!(image.total(), Bytes(30));
     assert_eq!(image.layers.len(), 2);
     assert_eq!(image.layers[0].chains.len(), 2);
@@ -177,33 +153,20 @@ fn a_layer_that_occurs_twice_counts_once_and_keeps_both_chains() {
 }
 
 #[test]
-fn two_manifests_make_one_image_of_the_union_of_their_layers() {
-    let (one, two) = (
-        manifest(&[layer(1, 10), layer(2, 20)]),
-        manifest(&[layer(1, 10), layer(3, 30)]),
-    );
-    let (c1, c2) = (
-        config(&config_json(&[11, 12])),
-        config(&config_json(&[11, 13])),
-    );
+fn two_manifests_merge_into_one_image() {
+    let (one, two) =
+        (manifest(&[layer(1, 10), layer(2, 20)]), manifest(&[layer(1, 10), layer(3, 30)]));
+    let (c1, c2) = (config(&config_json(&[11, 12])), config(&config_json(&[11, 13])));
     let image = assemble(d(7), &[(d(8), &one, &c1), (d(9), &two, &c2)]).unwrap();
     assert_eq!(image.manifests, [d(8), d(9)]);
     assert_eq!(image.total(), Bytes(60));
-    let digests: Vec<_> = image
-        .layers
-        .iter()
-        .map(|layer| layer.digest.clone())
-        .collect();
+    let digests: Vec<_> = image.layers.iter().map(|layer| layer.digest.clone()).collect();
     assert_eq!(digests, [d(1), d(2), d(3)]);
-    assert_eq!(
-        image.layers[0].chains,
-        [d(11)],
-        "the same place in both is one chain"
-    );
+    assert_eq!(image.layers[0].chains, [d(11)], "the same position in both is one chain");
 }
 
 #[test]
-fn history_that_does_not_fit_the_layers_is_not_known() {
+fn history_of_wrong_length_is_ignored() {
     let manifest = manifest(&[layer(1, 10), layer(2, 20)]);
     let mut json = config_json(&[11, 12]);
     json["history"] =
@@ -213,7 +176,7 @@ fn history_that_does_not_fit_the_layers_is_not_known() {
 }
 
 #[test]
-fn only_what_is_held_and_is_an_image_is_a_candidate() {
+fn candidates_are_held_images_only() {
     let index = index(&[
         entry(1, "linux/amd64"),
         entry(2, "linux/arm64"),
@@ -228,54 +191,39 @@ fn only_what_is_held_and_is_an_image_is_a_candidate() {
 }
 
 #[test]
-fn an_entry_without_a_platform_is_a_candidate() {
+fn entry_without_platform_is_candidate() {
     let index = index(&[json!({ "digest": d(1).as_str(), "size": 3 })]);
     assert_eq!(candidates(&index, &held(&[1])), [d(1)]);
 }
 
 #[test]
-fn of_all_platforms_that_one_is_chosen_whose_layers_are_pulled() {
-    let index = index(&[
-        entry(1, "linux/arm64"),
-        entry(2, "linux/amd64"),
-        entry(3, "linux/amd64"),
-    ]);
+fn select_prefers_platform_with_held_layers() {
+    let index = index(&[entry(1, "linux/arm64"), entry(2, "linux/amd64"), entry(3, "linux/amd64")]);
     let one = |n: u64| (d(n), manifest(&[layer(10 + n, 5)]));
     let all: BTreeMap<_, _> = [one(1), one(2), one(3)].into();
-    assert_eq!(
-        select(&index, &all, &held(&[11]), "linux/amd64"),
-        [d(1)],
-        "the layers decide"
-    );
+    assert_eq!(select(&index, &all, &held(&[11]), "linux/amd64"), [d(1)], "held layers decide");
     assert_eq!(
         select(&index, &all, &held(&[12]), "linux/s390x"),
         [d(2), d(3)],
-        "and all like it"
+        "with all manifests for the same platform"
     );
     assert_eq!(
         select(&index, &all, &held(&[]), "linux/amd64"),
         [d(2), d(3)],
-        "then the host"
+        "then the host platform"
     );
-    assert_eq!(
-        select(&index, &all, &held(&[]), "linux/s390x"),
-        [d(1)],
-        "then the order"
-    );
+    assert_eq!(select(&index, &all, &held(&[]), "linux/s390x"), [d(1)], "then index order");
     let read: BTreeMap<_, _> = [one(3)].into();
     assert_eq!(
         select(&index, &read, &held(&[12]), "linux/arm64"),
         [d(3)],
-        "only what was read"
+        "only manifests that were read"
     );
-    assert_eq!(
-        select(&index, &BTreeMap::new(), &held(&[12]), "linux/arm64"),
-        []
-    );
+    assert_eq!(select(&index, &BTreeMap::new(), &held(&[12]), "linux/arm64"), []);
 }
 
 #[test]
-fn a_platform_is_found_however_it_is_written() {
+fn equivalent_platforms_match() {
     let mut arm = entry(1, "linux/arm64");
     arm["platform"]["variant"] = json!("v8");
     let mut old = entry(4, "linux/arm");
@@ -288,19 +236,19 @@ fn a_platform_is_found_however_it_is_written() {
         entry(5, "linux/arm64"),
         entry(1, "linux/arm64"),
     ]);
-    assert_eq!(index.of_platform("linux/arm64"), [d(1), d(5)]);
-    assert_eq!(index.of_platform("linux/arm/v7"), [d(3)]);
-    assert_eq!(index.of_platform("linux/arm/v6"), [d(4)]);
-    assert_eq!(index.of_platform("linux/s390x"), []);
+    assert_eq!(index.manifests_for_platform("linux/arm64"), [d(1), d(5)]);
+    assert_eq!(index.manifests_for_platform("linux/arm/v7"), [d(3)]);
+    assert_eq!(index.manifests_for_platform("linux/arm/v6"), [d(4)]);
+    assert_eq!(index.manifests_for_platform("linux/s390x"), []);
 }
 
 #[track_caller]
-fn refused(json: &Value) -> ImageError {
-    read(&json.to_string()).expect_err("it was taken")
+fn parse_error(json: &Value) -> ImageError {
+    parse_document(&json.to_string()).expect_err("expected an error")
 }
 
 #[test]
-fn sizes_that_cannot_be_are_refused() {
+fn invalid_sizes_are_rejected() {
     for (size, text) in [
         (json!(-1), "-1"),
         (json!(u64::MAX), "18446744073709551615"),
@@ -309,20 +257,14 @@ fn sizes_that_cannot_be_are_refused() {
     ] {
         let mut bad = layer(1, 1);
         bad["size"] = size;
-        assert_eq!(
-            refused(&manifest_json(&[bad])),
-            ImageError::Size(text.into())
-        );
+        assert_eq!(parse_error(&manifest_json(&[bad])), ImageError::Size(text.into()));
     }
     let mut bad = layer(1, 1);
     bad["size"] = Value::Null;
-    assert_eq!(refused(&manifest_json(&[bad])), ImageError::NoSize);
+    assert_eq!(parse_error(&manifest_json(&[bad])), ImageError::NoSize);
     let mut bad = layer(1, 1);
     bad["size"] = json!("12");
-    assert!(matches!(
-        refused(&manifest_json(&[bad])),
-        ImageError::Json { .. }
-    ));
+    assert!(matches!(parse_error(&manifest_json(&[bad])), ImageError::Json { .. }));
 
     let huge = manifest(&[layer(1, i64::MAX), layer(2, 1)]);
     let error = assemble(d(7), &[(d(8), &huge, &config(&config_json(&[1, 2])))]);
@@ -330,130 +272,72 @@ fn sizes_that_cannot_be_are_refused() {
 }
 
 #[test]
-fn one_layer_has_one_size() {
+fn conflicting_layer_sizes_are_rejected() {
     let manifest = manifest(&[layer(1, 10), layer(1, 11)]);
     let error = assemble(d(7), &[(d(8), &manifest, &config(&config_json(&[1, 1])))]);
-    assert_eq!(
-        error,
-        Err(ImageError::TwoSizes {
-            digest: d(1),
-            one: Bytes(10),
-            other: Bytes(11)
-        })
-    );
+    assert_eq!(error, Err(ImageError::TwoSizes { digest: d(1), one: Bytes(10), other: Bytes(11) }));
 }
 
 #[test]
-fn digests_that_are_none_are_refused() {
+fn invalid_digests_are_rejected() {
     for bad in [json!("sha256:abc"), json!(""), Value::Null, json!("latest")] {
         let mut wrong = layer(1, 1);
         wrong["digest"] = bad.clone();
-        assert!(
-            matches!(refused(&manifest_json(&[wrong])), ImageError::Digest(_)),
-            "{bad}"
-        );
+        assert!(matches!(parse_error(&manifest_json(&[wrong])), ImageError::Digest(_)), "{bad}");
         let mut wrong = entry(1, "linux/amd64");
         wrong["digest"] = bad.clone();
         assert!(
-            matches!(
-                refused(&json!({ "manifests": [wrong] })),
-                ImageError::Digest(_)
-            ),
+            matches!(parse_error(&json!({ "manifests": [wrong] })), ImageError::Digest(_)),
             "{bad}"
         );
     }
     let wrong = json!({ "rootfs": { "diff_ids": ["x"] } });
-    assert!(matches!(refused(&wrong), ImageError::Digest(_)));
+    assert!(matches!(parse_error(&wrong), ImageError::Digest(_)));
 }
 
 #[test]
-fn lists_have_a_limit() {
+fn list_lengths_are_limited() {
     let layers: Vec<_> = (0..10_000).map(|n| layer(n, 1)).collect();
-    let error = refused(&manifest_json(&layers));
-    assert_eq!(
-        error,
-        ImageError::TooMany {
-            what: "layers",
-            count: 10_000,
-            limit: MAX_LAYERS
-        }
-    );
+    let error = parse_error(&manifest_json(&layers));
+    assert_eq!(error, ImageError::TooMany { what: "layers", count: 10_000, limit: MAX_LAYERS });
     assert_eq!(manifest(&layers[..MAX_LAYERS]).layers().len(), MAX_LAYERS);
 
     let entries: Vec<_> = (0..1_001).map(|n| entry(n, "linux/amd64")).collect();
-    let error = refused(&json!({ "manifests": entries }));
-    assert_eq!(
-        error,
-        ImageError::TooMany {
-            what: "index entries",
-            count: 1_001,
-            limit: 1_000
-        }
-    );
+    let error = parse_error(&json!({ "manifests": entries }));
+    assert_eq!(error, ImageError::TooMany { what: "index entries", count: 1_001, limit: 1_000 });
 
     let ids: Vec<_> = (0..1_001).collect();
     assert!(matches!(
-        refused(&config_json(&ids)),
-        ImageError::TooMany {
-            what: "diff ids",
-            ..
-        }
+        parse_error(&config_json(&ids)),
+        ImageError::TooMany { what: "diff ids", .. }
     ));
 
-    let (one, two) = (
-        manifest(&layers[..MAX_LAYERS]),
-        manifest(&layers[1_000..2_000]),
-    );
+    let (one, two) = (manifest(&layers[..MAX_LAYERS]), manifest(&layers[1_000..2_000]));
     let c = config(&config_json(&ids[..MAX_LAYERS]));
     let error = assemble(d(7), &[(d(8), &one, &c), (d(9), &two, &c)]);
-    assert!(matches!(
-        error,
-        Err(ImageError::TooMany {
-            what: "layers",
-            count: 2_000,
-            ..
-        })
-    ));
+    assert!(matches!(error, Err(ImageError::TooMany { what: "layers", count: 2_000, .. })));
 
-    // The memory for a list is bounded by its limit, not by the document.
+    // Memory is bounded by the limit, not by the size of the document.
     let many = format!(r#"{{"manifests":[{}{{}}]}}"#, "{},".repeat(1_000_000));
-    assert!(matches!(
-        read(&many),
-        Err(ImageError::TooMany {
-            count: 1_000_001,
-            ..
-        })
-    ));
+    assert!(matches!(parse_document(&many), Err(ImageError::TooMany { count: 1_000_001, .. })));
     let long = " ".repeat(MAX_DOCUMENT + 1);
-    assert_eq!(read(&long), Err(ImageError::TooLong(MAX_DOCUMENT + 1)));
+    assert_eq!(parse_document(&long), Err(ImageError::TooLong(MAX_DOCUMENT + 1)));
 }
 
 #[test]
-fn what_does_not_belong_together_is_refused() {
-    let error = assemble(
-        d(7),
-        &[(
-            d(8),
-            &manifest(&[layer(1, 1)]),
-            &config(&config_json(&[1, 2])),
-        )],
-    );
-    assert_eq!(
-        error,
-        Err(ImageError::LayerCount {
-            layers: 1,
-            diff_ids: 2
-        })
-    );
+fn mismatched_manifest_and_config_are_rejected() {
+    let error =
+        assemble(d(7), &[(d(8), &manifest(&[layer(1, 1)]), &config(&config_json(&[1, 2])))]);
+    assert_eq!(error, Err(ImageError::LayerCount { layers: 1, diff_ids: 2 }));
     assert_eq!(assemble(d(7), &[]), Err(ImageError::NoManifest));
 }
 
 #[test]
-fn what_is_cut_off_or_no_json_is_refused() {
+fn truncated_or_invalid_json_is_rejected() {
     let whole = manifest_json(&[layer(1, 1), layer(2, 2)]).to_string();
     for end in 0..whole.len() {
         let part = whole.get(..end).unwrap();
-        assert!(matches!(read(part), Err(ImageError::Json { .. })), "{part}");
+        assert!(matches!(parse_document(part), Err(ImageError::Json { .. })), "{part}");
     }
     for bad in [
         "[]",
@@ -465,19 +349,19 @@ fn what_is_cut_off_or_no_json_is_refused() {
         &"[".repeat(100_000),
         &r#"{"manifests":"#.repeat(10_000),
     ] {
-        assert!(matches!(read(bad), Err(ImageError::Json { .. })));
+        assert!(matches!(parse_document(bad), Err(ImageError::Json { .. })));
     }
 }
 
 proptest::proptest! {
     #[test]
-    fn any_text_is_read_or_refused(text in ".{0,600}") {
-        drop(read(&text));
+    fn parse_document_accepts_any_text_without_panic(text in ".{0,600}") {
+        drop(parse_document(&text));
     }
 
-    /// Real documents with something overwritten in the middle.
+    /// Valid documents with a few overwritten bytes.
     #[test]
-    fn a_damaged_document_is_read_or_refused(
+    fn damaged_document_does_not_panic(
         which in 0..3_usize, at in 0..600_usize, junk in "[-\\[\\]{}\",:0-9a-z\u{0}]{1,12}",
     ) {
         let json = match which {
@@ -489,15 +373,15 @@ proptest::proptest! {
         let at = at % text.len();
         let end = (at + junk.len()).min(text.len());
         text.replace_range(at..end, &junk);
-        if let Ok(Document::Manifest(manifest)) = read(&text) {
+        if let Ok(Document::Manifest(manifest)) = parse_document(&text) {
             let c = config(&config_json(&[1, 2]));
             drop(assemble(d(7), &[(d(8), &manifest, &c)]));
         }
     }
 
-    /// Whatever the layers are: each once, the sum exact, as many chains as places.
+    /// Each layer occurs once, the total is exact, and every layer has a chain.
     #[test]
-    fn the_union_holds_each_layer_once(
+    fn merged_image_contains_each_layer_once(
         first in proptest::collection::vec((0..6_u64, 0..6_u64), 0..12),
         second in proptest::collection::vec((0..6_u64, 0..6_u64), 0..12),
     ) {

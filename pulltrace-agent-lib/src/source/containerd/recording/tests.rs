@@ -1,9 +1,9 @@
-//! What is written is read again; what is not whole is said.
+//! Recordings are read back as written; incomplete or invalid ones are reported.
 
 use std::collections::BTreeMap;
 
 use super::super::input::{
-    Answer, Event, Ingest, Lease, Poll, Query, Record, Reply, Resource, Server,
+    Answer, Event, ImageRecord, Ingest, Lease, Poll, Query, Reply, Resource, ServerInfo,
 };
 use super::*;
 
@@ -11,13 +11,13 @@ fn at(nanos: i32) -> NodeTime {
     NodeTime::from_unix(1_764_016_180, nanos)
 }
 
-/// Every input, query, reply and event that there is.
+/// Every kind of input, query, reply and event.
 fn inputs() -> Vec<Input> {
     let digest = || format!("sha256:{}", "a".repeat(64));
     let key = || "extract-1-x sha256:b".to_owned();
     let (snapshotter, name) = ("overlayfs".to_owned(), "docker.io/library/a:1".to_owned());
     let labels = BTreeMap::from([("a".to_owned(), "\"ü\n\u{0}".to_owned())]);
-    let record = Record {
+    let record = ImageRecord {
         name: name.clone(),
         target: digest(),
         created_at: at(1),
@@ -36,44 +36,23 @@ fn inputs() -> Vec<Input> {
         started_at: at(1),
         updated_at: at(2),
     };
-    let resource = Resource {
-        kind: "content".into(),
-        id: digest(),
-    };
+    let resource = Resource { kind: "content".into(), id: digest() };
     let mut all = vec![
-        Input::Connected(Server {
-            version: "1.6.20".into(),
-            started_at: Some(at(3)),
-        }),
-        Input::Connected(Server::default()),
+        Input::Connected(ServerInfo { version: "1.6.20".into(), started_at: Some(at(3)) }),
+        Input::Connected(ServerInfo::default()),
         Input::Poll(Poll::default()),
         Input::Poll(Poll {
             ingests: vec![ingest],
-            leases: vec![
-                lease(None),
-                lease(Some(Vec::new())),
-                lease(Some(vec![resource])),
-            ],
+            leases: vec![lease(None), lease(Some(Vec::new())), lease(Some(vec![resource]))],
         }),
-        Input::Lost {
-            reason: "down".into(),
-        },
+        Input::Lost { reason: "down".into() },
     ];
     for event in [
-        Event::ContentCreated {
-            digest: digest(),
-            size: -1,
-        },
+        Event::ContentCreated { digest: digest(), size: -1 },
         Event::SnapshotPrepared { key: key() },
-        Event::SnapshotCommitted {
-            key: key(),
-            name: digest(),
-        },
+        Event::SnapshotCommitted { key: key(), name: digest() },
         Event::SnapshotRemoved { key: key() },
-        Event::ImageWritten {
-            name: name.clone(),
-            at: at(9),
-        },
+        Event::ImageWritten { name: name.clone(), at: at(9) },
         Event::ImageDeleted { name: name.clone() },
         Event::Gap,
     ] {
@@ -82,44 +61,18 @@ fn inputs() -> Vec<Input> {
     for (to, reply) in [
         (
             Query::Info { digest: digest() },
-            Reply::Info {
-                size: 7,
-                created_at: at(4),
-                labels: labels.clone(),
-            },
+            Reply::Info { size: 7, created_at: at(4), labels: labels.clone() },
         ),
         (
-            Query::Read {
-                digest: digest(),
-                size: u64::MAX,
-            },
-            Reply::Document {
-                text: "{\"a\":\n1}".into(),
-            },
+            Query::Read { digest: digest(), size: u64::MAX },
+            Reply::Document { text: "{\"a\":\n1}".into() },
         ),
         (
-            Query::Stat {
-                snapshotter: snapshotter.clone(),
-                key: key(),
-            },
-            Reply::Snapshot {
-                created_at: at(4),
-                committed: true,
-            },
+            Query::Stat { snapshotter: snapshotter.clone(), key: key() },
+            Reply::Snapshot { created_at: at(4), committed: true },
         ),
-        (
-            Query::Usage {
-                snapshotter,
-                key: key(),
-            },
-            Reply::Usage { size: 1 },
-        ),
-        (
-            Query::RecordsOf { target: digest() },
-            Reply::Records {
-                records: vec![record],
-            },
-        ),
+        (Query::Usage { snapshotter, key: key() }, Reply::Usage { size: 1 }),
+        (Query::RecordsOf { target: digest() }, Reply::Records { records: vec![record] }),
         (Query::Record { name: name.clone() }, Reply::NotFound),
         (Query::Record { name }, Reply::Failed { reason: "x".into() }),
     ] {
@@ -130,10 +83,7 @@ fn inputs() -> Vec<Input> {
 
 fn now(ms: u64) -> Now {
     let by = Duration::from_millis(ms);
-    Now {
-        mono: Mono(by),
-        node: at(0).saturating_add(by),
-    }
+    Now { mono: Mono(by), node: at(0).saturating_add(by) }
 }
 
 fn written() -> Vec<u8> {
@@ -148,7 +98,7 @@ fn written() -> Vec<u8> {
     out
 }
 
-fn read(bytes: &[u8]) -> (Vec<Input>, Option<RecordingError>) {
+fn read_all(bytes: &[u8]) -> (Vec<Input>, Option<RecordingError>) {
     let mut inputs = Vec::new();
     let recording = match Recording::open(bytes) {
         Ok(recording) => recording,
@@ -164,7 +114,7 @@ fn read(bytes: &[u8]) -> (Vec<Input>, Option<RecordingError>) {
 }
 
 #[test]
-fn what_is_written_is_read_again() {
+fn written_inputs_are_read_back() {
     let out = written();
     let recording = Recording::open(out.as_slice()).unwrap();
     let header = Header {
@@ -175,16 +125,14 @@ fn what_is_written_is_read_again() {
     };
     assert_eq!(recording.header(), &header);
     let lines: Vec<Line> = recording.map(Result::unwrap).collect();
-    let expected = inputs().into_iter().enumerate().map(|(i, input)| Line {
-        now: now(i as u64 * 250),
-        input,
-    });
+    let expected =
+        inputs().into_iter().enumerate().map(|(i, input)| Line { now: now(i as u64 * 250), input });
     assert_eq!(lines, expected.collect::<Vec<_>>());
 }
 
-/// The lines as other programs may read them: this text is the format's first version.
+/// The lines that other programs may read: version 1 of the format.
 #[test]
-fn the_lines_are_those_of_version_one() {
+fn lines_match_version_one_format() {
     let mut out = Vec::new();
     let mut recorder = Recorder::new(&mut out, "n1".parse().unwrap(), "k8s.io".parse().unwrap());
     let (all, now) = (inputs(), now(1));
@@ -212,18 +160,18 @@ fn the_lines_are_those_of_version_one() {
 }
 
 #[test]
-fn a_recording_cut_anywhere_gives_all_whole_lines_and_says_so() {
+fn truncated_recording_keeps_complete_lines() {
     let out = written();
     let ends: Vec<usize> = (0..out.len()).filter(|&i| out[i] == b'\n').collect();
     for cut in 0..out.len() {
-        let (inputs, error) = read(&out[..cut]);
-        // A line that lacks nothing but its end is whole.
+        let (inputs, error) = read_all(&out[..cut]);
+        // A line that lacks only its newline is complete.
         let whole = ends.iter().filter(|&&end| end <= cut).count();
         assert_eq!(inputs.len(), whole.saturating_sub(1), "cut at {cut}");
         let in_a_line = cut > 0 && out[cut - 1] != b'\n' && !ends.contains(&cut);
         match error {
             None => assert!(!in_a_line && cut > 0, "cut at {cut}"),
-            Some(RecordingError::Torn { line }) => {
+            Some(RecordingError::Truncated { line }) => {
                 assert!(in_a_line, "cut at {cut}");
                 assert_eq!(line, whole as u64 + 1);
             }
@@ -234,114 +182,81 @@ fn a_recording_cut_anywhere_gives_all_whole_lines_and_says_so() {
 }
 
 #[test]
-fn a_newer_version_is_said() {
+fn newer_version_is_reported() {
     let newer = br#"{"pulltrace_recording":2,"something":"else"}"#;
-    let (_, error) = read(newer);
-    assert!(matches!(error, Some(RecordingError::Newer { version: 2 })));
+    let (_, error) = read_all(newer);
+    assert!(matches!(error, Some(RecordingError::UnsupportedVersion { version: 2 })));
     let text = error.unwrap().to_string();
-    assert!(
-        text.contains("version 2") && text.contains("version 1"),
-        "{text}"
-    );
+    assert!(text.contains("version 2") && text.contains("version 1"), "{text}");
 }
 
 #[test]
-fn what_is_no_recording_is_said() {
-    for bad in [
-        "",
-        "\n",
-        "hello\n",
-        "{}\n",
-        "[1]\n",
-        "\u{1f}\u{8b}",
-        "{\"mono_ns\":1}\n",
-    ] {
-        let (_, error) = read(bad.as_bytes());
-        assert!(
-            matches!(error, Some(RecordingError::NotARecording)),
-            "{bad}: {error:?}"
-        );
+fn non_recording_is_rejected() {
+    for bad in ["", "\n", "hello\n", "{}\n", "[1]\n", "\u{1f}\u{8b}", "{\"mono_ns\":1}\n"] {
+        let (_, error) = read_all(bad.as_bytes());
+        assert!(matches!(error, Some(RecordingError::NotARecording)), "{bad}: {error:?}");
     }
     let bad = r#"{"pulltrace_recording":1,"node":"a b","namespace":"x","started":"2025-11-24T20:29:40Z"}"#;
-    let (_, error) = read(bad.as_bytes());
-    assert!(
-        matches!(error, Some(RecordingError::Line { line: 1, .. })),
-        "{error:?}"
-    );
+    let (_, error) = read_all(bad.as_bytes());
+    assert!(matches!(error, Some(RecordingError::InvalidLine { line: 1, .. })), "{error:?}");
 }
 
 #[test]
-fn garbage_is_named_by_its_line_and_ends_the_recording() {
+fn invalid_line_is_located_and_ends_recording() {
     let out = written();
     let mut lines: Vec<&[u8]> = out.split_inclusive(|b| *b == b'\n').collect();
     lines.insert(3, b"{\"mono_ns\":\"x\"}\n");
-    let (inputs, error) = read(&lines.concat());
+    let (inputs, error) = read_all(&lines.concat());
     assert_eq!(inputs.len(), 2);
-    assert!(
-        matches!(error, Some(RecordingError::Line { line: 4, .. })),
-        "{error:?}"
-    );
+    assert!(matches!(error, Some(RecordingError::InvalidLine { line: 4, .. })), "{error:?}");
 
     lines[3] = lines[1];
-    let (inputs, error) = read(&lines.concat());
+    let (inputs, error) = read_all(&lines.concat());
     assert_eq!(inputs.len(), 2);
     let text = error.unwrap().to_string();
-    assert!(
-        text.contains("line 4") && text.contains("earlier"),
-        "{text}"
-    );
+    assert!(text.contains("line 4") && text.contains("earlier"), "{text}");
 }
 
 #[test]
-fn a_line_has_a_limit() {
+fn line_length_is_limited() {
     let mut out = written();
     out.resize(out.len() + MAX_LINE + 2, b' ');
-    let (read, error) = read(&out);
+    let (read, error) = read_all(&out);
     assert_eq!(read.len(), inputs().len());
-    assert!(
-        matches!(error, Some(RecordingError::TooLong { line: 21 })),
-        "{error:?}"
-    );
+    assert!(matches!(error, Some(RecordingError::TooLong { line: 21 })), "{error:?}");
 
     let mut out = Vec::new();
     let mut recorder = Recorder::new(&mut out, "n1".parse().unwrap(), "k8s.io".parse().unwrap());
-    let long = Input::Lost {
-        reason: "x".repeat(MAX_LINE),
-    };
+    let long = Input::Lost { reason: "x".repeat(MAX_LINE) };
     let error = recorder.write(now(0), &long);
-    assert!(matches!(error, Err(RecordError::TooLong(_))), "{error:?}");
+    assert!(matches!(error, Err(RecorderError::TooLong(_))), "{error:?}");
     recorder.write(now(1), &Input::Event(Event::Gap)).unwrap();
 }
 
 #[test]
-fn a_full_recording_is_whole_and_stays_as_it_is() {
+fn full_recording_rejects_later_inputs() {
     let mut out = Vec::new();
     let limit = 400;
     let recorder = Recorder::new(&mut out, "n1".parse().unwrap(), "k8s.io".parse().unwrap());
     let mut recorder = recorder.limit(limit);
     let gap = Input::Event(Event::Gap);
-    let long = Input::Lost {
-        reason: "x".repeat(400),
-    };
+    let long = Input::Lost { reason: "x".repeat(400) };
     let mut written = 0;
     while recorder.write(now(written), &gap).is_ok() {
         written += 1;
     }
     assert!(written > 0);
     for input in [&long, &gap] {
-        assert!(matches!(
-            recorder.write(now(written), input),
-            Err(RecordError::Full(400))
-        ));
+        assert!(matches!(recorder.write(now(written), input), Err(RecorderError::Full(400))));
     }
     assert!(recorder.bytes() <= limit);
-    let (inputs, error) = read(&out);
+    let (inputs, error) = read_all(&out);
     assert_eq!(inputs.len() as u64, written);
     assert!(error.is_none());
 }
 
 #[test]
-fn a_writer_that_fails_is_said() {
+fn write_error_is_reported() {
     struct Full;
     impl Write for Full {
         fn write(&mut self, _: &[u8]) -> io::Result<usize> {
@@ -353,22 +268,22 @@ fn a_writer_that_fails_is_said() {
     }
     let mut recorder = Recorder::new(Full, "n1".parse().unwrap(), "k8s.io".parse().unwrap());
     let error = recorder.write(now(0), &Input::Event(Event::Gap));
-    assert!(matches!(error, Err(RecordError::Write(_))));
+    assert!(matches!(error, Err(RecorderError::Write(_))));
 }
 
 proptest::proptest! {
     #[test]
-    fn any_bytes_are_read_or_refused(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..400)) {
-        drop(read(&bytes));
+    fn reader_accepts_any_bytes_without_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..400)) {
+        drop(read_all(&bytes));
     }
 
     #[test]
-    fn a_damaged_recording_is_read_or_refused(at in 0..4_000_usize, junk in ".{1,20}") {
+    fn damaged_recording_does_not_panic(at in 0..4_000_usize, junk in ".{1,20}") {
         let mut out = written();
         let at = at % out.len();
         let end = (at + junk.len()).min(out.len());
         out.splice(at..end, junk.bytes());
-        let (read, _) = read(&out);
+        let (read, _) = read_all(&out);
         proptest::prop_assert!(read.len() <= inputs().len());
     }
 }

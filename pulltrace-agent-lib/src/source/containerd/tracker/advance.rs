@@ -1,77 +1,79 @@
-//! Looking at every pull with what is known now: what lives, what is over, and whose a written name is.
+//! Evaluates all pulls after an input: running pulls, finished pulls, and newly written image
+//! names.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use pulltrace_core::{
-    Anomaly, BlobSight, Digest, Evidence, ImageRef, NodeTime, Now, Observation, PullId,
+    Anomaly, BlobObservation, Digest, EndEvidence, ImageRef, NodeTime, Now, Observation, PullId,
 };
 
-use super::super::input::Record;
-use super::pull::{Over, Sight, Tracked};
-use super::records::{Ended, Fit, Wrote, is_id};
-use super::verdict::Verdict;
-use super::view::Key;
-use super::{DETAILS_FOR, JUDGE_FOR, MAX_PULLS, Out, Tracker, has_shared_slots, keeps_names};
+use super::super::input::ImageRecord;
+use super::outcome::EndAssessment;
+use super::pull::{Finished, PullContext, TrackedPull};
+use super::records::{EndedPull, NameMatch, WrittenNames, is_config_id};
+use super::view::LeaseKey;
+use super::{
+    LAYER_AGE_TIMEOUT, MAX_PULLS, OUTCOME_TIMEOUT, OutputBuilder, Tracker, has_shared_slots,
+    skips_existing_names,
+};
 
 impl Tracker {
-    /// Looks at every pull with what is known now.
+    /// Evaluates all pulls with the current state.
     pub(super) fn advance(&mut self, now: Now) {
         let mut ended = Vec::new();
-        let recent = self.records.has_waiting();
-        let sight = Sight {
+        let recent = self.records.has_pending();
+        let context = PullContext {
             view: &self.view,
             documents: &self.documents,
-            host: &self.host,
-            silence: self.silence,
+            platform: &self.platform,
+            inactivity_timeout: self.inactivity_timeout,
             now,
         };
         for (key, pull) in &mut self.pulls {
-            if let Some(over) = pull.over {
-                let waits = pull.root.is_none() && (recent || self.polls <= over.polls);
+            if let Some(finished) = pull.finished {
+                let waits = pull.root.is_none() && (recent || self.polls <= finished.polls);
                 if waits {
                     continue;
                 }
-                if let Some(evidence) = end(pull, over, sight, &mut self.out) {
+                if let Some(evidence) = determine_end(pull, finished, context, &mut self.output) {
                     ended.push((key.clone(), evidence));
                 }
                 continue;
             }
-            let Some(holding) = self.view.holdings.get(key) else {
+            let Some(resources) = self.view.leases.get(key) else {
                 continue;
             };
-            let mut written = holding.ingests.keys();
-            if pull.began
-                && !pull.silent
+            let mut written = resources.ingests.keys();
+            if pull.reported_start
+                && !pull.inactive
                 && written.any(|digest| is_taken_over(pull, self.view.writers.get(digest)))
             {
-                self.out.say(silent(pull));
+                self.output.observe(inactive_end(pull));
                 self.ignored.insert(key.clone());
                 continue;
             }
-            let was_silent = pull.silent;
-            if !pull.look(holding, sight, &mut self.out) {
-                if pull.began {
-                    self.out.doubt(Anomaly::NoPull);
+            let was_inactive = pull.inactive;
+            if !pull.evaluate_lease(resources, context, &mut self.output) {
+                if pull.reported_start {
+                    self.output.report_anomaly(Anomaly::NoPull);
                     let (pull, at) = (pull.id.clone(), now.node);
-                    self.out.say(Observation::Ended {
+                    self.output.observe(Observation::Ended {
                         pull,
-                        evidence: Evidence::Unseen,
+                        evidence: EndEvidence::Unobserved,
                         at,
                     });
                 }
                 self.ignored.insert(key.clone());
                 continue;
             }
-            let waits = self
-                .server
-                .as_ref()
-                .is_some_and(|server| has_shared_slots(&server.version))
-                && pull.waits_for_slot(holding, &self.view);
-            let still = now.node.since(pull.moved.node) > self.silence && !waits;
-            if pull.began && !was_silent && !pull.silent && still {
-                pull.silent = true;
-                self.out.say(silent(pull));
+            let waits =
+                self.server.as_ref().is_some_and(|server| has_shared_slots(&server.version))
+                    && pull.waits_for_slot(resources, &self.view);
+            let idle = now.node.since(pull.last_activity.node) > self.inactivity_timeout && !waits;
+            if pull.reported_start && !was_inactive && !pull.inactive && idle {
+                pull.inactive = true;
+                self.output.observe(inactive_end(pull));
             }
         }
         let ignored = &self.ignored;
@@ -79,96 +81,91 @@ impl Tracker {
         for (key, evidence) in ended {
             self.finish(&key, evidence, now);
         }
-        self.say_blobs();
+        self.emit_blobs();
         if self.pulls.is_empty() {
-            self.documents.keep_infos(&BTreeSet::new());
+            self.documents.retain_infos(&BTreeSet::new());
         }
     }
 
-    fn say_blobs(&mut self) {
+    fn emit_blobs(&mut self) {
         let live = || {
             self.pulls
                 .values()
-                .filter(|pull| pull.began && pull.over.is_none() && !pull.silent)
+                .filter(|pull| pull.reported_start && pull.finished.is_none() && !pull.inactive)
         };
-        let mut said = Vec::new();
+        let mut observations = Vec::new();
         let mut seen = BTreeSet::new();
         for pull in live() {
             if let (Some(root), None) = (&pull.root, pull.layers().next()) {
-                said.extend(
-                    Tracked::blob_sight(&self.view, root).map(|sight| (root.clone(), sight)),
+                observations.extend(
+                    TrackedPull::blob_observation(&self.view, root)
+                        .map(|sight| (root.clone(), sight)),
                 );
             }
-            for layer in pull
-                .layers()
-                .filter(|layer| seen.insert(layer.digest.clone()))
-            {
+            for layer in pull.layers().filter(|layer| seen.insert(layer.digest.clone())) {
                 let digest = &layer.digest;
-                let whole = self.view.content.contains(digest);
-                if whole
+                let complete = self.view.content.contains(digest);
+                if complete
                     && !live().all(|pull| {
-                        !pull.has_layer(digest) || pull.knows_age(digest, &self.documents)
+                        !pull.has_layer(digest) || pull.knows_blob_age(digest, &self.documents)
                     })
                 {
                     continue;
                 }
-                let strange = self
+                let size_differs = self
                     .view
                     .ingests
                     .get(digest)
                     .and_then(|seen| seen.total)
                     .is_some_and(|total| total != layer.size.0);
-                if !whole && strange {
-                    self.out.step.anomalies.push(Anomaly::SizeChanged);
+                if !complete && size_differs {
+                    self.output.collected.anomalies.push(Anomaly::SizeChanged);
                     continue;
                 }
-                said.extend(
-                    Tracked::blob_sight(&self.view, digest).map(|sight| (digest.clone(), sight)),
+                observations.extend(
+                    TrackedPull::blob_observation(&self.view, digest)
+                        .map(|sight| (digest.clone(), sight)),
                 );
             }
         }
-        for (digest, sight) in said {
-            self.say_blob(&digest, sight);
+        for (digest, sight) in observations {
+            self.emit_blob(&digest, sight);
         }
     }
 
-    pub(super) fn say_blob(&mut self, digest: &Digest, sight: BlobSight) {
-        self.out.say(Observation::Blob {
+    pub(super) fn emit_blob(&mut self, digest: &Digest, observed: BlobObservation) {
+        self.output.observe(Observation::Blob {
             namespace: self.namespace.clone(),
             digest: digest.clone(),
-            sight,
+            observed,
         });
     }
 
-    fn finish(&mut self, key: &Key, evidence: Evidence, now: Now) {
+    fn finish(&mut self, key: &LeaseKey, evidence: EndEvidence, now: Now) {
         let Some(pull) = self.pulls.remove(key) else {
             return;
         };
-        let over = pull.over.map_or(now, |over| over.since);
-        if pull.began {
+        let finished_at = pull.finished.map_or(now, |over| over.since);
+        if pull.reported_start {
             let at = if matches!(pull.id, PullId::Record { .. }) {
-                pull.created.max(pull.id.at())
+                pull.created_at.max(pull.id.at())
             } else {
-                over.node
+                finished_at.node
             };
-            let completed = evidence == Evidence::ImagePresent;
-            self.out.say(Observation::Ended {
-                pull: pull.id.clone(),
-                evidence,
-                at,
-            });
+            let completed = evidence == EndEvidence::ImagePresent;
+            self.output.observe(Observation::Ended { pull: pull.id.clone(), evidence, at });
             if let Some(root) = pull.root {
-                self.records.ended(Ended {
+                self.records.add_ended(EndedPull {
                     root,
                     pull: pull.id,
-                    over: over.node,
-                    end: now.node,
+                    finished_at: finished_at.node,
+                    reported_at: now.node,
                     completed,
-                    wrote: pull.wrote,
+                    written_names: pull.written_names,
                 });
             }
         }
-        if pull.over.is_some_and(|over| over.restarted) {
+        if pull.finished.is_some_and(|over| over.restarted) {
             self.ignored.insert(key.clone());
         }
         let wanted = self
@@ -180,39 +177,39 @@ impl Tracker {
             })
             .cloned()
             .collect();
-        self.documents.keep_infos(&wanted);
+        self.documents.retain_infos(&wanted);
     }
 
-    /// An image record was written at `at`: whose pull was that?
-    pub(super) fn written(&mut self, record: &Record, at: NodeTime, now: Now) {
+    /// Attributes an image record that was written at `at` to a pull.
+    pub(super) fn on_record_written(&mut self, record: &ImageRecord, at: NodeTime, now: Now) {
         let Ok(root) = record.target.parse::<Digest>() else {
-            self.out.doubt(Anomaly::Unreadable);
+            self.output.report_anomaly(Anomaly::Unreadable);
             return;
         };
-        if is_id(&record.name) {
+        if is_config_id(&record.name) {
             return;
         }
         let name = image_name(&record.name);
-        match self.writer(&root, &record.name, at) {
-            Some(Writer::Tracked(key)) => {
+        match self.find_writer(&root, &record.name, at) {
+            Some(NameWriter::Tracked(key)) => {
                 let Some(pull) = self.pulls.get_mut(&key) else {
                     return;
                 };
-                pull.wrote.note(&record.name, at);
+                pull.written_names.record(&record.name, at);
                 pull.root = Some(root);
                 pull.names.extend(name.clone());
-                let pull = pull.began.then(|| pull.id.clone());
-                self.name(pull, name);
+                let pull = pull.reported_start.then(|| pull.id.clone());
+                self.emit_name(pull, name);
                 return;
             }
-            Some(Writer::Ended(pull)) => {
-                self.name(Some(pull), name);
+            Some(NameWriter::Ended(pull)) => {
+                self.emit_name(Some(pull), name);
                 return;
             }
             None => {}
         }
         if self.pulls.len() >= MAX_PULLS {
-            self.out.doubt(Anomaly::Unreadable);
+            self.output.report_anomaly(Anomaly::Unreadable);
             return;
         }
         let id = PullId::Record {
@@ -221,160 +218,157 @@ impl Tracker {
             root: root.clone(),
             at,
         };
-        let mut pull = Tracked::new(id, self.records.earliest_start(&root, at), now);
+        let mut pull = TrackedPull::new(id, self.records.earliest_start(&root, at), now);
         pull.root = Some(root);
         pull.names.extend(name);
-        pull.wrote.note(&record.name, at);
-        pull.over = Some(Over {
-            since: now,
-            restarted: false,
-            polls: self.polls,
-        });
+        pull.written_names.record(&record.name, at);
+        pull.finished = Some(Finished { since: now, restarted: false, polls: self.polls });
         self.pulls.insert((at, record.name.clone()), pull);
     }
 
-    fn name(&mut self, pull: Option<PullId>, name: Option<ImageRef>) {
+    fn emit_name(&mut self, pull: Option<PullId>, name: Option<ImageRef>) {
         if let (Some(pull), Some(name)) = (pull, name) {
-            self.out.say(Observation::Named { pull, name });
+            self.output.observe(Observation::Named { pull, name });
         }
     }
 
-    /// Which pull that is known wrote this name at this time; `None` where it was one that no poll saw.
+    /// Returns the known pull that wrote this name at this time; `None` for an unpolled pull.
     ///
-    /// The name was written when the pull was over or about to be: so those that are over come first.
-    fn writer(&mut self, root: &Digest, name: &str, at: NodeTime) -> Option<Writer> {
-        /// The list of a poll may be so much older than the poll's time.
-        const POLL_TAKES: Duration = Duration::from_millis(100);
-        let keeps = self
-            .server
-            .as_ref()
-            .is_some_and(|server| keeps_names(&server.version));
-        for wanted in [Fit::Its, Fit::Possible] {
-            let fits = |wrote: &Wrote| wrote.fit(name, at, keeps) == Some(wanted);
+    /// A name is written shortly before or after the end of a pull, so finished pulls are checked
+    /// first.
+    fn find_writer(&mut self, root: &Digest, name: &str, at: NodeTime) -> Option<NameWriter> {
+        /// The lists of a poll may be this much older than its time.
+        const MAX_POLL_DELAY: Duration = Duration::from_millis(100);
+        let skips_existing =
+            self.server.as_ref().is_some_and(|server| skips_existing_names(&server.version));
+        for wanted in [NameMatch::Expected, NameMatch::Possible] {
+            let matches =
+                |wrote: &WrittenNames| wrote.match_name(name, at, skips_existing) == Some(wanted);
             let tracked = |is_over: bool| {
-                let same = |pull: &Tracked| {
-                    pull.roots().any(|known| known == root)
-                        && !pull.silent
-                        && pull.over.is_some() == is_over
+                let same = |pull: &TrackedPull| {
+                    pull.possible_roots().any(|known| known == root)
+                        && !pull.inactive
+                        && pull.finished.is_some() == is_over
                 };
                 let mut pulls = self.pulls.iter();
-                let found = pulls.find(|(_, pull)| same(pull) && fits(&pull.wrote));
-                found.map(|(key, _)| Writer::Tracked(key.clone()))
+                let found = pulls.find(|(_, pull)| same(pull) && matches(&pull.written_names));
+                found.map(|(key, _)| NameWriter::Tracked(key.clone()))
             };
             if let Some(writer) = tracked(true) {
                 return Some(writer);
             }
-            let mut ended = self.records.just_ended(root, at);
-            if let Some(ended) = ended.find(|ended| fits(&ended.wrote)) {
-                ended.wrote.note(name, at);
-                return Some(Writer::Ended(ended.pull.clone()));
+            let mut ended = self.records.recently_ended(root, at);
+            if let Some(ended) = ended.find(|ended| matches(&ended.written_names)) {
+                ended.written_names.record(name, at);
+                return Some(NameWriter::Ended(ended.pull.clone()));
             }
             drop(ended);
             if let Some(writer) = tracked(false) {
                 return Some(writer);
             }
         }
-        // A pull of which nothing but its start was seen: the record says what it was. It was written between
-        // the last poll that saw the pull and the first that did not.
-        let nameless = |pull: &Tracked| {
-            let over = pull.over.filter(|over| !over.restarted);
-            pull.began
+        // A pull of which only the start was observed: the record identifies its image. The record
+        // was written between the last poll that listed the lease and the first that did not.
+        let nameless = |pull: &TrackedPull| {
+            let over = pull.finished.filter(|over| !over.restarted);
+            pull.reported_start
                 && pull.root.is_none()
                 && over.is_some_and(|over| at <= over.since.node)
-                && at >= pull.listed.saturating_sub(POLL_TAKES)
+                && at >= pull.last_listed.saturating_sub(MAX_POLL_DELAY)
         };
         let mut pulls = self.pulls.iter();
         let found = pulls.find(|(_, pull)| nameless(pull));
-        found.map(|(key, _)| Writer::Tracked(key.clone()))
+        found.map(|(key, _)| NameWriter::Tracked(key.clone()))
     }
 }
 
-/// Who wrote the name of an image.
-enum Writer {
-    Tracked(Key),
+/// The pull that wrote an image name.
+enum NameWriter {
+    Tracked(LeaseKey),
     Ended(PullId),
 }
 
-/// Says what the evidence of an end is, once it is known. A pull that was never said to have begun is said
-/// only where its image came from a registry.
-fn end(pull: &mut Tracked, over: Over, sight: Sight<'_>, out: &mut Out) -> Option<Evidence> {
-    let documents = sight.documents;
-    if pull.root.is_none() && !pull.began {
-        return Some(Evidence::Unseen);
+/// Determines how a finished pull ended; `None` while that is open.
+///
+/// A pull whose start was not reported is reported now, if its image came from a registry.
+fn determine_end(
+    pull: &mut TrackedPull,
+    finished: Finished,
+    context: PullContext<'_>,
+    out: &mut OutputBuilder,
+) -> Option<EndEvidence> {
+    let documents = context.documents;
+    if pull.root.is_none() && !pull.reported_start {
+        return Some(EndEvidence::Unobserved);
     }
-    let from = out.step.observations.len();
-    let judged_for = sight.now.mono.since(over.since.mono);
-    let evidence = match pull.judge(sight, out) {
-        Verdict::Certain(evidence) => Some(evidence),
-        Verdict::Likely(evidence) => (judged_for > DETAILS_FOR).then_some(evidence),
-        Verdict::Open => (judged_for > JUDGE_FOR).then_some(Evidence::Unseen),
+    let from = out.collected.observations.len();
+    let elapsed = context.now.mono.since(finished.since.mono);
+    let evidence = match pull.evaluate_end(context, out) {
+        EndAssessment::Certain(evidence) => Some(evidence),
+        EndAssessment::Likely(evidence) => (elapsed > LAYER_AGE_TIMEOUT).then_some(evidence),
+        EndAssessment::Pending => (elapsed > OUTCOME_TIMEOUT).then_some(EndEvidence::Unobserved),
     };
-    if !pull.began {
-        let said = out.unsaid(from);
+    if !pull.reported_start {
+        let observations = out.split_off_observations(from);
         let info = pull.root.as_ref().and_then(|root| documents.info(root));
-        if evidence.is_some() && info.is_some_and(|info| !info.sources.is_empty()) {
-            pull.began = true;
-            // When a pull began that no poll saw is known where it fetched its root; else it is as good as over.
+        if evidence.is_some() && info.is_some_and(|info| !info.repositories.is_empty()) {
+            pull.reported_start = true;
+            // The start of an unpolled pull is known only if it fetched its root. Otherwise the
+            // time of the record is used.
             let at = match &pull.id {
                 PullId::Record { at, .. } => info
                     .map(|info| info.created_at)
-                    .filter(|fetched| *fetched >= pull.created)
+                    .filter(|fetched| *fetched >= pull.created_at)
                     .unwrap_or(*at),
                 PullId::Lease { .. } | PullId::Ingest { .. } | PullId::Announced { .. } => {
-                    pull.created
+                    pull.created_at
                 }
             };
-            out.say(Observation::Began {
-                pull: pull.id.clone(),
-                at,
-            });
-            said.into_iter()
-                .for_each(|observation| out.say(observation));
+            out.observe(Observation::Started { pull: pull.id.clone(), at });
+            observations.into_iter().for_each(|observation| out.observe(observation));
         }
     }
-    if evidence.is_some() && pull.began {
-        let since = pull.created;
+    if evidence.is_some() && pull.reported_start {
+        let since = pull.created_at;
         let records = pull
             .records
             .iter()
             .flatten()
-            // Other pulls may have given the image other names meanwhile.
-            .filter(|record| record.updated_at >= since && !pull.wrote.has_name());
+            // Other pulls may have added names meanwhile.
+            .filter(|record| record.updated_at >= since && !pull.written_names.has_name());
         let names: BTreeSet<ImageRef> = records
             .filter_map(|record| image_name(&record.name))
             .chain(pull.names.clone())
             .collect();
         for name in names {
-            out.say(Observation::Named {
-                pull: pull.id.clone(),
-                name,
-            });
+            out.observe(Observation::Named { pull: pull.id.clone(), name });
         }
     }
     evidence
 }
 
-/// The end of a pull that does not move any more.
-fn silent(pull: &Tracked) -> Observation {
+/// Returns the end of a pull that is inactive.
+fn inactive_end(pull: &TrackedPull) -> Observation {
     Observation::Ended {
         pull: pull.id.clone(),
-        evidence: Evidence::Silent,
-        at: pull.moved.node,
+        evidence: EndEvidence::Inactive,
+        at: pull.last_activity.node,
     }
 }
 
-/// Whether a newer pull writes a blob of an older one that had stopped before: at most one writes a blob.
-fn is_taken_over(pull: &Tracked, writer: Option<&Option<PullId>>) -> bool {
+/// Returns whether a newer pull writes a blob of an older one that had been inactive before. A blob
+/// has at most one writer.
+fn is_taken_over(pull: &TrackedPull, writer: Option<&Option<PullId>>) -> bool {
     const STOPPED: Duration = Duration::from_secs(30);
     match writer {
         Some(Some(PullId::Lease { created, .. })) => {
-            *created > pull.created && created.since(pull.moved.node) > STOPPED
+            *created > pull.created_at && created.since(pull.last_activity.node) > STOPPED
         }
         _ => false,
     }
 }
 
-/// The name of an image record; `None` of those that only repeat the config's digest.
+/// Parses the name of an image record; `None` for names that only repeat the digest of the config.
 fn image_name(name: &str) -> Option<ImageRef> {
-    if is_id(name) { None } else { name.parse().ok() }
+    if is_config_id(name) { None } else { name.parse().ok() }
 }

@@ -1,4 +1,5 @@
-//! What was read of blobs, by digest: documents for ever, ages and labels for as long as they are needed.
+//! A cache of blobs by digest. Documents are kept indefinitely, sizes, times and labels only while
+//! needed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -8,74 +9,75 @@ use pulltrace_core::{Anomaly, Digest, Image, NodeTime, Repository};
 use super::super::image::{self, Config, Document, ImageError, Index, Manifest};
 use super::super::input::{Query, Reply};
 
-/// Documents that are kept; at the limit the cache is emptied, and what is needed is read again.
+/// The maximum number of cached documents. At the limit the cache is cleared, and documents are
+/// read again when needed.
 const MAX_DOCUMENTS: usize = 512;
 
-/// Ages and labels that are kept; the same.
+/// The maximum number of cached [`BlobInfo`]s, handled likewise.
 const MAX_INFOS: usize = 8_192;
 
-/// How often a blob without labels is looked at again before it is read all the same: containerd writes the
-/// labels some milliseconds after the blob.
-const PATIENCE: u32 = 3;
+/// Queries for the labels of a blob before it is read anyway. containerd writes labels some
+/// milliseconds after the blob.
+const MAX_LABEL_RETRIES: u32 = 3;
 
 #[derive(Debug, Default)]
 pub(super) struct Documents {
     indexes: BTreeMap<Digest, Index>,
     manifests: BTreeMap<Digest, Manifest>,
     configs: BTreeMap<Digest, Config>,
-    /// Blobs that were read and are no documents of an image.
-    others: BTreeSet<Digest>,
-    infos: BTreeMap<Digest, Info>,
-    /// Blobs that containerd said are not there, since the last poll.
+    /// Blobs that were read but are not image documents.
+    unrecognised: BTreeSet<Digest>,
+    infos: BTreeMap<Digest, BlobInfo>,
+    /// Blobs reported as missing since the last poll.
     missing: BTreeSet<Digest>,
 }
 
-/// What containerd says of a blob beside its bytes.
+/// The metadata of a blob.
 #[derive(Clone, Debug)]
-pub(super) struct Info {
+pub(super) struct BlobInfo {
     pub(super) size: u64,
     pub(super) created_at: NodeTime,
-    /// The repositories that it was fetched from.
-    pub(super) sources: BTreeSet<Repository>,
-    /// It names other blobs: an index or a manifest.
-    refers: bool,
-    /// The chains that an unpacked config names, by snapshotter.
-    pub(super) unpacked: BTreeMap<String, Digest>,
-    asked: u32,
+    /// The repositories it was fetched from.
+    pub(super) repositories: BTreeSet<Repository>,
+    /// True if labels show that it refers to other blobs, i.e. that it is an index or a manifest.
+    has_child_refs: bool,
+    /// The top chain recorded on an unpacked config, by snapshotter.
+    pub(super) unpacked_chains: BTreeMap<String, Digest>,
+    queried: u32,
 }
 
-/// An image made of its documents, and the chains of each of its manifests.
+/// An image built from its documents.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Assembled {
+pub(super) struct AssembledImage {
     pub(super) image: Arc<Image>,
-    /// For each manifest, lowest first: the chain and the layer that completes it.
+    /// For each manifest, lowest layer first: the chain and its topmost layer.
     pub(super) chains: Vec<Vec<(Digest, Digest)>>,
     /// The config of each manifest.
     pub(super) configs: Vec<Digest>,
 }
 
-/// What is known of how an image is made.
+/// The progress of assembling an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Known {
-    /// All of it.
-    Image(Assembled),
-    /// What it weighs; what its layers unpack to is not here yet. From 2.1 on a config waits for a
-    /// download slot as layers do.
-    Sizes(Arc<Image>),
-    /// Something is to be read first.
-    Asking,
-    /// Nothing in the lease or on the node makes it an image of this platform.
-    Nothing,
-    /// Its documents are none, or contradict each other.
-    Bad,
+pub(super) enum ImageState {
+    /// All documents are known.
+    Complete(AssembledImage),
+    /// Sizes are known, chains are not. From 2.1 on, a config waits for a download slot like a
+    /// layer.
+    SizesOnly(Arc<Image>),
+    /// Documents have to be read first.
+    Pending,
+    /// The available blobs contain no image for this platform.
+    Unavailable,
+    /// The documents are invalid or contradict each other.
+    Invalid,
 }
 
 impl Documents {
-    pub(super) fn info(&self, digest: &Digest) -> Option<&Info> {
+    pub(super) fn info(&self, digest: &Digest) -> Option<&BlobInfo> {
         self.infos.get(digest)
     }
 
-    /// containerd said that the blob is not there.
+    /// Returns whether containerd reported the blob as missing.
     pub(super) fn is_missing(&self, digest: &Digest) -> bool {
         self.missing.contains(digest)
     }
@@ -88,8 +90,8 @@ impl Documents {
         self.manifests.contains_key(digest)
     }
 
-    /// The manifests that indexes among these blobs name.
-    pub(super) fn is_named_by(&self, digest: &Digest, content: &BTreeSet<Digest>) -> bool {
+    /// Returns whether an index among these blobs lists this manifest.
+    pub(super) fn is_listed_by_index(&self, digest: &Digest, content: &BTreeSet<Digest>) -> bool {
         let held = BTreeSet::from([digest.clone()]);
         content
             .iter()
@@ -98,56 +100,48 @@ impl Documents {
             .any(|index| !image::candidates(index, &held).is_empty())
     }
 
-    /// Whether a blob is a layer or a config of a manifest that was read.
-    pub(super) fn is_part(&self, digest: &Digest) -> bool {
+    /// Returns whether the blob is a layer or config of a known manifest.
+    pub(super) fn is_manifest_part(&self, digest: &Digest) -> bool {
         self.manifests.values().any(|manifest| {
             manifest.config() == digest || manifest.layers().any(|layer| layer == digest)
         })
     }
 
-    /// What to ask to find out what a blob is; nothing where that is known.
-    pub(super) fn identify(&self, digest: &Digest, certain: bool) -> Option<Query> {
+    /// Returns the next query to identify a blob; `None` if it is identified or too large to be a
+    /// document.
+    ///
+    /// `certain` means that the blob is a document, so it is read without waiting for its labels.
+    pub(super) fn identify_query(&self, digest: &Digest, certain: bool) -> Option<Query> {
         let known = self.is_index(digest)
             || self.is_manifest(digest)
             || self.configs.contains_key(digest)
-            || self.others.contains(digest)
+            || self.unrecognised.contains(digest)
             || self.missing.contains(digest);
         if known {
             return None;
         }
         let Some(info) = self.infos.get(digest) else {
-            return Some(Query::Info {
-                digest: digest.to_string(),
-            });
+            return Some(Query::Info { digest: digest.to_string() });
         };
         if info.size > image::MAX_DOCUMENT as u64 {
             return None;
         }
-        if certain || info.refers || info.asked > PATIENCE {
-            Some(Query::Read {
-                digest: digest.to_string(),
-                size: info.size,
-            })
+        if certain || info.has_child_refs || info.queried > MAX_LABEL_RETRIES {
+            Some(Query::Read { digest: digest.to_string(), size: info.size })
         } else {
-            Some(Query::Info {
-                digest: digest.to_string(),
-            })
+            Some(Query::Info { digest: digest.to_string() })
         }
     }
 
-    /// Takes an answer; an anomaly where it cannot be true.
-    pub(super) fn answer(&mut self, query: &Query, reply: &Reply) -> Result<(), Anomaly> {
+    /// Stores an answer. Returns an anomaly if it is invalid.
+    pub(super) fn on_answer(&mut self, query: &Query, reply: &Reply) -> Result<(), Anomaly> {
         let (Query::Info { digest } | Query::Read { digest, .. }) = query else {
             return Ok(());
         };
         let digest: Digest = digest.parse().map_err(|_| Anomaly::Unreadable)?;
         match reply {
-            Reply::Info {
-                size,
-                created_at,
-                labels,
-            } => {
-                let asked = self.infos.get(&digest).map_or(0, |info| info.asked) + 1;
+            Reply::Info { size, created_at, labels } => {
+                let asked = self.infos.get(&digest).map_or(0, |info| info.queried) + 1;
                 let size = u64::try_from(*size).map_err(|_| Anomaly::Unreadable)?;
                 if self.infos.len() >= MAX_INFOS {
                     self.infos.clear();
@@ -155,10 +149,7 @@ impl Documents {
                 self.missing.remove(&digest);
                 self.infos.insert(
                     digest,
-                    Info {
-                        asked,
-                        ..Info::new(size, *created_at, labels)
-                    },
+                    BlobInfo { queried: asked, ..BlobInfo::new(size, *created_at, labels) },
                 );
                 Ok(())
             }
@@ -166,20 +157,20 @@ impl Documents {
                 if self.indexes.len()
                     + self.manifests.len()
                     + self.configs.len()
-                    + self.others.len()
+                    + self.unrecognised.len()
                     >= MAX_DOCUMENTS
                 {
                     self.indexes.clear();
                     self.manifests.clear();
                     self.configs.clear();
-                    self.others.clear();
+                    self.unrecognised.clear();
                 }
-                match image::read(text) {
+                match image::parse_document(text) {
                     Ok(Document::Index(index)) => _ = self.indexes.insert(digest, index),
                     Ok(Document::Manifest(manifest)) => _ = self.manifests.insert(digest, manifest),
                     Ok(Document::Config(config)) => _ = self.configs.insert(digest, config),
-                    // Whether that is wrong depends on what it should have been: the caller knows.
-                    Err(_) => _ = self.others.insert(digest),
+                    // It is an error only if the caller expected a document.
+                    Err(_) => _ = self.unrecognised.insert(digest),
                 }
                 Ok(())
             }
@@ -195,26 +186,26 @@ impl Documents {
         }
     }
 
-    /// A poll was taken: what was not there before may be there now.
+    /// Forgets the missing blobs, which may exist by now.
     ///
-    /// containerd 2.4 announces a blob before it can be asked for.
-    pub(super) fn polled(&mut self) {
+    /// containerd 2.4 emits the event for a blob before the blob can be queried.
+    pub(super) fn on_poll(&mut self) {
         self.missing.clear();
     }
 
-    /// Forgets ages and labels of all blobs but these: they may change once nobody holds the blob.
-    pub(super) fn keep_infos(&mut self, wanted: &BTreeSet<Digest>) {
+    /// Drops the metadata of all other blobs. It may change once no lease holds the blob.
+    pub(super) fn retain_infos(&mut self, wanted: &BTreeSet<Digest>) {
         self.infos.retain(|digest, _| wanted.contains(digest));
     }
 
-    /// Forgets the age of a blob that is being written anew.
-    pub(super) fn forget(&mut self, digest: &Digest) {
+    /// Drops the metadata of a blob that is being written again.
+    pub(super) fn forget_blob(&mut self, digest: &Digest) {
         self.infos.remove(digest);
         self.missing.remove(digest);
     }
 
-    /// Forgets labels that containerd writes while a pull goes on: where the root comes from, and what its configs
-    /// were unpacked to.
+    /// Drops labels that containerd adds during a pull: the source of the root, and the unpacked
+    /// chain of the configs.
     pub(super) fn forget_labels(&mut self, root: &Digest) {
         let manifests = match self.indexes.get(root) {
             Some(index) => image::candidates(index, &self.manifests.keys().cloned().collect()),
@@ -225,50 +216,46 @@ impl Documents {
                 self.infos.remove(manifest.config());
             }
         }
-        if self.info(root).is_some_and(|info| info.sources.is_empty()) {
+        if self.info(root).is_some_and(|info| info.repositories.is_empty()) {
             self.infos.remove(root);
         }
     }
 
-    /// What the image of `root` is made of, as far as `held` blobs tell, and what to ask for the rest.
+    /// Assembles the image of `root` from the `held` blobs. Returns its state and the queries for
+    /// missing documents.
     ///
-    /// `over` says that the pull is over: then all that was fetched is on the node, whatever the lease held.
+    /// `over` means that the pull has finished: then everything fetched is on the node, whether the
+    /// lease held it or not.
     pub(super) fn assemble(
         &self,
         root: &Digest,
         held: &BTreeSet<Digest>,
-        host: &str,
+        platform: &str,
         over: bool,
-    ) -> (Known, Vec<Query>) {
+    ) -> (ImageState, Vec<Query>) {
         let manifests = if self.is_manifest(root) {
             vec![root.clone()]
         } else if let Some(index) = self.indexes.get(root) {
             let named = if over {
-                index.of_platform(host)
+                index.manifests_for_platform(platform)
             } else {
                 image::candidates(index, held)
             };
-            let unread: Vec<Query> = named
-                .iter()
-                .filter_map(|manifest| self.identify(manifest, true))
-                .collect();
+            let unread: Vec<Query> =
+                named.iter().filter_map(|manifest| self.identify_query(manifest, true)).collect();
             if !unread.is_empty() {
-                return (Known::Asking, unread);
+                return (ImageState::Pending, unread);
             }
             let read = named
                 .iter()
                 .filter_map(|d| Some((d.clone(), self.manifests.get(d)?.clone())))
                 .collect();
-            image::select(index, &read, held, host)
-        } else if self.others.contains(root) {
-            return (Known::Bad, Vec::new());
+            image::select(index, &read, held, platform)
+        } else if self.unrecognised.contains(root) {
+            return (ImageState::Invalid, Vec::new());
         } else {
-            let ask = self.identify(root, true);
-            let known = if ask.is_none() {
-                Known::Nothing
-            } else {
-                Known::Asking
-            };
+            let ask = self.identify_query(root, true);
+            let known = if ask.is_none() { ImageState::Unavailable } else { ImageState::Pending };
             return (known, ask.into_iter().collect());
         };
         let configs: Vec<Digest> = manifests
@@ -280,38 +267,38 @@ impl Documents {
         for (digest, config) in manifests.iter().zip(&configs) {
             match (self.manifests.get(digest), self.configs.get(config)) {
                 (Some(manifest), Some(config)) => parts.push((digest.clone(), manifest, config)),
-                // A config that is not in the lease yet is not on the node yet.
-                _ if over || held.contains(config) => asks.extend(self.identify(config, true)),
+                // A config that is not in the lease is not on the node yet.
+                _ if over || held.contains(config) => {
+                    asks.extend(self.identify_query(config, true))
+                }
                 _ => {}
             }
         }
         if parts.is_empty() || (parts.len() < manifests.len() && !asks.is_empty()) {
             let known = match (asks.is_empty(), over) {
-                (false, true) => Known::Asking,
-                (false, false) => self.sizes(root, &manifests, host),
-                (true, _) if configs.iter().any(|config| self.others.contains(config)) => {
-                    Known::Bad
+                (false, true) => ImageState::Pending,
+                (false, false) => self.assemble_sizes(root, &manifests, platform),
+                (true, _) if configs.iter().any(|config| self.unrecognised.contains(config)) => {
+                    ImageState::Invalid
                 }
-                (true, true) => Known::Nothing,
-                (true, false) => self.sizes(root, &manifests, host),
+                (true, true) => ImageState::Unavailable,
+                (true, false) => self.assemble_sizes(root, &manifests, platform),
             };
             return (known, asks);
         }
         match image::assemble(root.clone(), &parts) {
             Ok(image) => {
                 let chains = parts.iter().map(|(_, manifest, config)| {
-                    image::chains(config)
+                    image::config_chain_ids(config)
                         .into_iter()
                         .zip(manifest.layers().cloned())
                         .collect()
                 });
                 let chains = chains.collect();
-                let configs = parts
-                    .iter()
-                    .map(|(_, manifest, _)| manifest.config().clone())
-                    .collect();
+                let configs =
+                    parts.iter().map(|(_, manifest, _)| manifest.config().clone()).collect();
                 (
-                    Known::Image(Assembled {
+                    ImageState::Complete(AssembledImage {
                         image: Arc::new(image),
                         chains,
                         configs,
@@ -319,50 +306,48 @@ impl Documents {
                     asks,
                 )
             }
-            Err(_) => (Known::Bad, Vec::new()),
+            Err(_) => (ImageState::Invalid, Vec::new()),
         }
     }
 
-    /// What the manifests alone say of the image; nothing while another may come, since a total stands.
-    fn sizes(&self, root: &Digest, manifests: &[Digest], host: &str) -> Known {
+    /// Assembles the image from manifests only. Pending while another manifest may follow, because
+    /// a reported total must not change.
+    fn assemble_sizes(&self, root: &Digest, manifests: &[Digest], host: &str) -> ImageState {
         let index = self.indexes.get(root);
-        let all = index.map_or(vec![root.clone()], |index| index.of_platform(host));
+        let all = index.map_or(vec![root.clone()], |index| index.manifests_for_platform(host));
         if all != manifests {
-            return Known::Asking;
+            return ImageState::Pending;
         }
         let read = manifests.iter();
         let read = read.filter_map(|digest| Some((digest.clone(), self.manifests.get(digest)?)));
-        match image::sizes(root.clone(), &read.collect::<Vec<_>>()) {
-            Ok(image) => Known::Sizes(Arc::new(image)),
-            Err(ImageError::NoManifest) => Known::Asking,
-            Err(_) => Known::Bad,
+        match image::assemble_sizes(root.clone(), &read.collect::<Vec<_>>()) {
+            Ok(image) => ImageState::SizesOnly(Arc::new(image)),
+            Err(ImageError::NoManifest) => ImageState::Pending,
+            Err(_) => ImageState::Invalid,
         }
     }
 }
 
-impl Info {
+impl BlobInfo {
     fn new(size: u64, created_at: NodeTime, labels: &BTreeMap<String, String>) -> Self {
         let mut info = Self {
             size,
             created_at,
-            sources: BTreeSet::new(),
-            refers: false,
-            unpacked: BTreeMap::new(),
-            asked: 0,
+            repositories: BTreeSet::new(),
+            has_child_refs: false,
+            unpacked_chains: BTreeMap::new(),
+            queried: 0,
         };
         for (key, value) in labels {
             if let Some(host) = key.strip_prefix("containerd.io/distribution.source.") {
-                info.sources.extend(
-                    value
-                        .split(',')
-                        .filter_map(|path| Repository::new(host, path).ok()),
-                );
+                info.repositories
+                    .extend(value.split(',').filter_map(|path| Repository::new(host, path).ok()));
             } else if key.starts_with("containerd.io/gc.ref.content.") {
-                info.refers = true;
+                info.has_child_refs = true;
             } else if let Some(snapshotter) = key.strip_prefix("containerd.io/gc.ref.snapshot.")
                 && let Ok(chain) = value.parse()
             {
-                info.unpacked.insert(snapshotter.to_owned(), chain);
+                info.unpacked_chains.insert(snapshotter.to_owned(), chain);
             }
         }
         info

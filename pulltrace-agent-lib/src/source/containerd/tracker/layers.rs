@@ -1,71 +1,60 @@
-//! The layers of one pull: which chains are unpacked, by whom, and how old they are.
+//! The layers of a pull: which chains are unpacked, by which pull, and how old they are.
 
-use pulltrace_core::{Anomaly, Bytes, Digest, LayerSight, NodeTime, Observation};
+use pulltrace_core::{Anomaly, Bytes, Digest, LayerObservation, NodeTime, Observation};
 
 use super::super::input::Query;
-use super::Out;
-use super::documents::{Assembled, Documents};
-use super::holding::Holding;
-use super::pull::{Age, Tracked};
+use super::OutputBuilder;
+use super::documents::{AssembledImage, Documents};
+use super::lease_resources::LeaseResources;
+use super::pull::{ChainAge, TrackedPull};
 use super::view::View;
 
-impl Tracked {
-    /// Notes which chains are unpacked, and says what of each layer is seen. The holding is that of a lease
-    /// that lives.
-    pub(super) fn see_layers(
+impl TrackedPull {
+    /// Updates the chains and emits an observation per layer. `resources` are those of the lease
+    /// while it exists.
+    pub(super) fn emit_layers(
         &mut self,
-        holding: Option<&Holding>,
+        resources: Option<&LeaseResources>,
         view: &View,
         documents: &Documents,
-        out: &mut Out,
+        out: &mut OutputBuilder,
     ) {
-        let Some(known) = self.image.take() else {
+        let Some(image) = self.image.take() else {
             return;
         };
-        self.note_chains(&known, holding, view, out);
-        for layer in &known.image.layers {
+        self.update_chains(&image, resources, view, out);
+        for layer in &image.image.layers {
             if view.ingests.contains_key(&layer.digest) {
-                self.in_flight.insert(layer.digest.clone());
+                self.seen_fetching.insert(layer.digest.clone());
             }
-            let whole = view.content.contains(&layer.digest);
-            let was_here = whole
-                && !self.in_flight.contains(&layer.digest)
-                && self.was_here(&layer.digest, documents, out);
-            if was_here {
-                self.say_layer(&layer.digest, LayerSight::BlobCached, out);
+            let complete = view.content.contains(&layer.digest);
+            let blob_cached = complete
+                && !self.seen_fetching.contains(&layer.digest)
+                && self.was_blob_cached(&layer.digest, documents, out);
+            if blob_cached {
+                self.emit_layer(&layer.digest, LayerObservation::BlobCached, out);
             }
-            let ages: Option<Vec<Age>> = layer
-                .chains
-                .iter()
-                .map(|chain| self.done.get(chain).copied())
-                .collect();
+            let ages: Option<Vec<ChainAge>> =
+                layer.chains.iter().map(|chain| self.unpacked.get(chain).copied()).collect();
             match ages {
-                Some(ages) if ages.contains(&Age::Unknown) => {}
-                Some(ages) if ages.iter().all(|age| *age == Age::Before) => {
-                    self.say_layer(&layer.digest, LayerSight::Cached, out);
+                Some(ages) if ages.contains(&ChainAge::Unknown) => {}
+                Some(ages) if ages.iter().all(|age| *age == ChainAge::Preexisting) => {
+                    self.emit_layer(&layer.digest, LayerObservation::Cached, out);
                 }
                 Some(_) => {
-                    let fetched = whole
-                        || self.in_flight.contains(&layer.digest)
-                        || layer
-                            .chains
-                            .iter()
-                            .any(|chain| self.in_work.contains(chain));
-                    // Unpacked, and nobody ever fetched it: a lazy snapshotter, if it is not on the node at all.
+                    let fetched = complete
+                        || self.seen_fetching.contains(&layer.digest)
+                        || layer.chains.iter().any(|chain| self.seen_unpacking.contains(chain));
+                    // Unpacked but never fetched: provided by a lazy snapshotter, if the blob is
+                    // not on the node.
                     let remote = !fetched && documents.is_missing(&layer.digest);
                     if !fetched && !remote && documents.info(&layer.digest).is_none() {
-                        out.ask(Query::Info {
-                            digest: layer.digest.to_string(),
-                        });
+                        out.query(Query::Info { digest: layer.digest.to_string() });
                         continue;
                     }
-                    self.say_layer(
+                    self.emit_layer(
                         &layer.digest,
-                        if remote {
-                            LayerSight::Remote
-                        } else {
-                            LayerSight::Unpacked
-                        },
+                        if remote { LayerObservation::Remote } else { LayerObservation::Unpacked },
                         out,
                     );
                 }
@@ -75,22 +64,18 @@ impl Tracked {
                         .iter()
                         .find_map(|chain| Some((chain, view.extracts.get(chain)?)))
                     {
-                        let own =
-                            holding.is_some_and(|holding| holding.extracts.contains_key(chain));
-                        let by = if own {
-                            Some(self.id.clone())
-                        } else {
-                            by.clone()
-                        };
+                        let own = resources
+                            .is_some_and(|resources| resources.extracts.contains_key(chain));
+                        let by = if own { Some(self.id.clone()) } else { by.clone() };
                         let written = self
-                            .written
+                            .unpacked_bytes
                             .get(chain)
                             .and_then(|bytes| u64::try_from(*bytes).ok())
                             .map(Bytes);
                         if let Some(by) = by {
-                            self.say_layer(
+                            self.emit_layer(
                                 &layer.digest,
-                                LayerSight::Unpacking { by, written },
+                                LayerObservation::Unpacking { by, written },
                                 out,
                             );
                         }
@@ -98,64 +83,67 @@ impl Tracked {
                 }
             }
         }
-        self.image = Some(known);
+        self.image = Some(image);
     }
 
-    pub(super) fn say_layer(&self, digest: &Digest, sight: LayerSight, out: &mut Out) {
-        out.say(Observation::Layer {
-            pull: self.id.clone(),
-            digest: digest.clone(),
-            sight,
-        });
-    }
-
-    pub(super) fn note_chains(
-        &mut self,
-        known: &Assembled,
-        holding: Option<&Holding>,
-        view: &View,
-        out: &mut Out,
+    pub(super) fn emit_layer(
+        &self,
+        digest: &Digest,
+        observed: LayerObservation,
+        out: &mut OutputBuilder,
     ) {
-        for chains in &known.chains {
+        out.observe(Observation::Layer { pull: self.id.clone(), digest: digest.clone(), observed });
+    }
+
+    pub(super) fn update_chains(
+        &mut self,
+        image: &AssembledImage,
+        resources: Option<&LeaseResources>,
+        view: &View,
+        out: &mut OutputBuilder,
+    ) {
+        for chains in &image.chains {
             for (chain, _) in chains {
                 if view.extracts.contains_key(chain) {
-                    self.in_work.insert(chain.clone());
+                    self.seen_unpacking.insert(chain.clone());
                 }
                 if view.committed.contains(chain) {
-                    self.note_done(chain);
+                    self.mark_unpacked(chain);
                 }
             }
-            // Layers are unpacked in order: what is being unpacked stands on all that is below.
-            let lowest = holding.and_then(|holding| {
-                chains
-                    .iter()
-                    .position(|(chain, _)| holding.extracts.contains_key(chain))
+            // Layers are unpacked in order, so all chains below one being unpacked exist.
+            let lowest = resources.and_then(|resources| {
+                chains.iter().position(|(chain, _)| resources.extracts.contains_key(chain))
             });
             for (chain, _) in chains.iter().take(lowest.unwrap_or(0)) {
-                self.note_done(chain);
+                self.mark_unpacked(chain);
             }
             if lowest.is_none() {
-                self.search(chains, view, out);
+                self.search_chains(chains, view, out);
             }
-            // What is below an old chain is old too, so the highest of unknown age is asked first.
+            // Chains below an old chain are old as well, so query the highest chain of unknown age
+            // first.
             if let Some((chain, _)) = chains
                 .iter()
                 .rev()
-                .find(|(chain, _)| self.done.get(chain) == Some(&Age::Unknown))
+                .find(|(chain, _)| self.unpacked.get(chain) == Some(&ChainAge::Unknown))
             {
-                self.stat(chain, out);
+                self.query_chain(chain, out);
             }
         }
     }
 
-    /// Asks which chains are there where nobody is seen to work on them: they may be there since long.
+    /// Queries whether chains that no pull is unpacking already exist.
     ///
-    /// A chain stands on those below it, so the highest one is found by halving: once; later polls look at
-    /// the next one only.
-    pub(super) fn search(&mut self, chains: &[(Digest, Digest)], view: &View, out: &mut Out) {
-        let Some(low) = chains
-            .iter()
-            .position(|(chain, _)| !self.done.contains_key(chain))
+    /// A chain requires those below it, so the highest existing one is found by binary search.
+    /// After this search, later polls only query the next chain.
+    pub(super) fn search_chains(
+        &mut self,
+        chains: &[(Digest, Digest)],
+        view: &View,
+        out: &mut OutputBuilder,
+    ) {
+        let Some(low) = chains.iter().position(|(chain, _)| !self.unpacked.contains_key(chain))
         else {
             return;
         };
@@ -165,162 +153,154 @@ impl Tracked {
         }
         let high = open
             .iter()
-            .position(|(chain, _)| self.absent.contains(chain))
+            .position(|(chain, _)| self.absent_chains.contains(chain))
             .unwrap_or(open.len());
         if high == 0 {
-            self.searched = true;
+            self.searched_chains = true;
             return;
         }
-        let place = match (self.searched, high == open.len()) {
+        let place = match (self.searched_chains, high == open.len()) {
             (true, _) => 0,
             (false, true) => high - 1,
             (false, false) => high / 2,
         };
-        self.stat(&open[place.min(high - 1)].0, out);
+        self.query_chain(&open[place.min(high - 1)].0, out);
     }
 
-    pub(super) fn note_done(&mut self, chain: &Digest) {
-        let age = if self.in_work.contains(chain) {
-            Age::Since
-        } else {
-            Age::Unknown
-        };
-        self.done.entry(chain.clone()).or_insert(age);
+    pub(super) fn mark_unpacked(&mut self, chain: &Digest) {
+        let age =
+            if self.seen_unpacking.contains(chain) { ChainAge::New } else { ChainAge::Unknown };
+        self.unpacked.entry(chain.clone()).or_insert(age);
     }
 
-    pub(super) fn stat(&self, chain: &Digest, out: &mut Out) {
+    pub(super) fn query_chain(&self, chain: &Digest, out: &mut OutputBuilder) {
         if let Some(snapshotter) = &self.snapshotter {
-            out.ask(Query::Stat {
-                snapshotter: snapshotter.clone(),
-                key: chain.to_string(),
-            });
+            out.query(Query::Stat { snapshotter: snapshotter.clone(), key: chain.to_string() });
         }
     }
 
-    /// A chain's snapshot is not there.
+    /// Handles a missing chain.
     ///
-    /// Where one that stands on it is, the pull is in doubt until the next poll: of one that is over by
-    /// then, what it had unpacked was being collected.
-    pub(super) fn chain_absent(&mut self, chain: &Digest) {
+    /// If a chain above it exists, the state is inconsistent. The next poll counts that as an
+    /// anomaly if the lease still exists. Otherwise the pull had ended, and the chain was removed
+    /// by garbage collection.
+    pub(super) fn on_chain_absent(&mut self, chain: &Digest) {
         let chains = self.image.iter().flat_map(|known| &known.chains);
-        let stands = chains.filter_map(|chains| {
+        let chains_above = chains.filter_map(|chains| {
             let place = chains.iter().position(|(other, _)| other == chain)?;
-            Some(
-                chains[place + 1..]
-                    .iter()
-                    .any(|(above, _)| self.done.contains_key(above)),
-            )
+            Some(chains[place + 1..].iter().any(|(above, _)| self.unpacked.contains_key(above)))
         });
-        // In one manifest or in several that share it.
-        let stands: Vec<bool> = stands.collect();
-        if stands.is_empty() {
+        // One result for each manifest that contains the chain.
+        let has_chain_above: Vec<bool> = chains_above.collect();
+        if has_chain_above.is_empty() {
             return;
         }
-        self.absent.insert(chain.clone());
-        if self.done.get(chain) == Some(&Age::Unknown) {
-            self.done.remove(chain);
+        self.absent_chains.insert(chain.clone());
+        if self.unpacked.get(chain) == Some(&ChainAge::Unknown) {
+            self.unpacked.remove(chain);
         }
-        self.broken |= stands.contains(&true);
+        self.broken_chain |= has_chain_above.contains(&true);
     }
 
-    /// Counts, once, what is unpacked for this lease and belongs to no chosen manifest.
-    pub(super) fn doubt_chains(&mut self, holding: &Holding, out: &mut Out) {
-        let Some(known) = self.image.as_ref().filter(|_| !self.strange) else {
+    /// Counts, once per pull, an extracted chain that belongs to none of the selected manifests.
+    pub(super) fn check_extracted_chains(
+        &mut self,
+        resources: &LeaseResources,
+        out: &mut OutputBuilder,
+    ) {
+        let Some(image) = self.image.as_ref().filter(|_| !self.has_unknown_chain) else {
             return;
         };
-        let is_known = |chain: &Digest| {
-            known
-                .chains
-                .iter()
-                .flatten()
-                .any(|(other, _)| other == chain)
-        };
-        if !holding.extracts.keys().all(is_known) {
-            self.strange = true;
-            out.doubt(Anomaly::UnknownChain);
+        let is_known =
+            |chain: &Digest| image.chains.iter().flatten().any(|(other, _)| other == chain);
+        if !resources.extracts.keys().all(is_known) {
+            self.has_unknown_chain = true;
+            out.report_anomaly(Anomaly::UnknownChain);
         }
     }
 
-    /// What unpacking a chain has written.
-    pub(super) fn learn_usage(&mut self, chain: &Digest, size: i64) {
-        if self.in_work.contains(chain) {
-            self.written.insert(chain.clone(), size);
+    /// Records the bytes written by the unpacking of a chain.
+    pub(super) fn on_usage(&mut self, chain: &Digest, size: i64) {
+        if self.seen_unpacking.contains(chain) {
+            self.unpacked_bytes.insert(chain.clone(), size);
         }
     }
 
-    /// A blob became whole while the pull lived; whether it is one of its layers.
-    pub(super) fn note_created(&mut self, digest: &Digest) -> bool {
+    /// Records that a blob was completed during the pull. Returns whether it is one of its layers.
+    pub(super) fn on_blob_created(&mut self, digest: &Digest) -> bool {
         let mine = self.has_layer(digest);
         if mine {
-            self.in_flight.insert(digest.clone());
+            self.seen_fetching.insert(digest.clone());
         }
         mine
     }
 
-    /// A chain's snapshot is there since `created`.
-    pub(super) fn learn_chain(&mut self, chain: &Digest, created: NodeTime) {
-        let Some(known) = &self.image else { return };
-        let age = if created < self.created {
-            Age::Before
-        } else {
-            Age::Since
-        };
-        for chains in &known.chains {
+    /// Records that a chain exists since `created`.
+    pub(super) fn on_chain_present(&mut self, chain: &Digest, created: NodeTime) {
+        let Some(image) = &self.image else { return };
+        let age = if created < self.created_at { ChainAge::Preexisting } else { ChainAge::New };
+        for chains in &image.chains {
             let Some(place) = chains.iter().position(|(other, _)| other == chain) else {
                 continue;
             };
             for (index, (below, _)) in chains[..=place].iter().enumerate() {
-                let seen = if self.in_work.contains(below) {
-                    Age::Since
+                let seen = if self.seen_unpacking.contains(below) {
+                    ChainAge::New
                 } else {
-                    Age::Unknown
+                    ChainAge::Unknown
                 };
-                let entry = self.done.entry(below.clone()).or_insert(seen);
-                if *entry == Age::Unknown && (index == place || age == Age::Before) {
+                let entry = self.unpacked.entry(below.clone()).or_insert(seen);
+                if *entry == ChainAge::Unknown && (index == place || age == ChainAge::Preexisting) {
                     *entry = age;
                 }
             }
         }
     }
 
-    /// A snapshot was committed while the pull lived.
-    pub(super) fn chain_committed(&mut self, chain: &Digest, out: &mut Out) {
-        let Some(known) = &self.image else { return };
-        let layer = known
+    /// Records that a chain was committed during the pull.
+    pub(super) fn on_chain_committed(&mut self, chain: &Digest, out: &mut OutputBuilder) {
+        let Some(image) = &self.image else { return };
+        let layer = image
             .chains
             .iter()
             .flatten()
             .find(|(other, _)| other == chain)
             .map(|(_, layer)| layer.clone());
         if let Some(layer) = layer {
-            self.in_work.insert(chain.clone());
-            self.done.insert(chain.clone(), Age::Since);
-            let whole = known.image.layers.iter().find(|l| l.digest == layer);
-            if self.began
-                && whole.is_some_and(|l| l.chains.iter().all(|chain| self.done.contains_key(chain)))
+            self.seen_unpacking.insert(chain.clone());
+            self.unpacked.insert(chain.clone(), ChainAge::New);
+            let whole = image.image.layers.iter().find(|l| l.digest == layer);
+            if self.reported_start
+                && whole
+                    .is_some_and(|l| l.chains.iter().all(|chain| self.unpacked.contains_key(chain)))
             {
-                self.say_layer(&layer, LayerSight::Unpacked, out);
+                self.emit_layer(&layer, LayerObservation::Unpacked, out);
             }
         }
     }
 
-    /// Whether a blob that was never seen being written was on the node before the pull; asks where unknown.
-    pub(super) fn was_here(&self, digest: &Digest, documents: &Documents, out: &mut Out) -> bool {
+    /// Returns whether a blob that was never seen being written existed before the pull. Queries
+    /// its age if unknown.
+    pub(super) fn was_blob_cached(
+        &self,
+        digest: &Digest,
+        documents: &Documents,
+        out: &mut OutputBuilder,
+    ) -> bool {
         match documents.info(digest) {
-            Some(info) => info.created_at < self.created,
+            Some(info) => info.created_at < self.created_at,
             None => {
                 if !documents.is_missing(digest) {
-                    out.ask(Query::Info {
-                        digest: digest.to_string(),
-                    });
+                    out.query(Query::Info { digest: digest.to_string() });
                 }
                 false
             }
         }
     }
 
-    /// Whether it is known if the blob was on the node before: until then it is not said to be whole.
-    pub(super) fn knows_age(&self, digest: &Digest, documents: &Documents) -> bool {
-        self.in_flight.contains(digest) || documents.info(digest).is_some()
+    /// Returns whether it is known if the blob existed before the pull. Until then it is not
+    /// reported as complete.
+    pub(super) fn knows_blob_age(&self, digest: &Digest, documents: &Documents) -> bool {
+        self.seen_fetching.contains(digest) || documents.info(digest).is_some()
     }
 }

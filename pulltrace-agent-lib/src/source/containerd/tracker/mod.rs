@@ -1,16 +1,16 @@
-//! The rules by which containerd's leases, ingests and snapshots become pulls: without I/O.
+//! The rules that turn containerd's leases, ingests and snapshots into pulls. No I/O.
 //!
-//! [`Tracker::step`] takes one input and the time and gives back what to ask containerd next and what was
-//! observed. It remembers what the last poll showed; a step that is an answer looks at that again. How
-//! containerd behaves, version by version, is written in `docs/containerd.md`.
+//! [`Tracker::step`] takes one input and the time, and returns queries for containerd and
+//! observations. The tracker remembers the last poll; an answer to a query evaluates that poll
+//! again. `docs/containerd.md` describes containerd's behaviour, version by version.
 
 mod advance;
 mod documents;
-mod holding;
 mod layers;
+mod lease_resources;
+mod outcome;
 mod pull;
 mod records;
-mod verdict;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,208 +18,200 @@ use std::time::Duration;
 
 use pulltrace_core::{Anomaly, Digest, LeaseId, Namespace, NodeName, Now, Observation, PullId};
 
-use super::input::{Answer, Event, Input, Poll, Query, Reply, Server};
+use super::input::{Answer, Event, Input, Poll, Query, Reply, ServerInfo};
 use documents::Documents;
-use holding::extract_chain;
-pub use holding::wants;
-use pull::{Over, Tracked};
+pub use lease_resources::is_pull_lease;
+use lease_resources::parse_extract_key;
+use pull::{Finished, TrackedPull};
 use records::Records;
-use view::{Key, View};
+use view::{LeaseKey, View};
 
-/// A pull that has not moved for so long is dead, or its end is beyond knowing: a living one is ended by
-/// containerd after five minutes without progress (since 1.7.10).
-pub const SILENCE: Duration = Duration::from_mins(6);
+/// Time without activity after which a pull counts as dead. containerd itself cancels a pull after
+/// five minutes without progress (since 1.7.10).
+pub const INACTIVITY_TIMEOUT: Duration = Duration::from_mins(6);
 
-/// How many blobs containerd fetches at once on the whole node, from 2.1 on.
-const SHARED_SLOTS: u32 = 3;
+/// Concurrent blob downloads of a node, from containerd 2.1 on.
+const NODE_DOWNLOAD_SLOTS: u32 = 3;
 
-/// Leases that are tracked; one more is left out and counted.
+/// The maximum number of tracked leases; further ones are skipped and counted as an anomaly.
 const MAX_PULLS: usize = 1_024;
 
-/// Queries in one poll; beyond, they are asked in the next.
+/// The maximum number of queries per poll; the rest is requested after the next one.
 const MAX_QUERIES: usize = 1_024;
 
-/// How long the evidence of an end is asked for before the outcome is given up as unknown.
-const JUDGE_FOR: Duration = Duration::from_secs(30);
+/// Time to find evidence of how a pull ended; after that its outcome is unknown.
+const OUTCOME_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// How long the ages of the layers of a pull that completed are asked for.
-const DETAILS_FOR: Duration = Duration::from_secs(3);
+/// Time to determine the age of the layers of a completed pull.
+const LAYER_AGE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Turns what containerd says into observations.
+/// Derives observations from containerd's state.
 #[derive(Debug)]
 pub struct Tracker {
     node: NodeName,
     namespace: Namespace,
-    host: String,
-    silence: Duration,
-    server: Option<Server>,
-    lost: bool,
+    platform: String,
+    inactivity_timeout: Duration,
+    server: Option<ServerInfo>,
+    disconnected: bool,
     view: View,
     polls: u64,
-    pulls: BTreeMap<Key, Tracked>,
-    /// Leases of no pull, and of pulls that are over and left their lease behind.
-    ignored: BTreeSet<Key>,
+    pulls: BTreeMap<LeaseKey, TrackedPull>,
+    /// Leases that are not pulls, and leases left over from finished pulls.
+    ignored: BTreeSet<LeaseKey>,
     documents: Documents,
     records: Records,
-    out: Out,
+    output: OutputBuilder,
 }
 
-/// What a step gives back.
+/// The output of a step.
 #[derive(Debug, Default, PartialEq)]
 #[non_exhaustive]
-pub struct Step {
-    /// What to ask containerd, soon: the next poll asks again for what stays unanswered.
+pub struct TrackerOutput {
+    /// Queries for containerd. Unanswered ones are returned again after the next poll.
     pub queries: Vec<Query>,
-    /// What was observed.
+    /// The observations.
     pub observations: Vec<Observation>,
-    /// Inputs that cannot be true.
+    /// Contradictions in the input.
     pub anomalies: Vec<Anomaly>,
 }
 
-/// Collects what a step gives back; asks each thing once in a poll.
+/// Collects the output of a step. Each query is emitted once per poll.
 #[derive(Debug, Default)]
-struct Out {
-    step: Step,
-    asked: BTreeSet<Query>,
+struct OutputBuilder {
+    collected: TrackerOutput,
+    queried: BTreeSet<Query>,
 }
 
-impl Out {
-    fn say(&mut self, observation: Observation) {
-        self.step.observations.push(observation);
+impl OutputBuilder {
+    fn observe(&mut self, observation: Observation) {
+        self.collected.observations.push(observation);
     }
 
-    fn doubt(&mut self, anomaly: Anomaly) {
-        self.step.anomalies.push(anomaly);
+    fn report_anomaly(&mut self, anomaly: Anomaly) {
+        self.collected.anomalies.push(anomaly);
     }
 
-    fn ask(&mut self, query: Query) {
-        if self.asked.len() < MAX_QUERIES && self.asked.insert(query.clone()) {
-            self.step.queries.push(query);
+    fn query(&mut self, query: Query) {
+        if self.queried.len() < MAX_QUERIES && self.queried.insert(query.clone()) {
+            self.collected.queries.push(query);
         }
     }
 
-    fn ask_all(&mut self, queries: impl IntoIterator<Item = Query>) {
-        queries.into_iter().for_each(|query| self.ask(query));
+    fn query_all(&mut self, queries: impl IntoIterator<Item = Query>) {
+        queries.into_iter().for_each(|query| self.query(query));
     }
 
-    /// Takes back what was said since `from`.
-    fn unsaid(&mut self, from: usize) -> Vec<Observation> {
-        self.step.observations.split_off(from)
+    /// Removes and returns the observations from this index on.
+    fn split_off_observations(&mut self, from: usize) -> Vec<Observation> {
+        self.collected.observations.split_off(from)
     }
 }
 
 impl Tracker {
-    /// A tracker that has seen nothing yet, of one containerd namespace of one node.
+    /// Creates a tracker for one containerd namespace of one node.
     #[must_use]
     pub fn new(node: NodeName, namespace: Namespace) -> Self {
         Self {
             node,
             namespace,
-            host: host_platform(),
-            silence: SILENCE,
+            platform: host_platform(),
+            inactivity_timeout: INACTIVITY_TIMEOUT,
             server: None,
-            lost: false,
+            disconnected: false,
             view: View::default(),
             polls: 0,
             pulls: BTreeMap::new(),
             ignored: BTreeSet::new(),
             documents: Documents::default(),
             records: Records::default(),
-            out: Out::default(),
+            output: OutputBuilder::default(),
         }
     }
 
-    /// The same, that takes a pull for dead after another time than [`SILENCE`].
+    /// Replaces the default [`INACTIVITY_TIMEOUT`].
     #[must_use]
-    pub fn with_silence(mut self, silence: Duration) -> Self {
-        self.silence = silence;
+    pub fn with_inactivity_timeout(mut self, inactivity_timeout: Duration) -> Self {
+        self.inactivity_timeout = inactivity_timeout;
         self
     }
 
-    /// Takes one input.
-    pub fn step(&mut self, input: &Input, now: Now) -> Step {
+    /// Processes one input.
+    pub fn step(&mut self, input: &Input, now: Now) -> TrackerOutput {
         match input {
-            Input::Connected(server) => self.connected(server, now),
-            Input::Lost { .. } => self.lost(),
-            Input::Poll(poll) => self.poll(poll, now),
-            Input::Answer(answer) => self.answer(answer, now),
-            Input::Event(event) => self.event(event),
+            Input::Connected(server) => self.on_connected(server, now),
+            Input::Lost { .. } => self.on_lost(),
+            Input::Poll(poll) => self.on_poll(poll, now),
+            Input::Answer(answer) => self.on_answer(answer, now),
+            Input::Event(event) => self.on_event(event),
         }
-        std::mem::take(&mut self.out.step)
+        std::mem::take(&mut self.output.collected)
     }
 
-    /// Whether a pull is going on, so that it is worth looking often.
+    /// Returns whether a pull is running or a written name is pending, so that frequent polls are
+    /// worthwhile.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.pulls.values().any(|pull| !pull.silent) || !self.records.is_empty()
+        self.pulls.values().any(|pull| !pull.inactive) || !self.records.is_empty()
     }
 
-    fn connected(&mut self, server: &Server, now: Now) {
-        if self.lost || self.server.is_none() {
-            self.out.say(Observation::SourceBack);
+    fn on_connected(&mut self, server: &ServerInfo, now: Now) {
+        if self.disconnected || self.server.is_none() {
+            self.output.observe(Observation::SourceRecovered);
         }
-        self.lost = false;
-        // What stands behind a `+` is about the build of it.
+        self.disconnected = false;
+        // The part after a `+` is build metadata.
         let version = server.version.trim_start_matches('v');
         let version = version.split('+').next().unwrap_or(version);
-        self.out.say(Observation::Runtime {
-            version: format!("containerd {version}"),
-        });
-        self.out.say(Observation::Slots {
-            per_node: has_shared_slots(&server.version).then_some(SHARED_SLOTS),
+        self.output.observe(Observation::Runtime { version: format!("containerd {version}") });
+        self.output.observe(Observation::DownloadSlots {
+            per_node: has_shared_slots(&server.version).then_some(NODE_DOWNLOAD_SLOTS),
         });
         if let Some(started) = server.started_at {
-            // No pull outlives the containerd that did it, though its lease does.
+            // A pull does not survive a restart of containerd, but its lease does.
             for ((created, _), pull) in &mut self.pulls {
-                if *created < started && pull.over.is_none() {
-                    pull.over = Some(Over {
-                        since: now,
-                        restarted: true,
-                        polls: self.polls,
-                    });
+                if *created < started && pull.finished.is_none() {
+                    pull.finished =
+                        Some(Finished { since: now, restarted: true, polls: self.polls });
                 }
             }
         }
         self.server = Some(server.clone());
     }
 
-    fn lost(&mut self) {
-        self.lost = true;
-        self.out.asked.clear();
-        self.out.say(Observation::SourceLost);
+    fn on_lost(&mut self) {
+        self.disconnected = true;
+        self.output.queried.clear();
+        self.output.observe(Observation::SourceLost);
     }
 
-    fn poll(&mut self, poll: &Poll, now: Now) {
+    fn on_poll(&mut self, poll: &Poll, now: Now) {
         self.polls += 1;
-        self.out.asked.clear();
-        self.documents.polled();
+        self.output.queried.clear();
+        self.documents.on_poll();
         let started = self.server.as_ref().and_then(|server| server.started_at);
-        let listed: BTreeSet<Key> = poll
-            .leases
-            .iter()
-            .map(|lease| (lease.created_at, lease.id.clone()))
-            .collect();
+        let listed: BTreeSet<LeaseKey> =
+            poll.leases.iter().map(|lease| (lease.created_at, lease.id.clone())).collect();
         self.ignored.retain(|key| listed.contains(key));
-        for lease in poll
-            .leases
-            .iter()
-            .filter(|lease| wants(lease) && lease.resources.is_some())
+        for lease in
+            poll.leases.iter().filter(|lease| is_pull_lease(lease) && lease.resources.is_some())
         {
             let key = (lease.created_at, lease.id.clone());
             if self.pulls.contains_key(&key) || self.ignored.contains(&key) {
                 continue;
             }
-            // What a containerd left behind that is no more: nobody can say what became of it.
+            // A lease left over from before the restart. The outcome of its pull cannot be
+            // determined.
             if started.is_some_and(|started| lease.created_at < started) {
                 self.ignored.insert(key);
                 continue;
             }
             let Ok(id) = lease.id.parse::<LeaseId>() else {
-                self.out.doubt(Anomaly::Unreadable);
+                self.output.report_anomaly(Anomaly::Unreadable);
                 continue;
             };
             if self.pulls.len() >= MAX_PULLS {
-                self.out.doubt(Anomaly::Unreadable);
+                self.output.report_anomaly(Anomaly::Unreadable);
                 break;
             }
             let id = PullId::Lease {
@@ -228,86 +220,67 @@ impl Tracker {
                 lease: id,
                 created: lease.created_at,
             };
-            self.pulls
-                .insert(key, Tracked::new(id, lease.created_at, now));
+            self.pulls.insert(key, TrackedPull::new(id, lease.created_at, now));
         }
         let pulls = &self.pulls;
-        let name = |key: &Key| {
-            pulls
-                .get(key)
-                .filter(|pull| !pull.silent)
-                .map(|pull| pull.id.clone())
+        let name = |key: &LeaseKey| {
+            pulls.get(key).filter(|pull| !pull.inactive).map(|pull| pull.id.clone())
         };
-        self.view.take(poll, name, &mut self.out.step.anomalies);
+        self.view.update(poll, name, &mut self.output.collected.anomalies);
         for digest in self.view.ingests.keys() {
             if !self.view.content.contains(digest) {
-                self.documents.forget(digest);
+                self.documents.forget_blob(digest);
             }
         }
         for (key, pull) in &mut self.pulls {
-            pull.count_poll(&self.documents);
+            pull.on_poll(&self.documents);
             if listed.contains(key) {
-                pull.listed = now.node;
-                if std::mem::take(&mut pull.broken) {
-                    self.out.doubt(Anomaly::BrokenChain);
+                pull.last_listed = now.node;
+                if std::mem::take(&mut pull.broken_chain) {
+                    self.output.report_anomaly(Anomaly::BrokenChain);
                 }
             }
-            if let (None, Some(holding)) = (&pull.root, self.view.holdings.get(key)) {
-                pull.held.clone_from(&holding.content);
+            if let (None, Some(lease_resources)) = (&pull.root, self.view.leases.get(key)) {
+                pull.unrooted_content.clone_from(&lease_resources.content);
             }
-            if pull.over.is_none() && !listed.contains(key) {
-                pull.over = Some(Over {
-                    since: now,
-                    restarted: false,
-                    polls: self.polls,
-                });
-                for root in pull.roots() {
+            if pull.finished.is_none() && !listed.contains(key) {
+                pull.finished = Some(Finished { since: now, restarted: false, polls: self.polls });
+                for root in pull.possible_roots() {
                     self.documents.forget_labels(root);
                 }
             }
         }
-        self.records.polled(&mut self.out);
+        self.records.query_pending(&mut self.output);
         self.advance(now);
     }
 
-    fn answer(&mut self, answer: &Answer, now: Now) {
-        if let Err(anomaly) = self.documents.answer(&answer.to, &answer.reply) {
-            self.out.doubt(anomaly);
+    fn on_answer(&mut self, answer: &Answer, now: Now) {
+        if let Err(anomaly) = self.documents.on_answer(&answer.to, &answer.reply) {
+            self.output.report_anomaly(anomaly);
         }
         match (&answer.to, &answer.reply) {
             (Query::Info { digest }, Reply::Info { size, .. })
-                if self
-                    .pulls
-                    .values()
-                    .any(|pull| pull.contradicts(digest, *size)) =>
+                if self.pulls.values().any(|pull| pull.contradicts_size(digest, *size)) =>
             {
-                self.out.doubt(Anomaly::SizeChanged);
+                self.output.report_anomaly(Anomaly::SizeChanged);
             }
-            (
-                Query::Stat { key, .. },
-                Reply::Snapshot {
-                    created_at,
-                    committed: true,
-                },
-            ) => {
+            (Query::Stat { key, .. }, Reply::Snapshot { created_at, committed: true }) => {
                 if let Ok(chain) = key.parse() {
                     self.pulls
                         .values_mut()
-                        .for_each(|pull| pull.learn_chain(&chain, *created_at));
+                        .for_each(|pull| pull.on_chain_present(&chain, *created_at));
                 }
             }
             (Query::Stat { key, .. }, Reply::NotFound) => {
                 if let Ok(chain) = key.parse::<Digest>() {
                     for pull in self.pulls.values_mut() {
-                        pull.chain_absent(&chain);
+                        pull.on_chain_absent(&chain);
                     }
                 }
             }
             (Query::Usage { key, .. }, Reply::Usage { size }) => {
-                if let Some(chain) = extract_chain(key) {
-                    self.pulls
-                        .values_mut()
-                        .for_each(|pull| pull.learn_usage(&chain, *size));
+                if let Some(chain) = parse_extract_key(key) {
+                    self.pulls.values_mut().for_each(|pull| pull.on_usage(&chain, *size));
                 }
             }
             (Query::RecordsOf { target }, Reply::Records { .. } | Reply::NotFound) => {
@@ -315,57 +288,53 @@ impl Tracker {
                     Reply::Records { records } => records.as_slice(),
                     _ => &[],
                 };
-                for pull in self.pulls.values_mut().filter(|pull| pull.over.is_some()) {
-                    if pull
-                        .root
-                        .as_ref()
-                        .is_some_and(|root| root.as_str() == target)
-                    {
+                for pull in self.pulls.values_mut().filter(|pull| pull.finished.is_some()) {
+                    if pull.root.as_ref().is_some_and(|root| root.as_str() == target) {
                         pull.records = Some(records.to_vec());
                     }
                 }
             }
             (Query::Record { name }, Reply::Records { records }) => {
-                for at in self.records.answered(name) {
+                for at in self.records.take_pending(name) {
                     if let Some(record) = records.first() {
-                        self.written(record, at, now);
+                        self.on_record_written(record, at, now);
                     }
                 }
             }
-            (Query::Record { name }, Reply::NotFound) => _ = self.records.answered(name),
+            (Query::Record { name }, Reply::NotFound) => _ = self.records.take_pending(name),
             _ => {}
         }
         self.advance(now);
     }
 
-    fn event(&mut self, event: &Event) {
+    fn on_event(&mut self, event: &Event) {
         match event {
             Event::ImageWritten { name, at } => {
-                if self.records.note(name, *at) {
-                    self.out.doubt(Anomaly::Unreadable);
+                if self.records.add(name, *at) {
+                    self.output.report_anomaly(Anomaly::Unreadable);
                 }
             }
-            Event::SnapshotCommitted { key, name } if extract_chain(key).is_some() => {
+            Event::SnapshotCommitted { key, name } if parse_extract_key(key).is_some() => {
                 if let Ok(chain) = name.parse() {
                     for pull in self
                         .pulls
                         .values_mut()
-                        .filter(|pull| pull.over.is_none() && !pull.silent)
+                        .filter(|pull| pull.finished.is_none() && !pull.inactive)
                     {
-                        pull.chain_committed(&chain, &mut self.out);
+                        pull.on_chain_committed(&chain, &mut self.output);
                     }
                 }
             }
             Event::ContentCreated { digest, .. } => {
                 if let Ok(digest) = digest.parse::<Digest>() {
-                    let lives =
-                        |pull: &&mut Tracked| pull.began && pull.over.is_none() && !pull.silent;
+                    let is_running =
+                        |pull: &&mut TrackedPull| pull.reported_start && pull.finished.is_none() && !pull.inactive;
                     let mut wanted = false;
-                    for pull in self.pulls.values_mut().filter(lives) {
-                        wanted |= pull.note_created(&digest);
+                    for pull in self.pulls.values_mut().filter(is_running) {
+                        wanted |= pull.on_blob_created(&digest);
                     }
                     if wanted {
-                        self.say_blob(&digest, pulltrace_core::BlobSight::Whole);
+                        self.emit_blob(&digest, pulltrace_core::BlobObservation::Complete);
                     }
                 }
             }
@@ -373,44 +342,42 @@ impl Tracker {
             | Event::SnapshotPrepared { .. }
             | Event::SnapshotRemoved { .. }
             | Event::ImageDeleted { .. }
-            // The next poll, which an event hastens, tells the rest.
+            // The next poll shows the effect of these events.
             | Event::Gap => {}
         }
     }
 }
 
-/// From 2.1 on, pulls share the slots of a node.
+/// From 2.1 on, all pulls of a node share the download slots.
 fn has_shared_slots(version: &str) -> bool {
-    minor(version) >= Some((2, 1))
+    major_minor(version) >= Some((2, 1))
 }
 
-/// Whether the CRI plugin leaves a name alone that is there already, but for the one that was pulled: from 1.6.30
-/// and 1.7.14 on (seen on 1.6.20, 1.7.35, 2.0 and 2.4, and in the source).
-fn keeps_names(version: &str) -> bool {
-    let patch = numbers(version).nth(2).flatten().unwrap_or_default();
-    match minor(version) {
+/// Returns whether the CRI plugin skips names that already exist, except for the pulled one. It
+/// does from 1.6.30 and 1.7.14 on (observed on 1.6.20, 1.7.35, 2.0 and 2.4; also in the source).
+fn skips_existing_names(version: &str) -> bool {
+    let patch = version_numbers(version).nth(2).flatten().unwrap_or_default();
+    match major_minor(version) {
         Some((1, 6)) => patch >= 30,
         Some((1, 7)) => patch >= 14,
         version => version >= Some((2, 0)),
     }
 }
 
-/// Major and minor of a version.
-fn minor(version: &str) -> Option<(u32, u32)> {
-    let mut numbers = numbers(version);
+/// Returns the major and minor version.
+fn major_minor(version: &str) -> Option<(u32, u32)> {
+    let mut numbers = version_numbers(version);
     Some((numbers.next().flatten()?, numbers.next().flatten()?))
 }
 
-/// The numbers of a version, as far as they are some.
-fn numbers(version: &str) -> impl Iterator<Item = Option<u32>> {
+/// Parses the numbers of a version.
+fn version_numbers(version: &str) -> impl Iterator<Item = Option<u32>> {
     version.trim_start_matches('v').split('.').map(|part| {
-        part.split(|c: char| !c.is_ascii_digit())
-            .next()
-            .and_then(|digits| digits.parse().ok())
+        part.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok())
     })
 }
 
-/// The platform that this node runs: of several in one index, the one that is pulled.
+/// Returns the platform of this node, which selects the manifest of an index.
 fn host_platform() -> String {
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "amd64",

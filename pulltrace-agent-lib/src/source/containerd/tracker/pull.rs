@@ -1,6 +1,6 @@
-//! One lease that is a pull: what is known of it, and what is to be said and asked of it next.
+//! One pull, i.e. one lease: its state, and the observations and queries that follow from it.
 //!
-//! The rules of one pull. What pulls have in common is in the parent module.
+//! Rules that involve several pulls are in the parent module.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -8,482 +8,428 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pulltrace_core::{
-    Anomaly, BlobSight, Bytes, Digest, Image, ImageLayer, ImageRef, NodeTime, Now, Observation,
-    PullId,
+    Anomaly, BlobObservation, Bytes, Digest, Image, ImageLayer, ImageRef, NodeTime, Now,
+    Observation, PullId,
 };
 
-use super::super::input::{Query, Record};
-use super::Out;
-use super::documents::{Assembled, Documents, Known};
-use super::holding::{Holding, Kind};
-use super::records::Wrote;
+use super::super::input::{ImageRecord, Query};
+use super::OutputBuilder;
+use super::documents::{AssembledImage, Documents, ImageState};
+use super::lease_resources::{BlobKind, LeaseResources};
+use super::records::WrittenNames;
 use super::view::View;
 
-/// An empty lease is a pull that resolves its name, unless it is younger: containers that are made have
-/// leases that live for some 15 ms.
-const RESOLVING_AFTER: Duration = Duration::from_secs(1);
+/// An empty lease of this age is a pull that is resolving its image name. Leases for the creation
+/// of a container are empty as well, but only exist for about 15 ms.
+const MIN_RESOLVING_AGE: Duration = Duration::from_secs(1);
 
-/// How often the bytes of an unpacking are asked, and after how long a silence: asking walks its files.
-const USAGE_EVERY: Duration = Duration::from_secs(10);
+/// Minimum time between two usage queries, and without activity before the first: containerd walks
+/// the snapshot's files to answer.
+const USAGE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How many polls an unlabelled manifest is waited for before its lease is taken for no pull's.
-const LABEL_POLLS: u32 = 8;
+/// Polls to wait for the labels of a manifest before its lease is ignored as not being a pull.
+const MAX_UNLABELLED_POLLS: u32 = 8;
 
-/// What all pulls are looked at with.
+/// The state shared by all pulls.
 #[derive(Clone, Copy)]
-pub(super) struct Sight<'a> {
+pub(super) struct PullContext<'a> {
     pub(super) view: &'a View,
     pub(super) documents: &'a Documents,
     /// The platform of this node.
-    pub(super) host: &'a str,
-    /// After this, a pull that does not move is dead.
-    pub(super) silence: Duration,
+    pub(super) platform: &'a str,
+    /// Time without activity after which a pull counts as dead.
+    pub(super) inactivity_timeout: Duration,
     pub(super) now: Now,
 }
 
 #[derive(Debug)]
-pub(super) struct Tracked {
+pub(super) struct TrackedPull {
     pub(super) id: PullId,
-    pub(super) created: NodeTime,
-    pub(super) began: bool,
+    pub(super) created_at: NodeTime,
+    pub(super) reported_start: bool,
     pub(super) root: Option<Digest>,
-    /// What its lease held when it was not known yet which of it is the root.
-    pub(super) held: BTreeSet<Digest>,
-    pub(super) image: Option<Assembled>,
-    /// Its layers and what they weigh, while only the manifest is known.
-    pub(super) sized: Option<Arc<Image>>,
-    /// The image cannot be known: its documents are none.
-    pub(super) bad: bool,
-    /// It was said that it unpacks what it should not know of.
-    pub(super) strange: bool,
-    /// Chains that are unpacked, and how old they are.
-    pub(super) done: BTreeMap<Digest, Age>,
-    /// Chains that were seen being unpacked while the pull lived.
-    pub(super) in_work: BTreeSet<Digest>,
-    /// Blobs that were seen being written while the pull lived.
-    pub(super) in_flight: BTreeSet<Digest>,
-    /// What unpacking a chain has written.
-    pub(super) written: BTreeMap<Digest, i64>,
-    /// What its blobs are, by their ingests.
-    pub(super) kinds: BTreeMap<Digest, Kind>,
-    pub(super) sources: usize,
-    pub(super) unlabelled: u32,
-    /// Chains that were asked for since the last poll and are not there.
-    pub(super) absent: BTreeSet<Digest>,
-    /// A chain was not there on which one stands that is.
-    pub(super) broken: bool,
-    /// What was there before was searched for once.
-    pub(super) searched: bool,
+    /// Content of the lease while the root was still unknown.
+    pub(super) unrooted_content: BTreeSet<Digest>,
+    pub(super) image: Option<AssembledImage>,
+    /// Layers and their sizes, while only the manifest is known.
+    pub(super) sizes_only: Option<Arc<Image>>,
+    /// True if the image's documents are invalid.
+    pub(super) invalid_image: bool,
+    /// True if an unknown chain was already counted as an anomaly.
+    pub(super) has_unknown_chain: bool,
+    /// Unpacked chains and their age.
+    pub(super) unpacked: BTreeMap<Digest, ChainAge>,
+    /// Chains that were being unpacked at some time during the pull.
+    pub(super) seen_unpacking: BTreeSet<Digest>,
+    /// Blobs that were being written at some time during the pull.
+    pub(super) seen_fetching: BTreeSet<Digest>,
+    /// Bytes written by the unpacking of each chain.
+    pub(super) unpacked_bytes: BTreeMap<Digest, i64>,
+    /// Kinds of the blobs, taken from the refs of their ingests.
+    pub(super) blob_kinds: BTreeMap<Digest, BlobKind>,
+    pub(super) max_sources: usize,
+    pub(super) unlabelled_polls: u32,
+    /// Chains found missing since the last poll.
+    pub(super) absent_chains: BTreeSet<Digest>,
+    /// True if a chain is missing although one above it exists.
+    pub(super) broken_chain: bool,
+    /// True if the search for existing chains is complete.
+    pub(super) searched_chains: bool,
     pub(super) snapshotter: Option<String>,
     pub(super) names: BTreeSet<ImageRef>,
-    /// The image records that it is known to have written.
-    pub(super) wrote: Wrote,
-    /// When its lease was last listed.
-    pub(super) listed: NodeTime,
-    /// Which names point to its root, asked when it was over.
-    pub(super) records: Option<Vec<Record>>,
-    /// Of all that moves, and whether the image was known then.
-    pub(super) fingerprint: Option<(bool, u64)>,
-    pub(super) moved: Now,
-    pub(super) usage_asked: Now,
-    pub(super) silent: bool,
-    /// Its lease is gone, or the runtime was started anew: what is left is to find out how it ended.
-    pub(super) over: Option<Over>,
+    /// The image names known to be written by this pull.
+    pub(super) written_names: WrittenNames,
+    /// When the lease was last listed.
+    pub(super) last_listed: NodeTime,
+    /// The image records that point to the root, queried after the pull has finished.
+    pub(super) records: Option<Vec<ImageRecord>>,
+    /// Hash of everything that changes with activity, and whether the image was known at that time.
+    pub(super) activity_hash: Option<(bool, u64)>,
+    pub(super) last_activity: Now,
+    pub(super) usage_queried: Now,
+    pub(super) inactive: bool,
+    /// Set when the lease is gone or containerd has restarted. The outcome remains to be
+    /// determined.
+    pub(super) finished: Option<Finished>,
 }
 
-/// A pull that is over.
+/// When and why a pull finished.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Over {
+pub(super) struct Finished {
     pub(super) since: Now,
     pub(super) restarted: bool,
-    /// How many polls there had been.
+    /// The number of polls until then.
     pub(super) polls: u64,
 }
 
-/// How old an unpacked chain is.
+/// The age of an unpacked chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Age {
-    /// To be asked.
+pub(super) enum ChainAge {
+    /// Not yet queried.
     Unknown,
-    /// It was there before the pull began.
-    Before,
-    /// It was made while the pull lived.
-    Since,
+    /// It existed before the pull.
+    Preexisting,
+    /// It was created during the pull.
+    New,
 }
 
-impl Tracked {
-    pub(super) fn new(id: PullId, created: NodeTime, now: Now) -> Self {
+impl TrackedPull {
+    pub(super) fn new(id: PullId, created_at: NodeTime, now: Now) -> Self {
         Self {
             id,
-            created,
-            began: false,
+            created_at,
+            reported_start: false,
             root: None,
-            held: BTreeSet::new(),
+            unrooted_content: BTreeSet::new(),
             image: None,
-            sized: None,
-            bad: false,
-            strange: false,
-            done: BTreeMap::new(),
-            in_work: BTreeSet::new(),
-            in_flight: BTreeSet::new(),
-            written: BTreeMap::new(),
-            kinds: BTreeMap::new(),
-            sources: 0,
-            unlabelled: 0,
-            absent: BTreeSet::new(),
-            broken: false,
-            searched: false,
+            sizes_only: None,
+            invalid_image: false,
+            has_unknown_chain: false,
+            unpacked: BTreeMap::new(),
+            seen_unpacking: BTreeSet::new(),
+            seen_fetching: BTreeSet::new(),
+            unpacked_bytes: BTreeMap::new(),
+            blob_kinds: BTreeMap::new(),
+            max_sources: 0,
+            unlabelled_polls: 0,
+            absent_chains: BTreeSet::new(),
+            broken_chain: false,
+            searched_chains: false,
             snapshotter: None,
             names: BTreeSet::new(),
-            wrote: Wrote::default(),
-            listed: now.node,
+            written_names: WrittenNames::default(),
+            last_listed: now.node,
             records: None,
-            fingerprint: None,
-            moved: now,
-            usage_asked: now,
-            silent: false,
-            over: None,
+            activity_hash: None,
+            last_activity: now,
+            usage_queried: now,
+            inactive: false,
+            finished: None,
         }
     }
 
-    /// The root of its image, or what may be it as far as that is known.
-    pub(super) fn roots(&self) -> impl Iterator<Item = &Digest> {
-        let held = self.held.iter().filter(|_| self.root.is_none());
+    /// Returns the root of the image or, while it is unknown, all candidates.
+    pub(super) fn possible_roots(&self) -> impl Iterator<Item = &Digest> {
+        let held = self.unrooted_content.iter().filter(|_| self.root.is_none());
         self.root.iter().chain(held)
     }
 
-    /// Whether this blob is one of the image's layers.
+    /// Returns whether this blob is a layer of the image.
     pub(super) fn has_layer(&self, digest: &Digest) -> bool {
         self.layers().any(|layer| layer.digest == *digest)
     }
 
-    /// The layers of its image, as soon as its manifest is known.
+    /// Returns the layers of the image, once its manifest is known.
     pub(super) fn layers(&self) -> impl Iterator<Item = &ImageLayer> {
-        let known = self.image.as_ref().map(|known| &known.image);
-        let known = known.or(self.sized.as_ref());
-        known.into_iter().flat_map(|image| &image.layers)
+        let image = self.image.as_ref().map(|known| &known.image);
+        let image = image.or(self.sizes_only.as_ref());
+        image.into_iter().flat_map(|image| &image.layers)
     }
 
-    /// Whether its manifest gives one of its layers another size than the blob has.
-    pub(super) fn contradicts(&self, digest: &str, size: i64) -> bool {
-        let mut layers = self
-            .layers()
-            .filter(|layer| layer.digest.as_str() == digest);
+    /// Returns whether the manifest specifies another size for this layer.
+    pub(super) fn contradicts_size(&self, digest: &str, size: i64) -> bool {
+        let mut layers = self.layers().filter(|layer| layer.digest.as_str() == digest);
         layers.any(|layer| u64::try_from(size) != Ok(layer.size.0))
     }
 
-    /// The lease lives: says what is seen of it. `false` where it turns out to be no pull's.
-    pub(super) fn look(&mut self, holding: &Holding, sight: Sight<'_>, out: &mut Out) -> bool {
-        let Sight {
-            view,
-            documents,
-            now,
-            ..
-        } = sight;
-        self.kinds.extend(
-            holding
-                .ingests
-                .iter()
-                .map(|(digest, kind)| (digest.clone(), *kind)),
-        );
-        if holding.import {
+    /// Evaluates the resources of an existing lease and emits observations. Returns `false` if the
+    /// lease turns out not to be a pull.
+    pub(super) fn evaluate_lease(
+        &mut self,
+        lease: &LeaseResources,
+        context: PullContext<'_>,
+        out: &mut OutputBuilder,
+    ) -> bool {
+        let PullContext { view, documents, now, .. } = context;
+        self.blob_kinds.extend(lease.ingests.iter().map(|(digest, kind)| (digest.clone(), *kind)));
+        if lease.is_import {
             return false;
         }
-        self.find_root(holding, documents, out);
-        self.snapshotter = holding
-            .snapshotter
-            .clone()
-            .or(self.snapshotter.take())
-            .or(view.snapshotter.clone());
-        self.note_motion(holding, view, now);
-        if !self.began {
-            let resolving = holding.is_empty() && now.node.since(self.created) >= RESOLVING_AFTER;
-            if !(self.is_labelled(documents) || resolving || !holding.ingests.is_empty()) {
-                let stuck = self.root.is_some() && self.unlabelled > LABEL_POLLS;
+        self.find_root(lease, documents, out);
+        self.snapshotter =
+            lease.snapshotter.clone().or(self.snapshotter.take()).or(view.snapshotter.clone());
+        self.update_activity(lease, view, now);
+        if !self.reported_start {
+            let resolving =
+                lease.is_empty() && now.node.since(self.created_at) >= MIN_RESOLVING_AGE;
+            if !(self.has_source_label(documents) || resolving || !lease.ingests.is_empty()) {
+                let stuck = self.root.is_some() && self.unlabelled_polls > MAX_UNLABELLED_POLLS;
                 return !stuck;
             }
-            // Where its bytes stopped long ago, so did the pull: nobody saw it alive.
-            if now.node.since(self.moved.node) > sight.silence {
+            // Inactive since before it was first seen: not reported.
+            if now.node.since(self.last_activity.node) > context.inactivity_timeout {
                 return true;
             }
-            self.began = true;
+            self.reported_start = true;
         }
-        if self.silent {
+        if self.inactive {
             return true;
         }
-        out.say(Observation::Began {
-            pull: self.id.clone(),
-            at: self.created,
-        });
+        out.observe(Observation::Started { pull: self.id.clone(), at: self.created_at });
         for name in &self.names {
-            out.say(Observation::Named {
-                pull: self.id.clone(),
-                name: name.clone(),
-            });
+            out.observe(Observation::Named { pull: self.id.clone(), name: name.clone() });
         }
-        self.say_names(documents, out);
-        self.find_image(holding, documents, sight.host, out);
-        self.see_layers(Some(holding), view, documents, out);
-        self.doubt_chains(holding, out);
-        self.ask_usage(holding, now, out);
+        self.emit_root(documents, out);
+        self.find_image(lease, documents, context.platform, out);
+        self.emit_layers(Some(lease), view, documents, out);
+        self.check_extracted_chains(lease, out);
+        self.query_usage(lease, now, out);
         true
     }
 
-    fn is_labelled(&self, documents: &Documents) -> bool {
+    fn has_source_label(&self, documents: &Documents) -> bool {
         let info = self.root.as_ref().and_then(|root| documents.info(root));
-        info.is_some_and(|info| !info.sources.is_empty())
+        info.is_some_and(|info| !info.repositories.is_empty())
     }
 
-    /// When it last moved, as far as the first sight of it tells.
-    fn last_motion(&self, holding: &Holding, view: &View, now: Now) -> NodeTime {
-        let own = holding
-            .ingests
-            .keys()
-            .filter_map(|digest| view.ingests.get(digest));
+    /// Estimates the time of the last activity when the lease is first seen.
+    fn initial_activity(&self, lease: &LeaseResources, view: &View, now: Now) -> NodeTime {
+        let own = lease.ingests.keys().filter_map(|digest| view.ingests.get(digest));
         match own.map(|ingest| ingest.updated_at).max() {
-            Some(last) => last.max(self.created).min(now.node),
-            None if holding.is_empty() => self.created.min(now.node),
+            Some(last) => last.max(self.created_at).min(now.node),
+            None if lease.is_empty() => self.created_at.min(now.node),
             None => now.node,
         }
     }
 
-    /// A poll passed: what waits for labels waited for one more.
-    pub(super) fn count_poll(&mut self, documents: &Documents) {
+    /// Counts polls without source labels, and resets the state that is valid for one poll.
+    pub(super) fn on_poll(&mut self, documents: &Documents) {
         let root = self.root.as_ref().and_then(|root| documents.info(root));
         if let Some(info) = root {
-            let waits = info.sources.is_empty();
-            self.unlabelled = if waits {
-                self.unlabelled.saturating_add(1)
-            } else {
-                0
-            };
+            let waits = info.repositories.is_empty();
+            self.unlabelled_polls = if waits { self.unlabelled_polls.saturating_add(1) } else { 0 };
         }
-        self.absent.clear();
+        self.absent_chains.clear();
     }
 
-    fn find_root(&mut self, holding: &Holding, documents: &Documents, out: &mut Out) {
+    fn find_root(
+        &mut self,
+        lease: &LeaseResources,
+        documents: &Documents,
+        out: &mut OutputBuilder,
+    ) {
         if self.root.is_none() {
-            let content = || holding.content.iter();
-            let ingest = |kind| {
-                holding
-                    .ingests
-                    .iter()
-                    .find(|(_, k)| **k == kind)
-                    .map(|(digest, _)| digest)
-            };
-            let noted = |kind| content().find(|digest| self.kinds.get(*digest) == Some(&kind));
+            let content = || lease.content.iter();
+            let ingest_of_kind =
+                |kind| lease.ingests.iter().find(|(_, k)| **k == kind).map(|(digest, _)| digest);
+            let content_of_kind =
+                |kind| content().find(|digest| self.blob_kinds.get(*digest) == Some(&kind));
             self.root = content()
                 .find(|digest| {
-                    documents.is_index(digest) && !documents.is_named_by(digest, &holding.content)
+                    documents.is_index(digest)
+                        && !documents.is_listed_by_index(digest, &lease.content)
                 })
-                .or_else(|| noted(Kind::Index))
-                .or_else(|| ingest(Kind::Index))
+                .or_else(|| content_of_kind(BlobKind::Index))
+                .or_else(|| ingest_of_kind(BlobKind::Index))
                 .or_else(|| {
-                    // Without an index among them, and none still unread.
+                    // Only if all documents have been read and none of them is an index.
                     let unread = content().any(|d| {
-                        documents.identify(d, false).is_some() && !self.is_known_part(d, documents)
+                        documents.identify_query(d, false).is_some()
+                            && !self.is_known_part(d, documents)
                     });
-                    content()
-                        .find(|digest| documents.is_manifest(digest))
-                        .filter(|_| !unread)
+                    content().find(|digest| documents.is_manifest(digest)).filter(|_| !unread)
                 })
-                .or_else(|| ingest(Kind::Manifest).filter(|_| holding.content.is_empty()))
+                .or_else(|| ingest_of_kind(BlobKind::Manifest).filter(|_| lease.content.is_empty()))
                 .cloned();
         }
         // Blobs that are not known to be layers may be documents.
-        for digest in &holding.content {
+        for digest in &lease.content {
             if self.is_known_part(digest, documents) {
                 continue;
             }
-            let certain = matches!(self.kinds.get(digest), Some(Kind::Index | Kind::Manifest));
-            // The age and labels of the root are needed besides what it says.
+            let certain =
+                matches!(self.blob_kinds.get(digest), Some(BlobKind::Index | BlobKind::Manifest));
+            // The age and labels of the root are needed in addition to its content.
             if self.root.as_ref() == Some(digest) && documents.info(digest).is_none() {
-                out.ask(Query::Info {
-                    digest: digest.to_string(),
-                });
+                out.query(Query::Info { digest: digest.to_string() });
             }
-            out.ask_all(documents.identify(digest, certain));
+            out.query_all(documents.identify_query(digest, certain));
         }
         if let Some(root) = &self.root
-            && documents
-                .info(root)
-                .is_some_and(|info| info.sources.is_empty())
-            && holding.content.contains(root)
-            && (self.began || self.unlabelled <= LABEL_POLLS)
+            && documents.info(root).is_some_and(|info| info.repositories.is_empty())
+            && lease.content.contains(root)
+            && (self.reported_start || self.unlabelled_polls <= MAX_UNLABELLED_POLLS)
         {
-            out.ask(Query::Info {
-                digest: root.to_string(),
-            });
+            out.query(Query::Info { digest: root.to_string() });
         }
     }
 
     fn is_known_part(&self, digest: &Digest, documents: &Documents) -> bool {
         matches!(
-            self.kinds.get(digest),
-            Some(Kind::Layer | Kind::Config | Kind::Other)
-        ) || documents.is_part(digest)
+            self.blob_kinds.get(digest),
+            Some(BlobKind::Layer | BlobKind::Config | BlobKind::Other)
+        ) || documents.is_manifest_part(digest)
     }
 
-    pub(super) fn say_names(&mut self, documents: &Documents, out: &mut Out) {
+    pub(super) fn emit_root(&mut self, documents: &Documents, out: &mut OutputBuilder) {
         let Some(root) = &self.root else { return };
-        out.say(Observation::Root {
-            pull: self.id.clone(),
-            root: root.clone(),
-        });
+        out.observe(Observation::Root { pull: self.id.clone(), root: root.clone() });
         let Some(info) = documents.info(root) else {
             return;
         };
-        // A blob that came from several repositories does not tell which of them it comes from now.
+        // With several source repositories it is unknown which one this pull uses.
         if let Some(repository) = info
-            .sources
+            .repositories
             .first()
-            .filter(|_| info.sources.len() == 1 && self.sources < 2)
+            .filter(|_| info.repositories.len() == 1 && self.max_sources < 2)
         {
-            out.say(Observation::Repository {
+            out.observe(Observation::Repository {
                 pull: self.id.clone(),
                 repository: repository.clone(),
             });
         }
-        self.sources = self.sources.max(info.sources.len());
+        self.max_sources = self.max_sources.max(info.repositories.len());
     }
 
     pub(super) fn find_image(
         &mut self,
-        holding: &Holding,
+        lease: &LeaseResources,
         documents: &Documents,
-        host: &str,
-        out: &mut Out,
+        platform: &str,
+        out: &mut OutputBuilder,
     ) {
-        // What is still being written cannot be read: asking for it each time is in vain.
-        let Some(root) = self
-            .root
-            .clone()
-            .filter(|root| holding.content.contains(root))
-        else {
+        // A blob that is still being written cannot be read.
+        let Some(root) = self.root.clone().filter(|root| lease.content.contains(root)) else {
             return;
         };
-        let held: BTreeSet<Digest> = holding
-            .content
-            .iter()
-            .chain(holding.ingests.keys())
-            .cloned()
-            .collect();
-        let (known, asks) = documents.assemble(&root, &held, host, false);
-        out.ask_all(asks);
-        match known {
-            Known::Image(image) => self.take_image(image, out),
-            Known::Sizes(image) => {
-                out.say(Observation::Image {
-                    pull: self.id.clone(),
-                    image: image.clone(),
-                });
+        let held: BTreeSet<Digest> =
+            lease.content.iter().chain(lease.ingests.keys()).cloned().collect();
+        let (state, queries) = documents.assemble(&root, &held, platform, false);
+        out.query_all(queries);
+        match state {
+            ImageState::Complete(image) => self.set_image(image, out),
+            ImageState::SizesOnly(image) => {
+                out.observe(Observation::Image { pull: self.id.clone(), image: image.clone() });
                 for layer in &image.layers {
-                    if holding.ingests.contains_key(&layer.digest) {
-                        self.in_flight.insert(layer.digest.clone());
+                    if lease.ingests.contains_key(&layer.digest) {
+                        self.seen_fetching.insert(layer.digest.clone());
                     }
                 }
-                self.sized = Some(image);
+                self.sizes_only = Some(image);
             }
-            Known::Bad if !self.bad => {
-                self.bad = true;
-                out.doubt(Anomaly::BadDocument);
+            ImageState::Invalid if !self.invalid_image => {
+                self.invalid_image = true;
+                out.report_anomaly(Anomaly::BadDocument);
             }
-            Known::Bad | Known::Asking | Known::Nothing => {}
+            ImageState::Invalid | ImageState::Pending | ImageState::Unavailable => {}
         }
     }
 
-    pub(super) fn take_image(&mut self, image: Assembled, out: &mut Out) {
-        out.say(Observation::Image {
-            pull: self.id.clone(),
-            image: image.image.clone(),
-        });
+    pub(super) fn set_image(&mut self, image: AssembledImage, out: &mut OutputBuilder) {
+        out.observe(Observation::Image { pull: self.id.clone(), image: image.image.clone() });
         self.image = Some(image);
-        self.sized = None;
+        self.sizes_only = None;
     }
 
-    /// Whether it may stand still because others use the slots: nothing of it is being fetched.
-    pub(super) fn waits_for_slot(&self, holding: &Holding, view: &View) -> bool {
-        let moves = |digest: &Digest| {
-            view.ingests
-                .get(digest)
-                .is_some_and(|ingest| ingest.offset > 0)
-        };
-        !holding.ingests.keys().any(moves) && view.ingests.values().any(|ingest| ingest.offset > 0)
+    /// Returns whether the pull may be inactive because other pulls occupy the download slots: none
+    /// of its own blobs has any bytes, but another pull's has.
+    pub(super) fn waits_for_slot(&self, lease: &LeaseResources, view: &View) -> bool {
+        let has_bytes =
+            |digest: &Digest| view.ingests.get(digest).is_some_and(|ingest| ingest.offset > 0);
+        !lease.ingests.keys().any(has_bytes)
+            && view.ingests.values().any(|ingest| ingest.offset > 0)
     }
 
-    fn note_motion(&mut self, holding: &Holding, view: &View, now: Now) {
+    fn update_activity(&mut self, lease: &LeaseResources, view: &View, now: Now) {
         let mut hasher = DefaultHasher::new();
-        (&holding.content, &holding.extracts, &holding.committed).hash(&mut hasher);
-        holding
-            .ingests
-            .keys()
-            .for_each(|digest| digest.hash(&mut hasher));
-        self.written.hash(&mut hasher);
+        (&lease.content, &lease.extracts, &lease.committed).hash(&mut hasher);
+        lease.ingests.keys().for_each(|digest| digest.hash(&mut hasher));
+        self.unpacked_bytes.hash(&mut hasher);
         let layers = self
             .image
             .iter()
             .flat_map(|known| known.image.layers.iter().map(|layer| &layer.digest));
-        for digest in holding.ingests.keys().chain(layers) {
+        for digest in lease.ingests.keys().chain(layers) {
             if let Some(ingest) = view.ingests.get(digest) {
                 (digest, ingest.offset, ingest.updated_at.unix_nanos()).hash(&mut hasher);
             }
-            // A shared layer that another pull unpacks is motion too.
+            // Progress of another pull on a shared layer counts as activity, too.
             view.content.contains(digest).hash(&mut hasher);
         }
-        let chains = self
-            .image
-            .iter()
-            .flat_map(|known| known.chains.iter().flatten());
+        let chains = self.image.iter().flat_map(|known| known.chains.iter().flatten());
         chains.for_each(|(chain, _)| view.committed.contains(chain).hash(&mut hasher));
-        // To learn what the image is made of is to look at more, and no motion.
-        let fingerprint = Some((self.image.is_some(), hasher.finish()));
-        match self.fingerprint {
+        // When the image becomes known, more state enters the hash. That is not activity.
+        let activity_hash = Some((self.image.is_some(), hasher.finish()));
+        match self.activity_hash {
             None => {
-                self.moved = Now {
-                    node: self.last_motion(holding, view, now),
-                    mono: now.mono,
-                }
+                self.last_activity =
+                    Now { node: self.initial_activity(lease, view, now), mono: now.mono }
             }
             Some((known, _)) if known != self.image.is_some() => {}
-            before if before != fingerprint => {
-                self.moved = now;
-                self.silent = false;
+            before if before != activity_hash => {
+                self.last_activity = now;
+                self.inactive = false;
             }
             Some(_) => {}
         }
-        self.fingerprint = fingerprint;
+        self.activity_hash = activity_hash;
     }
 
-    fn ask_usage(&mut self, holding: &Holding, now: Now, out: &mut Out) {
-        if now.mono.since(self.moved.mono) < USAGE_EVERY
-            || now.mono.since(self.usage_asked.mono) < USAGE_EVERY
+    fn query_usage(&mut self, lease: &LeaseResources, now: Now, out: &mut OutputBuilder) {
+        if now.mono.since(self.last_activity.mono) < USAGE_INTERVAL
+            || now.mono.since(self.usage_queried.mono) < USAGE_INTERVAL
         {
             return;
         }
-        // A snapshot is prepared before its layer is there: what is in it then says nothing.
-        let chains = self
-            .image
-            .iter()
-            .flat_map(|known| known.chains.iter().flatten());
-        let mut unpacked = chains.filter(|(_, layer)| holding.content.contains(layer));
-        let key = unpacked.find_map(|(chain, _)| holding.extracts.get(chain));
-        let (Some(key), Some(snapshotter)) = (key, &holding.snapshotter) else {
+        // A snapshot is prepared before its layer is downloaded. Until then its usage is
+        // meaningless.
+        let chains = self.image.iter().flat_map(|known| known.chains.iter().flatten());
+        let mut unpacked = chains.filter(|(_, layer)| lease.content.contains(layer));
+        let key = unpacked.find_map(|(chain, _)| lease.extracts.get(chain));
+        let (Some(key), Some(snapshotter)) = (key, &lease.snapshotter) else {
             return;
         };
-        self.usage_asked = now;
-        out.ask(Query::Usage {
-            snapshotter: snapshotter.clone(),
-            key: key.clone(),
-        });
+        self.usage_queried = now;
+        out.query(Query::Usage { snapshotter: snapshotter.clone(), key: key.clone() });
     }
 
-    /// What the blobs of its layers look like where nobody writes them any more.
-    pub(super) fn blob_sight(view: &View, digest: &Digest) -> Option<BlobSight> {
+    /// Returns the state of a blob in the last poll.
+    pub(super) fn blob_observation(view: &View, digest: &Digest) -> Option<BlobObservation> {
         if view.content.contains(digest) {
-            return Some(BlobSight::Whole);
+            return Some(BlobObservation::Complete);
         }
         let ingest = view.ingests.get(digest)?;
-        Some(BlobSight::Ingest {
+        Some(BlobObservation::Ingest {
             offset: Bytes(ingest.offset),
             started_at: ingest.started_at,
             updated_at: ingest.updated_at,

@@ -1,4 +1,5 @@
-//! Image records as events tell them: they name pulls, and show those that were shorter than a poll.
+//! Image names announced by events. They name pulls, and reveal pulls that were shorter than the
+//! poll interval ("unpolled" pulls).
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -6,193 +7,199 @@ use std::time::Duration;
 use pulltrace_core::{Digest, NodeTime, PullId};
 
 use super::super::input::Query;
-use super::Out;
+use super::OutputBuilder;
 
-/// Written names that wait to be looked up; one more is left out and counted.
-const MAX_WAITING: usize = 256;
+/// The maximum number of written names waiting for their lookup; further ones are skipped and
+/// counted as an anomaly.
+const MAX_PENDING: usize = 256;
 
-/// Ended pulls that are remembered for the records that are written after them.
+/// The maximum number of recently ended pulls kept for names written after their end.
 const MAX_ENDED: usize = 256;
 
-/// The CRI plugin writes an image's other names within some milliseconds after the pull.
-const AFTERWARDS: Duration = Duration::from_millis(500);
+/// The CRI plugin writes the other names of an image within some milliseconds after the pull.
+const NAME_WRITE_DELAY: Duration = Duration::from_millis(500);
 
-/// A pull that no poll saw was shorter than this.
-const SHORTEST_SEEN: Duration = Duration::from_secs(2);
+/// An unpolled pull took less time than this.
+const MAX_UNPOLLED_PULL: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
 pub(super) struct Records {
-    waiting: Vec<(String, NodeTime)>,
-    ended: VecDeque<Ended>,
+    pending: Vec<(String, NodeTime)>,
+    ended: VecDeque<EndedPull>,
 }
 
-/// The names that one pull was seen to write, as events told.
+/// The names that a pull is known to have written.
 ///
-/// The CRI plugin writes an image's tag, its id and its digest, in this order. Before 1.6.30 and 1.7.14 it writes
-/// them for every pull, and the tag twice; a pull by digest writes the digest twice. Since then a pull writes what
-/// it was asked for once, and the other names where they are not there yet. The id tells nothing that the others
-/// do not tell.
+/// The CRI plugin writes tag, id and digest of an image, in this order. Before 1.6.30 and 1.7.14 it
+/// writes all of them for every pull and the tag twice, or the digest twice if the image was pulled
+/// by digest. Since then it writes the requested name once, and other names only if they do not
+/// exist yet. Ids are ignored because they add no information.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wrote {
+pub(super) struct WrittenNames {
     tag: Option<String>,
-    tags: u8,
+    tag_writes: u8,
     digest: Option<String>,
-    digests: u8,
+    digest_writes: u8,
     /// When the digest was first written.
-    closed: Option<NodeTime>,
+    digest_written_at: Option<NodeTime>,
 }
 
-/// How well a name fits what a pull wrote before.
+/// The match of a name with the names that a pull wrote before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fit {
-    /// It goes on with it.
-    Its,
-    /// Nothing speaks against it.
+pub(super) enum NameMatch {
+    /// The pull is expected to write this name next.
+    Expected,
+    /// The pull may have written this name.
     Possible,
 }
 
-impl Wrote {
-    /// Whether the pull may also have written this name at this time; `keeps` is whether names that are there
-    /// already are not written again.
-    pub(super) fn fit(&self, name: &str, at: NodeTime, keeps: bool) -> Option<Fit> {
-        let most = if keeps { 1 } else { 2 };
-        if closes(name) {
+impl WrittenNames {
+    /// Matches a name written at this time; `None` if the pull cannot have written it.
+    /// `skips_existing` is true if existing names are not written again.
+    pub(super) fn match_name(
+        &self,
+        name: &str,
+        at: NodeTime,
+        skips_existing: bool,
+    ) -> Option<NameMatch> {
+        let most = if skips_existing { 1 } else { 2 };
+        if is_digest_name(name) {
             match (&self.tag, &self.digest) {
-                (None, None) => Some(Fit::Possible),
-                (Some(tag), None) => (repository(tag) == repository(name)).then_some(Fit::Its),
-                (None, Some(digest)) => (digest == name && self.digests < most).then_some(Fit::Its),
+                (None, None) => Some(NameMatch::Possible),
+                (Some(tag), None) => {
+                    (repository(tag) == repository(name)).then_some(NameMatch::Expected)
+                }
+                (None, Some(digest)) => {
+                    (digest == name && self.digest_writes < most).then_some(NameMatch::Expected)
+                }
                 (Some(_), Some(_)) => None,
             }
-        } else if self.closed.is_some_and(|closed| at > closed) {
+        } else if self.digest_written_at.is_some_and(|closed| at > closed) {
             None
         } else {
             match &self.tag {
-                None => Some(Fit::Possible),
-                Some(tag) => (tag == name && self.tags < most).then_some(Fit::Its),
+                None => Some(NameMatch::Possible),
+                Some(tag) => (tag == name && self.tag_writes < most).then_some(NameMatch::Expected),
             }
         }
     }
 
-    pub(super) fn note(&mut self, name: &str, at: NodeTime) {
-        let (known, count) = if closes(name) {
-            self.closed.get_or_insert(at);
-            (&mut self.digest, &mut self.digests)
+    pub(super) fn record(&mut self, name: &str, at: NodeTime) {
+        let (known, count) = if is_digest_name(name) {
+            self.digest_written_at.get_or_insert(at);
+            (&mut self.digest, &mut self.digest_writes)
         } else {
-            (&mut self.tag, &mut self.tags)
+            (&mut self.tag, &mut self.tag_writes)
         };
         known.get_or_insert_with(|| name.to_owned());
         *count = count.saturating_add(1);
     }
 
-    /// Whether any name is known that it wrote.
+    /// Returns whether a name written by the pull is known.
     pub(super) fn has_name(&self) -> bool {
         self.tag.is_some() || self.digest.is_some()
     }
 }
 
-/// A pull that is over and was said to be.
+/// A pull whose end was reported.
 #[derive(Debug)]
-pub(super) struct Ended {
+pub(super) struct EndedPull {
     pub(super) root: Digest,
     pub(super) pull: PullId,
-    /// When it was over, as near as that is known.
-    pub(super) over: NodeTime,
-    /// When that was said.
-    pub(super) end: NodeTime,
-    /// Its image was there.
+    /// When it finished, as far as known.
+    pub(super) finished_at: NodeTime,
+    /// When its end was reported.
+    pub(super) reported_at: NodeTime,
+    /// True if it completed, i.e. its image was present.
     pub(super) completed: bool,
-    pub(super) wrote: Wrote,
+    pub(super) written_names: WrittenNames,
 }
 
-impl Ended {
-    /// Whether it may have written a name at this time: one that failed writes none when it is over.
-    fn wrote_until(&self) -> NodeTime {
+impl EndedPull {
+    /// Returns the latest time at which the pull may have written a name. A failed pull writes none
+    /// after its end.
+    fn may_write_until(&self) -> NodeTime {
         if self.completed {
-            self.end.saturating_add(AFTERWARDS)
+            self.reported_at.saturating_add(NAME_WRITE_DELAY)
         } else {
-            self.over
+            self.finished_at
         }
     }
 }
 
 impl Records {
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.pending.is_empty()
     }
 
-    /// Whether a record was written whose target is not known yet.
-    pub(super) fn has_waiting(&self) -> bool {
-        !self.waiting.is_empty()
+    /// Returns whether the target of a written name is still unknown.
+    pub(super) fn has_pending(&self) -> bool {
+        !self.pending.is_empty()
     }
 
-    /// A name was written; `true` where there is no room to remember it.
-    pub(super) fn note(&mut self, name: &str, at: NodeTime) -> bool {
-        let full = self.waiting.len() >= MAX_WAITING || name.len() > 1_024;
+    /// Adds a written name. Returns `true` if the limit is reached.
+    pub(super) fn add(&mut self, name: &str, at: NodeTime) -> bool {
+        let full = self.pending.len() >= MAX_PENDING || name.len() > 1_024;
         if !full {
-            self.waiting.push((name.to_owned(), at));
+            self.pending.push((name.to_owned(), at));
         }
         full
     }
 
-    /// A poll was taken: what it shows is as new as the names, so they can be told to whom they belong.
-    pub(super) fn polled(&self, out: &mut Out) {
-        out.ask_all(
-            self.waiting
-                .iter()
-                .map(|(name, _)| Query::Record { name: name.clone() }),
-        );
+    /// Queries the targets of pending names. Called after a poll, which is at least as recent as
+    /// the names and therefore shows the pulls that wrote them.
+    pub(super) fn query_pending(&self, out: &mut OutputBuilder) {
+        out.query_all(self.pending.iter().map(|(name, _)| Query::Record { name: name.clone() }));
     }
 
-    /// A name was looked up: when it was written.
-    pub(super) fn answered(&mut self, name: &str) -> Vec<NodeTime> {
-        let at = self
-            .waiting
-            .iter()
-            .filter(|(known, _)| known == name)
-            .map(|(_, at)| *at)
-            .collect();
-        self.waiting.retain(|(known, _)| known != name);
+    /// Removes a name that was looked up and returns the times it was written.
+    pub(super) fn take_pending(&mut self, name: &str) -> Vec<NodeTime> {
+        let at =
+            self.pending.iter().filter(|(known, _)| known == name).map(|(_, at)| *at).collect();
+        self.pending.retain(|(known, _)| known != name);
         at
     }
 
-    /// A pull ended.
-    pub(super) fn ended(&mut self, ended: Ended) {
+    /// Remembers an ended pull.
+    pub(super) fn add_ended(&mut self, ended: EndedPull) {
         if self.ended.len() >= MAX_ENDED {
             self.ended.pop_front();
         }
         self.ended.push_back(ended);
     }
 
-    /// The pulls of this root that ended and may have written a name at this time, the oldest first.
-    pub(super) fn just_ended(
+    /// Returns the ended pulls of this root that may have written a name at this time, oldest
+    /// first.
+    pub(super) fn recently_ended(
         &mut self,
         root: &Digest,
         at: NodeTime,
-    ) -> impl Iterator<Item = &mut Ended> {
-        let may = move |ended: &&mut Ended| ended.root == *root && at <= ended.wrote_until();
+    ) -> impl Iterator<Item = &mut EndedPull> {
+        let may =
+            move |ended: &&mut EndedPull| ended.root == *root && at <= ended.may_write_until();
         self.ended.iter_mut().filter(may)
     }
 
-    /// Before this, a pull that wrote a record at `at` and that no poll saw had not begun.
+    /// Returns the earliest possible start of an unpolled pull that wrote a record at `at`.
     pub(super) fn earliest_start(&self, root: &Digest, at: NodeTime) -> NodeTime {
         let last = self
             .ended
             .iter()
             .rev()
             .find(|ended| ended.root == *root)
-            .map(|ended| ended.end);
-        let start = at.saturating_sub(SHORTEST_SEEN);
-        last.filter(|last| *last < at)
-            .map_or(start, |last| start.max(last))
+            .map(|ended| ended.reported_at);
+        let start = at.saturating_sub(MAX_UNPOLLED_PULL);
+        last.filter(|last| *last < at).map_or(start, |last| start.max(last))
     }
 }
 
-/// Whether this is the last of the names that the CRI plugin writes for a pull: the one with the digest.
-pub(super) fn closes(name: &str) -> bool {
+/// Returns whether this is the name with the digest, the last one that the CRI plugin writes for a
+/// pull.
+pub(super) fn is_digest_name(name: &str) -> bool {
     name.contains('@')
 }
 
-/// A name without its tag or digest.
+/// Removes the tag or digest from a name.
 fn repository(name: &str) -> &str {
     match (name.split_once('@'), name.rsplit_once(':')) {
         (Some((repository, _)), _) => repository,
@@ -202,7 +209,7 @@ fn repository(name: &str) -> &str {
     }
 }
 
-/// Whether this name only repeats the config's digest.
-pub(super) fn is_id(name: &str) -> bool {
+/// Returns whether this name is the id of the image, i.e. the digest of its config.
+pub(super) fn is_config_id(name: &str) -> bool {
     name.starts_with("sha256:")
 }

@@ -1,70 +1,67 @@
-//! What the last poll showed, across all leases: layers are judged by digest, whoever holds them.
+//! An index of the last poll across all leases. Layers are looked up by digest, whichever lease
+//! holds them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use pulltrace_core::{Anomaly, Digest, NodeTime, PullId};
 
 use super::super::input::{Ingest, Poll};
-use super::holding::{Holding, read_ingest};
+use super::lease_resources::{LeaseResources, parse_ingest_ref};
 
-/// Ingests that are read; what is beyond is left out and counted.
+/// The maximum number of ingests; further ones are skipped and counted as an anomaly.
 const MAX_INGESTS: usize = 20_000;
 
-/// What tells a lease from all others: ids are random, and may come again.
-pub(super) type Key = (NodeTime, String);
+/// Identifies a lease. Ids are random and may repeat, so the creation time is part of the key.
+pub(super) type LeaseKey = (NodeTime, String);
 
 #[derive(Debug, Default)]
 pub(super) struct View {
-    pub(super) ingests: BTreeMap<Digest, Seen>,
-    pub(super) holdings: BTreeMap<Key, Holding>,
-    /// Blobs that some lease holds whole. Ingests are listed first, so where both are, this is right.
+    pub(super) ingests: BTreeMap<Digest, IngestState>,
+    pub(super) leases: BTreeMap<LeaseKey, LeaseResources>,
+    /// Complete blobs held by any lease. They take precedence over ingests, which are listed first.
     pub(super) content: BTreeSet<Digest>,
-    /// Chains that are being unpacked, and for which pull.
+    /// Chains being unpacked, and by which pull.
     pub(super) extracts: BTreeMap<Digest, Option<PullId>>,
     pub(super) committed: BTreeSet<Digest>,
-    /// Which pull writes a blob: the newest whose lease lists it, since an older one may be dead.
+    /// The pull that writes each blob: the newest one whose lease lists it, because an older one
+    /// may be dead.
     pub(super) writers: BTreeMap<Digest, Option<PullId>>,
-    /// The snapshotter that pulls of this namespace use, once one was seen.
+    /// The snapshotter used by pulls in this namespace, once known.
     pub(super) snapshotter: Option<String>,
 }
 
-/// An ingest whose numbers make sense.
+/// A validated ingest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(super) struct IngestState {
     pub(super) offset: u64,
-    /// `None` where the writer did not say.
+    /// `None` if the writer did not specify the size.
     pub(super) total: Option<u64>,
     pub(super) started_at: NodeTime,
     pub(super) updated_at: NodeTime,
 }
 
 impl View {
-    /// Takes a poll; `pull` names the pull of a lease, where it may be one.
-    pub(super) fn take(
+    /// Replaces the view by a new poll. `pull` returns the id of the pull of a lease, if there is
+    /// one.
+    pub(super) fn update(
         &mut self,
         poll: &Poll,
-        pull: impl Fn(&Key) -> Option<PullId>,
+        pull: impl Fn(&LeaseKey) -> Option<PullId>,
         anomalies: &mut Vec<Anomaly>,
     ) {
         let snapshotter = self.snapshotter.take();
-        *self = Self {
-            snapshotter,
-            ..Self::default()
-        };
+        *self = Self { snapshotter, ..Self::default() };
         if poll.ingests.len() > MAX_INGESTS {
             anomalies.push(Anomaly::Unreadable);
         }
         for ingest in poll.ingests.iter().take(MAX_INGESTS) {
-            let Some((_, digest)) = read_ingest(&ingest.reference) else {
+            let Some((_, digest)) = parse_ingest_ref(&ingest.reference) else {
                 continue;
             };
-            match Seen::of(ingest) {
-                // Two references of one blob: the one that is further is the one that is written.
+            match IngestState::from_ingest(ingest) {
+                // If two refs write the same blob, the more advanced one is used.
                 Some(seen)
-                    if self
-                        .ingests
-                        .get(&digest)
-                        .is_none_or(|other| other.offset < seen.offset) =>
+                    if self.ingests.get(&digest).is_none_or(|other| other.offset < seen.offset) =>
                 {
                     self.ingests.insert(digest, seen);
                 }
@@ -76,39 +73,31 @@ impl View {
             let Some(resources) = &lease.resources else {
                 continue;
             };
-            let holding = Holding::of(resources);
-            if holding.unreadable > 0 {
+            let lease_resources = LeaseResources::from_resources(resources);
+            if lease_resources.unreadable > 0 {
                 anomalies.push(Anomaly::Unreadable);
             }
-            self.holdings
-                .insert((lease.created_at, lease.id.clone()), holding);
+            self.leases.insert((lease.created_at, lease.id.clone()), lease_resources);
         }
-        // In the order of their age, so that the newest has the last word.
-        for (key, holding) in &self.holdings {
+        // Ordered by age, so that the newest lease overwrites older ones.
+        for (key, resources) in &self.leases {
             let pull = pull(key);
-            self.content.extend(holding.content.iter().cloned());
-            self.committed.extend(holding.committed.iter().cloned());
-            self.extracts.extend(
-                holding
-                    .extracts
-                    .keys()
-                    .map(|chain| (chain.clone(), pull.clone())),
-            );
-            self.writers.extend(
-                holding
-                    .ingests
-                    .keys()
-                    .map(|digest| (digest.clone(), pull.clone())),
-            );
-            if pull.is_some() && (!holding.extracts.is_empty() || !holding.committed.is_empty()) {
-                self.snapshotter.clone_from(&holding.snapshotter);
+            self.content.extend(resources.content.iter().cloned());
+            self.committed.extend(resources.committed.iter().cloned());
+            self.extracts
+                .extend(resources.extracts.keys().map(|chain| (chain.clone(), pull.clone())));
+            self.writers
+                .extend(resources.ingests.keys().map(|digest| (digest.clone(), pull.clone())));
+            if pull.is_some() && (!resources.extracts.is_empty() || !resources.committed.is_empty())
+            {
+                self.snapshotter.clone_from(&resources.snapshotter);
             }
         }
     }
 }
 
-impl Seen {
-    fn of(ingest: &Ingest) -> Option<Self> {
+impl IngestState {
+    fn from_ingest(ingest: &Ingest) -> Option<Self> {
         let offset = u64::try_from(ingest.offset).ok()?;
         let total = u64::try_from(ingest.total).ok()?;
         if total > 0 && offset > total {

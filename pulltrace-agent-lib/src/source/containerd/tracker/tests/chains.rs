@@ -1,52 +1,53 @@
-//! What is known of layers before the config says what they unpack to, and of chains whose lower part is
-//! gone: a doubt where the pull lives, and none where it was just over.
+//! Layers of known size but unknown chains, and chains whose lower part is missing: an anomaly
+//! during a pull, but not right after its end.
 
 use pulltrace_core::{Anomaly, Bytes};
 
-use super::HOST;
-use super::world::{World, digest, paper};
+use super::REPOSITORY;
+use super::world::{World, digest, image_fixture};
 
-/// A poll found that the upper of two layers is unpacked, and the lower one is not.
-fn the_lower_layer_is_gone() -> World {
+/// A world in which the upper of two layers is unpacked and the lower one is missing, after one
+/// poll.
+fn world_with_missing_lower_chain() -> World {
     let mut world = World::new("v2.4.2");
-    let image = paper("app", &[("a", 1_000), ("b", 2_000)]);
-    world.lease("111-aaaa");
-    world.resolve("111-aaaa", &image, HOST);
-    world.has_chain(&image.chains[1]);
-    // Another pull shows which snapshotter is used.
-    let other = paper("other", &[("c", 3_000)]);
-    world.lease("222-bbbb");
-    world.prepare("222-bbbb", &other.chains[0]);
+    let image = image_fixture("app", &[("a", 1_000), ("b", 2_000)]);
+    world.create_lease("111-aaaa");
+    world.add_documents("111-aaaa", &image, REPOSITORY);
+    world.add_chain(&image.chains[1]);
+    // Another pull reveals the snapshotter.
+    let other = image_fixture("other", &[("c", 3_000)]);
+    world.create_lease("222-bbbb");
+    world.prepare_snapshot("222-bbbb", &other.chains[0]);
     world.poll();
     world
 }
 
-fn doubts(world: &World) -> Option<u64> {
+fn broken_chain_count(world: &World) -> Option<u64> {
     let anomalies = &world.table.counters().anomalies;
     anomalies.get(&Anomaly::BrokenChain).copied()
 }
 
 #[test]
-fn what_is_collected_after_a_failure_is_no_doubt() {
-    let mut world = the_lower_layer_is_gone();
-    world.end_lease("111-aaaa");
+fn garbage_collection_after_failure_is_no_anomaly() {
+    let mut world = world_with_missing_lower_chain();
+    world.delete_lease("111-aaaa");
     (0..3).for_each(|_| world.poll());
-    assert_eq!(doubts(&world), None);
+    assert_eq!(broken_chain_count(&world), None);
 }
 
 #[test]
-fn a_layer_without_the_one_below_is_doubted_while_the_pull_lives() {
-    let mut world = the_lower_layer_is_gone();
+fn missing_lower_chain_is_anomaly_during_pull() {
+    let mut world = world_with_missing_lower_chain();
     world.poll();
-    assert!(doubts(&world) >= Some(1));
+    assert!(broken_chain_count(&world) >= Some(1));
 }
 
 #[test]
-fn an_image_whose_config_waits_for_a_slot_has_its_exact_size_from_the_manifest_on() {
+fn image_size_is_exact_before_config_arrives() {
     let mut world = World::new("v2.4.2");
-    let image = paper("app", &[("a", 4_000_000), ("b", 2_000_000)]);
-    world.lease("111-aaaa");
-    let manifest_only = super::world::Paper {
+    let image = image_fixture("app", &[("a", 4_000_000), ("b", 2_000_000)]);
+    world.create_lease("111-aaaa");
+    let manifest_only = super::world::ImageFixture {
         documents: image
             .documents
             .clone()
@@ -55,32 +56,28 @@ fn an_image_whose_config_waits_for_a_slot_has_its_exact_size_from_the_manifest_o
             .collect(),
         ..image.clone()
     };
-    world.resolve("111-aaaa", &manifest_only, HOST);
+    world.add_documents("111-aaaa", &manifest_only, REPOSITORY);
     let layer = format!("layer-{}", digest("a"));
-    world.write("111-aaaa", &format!("config-{}", image.config), 0, 7);
-    world.write("111-aaaa", &layer, 0, 4_000_000);
+    world.write_ingest("111-aaaa", &format!("config-{}", image.config), 0, 7);
+    world.write_ingest("111-aaaa", &layer, 0, 4_000_000);
     world.poll();
-    let pull = world.only();
+    let pull = world.single_pull();
     assert_eq!(pull.total, Some(Bytes(6_000_000)));
     assert_eq!(pull.phase.as_str(), "downloading");
-    assert_eq!(world.layers(), ["waiting", "waiting"]);
+    assert_eq!(world.layer_states(), ["waiting", "waiting"]);
 
-    world.write("111-aaaa", &layer, 1_000_000, 4_000_000);
+    world.write_ingest("111-aaaa", &layer, 1_000_000, 4_000_000);
     world.poll();
-    assert_eq!(world.only().downloaded, Bytes(1_000_000));
-    let percent = world.only().percent;
+    assert_eq!(world.single_pull().downloaded, Bytes(1_000_000));
+    let percent = world.single_pull().percent;
 
-    // The config comes, and with it how the layers are made.
-    world.abort(&format!("config-{}", image.config));
-    world.resolve("111-aaaa", &image, HOST);
+    // The config arrives, and with it the chains.
+    world.remove_ingest(&format!("config-{}", image.config));
+    world.add_documents("111-aaaa", &image, REPOSITORY);
     world.poll();
-    assert_eq!(world.only().total, Some(Bytes(6_000_000)));
-    assert!(world.only().percent >= percent);
-    let platform = world
-        .only()
-        .image
-        .as_ref()
-        .and_then(|image| image.platform.clone());
+    assert_eq!(world.single_pull().total, Some(Bytes(6_000_000)));
+    assert!(world.single_pull().percent >= percent);
+    let platform = world.single_pull().image.as_ref().and_then(|image| image.platform.clone());
     assert_eq!(platform.as_deref(), Some("linux/amd64"));
-    world.assert_sane();
+    world.assert_consistent();
 }
