@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-// In a real browser, against a built page: run `npm run build` first.
+// Tests in a real browser against the built page: run `npm run build` first.
 export default defineConfig({
   test: {
     environment: 'node',

@@ -1,42 +1,42 @@
-// How fast the page is under load, in a real browser on the built page: npm run bench
+// Measures the built page under load in a real browser: npm run bench
 //
-//   --dist DIR     where the built page is
-//   --minutes N    how the heap grows within N minutes, instead
-//   --seconds N    how long each window is, 20 where it is not said
+//     --dist DIR     directory of the built page
+//     --minutes N    measure heap growth over N minutes instead
+//     --seconds N    length of each measurement, default 20
 
 import { availableParallelism, loadavg } from 'node:os';
 import { parseArgs } from 'node:util';
 import type { CDPSession, Page } from 'playwright-core';
 import { Load, type LoadOptions } from '../sim/load';
 import { PageServer } from '../sim/server';
-import { open, shutdown, sync, until } from '../test/e2e/browser';
+import { openPage, shutdown, syncState, waitUntil } from '../test/e2e/browser';
 
 const SETTLE_MS = 8_000;
-const KEYS = 12;
+const KEY_PRESSES = 12;
 const MiB = 1024 * 1024;
 
-interface Run extends LoadOptions {
+interface Scenario extends LoadOptions {
   hash: string;
-  /** The most of the main thread that it may take. */
+  /** Maximum share of the main thread. */
   busy: number;
 }
 
-const RUNS: readonly Run[] = [
+const SCENARIOS: readonly Scenario[] = [
   { pulls: 5_000, updatesPerSecond: 2_000, hash: '#/pulls', busy: 0.1 },
   { pulls: 5_000, updatesPerSecond: 2_000, hash: '#/', busy: 0.1 },
   { pulls: 20_000, updatesPerSecond: 10_000, hash: '#/pulls', busy: 0.15 },
 ];
 const FPS = 60;
-/** What is taken for 60 frames a second: one that is counted at an edge of the window does not matter. */
-const FPS_ENOUGH = 59;
-/** The most that the heap may grow in a long run, as a share. */
-const GROWTH = 0.1;
+/** Accepted as 60 fps: a frame at the edge of the measurement may be missed. */
+const FPS_TOLERATED = 59;
+/** Maximum heap growth in a long run, as a share. */
+const MAX_GROWTH = 0.1;
 
-interface Found {
+interface Measurement {
   fps: number;
   busy: number;
-  /** Of that what the processor worked: less than `busy` where other programs took it away. */
-  worked: number;
+  /** CPU time of the main thread; less than `busy` if other processes competed. */
+  cpu: number;
   longestTask: number;
   heap: number;
   elements: number;
@@ -55,47 +55,49 @@ async function heap(session: CDPSession): Promise<number> {
   return metric(session, 'JSHeapUsedSize');
 }
 
-/** Begins to count frames and to note long tasks and slow keys. */
-const watch = (page: Page): Promise<void> =>
+/** Starts counting frames and recording long tasks and slow keys. */
+const startCounting = (page: Page): Promise<void> =>
   page.evaluate(() => {
-    const seen = { frames: 0, since: performance.now(), longestTask: 0, keys: [] as number[] };
-    Object.assign(window, { pulltraceSeen: seen });
+    const counters = { frames: 0, since: performance.now(), longestTask: 0, keys: [] as number[] };
+    Object.assign(window, { pulltraceSeen: counters });
     const frame = (): void => {
-      seen.frames += 1;
+      counters.frames += 1;
       requestAnimationFrame(frame);
     };
     requestAnimationFrame(frame);
     new PerformanceObserver((list) => {
-      for (const { duration } of list.getEntries()) seen.longestTask = Math.max(seen.longestTask, duration);
+      for (const { duration } of list.getEntries())
+        counters.longestTask = Math.max(counters.longestTask, duration);
     }).observe({ type: 'longtask' });
     new PerformanceObserver((list) => {
-      for (const { name, duration } of list.getEntries()) if (name === 'keydown') seen.keys.push(duration);
+      for (const { name, duration } of list.getEntries())
+        if (name === 'keydown') counters.keys.push(duration);
     }).observe({ type: 'event', durationThreshold: 16 } as PerformanceObserverInit);
   });
 
-interface Seen {
+interface Counters {
   frames: number;
   since: number;
   longestTask: number;
   keys: number[];
 }
 
-const seen = (page: Page): Promise<Seen & { now: number }> =>
+const readCounters = (page: Page): Promise<Counters & { now: number }> =>
   page.evaluate(() => ({
-    ...(window as unknown as { pulltraceSeen: Seen }).pulltraceSeen,
+    ...(window as unknown as { pulltraceSeen: Counters }).pulltraceSeen,
     now: performance.now(),
   }));
 
-async function opened<T>(
-  run: Run,
+async function withLoadedPage<T>(
+  run: Scenario,
   dist: string | undefined,
   measure: (page: Page, session: CDPSession, worked: CDPSession) => Promise<T>,
 ): Promise<T> {
   const server = new PageServer(new Load(run), dist ? { dist } : {});
   const url = await server.start();
   try {
-    const { page } = await open(`${url}${run.hash}`);
-    await until('all pulls are there', async () => (await sync(page)) === 'whole', 60_000);
+    const { page } = await openPage(`${url}${run.hash}`);
+    await waitUntil('all pulls loaded', async () => (await syncState(page)) === 'synced', 60_000);
     const session = await page.context().newCDPSession(page);
     await session.send('Performance.enable');
     await session.send('HeapProfiler.enable');
@@ -109,42 +111,42 @@ async function opened<T>(
   }
 }
 
-const measured =
+const measureFor =
   (seconds: number) =>
-  async (page: Page, session: CDPSession, worked: CDPSession): Promise<Found> => {
-    await watch(page);
-    const before = await seen(page);
+  async (page: Page, session: CDPSession, worked: CDPSession): Promise<Measurement> => {
+    await startCounting(page);
+    const before = await readCounters(page);
     const tasks = () => Promise.all([session, worked].map((each) => metric(each, 'TaskDuration')));
     const [busyBefore = 0, workedBefore = 0] = await tasks();
     await wait(seconds * 1000);
     const [busyAfter = 0, workedAfter = 0] = await tasks();
-    const after = await seen(page);
+    const after = await readCounters(page);
     const wall = (after.now - before.now) / 1000;
-    for (let i = 0; i < KEYS; i += 1) {
+    for (let i = 0; i < KEY_PRESSES; i += 1) {
       await page.keyboard.press('j');
       await wait(230);
     }
-    const { keys } = await seen(page);
+    const { keys } = await readCounters(page);
     return {
       fps: (after.frames - before.frames) / wall,
       busy: (busyAfter - busyBefore) / wall,
-      worked: (workedAfter - workedBefore) / wall,
+      cpu: (workedAfter - workedBefore) / wall,
       longestTask: after.longestTask,
       heap: await heap(session),
       elements: await page.evaluate(() => document.querySelectorAll('*').length),
-      // What is quicker than the shortest duration that is told is not told.
+      // Events shorter than the threshold are not reported.
       key: Math.max(16, ...keys),
     };
   };
 
-function line(run: Run, found: Found): string[] {
-  const good = (is: boolean): string => (is ? 'ok' : 'NOT MET');
+function tableRow(run: Scenario, found: Measurement): string[] {
+  const verdict = (is: boolean): string => (is ? 'ok' : 'NOT MET');
   return [
     `${run.pulls.toLocaleString('en')} x ${run.updatesPerSecond.toLocaleString('en')}/s`,
     run.hash,
-    `${found.fps.toFixed(1)} (${FPS}, ${good(found.fps >= FPS_ENOUGH)})`,
-    `${(found.busy * 100).toFixed(1)} % (${run.busy * 100} %, ${good(found.busy <= run.busy)})`,
-    `${(found.worked * 100).toFixed(1)} %`,
+    `${found.fps.toFixed(1)} (${FPS}, ${verdict(found.fps >= FPS_TOLERATED)})`,
+    `${(found.busy * 100).toFixed(1)} % (${run.busy * 100} %, ${verdict(found.busy <= run.busy)})`,
+    `${(found.cpu * 100).toFixed(1)} %`,
     found.longestTask === 0 ? '< 50 ms' : `${found.longestTask.toFixed(0)} ms`,
     `${(found.heap / MiB).toFixed(1)} MiB`,
     found.elements.toLocaleString('en'),
@@ -159,10 +161,10 @@ function table(rows: readonly string[][]): string {
   return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ')).join('\n');
 }
 
-/** The heap after each minute. */
-async function growth(minutes: number, dist: string | undefined): Promise<void> {
-  const [run] = RUNS as [Run];
-  await opened(run, dist, async (page, session) => {
+/** Prints the heap after each minute. */
+async function measureGrowth(minutes: number, dist: string | undefined): Promise<void> {
+  const [run] = SCENARIOS as [Scenario];
+  await withLoadedPage(run, dist, async (page, session) => {
     const sizes: number[] = [];
     for (let minute = 0; minute <= minutes; minute += 1) {
       if (minute > 0) await wait(60_000);
@@ -170,11 +172,11 @@ async function growth(minutes: number, dist: string | undefined): Promise<void> 
       const elements = await page.evaluate(() => document.querySelectorAll('*').length);
       console.log(`${minute} min  ${((sizes.at(-1) ?? 0) / MiB).toFixed(1)} MiB  ${elements} elements`);
     }
-    // What is made lazily in the first minute is no growth.
+    // Lazy initialization in the first minute does not count as growth.
     const [, first = Number.NaN] = sizes;
-    const grown = (sizes.at(-1) ?? 0) / first - 1;
+    const growth = (sizes.at(-1) ?? 0) / first - 1;
     console.log(
-      `grown by ${(grown * 100).toFixed(1)} % (${grown <= GROWTH ? 'ok' : 'NOT MET'}: at most ${GROWTH * 100} %)`,
+      `heap growth ${(growth * 100).toFixed(1)} % (${growth <= MAX_GROWTH ? 'ok' : 'NOT MET'}: at most ${MAX_GROWTH * 100} %)`,
     );
   });
 }
@@ -188,14 +190,14 @@ export async function main(args: string[]): Promise<void> {
       seconds: { type: 'string', default: '20' },
     },
   });
-  if (values.minutes) return growth(Number(values.minutes), values.dist);
+  if (values.minutes) return measureGrowth(Number(values.minutes), values.dist);
   const rows = [
     ['pulls x updates', 'screen', 'fps', 'busy', 'worked', 'longest task', 'heap', 'elements', 'key press'],
   ];
-  for (const run of RUNS)
-    rows.push(line(run, await opened(run, values.dist, measured(Number(values.seconds)))));
+  for (const run of SCENARIOS)
+    rows.push(tableRow(run, await withLoadedPage(run, values.dist, measureFor(Number(values.seconds)))));
   console.log(table(rows));
   const [load = 0] = loadavg();
   if (load > availableParallelism())
-    console.log(`The machine had other work (load ${load.toFixed(1)}): it is faster than that.`);
+    console.log(`The system was busy (load ${load.toFixed(1)}): results are pessimistic.`);
 }

@@ -1,22 +1,22 @@
-// How much two pictures differ. A browser reads them, so that no library is needed for that.
+// Compares two images. Uses a browser to decode them, to avoid another dependency.
 
 import { type Browser, chromium, type Page } from 'playwright-core';
-import { LAUNCH } from '../test/e2e/browser';
+import { LAUNCH_OPTIONS } from '../test/e2e/browser';
 
-/** What a channel of a pixel may differ by: letters are drawn a little otherwise on another machine. */
+/** Tolerance per colour channel: text rendering differs slightly between machines. */
 const TOLERANCE = 24;
 
-export class Differ {
+export class ImageComparer {
   #browser: Promise<Browser> | undefined;
   #page: Promise<Page> | undefined;
 
-  /** The share of pixels that differ, 0 to 1. Of pictures of another size it is 1. */
+  /** Share of pixels that differ, 0 to 1. Returns 1 for images of different size. */
   async share(a: Buffer, b: Buffer): Promise<number> {
     if (a.equals(b)) return 0;
-    this.#browser ??= chromium.launch(LAUNCH);
+    this.#browser ??= chromium.launch(LAUNCH_OPTIONS);
     this.#page ??= this.#browser.then((browser) => browser.newPage());
     const pictures = [a, b].map((picture) => picture.toString('base64'));
-    return (await this.#page).evaluate(differ, { pictures, tolerance: TOLERANCE });
+    return (await this.#page).evaluate(differingShare, { pictures, tolerance: TOLERANCE });
   }
 
   async close(): Promise<void> {
@@ -25,7 +25,13 @@ export class Differ {
 }
 
 /** Runs in the browser. */
-async function differ({ pictures, tolerance }: { pictures: string[]; tolerance: number }): Promise<number> {
+async function differingShare({
+  pictures,
+  tolerance,
+}: {
+  pictures: string[];
+  tolerance: number;
+}): Promise<number> {
   const pixels = await Promise.all(
     pictures.map(async (picture) => {
       const image = new Image();
@@ -33,7 +39,7 @@ async function differ({ pictures, tolerance }: { pictures: string[]; tolerance: 
       await image.decode();
       const { width, height } = image;
       const context = new OffscreenCanvas(width, height).getContext('2d');
-      if (!context) throw new Error('no canvas');
+      if (!context) throw new Error('no 2D canvas context');
       context.drawImage(image, 0, 0);
       return { width, height, data: context.getImageData(0, 0, width, height).data };
     }),
@@ -42,10 +48,10 @@ async function differ({ pictures, tolerance }: { pictures: string[]; tolerance: 
   if (!a || !b || a.width !== b.width || a.height !== b.height) return 1;
   let count = 0;
   for (let i = 0; i < a.data.length; i += 4) {
-    const far = [0, 1, 2].some((channel) => {
+    const differs = [0, 1, 2].some((channel) => {
       return Math.abs((a.data[i + channel] ?? 0) - (b.data[i + channel] ?? 0)) > tolerance;
     });
-    if (far) count += 1;
+    if (differs) count += 1;
   }
   return count / (a.width * a.height);
 }

@@ -1,9 +1,9 @@
-// The pictures of the README, out of the simulation: npm run pictures
+// Screenshots for the README, from the simulation: npm run pictures
 //
-//   --out DIR    where to put them, ../docs/images where it is not said
-//   --dist DIR   where the built page is
+//     --out DIR    output directory, default ../docs/images
+//     --dist DIR   directory of the built page
 //
-// The animation is made by `img2webp` of libwebp (Debian: `apt-get install webp`).
+// The animation requires `img2webp` of libwebp (Debian: `apt-get install webp`).
 
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -12,37 +12,49 @@ import { join } from 'node:path';
 import { parseArgs, promisify } from 'node:util';
 import { screens } from '../sim/screens';
 import { FakeServer } from '../sim/server';
-import { storyOf } from '../sim/stories';
+import { storyByName } from '../sim/stories';
 import { ORIGIN } from '../sim/world';
-import { type Options, open, picture, shutdown, sync, until } from '../test/e2e/browser';
-import { shot } from './shots';
+import {
+  openPage,
+  type PageOptions,
+  shutdown,
+  stableScreenshot,
+  syncState,
+  waitUntil,
+} from '../test/e2e/browser';
+import { captureScreen } from './shots';
 
-const STORY = storyOf('rollout');
-const WIDE: Options = { width: 1280, height: 860, scale: 2 };
+const STORY = storyByName('rollout');
+const WIDE: PageOptions = { width: 1280, height: 860, deviceScale: 2 };
 
-/** Name, screen and look of each picture. */
-const PICTURES: readonly (readonly [string, string, Options])[] = [
+/** Name, screen and page options of each image. */
+const PICTURES: readonly (readonly [string, string, PageOptions])[] = [
   ['overview-dark', 'overview', { ...WIDE, colorScheme: 'dark' }],
   ['overview-light', 'overview', { ...WIDE, colorScheme: 'light' }],
   ['pull-dark', 'pull', { ...WIDE, colorScheme: 'dark' }],
   ['pull-light', 'pull', { ...WIDE, colorScheme: 'light' }],
 ];
 
-/** Seconds of the story that are told, from one picture to the next, and for how long each is seen. */
-const TOLD = 20;
-const STEP = 0.5;
-const SEEN_MS = 200;
+/** Length of the animation in story seconds, seconds per frame, and display time per frame. */
+const ANIMATION_SECONDS = 20;
+const FRAME_STEP = 0.5;
+const FRAME_MS = 200;
 
-async function frames(url: string, server: FakeServer, folder: string): Promise<string[]> {
+async function captureFrames(url: string, server: FakeServer, folder: string): Promise<string[]> {
   const clock = (t: number): number => ORIGIN + t * 1000;
-  const { page, close } = await open(url, { ...WIDE, scale: 1, still: true, clock: clock(STORY.from) });
-  await until('the snapshot is there', async () => (await sync(page)) === 'whole');
+  const { page, close } = await openPage(url, {
+    ...WIDE,
+    deviceScale: 1,
+    reducedMotion: true,
+    clock: clock(STORY.viewAt),
+  });
+  await waitUntil('snapshot loaded', async () => (await syncState(page)) === 'synced');
   const files: string[] = [];
-  for (let t = STORY.from; t < STORY.from + TOLD; t += STEP) {
+  for (let t = STORY.viewAt; t < STORY.viewAt + ANIMATION_SECONDS; t += FRAME_STEP) {
     await page.clock.setFixedTime(clock(t));
-    server.feed.to(t);
+    server.feed.advanceTo(t);
     const file = join(folder, `${String(files.length).padStart(3, '0')}.png`);
-    await writeFile(file, await picture(page));
+    await writeFile(file, await stableScreenshot(page));
     files.push(file);
   }
   await close();
@@ -52,9 +64,9 @@ async function frames(url: string, server: FakeServer, folder: string): Promise<
 async function animation(url: string, server: FakeServer, out: string): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'pictures-'));
   try {
-    const files = await frames(url, server, folder);
-    const how = ['-loop', '0', '-min_size', '-d', String(SEEN_MS), '-lossy', '-q', '60', '-m', '4'];
-    await promisify(execFile)('img2webp', [...how, ...files, '-o', out]);
+    const files = await captureFrames(url, server, folder);
+    const options = ['-loop', '0', '-min_size', '-d', String(FRAME_MS), '-lossy', '-q', '60', '-m', '4'];
+    await promisify(execFile)('img2webp', [...options, ...files, '-o', out]);
   } finally {
     await rm(folder, { recursive: true });
   }
@@ -74,7 +86,7 @@ export async function main(args: string[]): Promise<void> {
     for (const [name, screen, look] of PICTURES) {
       await writeFile(
         join(out, `${name}.png`),
-        await shot(server, url, screens(STORY)[screen] ?? '#/', look),
+        await captureScreen(server, url, screens(STORY)[screen] ?? '#/', look),
       );
     }
     await animation(url, server, join(out, 'overview.webp'));

@@ -1,4 +1,4 @@
-// Runs a TypeScript file: node scripts/run.mjs FILE [ARGUMENTS]. It exports `main`, which is given the arguments.
+// Runs the exported `main` of a TypeScript file: node scripts/run.mjs FILE [ARGUMENTS]
 
 import { resolve } from 'node:path';
 import { runnerImport } from 'vite';

@@ -22,6 +22,7 @@ const TESTS = new Set(['it', 'test', 'describe']);
 function parse(file) {
   const { program, errors } = parseSync(file, readFileSync(file, 'utf8'), { preserveParens: false });
   if (errors.length > 0) throw new Error(`${file}: ${errors[0].message}`);
+  const isTest = file.includes('.test.');
   const tokens = [];
   const imports = [];
   const tests = [];
@@ -30,22 +31,28 @@ function parse(file) {
     if (Array.isArray(node)) return node.forEach(visit);
     if (node === null || typeof node !== 'object') return tokens.push({ kind: 'other', value: String(node) });
     if (node.type === 'ImportDeclaration') {
-      const specifiers = node.specifiers.map((one) => `${one.importKind} ${one.imported?.name} ${one.local.name}`);
+      const specifiers = node.specifiers.map(
+        (one) => `${one.importKind} ${one.imported?.name} ${one.local.name}`,
+      );
       return imports.push(`${node.importKind} ${node.source.value} ${specifiers.sort()}`);
     }
     if (NAMES.has(node.type)) tokens.push({ kind: 'name', value: node.name });
     else if (node.type === 'Literal' && typeof node.value === 'string') return text(node.value);
+    else if (node.type === 'Literal' && node.regex) return text(node.regex.pattern);
     else if (node.type === 'TemplateElement') return text(node.value.raw);
     else if (node.type === 'JSXText') return node.value.trim() === '' ? undefined : text(node.value);
     // `{' '}` is where the formatter broke a line.
     else if (node.type === 'JSXExpressionContainer' && node.expression.value === ' ') return;
     else tokens.push({ kind: 'other', value: node.type });
-    if (node.type === 'CallExpression' && TESTS.has(node.callee.name ?? node.callee.object?.name)) {
+    if (isTest && node.type === 'CallExpression' && TESTS.has(node.callee.name ?? node.callee.object?.name)) {
       const name = node.arguments[0];
       tests.push(name?.value ?? name?.quasis?.map((part) => part.value.raw).join('…') ?? '');
     }
     for (const [key, value] of Object.entries(node)) {
-      if (!['type', 'start', 'end', 'raw', 'name', 'range'].includes(key) || (key === 'name' && typeof value === 'object')) {
+      if (
+        !['type', 'start', 'end', 'raw', 'name', 'range', 'shorthand'].includes(key) ||
+        (key === 'name' && typeof value === 'object')
+      ) {
         visit(value);
       }
     }
@@ -55,7 +62,11 @@ function parse(file) {
 }
 
 function difference(before, after) {
-  if (allowed.names ? before.imports.length !== after.imports.length : `${before.imports}` !== `${after.imports}`) {
+  if (
+    allowed.names
+      ? before.imports.length !== after.imports.length
+      : `${before.imports}` !== `${after.imports}`
+  ) {
     return 'imports differ';
   }
   const length = Math.max(before.tokens.length, after.tokens.length);
@@ -70,7 +81,9 @@ function difference(before, after) {
 }
 
 const list = (root) =>
-  FOLDERS.flatMap((folder) => readdirSync(join(root, folder), { recursive: true }).map((name) => join(folder, name)))
+  FOLDERS.flatMap((folder) =>
+    readdirSync(join(root, folder), { recursive: true }).map((name) => join(folder, name)),
+  )
     .concat(readdirSync(root))
     .filter((name) => /\.(ts|tsx|mjs)$/.test(name));
 const found = new Set(list(here));
@@ -84,7 +97,9 @@ for (const old of list(base)) {
   const [before, after] = [parse(join(base, old)), parse(join(here, file))];
   const different = difference(before, after);
   if (different !== undefined || after.tests.length > 0) {
-    console.log(JSON.stringify({ file, difference: different ?? null, before: before.tests, after: after.tests }));
+    console.log(
+      JSON.stringify({ file, difference: different ?? null, before: before.tests, after: after.tests }),
+    );
   }
 }
 for (const file of found) console.log(JSON.stringify({ file, difference: 'it is new' }));

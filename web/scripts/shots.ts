@@ -1,11 +1,11 @@
-// Pictures of stories at their look, with the clock standing still: npm run shots
+// Screenshots of stories at their view time, with a fixed clock: npm run shots
 //
-//   --out DIR       where to put them, shots/ where it is not said
-//   --dist DIR      where the built page is
-//   --story NAME    only these stories, joined by commas
-//   --screen NAME   only these screens
-//   --look NAME     only these looks: dark, light, phone
-//   --check DIR     take those pictures anew that are there, and tell which look otherwise: a person has accepted them
+//     --out DIR       output directory, default shots/
+//     --dist DIR      directory of the built page
+//     --story NAME    only these stories, separated by commas
+//     --screen NAME   only these screens
+//     --look NAME     only these variants: dark, light, phone
+//     --check DIR     retake the accepted images in DIR and report differences
 
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -14,43 +14,55 @@ import { screens } from '../sim/screens';
 import { FakeServer } from '../sim/server';
 import { STORIES } from '../sim/stories';
 import { ORIGIN } from '../sim/world';
-import { type Options, open, picture, shutdown, sync, until } from '../test/e2e/browser';
-import { Differ } from './differ';
+import {
+  openPage,
+  type PageOptions,
+  shutdown,
+  stableScreenshot,
+  syncState,
+  waitUntil,
+} from '../test/e2e/browser';
+import { ImageComparer } from './differ';
 
-/** The most that a picture may differ from the accepted one, as a share of its pixels. */
-export const MOST = 0.001;
+/** Maximum share of differing pixels. */
+export const MAX_DIFFERENCE = 0.001;
 
-export const LOOKS: Record<string, Options> = {
+export const VARIANTS: Record<string, PageOptions> = {
   dark: { colorScheme: 'dark', width: 1440, height: 1000 },
   light: { colorScheme: 'light', width: 1440, height: 1000 },
   phone: { colorScheme: 'dark', width: 390, height: 844 },
 };
 
-/** A picture of one screen. */
-export async function shot({ feed }: FakeServer, url: string, hash: string, look: Options): Promise<Buffer> {
-  const { from, opens = from, unfinished } = feed.story;
-  feed.to(opens);
+/** Takes a screenshot of one screen. */
+export async function captureScreen(
+  { feed }: FakeServer,
+  url: string,
+  hash: string,
+  look: PageOptions,
+): Promise<Buffer> {
+  const { viewAt, openAt = viewAt, unfinished } = feed.story;
+  feed.advanceTo(openAt);
   const clock = (t: number): number => ORIGIN + t * 1000;
-  const { page, close } = await open(url + hash, { ...look, still: true, clock: clock(opens) });
+  const { page, close } = await openPage(url + hash, { ...look, reducedMotion: true, clock: clock(openAt) });
   try {
-    const there = async () => (await sync(page)) === (unfinished ? 'filling' : 'whole');
-    await until('the snapshot is there', there);
-    if (opens < from) {
-      await until('the page knows the server', () => (feed.counts.get('server') ?? 0) > 0);
-      feed.counts.clear();
-      await page.clock.setFixedTime(clock(from));
-      feed.to(from);
-      await until('the page asked again', () => (feed.counts.get('server') ?? 0) > 0);
-      await until('the snapshot is there', there);
+    const synced = async () => (await syncState(page)) === (unfinished ? 'loading' : 'synced');
+    await waitUntil('snapshot loaded', synced);
+    if (openAt < viewAt) {
+      await waitUntil('server status loaded', () => (feed.requestCounts.get('server') ?? 0) > 0);
+      feed.requestCounts.clear();
+      await page.clock.setFixedTime(clock(viewAt));
+      feed.advanceTo(viewAt);
+      await waitUntil('server status reloaded', () => (feed.requestCounts.get('server') ?? 0) > 0);
+      await waitUntil('snapshot loaded', synced);
     }
-    return await picture(page);
+    return await stableScreenshot(page);
   } finally {
     await close();
   }
 }
 
-/** Whether one of the names that are asked for is this one; all are, where none is asked for. */
-const asked = (names: string | undefined, name: string): boolean =>
+/** Returns whether the comma-separated list includes the name; an absent list includes all. */
+const isSelected = (names: string | undefined, name: string): boolean =>
   names === undefined || names.split(',').includes(name);
 
 export async function main(args: string[]): Promise<void> {
@@ -69,34 +81,34 @@ export async function main(args: string[]): Promise<void> {
   const { out, dist, check } = values;
   await mkdir(out, { recursive: true });
   const accepted = check === undefined ? undefined : new Set(await readdir(check));
-  const differ = new Differ();
-  let otherwise = 0;
+  const comparer = new ImageComparer();
+  let differing = 0;
   try {
-    for (const story of STORIES.filter(({ name }) => asked(values.story, name))) {
+    for (const story of STORIES.filter(({ name }) => isSelected(values.story, name))) {
       const server = new FakeServer({ story, ...(dist ? { dist } : {}) });
       const url = await server.start();
       for (const [screen, hash] of Object.entries(screens(story))) {
-        if (!asked(values.screen, screen)) continue;
-        for (const [name, look] of Object.entries(LOOKS)) {
-          if (!asked(values.look, name)) continue;
+        if (!isSelected(values.screen, screen)) continue;
+        for (const [name, look] of Object.entries(VARIANTS)) {
+          if (!isSelected(values.look, name)) continue;
           const file = `${story.name}-${screen}-${name}.png`;
           if (accepted && !accepted.has(file)) continue;
-          const image = await shot(server, url, hash, look);
+          const image = await captureScreen(server, url, hash, look);
           await writeFile(join(out, file), image);
           const share =
-            check === undefined ? 0 : await differ.share(await readFile(join(check, file)), image);
-          if (share > MOST) otherwise += 1;
-          console.log(`${file}${share > MOST ? `  looks otherwise: ${(share * 100).toFixed(2)} %` : ''}`);
+            check === undefined ? 0 : await comparer.share(await readFile(join(check, file)), image);
+          if (share > MAX_DIFFERENCE) differing += 1;
+          console.log(`${file}${share > MAX_DIFFERENCE ? `  differs: ${(share * 100).toFixed(2)} %` : ''}`);
         }
       }
       await server.stop();
     }
   } finally {
-    await differ.close();
+    await comparer.close();
     await shutdown();
   }
-  if (otherwise > 0) {
-    console.log(`${otherwise} pictures look otherwise than those that were accepted: look at them in ${out}`);
+  if (differing > 0) {
+    console.log(`${differing} images differ from the accepted ones; see ${out}`);
     process.exitCode = 1;
   }
 }

@@ -1,4 +1,5 @@
-// The built page on a story that runs: npm run sim -- --story NAME --port N --dist DIR --base PATH
+// Serves the built page with a running story: npm run sim -- --story NAME --port N --dist DIR
+// --base PATH
 
 import { parseArgs } from 'node:util';
 import { FakeServer } from '../sim/server';
@@ -16,7 +17,7 @@ export async function main(args: string[]): Promise<void> {
     },
   });
   if (values.list) {
-    for (const { name, shows } of STORIES) console.log(`${name.padEnd(24)}${shows}`);
+    for (const { name, description } of STORIES) console.log(`${name.padEnd(24)}${description}`);
     return;
   }
   const { story, base, dist, port } = values;

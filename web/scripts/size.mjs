@@ -1,5 +1,4 @@
-// Fails where the page, compressed as it is served, grew beyond what it may weigh: what the first view loads, and all
-// of its JavaScript. `node scripts/size.mjs [DIST]`
+// Fails if the compressed page exceeds its size limits: `node scripts/size.mjs [DIST]`
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { brotliCompressSync } from 'node:zlib';
@@ -7,7 +6,7 @@ import { brotliCompressSync } from 'node:zlib';
 const dist = process.argv[2] ?? join(import.meta.dirname, '../dist');
 const LIMITS = [
   { what: 'JavaScript of the first view', ending: '.js', first: true, kb: 95 },
-  { what: 'JavaScript in all', ending: '.js', first: false, kb: 140 },
+  { what: 'JavaScript in total', ending: '.js', first: false, kb: 140 },
   { what: 'CSS of the first view', ending: '.css', first: true, kb: 12 },
 ];
 
@@ -18,7 +17,7 @@ for (const { what, ending, first, kb } of LIMITS) {
   const counted = files.filter(
     (name) => name.endsWith(ending) && (!first || index.includes(`assets/${name}`)),
   );
-  if (counted.length === 0) throw new Error(`${what}: no file in ${dist}: run \`npm run build\` first`);
+  if (counted.length === 0) throw new Error(`${what}: no files in ${dist}; run \`npm run build\` first`);
   const bytes = counted.reduce(
     (sum, name) => sum + brotliCompressSync(readFileSync(join(dist, 'assets', name))).length,
     0,

@@ -1,6 +1,6 @@
-// The images that the clusters of the simulation run, with layers, build steps and sizes as such images have them.
+// Images of the simulated clusters, with realistic layers, build steps and sizes.
 
-import { digest } from './random';
+import { randomDigest } from './random';
 
 export const KiB = 1024;
 export const MiB = 1024 * KiB;
@@ -21,14 +21,14 @@ export interface Image {
   layers: readonly ImageLayer[];
 }
 
-/** MiB and the step that made the layer. */
-type Step = readonly [mib: number, step: string];
+/** MiB, and the build step that created the layer. */
+type BuildStep = readonly [mib: number, step: string];
 
 const GZIP = 'application/vnd.oci.image.layer.v1.tar+gzip';
 const ZSTD = 'application/vnd.oci.image.layer.v1.tar+zstd';
 
-/** What images are built on. A layer of it is the same blob in each of them. */
-const BASES: Record<string, readonly Step[]> = {
+/** Base images. Images with the same base share its layers. */
+const BASE_LAYERS: Record<string, readonly BuildStep[]> = {
   'ubuntu:24.04': [[28.4, 'FROM ubuntu:24.04']],
   'debian:13-slim': [[28.2, 'FROM debian:13-slim']],
   'alpine:3.23': [[3.6, 'FROM alpine:3.23']],
@@ -69,20 +69,20 @@ const BASES: Record<string, readonly Step[]> = {
   ],
 };
 
-function image(ref: string, base: string | undefined, steps: readonly Step[], mediaType = GZIP): Image {
-  const layer = ([mib, step]: Step, of: string): ImageLayer => ({
-    digest: digest('layer', of, step),
+function image(ref: string, base: string | undefined, steps: readonly BuildStep[], mediaType = GZIP): Image {
+  const layer = ([mib, step]: BuildStep, owner: string): ImageLayer => ({
+    digest: randomDigest('layer', owner, step),
     mediaType,
     step,
     size: Math.max(128, Math.round(mib * MiB)),
   });
-  // The lowest layer is that of the base's own base, so it is named by its step alone.
-  const below = (base === undefined ? [] : (BASES[base] ?? [])).map((step) => layer(step, ''));
+  // Base layers are identified by their step alone, so that different bases can share them.
+  const baseLayers = (base === undefined ? [] : (BASE_LAYERS[base] ?? [])).map((step) => layer(step, ''));
   return {
     ref,
-    rootDigest: digest('index', ref),
-    manifestDigest: digest('manifest', ref),
-    layers: [...below, ...steps.map((step) => layer(step, ref))],
+    rootDigest: randomDigest('index', ref),
+    manifestDigest: randomDigest('manifest', ref),
+    layers: [...baseLayers, ...steps.map((step) => layer(step, ref))],
   };
 }
 
@@ -176,21 +176,28 @@ const BY_REF = new Map(ALL.map((each) => [each.ref, each]));
 
 const repository = (ref: string): string => ref.replace(/[@:][^/]*$/, '');
 
-/** The image of this name. Another tag of a known image has its base, and layers of the same steps and sizes. */
-export function imageOf(ref: string): Image {
-  const known = BY_REF.get(ref);
-  if (known) return known;
-  const like = ALL.find((each) => repository(each.ref) === repository(ref));
-  const made = like ? renamed(like, ref) : image(ref, 'debian:13-slim', [[48, 'COPY . /app']]);
+/**
+ * Returns the image of this name. Another tag of a known image has the same base, steps and sizes.
+ */
+export function imageByRef(ref: string): Image {
+  const existing = BY_REF.get(ref);
+  if (existing) return existing;
+  const similar = ALL.find((each) => repository(each.ref) === repository(ref));
+  const made = similar ? retagged(similar, ref) : image(ref, 'debian:13-slim', [[48, 'COPY . /app']]);
   BY_REF.set(ref, made);
   return made;
 }
 
-function renamed(like: Image, ref: string): Image {
-  const layers = like.layers.map((layer) =>
-    layer.digest === digest('layer', like.ref, layer.step)
-      ? { ...layer, digest: digest('layer', ref, layer.step) }
+function retagged(similar: Image, ref: string): Image {
+  const layers = similar.layers.map((layer) =>
+    layer.digest === randomDigest('layer', similar.ref, layer.step)
+      ? { ...layer, digest: randomDigest('layer', ref, layer.step) }
       : layer,
   );
-  return { ref, rootDigest: digest('index', ref), manifestDigest: digest('manifest', ref), layers };
+  return {
+    ref,
+    rootDigest: randomDigest('index', ref),
+    manifestDigest: randomDigest('manifest', ref),
+    layers,
+  };
 }

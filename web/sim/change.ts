@@ -1,21 +1,21 @@
-// What turns one world into another, as a frame of the stream says it.
+// The difference between two worlds as a frame of the stream.
 
 import type { Frame, LayerStatus, NodeStatus, PullMotion, PullStatus } from '../src/api/gen/wire';
 import type { World } from './world';
 
-export type Layers = 'embed' | 'none';
+export type LayerMode = 'embed' | 'none';
 
-export type Change = Required<Pick<Frame, 'rows' | 'up' | 'rm' | 'nodes'>>;
+export type WorldDiff = Required<Pick<Frame, 'rows' | 'up' | 'rm' | 'nodes'>>;
 
-/** The row as a reader gets it who asked for layers, or for none. */
-export function told(row: PullStatus, layers: Layers): PullStatus {
+/** The row as sent to a reader with or without layers. */
+export function withLayers(row: PullStatus, layers: LayerMode): PullStatus {
   if (layers === 'embed' || row.layers === undefined) return row;
   const { layers: _, ...rest } = row;
   return rest;
 }
 
-/** What says the same of a row as long as it only moves. */
-function still(row: PullStatus, layers: Layers): string {
+/** The part of a row that does not change with its progress, for comparison. */
+function staticFields(row: PullStatus, layers: LayerMode): string {
   const {
     percent: _percent,
     downloadedBytes: _downloaded,
@@ -28,24 +28,24 @@ function still(row: PullStatus, layers: Layers): string {
     layers: all,
     ...rest
   } = row;
-  return JSON.stringify(rest) + (layers === 'embed' ? (all ?? []).map(stillLayer).join() : '');
+  return JSON.stringify(rest) + (layers === 'embed' ? (all ?? []).map(staticLayerFields).join() : '');
 }
 
-function stillLayer(layer: LayerStatus): string {
+function staticLayerFields(layer: LayerStatus): string {
   const { downloadedBytes: _downloaded, unpackedBytes: _unpacked, bytesPerSec: _speed, ...rest } = layer;
   return JSON.stringify(rest);
 }
 
-function motion(before: PullStatus, row: PullStatus, layers: Layers): PullMotion {
+function motion(before: PullStatus, row: PullStatus, layers: LayerMode): PullMotion {
   const moving: PullMotion[9] = [];
   for (const [index, layer] of (layers === 'embed' ? (row.layers ?? []) : []).entries()) {
     const { downloadedBytes = null, unpackedBytes = null, bytesPerSec = null } = layer;
-    const was = before.layers?.[index];
-    const same =
-      (was?.downloadedBytes ?? null) === downloadedBytes &&
-      (was?.unpackedBytes ?? null) === unpackedBytes &&
-      (was?.bytesPerSec ?? null) === bytesPerSec;
-    if (!same) moving.push([index, downloadedBytes, unpackedBytes, bytesPerSec]);
+    const previous = before.layers?.[index];
+    const isUnchanged =
+      (previous?.downloadedBytes ?? null) === downloadedBytes &&
+      (previous?.unpackedBytes ?? null) === unpackedBytes &&
+      (previous?.bytesPerSec ?? null) === bytesPerSec;
+    if (!isUnchanged) moving.push([index, downloadedBytes, unpackedBytes, bytesPerSec]);
   }
   return [
     row.row ?? 0,
@@ -61,28 +61,28 @@ function motion(before: PullStatus, row: PullStatus, layers: Layers): PullMotion
   ];
 }
 
-export function change(before: World, world: World, layers: Layers): Change {
-  const old = new Map(before.rows.map((row) => [row.id, row]));
+export function diffWorlds(before: World, world: World, layers: LayerMode): WorldDiff {
+  const previousById = new Map(before.rows.map((row) => [row.id, row]));
   const rows: PullStatus[] = [];
   const up: PullMotion[] = [];
   for (const row of world.rows) {
-    const was = old.get(row.id);
-    old.delete(row.id);
-    if (was === row) continue;
-    if (!was || row.row === undefined || still(was, layers) !== still(row, layers))
-      rows.push(told(row, layers));
-    else if (JSON.stringify(told(was, layers)) !== JSON.stringify(told(row, layers)))
-      up.push(motion(was, row, layers));
+    const previous = previousById.get(row.id);
+    previousById.delete(row.id);
+    if (previous === row) continue;
+    if (!previous || row.row === undefined || staticFields(previous, layers) !== staticFields(row, layers))
+      rows.push(withLayers(row, layers));
+    else if (JSON.stringify(withLayers(previous, layers)) !== JSON.stringify(withLayers(row, layers)))
+      up.push(motion(previous, row, layers));
   }
-  return { rows, up, rm: [...old.keys()], nodes: changedNodes(before.nodes, world.nodes) };
+  return { rows, up, rm: [...previousById.keys()], nodes: diffNodes(before.nodes, world.nodes) };
 }
 
-function changedNodes(before: readonly NodeStatus[], nodes: readonly NodeStatus[]): NodeStatus[] {
-  const old = new Map(before.map((node) => [node.name, node]));
+function diffNodes(before: readonly NodeStatus[], nodes: readonly NodeStatus[]): NodeStatus[] {
+  const previousByName = new Map(before.map((node) => [node.name, node]));
   const found = nodes.filter((node) => {
-    const was = old.get(node.name);
-    old.delete(node.name);
-    return was !== node && JSON.stringify(was) !== JSON.stringify(node);
+    const previous = previousByName.get(node.name);
+    previousByName.delete(node.name);
+    return previous !== node && JSON.stringify(previous) !== JSON.stringify(node);
   });
-  return [...found, ...[...old.values()].map((node) => ({ ...node, removed: true }))];
+  return [...found, ...[...previousByName.values()].map((node) => ({ ...node, removed: true }))];
 }

@@ -1,29 +1,29 @@
-// Lets `npm run dev` answer from a story. Another story is another life of the server, begun when it is first asked for.
-// The simulation itself is loaded by the development server, so this file imports types alone.
+// Vite plugin that serves a simulated story to `npm run dev`. Each story has its own feed, started
+// on first use. The dev server loads the simulation itself, so this file imports only types.
 
 import type { Plugin } from 'vite';
 import type { Feed } from './feed';
 
-/** `?story=` of the page's own address, which each request names as where it comes from. */
-function chosen(referer: string | undefined, fallback: string): string {
+/** Reads `?story=` from the page's URL in the referer header. */
+function storyFromReferer(referer: string | undefined, fallback: string): string {
   return (referer && new URL(referer).searchParams.get('story')) || fallback;
 }
 
-export function simulation(fallback: string): Plugin {
+export function simulationPlugin(fallback: string): Plugin {
   const feeds = new Map<string, Feed>();
   return {
     name: 'simulation',
     apply: 'serve',
     configureServer(server) {
       const feedOf = async (name: string): Promise<Feed> => {
-        const { runningFeed } = (await server.ssrLoadModule('/sim/feed.ts')) as typeof import('./feed');
-        const feed = feeds.get(name) ?? runningFeed(name);
+        const { startFeed } = (await server.ssrLoadModule('/sim/feed.ts')) as typeof import('./feed');
+        const feed = feeds.get(name) ?? startFeed(name);
         feeds.set(name, feed);
         return feed;
       };
       server.middlewares.use('/api', (request, response, next) => {
         const { pathname, searchParams } = new URL(request.url ?? '/', 'http://localhost');
-        feedOf(chosen(request.headers.referer, fallback))
+        feedOf(storyFromReferer(request.headers.referer, fallback))
           .then((feed) => feed.serve(pathname.slice(1), searchParams, request, response))
           .catch(next);
       });

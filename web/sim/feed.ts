@@ -1,86 +1,89 @@
-// Tells a story to readers: the stream with its snapshots and changes, and the answers about now. The clock is held by
-// whoever has the feed, or runs.
+// Serves a story: the event stream with snapshots and changes, and API responses. The clock is set
+// by the owner of the feed, or runs.
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Answer, answer, problem } from './answer';
-import { change, type Layers, told } from './change';
-import { type Story, storyOf } from './stories';
+import { diffWorlds, type LayerMode, withLayers } from './change';
+import { type Story, storyByName } from './stories';
 import { ORIGIN, type World } from './world';
 
-/** So many frames are kept for those who come back. */
-const RING = 240;
-const CHUNK = 200;
+/** Number of frames kept for readers that resume. */
+const MAX_FRAMES = 240;
+const ROWS_PER_FRAME = 200;
 const PING_MS = 5_000;
 const TICK_MS = 250;
 
 export interface FeedOptions {
-  /** The second of the story. */
-  t?: number;
-  /** The life of the server. The story's own, where none is said. */
+  /** Story second at which the feed starts. */
+  startAt?: number;
+  /** The server's epoch; by default the story's. */
   epoch?: string;
-  /** The nodes whose agents have reported to this life of the server; all, where it is not said. */
-  heard?: readonly string[];
+  /** Nodes whose agents have reported to this epoch of the server; by default all. */
+  reportingNodes?: readonly string[];
 }
 
 interface Reader {
   response: ServerResponse;
-  layers: Layers;
+  layers: LayerMode;
 }
 
-type Frames = Record<Layers, string>;
+type Frames = Record<LayerMode, string>;
 
 export class Feed {
-  /** How requests for the stream are answered; 200 streams. */
+  /** Status of stream requests; 200 serves the stream. */
   status = 200;
-  /** The `since` of each request for the stream. */
-  readonly asked: (string | null)[] = [];
-  /** How often each path of the API was asked for. */
-  readonly counts = new Map<string, number>();
+  /** `since` of each stream request. */
+  readonly resumeIds: (string | null)[] = [];
+  /** Number of requests per API path. */
+  readonly requestCounts = new Map<string, number>();
   readonly story: Story;
-  #t: number;
+  #time: number;
   #origin = ORIGIN;
   #epoch: string | undefined;
-  #heard: Set<string> | undefined;
+  #reportingNodes: Set<string> | undefined;
   #seq = 1;
   #world: World;
   #frames: { seq: number; text: Frames }[] = [];
   #readers = new Set<Reader>();
   #timers: NodeJS.Timeout[] = [];
 
-  constructor(story: Story, { t = story.opens ?? story.from, epoch, heard }: FeedOptions = {}) {
+  constructor(
+    story: Story,
+    { startAt = story.openAt ?? story.viewAt, epoch, reportingNodes }: FeedOptions = {},
+  ) {
     this.story = story;
-    this.#t = t;
+    this.#time = startAt;
     this.#epoch = epoch;
-    this.#heard = heard && new Set(heard);
-    this.#world = this.#at(t);
+    this.#reportingNodes = reportingNodes && new Set(reportingNodes);
+    this.#world = this.#worldAt(startAt);
   }
 
   get world(): World {
     return this.#world;
   }
   get t(): number {
-    return this.#t;
+    return this.#time;
   }
 
-  /** Begins to say that it lives. */
+  /** Starts sending pings. */
   start(): void {
     this.#timers.push(setInterval(() => this.#ping(), PING_MS));
   }
 
-  /** The story happens now, and after its end again. */
+  /** Plays the story in real time, in a loop. */
   run(): void {
-    let began = Date.now() - this.#t * 1000;
-    this.#origin = began;
+    let startedAt = Date.now() - this.#time * 1000;
+    this.#origin = startedAt;
     this.restart('again');
     const tick = (): void => {
-      const t = (Date.now() - began) / 1000;
+      const t = (Date.now() - startedAt) / 1000;
       if (t < this.story.until) {
-        this.to(t);
+        this.advanceTo(t);
         return;
       }
-      this.#t = this.story.opens ?? this.story.from;
-      began = Date.now() - this.#t * 1000;
-      this.#origin = began;
+      this.#time = this.story.openAt ?? this.story.viewAt;
+      startedAt = Date.now() - this.#time * 1000;
+      this.#origin = startedAt;
       this.restart('again');
     };
     this.#timers.push(setInterval(tick, TICK_MS));
@@ -88,79 +91,79 @@ export class Feed {
 
   stop(): void {
     for (const timer of this.#timers) clearInterval(timer);
-    this.cut();
+    this.disconnect();
   }
 
-  /** Cuts the readers off; they may come back. */
-  cut(): void {
+  /** Disconnects all readers; they may reconnect. */
+  disconnect(): void {
     for (const { response } of this.#readers) response.destroy();
     this.#readers.clear();
   }
 
-  /** The story is at second `t`. */
-  to(t: number): void {
-    this.#t = t;
+  /** Advances the story to second `t`. */
+  advanceTo(t: number): void {
+    this.#time = t;
     this.#advance();
   }
 
-  /** The agents of these nodes report. */
-  hear(names: readonly string[]): void {
-    this.#heard = new Set([...(this.#heard ?? []), ...names]);
+  /** Makes the agents of these nodes report. */
+  nodesReport(names: readonly string[]): void {
+    this.#reportingNodes = new Set([...(this.#reportingNodes ?? []), ...names]);
     this.#advance();
   }
 
-  /** Something else than the story says. */
-  send(event: string, data: string): void {
-    for (const { response } of this.#readers) response.write(`event: ${event}\ndata: ${data}\n\n`);
+  /** Sends a raw event that is not part of the story. */
+  sendRaw(name: string, data: string): void {
+    for (const { response } of this.#readers) response.write(`event: ${name}\ndata: ${data}\n\n`);
   }
 
-  /** Everybody begins anew, with a snapshot of what is now. */
+  /** Sends all readers a reset and a new snapshot. */
   restart(reason: string): void {
     this.#frames = [];
-    this.#world = this.#at(this.#t);
+    this.#world = this.#worldAt(this.#time);
     this.#seq += 1;
     for (const reader of this.#readers) {
-      reader.response.write(event('reset', { reason }));
+      reader.response.write(formatEvent('reset', { reason }));
       this.#snapshot(reader);
     }
   }
 
-  #at(t: number): World {
+  #worldAt(t: number): World {
     const world = this.story.world(t, this.#origin);
-    const heard = this.#heard;
+    const reporting = this.#reportingNodes;
     const epoch = this.#epoch ?? world.server.epoch;
     return {
       ...world,
-      rows: heard ? world.rows.filter((row) => heard.has(row.nodeName)) : world.rows,
-      nodes: heard ? world.nodes.filter((node) => heard.has(node.name)) : world.nodes,
+      rows: reporting ? world.rows.filter((row) => reporting.has(row.nodeName)) : world.rows,
+      nodes: reporting ? world.nodes.filter((node) => reporting.has(node.name)) : world.nodes,
       server: { ...world.server, epoch },
     };
   }
 
   #advance(): void {
     const before = this.#world;
-    const world = this.#at(this.#t);
+    const world = this.#worldAt(this.#time);
     this.#world = world;
     this.#seq += 1;
     if (before.server.epoch !== world.server.epoch) {
-      // Another life of the server knows nothing of the readers of the one before.
+      // A new epoch does not know the readers of the previous one.
       this.#frames = [];
       this.#seq = 1;
-      this.cut();
+      this.disconnect();
       return;
     }
     const stamp = { seq: this.#seq, now: world.server.now };
     const id = this.#id();
     const text = {
-      embed: event('frame', { ...stamp, ...change(before, world, 'embed') }, id),
-      none: event('frame', { ...stamp, ...change(before, world, 'none') }, id),
+      embed: formatEvent('frame', { ...stamp, ...diffWorlds(before, world, 'embed') }, id),
+      none: formatEvent('frame', { ...stamp, ...diffWorlds(before, world, 'none') }, id),
     };
-    this.#frames = [...this.#frames, { seq: this.#seq, text }].slice(-RING);
+    this.#frames = [...this.#frames, { seq: this.#seq, text }].slice(-MAX_FRAMES);
     for (const { response, layers } of this.#readers) response.write(text[layers]);
   }
 
   #ping(): void {
-    const text = event('ping', { seq: this.#seq, now: this.#world.server.now }, this.#id());
+    const text = formatEvent('ping', { seq: this.#seq, now: this.#world.server.now }, this.#id());
     for (const { response } of this.#readers) response.write(text);
   }
 
@@ -170,24 +173,26 @@ export class Feed {
 
   // --- requests ---
 
-  /** Answers what begins with `api/`. `path` is the rest of it. */
+  /** Handles requests below `api/`; `path` is the rest. */
   serve(path: string, query: URLSearchParams, request: IncomingMessage, response: ServerResponse): void {
-    const asked = path.replace(/^v1\//, '');
-    this.counts.set(asked, (this.counts.get(asked) ?? 0) + 1);
-    if (asked === 'events') this.asked.push(query.get('since'));
-    if (asked === 'events' && this.status === 200 && query.get('format') === 'frame') {
+    const endpoint = path.replace(/^v1\//, '');
+    this.requestCounts.set(endpoint, (this.requestCounts.get(endpoint) ?? 0) + 1);
+    if (endpoint === 'events') this.resumeIds.push(query.get('since'));
+    if (endpoint === 'events' && this.status === 200 && query.get('format') === 'frame') {
       this.#stream(query, response);
     } else {
-      send(response, this.#answer(path, asked, query, request));
+      sendAnswer(response, this.#answer(path, endpoint, query, request));
     }
   }
 
-  #answer(path: string, asked: string, query: URLSearchParams, request: IncomingMessage): Answer {
-    if (request.method !== 'GET') return problem(405, 'method', 'This cannot be done here');
-    if (asked === path) return problem(404, 'not_found', 'There is nothing here');
-    if (this.status !== 200) return problem(this.status, 'test', 'Not now', 'this is a simulation');
-    if (asked === 'events') return problem(400, 'query', 'The query is not understood', 'format=frame only');
-    return answer(this.#world, this.#seq, asked, query);
+  #answer(path: string, endpoint: string, query: URLSearchParams, request: IncomingMessage): Answer {
+    if (request.method !== 'GET') return problem(405, 'method', 'Method not allowed');
+    if (endpoint === path) return problem(404, 'not_found', 'Not found');
+    if (this.status !== 200)
+      return problem(this.status, 'test', 'Temporarily unavailable', 'simulated error');
+    if (endpoint === 'events')
+      return problem(400, 'query', 'Invalid query', 'invalid `format`: expected frame');
+    return answer(this.#world, this.#seq, endpoint, query);
   }
 
   #stream(query: URLSearchParams, response: ServerResponse): void {
@@ -198,7 +203,7 @@ export class Feed {
     const missed = this.#missed(since);
     if (missed) for (const { text } of missed) response.write(text[reader.layers]);
     else {
-      if (since !== null) response.write(event('reset', { reason: 'other_epoch' }));
+      if (since !== null) response.write(formatEvent('reset', { reason: 'other_epoch' }));
       this.#snapshot(reader);
     }
     this.#readers.add(reader);
@@ -208,15 +213,15 @@ export class Feed {
   #snapshot({ response, layers }: Reader): void {
     const { rows, nodes, server } = this.#world;
     const stamp = { seq: this.#seq, now: server.now };
-    response.write(event('frame', { ...stamp, nodes }));
-    for (let i = 0; i < rows.length; i += CHUNK) {
-      const chunk = rows.slice(i, i + CHUNK).map((row) => told(row, layers));
-      response.write(event('frame', { ...stamp, rows: chunk }));
+    response.write(formatEvent('frame', { ...stamp, nodes }));
+    for (let i = 0; i < rows.length; i += ROWS_PER_FRAME) {
+      const chunk = rows.slice(i, i + ROWS_PER_FRAME).map((row) => withLayers(row, layers));
+      response.write(formatEvent('frame', { ...stamp, rows: chunk }));
     }
-    if (!this.story.unfinished) response.write(event('snapshot-end', stamp, this.#id()));
+    if (!this.story.unfinished) response.write(formatEvent('snapshot-end', stamp, this.#id()));
   }
 
-  /** The frames after `since`; undefined where they are not all here. */
+  /** Frames after `since`; undefined if some are no longer kept. */
   #missed(since: string | null): { seq: number; text: Frames }[] | undefined {
     const [, epoch, seq] = /^(.*)-(\d+)$/.exec(since ?? '') ?? [];
     if (epoch !== this.#world.server.epoch) return undefined;
@@ -228,20 +233,20 @@ export class Feed {
   }
 }
 
-/** A story that happens now. */
-export function runningFeed(name: string): Feed {
-  const feed = new Feed(storyOf(name), { epoch: `${name}.${Date.now()}` });
+/** Starts a feed that plays in real time. */
+export function startFeed(name: string): Feed {
+  const feed = new Feed(storyByName(name), { epoch: `${name}.${Date.now()}` });
   feed.start();
   feed.run();
   return feed;
 }
 
-/** An event of the stream. Without an id a reader cannot go on from there. */
-export function event(name: string, data: unknown, id?: string): string {
+/** Formats an event of the stream. Readers cannot resume from an event without an id. */
+export function formatEvent(name: string, data: unknown, id?: string): string {
   return `event: ${name}\n${id === undefined ? '' : `id: ${id}\n`}data: ${JSON.stringify(data)}\n\n`;
 }
 
-export function send(response: ServerResponse, { status, body }: Answer): void {
+export function sendAnswer(response: ServerResponse, { status, body }: Answer): void {
   const type = status < 400 ? 'application/json' : 'application/problem+json';
   response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' }).end(JSON.stringify(body));
 }

@@ -1,10 +1,10 @@
-// Serves the built page as the real server does: under one policy, and nothing of another origin.
+// Serves the built page with the security headers of the real server.
 
 import { readFile } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
 import { extname, join, normalize, sep } from 'node:path';
 
-const TYPES: Record<string, string> = {
+const CONTENT_TYPES: Record<string, string> = {
   '.html': 'text/html; charset=utf-8',
   '.js': 'text/javascript',
   '.css': 'text/css',
@@ -15,7 +15,7 @@ const TYPES: Record<string, string> = {
   '.webmanifest': 'application/manifest+json',
 };
 
-const POLICY = [
+const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
   "style-src 'self'",
@@ -30,23 +30,25 @@ const POLICY = [
   "trusted-types 'none'",
 ].join('; ');
 
-export function secure(response: ServerResponse): void {
-  response.setHeader('content-security-policy', POLICY);
+export function setSecurityHeaders(response: ServerResponse): void {
+  response.setHeader('content-security-policy', CONTENT_SECURITY_POLICY);
   response.setHeader('x-content-type-options', 'nosniff');
   response.setHeader('referrer-policy', 'no-referrer');
 }
 
-/** The file of this path in `folder`. */
-export async function serveFile(folder: string, path: string, response: ServerResponse): Promise<void> {
-  const root = normalize(folder + sep);
+/** Serves the file at `path` within `directory`. */
+export async function serveFile(directory: string, path: string, response: ServerResponse): Promise<void> {
+  const root = normalize(directory + sep);
   const file = normalize(join(root, path || 'index.html'));
   try {
     if (!file.startsWith(root)) throw new Error('outside');
     const body = await readFile(file);
-    response.writeHead(200, { 'content-type': TYPES[extname(file)] ?? 'application/octet-stream' }).end(body);
+    response
+      .writeHead(200, { 'content-type': CONTENT_TYPES[extname(file)] ?? 'application/octet-stream' })
+      .end(body);
   } catch {
     response
       .writeHead(404, { 'content-type': 'text/plain' })
-      .end(`no ${path || 'index.html'}: was the page built?\n`);
+      .end(`not found: ${path || 'index.html'}; is the page built?\n`);
   }
 }

@@ -1,53 +1,54 @@
-// Plays what one node does: which pulls run, how the downloads share its line, what waits for what. Goes from one event to
-// the next, and between two events everything moves at one speed; so what it records can be asked for any moment.
+// Simulates one node: running pulls, shared bandwidth and waits. Discrete events; between two
+// events all speeds are constant, so the recorded curves can be evaluated at any time.
 
+import { FAILURE_HINTS } from '../src/api/gen/failures';
 import type { Failure } from '../src/api/gen/wire';
-import { type Image, type ImageLayer, imageOf } from './catalogue';
+import { type Image, type ImageLayer, imageByRef } from './catalogue';
 import { Curve } from './curve';
-import { HINTS, text } from './failures';
-import type { NodePlan, Plan, PodPlan, SlotPlan, Twist } from './plan';
-import { between } from './random';
+import { failureMessage } from './failures';
+import type { ConsumerPlan, NodePlan, Plan, PodPlan, PullBehaviour } from './plan';
+import { randomBetween } from './random';
 
 /** containerd's `max_concurrent_downloads`. */
-const SLOTS = 3;
-/** The speed of a line is another one each so many seconds. */
-const WINDOW = 2;
-/** The kubelet's back-off, in seconds. */
-const FIRST_BACK_OFF = 10;
-const LONGEST_BACK_OFF = 300;
+const DOWNLOAD_SLOTS = 3;
+/** The bandwidth changes every so many seconds. */
+const SPEED_WINDOW = 2;
+/** The kubelet's back-off in seconds. */
+const MIN_BACK_OFF = 10;
+const MAX_BACK_OFF = 300;
 
 export interface LayerRecord {
-  of: ImageLayer;
+  spec: ImageLayer;
   /** `own` is downloaded by this pull, `shared` by another one. */
   origin: 'own' | 'shared' | 'cached' | 'remote';
   from?: { pull: PullRecord; layer: LayerRecord };
-  /** Bytes over time. */
+  /** Downloaded bytes over time. */
   curve: Curve;
   startedAt?: number;
-  hereAt?: number;
-  extractAt?: number;
-  /** When unpacking is over, if the pull goes on. */
-  extractUntil?: number;
+  downloadedAt?: number;
+  extractingAt?: number;
+  /** End of extraction, unless the pull ends earlier. */
+  extractedAt?: number;
   doneAt?: number;
 }
 
 export interface Waiter {
   pod: PodPlan;
-  slot: SlotPlan;
+  consumer: ConsumerPlan;
   since: number;
 }
 
 export interface PullRecord {
-  /** The first is 1, on each node. */
+  /** Starts at 1 on each node. */
   ordinal: number;
   node: string;
   image: Image;
-  twist: Twist;
+  behaviour: PullBehaviour;
   attempt: number;
-  /** The try before. */
-  before?: PullRecord;
+  /** The previous attempt. */
+  previous?: PullRecord;
   waiters: Waiter[];
-  askedAt: number;
+  requestedAt: number;
   startedAt?: number;
   manifestAt?: number;
   layers: LayerRecord[];
@@ -62,45 +63,52 @@ export interface PullRecord {
 export interface NodeRecord {
   plan: NodePlan;
   pulls: PullRecord[];
-  /** Since when an image is there, by its name. */
+  /** Time since which an image is present, by name. */
   present: Map<string, number>;
 }
 
 export const toDownload = (pull: PullRecord): number =>
   pull.layers.reduce(
-    (sum, { origin, of }) => sum + (origin === 'own' || origin === 'shared' ? of.size : 0),
+    (sum, { origin, spec }) => sum + (origin === 'own' || origin === 'shared' ? spec.size : 0),
     0,
   );
 
-export function playNode(plan: Plan, node: NodePlan): NodeRecord {
-  return new Play(plan, node).run();
+export function simulateNode(plan: Plan, node: NodePlan): NodeRecord {
+  return new NodeSimulation(plan, node).run();
 }
 
-class Play {
+class NodeSimulation {
   #plan: Plan;
   #node: NodePlan;
   #now: number;
-  #coming: PodPlan[];
+  #upcomingPods: PodPlan[];
   #queue: PullRecord[] = [];
   #active: PullRecord[] = [];
   #backOff = new Map<string, PullRecord>();
-  #layers = new Set<string>();
-  #pulledBy = new Map<PodPlan, Set<SlotPlan>>();
+  #presentLayers = new Set<string>();
+  #pulledConsumers = new Map<PodPlan, Set<ConsumerPlan>>();
   #record: NodeRecord;
 
   constructor(plan: Plan, node: NodePlan) {
     this.#plan = plan;
     this.#node = node;
     this.#now = plan.from;
-    this.#coming = plan.pods.filter((pod) => pod.node === node.name).sort((a, b) => a.at - b.at);
-    for (const ref of node.has) for (const layer of imageOf(ref).layers) this.#layers.add(layer.digest);
-    this.#record = { plan: node, pulls: [], present: new Map(node.has.map((ref) => [ref, plan.from])) };
+    this.#upcomingPods = plan.pods
+      .filter((pod) => pod.node === node.name)
+      .sort((a, b) => a.scheduledAt - b.scheduledAt);
+    for (const ref of node.cachedImages)
+      for (const layer of imageByRef(ref).layers) this.#presentLayers.add(layer.digest);
+    this.#record = {
+      plan: node,
+      pulls: [],
+      present: new Map(node.cachedImages.map((ref) => [ref, plan.from])),
+    };
   }
 
   run(): NodeRecord {
     for (;;) {
-      while (this.#settle());
-      const next = this.#next();
+      while (this.#processDue());
+      const next = this.#nextEventTime();
       if (!(next < this.#plan.until)) break;
       this.#advance(next);
     }
@@ -108,56 +116,56 @@ class Play {
     return this.#record;
   }
 
-  // --- what happens at a moment ---
+  // --- events ---
 
-  /** Does what is due. Whether anything was. */
-  #settle(): boolean {
-    let any = false;
-    while ((this.#coming[0]?.at ?? Number.POSITIVE_INFINITY) <= this.#now) {
-      this.#ask(this.#coming.shift() as PodPlan);
-      any = true;
+  /** Processes everything that is due. Returns whether anything was. */
+  #processDue(): boolean {
+    let changed = false;
+    while ((this.#upcomingPods[0]?.scheduledAt ?? Number.POSITIVE_INFINITY) <= this.#now) {
+      this.#requestNextImage(this.#upcomingPods.shift() as PodPlan);
+      changed = true;
     }
     for (const [ref, failed] of this.#backOff) {
       if ((failed.retryAt ?? 0) > this.#now) continue;
       this.#backOff.delete(ref);
-      this.#enqueue(imageOf(ref), failed.twist, failed.waiters, failed);
-      any = true;
+      this.#enqueue(imageByRef(ref), failed.behaviour, failed.waiters, failed);
+      changed = true;
     }
-    while (this.#active.length < this.#node.parallel && this.#queue.length > 0) {
+    while (this.#active.length < this.#node.maxParallelPulls && this.#queue.length > 0) {
       const pull = this.#queue.shift() as PullRecord;
       pull.startedAt = this.#now;
       this.#active.push(pull);
-      any = true;
+      changed = true;
     }
-    for (const pull of [...this.#active]) any = this.#step(pull) || any;
-    return any;
+    for (const pull of [...this.#active]) changed = this.#stepPull(pull) || changed;
+    return changed;
   }
 
-  /** The pod's next image that is not there is asked for. */
-  #ask(pod: PodPlan): void {
-    const pulled = this.#pulledBy.get(pod) ?? new Set<SlotPlan>();
-    this.#pulledBy.set(pod, pulled);
-    const slot = pod.slots.find((each) =>
-      each.twist?.always ? !pulled.has(each) : !this.#record.present.has(each.image),
+  /** Requests the pod's next missing image. */
+  #requestNextImage(pod: PodPlan): void {
+    const pulled = this.#pulledConsumers.get(pod) ?? new Set<ConsumerPlan>();
+    this.#pulledConsumers.set(pod, pulled);
+    const consumer = pod.consumers.find((each) =>
+      each.behaviour?.alwaysPull ? !pulled.has(each) : !this.#record.present.has(each.image),
     );
-    if (!slot) return;
-    const waiter = { pod, slot, since: this.#now };
-    const going = [...this.#active, ...this.#queue].find((pull) => pull.image.ref === slot.image);
-    const failed = this.#backOff.get(slot.image);
-    if (going ?? failed) (going ?? failed)?.waiters.push(waiter);
-    else this.#enqueue(imageOf(slot.image), slot.twist ?? {}, [waiter]);
+    if (!consumer) return;
+    const waiter = { pod, consumer, since: this.#now };
+    const active = [...this.#active, ...this.#queue].find((pull) => pull.image.ref === consumer.image);
+    const failed = this.#backOff.get(consumer.image);
+    if (active ?? failed) (active ?? failed)?.waiters.push(waiter);
+    else this.#enqueue(imageByRef(consumer.image), consumer.behaviour ?? {}, [waiter]);
   }
 
-  #enqueue(image: Image, twist: Twist, waiters: Waiter[], before?: PullRecord): void {
+  #enqueue(image: Image, behaviour: PullBehaviour, waiters: Waiter[], previous?: PullRecord): void {
     const pull: PullRecord = {
       ordinal: this.#record.pulls.length + 1,
       node: this.#node.name,
       image,
-      twist,
-      attempt: (before?.attempt ?? 0) + 1,
-      ...(before ? { before } : {}),
+      behaviour,
+      attempt: (previous?.attempt ?? 0) + 1,
+      ...(previous ? { previous } : {}),
       waiters: [...waiters],
-      askedAt: this.#now,
+      requestedAt: this.#now,
       layers: [],
     };
     this.#record.pulls.push(pull);
@@ -166,100 +174,108 @@ class Play {
 
   #resolvedAt(pull: PullRecord): number {
     const seconds =
-      pull.twist.resolves ?? between(0.2, 0.9, this.#plan.seed, 'resolve', pull.node, pull.ordinal);
+      pull.behaviour.resolveSeconds ??
+      randomBetween(0.2, 0.9, this.#plan.seed, 'resolve', pull.node, pull.ordinal);
     return (pull.startedAt ?? 0) + seconds;
   }
 
-  #step(pull: PullRecord): boolean {
+  #stepPull(pull: PullRecord): boolean {
     if (pull.manifestAt === undefined) {
       if (this.#resolvedAt(pull) > this.#now) return false;
-      if (this.#endsNow(pull, 0)) return true;
+      if (this.#endIfDue(pull, 0)) return true;
       pull.manifestAt = this.#now;
-      pull.layers = pull.image.layers.map((of) => this.#layer(pull, of));
+      pull.layers = pull.image.layers.map((spec) => this.#startLayer(pull, spec));
       return true;
     }
-    let any = false;
-    const got = pull.layers.reduce((sum, layer) => sum + layer.curve.last, 0);
-    const share = got / Math.max(1, toDownload(pull));
-    const { stalls } = pull.twist;
-    if (stalls && pull.stalledAt === undefined && share >= stalls.share - 1e-9) {
+    let changed = false;
+    const downloaded = pull.layers.reduce((sum, layer) => sum + layer.curve.lastValue, 0);
+    const share = downloaded / Math.max(1, toDownload(pull));
+    const { stall } = pull.behaviour;
+    if (stall && pull.stalledAt === undefined && share >= stall.share - 1e-9) {
       pull.stalledAt = this.#now;
-      if (stalls.seconds !== undefined) pull.stalledUntil = this.#now + stalls.seconds;
-      any = true;
+      if (stall.seconds !== undefined) pull.stalledUntil = this.#now + stall.seconds;
+      changed = true;
     }
-    for (const layer of pull.layers) any = this.#stepLayer(pull, layer) || any;
-    if (this.#endsNow(pull, share)) return true;
-    const whole = pull.layers.reduce(
+    for (const layer of pull.layers) changed = this.#stepLayer(pull, layer) || changed;
+    if (this.#endIfDue(pull, share)) return true;
+    const completedAt = pull.layers.reduce(
       (at, layer) => Math.max(at, layer.doneAt ?? Number.POSITIVE_INFINITY),
       pull.manifestAt + 0.15,
     );
-    if (whole <= this.#now) {
+    if (completedAt <= this.#now) {
       this.#end(pull, 'completed');
       return true;
     }
-    return any;
+    return changed;
   }
 
-  #layer(pull: PullRecord, of: ImageLayer): LayerRecord {
+  #startLayer(pull: PullRecord, spec: ImageLayer): LayerRecord {
     const at = pull.manifestAt ?? 0;
-    if (this.#layers.has(of.digest)) return { of, origin: 'cached', curve: new Curve(), doneAt: at };
-    if (pull.twist.remote && of.size > 2 ** 20)
-      return { of, origin: 'remote', curve: new Curve(), doneAt: at };
+    if (this.#presentLayers.has(spec.digest))
+      return { spec, origin: 'cached', curve: new Curve(), doneAt: at };
+    if (pull.behaviour.mountsRemotely && spec.size > 2 ** 20)
+      return { spec, origin: 'remote', curve: new Curve(), doneAt: at };
     const other = this.#active
-      .filter((each) => each !== pull && !each.twist.ends && !each.twist.stalls)
+      .filter((each) => each !== pull && !each.behaviour.ending && !each.behaviour.stall)
       .flatMap((each) => each.layers.map((layer) => ({ pull: each, layer })))
-      .find(({ layer }) => layer.of.digest === of.digest && layer.origin === 'own');
-    if (other) return { of, origin: 'shared', from: other, curve: other.layer.curve };
-    return { of, origin: 'own', curve: new Curve() };
+      .find(({ layer }) => layer.spec.digest === spec.digest && layer.origin === 'own');
+    if (other) return { spec, origin: 'shared', from: other, curve: other.layer.curve };
+    return { spec, origin: 'own', curve: new Curve() };
   }
 
   #stepLayer(pull: PullRecord, layer: LayerRecord): boolean {
     if (layer.doneAt !== undefined) return false;
     if (layer.from) {
-      const { hereAt, doneAt } = layer.from.layer;
-      const any = layer.hereAt !== hereAt || doneAt !== undefined;
-      if (hereAt !== undefined) layer.hereAt = hereAt;
+      const { downloadedAt, doneAt } = layer.from.layer;
+      const changed = layer.downloadedAt !== downloadedAt || doneAt !== undefined;
+      if (downloadedAt !== undefined) layer.downloadedAt = downloadedAt;
       if (doneAt !== undefined) layer.doneAt = doneAt;
-      return any;
+      return changed;
     }
     if (layer.startedAt === undefined) {
-      const running = pull.layers.filter((each) => each.startedAt !== undefined && each.hereAt === undefined);
-      if (running.filter((each) => each.origin === 'own').length >= SLOTS) return false;
+      const running = pull.layers.filter(
+        (each) => each.startedAt !== undefined && each.downloadedAt === undefined,
+      );
+      if (running.filter((each) => each.origin === 'own').length >= DOWNLOAD_SLOTS) return false;
       layer.startedAt = this.#now;
-      layer.curve.push(this.#now, 0);
+      layer.curve.addPoint(this.#now, 0);
       return true;
     }
-    if (layer.hereAt === undefined) {
-      if (layer.curve.last < layer.of.size) return false;
-      layer.hereAt = this.#now;
+    if (layer.downloadedAt === undefined) {
+      if (layer.curve.lastValue < layer.spec.size) return false;
+      layer.downloadedAt = this.#now;
       return true;
     }
-    if (layer.extractUntil === undefined) {
-      const below = pull.layers.slice(0, pull.layers.indexOf(layer));
-      if (below.some((each) => each.doneAt === undefined)) return false;
-      layer.extractAt = this.#now;
-      layer.extractUntil = this.#now + 0.03 + layer.of.size / this.#node.unpacks;
+    if (layer.extractedAt === undefined) {
+      const parents = pull.layers.slice(0, pull.layers.indexOf(layer));
+      if (parents.some((each) => each.doneAt === undefined)) return false;
+      layer.extractingAt = this.#now;
+      layer.extractedAt = this.#now + 0.03 + layer.spec.size / this.#node.unpackSpeed;
       return true;
     }
-    if (layer.extractUntil > this.#now) return false;
-    layer.doneAt = layer.extractUntil;
-    this.#layers.add(layer.of.digest);
+    if (layer.extractedAt > this.#now) return false;
+    layer.doneAt = layer.extractedAt;
+    this.#presentLayers.add(layer.spec.digest);
     return true;
   }
 
-  #endsNow(pull: PullRecord, share: number): boolean {
-    const { ends } = pull.twist;
-    if (!ends || share < ends.share - 1e-9 || (ends.tries !== undefined && pull.attempt > ends.tries))
+  #endIfDue(pull: PullRecord, share: number): boolean {
+    const { ending } = pull.behaviour;
+    if (
+      !ending ||
+      share < ending.share - 1e-9 ||
+      (ending.attempts !== undefined && pull.attempt > ending.attempts)
+    )
       return false;
-    if (ends.outcome === 'failed') {
-      const reason = ends.reason ?? 'unexplained';
-      const message = ends.message ?? text(reason, pull.image.ref);
-      const hint = HINTS[reason];
+    if (ending.outcome === 'failed') {
+      const reason = ending.reason ?? 'unexplained';
+      const message = ending.message ?? failureMessage(reason, pull.image.ref);
+      const hint = FAILURE_HINTS[reason];
       pull.failure = { reason, ...(message ? { message } : {}), ...(hint ? { hint } : {}) };
-      pull.retryAt = this.#now + Math.min(LONGEST_BACK_OFF, FIRST_BACK_OFF * 2 ** (pull.attempt - 1));
+      pull.retryAt = this.#now + Math.min(MAX_BACK_OFF, MIN_BACK_OFF * 2 ** (pull.attempt - 1));
       this.#backOff.set(pull.image.ref, pull);
     }
-    this.#end(pull, ends.outcome);
+    this.#end(pull, ending.outcome);
     return true;
   }
 
@@ -269,15 +285,15 @@ class Play {
     this.#active = this.#active.filter((each) => each !== pull);
     if (outcome !== 'completed') return;
     if (!this.#record.present.has(pull.image.ref)) this.#record.present.set(pull.image.ref, this.#now);
-    for (const { pod, slot } of pull.waiters) this.#pulledBy.get(pod)?.add(slot);
-    for (const pod of new Set(pull.waiters.map((waiter) => waiter.pod))) this.#ask(pod);
+    for (const { pod, consumer } of pull.waiters) this.#pulledConsumers.get(pod)?.add(consumer);
+    for (const pod of new Set(pull.waiters.map((waiter) => waiter.pod))) this.#requestNextImage(pod);
   }
 
-  // --- what happens between two moments ---
+  // --- between events ---
 
-  /** Each layer that comes, with its speed. */
-  #moving(): { pull: PullRecord; layer: LayerRecord; rate: number }[] {
-    const window = Math.floor(this.#now / WINDOW);
+  /** Active downloads with their speeds. */
+  #activeDownloads(): { pull: PullRecord; layer: LayerRecord; rate: number }[] {
+    const window = Math.floor(this.#now / SPEED_WINDOW);
     const { seed } = this.#plan;
     const running = this.#active.flatMap((pull) => {
       const stalled =
@@ -285,63 +301,65 @@ class Play {
       if (stalled) return [];
       return pull.layers
         .filter(
-          (layer) => layer.origin === 'own' && layer.startedAt !== undefined && layer.hereAt === undefined,
+          (layer) =>
+            layer.origin === 'own' && layer.startedAt !== undefined && layer.downloadedAt === undefined,
         )
         .map((layer) => ({
           pull,
           layer,
-          weight: between(0.7, 1.3, seed, layer.of.digest, pull.node, window),
+          weight: randomBetween(0.7, 1.3, seed, layer.spec.digest, pull.node, window),
         }));
     });
     const weights = running.reduce((sum, { weight }) => sum + weight, 0);
-    const line = this.#node.bandwidth * between(0.86, 1.1, seed, 'line', this.#node.name, window);
+    const bandwidth = this.#node.bandwidth * randomBetween(0.86, 1.1, seed, 'line', this.#node.name, window);
     const moving = running.map(({ pull, layer, weight }) => ({
       pull,
       layer,
-      rate: (line * weight) / weights,
+      rate: (bandwidth * weight) / weights,
     }));
     for (const pull of this.#active) {
-      const { cap } = pull.twist;
+      const { maxSpeed } = pull.behaviour;
       const all = moving.filter((each) => each.pull === pull);
       const sum = all.reduce((total, { rate }) => total + rate, 0);
-      if (cap !== undefined && sum > cap) for (const each of all) each.rate *= cap / sum;
+      if (maxSpeed !== undefined && sum > maxSpeed) for (const each of all) each.rate *= maxSpeed / sum;
     }
     return moving;
   }
 
-  /** When something happens next. */
-  #next(): number {
-    const times: number[] = [this.#coming[0]?.at ?? Number.POSITIVE_INFINITY];
+  /** Time of the next event. */
+  #nextEventTime(): number {
+    const times: number[] = [this.#upcomingPods[0]?.scheduledAt ?? Number.POSITIVE_INFINITY];
     for (const failed of this.#backOff.values()) times.push(failed.retryAt ?? Number.POSITIVE_INFINITY);
-    const moving = this.#moving();
-    if (moving.length > 0) times.push((Math.floor(this.#now / WINDOW) + 1) * WINDOW);
-    for (const { layer, rate } of moving) times.push(this.#now + (layer.of.size - layer.curve.last) / rate);
+    const moving = this.#activeDownloads();
+    if (moving.length > 0) times.push((Math.floor(this.#now / SPEED_WINDOW) + 1) * SPEED_WINDOW);
+    for (const { layer, rate } of moving)
+      times.push(this.#now + (layer.spec.size - layer.curve.lastValue) / rate);
     for (const pull of this.#active) {
       if (pull.manifestAt === undefined) times.push(this.#resolvedAt(pull));
-      else times.push(pull.manifestAt + 0.15, ...this.#shares(pull, moving));
+      else times.push(pull.manifestAt + 0.15, ...this.#triggerTimes(pull, moving));
       times.push(pull.stalledUntil ?? Number.POSITIVE_INFINITY);
       for (const layer of pull.layers) {
-        if (layer.doneAt === undefined) times.push(layer.extractUntil ?? Number.POSITIVE_INFINITY);
+        if (layer.doneAt === undefined) times.push(layer.extractedAt ?? Number.POSITIVE_INFINITY);
       }
     }
     return Math.min(...times.filter((time) => time > this.#now));
   }
 
-  /** When the shares of a pull are reached at which something befalls it. */
-  #shares(pull: PullRecord, moving: readonly { pull: PullRecord; rate: number }[]): number[] {
+  /** Times at which a pull reaches the share that triggers its stall or end. */
+  #triggerTimes(pull: PullRecord, moving: readonly { pull: PullRecord; rate: number }[]): number[] {
     const rate = moving.reduce((sum, each) => sum + (each.pull === pull ? each.rate : 0), 0);
-    const got = pull.layers.reduce((sum, layer) => sum + layer.curve.last, 0);
-    const { stalls, ends } = pull.twist;
-    return [pull.stalledAt === undefined ? stalls?.share : undefined, ends?.share]
+    const downloaded = pull.layers.reduce((sum, layer) => sum + layer.curve.lastValue, 0);
+    const { stall, ending } = pull.behaviour;
+    return [pull.stalledAt === undefined ? stall?.share : undefined, ending?.share]
       .filter((share) => share !== undefined)
-      .map((share) => this.#now + Math.max(1e-6, (share * toDownload(pull) - got) / rate));
+      .map((share) => this.#now + Math.max(1e-6, (share * toDownload(pull) - downloaded) / rate));
   }
 
   #advance(to: number): void {
-    for (const { layer, rate } of this.#moving()) {
-      const bytes = layer.curve.last + rate * (to - this.#now);
-      // A last byte must not be missed by rounding.
-      layer.curve.to(this.#now, to, bytes > layer.of.size - 1 ? layer.of.size : bytes);
+    for (const { layer, rate } of this.#activeDownloads()) {
+      const bytes = layer.curve.lastValue + rate * (to - this.#now);
+      // Rounding must not leave the last byte missing.
+      layer.curve.moveTo(this.#now, to, bytes > layer.spec.size - 1 ? layer.spec.size : bytes);
     }
     this.#now = to;
   }

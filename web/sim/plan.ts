@@ -1,39 +1,39 @@
-// What is to happen in a cluster: its nodes, the pods that come to them, and what goes wrong. Times are seconds.
+// Plan of a simulated cluster: nodes, pods and failures. Times are in seconds.
 
 import type { ClusterStatus, FailureReason, SlotKind } from '../src/api/gen/wire';
 import { MiB } from './catalogue';
-import { chance, hex, letters } from './random';
+import { random, randomHex, randomText } from './random';
 
-/** What is special about one image on one node. */
-export interface Twist {
-  /** How it ends, where not well: once this share of its bytes is here; with 0 before its manifest. */
-  ends?: {
+/** Deviations from a normal pull of one image on one node. */
+export interface PullBehaviour {
+  /** Ends the pull at this share of its bytes; 0 means before the manifest. */
+  ending?: {
     outcome: 'failed' | 'cancelled' | 'unknown';
     share: number;
     reason?: FailureReason;
     message?: string;
-    /** How many tries fail; all, where it is not said. */
-    tries?: number;
+    /** Number of attempts that fail; by default all. */
+    attempts?: number;
   };
-  /** No byte comes, once this share is here. */
-  stalls?: { share: number; seconds?: number };
-  /** The most bytes per second. */
-  cap?: number;
-  /** Its manifest is never seen, so its sizes are not known. */
-  blind?: boolean;
-  /** Its layers are mounted from the registry, and not downloaded. */
-  remote?: boolean;
-  /** How long the registry takes for the manifest. */
-  resolves?: number;
-  /** Pulled though it is there: `imagePullPolicy: Always`. */
-  always?: boolean;
+  /** Stops receiving data at this share. */
+  stall?: { share: number; seconds?: number };
+  /** Maximum bytes per second. */
+  maxSpeed?: number;
+  /** The manifest is never observed, so sizes are unknown. */
+  hidesManifest?: boolean;
+  /** Layers are mounted from the registry instead of downloaded. */
+  mountsRemotely?: boolean;
+  /** Response time of the registry for the manifest. */
+  resolveSeconds?: number;
+  /** Pulled even if present: `imagePullPolicy: Always`. */
+  alwaysPull?: boolean;
 }
 
-export interface SlotPlan {
+export interface ConsumerPlan {
   container: string;
   kind: SlotKind;
   image: string;
-  twist?: Twist;
+  behaviour?: PullBehaviour;
 }
 
 export interface PodPlan {
@@ -41,28 +41,28 @@ export interface PodPlan {
   name: string;
   uid: string;
   node: string;
-  /** When its kubelet hears of it. */
-  at: number;
-  /** In the order in which the kubelet takes them. */
-  slots: readonly SlotPlan[];
+  /** Time at which the kubelet receives the pod. */
+  scheduledAt: number;
+  /** In the order in which the kubelet pulls the images. */
+  consumers: readonly ConsumerPlan[];
 }
 
 export interface NodePlan {
   name: string;
-  /** Bytes per second, shared by all that is downloaded at once. */
+  /** Bytes per second, shared by all downloads. */
   bandwidth: number;
-  /** Compressed bytes per second that are unpacked of one image. */
-  unpacks: number;
-  /** How many pulls the kubelet lets run at once. */
-  parallel: number;
+  /** Compressed bytes extracted per second and image. */
+  unpackSpeed: number;
+  /** The kubelet's limit of parallel pulls. */
+  maxParallelPulls: number;
   runtimeVersion: string;
-  /** Images whose layers it has from the beginning. */
-  has: readonly string[];
-  /** Slower than usual, and said to be. */
+  /** Images whose layers are present from the start. */
+  cachedImages: readonly string[];
+  /** Reported as slower than usual. */
   slow?: boolean;
-  /** Its agent is not heard after that. */
+  /** Time after which the agent stops reporting. */
   silentAt?: number;
-  /** How far its clock is behind the server's, in milliseconds. */
+  /** Server clock minus node clock, in milliseconds. */
   clockOffsetMs?: number;
 }
 
@@ -71,24 +71,24 @@ export interface Plan {
   clusterName: string;
   nodes: readonly NodePlan[];
   pods: readonly PodPlan[];
-  /** Nothing happens before, and nothing is known after. */
+  /** Start and end of the simulated period. */
   from: number;
   until: number;
   cluster: ClusterStatus;
   version: string;
-  /** When the server began. */
+  /** Start time of the server. */
   startedAt: number;
   keepsEndedSeconds: number;
 }
 
-export const LIVE: ClusterStatus = { pods: 'live', events: 'live' };
+export const LIVE_CLUSTER: ClusterStatus = { pods: 'live', events: 'live' };
 
-/** A plan of which only the special is said. */
+/** A plan with defaults. */
 export function plan(
   seed: string,
   nodes: readonly NodePlan[],
   pods: readonly PodPlan[],
-  more: Partial<Plan> = {},
+  overrides: Partial<Plan> = {},
 ): Plan {
   return {
     seed,
@@ -97,47 +97,47 @@ export function plan(
     pods,
     from: -1800,
     until: 240,
-    cluster: LIVE,
+    cluster: LIVE_CLUSTER,
     version: '0.2.0',
     startedAt: -86_400 * 3,
     keepsEndedSeconds: 1800,
-    ...more,
+    ...overrides,
   };
 }
 
-export function node(name: string, more: Partial<NodePlan> = {}): NodePlan {
+export function node(name: string, overrides: Partial<NodePlan> = {}): NodePlan {
   const gpu = name.startsWith('gpu');
   return {
     name,
-    bandwidth: (gpu ? 165 : 62) * MiB * (0.75 + 0.5 * chance('bandwidth', name)),
-    unpacks: (gpu ? 150 : 95) * MiB,
-    parallel: 2,
+    bandwidth: (gpu ? 165 : 62) * MiB * (0.75 + 0.5 * random('bandwidth', name)),
+    unpackSpeed: (gpu ? 150 : 95) * MiB,
+    maxParallelPulls: 2,
     runtimeVersion: 'containerd://2.4.2',
-    // What runs on each node brought the base of many images.
-    has: ['registry.k8s.io/pause:3.10.1', 'quay.io/cilium/cilium:v1.18.2'],
-    ...more,
+    // System images contain the base layers of many images.
+    cachedImages: ['registry.k8s.io/pause:3.10.1', 'quay.io/cilium/cilium:v1.18.2'],
+    ...overrides,
   };
 }
 
-/** Kubernetes names replicas with these characters. */
-const SAFE = 'bcdfghjklmnpqrstvwxz2456789';
+/** Characters that Kubernetes uses in generated names. */
+const SAFE_CHARACTERS = 'bcdfghjklmnpqrstvwxz2456789';
 
 export function pod(
   namespace: string,
   app: string,
   index: number | string,
-  on: string,
-  at: number,
-  slots: readonly SlotPlan[],
+  nodeName: string,
+  scheduledAt: number,
+  consumers: readonly ConsumerPlan[],
 ): PodPlan {
-  const name = `${app}-${letters(SAFE, 10, 'replicas', namespace, app)}-${letters(SAFE, 5, 'pod', app, index, on)}`;
-  const [a, b] = [hex(8, 'uid', name), hex(12, 'uid.node', name)];
-  return { namespace, name, uid: `${a}-4d2e-4c1b-9f3a-${b}`, node: on, at, slots };
+  const name = `${app}-${randomText(SAFE_CHARACTERS, 10, 'replicas', namespace, app)}-${randomText(SAFE_CHARACTERS, 5, 'pod', app, index, nodeName)}`;
+  const [a, b] = [randomHex(8, 'uid', name), randomHex(12, 'uid.node', name)];
+  return { namespace, name, uid: `${a}-4d2e-4c1b-9f3a-${b}`, node: nodeName, scheduledAt, consumers };
 }
 
-export const container = (name: string, image: string, twist?: Twist): SlotPlan => ({
+export const container = (name: string, image: string, behaviour?: PullBehaviour): ConsumerPlan => ({
   container: name,
   kind: 'container',
   image,
-  ...(twist ? { twist } : {}),
+  ...(behaviour ? { behaviour } : {}),
 });

@@ -1,7 +1,8 @@
-// Chance that is always the same: a number for some words, and no state that the order of asking could change.
+// Deterministic pseudo-random numbers derived from words. Stateless, so the order of calls does not
+// matter.
 
-/** A number of 32 bits for these words, spread evenly. */
-function mixed(words: readonly (string | number)[]): number {
+/** Hashes words to 32 evenly distributed bits. */
+function hashWords(words: readonly (string | number)[]): number {
   let hash = 0x811c9dc5;
   for (const character of words.join('\0')) {
     hash = Math.imul(hash ^ (character.codePointAt(0) ?? 0), 0x01000193);
@@ -11,31 +12,33 @@ function mixed(words: readonly (string | number)[]): number {
   return (hash ^ (hash >>> 16)) >>> 0;
 }
 
-/** 0 to 1, without 1. */
-export const chance = (...words: (string | number)[]): number => mixed(words) / 2 ** 32;
+/** Between 0 and 1, excluding 1. */
+export const random = (...words: (string | number)[]): number => hashWords(words) / 2 ** 32;
 
-export const between = (low: number, high: number, ...words: (string | number)[]): number =>
-  low + (high - low) * chance(...words);
+export const randomBetween = (low: number, high: number, ...words: (string | number)[]): number =>
+  low + (high - low) * random(...words);
 
-export const whole = (low: number, high: number, ...words: (string | number)[]): number =>
-  Math.floor(between(low, high + 1, ...words));
+export const randomInt = (low: number, high: number, ...words: (string | number)[]): number =>
+  Math.floor(randomBetween(low, high + 1, ...words));
 
-/** So many characters of `alphabet`. */
-export function letters(alphabet: string, length: number, ...words: (string | number)[]): string {
-  return Array.from({ length }, (_, index) => alphabet[whole(0, alphabet.length - 1, ...words, index)]).join(
-    '',
-  );
+/** Random characters of `alphabet`. */
+export function randomText(alphabet: string, length: number, ...words: (string | number)[]): string {
+  return Array.from(
+    { length },
+    (_, index) => alphabet[randomInt(0, alphabet.length - 1, ...words, index)],
+  ).join('');
 }
 
-export const hex = (length: number, ...words: (string | number)[]): string =>
-  letters('0123456789abcdef', length, ...words);
+export const randomHex = (length: number, ...words: (string | number)[]): string =>
+  randomText('0123456789abcdef', length, ...words);
 
-export const digest = (...words: (string | number)[]): string => `sha256:${hex(64, 'digest', ...words)}`;
+export const randomDigest = (...words: (string | number)[]): string =>
+  `sha256:${randomHex(64, 'digest', ...words)}`;
 
-/** In another order. */
+/** Returns a shuffled copy. */
 export function shuffled<T>(list: readonly T[], ...words: (string | number)[]): T[] {
   return list
-    .map((item, index) => ({ item, key: chance(...words, index) }))
+    .map((item, index) => ({ item, key: random(...words, index) }))
     .sort((a, b) => a.key - b.key)
     .map(({ item }) => item);
 }

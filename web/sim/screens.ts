@@ -1,10 +1,10 @@
-// The screens of the page, with their addresses in a story.
+// The screens of the page and their URLs in a story.
 
 import type { Story } from './stories';
 
-/** A pull that goes on before one that does not, and a pod with several images before others. */
+/** Prefers a live pull, and a pod with several images. */
 export function screens(story: Story): Record<string, string> {
-  const { rows, pods } = story.world(story.from);
+  const { rows, pods } = story.world(story.viewAt);
   const pull = rows.find((row) => !row.outcome && row.layers) ?? rows.find((row) => row.phase !== 'queued');
   const pod = pods.find(({ images }) => images.length > 1) ?? pods.find(({ ready }) => !ready);
   return {

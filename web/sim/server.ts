@@ -1,24 +1,24 @@
-// Serves the built page together with an API that is simulated.
+// Serves the built page with a simulated API.
 
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { fileURLToPath } from 'node:url';
 import { Feed, type FeedOptions } from './feed';
-import { secure, serveFile } from './files';
-import { type Story, storyOf } from './stories';
+import { serveFile, setSecurityHeaders } from './files';
+import { type Story, storyByName } from './stories';
 
-/** What answers the API. */
-export interface Source {
+/** Implementation of the API. */
+export interface ApiSource {
   start(): void;
   stop(): void;
-  /** Answers what begins with `api/`. `path` is the rest of it. */
+  /** Handles requests below `api/`; `path` is the rest. */
   serve(path: string, query: URLSearchParams, request: IncomingMessage, response: ServerResponse): void;
 }
 
 export interface PageOptions {
-  /** The path before all others. */
+  /** Base path of the page. */
   base?: string;
-  /** Where the built page is. */
+  /** Directory of the built page. */
   dist?: string;
 }
 
@@ -28,30 +28,30 @@ export interface ServerOptions extends FeedOptions, PageOptions {
 
 const DIST = process.env.PULLTRACE_DIST ?? fileURLToPath(new URL('../dist/', import.meta.url));
 
-/** The built page, and an API that something answers. */
+/** Serves the built page and an API. */
 export class PageServer {
-  /** How often the page itself was asked for. */
+  /** Number of times the page itself was requested. */
   loads = 0;
-  #source: Source;
+  #source: ApiSource;
   #base: string;
   #dist: string;
   #server: Server;
 
-  constructor(source: Source, { base = '/', dist = DIST }: PageOptions = {}) {
+  constructor(source: ApiSource, { base = '/', dist = DIST }: PageOptions = {}) {
     this.#source = source;
     this.#base = base;
     this.#dist = dist;
     this.#server = createServer((request, response) => this.#serve(request, response));
   }
 
-  /** Listens, on any free port unless one is said. Gives the address of the page. */
+  /** Listens on `port`, or on any free port. Returns the URL of the page. */
   async start(port = 0): Promise<string> {
     await new Promise<void>((resolve) => this.#server.listen(port, '127.0.0.1', resolve));
     this.#source.start();
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}${this.#base}`;
   }
 
-  /** Gone at once, with all connections. */
+  /** Closes all connections immediately. */
   async stop(): Promise<void> {
     this.#source.stop();
     const closed = new Promise((resolve) => this.#server.close(resolve));
@@ -61,10 +61,12 @@ export class PageServer {
 
   #serve(request: IncomingMessage, response: ServerResponse): void {
     const { pathname, searchParams } = new URL(request.url ?? '/', 'http://localhost');
-    secure(response);
+    setSecurityHeaders(response);
     const path = pathname.slice(this.#base.length);
     if (!pathname.startsWith(this.#base)) {
-      response.writeHead(404, { 'content-type': 'text/plain' }).end(`outside of ${this.#base}\n`);
+      response
+        .writeHead(404, { 'content-type': 'text/plain' })
+        .end(`not found: expected a path below ${this.#base}\n`);
     } else if (path.startsWith('api/')) {
       this.#source.serve(path.slice(4), searchParams, request, response);
     } else {
@@ -74,12 +76,12 @@ export class PageServer {
   }
 }
 
-/** A server that has a story instead of a cluster. Its clock stands where the test puts it, or runs. */
+/** A server that serves a story. The test sets its clock, or it runs. */
 export class FakeServer extends PageServer {
   readonly feed: Feed;
 
   constructor({ story = 'rollout', ...options }: ServerOptions = {}) {
-    const feed = new Feed(typeof story === 'string' ? storyOf(story) : story, options);
+    const feed = new Feed(typeof story === 'string' ? storyByName(story) : story, options);
     super(feed, options);
     this.feed = feed;
   }

@@ -1,20 +1,21 @@
-// What a cluster is at a moment, as its server would tell it. A function of the plan and the time, and of nothing else.
+// State of a simulated cluster at a given time, as its server reports it. A pure function of plan
+// and time.
 
 import type { NodeStatus, PodStatus, PullStatus, ServerStatus } from '../src/api/gen/wire';
-import { type NodeRecord, type PullRecord, playNode } from './node';
+import { type NodeRecord, type PullRecord, simulateNode } from './node';
 import type { Plan } from './plan';
 import { podAt } from './pods';
-import { type Clock, type Context, rowAt } from './row';
+import { type Clock, type RowContext, rowAt } from './row';
 
 export interface World {
   rows: readonly PullStatus[];
   nodes: readonly NodeStatus[];
   pods: readonly PodStatus[];
-  /** Its `seq` is of whoever serves it. */
+  /** Its `seq` is set by the feed. */
   server: ServerStatus;
 }
 
-/** Second 0 of each story, where nobody says another one. */
+/** Default instant of second 0. */
 export const ORIGIN = Date.parse('2026-11-24T03:56:00Z');
 
 export const clockFrom =
@@ -22,41 +23,41 @@ export const clockFrom =
   (seconds) =>
     new Date(Math.round(origin + seconds * 1000)).toISOString();
 
-const STEP = 2;
-const REMEMBERED = 15 * 60;
-/** An agent that is silent for so long is lost. */
+const THROUGHPUT_STEP = 2;
+const THROUGHPUT_WINDOW = 15 * 60;
+/** A silent agent is lost after this many seconds. */
 const LOST_AFTER = 10;
-/** Numbers of rows that one node may have. */
-const ROWS_OF_NODE = 10_000;
+/** Range of row numbers per node. */
+const ROWS_PER_NODE = 10_000;
 
-/** Plays the plan, once. */
+/** Simulates a plan, once. */
 export class Cluster {
   readonly plan: Plan;
   #nodes: readonly NodeRecord[];
   #speeds: Float64Array;
   #origin = Number.NaN;
-  /** Rows of pulls that are over, which do not change any more. */
-  #over = new Map<PullRecord, PullStatus>();
+  /** Rows of ended pulls, which no longer change. */
+  #endedRows = new Map<PullRecord, PullStatus>();
 
   constructor(plan: Plan) {
     this.plan = plan;
-    this.#nodes = plan.nodes.map((node) => playNode(plan, node));
-    this.#speeds = speeds(plan, this.#nodes);
+    this.#nodes = plan.nodes.map((node) => simulateNode(plan, node));
+    this.#speeds = clusterSpeeds(plan, this.#nodes);
   }
 
-  /** Everything at `t`. `origin` is the instant of second 0. */
+  /** The world at `t`. `origin` is the instant of second 0. */
   at(t: number, origin = ORIGIN): World {
-    if (origin !== this.#origin) this.#over.clear();
+    if (origin !== this.#origin) this.#endedRows.clear();
     this.#origin = origin;
     const clock = clockFrom(origin);
     const pods = this.plan.cluster.pods === 'live';
     const rows: PullStatus[] = [];
     const nodes: NodeStatus[] = [];
     for (const [index, record] of this.#nodes.entries()) {
-      const context = { record, clock, firstNumber: index * ROWS_OF_NODE, pods };
-      const own = this.#rows(record, t, context);
-      rows.push(...own);
-      nodes.push(nodeAt(record, t, clock, own));
+      const context = { record, clock, firstNumber: index * ROWS_PER_NODE, podsKnown: pods };
+      const nodeRows = this.#rows(record, t, context);
+      rows.push(...nodeRows);
+      nodes.push(nodeAt(record, t, clock, nodeRows));
     }
     return {
       rows,
@@ -66,20 +67,20 @@ export class Cluster {
     };
   }
 
-  #rows(record: NodeRecord, t: number, context: Context): PullStatus[] {
+  #rows(record: NodeRecord, t: number, context: RowContext): PullStatus[] {
     const rows: PullStatus[] = [];
-    const gone = new Set<string>();
+    const superseded = new Set<string>();
     for (const pull of record.pulls) {
-      const over = pull.endedAt !== undefined && pull.endedAt <= t;
-      if (over && t - (pull.endedAt ?? t) > this.plan.keepsEndedSeconds) continue;
+      const ended = pull.endedAt !== undefined && pull.endedAt <= t;
+      if (ended && t - (pull.endedAt ?? t) > this.plan.keepsEndedSeconds) continue;
       const silentBefore = (record.plan.silentAt ?? t) < (pull.endedAt ?? t);
-      const row = (over && this.#over.get(pull)) || rowAt(pull, t, context);
+      const row = (ended && this.#endedRows.get(pull)) || rowAt(pull, t, context);
       if (!row) continue;
-      if (over && !silentBefore) this.#over.set(pull, row);
-      if (row.supersedes) gone.add(row.supersedes);
+      if (ended && !silentBefore) this.#endedRows.set(pull, row);
+      if (row.supersedes) superseded.add(row.supersedes);
       rows.push(row);
     }
-    return gone.size === 0 ? rows : rows.filter((row) => !gone.has(row.id));
+    return superseded.size === 0 ? rows : rows.filter((row) => !superseded.has(row.id));
   }
 
   #pods(t: number, clock: Clock, rows: readonly PullStatus[]): PodStatus[] {
@@ -97,11 +98,14 @@ export class Cluster {
 
   #server(t: number, clock: Clock): ServerStatus {
     const { plan } = this;
-    const last = Math.floor(t / STEP) * STEP;
-    const first = Math.max(last - REMEMBERED, Math.ceil(plan.startedAt / STEP) * STEP);
+    const last = Math.floor(t / THROUGHPUT_STEP) * THROUGHPUT_STEP;
+    const first = Math.max(
+      last - THROUGHPUT_WINDOW,
+      Math.ceil(plan.startedAt / THROUGHPUT_STEP) * THROUGHPUT_STEP,
+    );
     const bytesPerSec: (number | null)[] = [];
-    for (let at = first + STEP; at <= last; at += STEP) {
-      bytesPerSec.push(Math.round(this.#speeds[(at - plan.from) / STEP] ?? 0));
+    for (let at = first + THROUGHPUT_STEP; at <= last; at += THROUGHPUT_STEP) {
+      bytesPerSec.push(Math.round(this.#speeds[(at - plan.from) / THROUGHPUT_STEP] ?? 0));
     }
     return {
       epoch: 'e1',
@@ -114,7 +118,7 @@ export class Cluster {
       keepsEndedSeconds: plan.keepsEndedSeconds,
       cluster: plan.cluster,
       throughput: {
-        stepSeconds: STEP,
+        stepSeconds: THROUGHPUT_STEP,
         ...(bytesPerSec.length > 0 ? { endsAt: clock(last) } : {}),
         bytesPerSec,
       },
@@ -122,18 +126,23 @@ export class Cluster {
   }
 }
 
-/** How fast bytes came in each step of the plan. */
-function speeds(plan: Plan, nodes: readonly NodeRecord[]): Float64Array {
-  const found = new Float64Array(Math.ceil((plan.until - plan.from) / STEP) + 1);
+/** Download speed of the cluster in each step of the plan. */
+function clusterSpeeds(plan: Plan, nodes: readonly NodeRecord[]): Float64Array {
+  const found = new Float64Array(Math.ceil((plan.until - plan.from) / THROUGHPUT_STEP) + 1);
   for (const { plan: node, pulls } of nodes) {
     for (const layer of pulls.flatMap((pull) => pull.layers)) {
       if (layer.origin !== 'own' || layer.startedAt === undefined) continue;
-      const end = Math.min(layer.hereAt ?? plan.until, node.silentAt ?? plan.until);
-      for (let step = Math.ceil((layer.startedAt - plan.from) / STEP); step < found.length; step++) {
-        const at = plan.from + step * STEP;
-        if (at - STEP > end) break;
+      const end = Math.min(layer.downloadedAt ?? plan.until, node.silentAt ?? plan.until);
+      for (
+        let step = Math.ceil((layer.startedAt - plan.from) / THROUGHPUT_STEP);
+        step < found.length;
+        step++
+      ) {
+        const at = plan.from + step * THROUGHPUT_STEP;
+        if (at - THROUGHPUT_STEP > end) break;
         found[step] =
-          (found[step] ?? 0) + (layer.curve.at(Math.min(at, end)) - layer.curve.at(at - STEP)) / STEP;
+          (found[step] ?? 0) +
+          (layer.curve.at(Math.min(at, end)) - layer.curve.at(at - THROUGHPUT_STEP)) / THROUGHPUT_STEP;
       }
     }
   }
@@ -142,15 +151,15 @@ function speeds(plan: Plan, nodes: readonly NodeRecord[]): Float64Array {
 
 function nodeAt(record: NodeRecord, t: number, clock: Clock, rows: readonly PullStatus[]): NodeStatus {
   const { name, silentAt, runtimeVersion, clockOffsetMs = 4 } = record.plan;
-  const heardAt = Math.min(Math.floor(t), silentAt ?? t);
-  const lost = t - heardAt > LOST_AFTER;
+  const reportedAt = Math.min(Math.floor(t), silentAt ?? t);
+  const lost = t - reportedAt > LOST_AFTER;
   const live = rows.filter((row) => !row.outcome && row.phase !== 'queued');
-  const sum = (of: (row: PullStatus) => number | undefined): number =>
-    live.reduce((total, row) => total + (of(row) ?? 0), 0);
+  const sum = (value: (row: PullStatus) => number | undefined): number =>
+    live.reduce((total, row) => total + (value(row) ?? 0), 0);
   return {
     name,
     state: lost ? 'lost' : 'live',
-    lastReportAt: clock(heardAt),
+    lastReportAt: clock(reportedAt),
     agentVersion: '0.2.0',
     runtimeVersion,
     clockOffsetMs,

@@ -1,30 +1,30 @@
-// The frame around the pages, and which page is in it.
+// The app frame, and routing to the pages.
 
 import { type ComponentType, lazy, Suspense } from 'react';
 import styles from './App.module.css';
-import { usePaused, useSync } from './live/hooks';
+import { usePaused, useSyncState } from './live/hooks';
 import { Overview } from './pages/overview/Overview';
 import { href, type Page, type PageProps, type Route, useRoute } from './route';
 import { Announcer } from './ui/Announcer';
 import { ConnectionBanner } from './ui/Connection';
 import { ErrorBoundary } from './ui/ErrorBoundary';
 import { Message } from './ui/Message';
-import { Habits } from './ui/shell/Habits';
-import { usePast } from './ui/shell/past';
+import { GlobalEffects } from './ui/shell/GlobalEffects';
+import { useIsStale } from './ui/shell/stale';
 import { TopBar } from './ui/shell/TopBar';
 
-/** A page that is not the first one comes when it is asked for. */
-const later = (load: () => Promise<Record<string, unknown>>, name: string) =>
+/** Pages other than the overview are loaded on demand. */
+const lazyPage = (load: () => Promise<Record<string, unknown>>, name: string) =>
   lazy(async () => ({ default: (await load())[name] as ComponentType<PageProps> }));
 
-const rest = () => import('./pages/later');
+const loadPages = () => import('./pages/later');
 
-const Pulls = later(() => import('./pages/pulls/Pulls'), 'Pulls');
-const Pull = later(rest, 'Pull');
-const Images = later(rest, 'Images');
-const Nodes = later(rest, 'Nodes');
-const Failures = later(rest, 'Failures');
-const Pod = later(rest, 'Pod');
+const Pulls = lazyPage(() => import('./pages/pulls/Pulls'), 'Pulls');
+const Pull = lazyPage(loadPages, 'Pull');
+const Images = lazyPage(loadPages, 'Images');
+const Nodes = lazyPage(loadPages, 'Nodes');
+const Failures = lazyPage(loadPages, 'Failures');
+const Pod = lazyPage(loadPages, 'Pod');
 
 const SCREENS: Record<Page, (route: Route) => ComponentType<PageProps>> = {
   overview: () => Overview,
@@ -32,14 +32,14 @@ const SCREENS: Record<Page, (route: Route) => ComponentType<PageProps>> = {
   images: () => Images,
   nodes: () => Nodes,
   failures: () => Failures,
-  pods: ({ path }) => (path.length === 2 ? Pod : Nowhere),
+  pods: ({ path }) => (path.length === 2 ? Pod : NotFound),
 };
 
 export function App() {
   const route = useRoute();
-  const Screen = route.page === undefined ? Nowhere : SCREENS[route.page](route);
-  const past = usePast();
-  const sync = useSync();
+  const Screen = route.page === undefined ? NotFound : SCREENS[route.page](route);
+  const isStale = useIsStale();
+  const sync = useSyncState();
   const { paused } = usePaused();
   return (
     <>
@@ -49,11 +49,11 @@ export function App() {
       <TopBar route={route} />
       <ConnectionBanner />
       <Announcer />
-      <Habits route={route} />
+      <GlobalEffects route={route} />
       <main
         id="main"
         tabIndex={-1}
-        className={`${styles.main} ${past ? styles.past : ''}`}
+        className={`${styles.main} ${isStale ? styles.past : ''}`}
         data-sync={sync}
         data-held={paused || undefined}
       >
@@ -67,11 +67,11 @@ export function App() {
   );
 }
 
-function Nowhere() {
+function NotFound() {
   return (
-    <Message name="nowhere" title="There is no such page" level={1}>
+    <Message name="nowhere" title="Page not found" level={1}>
       <p>
-        <a href={href('overview')}>Go to the overview</a>
+        <a href={href('overview')}>Go to overview</a>
       </p>
     </Message>
   );

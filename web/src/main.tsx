@@ -1,4 +1,4 @@
-// Where the page begins.
+// Entry point of the page.
 
 import './styles/fonts.css';
 import './styles/tokens.css';
@@ -12,12 +12,12 @@ import { LiveContext } from './live/hooks';
 import { Live } from './live/live';
 import { applySettings } from './settings';
 
-// Before the first drawing, so that nothing flashes.
+// Applied before the first render to avoid a flash of the wrong theme.
 applySettings();
 
 const live = new Live({ open: openEvents, get: getJson, random: Math.random });
 live.stream.start();
-document.addEventListener('visibilitychange', () => live.stream.visible(!document.hidden));
+document.addEventListener('visibilitychange', () => live.stream.setVisible(!document.hidden));
 window.addEventListener('online', live.stream.start);
 
 const root = document.getElementById('root');

@@ -1,5 +1,5 @@
-// Where the reader is: a page, what it is of, and how it is looked at. All of it is in the hash of the address, so a
-// link leads to the same view, and the page works under any path without a rule on any server.
+// Routing. Page, path and query are all in the URL hash, so links reproduce the view and the page
+// works under any base path without server rewrites.
 
 import { useSyncExternalStore } from 'react';
 
@@ -7,21 +7,20 @@ export const PAGES = ['overview', 'pulls', 'images', 'nodes', 'failures', 'pods'
 export type Page = (typeof PAGES)[number];
 
 export interface Route {
-  /** Undefined where the address names no page that there is. */
+  /** Undefined if the URL names an unknown page. */
   page: Page | undefined;
-  /** What the page is of, decoded: an id, or a namespace and a pod. */
+  /** Decoded path segments after the page: an id, or a namespace and a pod. */
   path: readonly string[];
-  /** How it is looked at: filter, order, groups. */
+  /** View options: filter, order, grouping. */
   query: URLSearchParams;
 }
 
-/** What each page is drawn with. */
 export interface PageProps {
   route: Route;
 }
 
-/** A part of a path as it was before it was encoded; one that was never encoded is itself. */
-function decoded(part: string): string {
+/** Decodes a path segment; returns it unchanged if it is not valid percent-encoding. */
+function decodeSegment(part: string): string {
   try {
     return decodeURIComponent(part);
   } catch {
@@ -29,33 +28,33 @@ function decoded(part: string): string {
   }
 }
 
-/** `#/pulls/id?q=node:a` */
-export function parse(hash: string): Route {
+/** Parses a hash such as `#/pulls/id?q=node:a`. */
+export function parseRoute(hash: string): Route {
   const [path = '', ...query] = hash.replace(/^#?\/?/, '').split('?');
   const [page = '', ...rest] = path.split('/');
   return {
     page: page === '' ? 'overview' : PAGES.find((known) => known === page),
-    path: rest.filter((part) => part !== '').map(decoded),
+    path: rest.filter((part) => part !== '').map(decodeSegment),
     query: new URLSearchParams(query.join('?')),
   };
 }
 
-export type Query = Record<string, string | undefined>;
+export type QueryParams = Record<string, string | undefined>;
 
-/** The address of a view. What is undefined or empty is left out. */
-export function href(page: Page, path: readonly string[] = [], query: Query = {}): string {
-  const asked = new URLSearchParams();
-  for (const [name, value] of Object.entries(query)) if (value) asked.set(name, value);
-  const where = [page === 'overview' && path.length === 0 ? '' : page, ...path.map(encodeURIComponent)];
-  return `#/${where.join('/')}${asked.size > 0 ? `?${asked}` : ''}`;
+/** Returns the URL of a view. Undefined and empty values are omitted. */
+export function href(page: Page, path: readonly string[] = [], query: QueryParams = {}): string {
+  const params = new URLSearchParams();
+  for (const [name, value] of Object.entries(query)) if (value) params.set(name, value);
+  const segments = [page === 'overview' && path.length === 0 ? '' : page, ...path.map(encodeURIComponent)];
+  return `#/${segments.join('/')}${params.size > 0 ? `?${params}` : ''}`;
 }
 
 let current: { hash: string; route: Route } | undefined;
 
-/** The route of now: the same object until it changes. */
-export function route(): Route {
+/** The current route: the same object until the hash changes. */
+export function currentRoute(): Route {
   const { hash } = window.location;
-  if (current?.hash !== hash) current = { hash, route: parse(hash) };
+  if (current?.hash !== hash) current = { hash, route: parseRoute(hash) };
   return current.route;
 }
 
@@ -65,17 +64,17 @@ function onRoute(listener: () => void): () => void {
 }
 
 export function useRoute(): Route {
-  return useSyncExternalStore(onRoute, route);
+  return useSyncExternalStore(onRoute, currentRoute);
 }
 
-/** Goes there; back leads here. */
-export function go(to: string): void {
-  window.location.hash = to;
+/** Navigates, adding a history entry. */
+export function navigate(target: string): void {
+  window.location.hash = target;
 }
 
-/** Another look at the same thing: back leads to where the reader was before it. */
-export function look(changes: Query): void {
-  const { page, path, query } = route();
+/** Changes query parameters, replacing the history entry: back skips intermediate views. */
+export function updateQuery(changes: QueryParams): void {
+  const { page, path, query } = currentRoute();
   const next = href(page ?? 'overview', path, { ...Object.fromEntries(query), ...changes });
   if (next === window.location.hash) return;
   window.history.replaceState(null, '', next);

@@ -1,49 +1,52 @@
-// How this reader wants the page: kept in this browser, and nowhere else.
+// User settings, kept in this browser only.
 
 import { useMemo, useSyncExternalStore } from 'react';
 import { type Format, format } from './model/format';
 
-const CHOICES = {
+const OPTIONS = {
   theme: ['auto', 'light', 'dark'],
   density: ['comfortable', 'compact'],
-  /** `iec`: MiB, as Kubernetes counts. `si`: MB, as registries print. `bits`: MB, and speeds in Mbit/s. */
+  /**
+   * `iec`: MiB, as Kubernetes counts. `si`: MB, as registries print. `bits`: MB, and speeds in
+   * Mbit/s.
+   */
   units: ['iec', 'si', 'bits'],
   zone: ['utc', 'local'],
 } as const;
 
-export type Settings = { [Name in keyof typeof CHOICES]: (typeof CHOICES)[Name][number] };
+export type Settings = { [Name in keyof typeof OPTIONS]: (typeof OPTIONS)[Name][number] };
 
-const KEY = 'pulltrace.settings';
+const STORAGE_KEY = 'pulltrace.settings';
 
-/** What is kept, as far as it is a choice; the first choice of each for the rest. */
-export function understand(text: string | null): Settings {
-  let kept: Record<string, unknown> = {};
+/** Parses stored settings. Invalid values are replaced by the first option. */
+export function parseSettings(text: string | null): Settings {
+  let stored: Record<string, unknown> = {};
   try {
     const value: unknown = JSON.parse(text ?? '');
-    if (typeof value === 'object' && value !== null) kept = value as Record<string, unknown>;
+    if (typeof value === 'object' && value !== null) stored = value as Record<string, unknown>;
   } catch {
-    // Nothing was kept, or by another program.
+    // Missing or invalid JSON.
   }
-  const chosen = Object.entries(CHOICES).map(([name, choices]) => [
+  const entries = Object.entries(OPTIONS).map(([name, values]) => [
     name,
-    choices.find((choice) => choice === kept[name]) ?? choices[0],
+    values.find((choice) => choice === stored[name]) ?? values[0],
   ]);
-  return Object.fromEntries(chosen) as Settings;
+  return Object.fromEntries(entries) as Settings;
 }
 
-function read(): Settings {
+function loadSettings(): Settings {
   try {
-    return understand(localStorage.getItem(KEY));
+    return parseSettings(localStorage.getItem(STORAGE_KEY));
   } catch {
-    // Storage may be forbidden; the page works without.
-    return understand(null);
+    // Storage may be blocked; the page works without it.
+    return parseSettings(null);
   }
 }
 
-let current: Settings = read();
+let current: Settings = loadSettings();
 const listeners = new Set<() => void>();
 
-/** Theme and density are the style sheet's business. */
+/** Applies theme and density, which the style sheet uses. */
 export function applySettings(): void {
   const { theme, density } = current;
   const root = document.documentElement;
@@ -58,9 +61,9 @@ export function changeSettings(changes: Partial<Settings>): void {
   current = { ...current, ...changes };
   applySettings();
   try {
-    localStorage.setItem(KEY, JSON.stringify(current));
+    localStorage.setItem(STORAGE_KEY, JSON.stringify(current));
   } catch {
-    // It holds until the page is closed.
+    // The change lasts until the page is closed.
   }
   for (const listener of listeners) listener();
 }
@@ -74,7 +77,7 @@ export function useSettings(): Settings {
   return useSyncExternalStore(onSettings, settings);
 }
 
-/** Numbers and times as this reader wants them. */
+/** Formats numbers and times by the user's settings. */
 export function useFormat(): Format {
   const { units, zone } = useSettings();
   return useMemo(() => format(units, zone), [units, zone]);

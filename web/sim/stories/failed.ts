@@ -1,12 +1,12 @@
-// A pull for each reason for which one may fail, with what runtimes write in such a case.
+// One failed pull per failure reason, with realistic messages.
 
 import type { FailureReason } from '../../src/api/gen/wire';
 import { REASONS } from '../failures';
 import { container, node, pod } from '../plan';
-import { played, small } from './story';
+import { smallPlan, storyFromPlan } from './story';
 
-/** Those that come when bytes were on their way already. */
-const LATE: Partial<Record<FailureReason, number>> = {
+/** Downloaded share for reasons that occur during the download. */
+const FAILED_SHARE: Partial<Record<FailureReason, number>> = {
   no_space: 0.7,
   digest_mismatch: 0.9,
   progress_timeout: 0.3,
@@ -16,23 +16,25 @@ const LATE: Partial<Record<FailureReason, number>> = {
   other: 0.2,
 };
 
-const image = (reason: FailureReason): string =>
+const demoImage = (reason: FailureReason): string =>
   reason === 'invalid_name'
     ? 'ghcr.io/acme/Search-UI:2.0'
     : `ghcr.io/acme/${reason.replaceAll('_', '-')}-demo:2.0`;
 
-export const failed = played(
-  { name: 'failed', shows: 'A pull for each reason for which one may fail', from: 9.5 },
+export const failed = storyFromPlan(
+  { name: 'failed', description: 'One failed pull per failure reason', viewAt: 9.5 },
   () => {
     const nodes = Array.from({ length: 7 }, (_, i) => `worker-${'abc'[i % 3]}-${12 + i}`);
-    return small(
+    return smallPlan(
       'failed',
       REASONS.map((reason, i) =>
         pod('shop', reason.replaceAll('_', '-'), 0, nodes[i % nodes.length] as string, i * 0.25, [
-          container('app', image(reason), { ends: { outcome: 'failed', share: LATE[reason] ?? 0, reason } }),
+          container('app', demoImage(reason), {
+            ending: { outcome: 'failed', share: FAILED_SHARE[reason] ?? 0, reason },
+          }),
         ]),
       ),
-      nodes.map((name) => node(name, { parallel: 4 })),
+      nodes.map((name) => node(name, { maxParallelPulls: 4 })),
     );
   },
 );

@@ -1,31 +1,33 @@
-// What no server of today says: words and fields of a later one, what is missing that should be there, names that try to
-// be markup, or are as long as names can be.
+// Data that no current server sends: unknown words and fields, missing fields, markup in names,
+// names of maximum length.
 
 import type { LayerStatus, NodeStatus, PodStatus, PullStatus } from '../../src/api/gen/wire';
 import { KiB, MiB } from '../catalogue';
 import { node, plan } from '../plan';
-import { digest } from '../random';
+import { randomDigest } from '../random';
 import { clockFrom } from '../world';
-import { changed, played } from './story';
+import { derivedStory, storyFromPlan } from './story';
 
-const LONG = 'a-very-long-name-that-somebody-generated-from-a-branch-and-a-build-'.repeat(5).slice(0, 300);
+const LONG_NAME = 'a-very-long-name-that-somebody-generated-from-a-branch-and-a-build-'
+  .repeat(5)
+  .slice(0, 300);
 const MARKUP = '<img src=x onerror=alert(1)>';
 const HIDDEN = 'evil\u202etxt.exe\u0000\u001b[31mred\u200b';
 
-const ON = 'worker-a-12';
+const NODE = 'worker-a-12';
 
-type Odd = Record<string, unknown>;
+type RawObject = Record<string, unknown>;
 
-/** Rows as JSON may bring them: what is wrong about them is the point. */
-function oddRows(clock: (seconds: number) => string): PullStatus[] {
-  const base = { nodeName: ON, phase: 'downloading', totalKnown: true, startedAt: clock(-20) };
+/** Malformed rows. */
+function malformedRows(clock: (seconds: number) => string): PullStatus[] {
+  const base = { nodeName: NODE, phase: 'downloading', totalKnown: true, startedAt: clock(-20) };
   const sized = {
     totalBytes: 90 * MiB,
     cachedBytes: 0,
     toDownloadBytes: 90 * MiB,
     downloadedBytes: 30 * MiB,
   };
-  const link = (more: Odd): Odd => ({
+  const link = (more: RawObject): RawObject => ({
     namespace: 'shop',
     podName: 'checkout-0',
     uid: 'u1',
@@ -33,7 +35,7 @@ function oddRows(clock: (seconds: number) => string): PullStatus[] {
     image: 'app:1',
     ...more,
   });
-  const rows: Odd[] = [
+  const rows: RawObject[] = [
     {
       id: 'odd/../id?with#all%kinds&of"characters\'',
       imageRef: 'ghcr.io/acme/odd-id:1',
@@ -56,7 +58,12 @@ function oddRows(clock: (seconds: number) => string): PullStatus[] {
       peers: [{ a: 1 }],
     },
     { id: 'nothing-known', phase: 'resolving', totalKnown: false },
-    { id: 'long-name', imageRef: `registry.example/${LONG}:${LONG.slice(0, 120)}`, ...sized, percent: 41.7 },
+    {
+      id: 'long-name',
+      imageRef: `registry.example/${LONG_NAME}:${LONG_NAME.slice(0, 120)}`,
+      ...sized,
+      percent: 41.7,
+    },
     { id: 'markup-name', imageRef: `registry.example/${MARKUP}:1`, ...sized, percent: 12 },
     { id: 'hidden-characters', imageRef: `registry.example/${HIDDEN}:1`, ...sized, percent: 12 },
     {
@@ -78,7 +85,7 @@ function oddRows(clock: (seconds: number) => string): PullStatus[] {
       imageRef: 'ghcr.io/acme/long-pod:1',
       ...sized,
       percent: 55,
-      pods: [link({ podName: LONG, namespace: LONG.slice(0, 63) })],
+      pods: [link({ podName: LONG_NAME, namespace: LONG_NAME.slice(0, 63) })],
     },
     {
       id: 'later-waiting',
@@ -126,7 +133,7 @@ function oddRows(clock: (seconds: number) => string): PullStatus[] {
       percent: 30,
       layerCount: 3,
       layersDone: 1,
-      layers: oddLayers(),
+      layers: malformedLayers(),
     },
     {
       id: 'html-error',
@@ -148,7 +155,7 @@ function oddRows(clock: (seconds: number) => string): PullStatus[] {
       failure: {
         reason: 'quota_of_the_cloud',
         message: '\u001b[1;31mquota exceeded\u001b[0m\u0007',
-        hint: LONG,
+        hint: LONG_NAME,
       },
     },
     {
@@ -171,15 +178,15 @@ function oddRows(clock: (seconds: number) => string): PullStatus[] {
   return rows.map((row, index) => ({ ...base, row: index + 1, ...row }) as unknown as PullStatus);
 }
 
-function oddLayers(): LayerStatus[] {
-  const layers: Odd[] = [
+function malformedLayers(): LayerStatus[] {
+  const layers: RawObject[] = [
     {
-      digest: digest('odd', 1),
+      digest: randomDigest('odd', 1),
       state: 'complete',
       totalBytes: 20 * MiB,
-      createdBy: `RUN echo ${MARKUP} ${LONG}`,
+      createdBy: `RUN echo ${MARKUP} ${LONG_NAME}`,
     },
-    { digest: digest('odd', 2), state: 'verifying', totalBytes: 30 * MiB, downloadedBytes: 30 * MiB },
+    { digest: randomDigest('odd', 2), state: 'verifying', totalBytes: 30 * MiB, downloadedBytes: 30 * MiB },
     {
       digest: 'no-digest',
       state: 'downloading',
@@ -191,11 +198,11 @@ function oddLayers(): LayerStatus[] {
   return layers as unknown as LayerStatus[];
 }
 
-const oddNodes = (known: readonly NodeStatus[], now: string): NodeStatus[] =>
+const malformedNodes = (nodes: readonly NodeStatus[], now: string): NodeStatus[] =>
   [
-    ...known.map((each) => ({ ...each, clockOffsetMs: 3_600_000 })),
+    ...nodes.map((each) => ({ ...each, clockOffsetMs: 3_600_000 })),
     {
-      name: LONG.slice(0, 253),
+      name: LONG_NAME.slice(0, 253),
       state: 'live',
       lastReportAt: now,
       live: 0,
@@ -214,18 +221,23 @@ const oddNodes = (known: readonly NodeStatus[], now: string): NodeStatus[] =>
     },
   ] as NodeStatus[];
 
-const oddPods = (): PodStatus[] =>
+const malformedPods = (): PodStatus[] =>
   [
     {
-      namespace: LONG.slice(0, 63),
-      podName: LONG.slice(0, 253),
+      namespace: LONG_NAME.slice(0, 63),
+      podName: LONG_NAME.slice(0, 253),
       uid: 'u2',
-      nodeName: ON,
+      nodeName: NODE,
       ready: false,
       moving: false,
       summary: `waits for 2 images: ${MARKUP} is verifying`,
       images: [
-        { container: 'app', kind: 'later-kind', image: `registry.example/${LONG}:1`, state: 'verifying' },
+        {
+          container: 'app',
+          kind: 'later-kind',
+          image: `registry.example/${LONG_NAME}:1`,
+          state: 'verifying',
+        },
         {
           container: '',
           kind: 'container',
@@ -237,20 +249,20 @@ const oddPods = (): PodStatus[] =>
     },
   ] as unknown as PodStatus[];
 
-const quiet = played({ name: 'hostile', shows: '' }, () =>
-  plan('hostile', [node(ON), node('worker-b-13')], []),
+const base = storyFromPlan({ name: 'hostile', description: '' }, () =>
+  plan('hostile', [node(NODE), node('worker-b-13')], []),
 );
 
-export const hostile = changed(
-  quiet,
+export const hostile = derivedStory(
+  base,
   {
     name: 'hostile',
-    shows: 'What no server of today says: words of a later one, odd ids and times, markup, names without end',
+    description: 'Malformed data: unknown words, odd ids and times, markup, very long names',
   },
   (world, t, origin) => ({
     ...world,
-    rows: oddRows(clockFrom(origin)),
-    nodes: oddNodes(world.nodes, clockFrom(origin)(t)),
-    pods: oddPods(),
+    rows: malformedRows(clockFrom(origin)),
+    nodes: malformedNodes(world.nodes, clockFrom(origin)(t)),
+    pods: malformedPods(),
   }),
 );

@@ -1,59 +1,70 @@
-// The big one: a day in a cluster of 56 nodes, with several deployments at once and four that fail.
+// The main story: a cluster of 56 nodes with several deployments and four failing images.
 
 import { MiB } from '../catalogue';
-import { type NodePlan, node, type Plan, type PodPlan, plan, pod, type SlotPlan, type Twist } from '../plan';
-import { between, shuffled, whole } from '../random';
-import { played } from './story';
+import {
+  type ConsumerPlan,
+  type NodePlan,
+  node,
+  type Plan,
+  type PodPlan,
+  type PullBehaviour,
+  plan,
+  pod,
+} from '../plan';
+import { randomBetween, randomInt, shuffled } from '../random';
+import { storyFromPlan } from './story';
 
-const SLOW = 'gpu-worker-14';
-const FULL = 'gpu-worker-11';
-const SILENT = ['worker-b-19', 'worker-c-08'];
+const SLOW_NODE = 'gpu-worker-14';
+const FULL_NODE = 'gpu-worker-11';
+const SILENT_NODES = ['worker-b-19', 'worker-c-08'];
 
-const two = (n: number): string => String(n).padStart(2, '0');
+const twoDigits = (n: number): string => String(n).padStart(2, '0');
 
 function nodes(): NodePlan[] {
-  const gpu = Array.from({ length: 18 }, (_, i) => node(`gpu-worker-${two(i + 1)}`, { parallel: 1 }));
-  const app = Array.from({ length: 38 }, (_, i) => node(`worker-${'abc'[(i + 1) % 3]}-${two(i + 1)}`));
+  const gpu = Array.from({ length: 18 }, (_, i) =>
+    node(`gpu-worker-${twoDigits(i + 1)}`, { maxParallelPulls: 1 }),
+  );
+  const app = Array.from({ length: 38 }, (_, i) => node(`worker-${'abc'[(i + 1) % 3]}-${twoDigits(i + 1)}`));
   return [...gpu, ...app].map((each) => {
-    if (each.name === SLOW) return { ...each, bandwidth: 31 * MiB, slow: true };
-    const silent = SILENT.indexOf(each.name);
-    // One of them with pulls that were going on, the other one idle.
+    if (each.name === SLOW_NODE) return { ...each, bandwidth: 31 * MiB, slow: true };
+    const silent = SILENT_NODES.indexOf(each.name);
+    // One has active pulls, the other is idle.
     return silent < 0 ? each : { ...each, silentAt: silent === 0 ? -38 : -180 };
   });
 }
 
 interface Wave {
-  /** When its first pod comes, how far apart the nodes are, and how many there are. */
+  /** Time of the first pod, interval between nodes, and number of nodes. */
   at: number;
-  every: number;
+  interval: number;
   nodes: number;
   namespace: string;
   app: string;
   image: string;
-  /** These first, or none but these. */
+  /** Nodes to start with, and the only nodes to use. */
   first?: readonly string[];
   only?: readonly string[];
   gpu?: boolean;
-  /** The most pods of one node. */
+  /** Maximum number of pods per node. */
   pods?: number;
 }
 
 function wave(
   at: number,
-  every: number,
+  interval: number,
   nodes: number,
   workload: string,
   image: string,
   more: Partial<Wave> = {},
 ): Wave {
   const [namespace = '', app = ''] = workload.split('/');
-  return { at, every, nodes, namespace, app, image, ...more };
+  return { at, interval, nodes, namespace, app, image, ...more };
 }
 
 const GPU = { gpu: true } as const;
-const TRAINED = ['gpu-worker-02', 'gpu-worker-05', 'gpu-worker-09', 'gpu-worker-16'];
+const TRAINING_NODES = ['gpu-worker-02', 'gpu-worker-05', 'gpu-worker-09', 'gpu-worker-16'];
 
-/** What comes when. The look is at second 0. */
+/** The view time is second 0. */
 const WAVES: readonly Wave[] = [
   wave(-880, 0.9, 30, 'monitoring/grafana', 'docker.io/grafana/grafana:12.1.0'),
   wave(-850, 0.5, 34, 'shop/storefront', 'ghcr.io/acme/storefront:77d0b1a', { pods: 2 }),
@@ -75,13 +86,16 @@ const WAVES: readonly Wave[] = [
   wave(-180, 1.1, 26, 'batch/etl', 'ghcr.io/acme/etl:5.0.4'),
   wave(-140, 1.1, 20, 'batch/nightly-report', 'public.ecr.aws/acme/batch-worker:2026.11.22-1'),
   wave(-120, 2, 8, 'payments/ledger-db', 'docker.io/library/postgres:18.0'),
-  wave(-60, 2.4, 4, 'training/finetune-llm', 'nvcr.io/nvidia/pytorch:26.09-py3', { only: TRAINED, pods: 2 }),
+  wave(-60, 2.4, 4, 'training/finetune-llm', 'nvcr.io/nvidia/pytorch:26.09-py3', {
+    only: TRAINING_NODES,
+    pods: 2,
+  }),
   wave(-45, 0.1, 1, 'batch/nightly-report', 'public.ecr.aws/acme/batch-worker:2026.11.23', {
     only: ['worker-b-19'],
   }),
   wave(-37, 1.6, 15, 'ml-serving/inference', 'ghcr.io/acme/ml-inference:2.4.1', {
     ...GPU,
-    first: ['gpu-worker-07', SLOW],
+    first: ['gpu-worker-07', SLOW_NODE],
     pods: 2,
   }),
   wave(-35, 0.72, 30, 'search/search-indexer', 'ghcr.io/acme/search-indexer:0.31.2'),
@@ -98,18 +112,18 @@ const WAVES: readonly Wave[] = [
   wave(100, 0.8, 24, 'batch/nightly-report', 'public.ecr.aws/acme/batch-worker:2026.11.24'),
 ];
 
-const one = (container: string, image: string, twist?: Twist): SlotPlan[] => [
-  { container, kind: 'container', image, ...(twist ? { twist } : {}) },
+const singleContainer = (container: string, image: string, behaviour?: PullBehaviour): ConsumerPlan[] => [
+  { container, kind: 'container', image, ...(behaviour ? { behaviour } : {}) },
 ];
 
-const failing = (reason: NonNullable<Twist['ends']>['reason'], share = 0): Twist => ({
-  ends: { outcome: 'failed', share, ...(reason ? { reason } : {}) },
+const failsWith = (reason: NonNullable<PullBehaviour['ending']>['reason'], share = 0): PullBehaviour => ({
+  ending: { outcome: 'failed', share, ...(reason ? { reason } : {}) },
 });
 
-/** What does not work: a name that is gone, credentials, a limit, a full disk. */
-function broken(on: readonly NodePlan[]): PodPlan[] {
-  const app = on
-    .filter(({ name }) => !name.startsWith('gpu') && !SILENT.includes(name))
+/** Failing pods: missing image, credentials, rate limit, full disk. */
+function failingPods(nodePlans: readonly NodePlan[]): PodPlan[] {
+  const app = nodePlans
+    .filter(({ name }) => !name.startsWith('gpu') && !SILENT_NODES.includes(name))
     .map(({ name }) => name);
   const some = (count: number, ...words: string[]) => shuffled(app, ...words).slice(0, count);
   return [
@@ -120,7 +134,7 @@ function broken(on: readonly NodePlan[]): PodPlan[] {
         i,
         name,
         -1480 + i * 3,
-        one('redis', 'docker.io/bitnami/redis:7.4.2', failing('not_found')),
+        singleContainer('redis', 'docker.io/bitnami/redis:7.4.2', failsWith('not_found')),
       ),
     ),
     ...some(2, 'fraud').flatMap((name, i) =>
@@ -131,7 +145,7 @@ function broken(on: readonly NodePlan[]): PodPlan[] {
           i * 2 + n,
           name,
           -612 + i * 2,
-          one('scorer', 'ghcr.io/acme/fraud-model:3.0.0-rc1', failing('unauthorized')),
+          singleContainer('scorer', 'ghcr.io/acme/fraud-model:3.0.0-rc1', failsWith('unauthorized')),
         ),
       ),
     ),
@@ -142,46 +156,49 @@ function broken(on: readonly NodePlan[]): PodPlan[] {
         i,
         name,
         -71 + i * 4,
-        one('cleanup', 'docker.io/library/busybox:1.37', failing('rate_limited')),
+        singleContainer('cleanup', 'docker.io/library/busybox:1.37', failsWith('rate_limited')),
       ),
     ),
     pod(
       'ml-serving',
       'inference',
       'full',
-      FULL,
+      FULL_NODE,
       -96,
-      one('inference', 'ghcr.io/acme/ml-inference:2.4.1', failing('no_space', 0.34)),
+      singleContainer('inference', 'ghcr.io/acme/ml-inference:2.4.1', failsWith('no_space', 0.34)),
     ),
   ];
 }
 
-function come(coming: Wave, index: number, on: readonly NodePlan[]): PodPlan[] {
-  const { at, every, namespace, app, image, first = [], only, gpu = false, pods = 1 } = coming;
-  const pool = on
+function wavePods(wave: Wave, index: number, nodePlans: readonly NodePlan[]): PodPlan[] {
+  const { at, interval, namespace, app, image, first = [], only, gpu = false, pods = 1 } = wave;
+  const pool = nodePlans
     .map(({ name }) => name)
-    .filter((name) => name.startsWith('gpu') === gpu && name !== FULL)
-    .filter((name) => !SILENT.includes(name) || at < -200);
+    .filter((name) => name.startsWith('gpu') === gpu && name !== FULL_NODE)
+    .filter((name) => !SILENT_NODES.includes(name) || at < -200);
   const order = [...first, ...shuffled(pool, 'wave', index).filter((name) => !first.includes(name))];
-  const chosen = (only ?? order).slice(0, coming.nodes);
+  const chosen = (only ?? order).slice(0, wave.nodes);
   return chosen.flatMap((name, i) => {
-    const when = at + i * every * between(0.6, 1.4, 'stagger', index, name);
-    return Array.from({ length: whole(1, pods, 'pods', index, name) }, (_, n) =>
-      pod(namespace, app, `${index}.${n}`, name, when + n * 0.4, one(app, image)),
+    const podAt = at + i * interval * randomBetween(0.6, 1.4, 'stagger', index, name);
+    return Array.from({ length: randomInt(1, pods, 'pods', index, name) }, (_, n) =>
+      pod(namespace, app, `${index}.${n}`, name, podAt + n * 0.4, singleContainer(app, image)),
     );
   });
 }
 
 export function rolloutPlan(): Plan {
-  const on = nodes();
-  return plan('rollout', on, [...broken(on), ...WAVES.flatMap((each, index) => come(each, index, on))]);
+  const nodePlans = nodes();
+  return plan('rollout', nodePlans, [
+    ...failingPods(nodePlans),
+    ...WAVES.flatMap((each, index) => wavePods(each, index, nodePlans)),
+  ]);
 }
 
-export const rollout = played(
+export const rollout = storyFromPlan(
   {
     name: 'rollout',
-    shows: 'Several deployments at once on 56 nodes: one node is slow, two are silent, four images fail',
-    from: 0,
+    description: 'Several deployments on 56 nodes: one slow node, two silent nodes, four failing images',
+    viewAt: 0,
     until: 180,
   },
   rolloutPlan,

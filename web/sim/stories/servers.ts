@@ -1,38 +1,38 @@
-// States of a server and of a cluster, rather than of a pull.
+// States of the server and the cluster.
 
 import type { ClusterStatus } from '../../src/api/gen/wire';
 import { container, node, type Plan, plan, pod } from '../plan';
-import { chance } from '../random';
+import { random } from '../random';
 import type { World } from '../world';
 import { rollout, rolloutPlan } from './rollout';
-import { changed, played, type Story } from './story';
+import { derivedStory, type Story, storyFromPlan } from './story';
 
-export const firstLoad = changed(
+export const firstLoad = derivedStory(
   rollout,
-  { name: 'first-load', shows: 'A server that has not told all of its snapshot yet', unfinished: true },
+  { name: 'first-load', description: 'A server that is still sending its snapshot', unfinished: true },
   (world) => ({ ...world, rows: [], nodes: world.nodes.slice(0, 3) }),
 );
 
 const without = (name: string, more: Partial<Plan> = {}): Plan =>
   plan(name, [], [], { startedAt: -90, ...more });
 
-export const noAgents = played({ name: 'no-agents', shows: 'A server that no agent has reported to' }, () =>
+export const noAgents = storyFromPlan({ name: 'no-agents', description: 'A server without agents' }, () =>
   without('no-agents'),
 );
 
-const EIGHT = Array.from({ length: 8 }, (_, i) => node(`worker-${'abc'[i % 3]}-${12 + i}`));
+const EIGHT_NODES = Array.from({ length: 8 }, (_, i) => node(`worker-${'abc'[i % 3]}-${12 + i}`));
 
-export const idle = played({ name: 'idle', shows: 'Eight nodes, and nothing is or was pulled' }, () =>
-  plan('idle', EIGHT, []),
+export const idle = storyFromPlan({ name: 'idle', description: 'Eight nodes without pulls' }, () =>
+  plan('idle', EIGHT_NODES, []),
 );
 
-export const quietWithEnded = played(
-  { name: 'quiet-with-ended', shows: 'Nothing is pulled now; the last pulls ended some minutes ago' },
+export const quietWithEnded = storyFromPlan(
+  { name: 'quiet-with-ended', description: 'No active pulls; the last ones ended some minutes ago' },
   () =>
     plan(
       'quiet-with-ended',
-      EIGHT,
-      EIGHT.flatMap(({ name }, i) => [
+      EIGHT_NODES,
+      EIGHT_NODES.flatMap(({ name }, i) => [
         pod('shop', 'checkout', i, name, -620 + i * 3, [
           container('checkout', 'ghcr.io/acme/checkout:8f3c2d1'),
         ]),
@@ -43,49 +43,53 @@ export const quietWithEnded = played(
     ),
 );
 
-const deaf = (name: string, shows: string, cluster: ClusterStatus): Story =>
-  played({ name, shows, until: 180 }, () => ({ ...rolloutPlan(), cluster }));
+const limitedCluster = (name: string, description: string, cluster: ClusterStatus): Story =>
+  storyFromPlan({ name, description, until: 180 }, () => ({ ...rolloutPlan(), cluster }));
 
-export const podsOff = deaf('pods-off', 'A server that was given no cluster to ask: no pods, no events', {
+export const podsOff = limitedCluster('pods-off', 'A server without Kubernetes access: no pods, no events', {
   pods: 'off',
   events: 'off',
 });
 
-export const podsForbidden = deaf('pods-forbidden', 'A server whose account may not list pods', {
-  pods: 'forbidden',
-  podsReason:
-    'pods is forbidden: User "system:serviceaccount:pulltrace:pulltrace-server" cannot list resource "pods" in API group "" at the cluster scope',
-  events: 'live',
-});
+export const podsForbidden = limitedCluster(
+  'pods-forbidden',
+  'A server whose service account may not list pods',
+  {
+    pods: 'forbidden',
+    podsReason:
+      'pods is forbidden: User "system:serviceaccount:pulltrace:pulltrace-server" cannot list resource "pods" in API group "" at the cluster scope',
+    events: 'live',
+  },
+);
 
-const RESTARTED = -8;
-/** Until then all agents have reported to the new server. */
-const ALL_HEARD = 14;
+const RESTARTED_AT = -8;
+/** All agents have reported to the new server by then. */
+const ALL_REPORTED = 14;
 
-export const serverRestarted = changed(
+export const serverRestarted = derivedStory(
   rollout,
   {
     name: 'server-restarted',
-    shows:
-      'A server that began anew 8 s ago: some agents have not reported to it yet, and its history is short',
-    opens: -10,
+    description: 'A server restarted 8 s ago: some agents have not reported yet, and history is short',
+    openAt: -10,
     until: 60,
   },
-  (world, t, origin) => (t < RESTARTED ? world : restarted(world, t, origin)),
+  (world, t, origin) => (t < RESTARTED_AT ? world : afterRestart(world, t, origin)),
 );
 
-function restarted(world: World, t: number, origin: number): World {
-  const heard = (name: string): boolean => t >= RESTARTED + chance('reports', name) * (ALL_HEARD - RESTARTED);
+function afterRestart(world: World, t: number, origin: number): World {
+  const hasReported = (name: string): boolean =>
+    t >= RESTARTED_AT + random('reports', name) * (ALL_REPORTED - RESTARTED_AT);
   const { throughput } = world.server;
-  const steps = Math.max(0, Math.floor((t - RESTARTED) / throughput.stepSeconds));
+  const steps = Math.max(0, Math.floor((t - RESTARTED_AT) / throughput.stepSeconds));
   return {
     ...world,
-    rows: world.rows.filter((row) => heard(row.nodeName)),
-    nodes: world.nodes.filter((each) => heard(each.name)),
+    rows: world.rows.filter((row) => hasReported(row.nodeName)),
+    nodes: world.nodes.filter((each) => hasReported(each.name)),
     server: {
       ...world.server,
       epoch: 'e2',
-      startedAt: new Date(origin + RESTARTED * 1000).toISOString(),
+      startedAt: new Date(origin + RESTARTED_AT * 1000).toISOString(),
       throughput: {
         ...throughput,
         bytesPerSec: steps === 0 ? [] : throughput.bytesPerSec.slice(-steps),
@@ -94,12 +98,12 @@ function restarted(world: World, t: number, origin: number): World {
   };
 }
 
-export const pageOlder = changed(
+export const pageOlderThanServer = derivedStory(
   rollout,
   {
     name: 'page-older-than-server',
-    shows: 'A server that was updated, and has another page than the one that is open',
-    opens: -1,
+    description: 'An updated server whose page is newer than the open one',
+    openAt: -1,
   },
   (world, t) =>
     t < 0

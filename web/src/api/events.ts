@@ -1,34 +1,34 @@
-// Opens the stream of frames. Addresses are relative, so that the page works under any path.
+// Opens the event stream. URLs are relative so that the page works under any base path.
 
 import type { Problem } from './gen/wire';
 
-/** Why there is no stream: what a person can do about it differs. */
-export type Refusal =
+/** Cause of a failed request. Each kind needs another action by the user. */
+export type RequestFailure =
   | { kind: 'unauthorized' }
   | { kind: 'forbidden' | 'not_found'; detail?: string }
   | { kind: 'unavailable' | 'refused'; status: number; detail?: string }
   | { kind: 'unreachable' };
 
-export class Refused extends Error {
-  readonly refusal: Refusal;
+export class RequestError extends Error {
+  readonly failure: RequestFailure;
 
-  constructor(refusal: Refusal) {
-    super(refusal.kind);
-    this.refusal = refusal;
+  constructor(failure: RequestFailure) {
+    super(failure.kind);
+    this.failure = failure;
   }
 }
 
-export type Body = ReadableStream<Uint8Array<ArrayBuffer>>;
+export type ByteStream = ReadableStream<Uint8Array<ArrayBuffer>>;
 
 /**
- * The body of the stream, from `since` on where the server still has what came after it. Throws `Refused`, or
- * whatever `fetch` does where `signal` aborted it.
+ * Opens the event stream, resuming after event `since` if the server still has the events that
+ * follow it. Throws `RequestError`, or the error of `fetch` if `signal` aborted the request.
  */
 export async function openEvents(
   since: string | undefined,
   signal: AbortSignal,
   token?: string,
-): Promise<Body> {
+): Promise<ByteStream> {
   const query = new URLSearchParams({ format: 'frame', layers: 'none' });
   if (since !== undefined) query.set('since', since);
   let response: Response;
@@ -43,15 +43,15 @@ export async function openEvents(
     });
   } catch (error) {
     if (signal.aborted) throw error;
-    throw new Refused({ kind: 'unreachable' });
+    throw new RequestError({ kind: 'unreachable' });
   }
   const type = response.headers.get('content-type') ?? '';
   if (response.ok && response.body && type.startsWith('text/event-stream')) return response.body;
-  throw new Refused(await refusal(response));
+  throw new RequestError(await parseFailure(response));
 }
 
-/** What an answer that is none says. */
-export async function refusal(response: Response): Promise<Refusal> {
+/** Maps an error response to a failure kind. */
+export async function parseFailure(response: Response): Promise<RequestFailure> {
   const { status } = response;
   const problem = (await response.json().catch(() => undefined)) as Partial<Problem> | undefined;
   const text = problem?.detail ?? problem?.title;
@@ -59,7 +59,7 @@ export async function refusal(response: Response): Promise<Refusal> {
   if (status === 401) return { kind: 'unauthorized' };
   if (status === 403) return { kind: 'forbidden', ...detail };
   if (status === 404) return { kind: 'not_found', ...detail };
-  // A gateway in between says that the server behind it is away.
+  // Temporary: the server is overloaded, or a gateway cannot reach it.
   if (status === 502 || status === 503 || status === 504 || status === 429) {
     return { kind: 'unavailable', status, ...detail };
   }

@@ -1,8 +1,8 @@
-// Asks the server for one answer. Addresses are relative, so that the page works under any path.
+// Fetches JSON from the API. URLs are relative so that the page works under any base path.
 
-import { Refused, refusal } from './events';
+import { parseFailure, RequestError } from './events';
 
-/** Throws `Refused`, or whatever `fetch` does where `signal` aborted it. */
+/** Throws `RequestError`, or the error of `fetch` if `signal` aborted the request. */
 export async function getJson(path: string, signal: AbortSignal, token?: string): Promise<unknown> {
   let response: Response;
   try {
@@ -15,8 +15,8 @@ export async function getJson(path: string, signal: AbortSignal, token?: string)
     });
   } catch (error) {
     if (signal.aborted) throw error;
-    throw new Refused({ kind: 'unreachable' });
+    throw new RequestError({ kind: 'unreachable' });
   }
-  if (!response.ok) throw new Refused(await refusal(response));
+  if (!response.ok) throw new RequestError(await parseFailure(response));
   return response.json();
 }

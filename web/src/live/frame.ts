@@ -1,4 +1,5 @@
-// What came over the wire, checked as far as the page relies on it. What is not understood is left out and counted.
+// Validates frames of the event stream as far as the page relies on them. Invalid parts are dropped
+// and counted.
 
 import type {
   Failure,
@@ -11,75 +12,84 @@ import type {
   WaitingOn,
 } from '../api/gen/wire';
 
-export interface Understood {
+export interface ParsedFrame {
   frame: Frame;
-  /** How many rows, parts of rows, motions, ids or nodes were left out. */
-  left: number;
+  /** Number of rows, fields, motions, ids and nodes that were dropped. */
+  dropped: number;
 }
 
-type Fields = Record<string, unknown>;
+type JsonObject = Record<string, unknown>;
 
-const isObject = (value: unknown): value is Fields =>
+const isObject = (value: unknown): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
-const isText = (value: unknown): value is string => typeof value === 'string' && value !== '';
-const isWaiting = (value: unknown): value is WaitingOn => isObject(value) && isText(value.kind);
+const isNonEmptyString = (value: unknown): value is string => typeof value === 'string' && value !== '';
+const isWaiting = (value: unknown): value is WaitingOn => isObject(value) && isNonEmptyString(value.kind);
 const isLayer = (value: unknown): value is LayerStatus =>
   isObject(value) &&
-  isText(value.digest) &&
-  isText(value.state) &&
+  isNonEmptyString(value.digest) &&
+  isNonEmptyString(value.state) &&
   typeof value.totalBytes === 'number' &&
   (value.waitingOn === undefined || isWaiting(value.waitingOn));
 const isFailure = (value: unknown): value is Failure =>
   isObject(value) &&
-  isText(value.reason) &&
+  isNonEmptyString(value.reason) &&
   [value.message, value.hint].every((text) => text === undefined || typeof text === 'string');
-const isLink = (value: unknown): value is PodLink =>
-  isObject(value) && isText(value.namespace) && isText(value.podName) && typeof value.container === 'string';
-/** What a row is nothing without. */
+const isPodLink = (value: unknown): value is PodLink =>
+  isObject(value) &&
+  isNonEmptyString(value.namespace) &&
+  isNonEmptyString(value.podName) &&
+  typeof value.container === 'string';
+/** Checks the required fields of a row. */
 const isRow = (value: unknown): value is PullStatus =>
-  isObject(value) && isText(value.id) && isText(value.nodeName) && isText(value.phase);
+  isObject(value) &&
+  isNonEmptyString(value.id) &&
+  isNonEmptyString(value.nodeName) &&
+  isNonEmptyString(value.phase);
 
 const isString = (value: unknown): boolean => typeof value === 'string';
 
-/** What may be there beside, and what it must be: one that is not is left out, and the row stays. */
-const BESIDE: readonly (readonly [keyof PullStatus, (value: unknown) => boolean])[] = [
+/** Optional fields and their validators. An invalid value is dropped; the row is kept. */
+const OPTIONAL_FIELDS: readonly (readonly [keyof PullStatus, (value: unknown) => boolean])[] = [
   ['failure', isFailure],
   ['waitingOn', isWaiting],
   ['kubelet', isObject],
-  // A strip of which a layer is missing would be a false one.
+  // One invalid layer drops the list: a strip without it would be misleading.
   ['layers', (value) => Array.isArray(value) && value.every(isLayer)],
   ...(['imageRef', 'repository', 'rootDigest', 'manifestDigest', 'platform', 'error'] as const).map(
     (field) => [field, isString] as const,
   ),
 ];
 
-/** The row with what of it is understood, and how much was left out; undefined where it is no row. */
-export function understandRow(value: unknown): { row: PullStatus; left: number } | undefined {
+/**
+ * Returns the row without its invalid fields and the number of dropped ones; undefined if `value`
+ * is not a row.
+ */
+export function parseRow(value: unknown): { row: PullStatus; dropped: number } | undefined {
   if (!isRow(value)) return undefined;
   const row = { ...value };
-  let left = 0;
-  for (const [field, is] of BESIDE) {
-    if (row[field] === undefined || is(row[field])) continue;
+  let dropped = 0;
+  for (const [field, isValid] of OPTIONAL_FIELDS) {
+    if (row[field] === undefined || isValid(row[field])) continue;
     delete row[field];
-    left += 1;
+    dropped += 1;
   }
   for (const field of ['pods', 'candidates'] as const) {
     const list: unknown = row[field];
     if (list === undefined) continue;
     const all = Array.isArray(list) ? list : [list];
-    row[field] = all.filter(isLink);
-    left += all.length - row[field].length;
+    row[field] = all.filter(isPodLink);
+    dropped += all.length - row[field].length;
   }
-  return { row, left };
+  return { row, dropped };
 }
 
 const isMotion = (value: unknown): value is PullMotion =>
   Array.isArray(value) && typeof value[0] === 'number' && Array.isArray(value[9]);
 const isNode = (value: unknown): value is NodeStatus =>
-  isObject(value) && isText(value.name) && isText(value.state);
+  isObject(value) && isNonEmptyString(value.name) && isNonEmptyString(value.state);
 
-/** The frame in `data`; undefined where it is none. */
-export function understand(data: string): Understood | undefined {
+/** Parses a frame; undefined if `data` is not one. */
+export function parseFrame(data: string): ParsedFrame | undefined {
   let value: unknown;
   try {
     value = JSON.parse(data);
@@ -87,29 +97,29 @@ export function understand(data: string): Understood | undefined {
     return undefined;
   }
   if (!isObject(value) || typeof value.seq !== 'number') return undefined;
-  let left = 0;
-  const only = <T>(list: unknown, is: (item: unknown) => item is T): T[] => {
+  let dropped = 0;
+  const keepValid = <T>(list: unknown, isValid: (item: unknown) => item is T): T[] => {
     if (list === undefined) return [];
     if (!Array.isArray(list)) {
-      left += 1;
+      dropped += 1;
       return [];
     }
-    const good = list.filter(is);
-    left += list.length - good.length;
-    return good;
+    const valid = list.filter(isValid);
+    dropped += list.length - valid.length;
+    return valid;
   };
-  const rows = only(value.rows, isRow).flatMap((each) => {
-    const understood = understandRow(each);
-    left += understood?.left ?? 0;
-    return understood?.row ?? [];
+  const rows = keepValid(value.rows, isRow).flatMap((each) => {
+    const parsed = parseRow(each);
+    dropped += parsed?.dropped ?? 0;
+    return parsed?.row ?? [];
   });
   const frame = {
     seq: value.seq,
-    now: isText(value.now) ? value.now : '',
+    now: isNonEmptyString(value.now) ? value.now : '',
     rows,
-    up: only(value.up, isMotion),
-    rm: only(value.rm, isText),
-    nodes: only(value.nodes, isNode),
+    up: keepValid(value.up, isMotion),
+    rm: keepValid(value.rm, isNonEmptyString),
+    nodes: keepValid(value.nodes, isNode),
   };
-  return { frame, left };
+  return { frame, dropped };
 }

@@ -1,18 +1,18 @@
-// The store and the stream, as components read them.
+// React hooks over the store and the stream.
 
 import { createContext, useContext, useMemo, useSyncExternalStore } from 'react';
 import type { LayerStatus, NodeStatus, PullStatus, ServerStatus } from '../api/gen/wire';
 import { shortName } from '../model/image';
 import type { Live } from './live';
-import type { Polled } from './poll';
-import type { All, Sample, Sync } from './store';
+import type { PollResult } from './poll';
+import type { Dataset, SyncState, ThroughputSample } from './store';
 import type { Connection } from './stream';
 
 export const LiveContext = createContext<Live | undefined>(undefined);
 
 export function useLive(): Live {
   const live = useContext(LiveContext);
-  if (!live) throw new Error('outside of LiveContext');
+  if (!live) throw new Error('used outside of LiveContext');
   return live;
 }
 
@@ -24,8 +24,8 @@ export function useRow(id: string): PullStatus | undefined {
   );
 }
 
-/** The short name of another pull; undefined where it is not known. */
-export function useNameOf(id: string | undefined): string | undefined {
+/** Returns the short name of another pull; undefined if it is unknown. */
+export function usePullName(id: string | undefined): string | undefined {
   const { store } = useLive();
   return useSyncExternalStore(
     (listener) => (id === undefined ? () => {} : store.onRow(id, listener)),
@@ -45,55 +45,55 @@ export function useNode(name: string): NodeStatus | undefined {
 }
 
 /**
- * All rows and nodes, for what is worked out over them: another object when that is worth it, which with many rows is
- * once a second. A memo that depends on it is worked out as often.
+ * Returns all rows and nodes, for aggregates. The object changes only when aggregates should be
+ * recomputed: with many rows that is once per second. Memoize on it.
  */
-export function useAll(): All {
+export function useDataset(): Dataset {
   const { store } = useLive();
-  return useSyncExternalStore(store.onBeat, store.all);
+  return useSyncExternalStore(store.onDataset, store.dataset);
 }
 
-/** The layers of a row in view; undefined until they are known. */
+/** Returns the layers of a visible row; undefined until they are loaded. */
 export function useLayers(id: string): readonly LayerStatus[] | undefined {
   const { layers } = useLive();
-  const on = useMemo(() => (listener: () => void) => layers.on(id, listener), [layers, id]);
-  return useSyncExternalStore(on, () => layers.of(id));
+  const subscribe = useMemo(() => (listener: () => void) => layers.subscribe(id, listener), [layers, id]);
+  return useSyncExternalStore(subscribe, () => layers.get(id));
 }
 
-/** What the server says of itself; undefined until it was asked. */
+/** Returns the server's status; undefined until the first response. */
 export function useServer(): ServerStatus | undefined {
   const { server } = useLive();
-  return useSyncExternalStore(server.on, server.state).value;
+  return useSyncExternalStore(server.subscribe, server.result).value;
 }
 
-/** The answer at a path of the API, asked for again and again while the component is there. */
-export function usePolled<T>(path: string, everyMs: number): Polled<T> {
+/** Polls an API path while the component is mounted. */
+export function usePolled<T>(path: string, everyMs: number): PollResult<T> {
   const live = useLive();
   const poll = useMemo(() => live.poll<T>(path, everyMs), [live, path, everyMs]);
-  return useSyncExternalStore(poll.on, poll.state);
+  return useSyncExternalStore(poll.subscribe, poll.result);
 }
 
-export function useSync(): Sync {
+export function useSyncState(): SyncState {
   const { store } = useLive();
-  return useSyncExternalStore(store.onSync, store.sync);
+  return useSyncExternalStore(store.onSyncState, store.syncState);
 }
 
-/** Whether the reader holds the page, and how many rows have changed since. */
-export function usePaused(): { paused: boolean; waiting: number } {
+/** Returns whether the user paused the page, and how many rows have changed since. */
+export function usePaused(): { paused: boolean; pendingChanges: number } {
   const { store } = useLive();
-  const paused = useSyncExternalStore(store.onSync, store.paused);
-  const waiting = useSyncExternalStore(store.onSync, store.waiting);
-  return { paused, waiting };
+  const paused = useSyncExternalStore(store.onSyncState, store.paused);
+  const pendingChanges = useSyncExternalStore(store.onSyncState, store.pendingChanges);
+  return { paused, pendingChanges };
 }
 
-export function useSpeeds(): readonly Sample[] {
+export function useThroughputSamples(): readonly ThroughputSample[] {
   const { store } = useLive();
-  return useSyncExternalStore(store.onBeat, store.speeds);
+  return useSyncExternalStore(store.onDataset, store.throughputSamples);
 }
 
 export function useLastFailed(): PullStatus | undefined {
   const { store } = useLive();
-  return useSyncExternalStore(store.onSync, store.lastFailed);
+  return useSyncExternalStore(store.onSyncState, store.lastFailed);
 }
 
 export function useConnection(): Connection {
@@ -101,32 +101,33 @@ export function useConnection(): Connection {
   return useSyncExternalStore(stream.onConnection, stream.connection);
 }
 
-// One timer for all that shows an age.
-const ticking = new Set<() => void>();
+// One timer for all components that show an age.
+const tickListeners = new Set<() => void>();
 let timer: ReturnType<typeof setInterval> | undefined;
 let tick = 0;
 
-function onTick(listener: () => void): () => void {
-  ticking.add(listener);
+function subscribeTick(listener: () => void): () => void {
+  tickListeners.add(listener);
   timer ??= setInterval(() => {
     tick += 1;
-    for (const each of ticking) each();
+    for (const each of tickListeners) each();
   }, 1_000);
   return () => {
-    ticking.delete(listener);
-    if (ticking.size > 0) return;
+    tickListeners.delete(listener);
+    if (tickListeners.size > 0) return;
     clearInterval(timer);
     timer = undefined;
   };
 }
 
 /**
- * Draws the component again each second, and gives the server's clock, by which all times of the wire are. While the
- * page is cut off it stands still: what has become of a pull since then is not known.
+ * Rerenders the component every second and returns the server's clock, which all times on the wire
+ * use. The clock stops while the page is disconnected, since the state of pulls is unknown from
+ * then on.
  */
 export function useNow(): number {
   const { store, stream } = useLive();
-  useSyncExternalStore(onTick, () => tick);
-  const heardAt = stream.connection().state === 'live' ? undefined : stream.heardAt();
-  return store.now(heardAt);
+  useSyncExternalStore(subscribeTick, () => tick);
+  const lastReceivedAt = stream.connection().state === 'live' ? undefined : stream.lastReceivedAt();
+  return store.serverNow(lastReceivedAt);
 }

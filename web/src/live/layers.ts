@@ -1,96 +1,108 @@
-// The layers of the rows in view. The stream leaves them out: most rows are not in view, and an agent tells of them
-// once a second. So the page asks for those that it shows, all in one request, once a second while they move.
+// Layers of visible rows. The stream omits them: most rows are not visible, and agents report
+// layers once per second. The page polls them for its visible rows in one request per second while
+// they change.
 
 import type { LayerStatus, PullList, PullStatus } from '../api/gen/wire';
 import { isLive } from '../model/pull';
-import { understandRow } from './frame';
-import { type Beside, type Get, Poll } from './poll';
+import { parseRow } from './frame';
+import { type Get, Poll, type StreamStatus } from './poll';
 
-const EVERY_MS = 1_000;
-/** So many in one request: gateways refuse addresses of more than 8 KiB. Of more rows in view each has its turn. */
-export const MOST = 40;
+const POLL_MS = 1_000;
+/**
+ * Ids per request; gateways reject URLs longer than 8 KiB. With more visible rows, requests take
+ * turns.
+ */
+export const MAX_IDS = 40;
 
-interface Wanted {
-  by: number;
-  /** The number of the request that asked for it last. */
-  turn: number;
-  /** The row that they were asked for: one that has ended since moves no more. */
-  of?: PullStatus | undefined;
+interface LayerSubscription {
+  subscribers: number;
+  /** Number of the last request that included this row. */
+  lastRequest: number;
+  /** The row as of the last response. Ended rows are not requested again. */
+  fetchedRow?: PullStatus | undefined;
   layers?: readonly LayerStatus[];
   listeners: Set<() => void>;
 }
 
-export class Layers {
-  #row: (id: string) => PullStatus | undefined;
-  #wanted = new Map<string, Wanted>();
+export class VisibleLayers {
+  #rowById: (id: string) => PullStatus | undefined;
+  #subscriptions = new Map<string, LayerSubscription>();
   #poll: Poll<PullList>;
-  #quit: (() => void) | undefined;
-  #soon: ReturnType<typeof setTimeout> | undefined;
-  #turn = 0;
+  #unsubscribe: (() => void) | undefined;
+  #batchTimer: ReturnType<typeof setTimeout> | undefined;
+  #requests = 0;
 
-  constructor(get: Get, beside: Beside, row: (id: string) => PullStatus | undefined) {
-    this.#row = row;
-    this.#poll = new Poll(get, beside, EVERY_MS, () => this.#path());
+  constructor(get: Get, stream: StreamStatus, row: (id: string) => PullStatus | undefined) {
+    this.#rowById = row;
+    this.#poll = new Poll(get, stream, POLL_MS, () => this.#path());
   }
 
-  /** Of a row in view; undefined where they are not known, or not known yet. */
-  of = (id: string): readonly LayerStatus[] | undefined => this.#wanted.get(id)?.layers;
+  /** Returns the layers of a visible row; undefined if unknown or not loaded yet. */
+  get = (id: string): readonly LayerStatus[] | undefined => this.#subscriptions.get(id)?.layers;
 
-  /** Says that a row is in view, until it is told otherwise. */
-  on = (id: string, listener: () => void): (() => void) => {
-    const wanted = this.#wanted.get(id) ?? { by: 0, turn: 0, listeners: new Set() };
-    wanted.by += 1;
-    wanted.listeners.add(listener);
-    this.#wanted.set(id, wanted);
-    if (wanted.layers === undefined) this.#askSoon();
-    this.#quit ??= this.#poll.on(this.#heard);
+  /** Marks a row as visible until the returned function is called. */
+  subscribe = (id: string, listener: () => void): (() => void) => {
+    const subscription = this.#subscriptions.get(id) ?? {
+      subscribers: 0,
+      lastRequest: 0,
+      listeners: new Set(),
+    };
+    subscription.subscribers += 1;
+    subscription.listeners.add(listener);
+    this.#subscriptions.set(id, subscription);
+    if (subscription.layers === undefined) this.#scheduleRequest();
+    this.#unsubscribe ??= this.#poll.subscribe(this.#onAnswer);
     return () => {
-      wanted.by -= 1;
-      wanted.listeners.delete(listener);
-      if (wanted.by > 0) return;
-      this.#wanted.delete(id);
-      if (this.#wanted.size > 0) return;
-      clearTimeout(this.#soon);
-      this.#soon = undefined;
-      this.#quit?.();
-      this.#quit = undefined;
+      subscription.subscribers -= 1;
+      subscription.listeners.delete(listener);
+      if (subscription.subscribers > 0) return;
+      this.#subscriptions.delete(id);
+      if (this.#subscriptions.size > 0) return;
+      clearTimeout(this.#batchTimer);
+      this.#batchTimer = undefined;
+      this.#unsubscribe?.();
+      this.#unsubscribe = undefined;
     };
   };
 
-  /** Rows come into view together: one request is enough for them. */
-  #askSoon(): void {
-    this.#soon ??= setTimeout(() => {
-      this.#soon = undefined;
-      this.#poll.now();
+  /** Rows become visible together, so their requests are batched. */
+  #scheduleRequest(): void {
+    this.#batchTimer ??= setTimeout(() => {
+      this.#batchTimer = undefined;
+      this.#poll.requestNow();
     }, 50);
   }
 
   #path(): string | undefined {
-    if (this.#soon !== undefined) return undefined;
-    const asked = [...this.#wanted].filter(([id, wanted]) => {
-      const row = this.#row(id);
-      // Before the manifest is here there are none.
+    if (this.#batchTimer !== undefined) return undefined;
+    const due = [...this.#subscriptions].filter(([id, subscription]) => {
+      const row = this.#rowById(id);
+      // There are no layers before the manifest is known.
       if (row?.layerCount === undefined) return false;
-      return wanted.of === undefined || isLive(wanted.of) || row !== wanted.of;
+      return (
+        subscription.fetchedRow === undefined ||
+        isLive(subscription.fetchedRow) ||
+        row !== subscription.fetchedRow
+      );
     });
-    if (asked.length === 0) return undefined;
-    this.#turn += 1;
-    const next = asked.sort(([, a], [, b]) => a.turn - b.turn).slice(0, MOST);
-    for (const [, wanted] of next) wanted.turn = this.#turn;
+    if (due.length === 0) return undefined;
+    this.#requests += 1;
+    const next = due.sort(([, a], [, b]) => a.lastRequest - b.lastRequest).slice(0, MAX_IDS);
+    for (const [, subscription] of next) subscription.lastRequest = this.#requests;
     const ids = next.map(([id]) => encodeURIComponent(id));
     return `api/v1/pulls?layers=embed&id=${ids.join(',')}`;
   }
 
-  #heard = (): void => {
-    const pulls: unknown = this.#poll.state().value?.pulls;
+  #onAnswer = (): void => {
+    const pulls: unknown = this.#poll.result().value?.pulls;
     if (!Array.isArray(pulls)) return;
     for (const each of pulls) {
-      const pull = understandRow(each)?.row;
-      const wanted = pull && this.#wanted.get(pull.id);
-      if (pull === undefined || wanted === undefined) continue;
-      wanted.of = isLive(pull) ? pull : this.#row(pull.id);
-      wanted.layers = pull.layers ?? [];
-      for (const listener of wanted.listeners) listener();
+      const pull = parseRow(each)?.row;
+      const subscription = pull && this.#subscriptions.get(pull.id);
+      if (pull === undefined || subscription === undefined) continue;
+      subscription.fetchedRow = isLive(pull) ? pull : this.#rowById(pull.id);
+      subscription.layers = pull.layers ?? [];
+      for (const listener of subscription.listeners) listener();
     }
   };
 }

@@ -1,36 +1,36 @@
-// What moves of a pull, put onto its row. Rows and layers are replaced, never changed.
+// Applies motions (progress updates) to rows. Rows and layers are replaced, never mutated.
 
 import type { LayerStatus, PullMotion, PullStatus } from '../api/gen/wire';
 
-/** All of these are replaced: one that is null is unknown from now on. */
-export function moved(row: PullStatus, motion: PullMotion): PullStatus {
+/** Replaces all progress fields; null means unknown. */
+export function applyMotion(row: PullStatus, motion: PullMotion): PullStatus {
   const [, percent, downloadedBytes, extractedBytes, bytesPerSec, ...rest] = motion;
   const [etaSeconds, etaLowSeconds, etaHighSeconds, layersDone, moving] = rest;
   const next = { ...row };
-  const put = <F extends keyof PullStatus>(field: F, value: PullStatus[F] | null): void => {
+  const setOrDelete = <F extends keyof PullStatus>(field: F, value: PullStatus[F] | null): void => {
     if (value === null) delete next[field];
     else next[field] = value as (typeof next)[F];
   };
-  put('percent', percent);
-  put('downloadedBytes', downloadedBytes);
-  put('extractedBytes', extractedBytes);
-  put('bytesPerSec', bytesPerSec);
-  put('etaSeconds', etaSeconds);
-  put('etaLowSeconds', etaLowSeconds);
-  put('etaHighSeconds', etaHighSeconds);
-  put('layersDone', layersDone);
+  setOrDelete('percent', percent);
+  setOrDelete('downloadedBytes', downloadedBytes);
+  setOrDelete('extractedBytes', extractedBytes);
+  setOrDelete('bytesPerSec', bytesPerSec);
+  setOrDelete('etaSeconds', etaSeconds);
+  setOrDelete('etaLowSeconds', etaLowSeconds);
+  setOrDelete('etaHighSeconds', etaHighSeconds);
+  setOrDelete('layersDone', layersDone);
   if (moving.length > 0 && row.layers?.length) {
     const layers = [...row.layers];
     for (const [index, downloaded, unpacked, speed] of moving) {
       const layer = layers[index];
-      if (layer) layers[index] = movedLayer(layer, downloaded, unpacked, speed);
+      if (layer) layers[index] = applyLayerMotion(layer, downloaded, unpacked, speed);
     }
     next.layers = layers;
   }
   return next;
 }
 
-function movedLayer(
+function applyLayerMotion(
   layer: LayerStatus,
   downloaded: number | null,
   unpacked: number | null,

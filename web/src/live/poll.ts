@@ -1,17 +1,17 @@
-// Asks for one thing again and again, for what the stream does not tell. It rests while the stream does.
+// Polls an API path for data that is not in the stream. Pauses while the stream is disconnected.
 
-import { type Refusal, Refused } from '../api/events';
+import { RequestError, type RequestFailure } from '../api/events';
 
 export type Get = (path: string, signal: AbortSignal, token?: string) => Promise<unknown>;
 
-/** The last answer, and why there is no newer one. */
-export interface Polled<T> {
+/** The last successful response, and the failure since then, if any. */
+export interface PollResult<T> {
   value?: T;
-  refusal?: Refusal;
+  failure?: RequestFailure;
 }
 
-/** What a poll needs to know of the stream. */
-export interface Beside {
+/** The parts of the stream that a poll depends on. */
+export interface StreamStatus {
   connection: () => { state: string };
   onConnection: (listener: () => void) => () => void;
   token: () => string | undefined;
@@ -19,77 +19,78 @@ export interface Beside {
 
 export class Poll<T> {
   #get: Get;
-  #beside: Beside;
-  #ask: () => string | undefined;
+  #stream: StreamStatus;
+  #nextPath: () => string | undefined;
   #everyMs: number;
-  #state: Polled<T> = {};
+  #result: PollResult<T> = {};
   #listeners = new Set<() => void>();
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #asking: AbortController | undefined;
-  #quit: (() => void) | undefined;
+  #inFlight: AbortController | undefined;
+  #unsubscribe: (() => void) | undefined;
 
-  /** `ask`: the path; undefined where nothing is to be asked this time. */
-  constructor(get: Get, beside: Beside, everyMs: number, ask: () => string | undefined) {
+  /** `nextPath` returns the path to request, or undefined to skip this round. */
+  constructor(get: Get, stream: StreamStatus, everyMs: number, nextPath: () => string | undefined) {
     this.#get = get;
-    this.#beside = beside;
+    this.#stream = stream;
     this.#everyMs = everyMs;
-    this.#ask = ask;
+    this.#nextPath = nextPath;
   }
 
-  state = (): Polled<T> => this.#state;
+  result = (): PollResult<T> => this.#result;
 
-  /** Asks for as long as anybody listens. */
-  on = (listener: () => void): (() => void) => {
+  /** Polls while there are subscribers. */
+  subscribe = (listener: () => void): (() => void) => {
     this.#listeners.add(listener);
-    if (this.#quit === undefined) {
-      this.#quit = this.#beside.onConnection(this.#connection);
-      this.now();
+    if (this.#unsubscribe === undefined) {
+      this.#unsubscribe = this.#stream.onConnection(this.#onConnectionChange);
+      this.requestNow();
     }
     return () => {
       this.#listeners.delete(listener);
       if (this.#listeners.size > 0) return;
-      this.#quit?.();
-      this.#quit = undefined;
-      this.#rest();
+      this.#unsubscribe?.();
+      this.#unsubscribe = undefined;
+      this.#pause();
     };
   };
 
-  #connection = (): void => {
-    if (this.#beside.connection().state === 'live') {
-      if (this.#asking === undefined && this.#timer === undefined) this.now();
-    } else this.#rest();
+  #onConnectionChange = (): void => {
+    if (this.#stream.connection().state === 'live') {
+      if (this.#inFlight === undefined && this.#timer === undefined) this.requestNow();
+    } else this.#pause();
   };
 
-  #rest(): void {
+  #pause(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
-    this.#asking?.abort();
-    this.#asking = undefined;
+    this.#inFlight?.abort();
+    this.#inFlight = undefined;
   }
 
-  /** Asks now, and from now on. */
-  now = (): void => {
-    this.#rest();
-    if (this.#quit === undefined || this.#beside.connection().state !== 'live') return;
-    const path = this.#ask();
+  /** Requests immediately, and periodically from then on. */
+  requestNow = (): void => {
+    this.#pause();
+    if (this.#unsubscribe === undefined || this.#stream.connection().state !== 'live') return;
+    const path = this.#nextPath();
     if (path === undefined) {
-      this.#timer = setTimeout(this.now, this.#everyMs);
+      this.#timer = setTimeout(this.requestNow, this.#everyMs);
       return;
     }
-    const asking = new AbortController();
-    this.#asking = asking;
-    void this.#get(path, asking.signal, this.#beside.token())
-      .then((value): Polled<T> => ({ value: value as T }))
-      .catch((error: unknown): Polled<T> => {
-        const refusal: Refusal = error instanceof Refused ? error.refusal : { kind: 'unreachable' };
-        return { ...this.#state, refusal };
+    const controller = new AbortController();
+    this.#inFlight = controller;
+    void this.#get(path, controller.signal, this.#stream.token())
+      .then((value): PollResult<T> => ({ value: value as T }))
+      .catch((error: unknown): PollResult<T> => {
+        const failure: RequestFailure =
+          error instanceof RequestError ? error.failure : { kind: 'unreachable' };
+        return { ...this.#result, failure };
       })
-      .then((state) => {
-        // Whoever stopped it, asks again.
-        if (this.#asking !== asking) return;
-        this.#asking = undefined;
-        this.#timer = setTimeout(this.now, this.#everyMs);
-        this.#state = state;
+      .then((result) => {
+        // A pause or a newer request replaced this one.
+        if (this.#inFlight !== controller) return;
+        this.#inFlight = undefined;
+        this.#timer = setTimeout(this.requestNow, this.#everyMs);
+        this.#result = result;
         for (const listener of this.#listeners) listener();
       });
   };

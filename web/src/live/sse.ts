@@ -1,59 +1,58 @@
-// Server-sent events out of text that comes in pieces, cut anywhere.
+// Parses server-sent events from text chunks that may be split anywhere.
 
 export interface SseEvent {
-  /** `message` where the server named none. */
+  /** `message` if the server sent no event name. */
   event: string;
   data: string;
-  /** The last id that was said, also by an earlier event. */
+  /** The last event id, which may be that of an earlier event. */
   id: string;
 }
 
-/** What is not over yet. */
-export interface Pending {
-  /** The beginning of a line. */
-  line: string;
-  /** Whether the last piece ended in a CR: an LF that follows belongs to it. */
-  cr: boolean;
+/** State between chunks: the unfinished line and event. */
+export interface ParserState {
+  partialLine: string;
+  /** True if the last chunk ended with CR: a following LF belongs to it. */
+  endsWithCr: boolean;
   event: string;
   data: string[];
   id: string;
 }
 
-export const NOTHING: Pending = { line: '', cr: false, event: '', data: [], id: '' };
+export const INITIAL_STATE: ParserState = { partialLine: '', endsWithCr: false, event: '', data: [], id: '' };
 
-/** Reads one more piece. Lines end with LF, CR or both; an event ends with an empty line. */
-export function parse(before: Pending, piece: string): [Pending, SseEvent[]] {
-  if (piece === '') return [before, []];
-  const text = before.cr && piece.startsWith('\n') ? piece.slice(1) : piece;
-  const lines = (before.line + text).split(/\r\n|\n|\r/);
-  const rest: Pending = {
-    line: lines.pop() ?? '',
-    cr: piece.endsWith('\r'),
-    event: before.event,
-    data: [...before.data],
-    id: before.id,
+/** Parses one chunk. Lines end with LF, CR or CRLF; an empty line ends an event. */
+export function parseChunk(state: ParserState, chunk: string): [ParserState, SseEvent[]] {
+  if (chunk === '') return [state, []];
+  const text = state.endsWithCr && chunk.startsWith('\n') ? chunk.slice(1) : chunk;
+  const lines = (state.partialLine + text).split(/\r\n|\n|\r/);
+  const next: ParserState = {
+    partialLine: lines.pop() ?? '',
+    endsWithCr: chunk.endsWith('\r'),
+    event: state.event,
+    data: [...state.data],
+    id: state.id,
   };
   const events: SseEvent[] = [];
   for (const line of lines) {
     if (line === '') {
-      if (rest.data.length > 0) {
-        events.push({ event: rest.event || 'message', data: rest.data.join('\n'), id: rest.id });
+      if (next.data.length > 0) {
+        events.push({ event: next.event || 'message', data: next.data.join('\n'), id: next.id });
       }
-      rest.event = '';
-      rest.data = [];
+      next.event = '';
+      next.data = [];
       continue;
     }
     const colon = line.indexOf(':');
     const field = colon < 0 ? line : line.slice(0, colon);
     const value = colon < 0 ? '' : line.slice(colon + 1).replace(/^ /, '');
-    if (field === 'data') rest.data.push(value);
-    else if (field === 'event') rest.event = value;
-    else if (field === 'id' && !value.includes('\0')) rest.id = value;
+    if (field === 'data') next.data.push(value);
+    else if (field === 'event') next.event = value;
+    else if (field === 'id' && !value.includes('\0')) next.id = value;
   }
-  return [rest, events];
+  return [next, events];
 }
 
-/** How many characters wait for their end: the caller's bound on what an event may weigh. */
-export function waiting(pending: Pending): number {
-  return pending.data.reduce((sum, line) => sum + line.length, pending.line.length);
+/** Number of buffered characters, so that the caller can limit the size of an event. */
+export function bufferedLength(state: ParserState): number {
+  return state.data.reduce((sum, line) => sum + line.length, state.partialLine.length);
 }

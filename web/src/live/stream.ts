@@ -1,149 +1,151 @@
-// Keeps one stream open: goes on where it was cut, backs off, notices silence, rests while nobody looks.
+// Keeps one event stream open: resumes after a disconnect, backs off, detects silence, and
+// disconnects while the page is hidden.
 
-import { type Body, type Refusal, Refused } from '../api/events';
-import { NOTHING, parse, type SseEvent, waiting } from './sse';
+import { type ByteStream, RequestError, type RequestFailure } from '../api/events';
+import { bufferedLength, INITIAL_STATE, parseChunk, type SseEvent } from './sse';
 
-/** The server says something each 5 s. */
-export const SILENCE_MS = 15_000;
-/** A page that nobody looks at gives its connection back. */
-export const HIDDEN_MS = 30_000;
-const FIRST_WAIT_MS = 500;
-const LONGEST_WAIT_MS = 15_000;
-/** No event is larger: a server that says more is not ours. */
-const EVENT_LIMIT = 64 * 1024 * 1024;
+/** The server sends an event at least every 5 s. */
+export const SILENCE_TIMEOUT_MS = 15_000;
+/** A hidden page closes its connection after this time. */
+export const HIDDEN_TIMEOUT_MS = 30_000;
+const MIN_BACKOFF_MS = 500;
+const MAX_BACKOFF_MS = 15_000;
+/** A pulltrace server sends no larger events. */
+const MAX_EVENT_CHARS = 64 * 1024 * 1024;
 
-export type Loss = Refusal | { kind: 'silent' | 'ended' | 'broken' };
+export type DisconnectReason = RequestFailure | { kind: 'silent' | 'ended' | 'broken' };
 
 export type Connection =
   | { state: 'connecting' }
   | { state: 'live' }
-  | { state: 'lost'; loss: Loss; since: number; retryAt: number }
+  | { state: 'lost'; reason: DisconnectReason; since: number; retryAt: number }
   | { state: 'resting' };
 
-export interface Receiver {
-  /** Where to go on; undefined for a snapshot. */
-  position(): string | undefined;
+export interface StreamReceiver {
+  /** The event id to resume from; undefined to request a snapshot. */
+  resumeId(): string | undefined;
   /** A snapshot follows. */
-  begin(): void;
+  beginSnapshot(): void;
   connected(): void;
-  event(event: string, data: string, id: string): void;
+  handleEvent(event: string, data: string, id: string): void;
 }
 
-export interface Surroundings {
-  open: (since: string | undefined, signal: AbortSignal, token: string | undefined) => Promise<Body>;
-  /** 0 to 1. */
+export interface StreamOptions {
+  open: (since: string | undefined, signal: AbortSignal, token: string | undefined) => Promise<ByteStream>;
+  /** Between 0 and 1. */
   random: () => number;
 }
 
 export class Stream {
-  #receiver: Receiver;
-  #around: Surroundings;
+  #receiver: StreamReceiver;
+  #options: StreamOptions;
   #connection: Connection = { state: 'connecting' };
-  #heardAt: number | undefined;
+  #lastReceivedAt: number | undefined;
   #listeners = new Set<() => void>();
   #token: string | undefined;
-  #running: AbortController | undefined;
-  #losses = 0;
-  #retry: ReturnType<typeof setTimeout> | undefined;
-  #hidden: ReturnType<typeof setTimeout> | undefined;
+  #controller: AbortController | undefined;
+  #failedAttempts = 0;
+  #retryTimer: ReturnType<typeof setTimeout> | undefined;
+  #hiddenTimer: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(receiver: Receiver, around: Surroundings) {
+  constructor(receiver: StreamReceiver, options: StreamOptions) {
     this.#receiver = receiver;
-    this.#around = around;
+    this.#options = options;
   }
 
   connection = (): Connection => this.#connection;
-  /** What somebody entered; for the other requests of the page. */
+  /** The token that the user entered; polls send it too. */
   token = (): string | undefined => this.#token;
-  /** When the server was last heard, by this machine's clock. */
-  heardAt = (): number | undefined => this.#heardAt;
+  /** Time of the last received data, by the local clock. */
+  lastReceivedAt = (): number | undefined => this.#lastReceivedAt;
   onConnection = (listener: () => void): (() => void) => {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   };
 
-  /** Begins, or tries again at once. */
+  /** Connects, or retries immediately. */
   start = (): void => {
-    clearTimeout(this.#retry);
-    if (this.#running) return;
-    const running = new AbortController();
-    this.#running = running;
-    void this.#run(running);
+    clearTimeout(this.#retryTimer);
+    if (this.#controller) return;
+    const controller = new AbortController();
+    this.#controller = controller;
+    void this.#run(controller);
   };
 
-  /** Tries again with a token. It is kept here only, and gone with the page. */
-  enter(token: string): void {
+  /** Sets the token and reconnects. The token is kept in memory only. */
+  setToken(token: string): void {
     this.#token = token;
     this.start();
   }
 
   stop(): void {
-    clearTimeout(this.#retry);
-    clearTimeout(this.#hidden);
-    this.#running?.abort();
-    this.#running = undefined;
+    clearTimeout(this.#retryTimer);
+    clearTimeout(this.#hiddenTimer);
+    this.#controller?.abort();
+    this.#controller = undefined;
   }
 
-  /** Whether anybody looks at the page. */
-  visible(is: boolean): void {
-    clearTimeout(this.#hidden);
-    if (is) {
+  /** Reports whether the page is visible. */
+  setVisible(visible: boolean): void {
+    clearTimeout(this.#hiddenTimer);
+    if (visible) {
       if (this.#connection.state === 'resting') {
-        this.#say({ state: 'connecting' });
+        this.#setConnection({ state: 'connecting' });
         this.start();
       }
       return;
     }
-    this.#hidden = setTimeout(() => {
+    this.#hiddenTimer = setTimeout(() => {
       this.stop();
-      this.#say({ state: 'resting' });
-    }, HIDDEN_MS);
+      this.#setConnection({ state: 'resting' });
+    }, HIDDEN_TIMEOUT_MS);
   }
 
-  async #run(running: AbortController): Promise<void> {
-    const loss = await this.#follow(running).catch((error: unknown): Loss => {
-      return error instanceof Refused ? error.refusal : { kind: 'broken' };
+  async #run(controller: AbortController): Promise<void> {
+    const reason = await this.#readStream(controller).catch((error: unknown): DisconnectReason => {
+      return error instanceof RequestError ? error.failure : { kind: 'broken' };
     });
-    // Stopped from outside: whoever stopped it says what is now.
-    if (this.#running !== running) return;
-    this.#running = undefined;
-    running.abort();
+    // Stopped by the caller, which sets the new state.
+    if (this.#controller !== controller) return;
+    this.#controller = undefined;
+    controller.abort();
     const wait =
-      Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** this.#losses) * (0.5 + this.#around.random() / 2);
-    this.#losses += 1;
+      Math.min(MAX_BACKOFF_MS, MIN_BACKOFF_MS * 2 ** this.#failedAttempts) *
+      (0.5 + this.#options.random() / 2);
+    this.#failedAttempts += 1;
     const before = this.#connection;
     const since = before.state === 'lost' ? before.since : Date.now();
-    this.#say({ state: 'lost', loss, since, retryAt: Date.now() + wait });
-    this.#retry = setTimeout(this.start, wait);
+    this.#setConnection({ state: 'lost', reason, since, retryAt: Date.now() + wait });
+    this.#retryTimer = setTimeout(this.start, wait);
   }
 
-  /** Until the stream is over, for a reason. */
-  async #follow(running: AbortController): Promise<Loss> {
+  /** Reads until the stream ends, and returns the reason. */
+  async #readStream(controller: AbortController): Promise<DisconnectReason> {
     let silent = false;
-    const give = () => {
+    const onSilence = () => {
       silent = true;
-      running.abort();
+      controller.abort();
     };
-    let watchdog = setTimeout(give, SILENCE_MS);
+    let watchdog = setTimeout(onSilence, SILENCE_TIMEOUT_MS);
     try {
-      const since = this.#receiver.position();
-      const body = await this.#around.open(since, running.signal, this.#token);
+      const since = this.#receiver.resumeId();
+      const body = await this.#options.open(since, controller.signal, this.#token);
       this.#receiver.connected();
-      if (since === undefined) this.#receiver.begin();
+      if (since === undefined) this.#receiver.beginSnapshot();
       const reader = body.getReader();
       const decoder = new TextDecoder();
-      let pending = NOTHING;
+      let parser = INITIAL_STATE;
       for (;;) {
         const { done, value } = await reader.read();
         if (done) return { kind: 'ended' };
         clearTimeout(watchdog);
-        watchdog = setTimeout(give, SILENCE_MS);
+        watchdog = setTimeout(onSilence, SILENCE_TIMEOUT_MS);
         let events: SseEvent[];
-        [pending, events] = parse(pending, decoder.decode(value, { stream: true }));
-        if (this.#running !== running) return { kind: 'ended' };
-        this.#heard();
-        for (const { event, data, id } of events) this.#receiver.event(event, data, id);
-        if (waiting(pending) > EVENT_LIMIT) return { kind: 'broken' };
+        [parser, events] = parseChunk(parser, decoder.decode(value, { stream: true }));
+        if (this.#controller !== controller) return { kind: 'ended' };
+        this.#onData();
+        for (const { event, data, id } of events) this.#receiver.handleEvent(event, data, id);
+        if (bufferedLength(parser) > MAX_EVENT_CHARS) return { kind: 'broken' };
       }
     } catch (error) {
       if (silent) return { kind: 'silent' };
@@ -153,13 +155,13 @@ export class Stream {
     }
   }
 
-  #heard(): void {
-    this.#heardAt = Date.now();
-    this.#losses = 0;
-    if (this.#connection.state !== 'live') this.#say({ state: 'live' });
+  #onData(): void {
+    this.#lastReceivedAt = Date.now();
+    this.#failedAttempts = 0;
+    if (this.#connection.state !== 'live') this.#setConnection({ state: 'live' });
   }
 
-  #say(connection: Connection): void {
+  #setConnection(connection: Connection): void {
     this.#connection = connection;
     for (const listener of this.#listeners) listener();
   }

@@ -1,72 +1,78 @@
-// Tables of things that are worked out over all pulls: ordered by one of their columns, as the address says it.
+// Sorting of tables that are aggregated over all pulls. The order is kept in the URL.
 
-/** What is unknown is undefined, and comes last whichever way. */
-export type Value = number | string | undefined;
+/** Unknown values are undefined; they sort last in both directions. */
+export type SortValue = number | string | undefined;
 
-export interface Sortable<T> {
+export interface SortableColumn<T> {
   key: string;
-  by: (item: T) => Value;
-  /** Whether an order by it begins with the largest. */
-  down?: boolean;
+  sortValue: (item: T) => SortValue;
+  /** True if the first click on the heading sorts in descending order. */
+  descending?: boolean;
 }
 
-export interface Order {
+export interface SortOrder {
   key: string;
-  down: boolean;
+  descending: boolean;
 }
 
-/** `-speed`; `usual` of what names no column. */
+/** Parses `-speed`; returns `fallback` if the text names no column. */
 export function parseOrder(
   text: string | null,
-  columns: readonly Pick<Sortable<never>, 'key'>[],
-  usual: Order,
-): Order {
+  columns: readonly Pick<SortableColumn<never>, 'key'>[],
+  fallback: SortOrder,
+): SortOrder {
   const key = text?.replace(/^-/, '');
   return columns.some((column) => column.key === key)
-    ? { key: key ?? '', down: text?.startsWith('-') ?? false }
-    : usual;
+    ? { key: key ?? '', descending: text?.startsWith('-') ?? false }
+    : fallback;
 }
 
-export const orderText = ({ key, down }: Order): string => `${down ? '-' : ''}${key}`;
+export const formatOrder = ({ key, descending }: SortOrder): string => `${descending ? '-' : ''}${key}`;
 
-/** What a click on a column's heading asks for: its own order first, then the other way. */
-export function nextOrder<T>(order: Order, { key, down = false }: Sortable<T>): Order {
-  return { key, down: order.key === key ? !order.down : down };
+/**
+ * Returns the order after a click on a heading: the column's own direction first, then reversed.
+ */
+export function nextOrder<T>(order: SortOrder, { key, descending = false }: SortableColumn<T>): SortOrder {
+  return { key, descending: order.key === key ? !order.descending : descending };
 }
 
-function compare(a: Value, b: Value): number {
+function compare(a: SortValue, b: SortValue): number {
   if (a === b) return 0;
   return (a as number) < (b as number) ? -1 : 1;
 }
 
-/** What is equal stays in the order of its keys. */
+/** Sorts by the column; ties are in key order. */
 export function sorted<T>(
   items: readonly T[],
-  { key, down }: Order,
-  columns: readonly Sortable<T>[],
+  { key, descending }: SortOrder,
+  columns: readonly SortableColumn<T>[],
   keyOf: (item: T) => string,
 ): T[] {
-  const by = columns.find((column) => column.key === key)?.by ?? keyOf;
-  const turn = down ? -1 : 1;
+  const by = columns.find((column) => column.key === key)?.sortValue ?? keyOf;
+  const direction = descending ? -1 : 1;
   const keyed = items.map((item) => ({ item, value: by(item), key: keyOf(item) }));
   keyed.sort((a, b) => {
     if (a.value === undefined || b.value === undefined) {
       return Number(a.value === undefined) - Number(b.value === undefined) || compare(a.key, b.key);
     }
-    return compare(a.value, b.value) * turn || compare(a.key, b.key);
+    return compare(a.value, b.value) * direction || compare(a.key, b.key);
   });
   return keyed.map(({ item }) => item);
 }
 
-/** As they stood before, what is new at the end: rows must not move away from under a pointer. */
-export function steady<T>(items: readonly T[], keyOf: (item: T) => string, before: readonly string[]): T[] {
-  const rank = new Map(before.map((key, index) => [key, index]));
-  const at = (item: T): number => rank.get(keyOf(item)) ?? before.length;
+/** Keeps the previous order and appends new items, so that rows do not move under the pointer. */
+export function keepOrder<T>(
+  items: readonly T[],
+  keyOf: (item: T) => string,
+  previous: readonly string[],
+): T[] {
+  const rank = new Map(previous.map((key, index) => [key, index]));
+  const at = (item: T): number => rank.get(keyOf(item)) ?? previous.length;
   return [...items].sort((a, b) => at(a) - at(b));
 }
 
-/** Whether two of them say the same: those are flat. */
-export function same<T extends object>(a: T, b: T): boolean {
+/** Compares flat objects. */
+export function shallowEqual<T extends object>(a: T, b: T): boolean {
   const keys = Object.keys(a) as (keyof T)[];
   return keys.length === Object.keys(b).length && keys.every((key) => Object.is(a[key], b[key]));
 }

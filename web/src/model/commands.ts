@@ -1,25 +1,24 @@
-// What a person would type next about a pull or a pod. Names come from the wire: whatever they hold, a shell reads each
-// of them as one word, and none of them as an option.
+// Shell commands for further investigation of a pull or a pod. Names come from the wire: each is
+// quoted so that a shell reads it as one word and never as an option.
 
 import type { PodLink, PullStatus } from '../api/gen/wire';
-import { instant } from './format';
+import { parseInstant } from './format';
 import { isLive } from './pull';
 import { isPlain } from './text';
 
 export interface Command {
-  /** What it tells. */
+  /** Label of the command's result. */
   title: string;
   text: string;
 }
 
-export interface Commands {
-  /** `With kubectl`, `On the node`. */
-  where: string;
+export interface CommandGroup {
+  place: string;
   commands: readonly Command[];
 }
 
-/** One word of a shell. Where it holds what a terminal would obey, it is written in escapes (bash, zsh). */
-export function quoted(word: string): string {
+/** Quotes a word for the shell. Control characters are written as escapes (bash, zsh). */
+export function shellQuote(word: string): string {
   if (/^[A-Za-z0-9_@%+=:,./-]+$/.test(word) && !word.startsWith('-')) return word;
   if (isPlain(word)) return `'${word.replaceAll("'", `'\\''`)}'`;
   const escaped = word.replace(/[^ -&(-[\]-~]/gu, (character) => {
@@ -32,20 +31,21 @@ export function quoted(word: string): string {
   return `$'${escaped}'`;
 }
 
-/** A word that stands alone: one that looks like an option is not read as one. */
-const operand = (word: string): string => (word.startsWith('-') ? `-- ${quoted(word)}` : quoted(word));
+/** Quotes a positional argument so that it is not parsed as an option. */
+const operand = (word: string): string =>
+  word.startsWith('-') ? `-- ${shellQuote(word)}` : shellQuote(word);
 
-const option = (name: string, value: string): string => `--${name}=${quoted(value)}`;
+const option = (name: string, value: string): string => `--${name}=${shellQuote(value)}`;
 
-/** `2026-11-24 20:00:00 UTC`, as journalctl reads it. */
-function moment(text: string | undefined, beforeMs = 0): string | undefined {
-  const at = instant(text);
+/** Formats an instant for journalctl: `2026-11-24 20:00:00 UTC`. */
+function journalTime(text: string | undefined, beforeMs = 0): string | undefined {
+  const at = parseInstant(text);
   if (at === undefined) return undefined;
   return `${new Date(at - beforeMs).toISOString().slice(0, 19).replace('T', ' ')} UTC`;
 }
 
-/** Host and port of the registry that an image's name says. */
-export function registryOf(image: string): string {
+/** Host and port of an image's registry. */
+export function registryHost(image: string): string {
   const [first = '', ...rest] = image.split('/');
   const isHost = rest.length > 0 && (first.includes('.') || first.includes(':') || first === 'localhost');
   return !isHost || first === 'docker.io' ? 'registry-1.docker.io' : first;
@@ -54,44 +54,47 @@ export function registryOf(image: string): string {
 type PodKey = Pick<PodLink, 'namespace' | 'podName'>;
 
 export function podCommands({ namespace, podName }: PodKey): Command[] {
-  const inside = option('namespace', namespace);
+  const namespaceOption = option('namespace', namespace);
   return [
-    { title: 'The pod and its events', text: `kubectl describe ${quoted(`pod/${podName}`)} ${inside}` },
     {
-      title: 'Its events alone, the last one last',
-      text: `kubectl get events ${inside} ${option('field-selector', `involvedObject.name=${podName}`)} --sort-by=.lastTimestamp`,
+      title: 'Pod and its events',
+      text: `kubectl describe ${shellQuote(`pod/${podName}`)} ${namespaceOption}`,
+    },
+    {
+      title: 'Pod events, latest last',
+      text: `kubectl get events ${namespaceOption} ${option('field-selector', `involvedObject.name=${podName}`)} --sort-by=.lastTimestamp`,
     },
   ];
 }
 
-/** With kubectl, for a pull: its first pod, and its node. */
-function cluster(pull: PullStatus): Command[] {
+/** kubectl commands for the first pod of a pull and for its node. */
+function kubectlCommands(pull: PullStatus): Command[] {
   const [pod] = pull.pods ?? [];
-  const found = pod ? podCommands(pod) : [];
+  const commands = pod ? podCommands(pod) : [];
   if (pod && pull.failure?.reason === 'unauthorized') {
-    found.push({
-      title: 'Which secrets it pulls with',
-      text: `kubectl get ${quoted(`pod/${pod.podName}`)} ${option('namespace', pod.namespace)} -o jsonpath='{.spec.imagePullSecrets}'`,
+    commands.push({
+      title: 'Image pull secrets',
+      text: `kubectl get ${shellQuote(`pod/${pod.podName}`)} ${option('namespace', pod.namespace)} -o jsonpath='{.spec.imagePullSecrets}'`,
     });
   }
-  const node = quoted(`node/${pull.nodeName}`);
-  found.push({ title: 'The node: pressure, taints, images', text: `kubectl describe ${node}` });
-  found.push({
-    title: 'A shell on the node',
+  const node = shellQuote(`node/${pull.nodeName}`);
+  commands.push({ title: 'Node: pressure, taints, images', text: `kubectl describe ${node}` });
+  commands.push({
+    title: 'Shell on the node',
     text: `kubectl debug ${node} -it --image=docker.io/library/busybox:1.37 -- chroot /host`,
   });
-  return found;
+  return commands;
 }
 
-/** What to look at, by why it failed. */
-function afterFailure(pull: PullStatus): Command[] {
-  const registry = registryOf(pull.imageRef ?? pull.repository ?? '');
+/** Commands that depend on the failure reason. */
+function failureCommands(pull: PullStatus): Command[] {
+  const registry = registryHost(pull.imageRef ?? pull.repository ?? '');
   const host = registry.replace(/:\d+$/, '');
   switch (pull.failure?.reason) {
     case 'no_space':
-      return [{ title: 'What is left on its disk', text: 'df -h /var/lib/containerd /var/lib/kubelet' }];
+      return [{ title: 'Free disk space', text: 'df -h /var/lib/containerd /var/lib/kubelet' }];
     case 'dns':
-      return [{ title: 'Whether the node finds the registry', text: `getent hosts ${operand(host)}` }];
+      return [{ title: 'DNS lookup of the registry', text: `getent hosts ${operand(host)}` }];
     case 'connection_refused':
     case 'timeout':
     case 'tls':
@@ -100,8 +103,8 @@ function afterFailure(pull: PullStatus): Command[] {
     case 'progress_timeout':
       return [
         {
-          title: 'Whether the registry answers',
-          text: `curl -sv -o /dev/null --max-time 10 ${quoted(`https://${registry}/v2/`)}`,
+          title: 'Connection to the registry',
+          text: `curl -sv -o /dev/null --max-time 10 ${shellQuote(`https://${registry}/v2/`)}`,
         },
       ];
     default:
@@ -109,35 +112,34 @@ function afterFailure(pull: PullStatus): Command[] {
   }
 }
 
-function onNode(pull: PullStatus): Command[] {
+function nodeCommands(pull: PullStatus): Command[] {
   const image = pull.imageRef;
-  const found: Command[] = [];
-  const since = moment(pull.startedAt, 5_000);
+  const commands: Command[] = [];
+  const since = journalTime(pull.startedAt, 5_000);
   if (isLive(pull)) {
-    found.push({
-      title: 'What containerd downloads',
+    commands.push({
+      title: 'Active downloads',
       text: 'ctr --namespace k8s.io content active',
     });
-    if (image) found.push({ title: 'Whether the image is there', text: `crictl images ${operand(image)}` });
+    if (image) commands.push({ title: 'Image on the node', text: `crictl images ${operand(image)}` });
   } else if (pull.outcome === 'completed') {
-    if (image)
-      found.push({ title: 'The image as the node has it', text: `crictl inspecti ${operand(image)}` });
-    found.push({ title: 'What images take on its disk', text: 'crictl imagefsinfo' });
+    if (image) commands.push({ title: 'Image details', text: `crictl inspecti ${operand(image)}` });
+    commands.push({ title: 'Disk usage of images', text: 'crictl imagefsinfo' });
   } else {
-    if (image) found.push({ title: 'Try it again by hand', text: `crictl pull ${operand(image)}` });
-    found.push(...afterFailure(pull));
+    if (image) commands.push({ title: 'Manual pull', text: `crictl pull ${operand(image)}` });
+    commands.push(...failureCommands(pull));
   }
-  const until = moment(pull.completedAt, -5_000);
+  const until = journalTime(pull.completedAt, -5_000);
   const span = `${since ? ` ${option('since', since)}` : ''}${until ? ` ${option('until', until)}` : ''}`;
-  found.push({ title: 'What containerd logged', text: `journalctl -u containerd --no-pager${span}` });
+  commands.push({ title: 'containerd log', text: `journalctl -u containerd --no-pager${span}` });
   if (!isLive(pull) && pull.outcome !== 'completed') {
-    found.push({ title: 'What the kubelet logged', text: `journalctl -u kubelet --no-pager${span}` });
+    commands.push({ title: 'kubelet log', text: `journalctl -u kubelet --no-pager${span}` });
   }
-  return found;
+  return commands;
 }
 
-/** The ones that fit what the pull does, or how it ended. */
-export const pullCommands = (pull: PullStatus): Commands[] => [
-  { where: 'With kubectl', commands: cluster(pull) },
-  { where: 'On the node', commands: onNode(pull) },
+/** Commands that match the state of the pull. */
+export const pullCommands = (pull: PullStatus): CommandGroup[] => [
+  { place: 'With kubectl', commands: kubectlCommands(pull) },
+  { place: 'On the node', commands: nodeCommands(pull) },
 ];

@@ -1,62 +1,62 @@
-// Of pulls that are over: when that was, how long they took, and which were the last.
+// Ended pulls: end times, durations and the most recent ones.
 
 import type { PullStatus } from '../api/gen/wire';
-import { instant } from './format';
-import { isLive, took } from './pull';
+import { parseInstant } from './format';
+import { isLive, pullDuration } from './pull';
 
-interface End {
+interface EndTimes {
   at: number;
   seconds: number | undefined;
 }
 
-// A row is replaced when anything of it changes, so what was read of it holds. Most rows are over, and are asked again
-// each second.
-const ends = new WeakMap<PullStatus, End>();
+// Rows are replaced on every change, so cached values stay valid. Most rows have ended and are read
+// again every second.
+const cache = new WeakMap<PullStatus, EndTimes>();
 
-function end(pull: PullStatus): End {
-  const found = ends.get(pull);
+function endTimes(pull: PullStatus): EndTimes {
+  const found = cache.get(pull);
   if (found) return found;
-  const at = instant(pull.completedAt) ?? instant(pull.startedAt) ?? 0;
-  const read = { at, seconds: took(pull) };
-  ends.set(pull, read);
-  return read;
+  const at = parseInstant(pull.completedAt) ?? parseInstant(pull.startedAt) ?? 0;
+  const times = { at, seconds: pullDuration(pull) };
+  cache.set(pull, times);
+  return times;
 }
 
-/** Milliseconds. */
-export const endedAt = (pull: PullStatus): number => end(pull).at;
+/** Milliseconds since the epoch. */
+export const endedAt = (pull: PullStatus): number => endTimes(pull).at;
 
-/** The `most` that ended last, the last one first. */
-export function lastEnded(pulls: Iterable<PullStatus>, most: number): PullStatus[] {
+/** The `limit` most recently ended pulls, latest first. */
+export function lastEnded(pulls: Iterable<PullStatus>, limit: number): PullStatus[] {
   const last: PullStatus[] = [];
   for (const pull of pulls) {
     if (isLive(pull)) continue;
     const at = endedAt(pull);
-    if (last.length === most && at <= endedAt(last[most - 1] as PullStatus)) continue;
-    let place = last.length;
-    while (place > 0 && endedAt(last[place - 1] as PullStatus) < at) place -= 1;
-    last.splice(place, 0, pull);
-    if (last.length > most) last.pop();
+    if (last.length === limit && at <= endedAt(last[limit - 1] as PullStatus)) continue;
+    let index = last.length;
+    while (index > 0 && endedAt(last[index - 1] as PullStatus) < at) index -= 1;
+    last.splice(index, 0, pull);
+    if (last.length > limit) last.pop();
   }
   return last;
 }
 
-/** How long pulls took that completed. */
-export interface PullTimes {
+/** Durations of completed pulls. */
+export interface DurationStats {
   pulls: number;
-  /** Seconds that half of them took at most; undefined where none is known. */
+  /** Median in seconds; undefined if no duration is known. */
   p50: number | undefined;
   p95: number | undefined;
 }
 
-export function pullTimes(pulls: Iterable<PullStatus>): PullTimes {
-  const known: number[] = [];
+export function durationStats(pulls: Iterable<PullStatus>): DurationStats {
+  const durations: number[] = [];
   for (const pull of pulls) {
     if (pull.outcome !== 'completed') continue;
-    const { seconds } = end(pull);
-    if (seconds !== undefined) known.push(seconds);
+    const { seconds } = endTimes(pull);
+    if (seconds !== undefined) durations.push(seconds);
   }
-  const sorted = Float64Array.from(known).sort();
-  // The smallest of them that so many are not above.
+  const sorted = Float64Array.from(durations).sort();
+  // Nearest-rank percentile.
   const quantile = (share: number): number | undefined => sorted[Math.ceil(sorted.length * share) - 1];
   return { pulls: sorted.length, p50: quantile(0.5), p95: quantile(0.95) };
 }

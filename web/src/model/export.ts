@@ -1,12 +1,12 @@
-// Pulls as files for other programs.
+// Export of pulls as CSV and JSON.
 
 import type { PullStatus } from '../api/gen/wire';
-import { podNames } from './pods';
+import { waitingPods } from './pods';
 
-type Cell = string | number | boolean | undefined;
+type CellValue = string | number | boolean | undefined;
 
-/** Amounts are bytes and seconds, times as the wire has them: what reads a file wants no units in its cells. */
-const COLUMNS: readonly (readonly [name: string, cell: (pull: PullStatus) => Cell])[] = [
+/** Sizes are in bytes, durations in seconds, times as on the wire: cells carry no units. */
+const COLUMNS: readonly (readonly [name: string, cell: (pull: PullStatus) => CellValue])[] = [
   ['id', ({ id }) => id],
   ['node', ({ nodeName }) => nodeName],
   ['image', (pull) => pull.imageRef ?? pull.repository],
@@ -15,8 +15,8 @@ const COLUMNS: readonly (readonly [name: string, cell: (pull: PullStatus) => Cel
   [
     'pods',
     ({ pods }) =>
-      podNames(pods)
-        .map(({ pod }) => pod)
+      waitingPods(pods)
+        .map(({ fullName }) => fullName)
         .join(' '),
   ],
   ['attempt', ({ attempt }) => attempt],
@@ -41,26 +41,26 @@ const COLUMNS: readonly (readonly [name: string, cell: (pull: PullStatus) => Cel
   ['nextRetryAt', ({ failure }) => failure?.nextRetryAt],
 ];
 
-/** By RFC 4180. What is unknown is an empty cell. */
+/** Formats pulls as CSV (RFC 4180). Unknown values are empty. */
 export function toCsv(pulls: readonly PullStatus[]): string {
   const lines = [
     COLUMNS.map(([name]) => name),
-    ...pulls.map((pull) => COLUMNS.map(([, cell]) => text(cell(pull)))),
+    ...pulls.map((pull) => COLUMNS.map(([, cell]) => csvField(cell(pull)))),
   ];
   return `${lines.map((line) => line.join(',')).join('\r\n')}\r\n`;
 }
 
-/** A spreadsheet computes a text that begins like this; after an apostrophe it is a text. */
+/** Spreadsheets evaluate such text as a formula; a leading apostrophe prevents that. */
 const FORMULA = /^\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|^[\t\r\n]/;
 
-function text(cell: Cell): string {
+function csvField(cell: CellValue): string {
   if (cell === undefined) return '';
   if (typeof cell !== 'string') return String(cell);
-  const tame = FORMULA.test(cell) ? `'${cell}` : cell;
-  return /[",\r\n]/.test(tame) ? `"${tame.replaceAll('"', '""')}"` : tame;
+  const escaped = FORMULA.test(cell) ? `'${cell}` : cell;
+  return /[",\r\n]/.test(escaped) ? `"${escaped.replaceAll('"', '""')}"` : escaped;
 }
 
-/** As the API tells them. */
+/** Formats pulls as the API returns them. */
 export function toJson(pulls: readonly PullStatus[]): string {
   return `${JSON.stringify({ pulls }, undefined, 2)}\n`;
 }

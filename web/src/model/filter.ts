@@ -1,112 +1,117 @@
-// The words by which a reader picks pulls: `node:gpu-* -state:done "payments api"`. Understood once, then asked of
-// each row; whatever is typed is understood as something.
+// Filter syntax for pulls: `node:gpu-* -state:done "payments api"`. A filter is compiled once and
+// then tested against each row. Any input is a valid filter.
 
 import type { PullStatus } from '../api/gen/wire';
 import { imageName } from './image';
-import { isLive, pullState, why } from './pull';
+import { failureTitle, isLive, pullState } from './pull';
 
-/** What can be asked for by name, as the help tells it. */
-export const KEYS = ['node', 'ns', 'pod', 'image', 'registry', 'state', 'reason'] as const;
-export type Key = (typeof KEYS)[number];
+/** Filter keys, as listed in the help. */
+export const FILTER_KEYS = ['node', 'ns', 'pod', 'image', 'registry', 'state', 'reason'] as const;
+export type FilterKey = (typeof FILTER_KEYS)[number];
 
-const ALIASES: Record<string, Key> = { namespace: 'ns', phase: 'state' };
+const ALIASES: Record<string, FilterKey> = { namespace: 'ns', phase: 'state' };
 
-export interface Term {
-  /** Undefined of a bare word. */
-  key: Key | undefined;
-  /** Whether it must not be so. */
-  not: boolean;
-  /** In small letters. */
+export interface FilterTerm {
+  /** Undefined for a plain word. */
+  key: FilterKey | undefined;
+  /** True if the term excludes its matches. */
+  negated: boolean;
+  /** Lower case. */
   text: string;
   quoted: boolean;
 }
 
 export interface Filter {
-  terms: readonly Term[];
-  /** Words before a colon that are no key: they were looked for as they stand. */
+  terms: readonly FilterTerm[];
+  /** Unknown keys; their terms are searched as plain text. */
   unknown: readonly string[];
   matches: (pull: PullStatus) => boolean;
 }
 
-/** `-key:"some words"`, `key:word`, `"some words"`, `word`: a quote that nobody closes reaches to the end. */
+/**
+ * `-key:"some words"`, `key:word`, `"some words"` or `word`. An unclosed quote extends to the end.
+ */
 const TERM = /(-?)(?:([a-z]+):)?(?:"([^"]*)"?|(\S+))?\s*/giy;
 
-export function parse(text: string): { terms: Term[]; unknown: string[] } {
-  const terms: Term[] = [];
+export function parseFilter(text: string): { terms: FilterTerm[]; unknown: string[] } {
+  const terms: FilterTerm[] = [];
   const unknown: string[] = [];
   TERM.lastIndex = 0;
-  const whole = text.trimStart();
-  while (TERM.lastIndex < whole.length) {
-    const found = TERM.exec(whole);
-    // Each character begins a term, so this ends; were it not so, the rest would be left out.
+  const input = text.trimStart();
+  while (TERM.lastIndex < input.length) {
+    const found = TERM.exec(input);
+    // Every character starts a term, so the loop advances; this guards against endless loops.
     if (!found || found[0] === '') break;
     const [, minus, before, phrase, word = ''] = found;
     const name = before?.toLowerCase();
-    const key = name === undefined ? undefined : (KEYS.find((known) => known === name) ?? ALIASES[name]);
-    const strange = name !== undefined && key === undefined;
-    if (strange && !unknown.includes(name)) unknown.push(name);
-    const said = (strange ? `${name}:` : '') + (phrase ?? word);
-    // `node:` and `-` are what somebody has not typed to the end.
-    if (said === '') continue;
-    terms.push({ key, not: minus === '-', text: said.toLowerCase(), quoted: phrase !== undefined });
+    const key =
+      name === undefined ? undefined : (FILTER_KEYS.find((known) => known === name) ?? ALIASES[name]);
+    const isUnknown = name !== undefined && key === undefined;
+    if (isUnknown && !unknown.includes(name)) unknown.push(name);
+    const value = (isUnknown ? `${name}:` : '') + (phrase ?? word);
+    // `node:` and `-` are terms that are still being typed.
+    if (value === '') continue;
+    terms.push({ key, negated: minus === '-', text: value.toLowerCase(), quoted: phrase !== undefined });
   }
   return { terms, unknown };
 }
 
-/** How a term is asked for: the text that `parse` understands as it. */
-export function term(key: Key, text: string): string {
-  // No name of Kubernetes has a quote in it.
+/** Formats a term that `parseFilter` parses back to the same key and text. */
+export function formatTerm(key: FilterKey, text: string): string {
+  // Kubernetes names contain no quotes.
   return `${key}:"${text.replaceAll('"', '')}"`;
 }
 
-export function compile(text: string): Filter {
-  const { terms, unknown } = parse(text);
-  const never = terms.filter(({ not }) => not).map(test);
-  const words = terms.filter(({ key, not }) => key === undefined && !not).map(test);
-  const any = KEYS.map((key) => terms.filter((each) => each.key === key && !each.not).map(test)).filter(
-    (tests) => tests.length > 0,
-  );
+export function compileFilter(text: string): Filter {
+  const { terms, unknown } = parseFilter(text);
+  const excluded = terms.filter(({ negated }) => negated).map(termMatcher);
+  const words = terms.filter(({ key, negated }) => key === undefined && !negated).map(termMatcher);
+  const byKey = FILTER_KEYS.map((key) =>
+    terms.filter((each) => each.key === key && !each.negated).map(termMatcher),
+  ).filter((tests) => tests.length > 0);
   return {
     terms,
     unknown,
     matches: (pull) =>
-      words.every((is) => is(pull)) &&
-      any.every((tests) => tests.some((is) => is(pull))) &&
-      !never.some((is) => is(pull)),
+      words.every((matches) => matches(pull)) &&
+      byKey.every((tests) => tests.some((matches) => matches(pull))) &&
+      !excluded.some((matches) => matches(pull)),
   };
 }
 
-type Test = (pull: PullStatus) => boolean;
+type Matcher = (pull: PullStatus) => boolean;
 
-/** Keys whose quoted text is all of a name: `node:"worker-1"` is not `worker-10`. */
-const EXACT = new Set<Key | undefined>(['node', 'ns', 'pod', 'image', 'registry']);
+/**
+ * Keys whose quoted text must equal the whole name: `node:"worker-1"` does not match `worker-10`.
+ */
+const EXACT_KEYS = new Set<FilterKey | undefined>(['node', 'ns', 'pod', 'image', 'registry']);
 
-function test({ key, text, quoted }: Term): Test {
-  const like = likeness(text, quoted && EXACT.has(key), key === 'state');
+function termMatcher({ key, text, quoted }: FilterTerm): Matcher {
+  const matches = textMatcher(text, quoted && EXACT_KEYS.has(key), key === 'state');
   switch (key) {
     case 'node':
-      return (pull) => like(names(pull).node);
+      return (pull) => matches(searchNames(pull).node);
     case 'registry':
-      return (pull) => names(pull).registry.some(like);
+      return (pull) => searchNames(pull).registry.some(matches);
     case 'image':
-      return (pull) => names(pull).image.some(like);
+      return (pull) => searchNames(pull).image.some(matches);
     case 'ns':
-      return (pull) => names(pull).namespaces.some(like);
+      return (pull) => searchNames(pull).namespaces.some(matches);
     case 'pod':
-      return (pull) => names(pull).pods.some(like);
+      return (pull) => searchNames(pull).pods.some(matches);
     case 'state':
-      return (pull) => states(pull).some(like);
+      return (pull) => stateWords(pull).some(matches);
     case 'reason':
-      return (pull) => reasons(pull).some(like);
+      return (pull) => reasonWords(pull).some(matches);
     default:
       return text.includes('*') && !quoted
-        ? (pull) => names(pull).all.some(like)
-        : (pull) => names(pull).text.includes(text);
+        ? (pull) => searchNames(pull).all.some(matches)
+        : (pull) => searchNames(pull).text.includes(text);
   }
 }
 
-/** `*` stands for anything, and then the rest is the whole name; without it, a part of the name is enough. */
-function likeness(text: string, exact: boolean, begins: boolean): (value: string) => boolean {
+/** With `*` wildcards the whole name must match; without, a part of it. */
+function textMatcher(text: string, exact: boolean, prefix: boolean): (value: string) => boolean {
   if (exact) return (value) => value === text;
   if (text.includes('*')) {
     const parts = text.split('*');
@@ -126,45 +131,47 @@ function likeness(text: string, exact: boolean, begins: boolean): (value: string
       return true;
     };
   }
-  return begins ? (value) => value.startsWith(text) : (value) => value.includes(text);
+  return prefix ? (value) => value.startsWith(text) : (value) => value.includes(text);
 }
 
-/** The states that a pull is said to be in: the word of the page, that of the wire, and wider ones. */
-function states(pull: PullStatus): string[] {
+/** State words of a pull: the page's, the wire's and broader ones. */
+function stateWords(pull: PullStatus): string[] {
   const live = isLive(pull);
   const words = [pullState(pull), pull.phase, ...(live ? ['live', 'active'] : ['done', 'ended'])];
   if (live && pull.slow) words.push('slow');
   return words.map((word) => word.toLowerCase());
 }
 
-function reasons(pull: PullStatus): string[] {
+function reasonWords(pull: PullStatus): string[] {
   if (!pull.failure) return pull.error ? [pull.error.toLowerCase()] : [];
   const { reason, message = '' } = pull.failure;
-  return [reason, reason.replaceAll('_', ' '), why(pull) ?? '', message].map((word) => word.toLowerCase());
+  return [reason, reason.replaceAll('_', ' '), failureTitle(pull) ?? '', message].map((word) =>
+    word.toLowerCase(),
+  );
 }
 
-/** The names of a pull in small letters. */
-export interface Names {
+/** Lower-case names of a pull. */
+export interface SearchNames {
   node: string;
-  /** The whole reference, `name:version`, and `name`: any of them is the image to somebody. */
+  /** The whole reference, `name:version` and `name`. */
   image: readonly string[];
-  /** With its path, and the host alone. */
+  /** The registry with its path, and the host alone. */
   registry: readonly string[];
   namespaces: readonly string[];
-  /** `name` and `namespace/name` of each. */
+  /** `name` and `namespace/name` of each pod. */
   pods: readonly string[];
-  /** Each of them. */
+  /** All names. */
   all: readonly string[];
-  /** All of them in one text. */
+  /** All names in one string. */
   text: string;
 }
 
-// A row is replaced whenever its bytes move, and what it is called hardly ever changes: so names are kept by id, with
-// what they were made of. Ids that are gone are forgotten now and then.
-const known = new Map<string, { of: PullStatus; names: Names }>();
-const SWEEP = 50_000;
+// Rows are replaced whenever their progress changes while names rarely do, so names are cached by
+// id together with the row they were built from. The cache is cleared when it is full.
+const cache = new Map<string, { row: PullStatus; names: SearchNames }>();
+const MAX_CACHED = 50_000;
 
-const same = (a: PullStatus, b: PullStatus): boolean =>
+const hasSameNames = (a: PullStatus, b: PullStatus): boolean =>
   a.imageRef === b.imageRef &&
   a.pods === b.pods &&
   a.candidates === b.candidates &&
@@ -173,38 +180,38 @@ const same = (a: PullStatus, b: PullStatus): boolean =>
   a.manifestDigest === b.manifestDigest &&
   a.nodeName === b.nodeName;
 
-export function names(pull: PullStatus): Names {
-  const found = known.get(pull.id);
-  if (found && (found.of === pull || same(found.of, pull))) return found.names;
-  if (known.size > SWEEP) known.clear();
-  const made = makeNames(pull);
-  known.set(pull.id, { of: pull, names: made });
-  return made;
+export function searchNames(pull: PullStatus): SearchNames {
+  const found = cache.get(pull.id);
+  if (found && (found.row === pull || hasSameNames(found.row, pull))) return found.names;
+  if (cache.size > MAX_CACHED) cache.clear();
+  const built = buildNames(pull);
+  cache.set(pull.id, { row: pull, names: built });
+  return built;
 }
 
-function makeNames(pull: PullStatus): Names {
+function buildNames(pull: PullStatus): SearchNames {
   const image = imageName(pull);
-  const whole = pull.imageRef ?? pull.repository ?? pull.rootDigest ?? pull.manifestDigest ?? '';
+  const reference = pull.imageRef ?? pull.repository ?? pull.rootDigest ?? pull.manifestDigest ?? '';
   const links = [...(pull.pods ?? []), ...(pull.candidates ?? [])];
-  const small = (words: readonly string[]): string[] => [
+  const lowercased = (words: readonly string[]): string[] => [
     ...new Set(words.filter(Boolean).map((word) => word.toLowerCase())),
   ];
   const node = pull.nodeName.toLowerCase();
-  const images = small([
-    whole,
+  const images = lowercased([
+    reference,
     ...(image.known ? [image.version && `${image.name}:${image.version}`, image.name] : []),
   ]);
-  const namespaces = small(links.map(({ namespace }) => namespace));
-  const pods = small(links.flatMap(({ namespace, podName }) => [podName, `${namespace}/${podName}`]));
+  const namespaces = lowercased(links.map(({ namespace }) => namespace));
+  const pods = lowercased(links.flatMap(({ namespace, podName }) => [podName, `${namespace}/${podName}`]));
   const all = [...images, node, ...namespaces, ...pods];
   return {
     node,
     image: images,
-    registry: small([image.registry, image.registry.split('/')[0] ?? '']),
+    registry: lowercased([image.registry, image.registry.split('/')[0] ?? '']),
     namespaces,
     pods,
     all,
-    // What contains another one says it as well.
+    // Only the longest form of each name; it contains the shorter ones.
     text: [images[0] ?? '', node, ...pods.filter((pod) => pod.includes('/'))].join('\n'),
   };
 }

@@ -1,103 +1,103 @@
-// The nodes as a map: those of one pool side by side, one cell each.
+// The node grid: one cell per node, grouped into pools.
 
 import type { NodeStatus, PullStatus } from '../api/gen/wire';
 import { isLive, pullState } from './pull';
 
-/** What a node does, in the order of what presses most. */
+/** The most urgent of the states that apply to a node. */
 export type CellState = 'silent' | 'failing' | 'stalled' | 'extracting' | 'pulling' | 'waiting' | 'idle';
 
 export interface Cell {
   name: string;
   state: CellState;
-  /** 1 to 4: how fast it is, beside the fastest. 0 where that is not known or it does not download. */
+  /** Speed relative to the fastest node, 1 to 4; 0 without a current speed. */
   shade: number;
   live: number;
   speed: number | undefined;
 }
 
 export interface Pool {
-  /** What its nodes' names begin with; empty where they have nothing in common. */
+  /** Common prefix of the node names; empty for the pool of all other nodes. */
   name: string;
   cells: Cell[];
 }
 
-/** A part of a name that only numbers it: `14`, `5d8f7c`, `vmss000001`. */
-const NUMBERS = /^(\d+|[0-9a-f]*\d[0-9a-f]*|vmss\w+)$/i;
+/** A name part that varies within a pool: number, hash or scale-set id (`vmss000001`). */
+const INSTANCE_PART = /^(\d+|[0-9a-f]*\d[0-9a-f]*|vmss\w+)$/i;
 
-/** `gpu-worker` of `gpu-worker-14`; empty of a name that is not numbered. */
+/** Returns `gpu-worker` for `gpu-worker-14`; empty without a numbered part after a dash. */
 export function poolName(node: string): string {
   const parts = (node.split('.')[0] ?? '').split('-');
   const last = parts.pop() ?? '';
   if (parts.length === 0 || !/\d/.test(last)) return '';
-  while (parts.length > 1 && NUMBERS.test(parts.at(-1) ?? '')) parts.pop();
+  while (parts.length > 1 && INSTANCE_PART.test(parts.at(-1) ?? '')) parts.pop();
   return parts.join('-');
 }
 
 const SHADES = 4;
-/** More pools than that are no help: the small ones are drawn as one. */
-const POOLS = 6;
+/** Maximum number of named pools; the smallest ones beyond it are merged. */
+const MAX_POOLS = 6;
 
-interface Doing {
+interface NodeActivity {
   extracting: boolean;
   downloading: boolean;
-  moving: boolean;
+  resolving: boolean;
   stalled: boolean;
 }
 
-function doings(pulls: Iterable<PullStatus>): Map<string, Doing> {
-  const found = new Map<string, Doing>();
+function nodeActivity(pulls: Iterable<PullStatus>): Map<string, NodeActivity> {
+  const found = new Map<string, NodeActivity>();
   for (const pull of pulls) {
     if (!isLive(pull)) continue;
     const state = pullState(pull);
-    let doing = found.get(pull.nodeName);
-    if (doing === undefined) {
-      doing = { extracting: false, downloading: false, moving: false, stalled: false };
-      found.set(pull.nodeName, doing);
+    let activity = found.get(pull.nodeName);
+    if (activity === undefined) {
+      activity = { extracting: false, downloading: false, resolving: false, stalled: false };
+      found.set(pull.nodeName, activity);
     }
-    if (state === 'stalled') doing.stalled = true;
-    else if (state === 'extracting') doing.extracting = true;
-    else if (state === 'downloading') doing.downloading = true;
-    else if (state === 'resolving') doing.moving = true;
+    if (state === 'stalled') activity.stalled = true;
+    else if (state === 'extracting') activity.extracting = true;
+    else if (state === 'downloading') activity.downloading = true;
+    else if (state === 'resolving') activity.resolving = true;
   }
   return found;
 }
 
-function stateOf(node: NodeStatus, doing: Doing | undefined, failing: boolean): CellState {
-  // What a silent node does, nobody knows.
+function cellState(node: NodeStatus, activity: NodeActivity | undefined, failing: boolean): CellState {
+  // The last report of a silent node is outdated.
   if (node.state === 'lost') return 'silent';
   if (failing) return 'failing';
-  if (doing?.stalled) return 'stalled';
-  if (doing?.downloading || doing?.moving) return 'pulling';
-  if (doing?.extracting) return 'extracting';
+  if (activity?.stalled) return 'stalled';
+  if (activity?.downloading || activity?.resolving) return 'pulling';
+  if (activity?.extracting) return 'extracting';
   return node.live > 0 ? 'waiting' : 'idle';
 }
 
 const byName = new Intl.Collator('en', { numeric: true }).compare;
 
 /**
- * The pools by their names, and the nodes in them by theirs, so that each stays where it is. `failing`: the names of
- * nodes on which something fails.
+ * Pools sorted by name, with nodes sorted by name, so that state changes move no cells. `failing`:
+ * names of nodes with failures.
  */
-export function grid(
+export function nodeGrid(
   nodes: Iterable<NodeStatus>,
   pulls: Iterable<PullStatus>,
   failing: ReadonlySet<string> = new Set(),
 ): Pool[] {
-  const doing = doings(pulls);
+  const activity = nodeActivity(pulls);
   const all = [...nodes];
-  const top = all.reduce(
+  const fastest = all.reduce(
     (max, node) => Math.max(max, node.state === 'lost' ? 0 : (node.bytesPerSec ?? 0)),
     0,
   );
   const pools = new Map<string, Cell[]>();
   for (const node of all) {
-    const state = stateOf(node, doing.get(node.name), failing.has(node.name));
+    const state = cellState(node, activity.get(node.name), failing.has(node.name));
     const speed = state === 'silent' || node.live === 0 ? undefined : node.bytesPerSec;
     const cell: Cell = {
       name: node.name,
       state,
-      // By its root: most nodes are far slower than the fastest.
-      shade: speed && top > 0 ? Math.max(1, Math.ceil(Math.sqrt(speed / top) * SHADES)) : 0,
+      // The square root spreads the shades: most nodes are far slower than the fastest.
+      shade: speed && fastest > 0 ? Math.max(1, Math.ceil(Math.sqrt(speed / fastest) * SHADES)) : 0,
       live: node.live,
       speed,
     };
@@ -106,47 +106,50 @@ export function grid(
     if (cells) cells.push(cell);
     else pools.set(name, [cell]);
   }
-  return joined(pools).map(({ name, cells }) => ({
+  return mergeSmallPools(pools).map(({ name, cells }) => ({
     name,
     cells: cells.sort((a, b) => byName(a.name, b.name)),
   }));
 }
 
-/** Pools of one node, and the smallest where there are many, are one pool without a name, which comes last. */
-function joined(pools: ReadonlyMap<string, Cell[]>): Pool[] {
+/**
+ * Merges nodes without a pool, pools of a single node, and the smallest pools beyond `MAX_POOLS`
+ * into one unnamed pool at the end.
+ */
+function mergeSmallPools(pools: ReadonlyMap<string, Cell[]>): Pool[] {
   const bySize = [...pools].sort(([, a], [, b]) => b.length - a.length);
-  const named = bySize.filter(([name, cells]) => name !== '' && cells.length > 1).slice(0, POOLS);
+  const named = bySize.filter(([name, cells]) => name !== '' && cells.length > 1).slice(0, MAX_POOLS);
   const kept = new Set(named.map(([name]) => name));
   const others = bySize.filter(([name]) => !kept.has(name)).flatMap(([, cells]) => cells);
   const found = named.map(([name, cells]) => ({ name, cells })).sort((a, b) => byName(a.name, b.name));
   return others.length > 0 ? [...found, { name: '', cells: others }] : found;
 }
 
-/** At most so many cells, what is idle left out first; and how many are left out. */
-export function cut(pools: readonly Pool[], most: number): { pools: readonly Pool[]; rest: number } {
+/** Limits the number of cells: drops idle ones, then busy ones. `rest` is the number dropped. */
+export function limitCells(pools: readonly Pool[], limit: number): { pools: readonly Pool[]; rest: number } {
   const all = pools.reduce((sum, { cells }) => sum + cells.length, 0);
-  if (all <= most) return { pools, rest: 0 };
-  let room = most;
+  if (all <= limit) return { pools, rest: 0 };
+  let remaining = limit;
   const pick = (keep: (cell: Cell) => boolean): Set<Cell> => {
     const picked = new Set<Cell>();
     for (const { cells } of pools) {
       for (const cell of cells) {
-        if (room > 0 && keep(cell)) {
+        if (remaining > 0 && keep(cell)) {
           picked.add(cell);
-          room -= 1;
+          remaining -= 1;
         }
       }
     }
     return picked;
   };
-  const pressing = pick(({ state }) => state === 'failing' || state === 'silent' || state === 'stalled');
-  const busy = pick((cell) => cell.state !== 'idle' && !pressing.has(cell));
+  const urgent = pick(({ state }) => state === 'failing' || state === 'silent' || state === 'stalled');
+  const busy = pick((cell) => cell.state !== 'idle' && !urgent.has(cell));
   const idle = pick((cell) => cell.state === 'idle');
   const shown = pools
     .map(({ name, cells }) => ({
       name,
-      cells: cells.filter((cell) => pressing.has(cell) || busy.has(cell) || idle.has(cell)),
+      cells: cells.filter((cell) => urgent.has(cell) || busy.has(cell) || idle.has(cell)),
     }))
     .filter(({ cells }) => cells.length > 0);
-  return { pools: shown, rest: all - most };
+  return { pools: shown, rest: all - limit };
 }

@@ -1,80 +1,91 @@
-// What is going on, by what people ask for: an image, a node, a namespace, a pod. One group is one rollout: its live
-// pulls, and those that ended shortly before the rest began.
+// Rollouts in progress, grouped by image, node, namespace or pod. A rollout consists of live pulls
+// and of pulls that ended shortly before the others started.
 
 import type { PullStatus } from '../api/gen/wire';
 import { endedAt } from './ended';
-import { instant } from './format';
+import { parseInstant } from './format';
 import { shortName } from './image';
-import { isLive, isSeen, pullState } from './pull';
+import { imageKey } from './issues';
+import { isFresh, isLive, pullState } from './pull';
 import { podKey } from './totals';
-import { imageKey } from './trouble';
 
-export const BY = ['image', 'node', 'namespace', 'pod'] as const;
-export type By = (typeof BY)[number];
+export const ROLLOUT_GROUPINGS = ['image', 'node', 'namespace', 'pod'] as const;
+export type RolloutGrouping = (typeof ROLLOUT_GROUPINGS)[number];
 
-/** How one pull of a group stands, in the order in which they are drawn: what is done comes first. */
-export const DOTS = ['ready', 'extracting', 'downloading', 'stalled', 'unseen', 'waiting', 'failed'] as const;
-export type Dot = (typeof DOTS)[number];
+/** States of the pulls of a group, in drawing order: finished first. */
+export const DOT_STATES = [
+  'ready',
+  'extracting',
+  'downloading',
+  'stalled',
+  'unseen',
+  'waiting',
+  'failed',
+] as const;
+export type DotState = (typeof DOT_STATES)[number];
 
 /** The pull that its group waits for longest. */
 export interface Straggler {
   pull: PullStatus;
-  /** Undefined where it is stalled. */
-  seconds: number | undefined;
+  /** Undefined if it is stalled. */
+  etaSeconds: number | undefined;
   trouble: 'stalled' | 'slow' | undefined;
 }
 
-export interface Group {
-  /** The same for as long as it is that group; empty of pulls that are in none. */
+export interface RolloutSummary {
+  /** Stable for as long as the group exists; empty for pulls without a group. */
   key: string;
-  /** One of its pulls, for what they have in common. */
-  any: PullStatus;
+  /** One of the pulls, for properties that all share. */
+  example: PullStatus;
   live: number;
-  /** Live ones that wait in a kubelet's queue. */
+  /** Live pulls waiting in a kubelet's queue. */
   queued: number;
-  /** How many of all its pulls completed: each image counts once for each node. */
+  /** Number of completed pulls. An image counts once per node. */
   ready: number;
   all: number;
-  dots: Readonly<Record<Dot, number>>;
-  /** Shares of all bytes, 0 to 1. Undefined where no size is known. */
+  dots: Readonly<Record<DotState, number>>;
+  /** Shares of all bytes, 0 to 1. Undefined if no size is known. */
   downloaded: number | undefined;
   extracted: number | undefined;
-  /** 0 to 100; 100 only where all completed. */
+  /** 0 to 100; 100 only if all pulls completed. */
   percent: number | undefined;
   speed: number | undefined;
-  slowest: Straggler | undefined;
-  /** What else they are of, each once; empty of what it is grouped by. */
+  straggler: Straggler | undefined;
+  /** Distinct values of the other properties; empty for the one that the group is keyed by. */
   images: readonly string[];
   nodes: readonly string[];
   namespaces: readonly string[];
-  /** Pods that wait for live ones. */
+  /** Pods waiting for live pulls. */
   pods: number;
 }
 
-/** A pull that ended so long before the next one began is of another rollout. */
-const APART_MS = 120_000;
+/** A pull that ended this long before the next one started belongs to another rollout. */
+const ROLLOUT_GAP_MS = 120_000;
 
-/** A group before it is looked at: cheap, as with many pulls there are many of which few are shown. */
+/**
+ * A rollout before it is summarized. Cheap: with many pulls there are many rollouts, of which few
+ * are shown.
+ */
 export interface Rollout {
   key: string;
-  by: By;
-  /** When the first of those that make it a group was announced or began. */
+  by: RolloutGrouping;
+  /** Earliest announcement or start of the pulls in `current`. */
   since: number;
-  /** Bytes to come of live pulls of known sizes. */
-  toGo: number;
+  /** Remaining bytes of live pulls with known sizes. */
+  remainingBytes: number;
   live: readonly PullStatus[];
   ended: readonly PullStatus[];
-  /** Those that make it a group: live ones, or else those that ended just now. */
-  of: readonly PullStatus[];
+  /** Live pulls, or those that completed just now if there are none. */
+  current: readonly PullStatus[];
 }
 
-interface Members {
+interface GroupMembers {
   live: PullStatus[];
   ended: PullStatus[];
 }
 
-/** What the pull is in: once in most of them, but in each pod that waits for it. */
-function keys(pull: PullStatus, by: By): readonly string[] {
+/** Group keys of a pull: one, except that a pull has one key per waiting pod or namespace. */
+function groupKeys(pull: PullStatus, by: RolloutGrouping): readonly string[] {
   if (by === 'image') return [imageKey(pull)];
   if (by === 'node') return [pull.nodeName];
   const { pods = [] } = pull;
@@ -83,16 +94,16 @@ function keys(pull: PullStatus, by: By): readonly string[] {
   return names.length === 1 ? names : [...new Set(names)];
 }
 
-/** What is done stays so long, so that it is seen to be done. */
-const LINGERS_MS = 8_000;
+/** Completed rollouts stay visible for this time. */
+const LINGER_MS = 8_000;
 
-/** Those in which something is going on, or was until just before `now`; in no order. */
-export function rollouts(pulls: Iterable<PullStatus>, by: By, now: number): Rollout[] {
-  const found = new Map<string, Members>();
+/** Rollouts that are in progress or completed just before `now`, unordered. */
+export function findRollouts(pulls: Iterable<PullStatus>, by: RolloutGrouping, now: number): Rollout[] {
+  const found = new Map<string, GroupMembers>();
   for (const pull of pulls) {
     const live = isLive(pull);
     if (!live && pull.outcome !== 'completed' && pull.outcome !== 'failed') continue;
-    for (const key of keys(pull, by)) {
+    for (const key of groupKeys(pull, by)) {
       let members = found.get(key);
       if (members === undefined) {
         members = { live: [], ended: [] };
@@ -101,57 +112,59 @@ export function rollouts(pulls: Iterable<PullStatus>, by: By, now: number): Roll
       members[live ? 'live' : 'ended'].push(pull);
     }
   }
-  const going: Rollout[] = [];
+  const rollouts: Rollout[] = [];
   for (const [key, { live, ended }] of found) {
-    const of = live.length > 0 ? live : fresh(ended, now);
-    if (of.length === 0) continue;
-    let toGo = 0;
-    for (const { toDownloadBytes: whole = 0, downloadedBytes: here = 0 } of live)
-      toGo += Math.max(0, whole - here);
-    going.push({ key, by, since: first(of), toGo, live, ended, of });
+    const current = live.length > 0 ? live : justCompleted(ended, now);
+    if (current.length === 0) continue;
+    let remainingBytes = 0;
+    for (const { toDownloadBytes: toDownload = 0, downloadedBytes: downloaded = 0 } of live)
+      remainingBytes += Math.max(0, toDownload - downloaded);
+    rollouts.push({ key, by, since: earliestStart(current), remainingBytes, live, ended, current });
   }
-  return going;
+  return rollouts;
 }
 
-function fresh(ended: readonly PullStatus[], now: number): PullStatus[] {
-  return ended.filter((pull) => now - endedAt(pull) < LINGERS_MS && pull.outcome === 'completed');
+function justCompleted(ended: readonly PullStatus[], now: number): PullStatus[] {
+  return ended.filter((pull) => now - endedAt(pull) < LINGER_MS && pull.outcome === 'completed');
 }
 
-const begun = (pull: PullStatus): string => pull.queuedAt ?? pull.startedAt ?? '';
+const startText = (pull: PullStatus): string => pull.queuedAt ?? pull.startedAt ?? '';
 
-/** The first of the instants, which are told in one format: so only one of them must be read. */
-function first(pulls: readonly PullStatus[]): number {
-  let told = '~';
-  for (const pull of pulls) if (begun(pull) < told) told = begun(pull);
-  return instant(told) ?? 0;
+/**
+ * The earliest start. Instants share one format, so strings are compared and only one is parsed.
+ */
+function earliestStart(pulls: readonly PullStatus[]): number {
+  let earliest = '~';
+  for (const pull of pulls) if (startText(pull) < earliest) earliest = startText(pull);
+  return parseInstant(earliest) ?? 0;
 }
 
-/** What tells the pulls of one group apart that are of one image and node. */
-const PLACE: Record<By, (pull: PullStatus) => string> = {
+/** Identifies pulls of the same image and node within a group. */
+const MEMBER_KEY: Record<RolloutGrouping, (pull: PullStatus) => string> = {
   image: (pull) => pull.nodeName,
   node: imageKey,
   namespace: (pull) => `${pull.nodeName} ${imageKey(pull)}`,
   pod: imageKey,
 };
 
-/** The ended ones that belong to what goes on: the last one of each image and node. */
-function wave({ by, live, ended, since }: Rollout): PullStatus[] {
+/** Ended pulls that belong to the rollout: the last one per image and node. */
+function endedMembers({ by, live, ended, since }: Rollout): PullStatus[] {
   if (ended.length === 0) return [];
-  const place = PLACE[by];
-  const seen = new Set(live.map(place));
-  const taken: PullStatus[] = [];
+  const memberKey = MEMBER_KEY[by];
+  const seen = new Set(live.map(memberKey));
+  const members: PullStatus[] = [];
   let from = since;
   for (const pull of ended.toSorted((a, b) => endedAt(b) - endedAt(a))) {
-    if (endedAt(pull) < from - APART_MS) break;
-    from = Math.min(from, instant(begun(pull)) ?? from);
-    if (seen.has(place(pull))) continue;
-    seen.add(place(pull));
-    taken.push(pull);
+    if (endedAt(pull) < from - ROLLOUT_GAP_MS) break;
+    from = Math.min(from, parseInstant(startText(pull)) ?? from);
+    if (seen.has(memberKey(pull))) continue;
+    seen.add(memberKey(pull));
+    members.push(pull);
   }
-  return taken;
+  return members;
 }
 
-function dot(pull: PullStatus): Dot {
+function dotState(pull: PullStatus): DotState {
   const state = pullState(pull);
   if (state === 'completed') return 'ready';
   if (state === 'extracting' || state === 'downloading' || state === 'stalled') return state;
@@ -161,10 +174,10 @@ function dot(pull: PullStatus): Dot {
 
 const toExtract = (pull: PullStatus): number | undefined => pull.toExtractBytes ?? pull.toDownloadBytes;
 
-export function group(rollout: Rollout): Group {
-  const { key, by, live, of } = rollout;
-  const all = [...live, ...wave(rollout)];
-  const dots: Record<Dot, number> = {
+export function summarizeRollout(rollout: Rollout): RolloutSummary {
+  const { key, by, live, current } = rollout;
+  const all = [...live, ...endedMembers(rollout)];
+  const dots: Record<DotState, number> = {
     ready: 0,
     extracting: 0,
     downloading: 0,
@@ -173,35 +186,35 @@ export function group(rollout: Rollout): Group {
     waiting: 0,
     failed: 0,
   };
-  for (const pull of all) dots[dot(pull)] += 1;
+  for (const pull of all) dots[dotState(pull)] += 1;
   const images = new Map<string, PullStatus>();
   const nodes = new Set<string>();
   const namespaces = new Set<string>();
   const pods = new Set<string>();
   let queued = 0;
   let speed: number | undefined;
-  for (const pull of of) {
+  for (const pull of current) {
     if (by !== 'image') images.set(imageKey(pull), pull);
     if (by !== 'node') nodes.add(pull.nodeName);
     if (by !== 'namespace') for (const { namespace } of pull.pods ?? []) namespaces.add(namespace);
   }
   for (const pull of live) {
     for (const link of pull.pods ?? []) pods.add(podKey(link));
-    if (!isSeen(pull)) continue;
+    if (!isFresh(pull)) continue;
     if (pull.phase === 'queued') queued += 1;
     if (pull.bytesPerSec !== undefined) speed = (speed ?? 0) + pull.bytesPerSec;
   }
   return {
     key,
-    any: of[0] as PullStatus,
+    example: current[0] as PullStatus,
     live: live.length,
     queued,
     ready: dots.ready,
     all: all.length,
     dots,
-    ...amounts(all),
+    ...groupProgress(all),
     speed,
-    slowest: slowest(live),
+    straggler: findStraggler(live),
     images: [...images.values()].map(shortName),
     nodes: [...nodes],
     namespaces: [...namespaces],
@@ -209,8 +222,10 @@ export function group(rollout: Rollout): Group {
   };
 }
 
-/** Both stages of all of them. One whose size is not known yet counts as the others do on average. */
-function amounts(all: readonly PullStatus[]): Pick<Group, 'downloaded' | 'extracted' | 'percent'> {
+/** Progress of both stages. Pulls of unknown size count with the average of the others. */
+function groupProgress(
+  all: readonly PullStatus[],
+): Pick<RolloutSummary, 'downloaded' | 'extracted' | 'percent'> {
   let sized = 0;
   let bytes = 0;
   let downloaded = 0;
@@ -218,13 +233,13 @@ function amounts(all: readonly PullStatus[]): Pick<Group, 'downloaded' | 'extrac
   let extracted = 0;
   let percents = 0;
   for (const pull of all) {
-    const whole = pull.toDownloadBytes;
+    const toDownload = pull.toDownloadBytes;
     const unpacked = toExtract(pull);
-    if (pull.outcome === 'failed' || whole === undefined || unpacked === undefined) continue;
+    if (pull.outcome === 'failed' || toDownload === undefined || unpacked === undefined) continue;
     const done = pull.outcome === 'completed';
     sized += 1;
-    bytes += whole;
-    downloaded += done ? whole : Math.min(whole, pull.downloadedBytes ?? 0);
+    bytes += toDownload;
+    downloaded += done ? toDownload : Math.min(toDownload, pull.downloadedBytes ?? 0);
     toUnpack += unpacked;
     extracted += done ? unpacked : Math.min(unpacked, pull.extractedBytes ?? 0);
     percents += (done ? 100 : (pull.percent ?? 0)) * unpacked;
@@ -233,58 +248,62 @@ function amounts(all: readonly PullStatus[]): Pick<Group, 'downloaded' | 'extrac
   if (sized === 0 || toUnpack === 0) {
     return { downloaded: undefined, extracted: undefined, percent: ready ? 100 : undefined };
   }
-  const grown = all.length / sized;
+  const scale = all.length / sized;
   return {
-    downloaded: bytes === 0 ? 1 / grown : downloaded / (bytes * grown),
-    extracted: extracted / (toUnpack * grown),
-    percent: ready ? 100 : Math.min(99, percents / (toUnpack * grown)),
+    downloaded: bytes === 0 ? 1 / scale : downloaded / (bytes * scale),
+    extracted: extracted / (toUnpack * scale),
+    percent: ready ? 100 : Math.min(99, percents / (toUnpack * scale)),
   };
 }
 
-/** One that is stalled, else the one with the most time left. */
-function slowest(live: readonly PullStatus[]): Straggler | undefined {
-  let last: PullStatus | undefined;
+/** A stalled pull, or else the one with the longest ETA. */
+function findStraggler(live: readonly PullStatus[]): Straggler | undefined {
+  let slowest: PullStatus | undefined;
   for (const pull of live) {
-    if (!isSeen(pull)) continue;
-    if (pull.stalledSince !== undefined) return { pull, seconds: undefined, trouble: 'stalled' };
+    if (!isFresh(pull)) continue;
+    if (pull.stalledSince !== undefined) return { pull, etaSeconds: undefined, trouble: 'stalled' };
     if (pull.etaSeconds === undefined) continue;
-    if (last === undefined || pull.etaSeconds > (last.etaSeconds ?? 0)) last = pull;
+    if (slowest === undefined || pull.etaSeconds > (slowest.etaSeconds ?? 0)) slowest = pull;
   }
-  return last && { pull: last, seconds: last.etaSeconds, trouble: last.slow ? 'slow' : undefined };
+  return (
+    slowest && { pull: slowest, etaSeconds: slowest.etaSeconds, trouble: slowest.slow ? 'slow' : undefined }
+  );
 }
 
 /**
- * Where groups stand: those that are there stay in their places, and new ones come below, the oldest first. The ones
- * that are there first are in the order of what is to come of them.
+ * Positions of rollouts: known ones stay in place, new ones are appended, oldest first. The first
+ * call sorts by remaining bytes.
  */
-export class Places {
-  #places: readonly string[] = [];
+export class RolloutOrder {
+  #order: readonly string[] = [];
 
   sort(found: readonly Rollout[]): Rollout[] {
-    const known = new Map(this.#places.map((key, place) => [key, place]));
-    const fresh = known.size === 0;
-    const place = (group: Rollout): number => known.get(group.key) ?? known.size;
+    const positions = new Map(this.#order.map((key, place) => [key, place]));
+    const isFirstSort = positions.size === 0;
+    const rank = (group: Rollout): number => positions.get(group.key) ?? positions.size;
     const sorted = [...found].sort(
       (a, b) =>
-        // Those that are in no group come last.
+        // Pulls without a group sort last.
         Number(a.key === '') - Number(b.key === '') ||
-        place(a) - place(b) ||
-        (fresh ? b.toGo - a.toGo : a.since - b.since) ||
+        rank(a) - rank(b) ||
+        (isFirstSort ? b.remainingBytes - a.remainingBytes : a.since - b.since) ||
         (a.key < b.key ? -1 : 1),
     );
-    this.#places = sorted.map(({ key }) => key);
+    this.#order = sorted.map(({ key }) => key);
     return sorted;
   }
 }
 
-/** Which dots are drawn of so many: what is ready is counted before anything else is. */
-export function drawn(
-  dots: Readonly<Record<Dot, number>>,
-  most: number,
-): { shown: Record<Dot, number>; rest: number } {
+/**
+ * Limits the number of dots: ready ones are dropped first. `rest` is the number of dropped dots.
+ */
+export function limitDots(
+  dots: Readonly<Record<DotState, number>>,
+  limit: number,
+): { shown: Record<DotState, number>; rest: number } {
   const shown = { ...dots };
-  let over = DOTS.reduce((sum, kind) => sum + dots[kind], 0) - most;
-  const rest = Math.max(0, over);
+  let excess = DOT_STATES.reduce((sum, kind) => sum + dots[kind], 0) - limit;
+  const rest = Math.max(0, excess);
   for (const kind of [
     'ready',
     'waiting',
@@ -294,10 +313,10 @@ export function drawn(
     'stalled',
     'failed',
   ] as const) {
-    if (over <= 0) break;
-    const cut = Math.min(over, shown[kind]);
+    if (excess <= 0) break;
+    const cut = Math.min(excess, shown[kind]);
     shown[kind] -= cut;
-    over -= cut;
+    excess -= cut;
   }
   return { shown, rest };
 }

@@ -1,25 +1,25 @@
-// The name of an image, in the parts that people look for.
+// Image names, split into the parts that users search for.
 
 import type { PullStatus } from '../api/gen/wire';
 
 export interface ImageName {
-  /** `docker.io/library`: empty where nothing of it is known. */
+  /** `docker.io/library`; empty if unknown. */
   registry: string;
-  /** `nginx`: the last part of the path, or words where the name is not known. */
+  /** Last part of the path, such as `nginx`; a placeholder if unknown. */
   name: string;
-  /** `1.27`, or twelve digits of a digest; empty where neither is known. */
+  /** Tag such as `1.27`, or 12 digits of the digest; empty if both are unknown. */
   version: string;
-  /** Whether `name` is one. */
+  /** True if `name` is not a placeholder. */
   known: boolean;
 }
 
-/** The twelve digits that people know from other tools. */
+/** The usual 12-digit form of a digest. */
 export function shortDigest(digest: string): string {
   return digest.replace(/^[a-z0-9+._-]+:/i, '').slice(0, 12);
 }
 
-/** `host:5000/team/app:1.2` in its parts. The tag wins over a digest. */
-export function parts(reference: string): Omit<ImageName, 'known'> {
+/** Splits `host:5000/team/app:1.2`. A tag takes precedence over a digest. */
+export function parseReference(reference: string): Omit<ImageName, 'known'> {
   const [path = '', digest] = reference.split('@', 2);
   const slash = path.lastIndexOf('/');
   const last = path.slice(slash + 1);
@@ -32,27 +32,27 @@ export function parts(reference: string): Omit<ImageName, 'known'> {
   };
 }
 
-/** The best name there is. */
+/** The best known name of the pull's image. */
 export function imageName(
   pull: Pick<PullStatus, 'imageRef' | 'repository' | 'rootDigest' | 'manifestDigest'>,
 ): ImageName {
   const digest = pull.rootDigest ?? pull.manifestDigest;
   const reference = pull.imageRef ?? pull.repository;
   if (reference) {
-    const found = parts(reference);
-    return { ...found, version: found.version || (digest ? shortDigest(digest) : ''), known: true };
+    const parsed = parseReference(reference);
+    return { ...parsed, version: parsed.version || (digest ? shortDigest(digest) : ''), known: true };
   }
   return {
     registry: '',
-    name: digest ? 'Image without a name yet' : 'Image not known yet',
+    name: digest ? 'Unnamed image' : 'Unknown image',
     version: digest ? shortDigest(digest) : '',
     known: false,
   };
 }
 
-/** The name in one short text, to speak of a pull beside another: `app:1.2`. */
+/** Short name for references in text: `app:1.2`. */
 export function shortName(pull: Parameters<typeof imageName>[0]): string {
   const { name, version, known } = imageName(pull);
-  if (!known) return version ? `image ${version}` : 'an image not known yet';
+  if (!known) return version ? `image ${version}` : 'unknown image';
   return version ? `${name}:${version}` : name;
 }

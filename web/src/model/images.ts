@@ -1,42 +1,42 @@
-// Each image that is pulled or was: on which nodes it is, how long it takes, how much of it was there before.
+// Aggregates pulls by image: nodes that have it, durations, cache hits.
 
 import type { PullStatus } from '../api/gen/wire';
-import { endedAt, pullTimes } from './ended';
-import { instant } from './format';
+import { durationStats, endedAt } from './ended';
+import { parseInstant } from './format';
 import { type ImageName, imageName } from './image';
 import { isLive } from './pull';
 import { podKey } from './totals';
 
-/** One row of the table: flat, so that one that says the same is not drawn again. */
+/** One table row. Flat, so that unchanged rows are not rerendered. */
 export interface ImageEntry {
   key: string;
   image: ImageName;
-  /** What the name was seen to point to, the last one. */
+  /** The last digest that the name pointed to. */
   digest: string | undefined;
-  /** More than one where the name was moved to another image meanwhile. */
+  /** More than one if the tag was moved. */
   digests: number;
-  /** Nodes to which it was brought, as far as their pulls are known. */
-  have: number;
-  /** Nodes that pull it or have it in their queue. */
+  /** Nodes with a completed pull of the image. */
+  present: number;
+  /** Nodes that pull it or have it queued. */
   pulling: number;
-  /** Nodes on which the last pull of it failed. */
+  /** Nodes whose last pull of it failed. */
   failed: number;
   bytes: number | undefined;
   /** Seconds. */
   p50: number | undefined;
   p95: number | undefined;
-  /** From how many pulls these are. */
-  timed: number;
-  /** What of it was on the nodes before, 0 to 1. */
+  /** Number of pulls behind the percentiles. */
+  timedPulls: number;
+  /** Share of bytes that was already on the nodes, 0 to 1. */
   cached: number | undefined;
   pods: number;
 }
 
-interface Gathered {
+interface ImageTally {
   image: ImageName;
   digests: Set<string>;
   last: Map<string, PullStatus>;
-  have: Set<string>;
+  present: Set<string>;
   completed: PullStatus[];
   bytes: number | undefined;
   cached: number;
@@ -44,133 +44,140 @@ interface Gathered {
   pods: Set<string>;
 }
 
-interface Named {
+interface NameWithKey {
   key: string;
   image: ImageName;
 }
 
-// Many nodes pull the same image, and each beat asks again: a name is taken apart once.
-const names = new Map<string, Named>();
-const MOST_NAMES = 20_000;
+// Many nodes pull the same image and each dataset update asks again, so parsed names are cached.
+const nameCache = new Map<string, NameWithKey>();
+const MAX_CACHED_NAMES = 20_000;
 
-function named(pull: PullStatus): Named {
+function nameWithKey(pull: PullStatus): NameWithKey {
   const digest = pull.rootDigest ?? pull.manifestDigest;
   const reference = pull.imageRef ?? (pull.repository && `${pull.repository} ${digest ?? ''}`);
   const text = reference ?? digest ?? '';
-  const found = names.get(text);
+  const found = nameCache.get(text);
   if (found) return found;
-  if (names.size >= MOST_NAMES) names.clear();
+  if (nameCache.size >= MAX_CACHED_NAMES) nameCache.clear();
   const image = imageName(pull);
   const { registry, name, version, known } = image;
   const key = known ? `${registry}${registry && '/'}${name}${version && `:${version}`}` : text || 'unknown';
   const next = { key, image };
-  names.set(text, next);
+  nameCache.set(text, next);
   return next;
 }
 
-function gather(rows: Iterable<PullStatus>): Map<string, Gathered> {
-  const found = new Map<string, Gathered>();
+function tallyByImage(rows: Iterable<PullStatus>): Map<string, ImageTally> {
+  const found = new Map<string, ImageTally>();
   const nameless: PullStatus[] = [];
-  const byDigest = new Map<string, Gathered>();
+  const byDigest = new Map<string, ImageTally>();
   for (const pull of rows) {
-    const { key, image } = named(pull);
+    const { key, image } = nameWithKey(pull);
     if (pull.imageRef === undefined) {
       nameless.push(pull);
       continue;
     }
-    const one = gatherInto(found, key, image, pull);
-    if (pull.rootDigest !== undefined) byDigest.set(pull.rootDigest, one);
+    const tally = addToImage(found, key, image, pull);
+    if (pull.rootDigest !== undefined) byDigest.set(pull.rootDigest, tally);
   }
-  // A pull whose whole name is not known yet is of the image that has its digest.
+  // A pull whose full name is unknown belongs to the image with its digest.
   for (const pull of nameless) {
-    const { key, image } = named(pull);
-    const known = byDigest.get(pull.rootDigest ?? '');
-    if (known) take(known, pull);
-    else gatherInto(found, key, image, pull);
+    const { key, image } = nameWithKey(pull);
+    const sameDigest = byDigest.get(pull.rootDigest ?? '');
+    if (sameDigest) addPull(sameDigest, pull);
+    else addToImage(found, key, image, pull);
   }
   return found;
 }
 
-function gatherInto(found: Map<string, Gathered>, key: string, image: ImageName, pull: PullStatus): Gathered {
-  let one = found.get(key);
-  if (one === undefined) {
-    one = {
+function addToImage(
+  found: Map<string, ImageTally>,
+  key: string,
+  image: ImageName,
+  pull: PullStatus,
+): ImageTally {
+  let tally = found.get(key);
+  if (tally === undefined) {
+    tally = {
       image,
       digests: new Set(),
       last: new Map(),
-      have: new Set(),
+      present: new Set(),
       completed: [],
       bytes: undefined,
       cached: 0,
       total: 0,
       pods: new Set(),
     };
-    found.set(key, one);
+    found.set(key, tally);
   }
-  take(one, pull);
-  return one;
+  addPull(tally, pull);
+  return tally;
 }
 
-function take(one: Gathered, pull: PullStatus): void {
+function addPull(tally: ImageTally, pull: PullStatus): void {
   const { nodeName, rootDigest, totalBytes, cachedBytes } = pull;
-  if (rootDigest !== undefined) one.digests.add(rootDigest);
-  const before = one.last.get(nodeName);
-  if (before === undefined || later(pull, before)) one.last.set(nodeName, pull);
+  if (rootDigest !== undefined) tally.digests.add(rootDigest);
+  const previous = tally.last.get(nodeName);
+  if (previous === undefined || isLater(pull, previous)) tally.last.set(nodeName, pull);
   if (pull.outcome === 'completed') {
-    one.have.add(nodeName);
-    one.completed.push(pull);
+    tally.present.add(nodeName);
+    tally.completed.push(pull);
   }
   if (totalBytes !== undefined && totalBytes >= 0) {
-    one.bytes = Math.max(one.bytes ?? 0, totalBytes);
+    tally.bytes = Math.max(tally.bytes ?? 0, totalBytes);
     if (cachedBytes !== undefined) {
-      one.cached += cachedBytes;
-      one.total += totalBytes;
+      tally.cached += cachedBytes;
+      tally.total += totalBytes;
     }
   }
-  for (const link of pull.pods ?? []) one.pods.add(podKey(link));
+  for (const link of pull.pods ?? []) tally.pods.add(podKey(link));
 }
 
-function later(a: PullStatus, b: PullStatus): boolean {
+function isLater(a: PullStatus, b: PullStatus): boolean {
   if (isLive(a) !== isLive(b)) return isLive(a);
-  return isLive(a) ? (instant(a.startedAt) ?? 0) > (instant(b.startedAt) ?? 0) : endedAt(a) > endedAt(b);
+  return isLive(a)
+    ? (parseInstant(a.startedAt) ?? 0) > (parseInstant(b.startedAt) ?? 0)
+    : endedAt(a) > endedAt(b);
 }
 
-export function images(rows: Iterable<PullStatus>): ImageEntry[] {
-  return [...gather(rows)].map(([key, one]) => {
+export function imageEntries(rows: Iterable<PullStatus>): ImageEntry[] {
+  return [...tallyByImage(rows)].map(([key, tally]) => {
     let pulling = 0;
     let failed = 0;
-    for (const pull of one.last.values()) {
+    for (const pull of tally.last.values()) {
       if (isLive(pull)) pulling += 1;
       else if (pull.outcome === 'failed') failed += 1;
     }
-    const { pulls: timed, p50, p95 } = pullTimes(one.completed);
+    const { pulls: timedPulls, p50, p95 } = durationStats(tally.completed);
     return {
       key,
-      image: one.image,
-      digest: [...one.digests].at(-1),
-      digests: one.digests.size,
-      have: one.have.size,
+      image: tally.image,
+      digest: [...tally.digests].at(-1),
+      digests: tally.digests.size,
+      present: tally.present.size,
       pulling,
       failed,
-      bytes: one.bytes,
+      bytes: tally.bytes,
       p50,
       p95,
-      timed,
-      cached: one.total > 0 ? one.cached / one.total : undefined,
-      pods: one.pods.size,
+      timedPulls,
+      cached: tally.total > 0 ? tally.cached / tally.total : undefined,
+      pods: tally.pods.size,
     };
   });
 }
 
-/** The last pull of one image on each node: what goes on first, then what failed, then the last that ended. */
+/** The last pull of an image on each node: live, then failed, then most recently ended. */
 export function lastPulls(rows: Iterable<PullStatus>, key: string): PullStatus[] {
-  const likely: PullStatus[] = [];
+  const candidates: PullStatus[] = [];
   for (const pull of rows) {
-    if (pull.imageRef === undefined || named(pull).key === key) likely.push(pull);
+    if (pull.imageRef === undefined || nameWithKey(pull).key === key) candidates.push(pull);
   }
-  const one = gather(likely).get(key);
+  const tally = tallyByImage(candidates).get(key);
   const rank = (pull: PullStatus): number => (isLive(pull) ? 0 : pull.outcome === 'failed' ? 1 : 2);
-  return [...(one?.last.values() ?? [])].sort(
+  return [...(tally?.last.values() ?? [])].sort(
     (a, b) =>
       rank(a) - rank(b) ||
       (rank(a) === 0 ? 0 : endedAt(b) - endedAt(a)) ||
@@ -178,7 +185,7 @@ export function lastPulls(rows: Iterable<PullStatus>, key: string): PullStatus[]
   );
 }
 
-/** Whether it has all words of what somebody looks for. */
+/** Returns whether the image matches all words. */
 export function imageMatches({ image, digest, key }: ImageEntry, words: readonly string[]): boolean {
   const text = `${key} ${image.registry} ${digest ?? ''}`.toLowerCase();
   return words.every((word) => text.includes(word));

@@ -1,91 +1,90 @@
-// The one thing about a pull that a reader would find by looking for a while.
+// The most useful single observation about a pull.
 
 import type { LayerStatus, PullStatus } from '../api/gen/wire';
-import { count, duration, type Format, instant } from './format';
-import type { Compared } from './peers';
-import { isLive, isSeen, took } from './pull';
-import { leftOf } from './waterfall';
+import { count, duration, type Format, parseInstant } from './format';
+import type { PeerComparison } from './peers';
+import { isFresh, isLive, pullDuration } from './pull';
+import { remainingBytes } from './waterfall';
 
 export interface Insight {
-  /** The finding. */
-  what: string;
-  /** The figures that it rests on. */
-  more?: string;
-  /** The build step that it is about. */
+  headline: string;
+  /** Supporting figures. */
+  detail?: string;
+  /** The build step of the layer concerned. */
   step?: string | undefined;
 }
 
-const MOST = 0.5;
-/** Nothing is said of what is over in a moment. */
-const WORTH_BYTES = 1 << 20;
-const SLOW = 0.5;
+const LARGE_SHARE = 0.5;
+/** Smaller remainders are not worth reporting. */
+const MIN_BYTES = 1 << 20;
+const SLOW_FACTOR = 0.5;
 
-/** Undefined where nothing stands out. */
+/** Returns undefined if there is no finding. */
 export function insight(
   pull: PullStatus,
   layers: readonly LayerStatus[],
-  compared: Compared | undefined,
+  comparison: PeerComparison | undefined,
   format: Format,
 ): Insight | undefined {
-  if (!isLive(pull)) return pull.outcome === 'completed' ? ofPast(pull, layers) : undefined;
-  if (!isSeen(pull)) return undefined;
-  return slower(compared) ?? heaviest(layers, format) ?? unpacking(pull, layers, format);
+  if (!isLive(pull)) return pull.outcome === 'completed' ? endedInsight(pull, layers) : undefined;
+  if (!isFresh(pull)) return undefined;
+  return slowerThanPeers(comparison) ?? largestLayer(layers, format) ?? unpacking(pull, layers, format);
 }
 
-function slower(compared: Compared | undefined): Insight | undefined {
-  if (compared === undefined || compared.nodes < 2 || compared.factor > SLOW) return undefined;
+function slowerThanPeers(comparison: PeerComparison | undefined): Insight | undefined {
+  if (comparison === undefined || comparison.nodes < 2 || comparison.factor > SLOW_FACTOR) return undefined;
   return {
-    what: `This node is ${(1 / compared.factor).toFixed(1)} times slower than others with the same image`,
-    more: `the median of ${count(compared.nodes, 'other node')} is what it is compared with`,
+    headline: `This node is ${(1 / comparison.factor).toFixed(1)}× slower than other nodes with the same image`,
+    detail: `compared with the median of ${count(comparison.nodes, 'other node')}`,
   };
 }
 
-/** One layer holds most of what is to come. */
-function heaviest(layers: readonly LayerStatus[], format: Format): Insight | undefined {
-  const left = layers.map((layer) => leftOf(layer) ?? 0);
+/** Reports a layer that holds most of the remaining bytes. */
+function largestLayer(layers: readonly LayerStatus[], format: Format): Insight | undefined {
+  const left = layers.map((layer) => remainingBytes(layer) ?? 0);
   const sum = left.reduce((all, each) => all + each, 0);
-  const most = Math.max(0, ...left);
-  const index = left.indexOf(most);
-  const open = left.filter((each) => each > 0).length;
-  if (layers.length < 2 || most < WORTH_BYTES || most / sum < MOST) return undefined;
-  const part = `holds ${Math.min(99, Math.floor((most / sum) * 100))} % of what is left`;
+  const largest = Math.max(0, ...left);
+  const index = left.indexOf(largest);
+  const unfinished = left.filter((each) => each > 0).length;
+  if (layers.length < 2 || largest < MIN_BYTES || largest / sum < LARGE_SHARE) return undefined;
+  const part = `holds ${Math.min(99, Math.floor((largest / sum) * 100))} % of the remaining bytes`;
   return {
-    what: `Layer ${index + 1} ${open === 1 ? 'is all that is left to download' : part}`,
-    more: format.bytes(most),
+    headline: `Layer ${index + 1} ${unfinished === 1 ? 'is the only one left to download' : part}`,
+    detail: format.bytes(largest),
     step: layers[index]?.createdBy,
   };
 }
 
-/** All bytes are here. */
+/** Reports extraction after the download has finished. */
 function unpacking(pull: PullStatus, layers: readonly LayerStatus[], format: Format): Insight | undefined {
   const index = layers.findIndex(({ state }) => state === 'extracting');
   const layer = layers[index];
   if (pull.phase !== 'extracting' || layer === undefined) return undefined;
   const after = layers.filter(({ state }) => state === 'downloaded').length;
   return {
-    what: `All bytes are here, and layer ${index + 1} is being unpacked`,
-    more: after > 0 ? `${count(after, 'layer')} after it, one by one` : format.bytes(layer.totalBytes),
+    headline: `Download complete; layer ${index + 1} is being extracted`,
+    detail: after > 0 ? `${count(after, 'layer')} to extract after it` : format.bytes(layer.totalBytes),
     step: layer.createdBy,
   };
 }
 
-/** What an ended pull spent its time with. */
-function ofPast(pull: PullStatus, layers: readonly LayerStatus[]): Insight | undefined {
-  const whole = took(pull);
-  if (whole === undefined) return undefined;
+/** Reports how an ended pull spent its time. */
+function endedInsight(pull: PullStatus, layers: readonly LayerStatus[]): Insight | undefined {
+  const total = pullDuration(pull);
+  if (total === undefined) return undefined;
   if (pull.toDownloadBytes === 0) {
-    return { what: 'Nothing had to be downloaded', more: `it was ready after ${duration(whole)}` };
+    return { headline: 'No download needed', detail: `ready after ${duration(total)}` };
   }
   let longest = { index: -1, seconds: 0 };
   for (const [index, layer] of layers.entries()) {
-    const [from, to] = [instant(layer.startedAt), instant(layer.downloadedAt)];
+    const [from, to] = [parseInstant(layer.startedAt), parseInstant(layer.downloadedAt)];
     const seconds = from === undefined || to === undefined ? 0 : (to - from) / 1000;
     if (seconds > longest.seconds) longest = { index, seconds };
   }
   const layer = layers[longest.index];
-  if (layer === undefined || whole < 2 || longest.seconds / whole < MOST) return undefined;
+  if (layer === undefined || total < 2 || longest.seconds / total < LARGE_SHARE) return undefined;
   return {
-    what: `Layer ${longest.index + 1} was downloaded for ${duration(longest.seconds)} of the ${duration(whole)}`,
+    headline: `Downloading layer ${longest.index + 1} took ${duration(longest.seconds)} of ${duration(total)}`,
     step: layer.createdBy,
   };
 }

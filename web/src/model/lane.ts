@@ -1,37 +1,37 @@
-// How fast a pull's bytes came, over time: as this page saw it, and before that as its layers tell it, each of which came
-// at its mean.
+// Download speed of a pull over time: samples taken while the page is open, and for the time
+// before, the mean speeds of the pull's layers.
 
 import type { LayerStatus, PullStatus } from '../api/gen/wire';
-import { instant } from './format';
-import { lastSeen } from './waterfall';
+import { parseInstant } from './format';
+import { lastObserved } from './waterfall';
 
-/** The speed from an instant on, in milliseconds of the server's clock. */
-export interface Sample {
+/** Bytes per second, undefined if unknown, at an instant in milliseconds of the server's clock. */
+export interface SpeedSample {
   at: number;
   speed: number | undefined;
 }
 
-/** So many are kept; then every other one goes. */
-export const MOST = 480;
-const EVERY_MS = 500;
-/** What lies further apart is not joined. */
+/** Maximum number of samples; when reached, every second sample is dropped. */
+export const MAX_SAMPLES = 480;
+const SAMPLE_INTERVAL_MS = 500;
+/** Samples further apart than this are not joined by a line. */
 const GAP_MS = 5_000;
 
-/** With one sample more; the same ones where that is too early. */
-export function sampled(samples: readonly Sample[], sample: Sample): readonly Sample[] {
+/** Appends a sample; returns the same array if the last sample is too recent. */
+export function addSample(samples: readonly SpeedSample[], sample: SpeedSample): readonly SpeedSample[] {
   const last = samples.at(-1);
-  if (last !== undefined && sample.at - last.at < EVERY_MS) return samples;
-  const kept = samples.length < MOST ? samples : samples.filter((_, index) => index % 2 === 0);
+  if (last !== undefined && sample.at - last.at < SAMPLE_INTERVAL_MS) return samples;
+  const kept = samples.length < MAX_SAMPLES ? samples : samples.filter((_, index) => index % 2 === 0);
   return [...kept, sample];
 }
 
-/** Means over the layers, in steps: each sample holds until the next. */
-export function means(pull: PullStatus, layers: readonly LayerStatus[], now: number): Sample[] {
-  const stop = lastSeen(pull, now);
+/** Sum of the layers' mean speeds as a step function: each sample is valid until the next. */
+export function meanSpeeds(pull: PullStatus, layers: readonly LayerStatus[], now: number): SpeedSample[] {
+  const end = lastObserved(pull, now);
   const changes: [at: number, by: number][] = [];
   for (const layer of layers) {
-    const from = instant(layer.startedAt);
-    const to = instant(layer.downloadedAt) ?? (layer.state === 'downloading' ? stop : undefined);
+    const from = parseInstant(layer.startedAt);
+    const to = parseInstant(layer.downloadedAt) ?? (layer.state === 'downloading' ? end : undefined);
     const bytes = layer.downloadedBytes ?? layer.totalBytes;
     if (from === undefined || to === undefined || to <= from || layer.waitingOn?.kind === 'shared_layer')
       continue;
@@ -39,7 +39,7 @@ export function means(pull: PullStatus, layers: readonly LayerStatus[], now: num
     changes.push([from, speed], [to, -speed]);
   }
   changes.sort((a, b) => a[0] - b[0]);
-  const found: Sample[] = [];
+  const found: SpeedSample[] = [];
   let speed = 0;
   for (const [at, by] of changes) {
     speed += by;
@@ -47,35 +47,36 @@ export function means(pull: PullStatus, layers: readonly LayerStatus[], now: num
     found.push({ at, speed: Math.max(0, speed) });
   }
   const last = found.at(-1);
-  // What is left of sums of fractions is nothing.
+  // The sum must end at 0; remove its rounding error.
   if (last !== undefined && last.speed !== undefined && last.speed < 1) last.speed = 0;
   return found;
 }
 
-export interface Lane {
-  /** Each holds until the next. */
-  means: readonly Sample[];
-  /** What this page saw, in pieces without gaps. */
-  seen: readonly (readonly Sample[])[];
+export interface SpeedLane {
+  /** A step function: each sample is valid until the next. */
+  means: readonly SpeedSample[];
+  /** Samples taken by this page, split at gaps; single samples are dropped. */
+  observed: readonly (readonly SpeedSample[])[];
   peak: number;
 }
 
-export function lane(means: readonly Sample[], samples: readonly Sample[]): Lane {
-  const seen: Sample[][] = [];
-  let piece: Sample[] = [];
+export function speedLane(means: readonly SpeedSample[], samples: readonly SpeedSample[]): SpeedLane {
+  const observed: SpeedSample[][] = [];
+  let piece: SpeedSample[] = [];
   for (const sample of samples) {
     const before = piece.at(-1);
     if (sample.speed === undefined || (before && sample.at - before.at > GAP_MS)) {
-      if (piece.length > 1) seen.push(piece);
+      if (piece.length > 1) observed.push(piece);
       piece = [];
     }
     if (sample.speed !== undefined) piece.push(sample);
   }
-  if (piece.length > 1) seen.push(piece);
-  const begun = seen[0]?.[0]?.at ?? Number.POSITIVE_INFINITY;
-  const before = means.filter(({ at }) => at < begun);
+  if (piece.length > 1) observed.push(piece);
+  const observedFrom = observed[0]?.[0]?.at ?? Number.POSITIVE_INFINITY;
+  const before = means.filter(({ at }) => at < observedFrom);
   const last = before.at(-1);
-  const cut = last !== undefined && seen.length > 0 ? [...before, { at: begun, speed: 0 }] : before;
-  const speeds = [...cut, ...seen.flat()].map(({ speed }) => speed ?? 0);
-  return { means: cut, seen, peak: Math.max(0, ...speeds) };
+  const cut =
+    last !== undefined && observed.length > 0 ? [...before, { at: observedFrom, speed: 0 }] : before;
+  const speeds = [...cut, ...observed.flat()].map(({ speed }) => speed ?? 0);
+  return { means: cut, observed, peak: Math.max(0, ...speeds) };
 }

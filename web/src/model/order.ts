@@ -1,16 +1,16 @@
-// Which pulls are shown, in which order, under which headings.
+// Filtering, sorting and grouping of the pulls table.
 
 import type { PullStatus } from '../api/gen/wire';
 import { endedAt } from './ended';
 import type { Filter } from './filter';
-import { instant } from './format';
+import { parseInstant } from './format';
 import { imageName, shortName } from './image';
-import { isLive, isSeen, type PullState, pullState } from './pull';
+import { isFresh, isLive, type PullState, pullState } from './pull';
 
-export const GROUPS = ['image', 'node', 'namespace', 'pod', 'state'] as const;
-export type GroupBy = (typeof GROUPS)[number];
+export const TABLE_GROUPINGS = ['image', 'node', 'namespace', 'pod', 'state'] as const;
+export type TableGrouping = (typeof TABLE_GROUPINGS)[number];
 
-export const SORTS = [
+export const SORT_KEYS = [
   'state',
   'image',
   'node',
@@ -22,102 +22,107 @@ export const SORTS = [
   'pods',
   'started',
 ] as const;
-export type SortKey = (typeof SORTS)[number];
+export type SortKey = (typeof SORT_KEYS)[number];
 
 export interface Sort {
   key: SortKey;
-  /** The largest first. */
-  down: boolean;
+  descending: boolean;
 }
 
-/** What changes while a pull goes on: an order by it moves rows under the reader's eyes. */
-const MOVING = new Set<SortKey>(['state', 'progress', 'bytes', 'speed', 'eta', 'layers']);
-export const isMoving = (sort: Sort | undefined): boolean => sort !== undefined && MOVING.has(sort.key);
+/** Keys whose values change while a pull is live: sorting by them moves rows. */
+const VOLATILE_KEYS = new Set<SortKey>(['state', 'progress', 'bytes', 'speed', 'eta', 'layers']);
+export const isVolatile = (sort: Sort | undefined): boolean =>
+  sort !== undefined && VOLATILE_KEYS.has(sort.key);
 
-export interface View {
+export interface TableView {
   filter: Filter;
-  /** Undefined: what goes on in the order of its start, then what ended, the last one first. */
+  /** Undefined: live pulls by start time, then ended ones, latest first. */
   sort: Sort | undefined;
-  group: GroupBy | undefined;
+  group: TableGrouping | undefined;
 }
 
-/** A row to draw. */
+/** A row to render. */
 export interface RowItem {
   kind: 'row';
-  /** The same for as long as it is that row in that group, also where its id changes. */
+  /** Stable for the row within its group, even when its id changes. */
   key: string;
   id: string;
 }
 
-/** A heading over rows, with what they are together. */
+/** A heading with the sums of its rows. */
 export interface GroupItem {
   kind: 'group';
   key: string;
   name: string;
-  /** Where it comes from: the registry of an image. */
-  from: string | undefined;
-  /** The pod, where the group is one. */
+  /** The registry, if grouped by image. */
+  registry: string | undefined;
+  /** The pod, if grouped by pod. */
   pod: { namespace: string; name: string } | undefined;
-  sums: Sums;
+  sums: GroupSums;
 }
 
 export type Item = RowItem | GroupItem;
 
-export interface Sums {
+export interface GroupSums {
   pulls: number;
   live: number;
   failed: number;
-  /** Of live pulls that are seen and whose sizes are known; undefined where there are none. */
+  /** Over live pulls with known sizes that are not stale; undefined if there are none. */
   toDownload: number | undefined;
   downloaded: number | undefined;
   toExtract: number | undefined;
   extracted: number | undefined;
   speed: number | undefined;
-  /** The longest that is known. */
+  /** The longest known ETA. */
   eta: number | undefined;
 }
 
-export interface Arranged {
+export interface Arrangement {
   items: readonly Item[];
-  /** How many pulls the filter leaves, and of how many. */
+  /** Number of pulls that match the filter, and of all pulls. */
   matched: number;
   total: number;
 }
 
-export const NOTHING: Arranged = { items: [], matched: 0, total: 0 };
+export const EMPTY: Arrangement = { items: [], matched: 0, total: 0 };
 
 /**
- * `first` gives the id that a row had first. `held`: what was shown before, whose order stays; what is new comes last.
- * Where nothing changes the items are the same array as before.
+ * Filters, sorts and groups rows. `stableId` returns the first id of a row. If `frozen`, rows keep
+ * the order of `previous` and new ones are appended. If nothing changed, the items are the same
+ * array as before.
  */
 export function arrange(
   rows: ReadonlyMap<string, PullStatus>,
-  view: View,
-  first: (id: string) => string,
-  before: Arranged = NOTHING,
-  held = false,
-): Arranged {
+  view: TableView,
+  stableId: (id: string) => string,
+  previous: Arrangement = EMPTY,
+  frozen = false,
+): Arrangement {
   const found: PullStatus[] = [];
   for (const row of rows.values()) if (view.filter.matches(row)) found.push(row);
-  const rank = held ? ranks(before.items) : undefined;
+  const rank = frozen ? ranks(previous.items) : undefined;
   const items: Item[] =
     view.group === undefined
-      ? ordered(found, view.sort, first, rank && ((key) => rank.get(key))).map(({ key, row }) => ({
+      ? sortRows(found, view.sort, stableId, rank && ((key) => rank.get(key))).map(({ key, row }) => ({
           kind: 'row',
           key,
           id: row.id,
         }))
-      : grouped(found, view.group, view.sort, first, rank);
-  return { items: same(items, before.items) ? before.items : items, matched: found.length, total: rows.size };
+      : groupRows(found, view.group, view.sort, stableId, rank);
+  return {
+    items: hasSameItems(items, previous.items) ? previous.items : items,
+    matched: found.length,
+    total: rows.size,
+  };
 }
 
-/** Without the rows of groups that are closed. */
-export function opened(items: readonly Item[], closed: ReadonlySet<string>): readonly Item[] {
-  if (closed.size === 0) return items;
-  let open = true;
+/** Removes the rows of collapsed groups. */
+export function withoutCollapsed(items: readonly Item[], collapsed: ReadonlySet<string>): readonly Item[] {
+  if (collapsed.size === 0) return items;
+  let isOpen = true;
   return items.filter((item) => {
-    if (item.kind === 'row') return open;
-    open = !closed.has(item.key);
+    if (item.kind === 'row') return isOpen;
+    isOpen = !collapsed.has(item.key);
     return true;
   });
 }
@@ -126,62 +131,66 @@ function ranks(items: readonly Item[]): Map<string, number> {
   return new Map(items.map(({ key }, index) => [key, index]));
 }
 
-/** Headings carry figures, so they are never the same as before. */
-function same(items: readonly Item[], before: readonly Item[]): boolean {
+/** Headings contain figures, so they always count as changed. */
+function hasSameItems(items: readonly Item[], previous: readonly Item[]): boolean {
   return (
-    items.length === before.length &&
+    items.length === previous.length &&
     items.every((item, index) => {
-      const other = before[index];
+      const other = previous[index];
       return item.kind === 'row' && other?.kind === 'row' && item.key === other.key && item.id === other.id;
     })
   );
 }
 
-interface Keyed {
+interface SortableRow {
   row: PullStatus;
   key: string;
   rank: number;
-  by: number | string | undefined;
-  /** Where it is in the usual order, which decides between those that are alike. */
-  usual: number;
+  sortValue: number | string | undefined;
+  /** Rank in the default order; breaks ties. */
+  defaultRank: number;
 }
 
-const LAST = Number.MAX_SAFE_INTEGER;
+const UNRANKED = Number.MAX_SAFE_INTEGER;
 
-function ordered(
+function sortRows(
   rows: readonly PullStatus[],
   sort: Sort | undefined,
-  first: (id: string) => string,
+  stableId: (id: string) => string,
   rank: ((key: string) => number | undefined) | undefined,
-): Keyed[] {
-  const by = sort && BY[sort.key];
-  const keyed = rows.map((row): Keyed => {
-    const key = first(row.id);
-    return { row, key, rank: rank?.(key) ?? LAST, by: by?.(row), usual: usual(row) };
+): SortableRow[] {
+  const by = sort && SORT_VALUES[sort.key];
+  const keyed = rows.map((row): SortableRow => {
+    const key = stableId(row.id);
+    return { row, key, rank: rank?.(key) ?? UNRANKED, sortValue: by?.(row), defaultRank: defaultRank(row) };
   });
-  const turn = sort?.down ? -1 : 1;
+  const direction = sort?.descending ? -1 : 1;
   return keyed.sort(
-    (a, b) => a.rank - b.rank || compare(a.by, b.by, turn) || a.usual - b.usual || compare(a.key, b.key, 1),
+    (a, b) =>
+      a.rank - b.rank ||
+      compare(a.sortValue, b.sortValue, direction) ||
+      a.defaultRank - b.defaultRank ||
+      compare(a.key, b.key, 1),
   );
 }
 
-/** What is unknown comes last, whichever way. */
-function compare(a: number | string | undefined, b: number | string | undefined, turn: number): number {
+/** Unknown values sort last in both directions. */
+function compare(a: number | string | undefined, b: number | string | undefined, direction: number): number {
   if (a === b) return 0;
   if (a === undefined) return 1;
   if (b === undefined) return -1;
-  return a < b ? -turn : turn;
+  return a < b ? -direction : direction;
 }
 
-/** After each instant that there is. */
-const FAR = 1e15;
+/** Larger than any instant. */
+const AFTER_LIVE = 1e15;
 
-function usual(row: PullStatus): number {
-  return isLive(row) ? (instant(row.startedAt) ?? 0) : FAR - endedAt(row);
+function defaultRank(row: PullStatus): number {
+  return isLive(row) ? (parseInstant(row.startedAt) ?? 0) : AFTER_LIVE - endedAt(row);
 }
 
-/** In the order of what presses most. */
-const PRESSING: readonly PullState[] = [
+/** Most urgent first. */
+const BY_URGENCY: readonly PullState[] = [
   'failed',
   'stalled',
   'unseen',
@@ -196,10 +205,10 @@ const PRESSING: readonly PullState[] = [
   'completed',
 ];
 
-const now = (row: PullStatus): boolean => isLive(row) && isSeen(row);
+const isCurrent = (row: PullStatus): boolean => isLive(row) && isFresh(row);
 
-const BY: Record<SortKey, (row: PullStatus) => number | string | undefined> = {
-  state: (row) => PRESSING.indexOf(pullState(row)),
+const SORT_VALUES: Record<SortKey, (row: PullStatus) => number | string | undefined> = {
+  state: (row) => BY_URGENCY.indexOf(pullState(row)),
   image: (row) => {
     const { known, name, version } = imageName(row);
     return known ? `${name} ${version}`.toLowerCase() : undefined;
@@ -207,92 +216,99 @@ const BY: Record<SortKey, (row: PullStatus) => number | string | undefined> = {
   node: (row) => row.nodeName,
   progress: (row) => (isLive(row) ? row.percent : undefined),
   bytes: (row) => (isLive(row) ? row.toDownloadBytes : row.totalBytes),
-  speed: (row) => (now(row) ? row.bytesPerSec : undefined),
-  eta: (row) => (now(row) ? row.etaSeconds : undefined),
+  speed: (row) => (isCurrent(row) ? row.bytesPerSec : undefined),
+  eta: (row) => (isCurrent(row) ? row.etaSeconds : undefined),
   layers: (row) => row.layerCount,
   pods: (row) => {
     const pod = row.pods?.[0];
     return pod && `${pod.namespace}/${pod.podName}`;
   },
-  started: (row) => instant(row.startedAt),
+  started: (row) => parseInstant(row.startedAt),
 };
 
-interface Group {
+interface RowGroup {
   key: string;
   name: string;
-  from?: string;
+  registry?: string;
   pod?: GroupItem['pod'];
-  /** Where it stands beside others. */
-  by: number | string;
+  /** Sort value of the group. */
+  sortValue: number | string;
   rows: PullStatus[];
 }
 
-/** In the order of their names, so that they stay where they are; those of nothing come last. */
-function grouped(
+/** Sorts groups by name so that they keep their places; rows without a group sort last. */
+function groupRows(
   rows: readonly PullStatus[],
-  by: GroupBy,
+  by: TableGrouping,
   sort: Sort | undefined,
-  first: (id: string) => string,
+  stableId: (id: string) => string,
   rank: ReadonlyMap<string, number> | undefined,
 ): Item[] {
-  const groups = new Map<string, Group>();
+  const groups = new Map<string, RowGroup>();
   for (const row of rows) {
-    for (const place of places(row, by)) {
-      const group = groups.get(place.key);
-      if (group) group.rows.push(row);
-      else groups.set(place.key, { ...place, rows: [row] });
+    for (const group of groupsOf(row, by)) {
+      const existing = groups.get(group.key);
+      if (existing) existing.rows.push(row);
+      else groups.set(group.key, { ...group, rows: [row] });
     }
   }
-  const known = [...groups.values()].sort((a, b) => compare(a.by, b.by, 1) || compare(a.key, b.key, 1));
-  return known.flatMap(({ key: group, name, from, pod, rows: members }): Item[] => [
-    { kind: 'group', key: `group ${group}`, name, from, pod, sums: sums(members) },
-    ...ordered(members, sort, first, rank && ((key) => rank.get(`${group} ${key}`))).map(
+  const sorted = [...groups.values()].sort(
+    (a, b) => compare(a.sortValue, b.sortValue, 1) || compare(a.key, b.key, 1),
+  );
+  return sorted.flatMap(({ key: group, name, registry, pod, rows: members }): Item[] => [
+    { kind: 'group', key: `group ${group}`, name, registry, pod, sums: sumRows(members) },
+    ...sortRows(members, sort, stableId, rank && ((key) => rank.get(`${group} ${key}`))).map(
       ({ key, row }): Item => ({ kind: 'row', key: `${group} ${key}`, id: row.id }),
     ),
   ]);
 }
 
-const AFTER_ALL = '\uffff';
+const SORTS_LAST = '\uffff';
 
-/** The groups that a pull is in: of pods and namespaces there may be several. */
-function places(row: PullStatus, by: GroupBy): Omit<Group, 'rows'>[] {
+/** Groups of a pull; there may be several pods and namespaces. */
+function groupsOf(row: PullStatus, by: TableGrouping): Omit<RowGroup, 'rows'>[] {
   switch (by) {
     case 'image': {
       const name = shortName(row);
       const { known, registry } = imageName(row);
       return [
-        { key: `${registry}/${name}`, name, from: registry, by: known ? name.toLowerCase() : AFTER_ALL },
+        {
+          key: `${registry}/${name}`,
+          name,
+          registry,
+          sortValue: known ? name.toLowerCase() : SORTS_LAST,
+        },
       ];
     }
     case 'node':
-      return [{ key: row.nodeName, name: row.nodeName, by: row.nodeName }];
+      return [{ key: row.nodeName, name: row.nodeName, sortValue: row.nodeName }];
     case 'state': {
       const state = pullState(row);
-      return [{ key: state, name: state, by: PRESSING.indexOf(state) }];
+      return [{ key: state, name: state, sortValue: BY_URGENCY.indexOf(state) }];
     }
     case 'namespace': {
       const found = [...new Set((row.pods ?? []).map(({ namespace }) => namespace))];
-      if (found.length === 0) return [{ key: '', name: 'No pod is known to wait', by: AFTER_ALL }];
-      return found.map((name) => ({ key: name, name, by: name }));
+      if (found.length === 0) return [{ key: '', name: 'No waiting pod', sortValue: SORTS_LAST }];
+      return found.map((name) => ({ key: name, name, sortValue: name }));
     }
     case 'pod': {
       const found = new Map((row.pods ?? []).map((link) => [`${link.namespace}/${link.podName}`, link]));
-      if (found.size === 0) return [{ key: '', name: 'No pod is known to wait', by: AFTER_ALL }];
+      if (found.size === 0) return [{ key: '', name: 'No waiting pod', sortValue: SORTS_LAST }];
       return [...found].map(([name, { namespace, podName }]) => ({
         key: name,
         name,
-        by: name,
+        sortValue: name,
         pod: { namespace, name: podName },
       }));
     }
   }
 }
 
-const add = (sum: number | undefined, more: number | undefined): number | undefined =>
+const addKnown = (sum: number | undefined, more: number | undefined): number | undefined =>
   more === undefined ? sum : (sum ?? 0) + more;
 
-export function sums(rows: Iterable<PullStatus>): Sums {
-  const sum: Sums = {
+export function sumRows(rows: Iterable<PullStatus>): GroupSums {
+  const sum: GroupSums = {
     pulls: 0,
     live: 0,
     failed: 0,
@@ -310,35 +326,35 @@ export function sums(rows: Iterable<PullStatus>): Sums {
       continue;
     }
     sum.live += 1;
-    // What one does that is not seen, nobody knows.
-    if (!isSeen(row)) continue;
+    // The state of a stale pull is unknown.
+    if (!isFresh(row)) continue;
     if (row.toDownloadBytes !== undefined) {
-      sum.toDownload = add(sum.toDownload, row.toDownloadBytes);
-      sum.downloaded = add(sum.downloaded, row.downloadedBytes ?? 0);
-      sum.toExtract = add(sum.toExtract, row.toExtractBytes ?? row.toDownloadBytes);
-      sum.extracted = add(sum.extracted, row.extractedBytes ?? 0);
+      sum.toDownload = addKnown(sum.toDownload, row.toDownloadBytes);
+      sum.downloaded = addKnown(sum.downloaded, row.downloadedBytes ?? 0);
+      sum.toExtract = addKnown(sum.toExtract, row.toExtractBytes ?? row.toDownloadBytes);
+      sum.extracted = addKnown(sum.extracted, row.extractedBytes ?? 0);
     }
-    sum.speed = add(sum.speed, row.bytesPerSec);
+    sum.speed = addKnown(sum.speed, row.bytesPerSec);
     if (row.etaSeconds !== undefined) sum.eta = Math.max(sum.eta ?? 0, row.etaSeconds);
   }
   return sum;
 }
 
-/** `-speed`; nothing of an order that is none. */
+/** Parses `-speed`; undefined if invalid. */
 export function parseSort(text: string | null): Sort | undefined {
-  const key = SORTS.find((known) => known === text?.replace(/^-/, ''));
-  return key && { key, down: text?.startsWith('-') ?? false };
+  const key = SORT_KEYS.find((known) => known === text?.replace(/^-/, ''));
+  return key && { key, descending: text?.startsWith('-') ?? false };
 }
 
-export const sortText = (sort: Sort | undefined): string | undefined =>
-  sort && `${sort.down ? '-' : ''}${sort.key}`;
+export const formatSort = (sort: Sort | undefined): string | undefined =>
+  sort && `${sort.descending ? '-' : ''}${sort.key}`;
 
-/** Numbers begin with the largest, words with the first; then the other way; then as usual. */
+/** Cycles numbers from descending, text from ascending, then reversed, then the default order. */
 export function nextSort(sort: Sort | undefined, key: SortKey): Sort | undefined {
-  const down = !['state', 'image', 'node', 'pods', 'eta'].includes(key);
-  if (sort?.key !== key) return { key, down };
-  return sort.down === down ? { key, down: !down } : undefined;
+  const descending = !['state', 'image', 'node', 'pods', 'eta'].includes(key);
+  if (sort?.key !== key) return { key, descending };
+  return sort.descending === descending ? { key, descending: !descending } : undefined;
 }
 
-export const parseGroup = (text: string | null): GroupBy | undefined =>
-  GROUPS.find((known) => known === text);
+export const parseGroup = (text: string | null): TableGrouping | undefined =>
+  TABLE_GROUPINGS.find((known) => known === text);

@@ -1,42 +1,45 @@
-// What else is pulled: the same image on other nodes, and what runs and waits on the same node.
+// Related pulls: the same image on other nodes, and other pulls on the same node.
 
 import type { PullStatus } from '../api/gen/wire';
-import { instant } from './format';
-import { isLive, isSeen } from './pull';
+import { parseInstant } from './format';
+import { isFresh, isLive } from './pull';
 
-/** Whether two pulls are of the same image: by digest where both know one, or else by the whole name. */
+/** Compares by digest if both are known, otherwise by the whole name. */
 export function sameImage(a: PullStatus, b: PullStatus): boolean {
   if (a.manifestDigest && b.manifestDigest) return a.manifestDigest === b.manifestDigest;
   if (a.rootDigest && b.rootDigest) return a.rootDigest === b.rootDigest;
   return a.imageRef !== undefined && a.imageRef === b.imageRef;
 }
 
-const startOf = (pull: PullStatus): number => instant(pull.startedAt) ?? 0;
+const startOf = (pull: PullStatus): number => parseInstant(pull.startedAt) ?? 0;
 
-/** The last pull of the same image on each other node, in the order of the nodes' names: nothing moves while it pulls. */
+/**
+ * The last pull of the same image on each other node, sorted by node name so that rows keep their
+ * places.
+ */
 export function peers(rows: Iterable<PullStatus>, pull: PullStatus): PullStatus[] {
   const found = new Map<string, PullStatus>();
   for (const row of rows) {
     if (row.nodeName === pull.nodeName || !sameImage(row, pull)) continue;
-    const before = found.get(row.nodeName);
-    if (before === undefined || startOf(row) >= startOf(before)) found.set(row.nodeName, row);
+    const previous = found.get(row.nodeName);
+    if (previous === undefined || startOf(row) >= startOf(previous)) found.set(row.nodeName, row);
   }
   return [...found.values()].sort((a, b) => a.nodeName.localeCompare(b.nodeName, 'en', { numeric: true }));
 }
 
-/** How fast its bytes come, or came from its first to its last; undefined where that is not known. */
+/** Current or average download speed; undefined if unknown. */
 export function downloadSpeed(pull: PullStatus): number | undefined {
   if (isLive(pull)) {
-    const comes = isSeen(pull) && pull.stalledSince === undefined && pull.phase === 'downloading';
-    return comes ? pull.bytesPerSec : undefined;
+    const isDownloading = isFresh(pull) && pull.stalledSince === undefined && pull.phase === 'downloading';
+    return isDownloading ? pull.bytesPerSec : undefined;
   }
-  const [from, to] = [instant(pull.downloadingAt), instant(pull.extractingAt)];
+  const [from, to] = [parseInstant(pull.downloadingAt), parseInstant(pull.extractingAt)];
   const { downloadedBytes } = pull;
   if (from === undefined || to === undefined || to <= from || !downloadedBytes) return undefined;
   return downloadedBytes / ((to - from) / 1000);
 }
 
-/** The one in the middle; undefined of none. */
+/** Undefined for an empty list. */
 export function median(values: readonly number[]): number | undefined {
   const sorted = values.toSorted((a, b) => a - b);
   const half = sorted.length / 2;
@@ -45,18 +48,20 @@ export function median(values: readonly number[]): number | undefined {
   return high === undefined || low === undefined ? undefined : (high + low) / 2;
 }
 
-export interface Compared {
-  /** `1.2`: so many times as fast as the median of the others. */
+export interface PeerComparison {
+  /** Speed relative to the median of the others; `1.2` is 20 % faster. */
   factor: number;
   nodes: number;
 }
 
-/** How fast it is beside the others; undefined where nobody knows. */
-export function compared(pull: PullStatus, others: readonly PullStatus[]): Compared | undefined {
+/** Compares the speed with peers; undefined if unknown. */
+export function compareToPeers(pull: PullStatus, others: readonly PullStatus[]): PeerComparison | undefined {
   const speeds = others.map(downloadSpeed).filter((each) => each !== undefined);
-  const usual = median(speeds);
-  const own = downloadSpeed(pull);
-  return own === undefined || !usual ? undefined : { factor: own / usual, nodes: speeds.length };
+  const medianSpeed = median(speeds);
+  const ownSpeed = downloadSpeed(pull);
+  return ownSpeed === undefined || !medianSpeed
+    ? undefined
+    : { factor: ownSpeed / medianSpeed, nodes: speeds.length };
 }
 
 export interface NodeQueue {
@@ -65,7 +70,7 @@ export interface NodeQueue {
   waiting: readonly PullStatus[];
 }
 
-/** What goes on at a node, this pull too. */
+/** Live pulls of a node. */
 export function nodeQueue(rows: Iterable<PullStatus>, node: string): NodeQueue {
   const live: PullStatus[] = [];
   for (const row of rows) if (row.nodeName === node && isLive(row)) live.push(row);
@@ -79,15 +84,15 @@ export function nodeQueue(rows: Iterable<PullStatus>, node: string): NodeQueue {
   };
 }
 
-/** The row that `id` has become: one that superseded it, or that goes on as it. */
+/** The row that replaced `id`: one that superseded it, or one with the same stable id. */
 export function successor(
   rows: Iterable<PullStatus>,
   id: string,
-  first: (id: string) => string,
+  stableId: (id: string) => string,
 ): PullStatus | undefined {
   let found: PullStatus | undefined;
   for (const row of rows) {
-    if (row.id === id || (row.supersedes !== id && first(row.id) !== id)) continue;
+    if (row.id === id || (row.supersedes !== id && stableId(row.id) !== id)) continue;
     if (found === undefined || startOf(row) >= startOf(found)) found = row;
   }
   return found;

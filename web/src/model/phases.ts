@@ -1,43 +1,47 @@
-// How long a pull was in each of its phases.
+// Durations of the phases of a pull.
 
 import type { PullStatus } from '../api/gen/wire';
-import { instant } from './format';
+import { parseInstant } from './format';
 import { isLive } from './pull';
-import { lastSeen } from './waterfall';
+import { lastObserved } from './waterfall';
 
-export interface Spell {
+export interface PhaseDuration {
   phase: 'queued' | 'resolving' | 'downloading' | 'extracting';
   seconds: number;
-  /** Whether it goes on. */
-  open: boolean;
+  /** True if the phase has not ended. */
+  ongoing: boolean;
 }
 
-/** In the order of time; those of which both ends are known, and in order. */
-export function spells(pull: PullStatus, now: number): Spell[] {
-  const started = instant(pull.startedAt);
-  const end = lastSeen(pull, now);
-  // One that is queued has not begun: its start is when it was announced.
-  const marks: [Spell['phase'], number | undefined][] =
+/** Phases in order; those with unknown or unordered ends are omitted. */
+export function phaseDurations(pull: PullStatus, now: number): PhaseDuration[] {
+  const started = parseInstant(pull.startedAt);
+  const end = lastObserved(pull, now);
+  // A queued pull has not started: its start time is that of the announcement.
+  const phaseStarts: [PhaseDuration['phase'], number | undefined][] =
     pull.phase === 'queued'
-      ? [['queued', instant(pull.queuedAt) ?? started]]
+      ? [['queued', parseInstant(pull.queuedAt) ?? started]]
       : [
-          ['queued', instant(pull.queuedAt)],
+          ['queued', parseInstant(pull.queuedAt)],
           ['resolving', started],
-          ['downloading', instant(pull.downloadingAt)],
-          ['extracting', instant(pull.extractingAt)],
+          ['downloading', parseInstant(pull.downloadingAt)],
+          ['extracting', parseInstant(pull.extractingAt)],
         ];
-  const known = marks.filter((mark): mark is [Spell['phase'], number] => mark[1] !== undefined);
-  return known.flatMap(([phase, from], index) => {
-    const last = index === known.length - 1;
-    const to = last ? end : (known[index + 1]?.[1] ?? end);
-    return to < from ? [] : [{ phase, seconds: (to - from) / 1000, open: last && isLive(pull) }];
+  const knownStarts = phaseStarts.filter(
+    (mark): mark is [PhaseDuration['phase'], number] => mark[1] !== undefined,
+  );
+  return knownStarts.flatMap(([phase, from], index) => {
+    const last = index === knownStarts.length - 1;
+    const to = last ? end : (knownStarts[index + 1]?.[1] ?? end);
+    return to < from ? [] : [{ phase, seconds: (to - from) / 1000, ongoing: last && isLive(pull) }];
   });
 }
 
-/** From its start to now, or its end; of one that is queued, from its announcement on. */
+/** Time since the start, or since the announcement for a queued pull. */
 export function elapsed(pull: PullStatus, now: number): number | undefined {
   const from =
-    pull.phase === 'queued' ? (instant(pull.queuedAt) ?? instant(pull.startedAt)) : instant(pull.startedAt);
-  const to = lastSeen(pull, now);
+    pull.phase === 'queued'
+      ? (parseInstant(pull.queuedAt) ?? parseInstant(pull.startedAt))
+      : parseInstant(pull.startedAt);
+  const to = lastObserved(pull, now);
   return from === undefined || to < from ? undefined : (to - from) / 1000;
 }

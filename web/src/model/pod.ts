@@ -1,20 +1,20 @@
-// One pod and the images that it needs, in words. What an answer holds is looked at before it is believed.
+// A pod and its images as text. API responses are validated first.
 
 import type { ClusterStatus, PodImage, PodPulls, PodStatus } from '../api/gen/wire';
 
-type Fields = Record<string, unknown>;
-const isObject = (value: unknown): value is Fields => typeof value === 'object' && value !== null;
-const texts = (value: Fields, names: readonly string[]): boolean =>
+type JsonObject = Record<string, unknown>;
+const isObject = (value: unknown): value is JsonObject => typeof value === 'object' && value !== null;
+const hasStrings = (value: JsonObject, names: readonly string[]): boolean =>
   names.every((name) => typeof value[name] === 'string');
 
-/** The answer, as far as a page can show it; undefined where it is none. */
-export function podOf(answer: unknown): Pick<PodPulls, 'pod' | 'pulls'> | undefined {
+/** Validates a response as far as the page relies on it; undefined if invalid. */
+export function parsePod(answer: unknown): Pick<PodPulls, 'pod' | 'pulls'> | undefined {
   if (!isObject(answer) || !isObject(answer.pod)) return undefined;
   const { pod, pulls } = answer;
-  if (!texts(pod, ['namespace', 'podName', 'uid', 'nodeName', 'summary'])) return undefined;
+  if (!hasStrings(pod, ['namespace', 'podName', 'uid', 'nodeName', 'summary'])) return undefined;
   if (!Array.isArray(pod.images)) return undefined;
   const images = pod.images.filter(
-    (image) => isObject(image) && texts(image, ['container', 'kind', 'image', 'state']),
+    (image) => isObject(image) && hasStrings(image, ['container', 'kind', 'image', 'state']),
   );
   return {
     pod: { ...(pod as unknown as PodStatus), images },
@@ -24,14 +24,14 @@ export function podOf(answer: unknown): Pick<PodPulls, 'pod' | 'pulls'> | undefi
 
 export type PodState = 'ready' | 'moving' | 'still' | 'failing';
 
-/** How it stands, in the order of what presses most. */
+/** State of the pod, most urgent first. */
 export function podState(pod: PodStatus): PodState {
   if (pod.ready) return 'ready';
   if (pod.images.some(({ state }) => state === 'failed')) return 'failing';
   return pod.moving ? 'moving' : 'still';
 }
 
-const KINDS: Record<string, string> = {
+const CONTAINER_KINDS: Record<string, string> = {
   volume: 'volume',
   init: 'init container',
   sidecar: 'sidecar',
@@ -39,40 +39,41 @@ const KINDS: Record<string, string> = {
   ephemeral: 'ephemeral container',
 };
 
-const underscored = (word: string): string => word.replaceAll('_', ' ');
+const humanized = (word: string): string => word.replaceAll('_', ' ');
 
 /** `init container setup` */
-export const slot = ({ kind, container }: PodImage): string =>
-  `${KINDS[kind] ?? underscored(String(kind))} ${container}`.trim();
+export const containerLabel = ({ kind, container }: PodImage): string =>
+  `${CONTAINER_KINDS[kind] ?? humanized(String(kind))} ${container}`.trim();
 
-/** What an image of a pod does. */
-export const STATES: Record<string, string> = {
-  pending: 'Not asked for yet',
+/** Labels of image states. */
+export const IMAGE_STATE_LABELS: Record<string, string> = {
+  pending: 'Not requested yet',
   queued: 'Queued',
   pulling: 'Pulling',
   failed: 'Failed',
-  present: 'There',
+  present: 'Present',
 };
 
-export const stateWord = (state: string): string => STATES[state] ?? underscored(state);
+export const imageStateLabel = (state: string): string => IMAGE_STATE_LABELS[state] ?? humanized(state);
 
-/** `3 of 5`: those that are there, of all. */
-export function present(images: readonly PodImage[]): number {
+/** Number of images that are present on the node. */
+export function countPresent(images: readonly PodImage[]): number {
   return images.filter(({ state }) => state === 'present').length;
 }
 
-const SOURCES: Record<string, string> = {
-  listing: 'the server is still listing the pods of the cluster',
-  forbidden: 'the server may not see the pods of the cluster',
-  unauthorized: 'the API server of the cluster does not know the server',
-  unreachable: 'the server does not reach the API server of the cluster',
-  odd: 'the server does not understand what the API server of the cluster says',
-  off: 'the server was told to look at no pods',
+const SOURCE_PROBLEMS: Record<string, string> = {
+  listing: 'the server is still listing pods',
+  forbidden: 'the server is not allowed to list pods',
+  unauthorized: "the Kubernetes API rejected the server's credentials",
+  unreachable: 'the Kubernetes API is unreachable',
+  odd: 'the Kubernetes API returned malformed data',
+  off: 'pods are disabled on the server',
 };
 
-/** Why pods are not known; undefined where they are, or nobody said yet. */
-export function podsAway(cluster: ClusterStatus | undefined): string | undefined {
+/** Why pods are unavailable; undefined if they are available or the state is unknown. */
+export function podsUnavailable(cluster: ClusterStatus | undefined): string | undefined {
   if (cluster === undefined || cluster.pods === 'live') return undefined;
-  const why = SOURCES[cluster.pods] ?? `the server's source of pods is ${underscored(String(cluster.pods))}`;
+  const why =
+    SOURCE_PROBLEMS[cluster.pods] ?? `the state of the pod source is ${humanized(String(cluster.pods))}`;
   return cluster.podsReason ? `${why}: ${cluster.podsReason}` : why;
 }

@@ -1,100 +1,103 @@
-// What a reader may mean by a few letters: their pod, an image, a node, a page.
+// The global search over pods, images, nodes and pages.
 
 import type { PullStatus } from '../api/gen/wire';
-import { names } from './filter';
+import { searchNames } from './filter';
 import { imageName } from './image';
 
-export type HitKind = 'pod' | 'image' | 'node' | 'page';
+export type SearchHitKind = 'pod' | 'image' | 'node' | 'page';
 
-export interface Hit {
-  kind: HitKind;
-  /** The name, as it is shown. */
+export interface SearchHit {
+  kind: SearchHitKind;
+  /** The name to display. */
   text: string;
-  /** Quietly beside it: where it comes from. */
-  beside: string;
-  /** What it is: a namespace and a pod, a registry and a name, a node, a page. */
-  of: readonly string[];
+  /** Secondary text, such as the namespace or registry. */
+  context: string;
+  /** Link target: namespace and pod, registry and name, node, or page. */
+  target: readonly string[];
 }
 
-/** So many of each kind are offered: with more letters there are fewer. */
-export const MOST = 8;
+/** Maximum number of hits per kind. */
+export const MAX_HITS = 8;
 
-/** How well the words match a name in small letters: it begins so, a part of it does, it has it; undefined if not. */
-function quality(name: string, words: readonly string[]): number | undefined {
-  let worst = 0;
+/**
+ * Ranks how well the words match a lower-case name: 0 at its start, 1 at the start of a part, 2
+ * elsewhere; undefined for no match.
+ */
+function matchRank(name: string, words: readonly string[]): number | undefined {
+  let rank = 0;
   for (const word of words) {
     const at = name.indexOf(word);
     if (at < 0) return undefined;
-    const part = at === 0 || !/[a-z0-9]/.test(name[at - 1] ?? '');
-    worst = Math.max(worst, at === 0 ? 0 : part ? 1 : 2);
+    const isWordStart = at === 0 || !/[a-z0-9]/.test(name[at - 1] ?? '');
+    rank = Math.max(rank, at === 0 ? 0 : isWordStart ? 1 : 2);
   }
-  return worst;
+  return rank;
 }
 
-/** Keeps the best few, in the order in which they came. */
-class Best {
-  #by: Hit[][] = [[], [], []];
+/** Keeps the best hits of each rank in insertion order. */
+class BestHits {
+  #byRank: SearchHit[][] = [[], [], []];
   #seen = new Set<string>();
 
-  add(key: string, how: number | undefined, hit: () => Hit): void {
-    if (how === undefined || this.#seen.has(key)) return;
+  add(key: string, rank: number | undefined, hit: () => SearchHit): void {
+    if (rank === undefined || this.#seen.has(key)) return;
     this.#seen.add(key);
-    const list = this.#by[how] ?? [];
-    if (list.length < MOST) list.push(hit());
+    const list = this.#byRank[rank] ?? [];
+    if (list.length < MAX_HITS) list.push(hit());
   }
 
-  all = (): Hit[] => this.#by.flat().slice(0, MOST);
+  hits = (): SearchHit[] => this.#byRank.flat().slice(0, MAX_HITS);
 }
 
-/** Pods first, since most come for theirs. Nothing of no words. */
-export function find(
+/** Finds hits, pods first, as most users look for their pod. */
+export function search(
   text: string,
   rows: Iterable<PullStatus>,
   nodes: Iterable<string>,
   pages: readonly (readonly [page: string, name: string])[],
-): Hit[] {
+): SearchHit[] {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length === 0) return [];
-  const best = { pod: new Best(), image: new Best(), node: new Best(), page: new Best() };
+  const best = { pod: new BestHits(), image: new BestHits(), node: new BestHits(), page: new BestHits() };
   for (const row of rows) {
-    const known = names(row);
-    // Most rows have none of it, and this is the cheapest way to know.
-    if (!words.every((word) => known.text.includes(word))) continue;
+    const rowNames = searchNames(row);
+    // Cheap check that rules out most rows.
+    if (!words.every((word) => rowNames.text.includes(word))) continue;
     for (const { namespace, podName } of [...(row.pods ?? []), ...(row.candidates ?? [])]) {
-      const how = Math.min(
-        quality(podName.toLowerCase(), words) ?? 3,
-        quality(`${namespace}/${podName}`.toLowerCase(), words) ?? 3,
+      const rank = Math.min(
+        matchRank(podName.toLowerCase(), words) ?? 3,
+        matchRank(`${namespace}/${podName}`.toLowerCase(), words) ?? 3,
       );
-      best.pod.add(`${namespace}/${podName}`, how > 2 ? undefined : how, () => ({
+      best.pod.add(`${namespace}/${podName}`, rank > 2 ? undefined : rank, () => ({
         kind: 'pod',
         text: podName,
-        beside: namespace,
-        of: [namespace, podName],
+        context: namespace,
+        target: [namespace, podName],
       }));
     }
-    const [whole = '', ...shorter] = known.image;
-    const how = Math.min(...[whole, ...shorter].map((name) => quality(name, words) ?? 3));
-    best.image.add(whole, how > 2 ? undefined : how, () => {
+    const [reference = '', ...shorter] = rowNames.image;
+    const rank = Math.min(...[reference, ...shorter].map((name) => matchRank(name, words) ?? 3));
+    best.image.add(reference, rank > 2 ? undefined : rank, () => {
       const { name, version, registry } = imageName(row);
       const text = [name, version].filter(Boolean).join(':');
-      return { kind: 'image', text, beside: registry, of: [registry, text].filter(Boolean) };
+      return { kind: 'image', text, context: registry, target: [registry, text].filter(Boolean) };
     });
   }
   for (const node of nodes) {
-    best.node.add(node, quality(node.toLowerCase(), words), () => ({
+    best.node.add(node, matchRank(node.toLowerCase(), words), () => ({
       kind: 'node',
       text: node,
-      beside: '',
-      of: [node],
+      context: '',
+      target: [node],
     }));
   }
   for (const [page, name] of pages) {
-    best.page.add(page, quality(name.toLowerCase(), words), () => ({
+    best.page.add(page, matchRank(name.toLowerCase(), words), () => ({
       kind: 'page',
       text: name,
-      beside: '',
-      of: [page],
+      context: '',
+      target: [page],
     }));
   }
-  return [...best.pod.all(), ...best.image.all(), ...best.node.all(), ...best.page.all()];
+  return [...best.pod.hits(), ...best.image.hits(), ...best.node.hits(), ...best.page.hits()];
 }

@@ -1,23 +1,23 @@
-// The layers of a pull as one strip: a part for each, as wide as the layer weighs.
+// The layer strip: one segment per layer, as wide as the layer is large.
 
 import type { LayerStatus } from '../api/gen/wire';
 
-export type SegmentLook = 'cached' | 'waiting' | 'downloading' | 'downloaded' | 'extracting' | 'complete';
+export type StripState = 'cached' | 'waiting' | 'downloading' | 'downloaded' | 'extracting' | 'complete';
 
-export interface Segment {
-  /** The index of its first layer. */
+export interface StripSegment {
+  /** Index of the first layer of the segment. */
   index: number;
-  look: SegmentLook;
-  /** In bytes: how wide it is beside the others. */
+  state: StripState;
+  /** Width in bytes. */
   weight: number;
-  /** How much of it is here, 0 to 1. */
+  /** Downloaded share, 0 to 1. */
   share: number;
 }
 
-/** More parts than that nobody can tell apart, and each of them is an element. */
-const MOST = 24;
+/** More segments are indistinguishable, and each is a DOM element. */
+const MAX_SEGMENTS = 24;
 
-const LOOKS: Record<string, SegmentLook> = {
+const STRIP_STATES: Record<string, StripState> = {
   cached: 'cached',
   remote: 'cached',
   waiting: 'waiting',
@@ -27,31 +27,34 @@ const LOOKS: Record<string, SegmentLook> = {
   complete: 'complete',
 };
 
-function segment(layer: LayerStatus, index: number): Segment {
-  const look = layer.blobCached && layer.state === 'waiting' ? 'downloaded' : LOOKS[layer.state];
-  const here = Math.max(0, layer.downloadedBytes ?? 0);
-  const begun = look === 'downloading' || look === 'waiting' || look === undefined;
+function toSegment(layer: LayerStatus, index: number): StripSegment {
+  const state = layer.blobCached && layer.state === 'waiting' ? 'downloaded' : STRIP_STATES[layer.state];
+  const downloaded = Math.max(0, layer.downloadedBytes ?? 0);
+  const isPartial = state === 'downloading' || state === 'waiting' || state === undefined;
   return {
     index,
-    look: look ?? 'waiting',
+    state: state ?? 'waiting',
     weight: Math.max(1, layer.totalBytes),
-    share: begun ? Math.min(1, here / Math.max(1, layer.totalBytes)) : 1,
+    share: isPartial ? Math.min(1, downloaded / Math.max(1, layer.totalBytes)) : 1,
   };
 }
 
 /**
- * Lowest layer first. Of very many those that lie beside each other and are alike are one; undefined where they still
- * are too many, and where there are none.
+ * Segments, lowest layer first. With many layers, equal neighbours are merged; undefined if there
+ * are still too many, or none.
  */
-export function segments(layers: readonly LayerStatus[], most = MOST): Segment[] | undefined {
-  const each = layers.map(segment);
+export function stripSegments(
+  layers: readonly LayerStatus[],
+  limit = MAX_SEGMENTS,
+): StripSegment[] | undefined {
+  const each = layers.map(toSegment);
   if (each.length === 0) return undefined;
-  if (each.length <= most) return each;
-  const merged: Segment[] = [];
+  if (each.length <= limit) return each;
+  const merged: StripSegment[] = [];
   for (const next of each) {
     const last = merged.at(-1);
-    if (last && last.look === next.look && last.share === next.share) last.weight += next.weight;
+    if (last && last.state === next.state && last.share === next.share) last.weight += next.weight;
     else merged.push(next);
   }
-  return merged.length <= most ? merged : undefined;
+  return merged.length <= limit ? merged : undefined;
 }

@@ -1,76 +1,77 @@
-// The sums of everything that is shown.
+// Totals over all rows and nodes.
 
 import type { NodeStatus, PodLink, PullStatus } from '../api/gen/wire';
-import { instant } from './format';
+import { parseInstant } from './format';
 import { isLive, pullState } from './pull';
 
-/** What tells a pod from all others: nothing need be put together of a uid. */
+/** Unique key of a pod. Avoids building a string if the pod has a uid. */
 export const podKey = ({ uid, namespace, podName }: PodLink): string => uid || `${namespace}/${podName}`;
 
-/** Over all rows and nodes. */
 export interface Totals {
   nodes: number;
   lost: number;
-  /** Nodes that are heard and have live pulls, not only queued ones. */
+  /** Nodes that report and have live pulls that are not queued. */
   pulling: number;
   live: number;
-  /** Live pulls that wait in a kubelet's queue. */
+  /** Live pulls waiting in a kubelet's queue. */
   queued: number;
-  /** Live pulls of which nobody knows what they do: they are in none of the figures below. */
-  unseen: number;
-  /** Pods that wait for live pulls, as far as they are known. */
+  /** Live pulls whose state is unknown; they count in none of the figures below. */
+  stale: number;
+  /** Pods known to wait for live pulls. */
   pods: number;
-  /** When the first of those pulls was announced or began; undefined where no pod is known to wait. */
-  podsSince: number | undefined;
+  /** Earliest announcement or start of those pulls; undefined if no pod is known to wait. */
+  podsWaitingSince: number | undefined;
   waiting: number;
   stalled: number;
   slow: number;
   failed: number;
   completed: number;
   /**
-   * Bytes to come of live pulls whose sizes are known, by the nodes' sums: a layer that several share counts once.
-   * Undefined where no node is heard that pulls.
+   * Remaining bytes of live pulls with known sizes, from the nodes' sums, where a shared layer
+   * counts once. Undefined if no reporting node pulls.
    */
-  toGo: number | undefined;
-  /** Undefined where no node knows its speed. */
+  remainingBytes: number | undefined;
+  /** Undefined if no node knows its speed. */
   speed: number | undefined;
-  /** When the last of those is ready whose time left is known. */
-  lastReady: number | undefined;
-  /** The id of that one. */
-  lastPull: string | undefined;
-  /** Live pulls whose time left is not known. */
+  /** The longest known ETA in seconds. */
+  longestEta: number | undefined;
+  /** Id of the pull with the longest ETA. */
+  longestEtaPull: string | undefined;
+  /** Live pulls without an ETA. */
   withoutEta: number;
 }
 
-export function totals(pulls: Iterable<PullStatus>, nodes: Iterable<NodeStatus>): Totals {
+export function computeTotals(pulls: Iterable<PullStatus>, nodes: Iterable<NodeStatus>): Totals {
   const sum: Totals = {
     nodes: 0,
     lost: 0,
     pulling: 0,
     live: 0,
     queued: 0,
-    unseen: 0,
+    stale: 0,
     pods: 0,
-    podsSince: undefined,
+    podsWaitingSince: undefined,
     waiting: 0,
     stalled: 0,
     slow: 0,
     failed: 0,
     completed: 0,
-    toGo: undefined,
+    remainingBytes: undefined,
     speed: undefined,
-    lastReady: undefined,
-    lastPull: undefined,
+    longestEta: undefined,
+    longestEtaPull: undefined,
     withoutEta: 0,
   };
   for (const node of nodes) {
     sum.nodes += 1;
     if (node.state === 'lost') {
-      // What a silent node does is not known: its figures are of the past.
+      // The state of a silent node is unknown; its figures are outdated.
       sum.lost += 1;
       continue;
     }
-    if (node.live > 0) sum.toGo = (sum.toGo ?? 0) + Math.max(0, node.toDownloadBytes - node.downloadedBytes);
+    if (node.live > 0)
+      sum.remainingBytes =
+        (sum.remainingBytes ?? 0) + Math.max(0, node.toDownloadBytes - node.downloadedBytes);
     if (node.bytesPerSec !== undefined) sum.speed = (sum.speed ?? 0) + node.bytesPerSec;
   }
   const pulling = new Set<string>();
@@ -87,11 +88,11 @@ export function totals(pulls: Iterable<PullStatus>, nodes: Iterable<NodeStatus>)
     if (pull.pods?.length) {
       for (const link of pull.pods) pods.add(podKey(link));
       const since = pull.queuedAt ?? pull.startedAt;
-      // Instants are told in one format, so only the first of them must be read.
+      // Instants share one format, so strings are compared and only one is parsed.
       if (since < podsSince) podsSince = since;
     }
     if (state === 'unseen') {
-      sum.unseen += 1;
+      sum.stale += 1;
       continue;
     }
     if (state === 'queued') sum.queued += 1;
@@ -100,13 +101,13 @@ export function totals(pulls: Iterable<PullStatus>, nodes: Iterable<NodeStatus>)
     if (state === 'stalled') sum.stalled += 1;
     if (pull.slow) sum.slow += 1;
     if (pull.etaSeconds === undefined) sum.withoutEta += 1;
-    else if (pull.etaSeconds >= (sum.lastReady ?? 0)) {
-      sum.lastReady = pull.etaSeconds;
-      sum.lastPull = pull.id;
+    else if (pull.etaSeconds >= (sum.longestEta ?? 0)) {
+      sum.longestEta = pull.etaSeconds;
+      sum.longestEtaPull = pull.id;
     }
   }
   sum.pulling = pulling.size;
   sum.pods = pods.size;
-  sum.podsSince = instant(podsSince);
+  sum.podsWaitingSince = parseInstant(podsSince);
   return sum;
 }

@@ -1,4 +1,5 @@
-// The screens that one opens or looks up, in one piece: each on its own would weigh more than it spares.
+// The pages that are loaded on demand, in one chunk: separate chunks would add more overhead than
+// they save.
 
 export { Failures } from './failures/Failures';
 export { Images } from './images/Images';

@@ -1,31 +1,31 @@
-// What can be done with the thing that a page is of: how it stands, its link, and the way to its commands.
+// Actions of a detail page: its state, a link to copy, and a jump to the commands.
 
 import { type ReactNode, type RefObject, useRef } from 'react';
-import type { Commands } from '../model/commands';
+import type { CommandGroup } from '../model/commands';
 import styles from './Actions.module.css';
 import { CommandList } from './CommandList';
 import { Copy } from './Copy';
 import { Icon } from './Icon';
 import { Panel } from './Panel';
 
-/** A place further down, and the way to it. */
-export function useJump(): [at: RefObject<HTMLDivElement | null>, jump: () => void] {
-  const at = useRef<HTMLDivElement>(null);
-  const jump = () => {
-    at.current?.scrollIntoView({ block: 'center' });
-    at.current?.focus({ preventScroll: true });
+/** Returns a ref, and a function that scrolls to it and focuses it. */
+export function useScrollTarget(): [target: RefObject<HTMLDivElement | null>, scrollToTarget: () => void] {
+  const target = useRef<HTMLDivElement>(null);
+  const scrollToTarget = () => {
+    target.current?.scrollIntoView({ block: 'center' });
+    target.current?.focus({ preventScroll: true });
   };
-  return [at, jump];
+  return [target, scrollToTarget];
 }
 
-export function Actions({ toCommands, children }: { toCommands: () => void; children: ReactNode }) {
+export function Actions({ showCommands, children }: { showCommands: () => void; children: ReactNode }) {
   return (
     <div className={styles.actions}>
       {children}
-      <Copy text={window.location.href} label="Copy the address of this page" icon="link">
+      <Copy text={window.location.href} label="Copy link to this page" icon="link">
         Link
       </Copy>
-      <button type="button" className={styles.jump} onClick={toCommands}>
+      <button type="button" className={styles.jump} onClick={showCommands}>
         <Icon name="command" size={13} />
         Commands
       </button>
@@ -34,14 +34,14 @@ export function Actions({ toCommands, children }: { toCommands: () => void; chil
 }
 
 interface PanelProps {
-  at: RefObject<HTMLDivElement | null>;
-  commands: readonly Commands[];
+  target: RefObject<HTMLDivElement | null>;
+  commands: readonly CommandGroup[];
   className?: string | undefined;
 }
 
-export function CommandPanel({ at, commands, className = '' }: PanelProps) {
+export function CommandPanel({ target, commands, className = '' }: PanelProps) {
   return (
-    <div ref={at} tabIndex={-1} className={`${styles.commands} ${className}`}>
+    <div ref={target} tabIndex={-1} className={`${styles.commands} ${className}`}>
       <Panel title="Commands">
         <CommandList commands={commands} />
       </Panel>

@@ -1,13 +1,13 @@
-// Texts that change with time alone. Small, since they are drawn again each second.
+// Texts that change with time alone. Kept small, since they render every second.
 
 import { useNow } from '../live/hooks';
-import { instant, seconds } from '../model/format';
-import { type Note, noteText, retry } from '../model/pull';
+import { parseInstant, seconds } from '../model/format';
+import { noteText, type PullNote, retryText } from '../model/pull';
 
 /** `2 m 10 s ago` */
 export function Ago({ at }: { at: string | undefined }) {
   const now = useNow();
-  const then = instant(at);
+  const then = parseInstant(at);
   if (then === undefined) return null;
   return (
     <time dateTime={at} title={at}>
@@ -16,18 +16,18 @@ export function Ago({ at }: { at: string | undefined }) {
   );
 }
 
-/** How long it goes on. */
+/** Time since an instant. */
 export function Elapsed({ since }: { since: string | undefined }) {
   const now = useNow();
-  const then = instant(since);
+  const then = parseInstant(since);
   return then === undefined ? null : seconds(Math.max(0, now - then) / 1000);
 }
 
-export function NoteText({ note }: { note: Note }) {
+export function NoteText({ note }: { note: PullNote }) {
   return noteText(note, useNow());
 }
 
-/** When the kubelet tries again. */
-export function Retry({ at }: { at: number }) {
-  return retry(at, useNow());
+/** Time until the kubelet retries. */
+export function RetryCountdown({ at }: { at: number }) {
+  return retryText(at, useNow());
 }

@@ -1,57 +1,58 @@
-// What a screen reader is told unasked: a lost or regained connection, and new failures. Politely, and not too often.
+// Screen reader announcements (polite, rate limited): lost and restored connections, and new
+// failures.
 
 import { useCallback, useEffect, useRef, useState } from 'react';
 import { useConnection, useLastFailed } from '../live/hooks';
 import { shortName } from '../model/image';
-import { reason } from '../model/pull';
-import { explain, useCut } from './Connection';
+import { failureText } from '../model/pull';
+import { describeDisconnect, useIsDisconnected } from './Connection';
 
-const BETWEEN_MS = 10_000;
+const MIN_INTERVAL_MS = 10_000;
 
-type About = 'connection' | 'failure';
+type Topic = 'connection' | 'failure';
 
-/** Says the latest of each kind, all that came up since the last time together. */
-function useVoice(): [text: string, say: (about: About, words: string) => void] {
+/** Announces the latest message of each topic. Messages within `MIN_INTERVAL_MS` are combined. */
+function useAnnouncements(): [text: string, announce: (topic: Topic, message: string) => void] {
   const [text, setText] = useState('');
-  const pending = useRef(new Map<About, string>());
-  const spokenAt = useRef(Number.NEGATIVE_INFINITY);
+  const pending = useRef(new Map<Topic, string>());
+  const announcedAt = useRef(Number.NEGATIVE_INFINITY);
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
   useEffect(() => () => clearTimeout(timer.current), []);
-  const say = useCallback((about: About, words: string) => {
-    pending.current.set(about, words);
-    const wait = Math.max(0, spokenAt.current + BETWEEN_MS - performance.now());
+  const announce = useCallback((topic: Topic, message: string) => {
+    pending.current.set(topic, message);
+    const delay = Math.max(0, announcedAt.current + MIN_INTERVAL_MS - performance.now());
     clearTimeout(timer.current);
     timer.current = setTimeout(() => {
-      spokenAt.current = performance.now();
+      announcedAt.current = performance.now();
       setText([...pending.current.values()].join(' '));
       pending.current.clear();
-    }, wait);
+    }, delay);
   }, []);
-  return [text, say];
+  return [text, announce];
 }
 
 export function Announcer() {
   const connection = useConnection();
-  const cut = useCut();
+  const isDisconnected = useIsDisconnected();
   const failed = useLastFailed();
-  const [text, say] = useVoice();
-  const saidCut = useRef(false);
+  const [text, announce] = useAnnouncements();
+  const announcedLoss = useRef(false);
 
   useEffect(() => {
-    if (connection.state === 'live' && saidCut.current) {
-      saidCut.current = false;
-      say('connection', 'The page is live again.');
-    } else if (connection.state === 'lost' && cut && !saidCut.current) {
-      saidCut.current = true;
-      say('connection', `${explain(connection.loss)} Trying again.`);
+    if (connection.state === 'live' && announcedLoss.current) {
+      announcedLoss.current = false;
+      announce('connection', 'Connection restored.');
+    } else if (connection.state === 'lost' && isDisconnected && !announcedLoss.current) {
+      announcedLoss.current = true;
+      announce('connection', `${describeDisconnect(connection.reason)} Reconnecting.`);
     }
-  }, [connection, cut, say]);
+  }, [connection, isDisconnected, announce]);
 
   useEffect(() => {
     if (!failed) return;
-    const words = reason(failed) ?? 'nobody says why';
-    say('failure', `The pull of ${shortName(failed)} on ${failed.nodeName} failed: ${words}.`);
-  }, [failed, say]);
+    const message = failureText(failed) ?? 'No reason given';
+    announce('failure', `Pull of ${shortName(failed)} on ${failed.nodeName} failed: ${message}.`);
+  }, [failed, announce]);
 
   return (
     <p className="hidden" role="status" aria-live="polite" data-field="announcement">

@@ -1,14 +1,14 @@
-// Commands to copy: what each tells, and where it is run.
+// Commands to copy, grouped by where to run them.
 
 import { memo } from 'react';
-import type { Commands } from '../model/commands';
+import type { CommandGroup } from '../model/commands';
 import styles from './CommandList.module.css';
 import { Copy } from './Copy';
 
-export const CommandList = memo(({ commands }: { commands: readonly Commands[] }) =>
-  commands.map(({ where, commands: each }) => (
-    <section key={where} className={styles.place}>
-      <h3>{where}</h3>
+export const CommandList = memo(({ commands }: { commands: readonly CommandGroup[] }) =>
+  commands.map(({ place, commands: each }) => (
+    <section key={place} className={styles.place}>
+      <h3>{place}</h3>
       <ul>
         {each.map(({ title, text }) => (
           <li key={title} className={styles.command}>

@@ -1,125 +1,129 @@
-// Whether the page is live, how old its data is, and what to do where it is not.
+// The connection to the server: its state, the age of the data, and advice if it is lost.
 
 import { useEffect, useState } from 'react';
 import { useConnection, useLive, useNow } from '../live/hooks';
-import type { Loss } from '../live/stream';
+import type { DisconnectReason } from '../live/stream';
 import { seconds } from '../model/format';
 import styles from './Connection.module.css';
 import { Icon } from './Icon';
 import { TokenForm } from './TokenForm';
 
-/** So long a cut is nobody's business: most are over before. */
-export const QUIET_MS = 1_500;
+/** Shorter interruptions are not reported: most end sooner. */
+export const GRACE_MS = 1_500;
 
-/** What happened, and what helps. */
-export function explain(loss: Loss): string {
-  const said = 'detail' in loss && loss.detail ? ` It says: ${loss.detail.replace(/\.?$/, '.')}` : '';
-  switch (loss.kind) {
+/** Describes why the connection is lost, for users. */
+export function describeDisconnect(reason: DisconnectReason): string {
+  const serverMessage =
+    'detail' in reason && reason.detail ? ` Details: ${reason.detail.replace(/\.?$/, '.')}` : '';
+  switch (reason.kind) {
     case 'unauthorized':
-      return 'The server asks for a token (401).';
+      return 'Access token required (401).';
     case 'forbidden':
-      return `You may not see the pulls of this cluster (403).${said}`;
+      return `Access to this cluster denied (403).${serverMessage}`;
     case 'not_found':
-      return `The server does not have it (404).${said}`;
+      return `Not found on the server (404).${serverMessage}`;
     case 'unavailable':
-      return `The server cannot serve the page now (${loss.status}).${said}`;
+      return `Server unavailable (${reason.status}).${serverMessage}`;
     case 'refused':
-      return `The server answered ${loss.status}, which this page does not understand.${said}`;
+      return `Unexpected server response (${reason.status}).${serverMessage}`;
     case 'unreachable':
-      return 'The server cannot be reached.';
+      return 'Server unreachable.';
     case 'silent':
-      return 'The server has gone silent.';
+      return 'No data from the server.';
     case 'ended':
       return 'The server closed the connection.';
     case 'broken':
-      return 'The connection broke.';
+      return 'Connection lost.';
   }
 }
 
-/** Whether the connection is lost, and for longer than most are. */
-export function useCut(): boolean {
+/** Reports whether the connection has been lost for longer than `GRACE_MS`. */
+export function useIsDisconnected(): boolean {
   const connection = useConnection();
   const since = connection.state === 'lost' ? connection.since : undefined;
-  const [cut, setCut] = useState<number>();
+  const [reportedSince, setReportedSince] = useState<number>();
   useEffect(() => {
     if (since === undefined) return;
-    const timer = setTimeout(() => setCut(since), Math.max(0, since + QUIET_MS - Date.now()));
+    const timer = setTimeout(() => setReportedSince(since), Math.max(0, since + GRACE_MS - Date.now()));
     return () => clearTimeout(timer);
   }, [since]);
-  return since !== undefined && cut === since;
+  return since !== undefined && reportedSince === since;
 }
 
-function useAge(): number | undefined {
+function useDataAge(): number | undefined {
   const { stream } = useLive();
   useNow();
-  const at = stream.heardAt();
+  const at = stream.lastReceivedAt();
   return at === undefined ? undefined : Math.max(0, Date.now() - at) / 1000;
 }
 
-/** In the top bar, always. */
+/** The indicator in the top bar. */
 export function ConnectionState() {
   const connection = useConnection();
-  const words = {
+  const label = {
     connecting: 'Connecting',
     live: 'Live',
     lost: 'Reconnecting',
-    resting: 'Resting',
+    resting: 'Suspended',
   }[connection.state];
   return (
     <span
       className={`${styles.state} ${styles[connection.state]}`}
       data-connection={connection.state}
-      data-loss={connection.state === 'lost' ? connection.loss.kind : undefined}
+      data-loss={connection.state === 'lost' ? connection.reason.kind : undefined}
     >
       <i className={styles.dot} />
-      {words}
-      {connection.state === 'lost' && <Age />}
+      {label}
+      {connection.state === 'lost' && <DataAge />}
     </span>
   );
 }
 
-/** Of what is shown, where that is not of now. */
-function Age() {
-  const age = useAge();
+/** Age of the data while disconnected. */
+function DataAge() {
+  const age = useDataAge();
   return age === undefined ? null : <span className={styles.age}>· data {seconds(age)} old</span>;
 }
 
-/** Under the top bar, where figures are not of now. */
+/** A banner under the top bar while disconnected. */
 export function ConnectionBanner() {
   const connection = useConnection();
   const { stream } = useLive();
-  const cut = useCut();
+  const isDisconnected = useIsDisconnected();
   if (connection.state !== 'lost') return null;
-  if (connection.loss.kind === 'unauthorized') {
+  if (connection.reason.kind === 'unauthorized') {
     return (
       <section className={styles.banner} aria-label="Connection">
         <Icon name="warning" size={15} />
-        <TokenForm words={explain(connection.loss)} />
+        <TokenForm prompt={describeDisconnect(connection.reason)} />
       </section>
     );
   }
-  if (!cut) return null;
+  if (!isDisconnected) return null;
   return (
     <section className={styles.banner} aria-label="Connection">
       <Icon name="warning" size={15} />
       <span>
-        {explain(connection.loss)} <Stopped retryAt={connection.retryAt} />
+        {describeDisconnect(connection.reason)} <RetryStatus retryAt={connection.retryAt} />
       </span>
       <button type="button" onClick={stream.start}>
-        Try now
+        Retry now
       </button>
     </section>
   );
 }
 
-/** How old the figures are, and when it is tried again: drawn each second. */
-function Stopped({ retryAt }: { retryAt: number }) {
-  const age = useAge();
+/**
+ * Age of the data and time of the next attempt. A component of its own, since it renders every
+ * second.
+ */
+function RetryStatus({ retryAt }: { retryAt: number }) {
+  const age = useDataAge();
   const wait = Math.ceil((retryAt - Date.now()) / 1000);
   return (
     <>
-      {age !== undefined && `The figures below stopped ${seconds(age)} ago. `}
-      {wait > 0 ? `Next try in ${wait} s.` : 'Trying now.'}
+      {age !== undefined && `Data is ${seconds(age)} old. `}
+      {wait > 0 ? `Retrying in ${wait} s.` : 'Retrying.'}
     </>
   );
 }

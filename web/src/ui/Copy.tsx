@@ -1,23 +1,23 @@
-// Puts a text on the clipboard, and says that it did.
+// A button that copies text to the clipboard and confirms it.
 
 import { useEffect, useState } from 'react';
 import styles from './Copy.module.css';
 import { Icon, type IconName } from './Icon';
 
-const SAID_MS = 1_600;
+const FEEDBACK_MS = 1_600;
 
 interface Props {
-  /** What is copied. */
+  /** The text to copy. */
   text: string;
-  /** What is read out: `Copy the digest`. */
+  /** The accessible name: `Copy digest`. */
   label: string;
-  /** What is seen beside the icon. */
+  /** The visible text beside the icon. */
   children?: string;
   icon?: IconName;
 }
 
-/** Without TLS a browser has no clipboard of its own: then a selection is copied as a person would. */
-async function copy(text: string): Promise<boolean> {
+/** Without TLS there is no clipboard API; falls back to copying a selection. */
+async function copyToClipboard(text: string): Promise<boolean> {
   try {
     await navigator.clipboard.writeText(text);
     return true;
@@ -26,36 +26,38 @@ async function copy(text: string): Promise<boolean> {
     area.value = text;
     area.className = 'hidden';
     document.body.append(area);
-    const before = document.activeElement;
+    const focused = document.activeElement;
     area.select();
-    const done = document.execCommand?.('copy') ?? false;
+    const isCopied = document.execCommand?.('copy') ?? false;
     area.remove();
-    if (before instanceof HTMLElement) before.focus();
-    return done;
+    if (focused instanceof HTMLElement) focused.focus();
+    return isCopied;
   }
 }
 
 export function Copy({ text, label, children, icon = 'copy' }: Props) {
-  const [said, say] = useState<'copied' | 'refused'>();
+  const [outcome, setOutcome] = useState<'copied' | 'refused'>();
   useEffect(() => {
-    if (said === undefined) return;
-    const timer = setTimeout(() => say(undefined), SAID_MS);
+    if (outcome === undefined) return;
+    const timer = setTimeout(() => setOutcome(undefined), FEEDBACK_MS);
     return () => clearTimeout(timer);
-  }, [said]);
-  const words = said === 'copied' ? 'Copied' : said === 'refused' ? 'Not allowed' : children;
+  }, [outcome]);
+  const buttonText = outcome === 'copied' ? 'Copied' : outcome === 'refused' ? 'Blocked' : children;
   return (
     <button
       type="button"
       className={children === undefined ? styles.small : styles.button}
-      // Its name begins with what is seen.
+      // The accessible name must start with the visible text.
       aria-label={children === undefined ? label : `${children}: ${label}`}
       title={label}
-      onClick={() => void copy(text).then((done) => say(done ? 'copied' : 'refused'))}
+      onClick={() =>
+        void copyToClipboard(text).then((isCopied) => setOutcome(isCopied ? 'copied' : 'refused'))
+      }
     >
-      <Icon name={said === 'copied' ? 'completed' : said === 'refused' ? 'failed' : icon} size={13} />
-      {children !== undefined && <span>{words}</span>}
+      <Icon name={outcome === 'copied' ? 'completed' : outcome === 'refused' ? 'failed' : icon} size={13} />
+      {children !== undefined && <span>{buttonText}</span>}
       <span className="hidden" role="status">
-        {said === 'copied' ? 'Copied' : said === 'refused' ? 'The browser does not allow it' : ''}
+        {outcome === 'copied' ? 'Copied' : outcome === 'refused' ? 'Blocked by the browser' : ''}
       </span>
     </button>
   );

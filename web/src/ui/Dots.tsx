@@ -1,22 +1,22 @@
-// The pulls of a group, one dot each, by how they stand. For the eye only: the bar beside them says the same.
+// The pulls of a group as dots, coloured by state. Decorative: the bar beside them has the text.
 
 import { memo } from 'react';
-import { DOTS, type Dot, drawn } from '../model/groups';
+import { DOT_STATES, type DotState, limitDots } from '../model/groups';
 import styles from './Dots.module.css';
 
-/** So many fit into a line. */
-const MOST = 32;
+/** Dots that fit into one line. */
+const MAX_DOTS = 32;
 
 interface Props {
-  dots: Readonly<Record<Dot, number>>;
+  dots: Readonly<Record<DotState, number>>;
 }
 
 export const Dots = memo(
   ({ dots }: Props) => {
-    const { shown, rest } = drawn(dots, MOST);
+    const { shown, rest } = limitDots(dots, MAX_DOTS);
     return (
       <span className={styles.dots} aria-hidden="true">
-        {DOTS.flatMap((kind) =>
+        {DOT_STATES.flatMap((kind) =>
           Array.from({ length: shown[kind] }, (_, index) => (
             <i key={`${kind} ${index.toString()}`} className={styles[kind]} />
           )),
@@ -25,5 +25,5 @@ export const Dots = memo(
       </span>
     );
   },
-  (a, b) => DOTS.every((kind) => a.dots[kind] === b.dots[kind]),
+  (a, b) => DOT_STATES.every((kind) => a.dots[kind] === b.dots[kind]),
 );

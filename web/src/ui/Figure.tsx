@@ -1,4 +1,4 @@
-// A number and its unit, so that columns of them align and the unit stays quiet.
+// A number with its unit, aligned in columns and with the unit muted.
 
 import { useFormat } from '../settings';
 import styles from './Figure.module.css';
@@ -12,7 +12,7 @@ export function Figure({ value, unit, field }: { value: string; unit?: string; f
   );
 }
 
-/** An amount of bytes in the reader's units; with `per`, how many a second. */
+/** A size in the user's units, or with `per` a rate. */
 export function Bytes({ value, per, field }: { value: number | undefined; per?: 's'; field?: string }) {
   const { amount, rate } = useFormat();
   const [number, unit] = per ? rate(value) : amount(value);

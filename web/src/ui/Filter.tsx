@@ -1,13 +1,13 @@
-// A field that leaves of a list what has these words. What is typed is in the address a moment later.
+// A text field that filters a list. The text is written to the URL, debounced.
 
 import { useId } from 'react';
 import styles from './Filter.module.css';
-import { useFilterText } from './filterText';
+import { useFilterInput } from './filterText';
 import { Icon } from './Icon';
 
 export function Filter({ label, value }: { label: string; value: string }) {
   const id = useId();
-  const [text, type] = useFilterText(value);
+  const [text, setQuery] = useFilterInput(value);
   return (
     <span className={styles.filter}>
       <Icon name="search" size={14} />
@@ -21,12 +21,12 @@ export function Filter({ label, value }: { label: string; value: string }) {
         autoComplete="off"
         spellCheck={false}
         value={text}
-        onChange={(event) => type(event.target.value)}
+        onChange={(event) => setQuery(event.target.value)}
       />
     </span>
   );
 }
 
-/** In small letters. */
-export const wordsOf = (text: string | null): string[] =>
+/** Splits into lower-case words. */
+export const splitWords = (text: string | null): string[] =>
   (text ?? '').toLowerCase().split(/\s+/).filter(Boolean);

@@ -1,4 +1,4 @@
-// The icons of the page by what they say here, so that one thing looks the same everywhere.
+// Icons by meaning, so that the same thing looks the same everywhere.
 
 import {
   ArrowDownToLine,
@@ -60,7 +60,7 @@ const ICONS = {
   key: KeyRound,
   chevron: ChevronRight,
   search: Search,
-  hold: Pause,
+  pause: Pause,
   resume: Play,
   settings: Settings2,
   keyboard: Keyboard,
@@ -87,10 +87,10 @@ const REASONS: Record<string, IconName> = {
   progress_timeout: 'waiting',
 };
 
-/** What stands for the reason of a failure, by the wire's word. */
+/** Returns the icon of a failure reason. */
 export const reasonIcon = (reason: string): IconName => REASONS[reason] ?? 'failed';
 
-/** Beside words that say the same: it is for the eye only. */
+/** Decorative: the text beside it has the meaning. */
 export function Icon({ name, size = 14 }: { name: IconName; size?: number }) {
   const Shape = ICONS[name];
   return <Shape size={size} strokeWidth={2} aria-hidden="true" />;

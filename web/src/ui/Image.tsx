@@ -1,9 +1,9 @@
-// The name of an image: what tells it apart first, where it comes from quietly.
+// An image name: the distinctive part first, the registry muted.
 
 import { memo } from 'react';
 import type { PullStatus } from '../api/gen/wire';
 import { type ImageName, imageName } from '../model/image';
-import { visible } from '../model/text';
+import { escapeHidden } from '../model/text';
 import styles from './Image.module.css';
 
 type Props = Pick<PullStatus, 'imageRef' | 'repository' | 'rootDigest' | 'manifestDigest'> & {
@@ -13,30 +13,30 @@ type Props = Pick<PullStatus, 'imageRef' | 'repository' | 'rootDigest' | 'manife
 export const Image = memo((props: Props) => (
   <ImageTitle
     image={imageName(props)}
-    whole={props.imageRef ?? props.repository ?? props.rootDigest}
+    fullName={props.imageRef ?? props.repository ?? props.rootDigest}
     line={props.line}
   />
 ));
 
 interface TitleProps {
   image: ImageName;
-  /** All of it, where it does not fit. */
-  whole: string | undefined;
+  /** The full name, for the tooltip. */
+  fullName: string | undefined;
   line?: boolean | undefined;
 }
 
-export function ImageTitle({ image: { registry, name, version, known }, whole, line }: TitleProps) {
+export function ImageTitle({ image: { registry, name, version, known }, fullName, line }: TitleProps) {
   return (
     <span
       className={`${styles.image} ${line ? styles.line : ''}`}
-      title={whole && visible(whole)}
+      title={fullName && escapeHidden(fullName)}
       data-field="image"
     >
       <span className={styles.first}>
-        <b className={known ? styles.name : styles.nameless}>{visible(name)}</b>
-        {version && <span className={styles.version}>{visible(version)}</span>}
+        <b className={known ? styles.name : styles.nameless}>{escapeHidden(name)}</b>
+        {version && <span className={styles.version}>{escapeHidden(version)}</span>}
       </span>
-      {registry && <span className={styles.registry}>{visible(registry)}</span>}
+      {registry && <span className={styles.registry}>{escapeHidden(registry)}</span>}
     </span>
   );
 }

@@ -1,35 +1,37 @@
-// The layers of a pull in one strip, each as wide as it weighs: what was there before, what comes, what is unpacked.
-// Until they are known it is a bar of two stages.
+// The layers of a pull in one strip, each as wide as its size: cached, downloading, extracting.
+// Falls back to a two-stage bar until the layers are known.
 
 import { memo, useMemo } from 'react';
 import type { LayerStatus, PullStatus } from '../api/gen/wire';
 import { useLayers } from '../live/hooks';
 import { isLive, pullState, shares } from '../model/pull';
-import { type Segment, segments } from '../model/strip';
+import { type StripSegment, stripSegments } from '../model/strip';
 import { Bar, type Tone } from './Bar';
 import styles from './LayerStrip.module.css';
 
 interface Props {
   pull: PullStatus;
-  /** Whose it is, and what it says, in words. */
+  /** The accessible name and value. */
   label: string;
   text: string;
-  /** Of the one pull that a page is of: its layers are told below it. */
+  /** For the page of this pull, which lists the layers below. */
   tall?: boolean;
 }
 
-/** Of a row in view: its layers are asked for as long as it is drawn. */
+/** Subscribes to the layers of the pull while it is mounted. */
 export function LayerStrip({ pull, label, text, tall }: Props) {
   const layers = useLayers(pull.id);
-  const parts = useMemo(() => layers && segments(layers), [layers]);
+  const segments = useMemo(() => layers && stripSegments(layers), [layers]);
   const state = pullState(pull);
-  if (parts === undefined || state === 'queued') {
-    return <Bar {...shares(pull)} tone={toneOf(pull)} label={label} text={text} percent={pull.percent} />;
+  if (segments === undefined || state === 'queued') {
+    return (
+      <Bar {...shares(pull)} tone={barTone(pull)} label={label} valueText={text} percent={pull.percent} />
+    );
   }
-  const still = state === 'unseen' || state === 'stalled' || (!isLive(pull) && state !== 'completed');
+  const isDimmed = state === 'unseen' || state === 'stalled' || (!isLive(pull) && state !== 'completed');
   return (
     <div
-      className={`${styles.strip} ${still ? styles.still : ''} ${tall ? styles.tall : isLive(pull) ? '' : styles.over}`}
+      className={`${styles.strip} ${isDimmed ? styles.still : ''} ${tall ? styles.tall : isLive(pull) ? '' : styles.over}`}
       role="progressbar"
       aria-label={label}
       aria-valuemin={0}
@@ -37,23 +39,23 @@ export function LayerStrip({ pull, label, text, tall }: Props) {
       aria-valuenow={pull.percent === undefined ? undefined : Math.floor(pull.percent)}
       aria-valuetext={text}
     >
-      <Parts parts={parts} layers={(tall ? undefined : layers) ?? NONE} />
+      <Segments segments={segments} layers={(tall ? undefined : layers) ?? NO_LAYERS} />
     </div>
   );
 }
 
-const NONE: readonly LayerStatus[] = [];
+const NO_LAYERS: readonly LayerStatus[] = [];
 
-interface PartsProps {
-  parts: readonly Segment[];
+interface SegmentsProps {
+  segments: readonly StripSegment[];
   layers: readonly LayerStatus[];
 }
 
-const Parts = memo(({ parts, layers }: PartsProps) =>
-  parts.map(({ index, look, weight, share }) => (
+const Segments = memo(({ segments, layers }: SegmentsProps) =>
+  segments.map(({ index, state, weight, share }) => (
     <i
       key={index}
-      className={styles[look]}
+      className={styles[state]}
       data-layer={layers[index]?.digest}
       data-state={layers[index]?.state}
       style={{
@@ -64,7 +66,7 @@ const Parts = memo(({ parts, layers }: PartsProps) =>
   )),
 );
 
-export function toneOf(pull: PullStatus): Tone {
+export function barTone(pull: PullStatus): Tone {
   const state = pullState(pull);
   if (state === 'queued') return 'queued';
   if (state === 'failed') return 'bad';

@@ -1,4 +1,4 @@
-// What stands where rows would: why there are none, and what to do.
+// An empty state, with its cause and next steps.
 
 import type { ReactNode } from 'react';
 import styles from './Message.module.css';
@@ -6,7 +6,7 @@ import styles from './Message.module.css';
 interface Props {
   title: string;
   name: string;
-  /** 1 where it is all that the page says. */
+  /** 1 if it is the only content of the page. */
   level?: 1 | 2;
   children?: ReactNode;
 }

@@ -1,23 +1,23 @@
-// What stands on the page while no agent has reported: how to start one.
+// Shown until the first agent reports: how to install the agent.
 
 import { Message } from './Message';
 import styles from './NoAgents.module.css';
 
 export function NoAgents() {
-  // Where the page is, its server is.
-  const here = new URL('.', document.baseURI).href.replace(/\/$/, '');
+  // The page is served by the server that agents report to.
+  const serverUrl = new URL('.', document.baseURI).href.replace(/\/$/, '');
   return (
-    <Message name="no-agents" title="No agent has reported yet">
+    <Message name="no-agents" title="No agents connected">
       <p>
-        <code>pulltrace-agent</code> watches the container runtime of one node, and reports to this server. In
-        a cluster, from a checkout:
+        <code>pulltrace-agent</code> watches the container runtime of a node and reports to this server. To
+        install it in a cluster, from a checkout:
       </p>
       <pre>kubectl apply -f deploy/kubectl/agent.yaml</pre>
-      <p>It is applied already? Ask an agent whether all that it needs is there:</p>
+      <p>Already installed? Run the self-check of an agent:</p>
       <pre>kubectl -n pulltrace-agents exec daemonset/pulltrace-agent -- /pulltrace-agent check</pre>
-      <p>On one node by itself, with the address of this server:</p>
-      <pre>PULLTRACE_SERVER_URL={here} pulltrace-agent</pre>
-      <p className={styles.soon}>This page goes on by itself when the first report comes.</p>
+      <p>To run it on a single node:</p>
+      <pre>PULLTRACE_SERVER_URL={serverUrl} pulltrace-agent</pre>
+      <p className={styles.soon}>This page updates with the first report.</p>
     </Message>
   );
 }

@@ -1,13 +1,12 @@
-// What there is to say of a pull beside its numbers, each in one line: why it failed and what to do, what it waits
-// for, what is wrong.
+// One-line notes on a pull: failure and advice, waits, problems.
 
 import type { PullStatus, WaitingOn } from '../api/gen/wire';
-import { useNameOf, useRow } from '../live/hooks';
-import { instant, left, percent } from '../model/format';
+import { usePullName, useRow } from '../live/hooks';
+import { parseInstant, percent, timeLeft } from '../model/format';
 import { shortName } from '../model/image';
-import { attempt, isLive, isSeen, notes, reason, waiting } from '../model/pull';
-import { visible } from '../model/text';
-import { NoteText, Retry } from './Ago';
+import { attemptText, failureText, isFresh, isLive, pullNotes, waitingText } from '../model/pull';
+import { escapeHidden } from '../model/text';
+import { NoteText, RetryCountdown } from './Ago';
 import { Icon, type IconName } from './Icon';
 import styles from './Notes.module.css';
 
@@ -18,26 +17,26 @@ const ICONS: Record<string, IconName> = {
   waiting: 'waiting',
 };
 
-/** Whether there is anything that `Notes` says. */
+/** Reports whether `Notes` would render anything. */
 export function hasNotes(pull: PullStatus): boolean {
   return (
-    attempt(pull) !== undefined ||
+    attemptText(pull) !== undefined ||
     pull.failure?.nextRetryAt !== undefined ||
-    (isLive(pull) && (pull.waitingOn !== undefined || notes(pull).length > 0))
+    (isLive(pull) && (pull.waitingOn !== undefined || pullNotes(pull).length > 0))
   );
 }
 
-/** What a live pull waits for or suffers from, and which try it is. */
+/** The waits and problems of a live pull, and its attempt number. */
 export function Notes({ pull }: { pull: PullStatus }) {
-  const other = useNameOf(pull.waitingOn?.pull);
+  const blockingPull = usePullName(pull.waitingOn?.pull);
   const queue =
-    isLive(pull) && isSeen(pull) && pull.waitingOn?.kind === 'kubelet_queue' ? pull.waitingOn : undefined;
-  const tried = attempt(pull);
-  const again = instant(pull.failure?.nextRetryAt);
+    isLive(pull) && isFresh(pull) && pull.waitingOn?.kind === 'kubelet_queue' ? pull.waitingOn : undefined;
+  const attempt = attemptText(pull);
+  const retryAt = parseInstant(pull.failure?.nextRetryAt);
   return (
     <>
-      {queue && <Queue on={queue} />}
-      {notes(pull, other).map((note) => (
+      {queue && <QueuePosition on={queue} />}
+      {pullNotes(pull, blockingPull).map((note) => (
         <span key={note.kind} className={`${styles.note} ${styles[note.kind]}`} data-field="note">
           <Icon name={ICONS[note.kind] ?? 'unknown'} size={12} />
           <span>
@@ -45,57 +44,57 @@ export function Notes({ pull }: { pull: PullStatus }) {
           </span>
         </span>
       ))}
-      {tried && (
+      {attempt && (
         <span className={styles.note} data-field="attempt">
-          {tried}
+          {attempt}
         </span>
       )}
-      {again !== undefined && (
+      {retryAt !== undefined && (
         <span className={styles.note} data-field="retry">
-          <Retry at={again} />
+          <RetryCountdown at={retryAt} />
         </span>
       )}
     </>
   );
 }
 
-/** Why it failed. */
-export function Why({ pull }: { pull: PullStatus }) {
-  const why = reason(pull);
+/** Why the pull failed. */
+export function FailureReason({ pull }: { pull: PullStatus }) {
+  const reason = failureText(pull);
   return (
     <span className={styles.why} data-field="reason">
-      {why === undefined ? 'the runtime does not say why' : visible(why)}
+      {reason === undefined ? 'No reason given' : escapeHidden(reason)}
     </span>
   );
 }
 
-/** What a person does next about that. */
+/** Advice for the failure. */
 export function Hint({ pull }: { pull: PullStatus }) {
   const hint = pull.failure?.hint;
   if (!hint) return null;
   return (
     <span className={styles.note}>
       <Icon name="hint" size={12} />
-      <span data-field="hint">{visible(hint)}</span>
+      <span data-field="hint">{escapeHidden(hint)}</span>
     </span>
   );
 }
 
-/** `queued behind app:1 (61 %, ~40 s left), 3 before it` */
-function Queue({ on }: { on: WaitingOn }) {
+/** `queued behind app:1 (61 %, ~40 s left), 3 ahead` */
+function QueuePosition({ on }: { on: WaitingOn }) {
   const first = useRow(on.pull ?? '');
   const eta = first?.etaSeconds ?? on.etaSeconds;
   const facts = [
     first?.percent === undefined ? '' : percent(first.percent),
-    eta === undefined ? '' : `${left(eta)} left`,
+    eta === undefined ? '' : `${timeLeft(eta)} left`,
   ].filter(Boolean);
   return (
     <span className={styles.note} data-field="note">
       <Icon name="queued" size={12} />
       <span>
-        {visible(waiting(on, first && shortName(first)))}
+        {escapeHidden(waitingText(on, first && shortName(first)))}
         {facts.length > 0 && ` (${facts.join(', ')})`}
-        {on.ahead !== undefined && on.ahead > 1 && `, ${on.ahead.toLocaleString('en')} before it`}
+        {on.ahead !== undefined && on.ahead > 1 && `, ${on.ahead.toLocaleString('en')} ahead`}
       </span>
     </span>
   );

@@ -1,26 +1,26 @@
-// A framed part of a page, with a heading and what is beside it.
+// A framed section of a page with a heading.
 
 import { type ReactNode, useId } from 'react';
 import styles from './Panel.module.css';
 
 interface Props {
   title: string;
-  /** Quietly beside the title: how many there are. */
-  more?: ReactNode;
-  /** At the end of the heading: a choice, a link. */
-  beside?: ReactNode;
+  /** Muted, beside the title: usually a count. */
+  summary?: ReactNode;
+  /** At the end of the heading: controls or a link. */
+  actions?: ReactNode;
   children: ReactNode;
   className?: string;
 }
 
-export function Panel({ title, more, beside, children, className = '' }: Props) {
+export function Panel({ title, summary, actions, children, className = '' }: Props) {
   const id = useId();
   return (
     <section className={`${styles.panel} ${className}`} aria-labelledby={id}>
       <header className={styles.head}>
         <h2 id={id}>{title}</h2>
-        {more !== undefined && <span className={styles.more}>{more}</span>}
-        {beside !== undefined && <span className={styles.beside}>{beside}</span>}
+        {summary !== undefined && <span className={styles.more}>{summary}</span>}
+        {actions !== undefined && <span className={styles.beside}>{actions}</span>}
       </header>
       {children}
     </section>

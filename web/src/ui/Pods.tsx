@@ -1,52 +1,51 @@
-// Who waits for a pull, in one line; all of them are among its details.
+// The pods waiting for a pull, on one line. The pull's page lists all of them.
 
 import { memo } from 'react';
 import type { PullStatus } from '../api/gen/wire';
-import { type PodName, perhaps, podNames, podText } from '../model/pods';
-import { visible } from '../model/text';
+import { candidatesText, podLabel, type WaitingPod, waitingPods } from '../model/pods';
+import { escapeHidden } from '../model/text';
 import { href } from '../route';
 import styles from './Pods.module.css';
 
-/** More names than that no tooltip shows. */
-const TITLE = 30;
+/** Maximum number of pods in a tooltip. */
+const MAX_TITLE_PODS = 30;
 
-/** Pods of one workload differ in their last characters, so those are never cut. */
-const TAIL = 6;
+/** Length of the part that is never truncated: the suffix in which a workload's pods differ. */
+const TAIL_LENGTH = 6;
 
-export const CANDIDATES =
-  'Several images are waited for on this node, and nothing decides yet which of them this is';
+export const CANDIDATES_TITLE = 'Possibly waiting for this pull; its image is not identified yet';
 
 export const Pods = memo(
   ({ pull }: { pull: PullStatus }) => {
-    const pods = podNames(pull.pods);
+    const pods = waitingPods(pull.pods);
     const [first] = pods;
-    const candidates = podNames(pull.candidates);
-    const name = first ? visible(first.pod) : '';
+    const candidates = waitingPods(pull.candidates);
+    const name = first ? escapeHidden(first.fullName) : '';
     return (
       <>
         {first && (
           <a
             className={styles.pod}
             href={href('pods', [first.namespace, first.name])}
-            title={visible([podText(first), first.evidence].filter(Boolean).join('\n'))}
+            title={escapeHidden([podLabel(first), first.evidence].filter(Boolean).join('\n'))}
             data-field="pod"
           >
-            <span className={styles.begin}>{name.slice(0, -TAIL)}</span>
-            <span className={styles.tail}>{name.slice(-TAIL)}</span>
+            <span className={styles.begin}>{name.slice(0, -TAIL_LENGTH)}</span>
+            <span className={styles.tail}>{name.slice(-TAIL_LENGTH)}</span>
           </a>
         )}
         {pods.length > 1 && (
-          <span className={styles.more} title={list(pods)}>
+          <span className={styles.more} title={podList(pods)}>
             +{(pods.length - 1).toLocaleString('en')}
           </span>
         )}
         {candidates.length > 0 && (
           <span
             className={styles.perhaps}
-            title={`${CANDIDATES}\n${list(candidates)}`}
+            title={`${CANDIDATES_TITLE}\n${podList(candidates)}`}
             data-field="candidates"
           >
-            {visible(perhaps(candidates))}
+            {escapeHidden(candidatesText(candidates))}
           </span>
         )}
       </>
@@ -55,8 +54,8 @@ export const Pods = memo(
   (a, b) => a.pull.pods === b.pull.pods && a.pull.candidates === b.pull.candidates,
 );
 
-function list(pods: readonly PodName[]): string {
-  const more = pods.length - TITLE;
-  const names = pods.slice(0, TITLE).map(podText);
-  return visible([...names, ...(more > 0 ? [`and ${more.toLocaleString('en')} more`] : [])].join('\n'));
+function podList(pods: readonly WaitingPod[]): string {
+  const more = pods.length - MAX_TITLE_PODS;
+  const names = pods.slice(0, MAX_TITLE_PODS).map(podLabel);
+  return escapeHidden([...names, ...(more > 0 ? [`and ${more.toLocaleString('en')} more`] : [])].join('\n'));
 }

@@ -1,60 +1,72 @@
-// A table of things that are worked out over all pulls. Its headings order it; it draws a row again when that says
-// something else, and shows so many at first that a page of ten thousand stays quick.
+// A sortable table of aggregates over all pulls. Renders a row again only if its item has changed,
+// and shows rows in batches, so that thousands of rows stay fast.
 
 import { type CSSProperties, memo, type ReactNode, useEffect, useMemo, useRef, useState } from 'react';
-import { nextOrder, type Order, orderText, type Sortable, same, sorted, steady } from '../model/columns';
+import {
+  formatOrder,
+  keepOrder,
+  nextOrder,
+  type SortableColumn,
+  type SortOrder,
+  shallowEqual,
+  sorted,
+} from '../model/columns';
 import { count } from '../model/format';
-import { look } from '../route';
+import { updateQuery } from '../route';
 import styles from './Table.module.css';
 
-export interface Column<T> extends Sortable<T> {
+export interface Column<T> extends SortableColumn<T> {
   name: string;
-  /** What the heading says in full. */
+  /** Tooltip of the heading. */
   title?: string;
-  /** Figures stand at the right. */
-  figure?: boolean;
-  /** On a narrow screen it gives way: at `wide` first, on a phone at `middle` too. */
+  /** Right-aligned. */
+  isNumeric?: boolean;
+  /**
+   * Columns that need space: `wide` ones are hidden on narrow screens, `middle` ones only on
+   * phones.
+   */
   needs?: 'wide' | 'middle';
-  /** In pixels; those without one share what is left. */
+  /** In pixels; columns without a width share the rest. */
   width?: number;
   cell: (item: T, open: boolean) => ReactNode;
 }
 
 interface Props<T> {
   label: string;
-  /** The first one names the row. */
+  /** The first one is the row header. */
   columns: readonly Column<T>[];
   items: readonly T[];
   keyOf: (item: T) => string;
-  order: Order;
-  /** Which row is open, and what is under it then. */
+  order: SortOrder;
+  /** The key of the expanded row, and its details. */
   open?: string | undefined;
   detail?: (item: T) => ReactNode;
   /** `image`, `images` */
-  what: readonly [one: string, many: string];
-  rowOf?: (item: T) => Record<`data-${string}`, string | undefined>;
+  noun: readonly [one: string, many: string];
+  rowAttributes?: (item: T) => Record<`data-${string}`, string | undefined>;
 }
 
-/** So many are shown, and so many more each time that somebody asks. */
-export const SHOWN = 200;
+/** Rows shown at first, and added by each "Show more". */
+export const PAGE_SIZE = 200;
 
 export function Table<T extends object>(props: Props<T>) {
-  const { label, columns, items, keyOf, order, open, detail, what, rowOf } = props;
-  const [shown, setShown] = useState(SHOWN);
-  const held = useRef(false);
-  const before = useRef<readonly string[]>([]);
-  const asked = useRef(order);
+  const { label, columns, items, keyOf, order, open, detail, noun, rowAttributes } = props;
+  const [shown, setShown] = useState(PAGE_SIZE);
+  const isHovered = useRef(false);
+  const previousKeys = useRef<readonly string[]>([]);
+  const previousOrder = useRef(order);
   const ordered = useMemo(() => {
     const list = sorted(items, order, columns, keyOf);
-    // Rows do not move while somebody points at one, unless that is what was asked for.
-    const stay = held.current && asked.current === order;
-    return stay ? steady(list, keyOf, before.current) : list;
+    // Rows keep their order while the pointer or focus is in the table, unless the user changes the
+    // order.
+    const keepsOrder = isHovered.current && previousOrder.current === order;
+    return keepsOrder ? keepOrder(list, keyOf, previousKeys.current) : list;
   }, [items, order, columns, keyOf]);
   useEffect(() => {
-    before.current = ordered.map(keyOf);
-    asked.current = order;
+    previousKeys.current = ordered.map(keyOf);
+    previousOrder.current = order;
   }, [ordered, order, keyOf]);
-  const more = ordered.length - shown;
+  const hiddenCount = ordered.length - shown;
   return (
     <>
       <table className={styles.table} aria-label={label}>
@@ -67,16 +79,16 @@ export function Table<T extends object>(props: Props<T>) {
         </thead>
         <tbody
           onPointerEnter={() => {
-            held.current = true;
+            isHovered.current = true;
           }}
           onPointerLeave={() => {
-            held.current = false;
+            isHovered.current = false;
           }}
           onFocus={() => {
-            held.current = true;
+            isHovered.current = true;
           }}
           onBlur={() => {
-            held.current = false;
+            isHovered.current = false;
           }}
         >
           {ordered.slice(0, shown).map((item) => {
@@ -88,19 +100,21 @@ export function Table<T extends object>(props: Props<T>) {
                 columns={columns as readonly Column<never>[]}
                 detail={key === open ? detail?.(item) : undefined}
                 open={key === open}
-                rowOf={rowOf as ((item: never) => Record<string, string | undefined>) | undefined}
+                rowAttributes={
+                  rowAttributes as ((item: never) => Record<string, string | undefined>) | undefined
+                }
               />
             );
           })}
         </tbody>
       </table>
-      {more > 0 && (
+      {hiddenCount > 0 && (
         <p className={styles.more}>
-          <button type="button" onClick={() => setShown(shown + SHOWN)}>
-            Show {Math.min(more, SHOWN).toLocaleString('en')} more
+          <button type="button" onClick={() => setShown(shown + PAGE_SIZE)}>
+            Show {Math.min(hiddenCount, PAGE_SIZE).toLocaleString('en')} more
           </button>
           <span>
-            {shown.toLocaleString('en')} of {count(ordered.length, ...what)}
+            {shown.toLocaleString('en')} of {count(ordered.length, ...noun)}
           </span>
         </p>
       )}
@@ -108,31 +122,31 @@ export function Table<T extends object>(props: Props<T>) {
   );
 }
 
-function Heading<T>({ column, order }: { column: Column<T>; order: Order }) {
-  const on = order.key === column.key;
-  const way = on ? (order.down ? 'descending' : 'ascending') : undefined;
+function Heading<T>({ column, order }: { column: Column<T>; order: SortOrder }) {
+  const isActive = order.key === column.key;
+  const direction = isActive ? (order.descending ? 'descending' : 'ascending') : undefined;
   return (
-    <th scope="col" aria-sort={way} className={placing('heading', column)} style={widthOf(column)}>
+    <th scope="col" aria-sort={direction} className={cellClass('heading', column)} style={widthStyle(column)}>
       <button
         type="button"
         title={column.title}
-        onClick={() => look({ sort: orderText(nextOrder(order, column)) })}
+        onClick={() => updateQuery({ sort: formatOrder(nextOrder(order, column)) })}
       >
         {column.name}
         <i className={styles.way} aria-hidden="true">
-          {on ? (order.down ? '↓' : '↑') : ''}
+          {isActive ? (order.descending ? '↓' : '↑') : ''}
         </i>
       </button>
     </th>
   );
 }
 
-const placing = (
+const cellClass = (
   part: 'heading' | 'cell',
-  { figure, needs }: Pick<Column<never>, 'figure' | 'needs'>,
-): string => [styles[part], figure && styles.figure, needs && styles[needs]].filter(Boolean).join(' ');
+  { isNumeric, needs }: Pick<Column<never>, 'isNumeric' | 'needs'>,
+): string => [styles[part], isNumeric && styles.figure, needs && styles[needs]].filter(Boolean).join(' ');
 
-const widthOf = ({ width }: { width?: number }): CSSProperties =>
+const widthStyle = ({ width }: { width?: number }): CSSProperties =>
   ({ '--width': width === undefined ? 'auto' : `${width}px` }) as CSSProperties;
 
 interface RowProps {
@@ -140,21 +154,21 @@ interface RowProps {
   columns: readonly Column<never>[];
   open: boolean;
   detail: ReactNode;
-  rowOf: ((item: never) => Record<string, string | undefined>) | undefined;
+  rowAttributes: ((item: never) => Record<string, string | undefined>) | undefined;
 }
 
 const Row = memo(
-  ({ item, columns, open, detail, rowOf }: RowProps) => (
+  ({ item, columns, open, detail, rowAttributes }: RowProps) => (
     <>
-      <tr className={`${styles.row} ${open ? styles.open : ''}`} {...rowOf?.(item as never)}>
+      <tr className={`${styles.row} ${open ? styles.open : ''}`} {...rowAttributes?.(item as never)}>
         {columns.map((column, index) => {
           const cell = column.cell(item as never, open);
           return index === 0 ? (
-            <th key={column.key} scope="row" className={placing('cell', column)}>
+            <th key={column.key} scope="row" className={cellClass('cell', column)}>
               {cell}
             </th>
           ) : (
-            <td key={column.key} className={placing('cell', column)}>
+            <td key={column.key} className={cellClass('cell', column)}>
               {cell}
             </td>
           );
@@ -169,10 +183,10 @@ const Row = memo(
       )}
     </>
   ),
-  (a, b) => a.open === b.open && !b.open && a.columns === b.columns && same(a.item, b.item),
+  (a, b) => a.open === b.open && !b.open && a.columns === b.columns && shallowEqual(a.item, b.item),
 );
 
-/** Stands where a table will be: nothing is known yet. */
+/** A placeholder until data is loaded. */
 export function TableSkeleton() {
   return (
     <div className={styles.skeleton} aria-hidden="true" data-message="loading">

@@ -1,28 +1,28 @@
-// Where the server lets in only those who bring a token.
+// Asks for the access token.
 
 import { type FormEvent, useId, useState } from 'react';
 import { useLive } from '../live/hooks';
 import styles from './TokenForm.module.css';
 
-export function TokenForm({ words }: { words: string }) {
+export function TokenForm({ prompt }: { prompt: string }) {
   const { stream } = useLive();
   const [token, setToken] = useState('');
-  const [tried, setTried] = useState<string>();
-  const field = useId();
-  const enter = (event: FormEvent) => {
+  const [rejected, setRejected] = useState<string>();
+  const fieldId = useId();
+  const onSubmit = (event: FormEvent) => {
     event.preventDefault();
-    setTried(token);
-    // What runs, runs with another one.
+    setRejected(token);
+    // Reconnect with the new token.
     stream.stop();
-    stream.enter(token.trim());
+    stream.setToken(token.trim());
   };
   return (
-    <form className={styles.form} onSubmit={enter}>
-      <label htmlFor={field}>
-        {tried !== undefined && tried === token ? 'The server does not know this token (401).' : words}
+    <form className={styles.form} onSubmit={onSubmit}>
+      <label htmlFor={fieldId}>
+        {rejected !== undefined && rejected === token ? 'Invalid token (401).' : prompt}
       </label>
       <input
-        id={field}
+        id={fieldId}
         type="password"
         autoComplete="off"
         spellCheck={false}
@@ -30,7 +30,7 @@ export function TokenForm({ words }: { words: string }) {
         onChange={(event) => setToken(event.target.value)}
       />
       <button type="submit" disabled={token.trim() === ''}>
-        Enter
+        Apply
       </button>
     </form>
   );

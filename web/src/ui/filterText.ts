@@ -1,42 +1,47 @@
-// What is typed into a field that filters a page: at once in the field, and soon in the address. An address changes more
-// slowly than people type, so a field that showed only that would lose letters.
+// State of a filter field: updated at once in the field, debounced in the URL. The URL lags behind
+// typing, so a field bound to it directly would lose letters.
 
 import { useEffect, useRef, useState } from 'react';
-import { href, look, route } from '../route';
+import { currentRoute, href, updateQuery } from '../route';
 
-const SOON_MS = 120;
+const DEBOUNCE_MS = 120;
 
-/** Which page it is, and of what; not how it is looked at. */
-function here(): string {
-  const { page, path } = route();
+/** The current page without its query. */
+function currentPage(): string {
+  const { page, path } = currentRoute();
   return href(page ?? 'overview', path);
 }
 
-/** `query`: what the address says. Gives what the field says, and takes what is typed; `now` does not wait. */
-export function useFilterText(query: string): [text: string, type: (text: string, now?: boolean) => void] {
+/**
+ * Returns the text of the field and a setter. `query` is the filter in the URL; `immediate` skips
+ * the debounce.
+ */
+export function useFilterInput(
+  query: string,
+): [text: string, setQuery: (text: string, immediate?: boolean) => void] {
   const [text, setText] = useState(query);
-  const sent = useRef(query);
+  const applied = useRef(query);
   const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
-  // A link, the way back, or another field says another one: what was typed here last is of the past.
+  // Navigation or another field changed the URL: discard local edits.
   useEffect(() => {
-    if (sent.current === query) return;
-    sent.current = query;
+    if (applied.current === query) return;
+    applied.current = query;
     clearTimeout(timer.current);
     setText(query);
   }, [query]);
   useEffect(() => () => clearTimeout(timer.current), []);
-  const type = (next: string, now = false) => {
+  const setQuery = (next: string, immediate = false) => {
     setText(next);
     clearTimeout(timer.current);
-    const typed = here();
-    const send = () => {
-      // The reader has left the page meanwhile.
-      if (here() !== typed) return;
-      sent.current = next;
-      look({ q: next || undefined });
+    const typedOn = currentPage();
+    const apply = () => {
+      // The user has left the page.
+      if (currentPage() !== typedOn) return;
+      applied.current = next;
+      updateQuery({ q: next || undefined });
     };
-    if (now) send();
-    else timer.current = setTimeout(send, SOON_MS);
+    if (immediate) apply();
+    else timer.current = setTimeout(apply, DEBOUNCE_MS);
   };
-  return [text, type];
+  return [text, setQuery];
 }

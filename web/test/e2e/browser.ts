@@ -1,11 +1,11 @@
-// A real browser on a page, and what the page shows as data. Knows nothing of the server behind it.
+// Drives a real browser and reads the page's content as data. Independent of the server behind it.
 
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { type Browser, chromium, type Page } from 'playwright-core';
 
-/** The browser at `$CHROMIUM`, or Debian's. */
-export const LAUNCH = {
+/** Uses the browser at `$CHROMIUM`, or Debian's. */
+export const LAUNCH_OPTIONS = {
   executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
   args: [
     '--no-sandbox',
@@ -18,55 +18,62 @@ export const LAUNCH = {
   ],
 };
 
-export interface Opened {
+export interface OpenedPage {
   page: Page;
-  /** What must stay empty: breaches of the policy, requests to other origins, errors in the console. */
-  faults: () => Promise<string[]>;
+  /** Policy violations, requests to other origins and console errors; must stay empty. */
+  problems: () => Promise<string[]>;
   close: () => Promise<void>;
 }
 
-export interface Options {
+export interface PageOptions {
   colorScheme?: 'light' | 'dark';
   width?: number;
   height?: number;
-  /** Pixels of the screen for each of the page. */
-  scale?: number;
-  /** The instant at which the page's clock stands; it runs where none is said. */
+  /** Device pixels per CSS pixel. */
+  deviceScale?: number;
+  /** Fixed time of the page's clock; by default the clock runs. */
   clock?: number;
-  /** Nothing moves by itself. */
-  still?: boolean;
+  /** Disables animations. */
+  reducedMotion?: boolean;
 }
 
 let browser: Promise<Browser> | undefined;
 
-/** Ends the browser that `open` started. */
+/** Closes the browser that `openPage` started. */
 export async function shutdown(): Promise<void> {
   await (await browser)?.close();
   browser = undefined;
 }
 
-/** Opens `url` in a window that shares nothing with others. */
-export async function open(url: string, options: Options = {}): Promise<Opened> {
-  const { colorScheme = 'dark', width = 1440, height = 900, scale = 1, clock, still = false } = options;
-  browser ??= chromium.launch(LAUNCH);
+/** Opens `url` in an isolated browser context. */
+export async function openPage(url: string, options: PageOptions = {}): Promise<OpenedPage> {
+  const {
+    colorScheme = 'dark',
+    width = 1440,
+    height = 900,
+    deviceScale = 1,
+    clock,
+    reducedMotion = false,
+  } = options;
+  browser ??= chromium.launch(LAUNCH_OPTIONS);
   const context = await (await browser).newContext({
     viewport: { width, height },
     colorScheme,
-    deviceScaleFactor: scale,
-    reducedMotion: still ? 'reduce' : 'no-preference',
+    deviceScaleFactor: deviceScale,
+    reducedMotion: reducedMotion ? 'reduce' : 'no-preference',
   });
   const page = await context.newPage();
   if (clock !== undefined) await page.clock.setFixedTime(clock);
   const { origin } = new URL(url);
-  const seen: string[] = [];
+  const observed: string[] = [];
   page.on('request', (request) => {
-    if (new URL(request.url()).origin !== origin) seen.push(`request to ${request.url()}`);
+    if (new URL(request.url()).origin !== origin) observed.push(`request to ${request.url()}`);
   });
-  page.on('pageerror', (error) => seen.push(`error: ${error.message}`));
+  page.on('pageerror', (error) => observed.push(`error: ${error.message}`));
   page.on('console', (message) => {
-    // A connection that is refused or cut is written to the console by the browser itself.
+    // The browser itself logs refused and broken connections to the console.
     const network = /Failed to load resource|net::ERR_/.test(message.text());
-    if (message.type() === 'error' && !network) seen.push(`console: ${message.text()}`);
+    if (message.type() === 'error' && !network) observed.push(`console: ${message.text()}`);
   });
   await page.addInitScript(() => {
     const breaches: string[] = [];
@@ -78,52 +85,52 @@ export async function open(url: string, options: Options = {}): Promise<Opened> 
   await page.goto(url);
   return {
     page,
-    faults: async () => [...seen, ...(await violations(page))],
+    problems: async () => [...observed, ...(await violations(page))],
     close: () => context.close(),
   };
 }
 
-/** Breaches of the content security policy since the page was loaded. */
+/** Content security policy violations since the page was loaded. */
 export function violations(page: Page): Promise<string[]> {
   return page.evaluate(() => (window as unknown as { pulltraceBreaches?: string[] }).pulltraceBreaches ?? []);
 }
 
-/** One pull as the page shows it. Texts are as a person reads them; empty where nothing is said. */
+/** One pull as shown. Texts are as displayed; empty if absent. */
 export interface ShownRow {
   id: string;
   node: string;
-  /** `downloading`, `failed`: the wire's word. */
+  /** The wire's word: `downloading`, `failed`. */
   phase: string;
-  /** `Downloading`, `Stalled`. */
+  /** The label: `Downloading`, `Stalled`. */
   state: string;
-  /** The name and, after a blank, its tag. */
+  /** Name and tag, separated by a space. */
   image: string;
-  /** `61 %` of a live pull. */
+  /** `61 %` for a live pull. */
   percent: string;
-  /** `61.0 MiB of 110 MiB` of a live pull, its size of one that ended otherwise than by failing. */
+  /** `61.0 MiB of 110 MiB` for a live pull, the size for an ended one that did not fail. */
   bytes: string;
   speed: string;
   eta: string;
-  /** How long an ended pull took. */
+  /** Duration of an ended pull. */
   took: string;
-  /** Why it failed. */
+  /** Failure title and message. */
   reason: string;
-  /** What to do about that. */
+  /** Failure hint. */
   hint: string;
-  /** Who waits for it, as far as the row names them; and who perhaps does. */
+  /** Waiting pods that the row names, and candidates. */
   pods: string[];
   candidates: string;
-  /** `3rd try` of one that is not the first. */
+  /** `3rd attempt`; empty for the first. */
   attempt: string;
-  /** `again in 12 s` of one that failed. */
+  /** `retry in 12 s` for a failed pull. */
   retry: string;
-  /** What it waits for, that it is stalled or slow. */
+  /** Waits, stalls and slowness. */
   notes: string[];
-  /** The states of its layers, once they are known, by the wire's words. */
+  /** Layer states on the wire, once loaded. */
   layers: string[];
 }
 
-/** The pulls that the table of pulls draws, in its order: those in view, and a few beyond. */
+/** Rows of the pulls table that are rendered: the visible ones and a few more. */
 export function rows(page: Page): Promise<ShownRow[]> {
   return page.evaluate(() => {
     const clean = (element: Element | null): string =>
@@ -158,17 +165,17 @@ export function rows(page: Page): Promise<ShownRow[]> {
 }
 
 /** `connecting`, `live`, `lost` or `resting`. */
-export async function connection(page: Page): Promise<string> {
+export async function connectionState(page: Page): Promise<string> {
   return (await page.locator('[data-connection]').getAttribute('data-connection')) ?? '';
 }
 
-/** Whether a snapshot is being filled in, or all of it is here: `filling`, `refilling`, `whole`. */
-export async function sync(page: Page): Promise<string> {
+/** `loading`, `resyncing` or `synced`. */
+export async function syncState(page: Page): Promise<string> {
   return (await page.locator('[data-sync]').getAttribute('data-sync')) ?? '';
 }
 
-/** Goes to a screen as a link does, without loading the page again, and waits until it is drawn. */
-export async function go(page: Page, hash: string): Promise<void> {
+/** Navigates without reloading the page, and waits until it is rendered. */
+export async function goTo(page: Page, hash: string): Promise<void> {
   await page.evaluate((to) => {
     window.location.hash = to;
   }, hash);
@@ -178,13 +185,13 @@ export async function go(page: Page, hash: string): Promise<void> {
   );
 }
 
-/** How many pixels the page is wider than its window. */
+/** Horizontal overflow of the page in pixels. */
 export function overflow(page: Page): Promise<number> {
   return page.evaluate(() => Math.max(0, document.documentElement.scrollWidth - window.innerWidth));
 }
 
-/** A picture of a page that stands still: it is taken again until it is the same twice. */
-export async function picture(page: Page, fullPage = false): Promise<Buffer> {
+/** A screenshot of a stable page: retaken until two in a row are equal. */
+export async function stableScreenshot(page: Page, fullPage = false): Promise<Buffer> {
   await page.evaluate(() => document.fonts.ready);
   let before: Buffer = Buffer.alloc(0);
   for (let tries = 0; tries < 40; tries += 1) {
@@ -193,10 +200,10 @@ export async function picture(page: Page, fullPage = false): Promise<Buffer> {
     before = image;
     await page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 300)));
   }
-  throw new Error('the page does not stand still');
+  throw new Error('page did not become stable');
 }
 
-/** Breaches of WCAG 2.2 AA and of best practice, as axe finds them. */
+/** Violations of WCAG 2.2 AA and best practices, as found by axe. */
 export async function accessibility(page: Page): Promise<string[]> {
   const source = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
   await page.evaluate(source);
@@ -216,15 +223,15 @@ export async function accessibility(page: Page): Promise<string[]> {
   });
 }
 
-/** Waits until `holds`, and says what it waited for where it does not come. */
-export async function until(
-  what: string,
+/** Polls until `holds` returns true; fails with `condition` after `ms`. */
+export async function waitUntil(
+  condition: string,
   holds: () => Promise<boolean> | boolean,
   ms = 20_000,
 ): Promise<void> {
   const end = performance.now() + ms;
   while (!(await holds())) {
-    if (performance.now() > end) throw new Error(`not within ${ms} ms: ${what}`);
+    if (performance.now() > end) throw new Error(`timed out after ${ms} ms: ${condition}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-// Over a real server: started by `cargo test -p pulltrace-testkit --test fleet -- a_page`.
+// Over a real server: started by `cargo test -p pulltrace-testkit --test fleet -- page_stays_correct`.
 export default defineConfig({
   test: {
     environment: 'node',

@@ -1,5 +1,5 @@
-// The page over a real server, a real agent and a real containerd. Whoever starts this (the testkit's `fleet`)
-// says where the server is, and does what is asked for by a line to `$PULLTRACE_STAGE`.
+// The page over a real server, agent and containerd. The testkit's `fleet` starts this test, passes
+// the server's URL, and performs the steps that the test writes to `$PULLTRACE_STAGE`.
 
 import { mkdirSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -10,7 +10,7 @@ import type { PullList, PullStatus } from '../../src/api/gen/wire';
 import { bytes } from '../../src/model/format';
 import { imageName } from '../../src/model/image';
 import { isLive } from '../../src/model/pull';
-import { connection, open, rows, type ShownRow, shutdown, sync, until } from './browser';
+import { connectionState, openPage, rows, type ShownRow, shutdown, syncState, waitUntil } from './browser';
 
 const OUT = `${import.meta.dirname}/out`;
 mkdirSync(OUT, { recursive: true });
@@ -18,19 +18,19 @@ mkdirSync(OUT, { recursive: true });
 const { PULLTRACE_URL: url = '', PULLTRACE_STAGE: stage = '' } = process.env;
 if (!url || !stage) {
   throw new Error(
-    'PULLTRACE_URL and PULLTRACE_STAGE are not set: cargo test -p pulltrace-testkit --test fleet',
+    'PULLTRACE_URL or PULLTRACE_STAGE not set; run `cargo test -p pulltrace-testkit --test fleet`',
   );
 }
 
-/** The table of all pulls: few enough of them to be drawn all. */
+/** The pulls table; there are few enough pulls to render all. */
 const pulls = `${url}/#/pulls`;
 
 const [host = '', port = ''] = stage.split(':');
 const socket = connect(Number(port), host);
 const answers = createInterface(socket)[Symbol.asyncIterator]();
 
-/** Asks for something to happen, and waits until it has. */
-async function ask(line: string): Promise<void> {
+/** Runs a step of the testkit and waits until it is done. */
+async function runStep(line: string): Promise<void> {
   socket.write(`${line}\n`);
   expect((await answers.next()).value, line).toBe('done');
 }
@@ -45,14 +45,14 @@ async function list(): Promise<PullStatus[]> {
   return ((await answer.json()) as PullList).pulls;
 }
 
-/** An ended row shows none. */
+/** NaN for ended rows, which show no percentage. */
 const share = (row: ShownRow | undefined): number => Number.parseInt(row?.percent ?? '', 10);
 const byId = (a: { id: string }, b: { id: string }) => (a.id < b.id ? -1 : 1);
 
-/** What of a row must be as the list says. */
-const said = (pull: PullStatus) => {
+/** Fields of a row that must match the API. */
+const expectedRow = (pull: PullStatus) => {
   const { name, version } = imageName(pull);
-  // In the place of what a failed one weighs is why it failed.
+  // Failed rows show the reason instead of the size.
   const ended = pull.phase === 'failed' ? '' : bytes(pull.totalBytes);
   return {
     id: pull.id,
@@ -62,36 +62,36 @@ const said = (pull: PullStatus) => {
     amount: isLive(pull)
       ? pull.totalKnown
         ? `${bytes(pull.downloadedBytes)} of ${bytes(pull.toDownloadBytes)}`
-        : 'size not known yet'
+        : 'size unknown'
       : ended,
   };
 };
 
 const shown = ({ id, node, phase, image, bytes: amount }: ShownRow) => ({ id, node, phase, image, amount });
 
-/** Waits until the page shows what the list says: the same pulls, each as far, and none further. */
-async function agrees(page: Page): Promise<PullStatus[]> {
-  let of: PullStatus[] = [];
-  let on: ShownRow[] = [];
+/** Waits until the page shows the pulls of the API, with at most the API's progress. */
+async function expectAgreement(page: Page): Promise<PullStatus[]> {
+  let listed: PullStatus[] = [];
+  let drawn: ShownRow[] = [];
   const same = async () => {
-    on = (await rows(page)).sort(byId);
-    of = (await list()).sort(byId);
-    return JSON.stringify(on.map(shown)) === JSON.stringify(of.map(said));
+    drawn = (await rows(page)).sort(byId);
+    listed = (await list()).sort(byId);
+    return JSON.stringify(drawn.map(shown)) === JSON.stringify(listed.map(expectedRow));
   };
-  await until('the page shows what the list says', same).catch(() => {});
-  expect(on.map(shown)).toEqual(of.map(said));
-  for (const row of on) {
-    const { percent = 0 } = of.find(({ id }) => id === row.id) ?? {};
+  await waitUntil('page matches the API', same).catch(() => {});
+  expect(drawn.map(shown)).toEqual(listed.map(expectedRow));
+  for (const row of drawn) {
+    const { percent = 0 } = listed.find(({ id }) => id === row.id) ?? {};
     if (share(row) >= 0) expect(share(row), row.image).toBeLessThanOrEqual(percent);
   }
-  return of;
+  return listed;
 }
 
-/** Looks at the page again and again, and writes down what cannot be true. */
-class Watch {
-  #over = false;
+/** Polls the page and records contradictions. */
+class ConsistencyWatch {
+  #stopped = false;
   #done: Promise<void>;
-  readonly untrue: string[] = [];
+  readonly contradictions: string[] = [];
 
   constructor(page: Page, ids: Set<string>) {
     this.#done = this.#watch(page, ids);
@@ -99,19 +99,21 @@ class Watch {
 
   async #watch(page: Page, ids: Set<string>): Promise<void> {
     const before = new Map<string, ShownRow>();
-    while (!this.#over) {
+    while (!this.#stopped) {
       const now = await rows(page);
       const shown = now.map((row) => row.id).sort();
       if (shown.join() !== [...ids].sort().join()) {
-        this.untrue.push(`${await connection(page)}, ${await sync(page)}: ${shown.length} rows: ${shown}`);
+        this.contradictions.push(
+          `${await connectionState(page)}, ${await syncState(page)}: ${shown.length} rows: ${shown}`,
+        );
       }
       for (const row of now) {
-        const was = before.get(row.id);
-        if (share(was) >= 0 && row.percent && !(share(row) >= share(was))) {
-          this.untrue.push(`${row.image} went from ${was?.percent} to ${row.percent}`);
+        const previous = before.get(row.id);
+        if (share(previous) >= 0 && row.percent && !(share(row) >= share(previous))) {
+          this.contradictions.push(`${row.image} decreased from ${previous?.percent} to ${row.percent}`);
         }
-        if (was && !was.percent && was.phase !== row.phase) {
-          this.untrue.push(`${row.image} was ${was.phase} and is ${row.phase}`);
+        if (previous && !previous.percent && previous.phase !== row.phase) {
+          this.contradictions.push(`${row.image} changed from ${previous.phase} to ${row.phase}`);
         }
         before.set(row.id, row);
       }
@@ -120,56 +122,56 @@ class Watch {
   }
 
   async stop(): Promise<void> {
-    this.#over = true;
+    this.#stopped = true;
     await this.#done;
   }
 }
 
-test('over restarts of server and agent the page shows what is true', async () => {
-  const { page, faults, close } = await open(pulls);
+test('page stays correct across server and agent restarts', async () => {
+  const { page, problems, close } = await openPage(pulls);
   await page.evaluate(() => Object.assign(window, { pulltraceSame: true }));
-  await until('the snapshot is whole', async () => (await sync(page)) === 'whole');
-  const begun = await agrees(page);
-  expect(begun.filter(isLive)).toHaveLength(5);
-  const ids = new Set(begun.map(({ id }) => id));
-  const watch = new Watch(page, ids);
+  await waitUntil('snapshot loaded', async () => (await syncState(page)) === 'synced');
+  const started = await expectAgreement(page);
+  expect(started.filter(isLive)).toHaveLength(5);
+  const ids = new Set(started.map(({ id }) => id));
+  const watch = new ConsistencyWatch(page, ids);
   await page.screenshot({ path: `${OUT}/real-dark.png`, fullPage: true });
 
-  // Three end while nobody can tell it.
-  await ask('kill server');
-  await until('the page says that it is cut off', async () => (await connection(page)) === 'lost');
-  await ask('release shared');
-  await ask('start server');
+  // Three pulls end while the server is down.
+  await runStep('kill server');
+  await waitUntil('page is disconnected', async () => (await connectionState(page)) === 'lost');
+  await runStep('release shared');
+  await runStep('start server');
   const phase = async (name: string) =>
     (await list()).find((pull) => imageName(pull).name === name)?.phase as string | undefined;
   const all = async (names: string[], word: string) => {
     const phases = await Promise.all(names.map(phase));
     return phases.every((found) => found === word);
   };
-  await until('the ends arrived', () => all(['one', 'two', 'quick'], 'completed'), 60_000);
-  await until('the page is live', async () => (await connection(page)) === 'live', 60_000);
-  expect(new Set((await agrees(page)).map(({ id }) => id))).toEqual(ids);
+  await waitUntil('ended pulls reported', () => all(['one', 'two', 'quick'], 'completed'), 60_000);
+  await waitUntil('page is live', async () => (await connectionState(page)) === 'live', 60_000);
+  expect(new Set((await expectAgreement(page)).map(({ id }) => id))).toEqual(ids);
 
-  await ask('kill agent');
-  await ask('start agent');
-  await until('the others load', () => all(['held', 'broken'], 'downloading'), 60_000);
-  await agrees(page);
-  await ask('break');
-  await until('one failed', () => all(['broken'], 'failed'), 60_000);
-  await agrees(page);
-  const light = await open(pulls, { colorScheme: 'light' });
-  await until('the snapshot is whole', async () => (await sync(light.page)) === 'whole');
-  await agrees(light.page);
+  await runStep('kill agent');
+  await runStep('start agent');
+  await waitUntil('other pulls downloading', () => all(['held', 'broken'], 'downloading'), 60_000);
+  await expectAgreement(page);
+  await runStep('break');
+  await waitUntil('broken pull failed', () => all(['broken'], 'failed'), 60_000);
+  await expectAgreement(page);
+  const light = await openPage(pulls, { colorScheme: 'light' });
+  await waitUntil('snapshot loaded', async () => (await syncState(light.page)) === 'synced');
+  await expectAgreement(light.page);
   await light.page.screenshot({ path: `${OUT}/real-light.png`, fullPage: true });
-  expect(await light.faults()).toEqual([]);
+  expect(await light.problems()).toEqual([]);
   await light.close();
-  await ask('release held');
-  await until('the last is completed', () => all(['held'], 'completed'), 60_000);
-  const ended = await agrees(page);
+  await runStep('release held');
+  await waitUntil('last pull completed', () => all(['held'], 'completed'), 60_000);
+  const ended = await expectAgreement(page);
   await watch.stop();
 
-  expect(watch.untrue).toEqual([]);
-  expect(ended.map(said).sort(byId)).toEqual((await list()).map(said).sort(byId));
+  expect(watch.contradictions).toEqual([]);
+  expect(ended.map(expectedRow).sort(byId)).toEqual((await list()).map(expectedRow).sort(byId));
   const outcome = (name: string) => ended.find((pull) => imageName(pull).name === name)?.outcome;
   expect(['one', 'two', 'quick', 'held', 'broken'].map(outcome)).toEqual([
     'completed',
@@ -179,9 +181,9 @@ test('over restarts of server and agent the page shows what is true', async () =
     'failed',
   ]);
   const broken = (await rows(page)).find(({ phase: word }) => word === 'failed');
-  expect(broken).toMatchObject({ state: 'Failed', reason: 'the runtime does not say why' });
-  // Never loaded again.
+  expect(broken).toMatchObject({ state: 'Failed', reason: 'No reason given' });
+  // The page was never reloaded.
   expect(await page.evaluate(() => 'pulltraceSame' in window)).toBe(true);
-  expect(await faults()).toEqual([]);
+  expect(await problems()).toEqual([]);
   await close();
 });

@@ -1,18 +1,19 @@
 // @vitest-environment node
-// The golden files of the wire are what the server writes: the page's types must say the same, and its store read them.
+// The server writes the golden files of the wire: they must satisfy the page's types and be accepted
+// by its store.
 
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { Store } from '../../src/live/store';
-import { frame } from './some';
+import { frame } from './fixtures';
 
 const WEB = join(import.meta.dirname, '../..');
 const GOLDEN = join(WEB, '../pulltrace-core/tests/golden');
 
-/** Which type of `wire.ts` the files with such a name hold. */
-const TYPES = {
+/** Types in `wire.ts` by the prefix of the golden file. */
+const WIRE_TYPES = {
   pull_status_v1: 'PullStatus',
   frame_v1: 'Frame',
   pull_event_v1: 'PullEvent',
@@ -25,20 +26,20 @@ const TYPES = {
 const files = readdirSync(GOLDEN)
   .filter((name) => name.endsWith('.json'))
   .flatMap((name) => {
-    const kind = Object.keys(TYPES).find((prefix) => name.startsWith(prefix)) as
-      | keyof typeof TYPES
+    const kind = Object.keys(WIRE_TYPES).find((prefix) => name.startsWith(prefix)) as
+      | keyof typeof WIRE_TYPES
       | undefined;
     return kind ? [{ name, kind, text: readFileSync(join(GOLDEN, name), 'utf8') }] : [];
   });
-const of = (kind: keyof typeof TYPES) => files.filter((file) => file.kind === kind);
+const filesOf = (kind: keyof typeof WIRE_TYPES) => files.filter((file) => file.kind === kind);
 
-test('what the server writes is of the types that the page knows', () => {
-  expect(of('pull_status_v1').length).toBeGreaterThan(2);
+test('golden files satisfy the generated types', () => {
+  expect(filesOf('pull_status_v1').length).toBeGreaterThan(2);
   const folder = mkdtempSync(join(WEB, 'node_modules/.contract-'));
   try {
     const lines = files.map(
       ({ name, kind, text }) =>
-        `// ${name}\n(${text}) satisfies import('../../src/api/gen/wire').${TYPES[kind]};`,
+        `// ${name}\n(${text}) satisfies import('../../src/api/gen/wire').${WIRE_TYPES[kind]};`,
     );
     writeFileSync(join(folder, 'golden.ts'), `${lines.join('\n')}\nexport {};\n`);
     const options = {
@@ -46,14 +47,14 @@ test('what the server writes is of the types that the page knows', () => {
     };
     writeFileSync(join(folder, 'tsconfig.json'), JSON.stringify({ ...options, files: ['golden.ts'] }));
     const run = () => execFileSync(join(WEB, 'node_modules/.bin/tsc'), ['-p', folder], { encoding: 'utf8' });
-    expect(said(run)).toBe('');
+    expect(compilerOutput(run)).toBe('');
   } finally {
     rmSync(folder, { recursive: true });
   }
 });
 
-/** What the compiler says, also where it fails. */
-function said(run: () => string): string {
+/** Output of the compiler, also if it fails. */
+function compilerOutput(run: () => string): string {
   try {
     return run();
   } catch (error) {
@@ -61,20 +62,20 @@ function said(run: () => string): string {
   }
 }
 
-test.each(of('pull_status_v1'))('the store takes $name as it is', ({ text }) => {
+test.each(filesOf('pull_status_v1'))('store accepts $name unchanged', ({ text }) => {
   const row = JSON.parse(text);
   const store = new Store();
-  store.event('frame', frame(1, { rows: [row] }), 'e-1');
+  store.handleEvent('frame', frame(1, { rows: [row] }), 'e-1');
   store.flush();
-  expect(store.counts).toEqual({ notUnderstood: 0, unknownRow: 0, outOfOrder: 0 });
+  expect(store.dropCounts).toEqual({ invalid: 0, unknownRows: 0, outOfOrder: 0 });
   expect(store.row(row.id)).toEqual(row);
-  expect([...store.all().rows.values()].map((each) => each.nodeName)).toEqual([row.nodeName]);
+  expect([...store.dataset().rows.values()].map((each) => each.nodeName)).toEqual([row.nodeName]);
 });
 
-test.each(of('frame_v1'))('the store takes $name as it is', ({ text }) => {
+test.each(filesOf('frame_v1'))('store accepts $name unchanged', ({ text }) => {
   const { rows = [], up = [], nodes = [] } = JSON.parse(text);
   const store = new Store();
-  // What moves must be known before.
+  // Motions need known rows.
   const known = up.map(([row]: [number]) => ({
     id: `${row}`,
     row,
@@ -82,10 +83,10 @@ test.each(of('frame_v1'))('the store takes $name as it is', ({ text }) => {
     phase: 'downloading',
     startedAt: '',
   }));
-  store.event('frame', frame(0, { rows: known }), 'e-0');
-  store.event('frame', text, 'e-1');
+  store.handleEvent('frame', frame(0, { rows: known }), 'e-0');
+  store.handleEvent('frame', text, 'e-1');
   store.flush();
-  expect(store.counts.notUnderstood).toBe(0);
+  expect(store.dropCounts.invalid).toBe(0);
   for (const row of rows) expect(store.row(row.id)).toMatchObject({ id: row.id, nodeName: row.nodeName });
   for (const [row, percent, downloadedBytes] of up.slice(1)) {
     expect(store.row(`${row}`)?.percent ?? null).toBe(percent);

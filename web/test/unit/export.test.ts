@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest';
 import { toCsv, toJson } from '../../src/model/export';
-import { at, ended, pull } from './some';
+import { at, ended, pull } from './fixtures';
 
 const cells = (csv: string, line: number): Record<string, string | undefined> => {
   const lines = csv.split('\r\n').map((each) => each.split(','));
   return Object.fromEntries((lines[0] ?? []).map((name, i) => [name, lines[line]?.[i]]));
 };
 
-test('each pull is a line, and what is unknown is empty', () => {
+test('CSV has one line per pull', () => {
   const link = { namespace: 'shop', uid: 'u', image: 'x' };
   const csv = toCsv([
     pull('a', {
@@ -35,18 +35,18 @@ test('each pull is a line, and what is unknown is empty', () => {
   expect(cells(csv, 2)).toMatchObject({ phase: 'failed', reason: 'dns', completedAt: at(5) });
 });
 
-test('nothing that a registry says is a formula, and nothing breaks out of its cell', () => {
-  const said = (message: string): string =>
+test('CSV escapes formulas and quotes', () => {
+  const messageCell = (message: string): string =>
     toCsv([ended('a', { failure: { reason: 'other', message } })]).split(/\r\n(?=a,)/)[1] ?? '';
   for (const bad of ['=1+1', '+1', '-1', '@SUM(A1)', '\t=1', ' =1', '\n=1', '＝1']) {
-    expect(said(bad), bad).toContain(`'${bad}`);
+    expect(messageCell(bad), bad).toContain(`'${bad}`);
   }
-  expect(said('no, "really"\nno')).toContain(',"no, ""really""\nno",');
-  expect(said('=HYPERLINK("x","y")')).toContain(`,"'=HYPERLINK(""x"",""y"")",`);
-  expect(said('a=1')).toContain(',a=1,');
+  expect(messageCell('no, "really"\nno')).toContain(',"no, ""really""\nno",');
+  expect(messageCell('=HYPERLINK("x","y")')).toContain(`,"'=HYPERLINK(""x"",""y"")",`);
+  expect(messageCell('a=1')).toContain(',a=1,');
 });
 
-test('JSON is as the API tells it', () => {
+test('JSON export matches the API shape', () => {
   const pulls = [pull('a'), ended('b')];
   expect(JSON.parse(toJson(pulls))).toEqual({ pulls });
 });

@@ -1,8 +1,8 @@
 import { screen, within } from '@testing-library/react';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { FailureReason, PullStatus } from '../../src/api/gen/wire';
-import { type TestPage, testPage } from './page';
-import { at, ended, pull } from './some';
+import { at, ended, pull } from './fixtures';
+import { type TestPage, testPage } from './testPage';
 
 let page: TestPage;
 beforeEach(() => {
@@ -27,9 +27,9 @@ const failed = (id: string, more: Partial<PullStatus> = {}): PullStatus =>
     ...more,
   });
 
-test('a failure says what, where, for whom, and what to do', async () => {
+test('entry shows reason, image, pods and hint', async () => {
   await show();
-  page.say(1, {
+  page.pushFrame(1, {
     rows: [
       failed('a', { pods, attempt: 2, completedAt: at(-60) }),
       failed('b', {
@@ -47,65 +47,63 @@ test('a failure says what, where, for whom, and what to do', async () => {
   const [entry, ...others] = entries();
   if (!entry) throw new Error('no entry');
   expect(others).toEqual([]);
-  expect(within(entry).getByRole('heading').textContent).toBe('The name of the registry has no address');
+  expect(within(entry).getByRole('heading').textContent).toBe('DNS lookup failed');
   expect(entry.textContent).toMatch(
-    /redis7docker.io\/library3 tries2 nodes1 podfirst at 19:59:00 UTClast 6 s ago/,
+    /redis7docker.io\/library3 attempts2 nodes1 podfirst at 19:59:00 UTClast 6 s ago/,
   );
-  expect(entry.querySelector('[data-field="retry"]')?.textContent).toBe('again in 30 s');
+  expect(entry.querySelector('[data-field="retry"]')?.textContent).toBe('retry in 30 s');
   expect(entry.querySelector('[data-field="hint"]')?.textContent).toBe('Look at the name');
-  expect(entry.textContent).toContain('dns is explained in docs/failures.md');
-  // What was said last, and what was said otherwise elsewhere.
-  const said = [...entry.querySelectorAll('[data-field="said"]')].map((each) => each.textContent);
-  expect(said).toEqual(['server misbehaving', 'no such host']);
+  expect(entry.textContent).toContain('dns: see docs/failures.md');
+  // The last message, then different messages of other nodes.
+  const messages = [...entry.querySelectorAll('[data-field="said"]')].map((each) => each.textContent);
+  expect(messages).toEqual(['server misbehaving', 'no such host']);
   const link = (name: string) => within(entry).getByRole('link', { name }).getAttribute('href');
   expect(link('shop/cart')).toBe('#/pods/shop/cart');
   expect(link('n2')).toBe('#/pulls/b');
-  // It counts down.
-  await page.pass(4_000);
-  expect(entry.querySelector('[data-field="retry"]')?.textContent).toBe('again in 26 s');
+  // The countdown runs.
+  await page.advance(4_000);
+  expect(entry.querySelector('[data-field="retry"]')?.textContent).toBe('retry in 26 s');
 });
 
-test('what was said is text, whatever it holds', async () => {
+test('error message is rendered as plain text', async () => {
   await show();
   const message = '<img src=x onerror="alert(1)"> \u001b[31mred\u001b[0m \u202etxet\nsecond line';
-  page.say(1, { rows: [failed('a', { failure: { reason: 'other', message } })] });
-  const said = document.querySelector('[data-field="said"]');
-  expect(said?.querySelector('*')).toBeNull();
-  expect(said?.textContent).toBe(
+  page.pushFrame(1, { rows: [failed('a', { failure: { reason: 'other', message } })] });
+  const element = document.querySelector('[data-field="said"]');
+  expect(element?.querySelector('*')).toBeNull();
+  expect(element?.textContent).toBe(
     '<img src=x onerror="alert(1)"> \\x1b[31mred\\x1b[0m \\u202etxet\nsecond line',
   );
-  expect(document.querySelector('[data-field="hint"]')?.textContent).toBe(
-    'There is no advice for this reason.',
-  );
+  expect(document.querySelector('[data-field="hint"]')?.textContent).toBe('No advice for this reason.');
 });
 
-test('of a page that a registry answered with the first lines are shown, and all when asked', async () => {
+test('long message is shortened until expanded', async () => {
   await show();
   const message = Array.from({ length: 40 }, (_, index) => `line ${index}`).join('\n');
-  page.say(1, { rows: [failed('a', { failure: { reason: 'registry_error', message } })] });
+  page.pushFrame(1, { rows: [failed('a', { failure: { reason: 'registry_error', message } })] });
   const said = () => document.querySelector('[data-field="said"]')?.textContent;
   expect(said()).toMatch(/line 9 …$/);
   await page.user.click(screen.getByRole('button', { name: 'Show all 40 lines' }));
   expect(said()).toBe(message);
 });
 
-test('a failure of which nobody says anything is one', async () => {
+test('failure without details is listed', async () => {
   await show();
   const { failure: _, ...silent } = failed('a');
-  page.say(1, { rows: [silent] });
-  expect(screen.getByText(/Nothing was said about it/)).toBeTruthy();
-  expect(screen.getByText('No further try is known')).toBeTruthy();
+  page.pushFrame(1, { rows: [silent] });
+  expect(screen.getByText(/No message from runtime/)).toBeTruthy();
+  expect(screen.getByText('no retry known')).toBeTruthy();
 });
 
-test('a failure with a word of a newer server is shown with it', async () => {
+test('unknown reason is shown as its own title', async () => {
   await show();
-  page.say(1, { rows: [failed('a', { failure: { reason: 'moon_phase' as FailureReason } })] });
+  page.pushFrame(1, { rows: [failed('a', { failure: { reason: 'moon_phase' as FailureReason } })] });
   expect(screen.getByRole('heading', { name: 'Moon phase' })).toBeTruthy();
 });
 
-test('failures are picked by reason and by words, and the address keeps both', async () => {
+test('reason and text filters update the URL', async () => {
   await show();
-  page.say(1, {
+  page.pushFrame(1, {
     rows: [
       failed('a'),
       failed('b', { imageRef: 'ghcr.io/acme/web:1', failure: { reason: 'not_found' }, nodeName: 'gpu-1' }),
@@ -117,22 +115,22 @@ test('failures are picked by reason and by words, and the address keeps both', a
   await page.user.click(screen.getByRole('button', { name: 'not_found 1', pressed: true }));
   expect(entries()).toHaveLength(2);
   await page.user.type(screen.getByLabelText('Image, node, pod or reason'), 'node:gpu');
-  await page.pass(200);
+  await page.advance(200);
   expect(entries().map((entry) => entry.dataset.failure)).toEqual(['not_found']);
-  await page.go('#/failures?reason=tls');
+  await page.navigate('#/failures?reason=tls');
   expect(document.querySelector('[data-message="no-match"]')).toBeTruthy();
 });
 
-test('what is tried again just now leads to that pull, and what a try brought is gone', async () => {
+test('retry links to its pull until it completes', async () => {
   await show();
   page.answers['api/v1/server'] = { keepsEndedSeconds: 900, startedAt: at(0) };
-  page.say(1, { rows: [failed('a', { pods, attempt: 1 })] });
+  page.pushFrame(1, { rows: [failed('a', { pods, attempt: 1 })] });
   const again = { imageRef: 'docker.io/library/redis:7', pods, attempt: 2 };
-  page.say(2, { rows: [pull('b', again)] });
-  expect(screen.getByRole('link', { name: 'Tried again now' }).getAttribute('href')).toBe('#/pulls/b');
-  expect(entries()[0]?.textContent).toContain('2 tries');
-  page.say(3, { rows: [ended('b', { ...again, completedAt: at(20) })] });
+  page.pushFrame(2, { rows: [pull('b', again)] });
+  expect(screen.getByRole('link', { name: 'retrying' }).getAttribute('href')).toBe('#/pulls/b');
+  expect(entries()[0]?.textContent).toContain('2 attempts');
+  page.pushFrame(3, { rows: [ended('b', { ...again, completedAt: at(20) })] });
   expect(entries()).toEqual([]);
-  await page.pass(11_000);
-  expect(screen.getByText('Nothing has failed in the last 15 minutes')).toBeTruthy();
+  await page.advance(11_000);
+  expect(screen.getByText('No failures in the last 15 minutes')).toBeTruthy();
 });

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { PodLink, PullStatus } from '../../src/api/gen/wire';
-import { failing, failures, nextRetry } from '../../src/model/failures';
-import { at, ended, pull } from './some';
+import { currentFailures, groupFailures, nextRetry } from '../../src/model/failures';
+import { at, ended, pull } from './fixtures';
 
 const pod = (name: string): PodLink => ({
   namespace: 'shop',
@@ -20,8 +20,8 @@ const failed = (id: string, more: Partial<PullStatus> = {}): PullStatus =>
     ...more,
   });
 
-test('what fails alike on many nodes is one failure', () => {
-  const found = failures([
+test('same failure on many nodes is one entry', () => {
+  const found = groupFailures([
     failed('a', { nodeName: 'n1', completedAt: at(5), pods: [pod('a'), pod('b')] }),
     failed('b', { nodeName: 'n2', completedAt: at(9), pods: [pod('b')] }),
     failed('c', { nodeName: 'n2', completedAt: at(7), failure: { reason: 'dns' } }),
@@ -39,49 +39,51 @@ test('what fails alike on many nodes is one failure', () => {
   expect(found[0]).toMatchObject({
     nodes: 2,
     pods: ['shop/b', 'shop/a'],
-    tries: 2,
+    attempts: 2,
     firstAt: Date.parse(at(5)),
     lastAt: Date.parse(at(9)),
   });
 });
 
-test('what was brought to the node since is no failure any more, on another node or before it still is', () => {
+test('failure disappears when a later pull completes', () => {
   const image = { imageRef: 'docker.io/library/redis:7' };
   const one = failed('a', { completedAt: at(10) });
   const ids = (...others: PullStatus[]) =>
-    failures([one, ...others]).flatMap(({ pulls }) => pulls.map(({ id }) => id));
+    groupFailures([one, ...others]).flatMap(({ pulls }) => pulls.map(({ id }) => id));
   expect(ids(ended('b', { ...image, completedAt: at(20) }))).toEqual([]);
   expect(ids(ended('b', { ...image, completedAt: at(9) }))).toEqual(['a']);
   expect(ids(ended('b', { ...image, completedAt: at(20), nodeName: 'n2' }))).toEqual(['a']);
   expect(ids(ended('b', { completedAt: at(20) }))).toEqual(['a']);
-  // Names that are not known are not the same name.
+  // Unknown names never match.
   const { imageRef: _, ...nameless } = failed('a', { completedAt: at(10) });
   const { imageRef: __, ...brought } = ended('b', { completedAt: at(20) });
-  expect(failures([nameless, brought])).toHaveLength(1);
+  expect(groupFailures([nameless, brought])).toHaveLength(1);
 });
 
-test('tries are counted once, whether the rows of earlier ones are there or gone', () => {
+test('attempts are counted once per pod', () => {
   const pods = [pod('a')];
-  const tries = (...rows: PullStatus[]) => failures(rows)[0]?.tries;
+  const tries = (...rows: PullStatus[]) => groupFailures(rows)[0]?.attempts;
   expect(tries(failed('a', { pods, attempt: 3 }))).toBe(3);
   expect(tries(failed('a', { pods, attempt: 1 }), failed('b', { pods, attempt: 2 }))).toBe(2);
   expect(tries(failed('a', { pods, attempt: 2 }), failed('b', { pods: [pod('b')], attempt: 4 }))).toBe(6);
-  // Without pods nobody numbers them.
+  // Without pods there are no attempt numbers.
   expect(tries(failed('a'), failed('b'))).toBe(2);
 });
 
-test('what is tried again just now still fails, and the try counts', () => {
+test('failure stays listed while it is retried', () => {
   const pods = [pod('a')];
   const imageRef = 'docker.io/library/redis:7';
   const retry = pull('b', { imageRef, pods, attempt: 2 });
-  const [found] = failures([failed('a', { pods, attempt: 1 }), retry]);
+  const [found] = groupFailures([failed('a', { pods, attempt: 1 }), retry]);
   expect(found?.retrying).toEqual([retry]);
-  expect(found?.tries).toBe(2);
-  // The first try of another pod is none of it.
-  expect(failures([failed('a', { pods }), pull('b', { imageRef, attempt: 1 })])[0]?.retrying).toEqual([]);
+  expect(found?.attempts).toBe(2);
+  // The first attempt of another pod is not a retry.
+  expect(groupFailures([failed('a', { pods }), pull('b', { imageRef, attempt: 1 })])[0]?.retrying).toEqual(
+    [],
+  );
 });
 
-test('the next try is the soonest that is to come, or the last that was due', () => {
+test('next retry is the soonest future one', () => {
   const again = (seconds: number) => ({ reason: 'dns', nextRetryAt: at(seconds) }) as const;
   const pulls = [failed('a', { failure: again(20) }), failed('b', { failure: again(40) }), failed('c')];
   const next = (now: number) => nextRetry({ pulls }, Date.parse(at(now)));
@@ -91,22 +93,22 @@ test('the next try is the soonest that is to come, or the last that was due', ()
   expect(nextRetry({ pulls: [failed('c')] }, 0)).toBeUndefined();
 });
 
-test('a failure of which nobody says why or when is one all the same', () => {
+test('failure without reason or time is still listed', () => {
   const { failure: _, ...silent } = failed('a', { completedAt: 'soon', startedAt: 'never' });
-  expect(failures([silent])).toMatchObject([
+  expect(groupFailures([silent])).toMatchObject([
     { reason: 'unexplained', firstAt: undefined, lastAt: undefined },
   ]);
 });
 
-test('all who ask of one beat are told the same', () => {
+test('failures are computed once per dataset', () => {
   const all = { rows: new Map([['a', failed('a')]]) };
-  expect(failing(all)).toBe(failing(all));
-  expect(failing({ ...all })).not.toBe(failing(all));
+  expect(currentFailures(all)).toBe(currentFailures(all));
+  expect(currentFailures({ ...all })).not.toBe(currentFailures(all));
 });
 
-test('what failed stays a failure while it is tried again, under whichever id, until it is brought', () => {
+test('failure stays across retries until the image completes', () => {
   const rows = new Map<string, PullStatus>();
-  const beat = () => failing({ rows });
+  const beat = () => currentFailures({ rows });
   const set = (...pulls: PullStatus[]) => {
     rows.clear();
     for (const each of pulls) rows.set(each.id, each);
@@ -117,7 +119,7 @@ test('what failed stays a failure while it is tried again, under whichever id, u
   expect(beat()[0]).toMatchObject({ nodes: 2, retrying: [] });
   const queued = pull('b', { imageRef, phase: 'queued', attempt: 2, supersedes: 'a' });
   set(queued, other);
-  expect(beat()[0]).toMatchObject({ nodes: 2, tries: 3, retrying: [queued] });
+  expect(beat()[0]).toMatchObject({ nodes: 2, attempts: 3, retrying: [queued] });
   expect(
     beat()[0]
       ?.pulls.map(({ id }) => id)

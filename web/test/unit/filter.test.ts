@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import type { PullStatus } from '../../src/api/gen/wire';
-import { compile, names, parse, term } from '../../src/model/filter';
-import { at, ended, pull } from './some';
+import { compileFilter, formatTerm, parseFilter, searchNames } from '../../src/model/filter';
+import { at, ended, pull } from './fixtures';
 
 const link = (namespace: string, podName: string) => ({
   namespace,
@@ -38,7 +38,7 @@ const stalled = pull('stalled', { nodeName: 'worker-4', stalledSince: at(1) });
 const rows = [web, db, slow, bad, done, nameless, stalled];
 const found = (text: string, of: PullStatus[] = rows): string =>
   of
-    .filter(compile(text).matches)
+    .filter(compileFilter(text).matches)
     .map(({ id }) => id)
     .join(' ');
 
@@ -86,26 +86,26 @@ test.each([
   ['state:live -node:gpu*', 'db slow nameless stalled'],
   ['reason:not_found', 'bad'],
   ['reason:"not found"', 'bad'],
-  ['reason:registry', 'bad'],
+  ['reason:"image not found"', 'bad'],
   ['reason:manifest', 'bad'],
   ['-acme -node:worker-4', 'db slow done nameless'],
   ['-image:web -image:postgres', 'slow bad done nameless stalled'],
   ['5.1.*', ''],
   ['*5.1.*', 'web'],
   ['web-*', 'web'],
-])('%s finds %s', (text, expected) => {
+])('filter %s finds %s', (text, expected) => {
   expect(found(text)).toBe(expected);
 });
 
-test('what is not typed to the end yet asks for nothing', () => {
+test('incomplete terms are ignored', () => {
   for (const text of ['node:', '-', '-node:', '"', 'node:"', '""', 'node:""']) {
-    expect(parse(text).terms, text).toEqual([]);
+    expect(parseFilter(text).terms, text).toEqual([]);
   }
   expect(found('node:"worker-2')).toBe('done');
 });
 
-test('a word before a colon that is no key is looked for as it stands, and told', () => {
-  const filter = compile('web:5.1.0 owner:me owner:you');
+test('unknown key is searched as plain text', () => {
+  const filter = compileFilter('web:5.1.0 owner:me owner:you');
   expect(filter.unknown).toEqual(['web', 'owner']);
   expect(filter.terms.map(({ key, text }) => [key, text])).toEqual([
     [undefined, 'web:5.1.0'],
@@ -116,7 +116,7 @@ test('a word before a colon that is no key is looked for as it stands, and told'
   expect(found('localhost:5000/web')).toBe('');
 });
 
-test('nothing that can be typed makes it throw, or takes long', () => {
+test('any input is parsed quickly without throwing', () => {
   const bits = [
     'node:',
     '-',
@@ -143,7 +143,7 @@ test('nothing that can be typed makes it throw, or takes long', () => {
       seed = (seed * 1_103_515_245 + 12_345) % 2_147_483_648;
       text += bits[seed % bits.length];
     }
-    const filter = compile(text);
+    const filter = compileFilter(text);
     for (const row of rows) expect(typeof filter.matches(row)).toBe('boolean');
   }
   const began = performance.now();
@@ -151,13 +151,15 @@ test('nothing that can be typed makes it throw, or takes long', () => {
   expect(performance.now() - began).toBeLessThan(2_000);
 });
 
-test('a term that the page makes is understood as that name alone', () => {
-  expect(found(term('node', 'worker-1'))).toBe('slow bad');
-  expect(found(term('image', 'web:5.1.0'))).toBe('web');
-  expect(parse(term('pod', 'a"b')).terms).toEqual([{ key: 'pod', not: false, text: 'ab', quoted: true }]);
+test('formatted term matches only that name', () => {
+  expect(found(formatTerm('node', 'worker-1'))).toBe('slow bad');
+  expect(found(formatTerm('image', 'web:5.1.0'))).toBe('web');
+  expect(parseFilter(formatTerm('pod', 'a"b')).terms).toEqual([
+    { key: 'pod', negated: false, text: 'ab', quoted: true },
+  ]);
 });
 
-test('names are those of the row as it is now', () => {
+test('search names follow the current row', () => {
   const before = pull('moving', { nodeName: 'worker-9' });
   delete before.imageRef;
   expect(found('ghcr.io', [before])).toBe('');
@@ -167,9 +169,9 @@ test('names are those of the row as it is now', () => {
   expect(found('image:late', [{ ...after, percent: 12 }])).toBe('moving');
 });
 
-test('a row that only moves keeps its names', () => {
+test('search names are cached when only progress changes', () => {
   const row = pull('kept', { pods: [link('shop', 'kept-0')] });
-  const found = names(row);
-  expect(names({ ...row, percent: 5, downloadedBytes: 50 })).toBe(found);
-  expect(names({ ...row, nodeName: 'n2' })).not.toBe(found);
+  const found = searchNames(row);
+  expect(searchNames({ ...row, percent: 5, downloadedBytes: 50 })).toBe(found);
+  expect(searchNames({ ...row, nodeName: 'n2' })).not.toBe(found);
 });

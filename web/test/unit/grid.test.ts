@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
-import { cut, grid, poolName } from '../../src/model/grid';
-import { node, pull } from './some';
+import { limitCells, nodeGrid, poolName } from '../../src/model/grid';
+import { node, pull } from './fixtures';
 
-test('nodes of one pool are known by what their names begin with', () => {
+test('pool name is the common prefix of nodes', () => {
   const names = {
     'gpu-worker-14': 'gpu-worker',
     'worker-a-36': 'worker-a',
@@ -17,7 +17,7 @@ test('nodes of one pool are known by what their names begin with', () => {
   for (const [name, pool] of Object.entries(names)) expect([name, poolName(name)]).toEqual([name, pool]);
 });
 
-test('a cell says what presses most of its node', () => {
+test('cell shows the most urgent state', () => {
   const nodes = [
     node('w-1', { live: 1, bytesPerSec: 1000 }),
     node('w-2', { live: 1, bytesPerSec: 10 }),
@@ -40,7 +40,7 @@ test('a cell says what presses most of its node', () => {
     pull('8', { nodeName: 'w-8' }),
     pull('10', { nodeName: 'w-10' }),
   ];
-  const [pool, ...others] = grid(nodes, rows, new Set(['w-8', 'w-7']));
+  const [pool, ...others] = nodeGrid(nodes, rows, new Set(['w-8', 'w-7']));
   expect(others).toEqual([]);
   expect(pool?.name).toBe('w');
   expect(pool?.cells.map(({ name, state, shade }) => [name, state, shade])).toEqual([
@@ -56,24 +56,24 @@ test('a cell says what presses most of its node', () => {
   ]);
 });
 
-test('pools are in the order of their names; single nodes are together at the end', () => {
+test('pools sort by name, single nodes last', () => {
   const nodes = ['b-1', 'b-2', 'lonely', 'c-1', 'a-1', 'a-2', 'a-3'].map((name) => node(name));
-  expect(grid(nodes, []).map(({ name, cells }) => [name, cells.length])).toEqual([
+  expect(nodeGrid(nodes, []).map(({ name, cells }) => [name, cells.length])).toEqual([
     ['a', 3],
     ['b', 2],
     ['', 2],
   ]);
 });
 
-test('of thousands of nodes those are drawn that something is to be seen of', () => {
+test('grid drops idle nodes first when limited', () => {
   const nodes = Array.from({ length: 5000 }, (_, index) =>
     node(`w-${index}`, index === 4000 ? { state: 'lost' } : { live: index % 1000 === 0 ? 1 : 0 }),
   );
   const rows = [0, 1000, 2000, 3000].map((index) => pull(`p${index}`, { nodeName: `w-${index}` }));
-  const { pools, rest } = cut(grid(nodes, rows), 100);
+  const { pools, rest } = limitCells(nodeGrid(nodes, rows), 100);
   expect(rest).toBe(4900);
   expect(pools[0]?.cells).toHaveLength(100);
   const shown = new Set(pools[0]?.cells.map(({ name }) => name));
   for (const index of [0, 1000, 2000, 3000, 4000]) expect(shown).toContain(`w-${index}`);
-  expect(cut(grid(nodes.slice(0, 50), []), 100).rest).toBe(0);
+  expect(limitCells(nodeGrid(nodes.slice(0, 50), []), 100).rest).toBe(0);
 });

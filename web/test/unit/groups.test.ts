@@ -1,18 +1,18 @@
 import { expect, test } from 'vitest';
 import type { PodLink, PullStatus } from '../../src/api/gen/wire';
-import { lastEnded, pullTimes } from '../../src/model/ended';
+import { durationStats, lastEnded } from '../../src/model/ended';
 import {
-  type By,
-  type Dot,
-  drawn,
-  type Group,
-  group,
-  Places,
+  type DotState,
+  findRollouts,
+  limitDots,
   type Rollout,
-  rollouts,
+  type RolloutGrouping,
+  RolloutOrder,
+  type RolloutSummary,
+  summarizeRollout,
 } from '../../src/model/groups';
-import { trouble } from '../../src/model/trouble';
-import { at, ended, pull } from './some';
+import { findIssues } from '../../src/model/issues';
+import { at, ended, pull } from './fixtures';
 
 const NOW = Date.parse(at(100));
 const APP = 'registry.example/team/app:1.0';
@@ -27,20 +27,21 @@ const on = (nodeName: string, more: Partial<PullStatus> = {}) =>
   pull(`app-${nodeName}`, { imageRef: APP, nodeName, startedAt: at(90), ...more });
 const done = (nodeName: string, start: number, end: number) =>
   ended(`app-${nodeName}`, { imageRef: APP, nodeName, startedAt: at(start), completedAt: at(end) });
-const groups = (rows: PullStatus[], by: By, now: number): Group[] => rollouts(rows, by, now).map(group);
-const only = (rows: PullStatus[], by: By = 'image'): Group => {
+const groups = (rows: PullStatus[], by: RolloutGrouping, now: number): RolloutSummary[] =>
+  findRollouts(rows, by, now).map(summarizeRollout);
+const only = (rows: PullStatus[], by: RolloutGrouping = 'image'): RolloutSummary => {
   const found = groups(rows, by, NOW);
   expect(found).toHaveLength(1);
-  return found[0] as Group;
+  return found[0] as RolloutSummary;
 };
 
-test('a rollout is what goes on and what ended shortly before the rest began, once for each node', () => {
+test('rollout includes recently ended pulls, one per node', () => {
   const found = only([
     on('n1', { percent: 50, downloadedBytes: 600, extractedBytes: 200, bytesPerSec: 10, etaSeconds: 4 }),
     done('n2', 40, 80),
-    // Began after this one ended: a chain, and not only what is near to now.
+    // Ended less than two minutes before the others started.
     done('n3', -60, 20),
-    // The same node again: the last one counts.
+    // Only the last pull of a node counts.
     ended('again', { imageRef: APP, nodeName: 'n2', startedAt: at(20), completedAt: at(30) }),
     // Another rollout.
     done('n4', -900, -800),
@@ -52,7 +53,7 @@ test('a rollout is what goes on and what ended shortly before the rest began, on
   expect(found.percent).toBeCloseTo(250 / 3);
 });
 
-test('one whose size is not known counts as the others do, and of none nobody knows how far they are', () => {
+test('unknown sizes count as the average of others', () => {
   const queued = (node: string) =>
     on(node, {
       phase: 'queued',
@@ -67,7 +68,7 @@ test('one whose size is not known counts as the others do, and of none nobody kn
   expect(none.speed).toBeUndefined();
 });
 
-test('a hundred percent is said of what is ready, and of nothing else', () => {
+test('percent is 100 only when all pulls completed', () => {
   const almost = on('n1', { percent: 99.9, downloadedBytes: 1000, extractedBytes: 1000 });
   expect(only([almost]).percent).toBeLessThanOrEqual(99);
   const failed = ended('f', {
@@ -80,33 +81,37 @@ test('a hundred percent is said of what is ready, and of nothing else', () => {
   expect(only([almost, failed]).dots).toMatchObject({ failed: 1, downloading: 1 });
 });
 
-test('what is done stays for a moment, and what failed does not', () => {
+test('completed rollout lingers, a failed one does not', () => {
   expect(only([done('n1', 90, 95)])).toMatchObject({ live: 0, ready: 1, all: 1, percent: 100 });
   expect(groups([done('n1', 80, 90)], 'image', NOW)).toEqual([]);
   const failed = ended('f', { outcome: 'failed', phase: 'failed', completedAt: at(99) });
   expect(groups([failed], 'image', NOW)).toEqual([]);
 });
 
-test('the straggler is what is stalled, or else what takes longest; what is not seen is neither', () => {
+test('straggler is the stalled pull, else longest ETA', () => {
   const slow = on('n2', { etaSeconds: 30, slow: true });
   const rows = [on('n1', { etaSeconds: 5 }), slow, on('n3', { etaSeconds: 99, staleSince: at(95) })];
-  expect(only(rows).slowest).toEqual({ pull: slow, seconds: 30, trouble: 'slow' });
+  expect(only(rows).straggler).toEqual({ pull: slow, etaSeconds: 30, trouble: 'slow' });
   const stalled = on('n4', { etaSeconds: 1, stalledSince: at(50) });
-  expect(only([...rows, stalled]).slowest).toEqual({ pull: stalled, seconds: undefined, trouble: 'stalled' });
+  expect(only([...rows, stalled]).straggler).toEqual({
+    pull: stalled,
+    etaSeconds: undefined,
+    trouble: 'stalled',
+  });
   expect(only([on('n3', { staleSince: at(95), bytesPerSec: 5 })])).toMatchObject({
-    slowest: undefined,
+    straggler: undefined,
     speed: undefined,
     dots: { unseen: 1 },
   });
 });
 
-test('by node, namespace and pod; what nobody is known to wait for is a group of its own', () => {
+test('groups count live pulls and distinct pods', () => {
   const rows = [
     on('n1', { pods: [link('a'), link('b'), link('c', 'ml')] }),
     on('n2', { pods: [link('a'), link('a')] }),
     pull('x', { nodeName: 'n1', startedAt: at(90) }),
   ];
-  const keys = (by: By) =>
+  const keys = (by: RolloutGrouping) =>
     groups(rows, by, NOW)
       .map(({ key, live, pods }) => [key, live, pods])
       .sort();
@@ -127,22 +132,22 @@ test('by node, namespace and pod; what nobody is known to wait for is a group of
   ]);
 });
 
-test('groups stay in their places; new ones come below, and the first ones are in order of what is to come', () => {
-  const of = (key: string, toGo: number, since = 0) => ({ key, toGo, since }) as Rollout;
-  const places = new Places();
-  const keys = (found: Rollout[]) => places.sort(found).map(({ key }) => key);
-  expect(keys([of('small', 1), of('', 99), of('big', 9)])).toEqual(['big', 'small', '']);
-  expect(keys([of('new', 50, 2), of('small', 8), of('newer', 70, 3), of('big', 2)])).toEqual([
+test('rollouts keep positions, new ones come last', () => {
+  const row = (key: string, remainingBytes: number, since = 0) => ({ key, remainingBytes, since }) as Rollout;
+  const order = new RolloutOrder();
+  const keys = (found: Rollout[]) => order.sort(found).map(({ key }) => key);
+  expect(keys([row('small', 1), row('', 99), row('big', 9)])).toEqual(['big', 'small', '']);
+  expect(keys([row('new', 50, 2), row('small', 8), row('newer', 70, 3), row('big', 2)])).toEqual([
     'big',
     'small',
     'new',
     'newer',
   ]);
-  expect(keys([of('newer', 1), of('small', 1)])).toEqual(['small', 'newer']);
+  expect(keys([row('newer', 1), row('small', 1)])).toEqual(['small', 'newer']);
 });
 
-test('of many dots the ready ones are counted before anything else is', () => {
-  const dots: Record<Dot, number> = {
+test('ready dots are dropped first when limited', () => {
+  const dots: Record<DotState, number> = {
     ready: 30,
     extracting: 2,
     downloading: 3,
@@ -151,15 +156,15 @@ test('of many dots the ready ones are counted before anything else is', () => {
     waiting: 4,
     failed: 1,
   };
-  expect(drawn(dots, 50)).toEqual({ shown: dots, rest: 0 });
-  expect(drawn(dots, 20)).toEqual({ shown: { ...dots, ready: 9 }, rest: 21 });
-  expect(drawn(dots, 5)).toEqual({
+  expect(limitDots(dots, 50)).toEqual({ shown: dots, rest: 0 });
+  expect(limitDots(dots, 20)).toEqual({ shown: { ...dots, ready: 9 }, rest: 21 });
+  expect(limitDots(dots, 5)).toEqual({
     shown: { ...dots, ready: 0, waiting: 0, downloading: 1 },
     rest: 36,
   });
 });
 
-test('the last ones that ended, the last one first, and how long they took', () => {
+test('finds latest ended pulls and duration percentiles', () => {
   const rows = [5, 1, 9, 3].map((end) => ended(`e${end}`, { completedAt: at(end) }));
   expect(lastEnded([pull('live'), ...rows], 3).map(({ id }) => id)).toEqual(['e9', 'e5', 'e3']);
   expect(lastEnded([], 3)).toEqual([]);
@@ -167,11 +172,11 @@ test('the last ones that ended, the last one first, and how long they took', () 
     ended(`t${index}`, { completedAt: at(100 - index) }),
   );
   const failed = ended('f', { outcome: 'failed', completedAt: at(900) });
-  expect(pullTimes([...times, failed, pull('live')])).toEqual({ pulls: 100, p50: 50, p95: 95 });
-  expect(pullTimes([])).toEqual({ pulls: 0, p50: undefined, p95: undefined });
+  expect(durationStats([...times, failed, pull('live')])).toEqual({ pulls: 100, p50: 50, p95: 95 });
+  expect(durationStats([])).toEqual({ pulls: 0, p50: undefined, p95: undefined });
 });
 
-test('trouble is stalled ones first, and slow ones by how far they are behind their peers', () => {
+test('stalled issues precede slow ones', () => {
   const peers = ['p1', 'p2', 'p3'].map((node, index) => on(node, { bytesPerSec: 100 + index }));
   const slower = on('n1', { bytesPerSec: 10, slow: true });
   const slow = on('n2', { bytesPerSec: 50, slow: true });
@@ -179,13 +184,13 @@ test('trouble is stalled ones first, and slow ones by how far they are behind th
   const long = on('n3', { stalledSince: at(1) });
   const short = on('n4', { stalledSince: at(50), slow: true });
   const unseen = on('n5', { slow: true, staleSince: at(9) });
-  const found = trouble([slow, alone, ...peers, short, slower, unseen, long]);
-  expect(found.map(({ pull: { id }, kind, slower: times }) => [id, kind, times])).toEqual([
+  const found = findIssues([slow, alone, ...peers, short, slower, unseen, long]);
+  expect(found.map(({ pull: { id }, kind, slowdown: times }) => [id, kind, times])).toEqual([
     ['app-n3', 'stalled', undefined],
     ['app-n4', 'stalled', undefined],
     ['app-n1', 'slow', 10.1],
     ['app-n2', 'slow', 2.02],
     ['alone', 'slow', undefined],
   ]);
-  expect(trouble(peers)).toEqual([]);
+  expect(findIssues(peers)).toEqual([]);
 });

@@ -1,17 +1,17 @@
 import { screen, within } from '@testing-library/react';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { PullStatus } from '../../src/api/gen/wire';
-import { imageMatches, images, lastPulls } from '../../src/model/images';
-import { type TestPage, testPage } from './page';
-import { at, ended, node, pull } from './some';
+import { imageEntries, imageMatches, lastPulls } from '../../src/model/images';
+import { at, ended, node, pull } from './fixtures';
+import { type TestPage, testPage } from './testPage';
 
 const WEB = { imageRef: 'ghcr.io/acme/web:1', rootDigest: 'sha256:aaaaaaaaaaaaaaaa' };
 
 const failed = (id: string, more: Partial<PullStatus>): PullStatus =>
   ended(id, { phase: 'failed', outcome: 'failed', failure: { reason: 'dns' }, ...more });
 
-test('an image is told with the nodes that have it, pull it, or failed to', () => {
-  const [web] = images([
+test('image counts nodes by state', () => {
+  const [web] = imageEntries([
     ended('a', { ...WEB, nodeName: 'n1', completedAt: at(10), totalBytes: 1000, cachedBytes: 250 }),
     ended('b', { ...WEB, nodeName: 'n2', completedAt: at(20), totalBytes: 1000, cachedBytes: 750 }),
     failed('c', { ...WEB, nodeName: 'n3' }),
@@ -21,29 +21,29 @@ test('an image is told with the nodes that have it, pull it, or failed to', () =
   ]);
   expect(web).toMatchObject({
     key: 'ghcr.io/acme/web:1',
-    have: 2,
+    present: 2,
     pulling: 2,
     failed: 1,
     p50: 10,
     p95: 20,
-    timed: 2,
+    timedPulls: 2,
     cached: 0.5,
     bytes: 1000,
     digests: 1,
   });
 });
 
-test('what is not known of an image is not zero', () => {
+test('unknown image values are undefined', () => {
   const { totalBytes: _, ...bare } = pull('a', WEB);
-  const [web] = images([bare]);
+  const [web] = imageEntries([bare]);
   expect(web).toMatchObject({ bytes: undefined, p50: undefined, p95: undefined, cached: undefined });
 });
 
-test('a pull without a name is of the image that has its digest, or stands for itself', () => {
+test('unnamed pull joins the image with its digest', () => {
   const { imageRef: _, ...nameless } = pull('b', { rootDigest: WEB.rootDigest, nodeName: 'n2' });
   const { imageRef: __, ...strange } = pull('c', { rootDigest: 'sha256:cccccccccccccccc' });
   const { imageRef: ___, ...nothing } = pull('d');
-  const found = images([nameless, strange, pull('a', WEB), nothing]);
+  const found = imageEntries([nameless, strange, pull('a', WEB), nothing]);
   expect(found.map(({ key, pulling }) => [key, pulling])).toEqual([
     ['ghcr.io/acme/web:1', 2],
     ['sha256:cccccccccccccccc', 1],
@@ -51,14 +51,14 @@ test('a pull without a name is of the image that has its digest, or stands for i
   ]);
 });
 
-test('a name that points to two images says so', () => {
-  const [web] = images([ended('a', WEB), ended('b', { ...WEB, rootDigest: 'sha256:bbbbbbbbbbbb' })]);
+test('moved tag reports two digests', () => {
+  const [web] = imageEntries([ended('a', WEB), ended('b', { ...WEB, rootDigest: 'sha256:bbbbbbbbbbbb' })]);
   expect(web?.digests).toBe(2);
   expect(web?.digest).toBe('sha256:bbbbbbbbbbbb');
 });
 
-test('names that differ in their registry are two images, whatever their version', () => {
-  const keys = images([
+test('registries separate images of the same name', () => {
+  const keys = imageEntries([
     pull('a', { imageRef: 'docker.io/library/redis:7' }),
     pull('b', { imageRef: 'quay.io/library/redis:7' }),
     pull('c', { imageRef: 'redis' }),
@@ -66,7 +66,7 @@ test('names that differ in their registry are two images, whatever their version
   expect(keys).toEqual(['docker.io/library/redis:7', 'quay.io/library/redis:7', 'redis']);
 });
 
-test('of each node the last pull counts: live ones first, then failures', () => {
+test('last pulls list live ones, then failures', () => {
   const rows = [
     ended('old', { ...WEB, nodeName: 'n1', completedAt: at(1) }),
     ended('new', { ...WEB, nodeName: 'n1', completedAt: at(9) }),
@@ -79,8 +79,8 @@ test('of each node the last pull counts: live ones first, then failures', () => 
   expect(lastPulls(rows, 'nothing')).toEqual([]);
 });
 
-test('an image is found by each word of its name, registry and digest', () => {
-  const [web] = images([pull('a', WEB)]);
+test('image search matches name, registry and digest', () => {
+  const [web] = imageEntries([pull('a', WEB)]);
   if (!web) throw new Error('no image');
   expect(imageMatches(web, ['acme', 'web:1'])).toBe(true);
   expect(imageMatches(web, ['aaaaaaaa'])).toBe(true);
@@ -101,9 +101,9 @@ const show = async (hash: string) => {
   await page.show();
 };
 
-test('the page lists images, orders them as the heading says, and keeps that in the address', async () => {
+test('heading sorts images and updates the URL', async () => {
   await show('#/images');
-  page.say(1, {
+  page.pushFrame(1, {
     nodes: [node('n1')],
     rows: [
       ended('a', { imageRef: 'r.example/small:1', totalBytes: 10, nodeName: 'n1' }),
@@ -119,45 +119,45 @@ test('the page lists images, orders them as the heading says, and keeps that in 
   expect(heading.getAttribute('aria-sort')).toBe('descending');
 });
 
-test('the page leaves what the field says, and offers all again', async () => {
+test('text filter limits images and can be cleared', async () => {
   await show('#/images');
-  page.say(1, { rows: [pull('a'), pull('b')] });
+  page.pushFrame(1, { rows: [pull('a'), pull('b')] });
   await page.user.type(screen.getByLabelText('Image, registry or digest'), 'team b:1');
-  await page.pass(200);
+  await page.advance(200);
   expect(rows()).toEqual(['registry.example/team/b:1.0']);
   expect(window.location.hash).toBe('#/images?q=team+b%3A1');
   await page.user.type(screen.getByLabelText('Image, registry or digest'), 'zzz');
-  await page.pass(200);
+  await page.advance(200);
   expect(document.querySelector('[data-message="no-match"]')).toBeTruthy();
   await page.user.click(screen.getByRole('button', { name: 'Show all 2' }));
   expect(rows()).toHaveLength(2);
   expect((screen.getByLabelText('Image, registry or digest') as HTMLInputElement).value).toBe('');
 });
 
-test('an image opens to its nodes, each with its pull', async () => {
+test('image expands to its nodes', async () => {
   await show('#/images');
-  page.say(1, {
+  page.pushFrame(1, {
     rows: [
       ended('a', { ...WEB, nodeName: 'n1' }),
       pull('b', { ...WEB, nodeName: 'n2', percent: 40, etaSeconds: 12 }),
     ],
   });
   await page.user.click(screen.getByRole('button', { name: /web/, expanded: false }));
-  const nodes = within(screen.getByRole('table', { name: 'The last pull on each node' }));
+  const nodes = within(screen.getByRole('table', { name: 'Last pull on each node' }));
   expect(nodes.getByRole('link', { name: 'n2' }).getAttribute('href')).toBe('#/pulls/b');
   expect(nodes.getByText('40 %')).toBeTruthy();
   expect(nodes.getByText('~12 s')).toBeTruthy();
-  // One that nobody sees has neither speed nor time left.
-  page.say(2, { rows: [pull('b', { ...WEB, nodeName: 'n2', etaSeconds: 12, staleSince: at(1) })] });
+  // A stale pull has neither speed nor ETA.
+  page.pushFrame(2, { rows: [pull('b', { ...WEB, nodeName: 'n2', etaSeconds: 12, staleSince: at(1) })] });
   expect(nodes.queryByText('~12 s')).toBeNull();
   await page.user.click(screen.getByRole('button', { name: /web/, expanded: true }));
-  expect(screen.queryByRole('table', { name: 'The last pull on each node' })).toBeNull();
+  expect(screen.queryByRole('table', { name: 'Last pull on each node' })).toBeNull();
 });
 
-test('rows stay where they are while the pointer is over them', async () => {
+test('rows keep their order while hovered', async () => {
   await show('#/images?sort=-size');
   const say = (seq: number, bytes: number) =>
-    page.say(seq, { rows: [pull('a', { totalBytes: 500 }), pull('b', { totalBytes: bytes })] });
+    page.pushFrame(seq, { rows: [pull('a', { totalBytes: 500 }), pull('b', { totalBytes: bytes })] });
   say(1, 100);
   expect(rows()[0]).toContain('/a:');
   const [first] = document.querySelectorAll<HTMLElement>('[data-image]');
@@ -169,22 +169,22 @@ test('rows stay where they are while the pointer is over them', async () => {
   expect(rows()[0]).toContain('/b:');
 });
 
-test('without pulls the page says so, and since when', async () => {
+test('empty page names the retention period', async () => {
   page.answers['api/v1/server'] = { keepsEndedSeconds: 900, startedAt: at(0) };
   await show('#/images');
   expect(document.querySelector('[data-message="loading"]')).toBeTruthy();
-  page.say(1);
-  expect(screen.getByText('No image has been pulled in the last 15 minutes')).toBeTruthy();
+  page.pushFrame(1);
+  expect(screen.getByText('No images pulled in the last 15 minutes')).toBeTruthy();
 });
 
-test('who follows a link before what was typed is in the address, arrives there', async () => {
-  await page.go('#/images?q=web');
+test('link wins over a pending filter update', async () => {
+  await page.navigate('#/images?q=web');
   await page.show();
-  page.say(1, { rows: [pull('a', WEB)], nodes: [node('n1')] });
+  page.pushFrame(1, { rows: [pull('a', WEB)], nodes: [node('n1')] });
   const field = screen.getByRole<HTMLInputElement>('searchbox', { name: 'Image, registry or digest' });
   await page.user.type(field, 'x');
-  await page.go('#/images?q=other');
-  await page.pass(500);
+  await page.navigate('#/images?q=other');
+  await page.advance(500);
   expect(window.location.hash).toBe('#/images?q=other');
   expect(field.value).toBe('other');
 });

@@ -2,49 +2,49 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { FailureReason, Phase, PodLink, PullStatus } from '../../src/api/gen/wire';
-import { bytes, duration, left, percent, range, seconds, speed } from '../../src/model/format';
-import { imageName, parts, shortName } from '../../src/model/image';
-import { perhaps, podNames, podText } from '../../src/model/pods';
+import { bytes, duration, etaRange, percent, seconds, speed, timeLeft } from '../../src/model/format';
+import { imageName, parseReference, shortName } from '../../src/model/image';
+import { candidatesText, podLabel, waitingPods } from '../../src/model/pods';
 import {
-  attempt,
+  attemptText,
+  failureText,
   isLive,
-  kubelet,
-  notes,
+  kubeletDuration,
   noteText,
+  pullDuration,
+  pullNotes,
   pullState,
-  reason,
-  retry,
+  retryText,
   shares,
-  size,
-  took,
-  waiting,
+  sizeText,
+  waitingText,
 } from '../../src/model/pull';
-import { totals } from '../../src/model/totals';
-import { at, ended, layer, node, pull } from './some';
+import { computeTotals } from '../../src/model/totals';
+import { at, ended, layer, node, pull } from './fixtures';
 
-test('sizes read like a person wrote them', () => {
+test('sizes are formatted with three digits', () => {
   const texts = [0, 999, 1000, 48_250_371, 5 * 1024 ** 3, 2 ** 64].map((value) => bytes(value));
   expect(texts).toEqual(['0 B', '999 B', '0.98 KiB', '46.0 MiB', '5.00 GiB', '16.0 EiB']);
   expect(speed(12 * 1024 * 1024)).toBe('12.0 MiB/s');
 });
 
-test('what is unknown is a dash, and never a zero', () => {
-  for (const write of [bytes, speed, percent, seconds, duration, left]) {
+test('unknown values are a dash', () => {
+  for (const write of [bytes, speed, percent, seconds, duration, timeLeft]) {
     for (const value of [undefined, null, Number.NaN, Number.POSITIVE_INFINITY, -1]) {
       expect(write(value)).toBe('–');
     }
   }
 });
 
-test('a hundred percent is never rounded up to', () => {
+test('percent is rounded down', () => {
   expect([0, 61.9, 99.99, 100, 120].map(percent)).toEqual(['0 %', '61 %', '99 %', '100 %', '100 %']);
 });
 
-test('times read as a person would say them', () => {
+test('durations are formatted by magnitude', () => {
   const of = (write: (value: number) => string) => [0.04, 0.45, 12.34, 65, 3_905, 90_000].map(write);
   expect(of(seconds)).toEqual(['< 1 s', '< 1 s', '12 s', '1 m 05 s', '1 h 05 m', '1 d 1 h']);
   expect(of(duration)).toEqual(['0.0 s', '0.4 s', '12.3 s', '1 m 05 s', '1 h 05 m', '1 d 1 h']);
-  expect([0.3, 1.4, 19, 43, 128, 3_905].map(left)).toEqual([
+  expect([0.3, 1.4, 19, 43, 128, 3_905].map(timeLeft)).toEqual([
     '< 1 s',
     '~1 s',
     '~19 s',
@@ -54,10 +54,10 @@ test('times read as a person would say them', () => {
   ]);
 });
 
-test('a range is said where the guess alone would mislead', () => {
-  expect(range(44.6, 30, 90)).toBe('30 s to 1 m 30 s');
-  expect(range(10, 9, 11)).toBeUndefined();
-  expect(range(10, undefined, 20)).toBeUndefined();
+test('range is shown only when wide', () => {
+  expect(etaRange(44.6, 30, 90)).toBe('30 s to 1 m 30 s');
+  expect(etaRange(10, 9, 11)).toBeUndefined();
+  expect(etaRange(10, undefined, 20)).toBeUndefined();
 });
 
 test.each([
@@ -67,19 +67,19 @@ test.each([
   ['quay.io/x/y@sha256:0123456789abcdef', 'quay.io/x', 'y', '0123456789ab'],
   ['quay.io/x/y:1@sha256:0123456789abcdef', 'quay.io/x', 'y', '1'],
   ['nginx', '', 'nginx', ''],
-])('%s is told in its parts', (reference, registry, name, version) => {
-  expect(parts(reference)).toEqual({ registry, name, version });
+])('reference %s is split into parts', (reference, registry, name, version) => {
+  expect(parseReference(reference)).toEqual({ registry, name, version });
 });
 
-test('a pull without a name says so', () => {
-  expect(imageName({})).toMatchObject({ name: 'Image not known yet', known: false });
+test('unnamed image has a placeholder name', () => {
+  expect(imageName({})).toMatchObject({ name: 'Unknown image', known: false });
   expect(shortName({ rootDigest: 'sha256:0123456789abcdef' })).toBe('image 0123456789ab');
   expect(shortName({ repository: 'quay.io/x/y', rootDigest: 'sha256:0123456789abcdef' })).toBe(
     'y:0123456789ab',
   );
 });
 
-test('the word for a pull says if it is in trouble', () => {
+test('pull state reports problems first', () => {
   const on = { kind: 'registry', since: at(1) } as const;
   expect(pullState(pull('a'))).toBe('downloading');
   expect(pullState(pull('a', { waitingOn: { ...on, kind: 'download_slot' } }))).toBe('waiting');
@@ -90,39 +90,51 @@ test('the word for a pull says if it is in trouble', () => {
   expect(pullState(ended('a', { phase: 'unknown', outcome: 'unknown' }))).toBe('unknown');
 });
 
-test('a phase of a newer server is another one, and goes on', () => {
+test('unknown phase is other and live', () => {
   const hashed = pull('a', { phase: 'being_hashed' as Phase });
   expect(pullState(hashed)).toBe('other');
   expect(isLive(hashed)).toBe(true);
 });
 
-test('what waits in the queue of a kubelet is queued, and its row says behind what', () => {
+test('queued pull names the pull ahead', () => {
   const on = { kind: 'kubelet_queue', since: at(1), pull: 'b', ahead: 2 } as const;
   const queued = pull('a', { phase: 'queued', waitingOn: on });
   expect(pullState(queued)).toBe('queued');
   expect(isLive(queued)).toBe(true);
-  expect(notes(queued)).toEqual([]);
-  expect(waiting(on)).toBe('queued by the kubelet');
-  expect(waiting(on, 'web:1')).toBe('queued behind web:1');
+  expect(pullNotes(queued)).toEqual([]);
+  expect(waitingText(on)).toBe('in the kubelet queue');
+  expect(waitingText(on, 'web:1')).toBe('queued behind web:1');
 });
 
-test('a try is counted from the second on', () => {
-  const of = (n?: number) => attempt({ attempt: n });
+test('attempt is shown from the second on', () => {
+  const of = (n?: number) => attemptText({ attempt: n });
   expect([undefined, 0, 1, 2, 3, 4, 11, 12, 21, 102, 111].map(of)).toEqual([
-    ...[undefined, undefined, undefined, '2nd try', '3rd try', '4th try', '11th try', '12th try', '21st try'],
-    ...['102nd try', '111th try'],
+    ...[
+      undefined,
+      undefined,
+      undefined,
+      '2nd attempt',
+      '3rd attempt',
+      '4th attempt',
+      '11th attempt',
+      '12th attempt',
+      '21st attempt',
+    ],
+    ...['102nd attempt', '111th attempt'],
   ]);
 });
 
-test('the next try counts down, and says nothing when it is long overdue', () => {
-  const texts = [0, 11, 12, 20, 90].map((second) => retry(Date.parse(at(12)), Date.parse(at(second))));
-  expect(texts).toEqual(['again in 12 s', 'again in 1 s', 'again any moment', 'again any moment', '']);
+test('retry counts down and disappears when overdue', () => {
+  const texts = [0, 11, 12, 20, 90].map((second) => retryText(Date.parse(at(12)), Date.parse(at(second))));
+  expect(texts).toEqual(['retry in 12 s', 'retry in 1 s', 'retrying', 'retrying', '']);
 });
 
-test('the kubelet says how long it took, with its queue where it says so', () => {
-  expect(kubelet({ pullSeconds: 5.21, withWaitingSeconds: 7.19 })).toBe('5.2 s, 7.1 s with waiting');
-  expect(kubelet({ pullSeconds: 90 })).toBe('1 m 30 s');
-  expect(kubelet({ pullSeconds: 'soon' as never })).toBe('–');
+test('kubelet duration includes queueing when known', () => {
+  expect(kubeletDuration({ pullSeconds: 5.21, withWaitingSeconds: 7.19 })).toBe(
+    '5.2 s (7.1 s with queueing)',
+  );
+  expect(kubeletDuration({ pullSeconds: 90 })).toBe('1 m 30 s');
+  expect(kubeletDuration({ pullSeconds: 'soon' as never })).toBe('–');
 });
 
 const link = (podName: string, container: string, more: Partial<PodLink> = {}): PodLink => ({
@@ -134,32 +146,28 @@ const link = (podName: string, container: string, more: Partial<PodLink> = {}): 
   ...more,
 });
 
-test('a pod is named once, with all its containers that want the image', () => {
-  const pods = podNames([
+test('pod is listed once with its containers', () => {
+  const pods = waitingPods([
     link('web-1', 'app', { evidence: 'digest' }),
     link('web-2', 'app', { evidence: 'by_the_stars' as never }),
     link('web-1', 'migrate', { evidence: 'digest' }),
     link('web-3', ''),
   ]);
-  expect(pods.map(podText)).toEqual(['shop/web-1 · app, migrate', 'shop/web-2 · app', 'shop/web-3']);
-  expect(pods.map((each) => each.evidence)).toEqual([
-    'the pod names the image by the digest that is pulled',
-    'by the stars',
-    undefined,
-  ]);
-  // A pod that was made anew under its name is another one.
-  expect(podNames([link('web-1', 'app'), link('web-1', 'app', { uid: 'new' })])).toHaveLength(2);
-  expect(podNames(undefined)).toEqual([]);
+  expect(pods.map(podLabel)).toEqual(['shop/web-1 · app, migrate', 'shop/web-2 · app', 'shop/web-3']);
+  expect(pods.map((each) => each.evidence)).toEqual(['Matched by digest', 'by the stars', undefined]);
+  // A recreated pod of the same name is a different pod.
+  expect(waitingPods([link('web-1', 'app'), link('web-1', 'app', { uid: 'new' })])).toHaveLength(2);
+  expect(waitingPods(undefined)).toEqual([]);
 });
 
-test('who perhaps waits is said as a guess', () => {
-  const of = (...names: string[]) => perhaps(podNames(names.map((name) => link(name, 'app'))));
-  expect(of('a')).toBe('perhaps shop/a');
-  expect(of('a', 'b')).toBe('perhaps shop/a or shop/b');
-  expect(of('a', 'b', 'c', 'd', 'e')).toBe('perhaps shop/a, shop/b, shop/c or 2 more');
+test('candidate pods are worded as a guess', () => {
+  const of = (...names: string[]) => candidatesText(waitingPods(names.map((name) => link(name, 'app'))));
+  expect(of('a')).toBe('possibly shop/a');
+  expect(of('a', 'b')).toBe('possibly shop/a or shop/b');
+  expect(of('a', 'b', 'c', 'd', 'e')).toBe('possibly shop/a, shop/b, shop/c or 2 more');
 });
 
-test('what was on the node counts in neither stage', () => {
+test('cached layers count in neither stage', () => {
   const layers = [
     layer('a', { state: 'cached', totalBytes: 3000 }),
     layer('b', { state: 'extracting', totalBytes: 1000, blobCached: true }),
@@ -173,60 +181,60 @@ test('what was on the node counts in neither stage', () => {
   });
 });
 
-test('a pull says what it waits for, and since when', () => {
+test('notes report the wait and its age', () => {
   const row = pull('a', {
     stalledSince: at(10),
     slow: true,
     waitingOn: { kind: 'shared_layer', since: at(20), pull: 'b', layer: 'sha256:0123456789abcdef' },
   });
-  const texts = notes(row, 'web:1.2').map((note) => noteText(note, Date.parse(at(30))));
+  const texts = pullNotes(row, 'web:1.2').map((note) => noteText(note, Date.parse(at(30))));
   expect(texts).toEqual([
-    'no byte has come for 20 s',
-    'far slower than usual from this registry',
+    'no data for 20 s',
+    'far below the usual speed of this registry',
     'waiting for layer 0123456789ab of web:1.2 (10 s)',
   ]);
-  expect(notes(ended('a', { stalledSince: at(1) }))).toEqual([]);
-  expect(notes({ ...row, staleSince: at(1) }).map((note) => note.kind)).toEqual(['unseen']);
+  expect(pullNotes(ended('a', { stalledSince: at(1) }))).toEqual([]);
+  expect(pullNotes({ ...row, staleSince: at(1) }).map((note) => note.kind)).toEqual(['unseen']);
 });
 
-test('a note without a time leaves it out', () => {
-  const texts = (row: PullStatus) => notes(row).map((note) => noteText(note, 0));
-  expect(texts(pull('a', { staleSince: 'nonsense' }))).toEqual(['not seen']);
+test('note omits an unknown time', () => {
+  const texts = (row: PullStatus) => pullNotes(row).map((note) => noteText(note, 0));
+  expect(texts(pull('a', { staleSince: 'nonsense' }))).toEqual(['no report from the node']);
   expect(texts(pull('a', { waitingOn: { kind: 'registry', since: '' } }))).toEqual([
     'waiting for the registry',
   ]);
 });
 
-test('a failure says why', () => {
-  expect(reason(ended('a', { failure: { reason: 'unexplained' } }))).toBe('the runtime does not say why');
-  expect(reason(ended('a', { failure: { reason: 'new_word' as never, message: 'x <b>y</b>' } }))).toBe(
+test('failure text has title and message', () => {
+  expect(failureText(ended('a', { failure: { reason: 'unexplained' } }))).toBe('No reason given');
+  expect(failureText(ended('a', { failure: { reason: 'new_word' as never, message: 'x <b>y</b>' } }))).toBe(
     'new word: x <b>y</b>',
   );
-  expect(reason(ended('a'))).toBeUndefined();
+  expect(failureText(ended('a'))).toBeUndefined();
 });
 
-test('each reason that the server has is said in words of its own', () => {
+test('each failure reason has its own title', () => {
   const wire = readFileSync(join(import.meta.dirname, '../../src/api/gen/wire.ts'), 'utf8');
   const words = /type FailureReason = ([^;]+);/.exec(wire)?.[1]?.match(/\w+/g) as FailureReason[];
   expect(words.length).toBeGreaterThan(20);
-  const texts = words.map((word) => reason(ended('a', { failure: { reason: word } })));
+  const texts = words.map((word) => failureText(ended('a', { failure: { reason: word } })));
   expect(new Set(texts).size).toBe(words.length);
   for (const [index, word] of words.entries()) expect(texts[index]).not.toBe(word.replaceAll('_', ' '));
 });
 
-test('an ended pull says how long it took and what it was', () => {
-  expect(took(ended('a'))).toBe(5);
-  expect(took(ended('a', { completedAt: at(0) }))).toBeUndefined();
-  expect(size(ended('a', { layerCount: 7, cachedBytes: 200 }))).toBe(
-    '0.98 KiB in 7 layers, 200 B of them cached',
+test('ended pull shows duration and size', () => {
+  expect(pullDuration(ended('a'))).toBe(5);
+  expect(pullDuration(ended('a', { completedAt: at(0) }))).toBeUndefined();
+  expect(sizeText(ended('a', { layerCount: 7, cachedBytes: 200 }))).toBe(
+    '0.98 KiB in 7 layers, 200 B cached',
   );
-  expect(size(ended('a', { layerCount: 1, cachedBytes: 1000, toDownloadBytes: 0 }))).toBe(
+  expect(sizeText(ended('a', { layerCount: 1, cachedBytes: 1000, toDownloadBytes: 0 }))).toBe(
     '0.98 KiB in 1 layer, all cached',
   );
-  expect(size(ended('a', { totalBytes: undefined }))).toBeUndefined();
+  expect(sizeText(ended('a', { totalBytes: undefined }))).toBeUndefined();
 });
 
-test('sums leave out what is not known', () => {
+test('totals leave out unknown values', () => {
   const nodes = [
     node('a', { live: 2, toDownloadBytes: 100, downloadedBytes: 40, bytesPerSec: 5 }),
     node('b', { live: 1, toDownloadBytes: 100, downloadedBytes: 90 }),
@@ -240,25 +248,29 @@ test('sums leave out what is not known', () => {
     pull('lost', { nodeName: 'c', etaSeconds: 99, slow: true, staleSince: at(1) }),
     ended('d', { phase: 'failed', outcome: 'failed' }),
   ];
-  expect(totals(rows, nodes)).toEqual({
+  expect(computeTotals(rows, nodes)).toEqual({
     nodes: 3,
     lost: 1,
     pulling: 1,
     live: 5,
     queued: 1,
-    unseen: 1,
+    stale: 1,
     pods: 1,
-    podsSince: Date.parse(at(0)),
+    podsWaitingSince: Date.parse(at(0)),
     waiting: 0,
     stalled: 1,
     slow: 1,
     failed: 1,
     completed: 0,
-    toGo: 70,
+    remainingBytes: 70,
     speed: 5,
-    lastReady: 9,
-    lastPull: 'c',
+    longestEta: 9,
+    longestEtaPull: 'c',
     withoutEta: 2,
   });
-  expect(totals([], [])).toMatchObject({ speed: undefined, lastReady: undefined, toGo: undefined });
+  expect(computeTotals([], [])).toMatchObject({
+    speed: undefined,
+    longestEta: undefined,
+    remainingBytes: undefined,
+  });
 });

@@ -2,23 +2,23 @@ import { screen, within } from '@testing-library/react';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { NodeState } from '../../src/api/gen/wire';
 import {
-  axisOf,
-  inTrouble,
-  isShown,
+  axisShare,
+  formatClockOffset,
+  matchesFilter,
+  needsAttention,
+  nodeEntries,
   nodeMatches,
-  nodes,
-  offsetText,
-  pullsOf,
-  shareOf,
-  spans,
+  pullsOfNode,
+  timelineAxis,
+  timelineSpans,
 } from '../../src/model/nodes';
-import { type TestPage, testPage } from './page';
-import { at, ended, node, pull, T0 } from './some';
+import { at, ended, node, pull, T0 } from './fixtures';
+import { type TestPage, testPage } from './testPage';
 
 const ms = (seconds: number): number => Date.parse(at(seconds));
 
-test('a node is told with what it pulls, what waits, and what went wrong', () => {
-  const [n1, n2, n3] = nodes(
+test('node entry counts pulls by state', () => {
+  const [n1, n2, n3] = nodeEntries(
     [node('n1', { bytesPerSec: 7, agentVersion: '0.2.0' }), node('n2', { state: 'lost', bytesPerSec: 7 })],
     [
       pull('a'),
@@ -30,14 +30,14 @@ test('a node is told with what it pulls, what waits, and what went wrong', () =>
     ],
   );
   expect(n1).toMatchObject({ running: 2, queued: 1, stalled: 1, ended: 2, failed: 1, speed: 7 });
-  // What a silent node does is not known.
+  // The state of a silent node is unknown.
   expect(n2).toMatchObject({ state: 'lost', speed: undefined, running: 0, silentSince: T0 });
   expect(n1?.silentSince).toBeUndefined();
   expect(n3).toMatchObject({ name: 'n3', state: undefined, running: 1, silentSince: undefined });
 });
 
-test('nodes are picked by their trouble and by words', () => {
-  const [well, silent, off, busy] = nodes(
+test('nodes are filtered by problem and by text', () => {
+  const [well, silent, off, busy] = nodeEntries(
     [
       node('well', { clockOffsetMs: 400 }),
       node('silent', { state: 'lost' }),
@@ -47,8 +47,8 @@ test('nodes are picked by their trouble and by words', () => {
     [pull('a', { nodeName: 'busy' })],
   );
   if (!well || !silent || !off || !busy) throw new Error('no nodes');
-  expect([well, silent, off, busy].map(inTrouble)).toEqual([false, true, true, false]);
-  expect([well, silent, off, busy].map((each) => isShown(each, 'pulling'))).toEqual([
+  expect([well, silent, off, busy].map(needsAttention)).toEqual([false, true, true, false]);
+  expect([well, silent, off, busy].map((each) => matchesFilter(each, 'pulling'))).toEqual([
     false,
     false,
     false,
@@ -59,15 +59,15 @@ test('nodes are picked by their trouble and by words', () => {
   expect(nodeMatches(busy, ['lost'])).toBe(false);
 });
 
-test('how far a clock is off, in words', () => {
-  expect(offsetText(undefined)).toBeUndefined();
-  expect(offsetText(-40)).toBe('in step');
-  expect(offsetText(2_500)).toBe('2.5 s behind');
-  expect(offsetText(-3_600_000)).toBe('1 h 00 m ahead');
+test('clock offset is formatted with its direction', () => {
+  expect(formatClockOffset(undefined)).toBeUndefined();
+  expect(formatClockOffset(-40)).toBe('in sync');
+  expect(formatClockOffset(2_500)).toBe('2.5 s behind');
+  expect(formatClockOffset(-3_600_000)).toBe('1 h 00 m ahead');
 });
 
-test('the pulls of a node: what runs, what is queued, what ended last', () => {
-  const ids = pullsOf(
+test('node pulls list running, queued, then ended', () => {
+  const ids = pullsOfNode(
     [
       ended('old', { completedAt: at(5) }),
       pull('second', { phase: 'queued', startedAt: at(2) }),
@@ -81,44 +81,52 @@ test('the pulls of a node: what runs, what is queued, what ended last', () => {
   expect(ids).toEqual(['runs', 'first', 'second', 'new', 'old']);
 });
 
-test('an axis holds all pulls and what is to come, in whole steps of the clock', () => {
-  const axis = axisOf([pull('a', { startedAt: at(3), etaSeconds: 20 })], ms(33));
+test('timeline axis covers all pulls in round steps', () => {
+  const axis = timelineAxis([pull('a', { startedAt: at(3), etaSeconds: 20 })], ms(33));
   expect(axis.start).toBeLessThanOrEqual(ms(3));
   expect(axis.end).toBeGreaterThanOrEqual(ms(53));
   expect(axis.ticks.length).toBeGreaterThan(2);
   for (const tick of axis.ticks) expect(tick % 10_000).toBe(0);
-  // What is to come does not push what has been aside.
-  const far = axisOf([pull('a', { startedAt: at(0), etaSeconds: 90_000 })], ms(60));
-  expect(shareOf(far, ms(60))).toBeGreaterThan(0.4);
-  // Clocks that are behind do not break it.
-  const odd = axisOf([pull('a', { startedAt: at(90) }), pull('b', { startedAt: 'never' })], ms(60));
-  expect(odd.end).toBeGreaterThan(odd.start);
+  // The future does not squeeze the past.
+  const far = timelineAxis([pull('a', { startedAt: at(0), etaSeconds: 90_000 })], ms(60));
+  expect(axisShare(far, ms(60))).toBeGreaterThan(0.4);
+  // Clocks that are behind do no harm.
+  const skewed = timelineAxis([pull('a', { startedAt: at(90) }), pull('b', { startedAt: 'never' })], ms(60));
+  expect(skewed.end).toBeGreaterThan(skewed.start);
 });
 
-test('a pull is drawn as what was seen of it, and no part over another', () => {
-  const whole = ended('a', {
+test('timeline spans follow observed phases without overlap', () => {
+  const complete = ended('a', {
     queuedAt: at(0),
     startedAt: at(10),
     downloadingAt: at(11),
     extractingAt: at(20),
     completedAt: at(30),
   });
-  const axis = axisOf([whole], ms(60));
-  const parts = spans(whole, axis);
+  const axis = timelineAxis([complete], ms(60));
+  const parts = timelineSpans(complete, axis);
   expect(parts.map(({ kind }) => kind)).toEqual(['queued', 'resolving', 'downloading', 'extracting']);
   for (const [index, { from, to }] of parts.entries()) {
     expect(to).toBeGreaterThanOrEqual(from);
     if (index > 0) expect(from).toBe(parts[index - 1]?.to);
   }
   const live = pull('b', { startedAt: at(10), downloadingAt: at(12), etaSeconds: 5 });
-  expect(spans(live, axis).map(({ kind }) => kind)).toEqual(['resolving', 'downloading', 'projected']);
-  // Nobody saw since when it downloads.
-  expect(spans(pull('d', { startedAt: at(10) }), axis).map(({ kind }) => kind)).toEqual(['downloading']);
-  // Nobody knows what has become of one that is not seen.
-  const [, stale] = spans({ ...live, staleSince: at(20) }, axis);
-  expect(stale?.to).toBeCloseTo(shareOf(axis, ms(20)));
-  expect(spans({ ...live, staleSince: at(20) }, axis)).toHaveLength(2);
-  expect(spans(pull('c', { phase: 'queued', startedAt: at(5) }), axis)).toMatchObject([{ kind: 'queued' }]);
+  expect(timelineSpans(live, axis).map(({ kind }) => kind)).toEqual([
+    'resolving',
+    'downloading',
+    'projected',
+  ]);
+  // The start of the download was not observed.
+  expect(timelineSpans(pull('d', { startedAt: at(10) }), axis).map(({ kind }) => kind)).toEqual([
+    'downloading',
+  ]);
+  // The state of a stale pull is unknown.
+  const [, stale] = timelineSpans({ ...live, staleSince: at(20) }, axis);
+  expect(stale?.to).toBeCloseTo(axisShare(axis, ms(20)));
+  expect(timelineSpans({ ...live, staleSince: at(20) }, axis)).toHaveLength(2);
+  expect(timelineSpans(pull('c', { phase: 'queued', startedAt: at(5) }), axis)).toMatchObject([
+    { kind: 'queued' },
+  ]);
 });
 
 let page: TestPage;
@@ -140,9 +148,9 @@ const row = (name: string): HTMLElement => {
 const names = () =>
   [...document.querySelectorAll<HTMLElement>('[data-node-row]')].map((each) => each.dataset.nodeRow);
 
-test('the page lists nodes with what is wrong with them in words', async () => {
+test('page lists nodes with their problems', async () => {
   await show('#/nodes');
-  page.say(1, {
+  page.pushFrame(1, {
     nodes: [
       node('well', { runtimeVersion: 'containerd://2.4.2', bytesPerSec: 2 ** 20 }),
       node('silent', { state: 'lost', lastReportAt: at(-40), bytesPerSec: 2 ** 20 }),
@@ -157,20 +165,20 @@ test('the page lists nodes with what is wrong with them in words', async () => {
   });
   expect(row('well').textContent).toContain('Live1.00 MiB/s1001');
   expect(row('silent').textContent).toMatch(/Silent for 41 s–/);
-  expect(row('twice').textContent).toContain('Reported twice');
+  expect(row('twice').textContent).toContain('Name conflict');
   expect(row('later').textContent).toContain('resting now');
   expect(row('off').textContent).toContain('1 m 00 s behind');
   expect(within(row('well')).getByRole('link').getAttribute('href')).toBe('#/nodes/well');
   await page.user.click(screen.getByRole('radio', { name: 'Pulling 1' }));
   expect(names()).toEqual(['well']);
-  await page.user.click(screen.getByRole('radio', { name: 'In trouble 5' }));
+  await page.user.click(screen.getByRole('radio', { name: 'Unhealthy 5' }));
   expect(names()).toHaveLength(5);
   expect(window.location.hash).toBe('#/nodes?show=trouble');
 });
 
-test('a node shows its pulls on one axis', async () => {
+test('node page shows pulls on one axis', async () => {
   await show('#/nodes/n1');
-  page.say(1, {
+  page.pushFrame(1, {
     nodes: [node('n1', { agentVersion: '0.2.0', lastReportAt: T0 })],
     rows: [
       pull('a', { percent: 40, startedAt: at(-30), downloadingAt: at(-28), etaSeconds: 20 }),
@@ -181,13 +189,13 @@ test('a node shows its pulls on one axis', async () => {
   const lines = [...document.querySelectorAll<HTMLElement>('[data-timeline]')];
   expect(lines.map((line) => line.dataset.timeline)).toEqual(['a', 'b']);
   expect(lines[0]?.textContent).toMatch(/Downloading.*40 %~20 s/);
-  expect(lines[1]?.textContent).toContain('resolving 1.0 s, downloading 9.0 s, unpacking 10.0 s');
+  expect(lines[1]?.textContent).toContain('resolving 1.0 s, downloading 9.0 s, extracting 10.0 s');
   expect(
     within(lines[0] as HTMLElement)
       .getByRole('link')
       .getAttribute('href'),
   ).toBe('#/pulls/a');
-  expect(screen.getByRole('region', { name: 'How it stands' }).textContent).toContain('0.2.0');
-  await page.go('#/nodes/n9');
+  expect(screen.getByRole('region', { name: 'Status' }).textContent).toContain('0.2.0');
+  await page.navigate('#/nodes/n9');
   expect(document.querySelector('[data-message="unknown-node"]')).toBeTruthy();
 });

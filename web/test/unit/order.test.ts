@@ -1,27 +1,27 @@
 import { expect, test } from 'vitest';
 import type { PullStatus } from '../../src/api/gen/wire';
-import { compile } from '../../src/model/filter';
+import { compileFilter } from '../../src/model/filter';
 import {
-  type Arranged,
+  type Arrangement,
   arrange,
+  formatSort,
   type GroupItem,
   nextSort,
   parseGroup,
   parseSort,
-  sortText,
-  type View,
+  type TableView,
 } from '../../src/model/order';
-import { at, ended, pull } from './some';
+import { at, ended, pull } from './fixtures';
 
 const itself = (id: string): string => id;
-const view = (more: Partial<View> = {}): View => ({
-  filter: compile(''),
+const view = (more: Partial<TableView> = {}): TableView => ({
+  filter: compileFilter(''),
   sort: undefined,
   group: undefined,
   ...more,
 });
 const map = (...rows: PullStatus[]) => new Map(rows.map((row) => [row.id, row]));
-const ids = ({ items }: Arranged): string =>
+const ids = ({ items }: Arrangement): string =>
   items.map((item) => (item.kind === 'row' ? item.id : `[${item.name}]`)).join(' ');
 const link = (namespace: string, podName: string) => ({
   namespace,
@@ -31,7 +31,7 @@ const link = (namespace: string, podName: string) => ({
   image: 'x',
 });
 
-test('what goes on comes in the order of its start, and then what ended, the last one first', () => {
+test('default order is live, then most recently ended', () => {
   const rows = map(
     ended('old', { completedAt: at(5) }),
     pull('late', { startedAt: at(9) }),
@@ -44,14 +44,14 @@ test('what goes on comes in the order of its start, and then what ended, the las
   expect(found).toMatchObject({ matched: 5, total: 5 });
 });
 
-test('a filter leaves what it matches, and says of how many', () => {
+test('filter reports matched and total counts', () => {
   const rows = map(pull('a'), pull('b', { nodeName: 'n2' }), ended('c'));
-  const found = arrange(rows, view({ filter: compile('node:n1') }), itself);
+  const found = arrange(rows, view({ filter: compileFilter('node:n1') }), itself);
   expect(ids(found)).toBe('a c');
   expect(found).toMatchObject({ matched: 2, total: 3 });
 });
 
-test('what is unknown comes last, whichever way, in the usual order', () => {
+test('unknown values sort last in both directions', () => {
   const rows = map(
     pull('none'),
     pull('slow', { bytesPerSec: 1 }),
@@ -74,7 +74,7 @@ test.each([
   ['-started', 'c b a'],
   ['-bytes', 'c a b'],
   ['-layers', 'a b c'],
-])('by %s', (sort, expected) => {
+])('rows sort by %s', (sort, expected) => {
   const rows = map(
     pull('a', {
       imageRef: 'x/zebra:1',
@@ -106,7 +106,7 @@ test.each([
   expect(ids(arrange(rows, view({ sort: parseSort(sort) }), itself))).toBe(expected);
 });
 
-test('a held order stays; what is new comes last, what is gone goes, and what goes on is in its place', () => {
+test('frozen order appends new rows and drops removed', () => {
   const sort = parseSort('-speed');
   const before = arrange(
     map(pull('a', { bytesPerSec: 3 }), pull('b', { bytesPerSec: 2 }), pull('c', { bytesPerSec: 1 })),
@@ -126,7 +126,7 @@ test('a held order stays; what is new comes last, what is gone goes, and what go
   expect(ids(arrange(rows, view({ sort }), first, before))).toBe('x c b2');
 });
 
-test('where nothing changes, the items are those of before', () => {
+test('items keep identity when nothing changes', () => {
   const before = arrange(map(pull('a'), pull('b')), view(), itself);
   const after = arrange(map(pull('a', { percent: 5 }), pull('b')), view(), itself, before);
   expect(after.items).toBe(before.items);
@@ -136,7 +136,7 @@ test('where nothing changes, the items are those of before', () => {
   );
 });
 
-test('groups have their sums, and a pull is with each that it belongs to', () => {
+test('pull is listed and summed in each group', () => {
   const rows = map(
     pull('a', {
       pods: [link('shop', 'web-0'), link('shop', 'web-1'), link('ops', 'x')],
@@ -153,7 +153,7 @@ test('groups have their sums, and a pull is with each that it belongs to', () =>
     pull('e'),
   );
   const spaces = arrange(rows, view({ group: 'namespace' }), itself);
-  expect(ids(spaces)).toBe('[ops] a [shop] a b c d [No pod is known to wait] e');
+  expect(ids(spaces)).toBe('[ops] a [shop] a b c d [No waiting pod] e');
   expect(new Set(spaces.items.map(({ key }) => key)).size).toBe(spaces.items.length);
   const shop = spaces.items.find((item): item is GroupItem => item.kind === 'group' && item.name === 'shop');
   expect(shop?.sums).toEqual({
@@ -168,23 +168,23 @@ test('groups have their sums, and a pull is with each that it belongs to', () =>
     eta: 9,
   });
   const pods = arrange(rows, view({ group: 'pod' }), itself);
-  expect(ids(pods)).toBe('[ops/x] a [shop/web-0] a [shop/web-1] a b c d [No pod is known to wait] e');
+  expect(ids(pods)).toBe('[ops/x] a [shop/web-0] a [shop/web-1] a b c d [No waiting pod] e');
   expect(pods.items[0]).toMatchObject({ pod: { namespace: 'ops', name: 'x' } });
 });
 
-test('groups by image, node and state', () => {
+test('rows group by image, node and state', () => {
   const rows = map(
     pull('a', { imageRef: 'one/app:1', nodeName: 'n2' }),
     pull('b', { imageRef: 'two/app:1', stalledSince: at(1) }),
     ended('c', { imageRef: 'one/app:1' }),
   );
-  const by = (group: View['group']) => ids(arrange(rows, view({ group }), itself));
+  const by = (group: TableView['group']) => ids(arrange(rows, view({ group }), itself));
   expect(by('image')).toBe('[app:1] a c [app:1] b');
   expect(by('node')).toBe('[n1] b c [n2] a');
   expect(by('state')).toBe('[stalled] b [downloading] a [completed] c');
 });
 
-test('a held order holds within groups', () => {
+test('frozen order applies within groups', () => {
   const v = view({ group: 'node', sort: parseSort('-speed') });
   const before = arrange(map(pull('a', { bytesPerSec: 2 }), pull('b', { bytesPerSec: 1 })), v, itself);
   const after = map(pull('a', { bytesPerSec: 2 }), pull('b', { bytesPerSec: 9 }));
@@ -192,19 +192,19 @@ test('a held order holds within groups', () => {
   expect(ids(arrange(after, v, itself, before))).toBe('[n1] b a');
 });
 
-test('an order and a group in an address are known ones', () => {
-  expect(parseSort('-speed')).toEqual({ key: 'speed', down: true });
-  expect(parseSort('node')).toEqual({ key: 'node', down: false });
+test('unknown sort and group keys are ignored', () => {
+  expect(parseSort('-speed')).toEqual({ key: 'speed', descending: true });
+  expect(parseSort('node')).toEqual({ key: 'node', descending: false });
   for (const text of [null, '', '-', 'constructor', '--speed']) expect(parseSort(text)).toBeUndefined();
-  expect(sortText({ key: 'eta', down: true })).toBe('-eta');
+  expect(formatSort({ key: 'eta', descending: true })).toBe('-eta');
   expect(parseGroup('pod')).toBe('pod');
   expect(parseGroup('toString')).toBeUndefined();
 });
 
-test('a column sorts one way, then the other, then not', () => {
+test('column sorts one way, then reverse, then none', () => {
   const speed = nextSort(undefined, 'speed');
-  expect(speed).toEqual({ key: 'speed', down: true });
-  expect(nextSort(speed, 'speed')).toEqual({ key: 'speed', down: false });
+  expect(speed).toEqual({ key: 'speed', descending: true });
+  expect(nextSort(speed, 'speed')).toEqual({ key: 'speed', descending: false });
   expect(nextSort(nextSort(speed, 'speed'), 'speed')).toBeUndefined();
-  expect(nextSort(speed, 'node')).toEqual({ key: 'node', down: false });
+  expect(nextSort(speed, 'node')).toEqual({ key: 'node', descending: false });
 });

@@ -1,12 +1,12 @@
 import { act, fireEvent, screen, within } from '@testing-library/react';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { Refused } from '../../src/api/events';
+import { RequestError } from '../../src/api/events';
 import type { PodLink, PullStatus, ServerStatus, SourceState } from '../../src/api/gen/wire';
 import { Overview } from '../../src/pages/overview/Overview';
 import { useRoute } from '../../src/route';
 import { changeSettings } from '../../src/settings';
-import { type TestPage, testPage } from './page';
-import { at, ended, frame, motion, node, pull } from './some';
+import { at, ended, frame, motion, node, pull } from './fixtures';
+import { type TestPage, testPage } from './testPage';
 
 let page: TestPage;
 
@@ -61,42 +61,46 @@ const groupNames = (): (string | undefined)[] =>
   [...document.querySelectorAll<HTMLElement>('[data-group]')].map(({ dataset }) => dataset.group);
 const panel = (name: string): HTMLElement => screen.getByRole('region', { name });
 
-test('before all of the first snapshot is there no figure is shown', async () => {
+test('no figure is shown before the snapshot completes', async () => {
   await page.show(<Page />);
   expect(find('[data-message="loading"]')).toBeTruthy();
   act(() => {
-    page.live.store.event('frame', frame(1, { rows: [on('n1')], nodes: [node('n1', { live: 1 })] }), 'e-1');
+    page.live.store.handleEvent(
+      'frame',
+      frame(1, { rows: [on('n1')], nodes: [node('n1', { live: 1 })] }),
+      'e-1',
+    );
     page.live.store.flush();
   });
   expect(find('[data-message="loading"]')).toBeTruthy();
   expect(find('main').textContent).not.toMatch(/\d/);
-  page.say(1);
+  page.pushFrame(1);
   expect(document.querySelector('[data-message="loading"]')).toBeNull();
   expect(figure('Active pulls')).toContain('1none queued');
 });
 
-test('a server without agents says how to start one, and how to ask one', async () => {
+test('empty server shows how to start an agent', async () => {
   await page.show(<Page />);
-  page.say(1);
-  expect(screen.getByText('No agent has reported yet')).toBeTruthy();
+  page.pushFrame(1);
+  expect(screen.getByText('No agents connected')).toBeTruthy();
   const text = find('[data-message="no-agents"]').textContent;
   expect(text).toContain('kubectl apply -f deploy/kubectl/agent.yaml');
   expect(text).toMatch(/PULLTRACE_SERVER_URL=http\S* pulltrace-agent/);
 });
 
-test('nodes without pulls say that nothing is being pulled, and what was last', async () => {
+test('idle cluster shows the last finished pull', async () => {
   await page.show(<Page />);
-  page.say(1, { nodes: [node('n1'), node('n2')] });
-  expect(screen.getByText('Nothing is being pulled')).toBeTruthy();
-  expect(screen.getByText(/^2 nodes are watched/)).toBeTruthy();
-  page.say(2, { rows: [ended('web', { completedAt: at(-8) })] });
-  expect(find('[data-message="idle"]').textContent).toMatch(/Last finished: web:1\.0 on n1, \d+ s ago/);
+  page.pushFrame(1, { nodes: [node('n1'), node('n2')] });
+  expect(screen.getByText('No pulls running')).toBeTruthy();
+  expect(screen.getByText(/^2 nodes watched/)).toBeTruthy();
+  page.pushFrame(2, { rows: [ended('web', { completedAt: at(-8) })] });
+  expect(find('[data-message="idle"]').textContent).toMatch(/Last completed: web:1\.0 on n1, \d+ s ago/);
 });
 
-test('six figures, each of which leads to what it counts', async () => {
+test('six figures link to what they count', async () => {
   page.answers['api/v1/server'] = server();
   await page.show(<Page />);
-  page.say(1, {
+  page.pushFrame(1, {
     nodes: [node('n1', { live: 2, toDownloadBytes: 3000, downloadedBytes: 952 })],
     rows: [
       on('n1', { etaSeconds: 100, pods: [link('a'), link('b')], startedAt: at(-59) }),
@@ -108,47 +112,47 @@ test('six figures, each of which leads to what it counts', async () => {
       ended('x', { completedAt: at(21) }),
     ],
   });
-  await page.pass(0);
-  expect(figure('Active pulls')).toContain('51 queued on their node');
+  await page.advance(0);
+  expect(figure('Active pulls')).toContain('51 queued by the kubelet');
   expect(figure('Pods waiting')).toMatch(/2longest 1 m 0\d s/);
-  expect(figure('Last one ready in')).toContain('1 m 40 s2.00 KiB to go');
+  expect(figure('Longest ETA')).toContain('1 m 40 s2.00 KiB to go');
   expect(figure('Failing')).toContain('13 pods blocked');
   expect(figure('Slow or stalled')).toContain('1n5, 4.0× slower');
-  expect(figure('Pull time, p95')).toContain('21 sp50 21 s · 1 pull, 30 m');
+  expect(figure('Pull time, p95')).toContain('21 sp50 21 s · 1 pull in 30 m');
   const to = (name: string) => find(`[data-figure="${name}"] a`).getAttribute('href');
   expect(to('Active pulls')).toBe('#/pulls?q=state%3Alive');
   expect(to('Pods waiting')).toBe('#/?group=pod');
-  expect(to('Last one ready in')).toBe('#/pulls/app-n1');
+  expect(to('Longest ETA')).toBe('#/pulls/app-n1');
   expect(to('Failing')).toBe('#/failures');
   expect(to('Slow or stalled')).toBe('#/pulls?q=state%3Aslow');
 });
 
-test('where pods are not heard, nobody knows how many wait, and a quiet note says so', async () => {
+test('pod count is unknown without a pod source', async () => {
   page.answers['api/v1/server'] = server({
     cluster: { pods: 'forbidden', podsReason: 'cannot list pods', events: 'off' },
   });
   await page.show(<Page />);
-  page.say(1, { nodes: [node('n1', { live: 1 })], rows: [on('n1')] });
-  await page.pass(0);
-  expect(figure('Pods waiting')).toContain('–pods are not heard');
+  page.pushFrame(1, { nodes: [node('n1', { live: 1 })], rows: [on('n1')] });
+  await page.advance(0);
+  expect(figure('Pods waiting')).toContain('–pods unavailable');
   expect(find(`[data-group="${APP}"] [data-field="pods"]`).textContent).toBe('–');
   const text = panel('Needs attention').textContent;
-  expect(text).toContain('Nothing fails, and nothing hangs');
-  expect(text).toContain('The server may not watch them');
+  expect(text).toContain('No failed or stalled pulls');
+  expect(text).toContain('The server is not allowed to watch pods');
   expect(text).toContain('cannot list pods');
 });
 
-test('a source that this page does not know is no trouble', async () => {
+test('unknown source state raises no warning', async () => {
   page.answers['api/v1/server'] = server({ cluster: { pods: 'later' as SourceState, events: 'live' } });
   await page.show(<Page />);
-  page.say(1, { nodes: [node('n1')] });
-  await page.pass(0);
-  expect(panel('Needs attention').textContent).not.toContain('Pods are not shown');
+  page.pushFrame(1, { nodes: [node('n1')] });
+  await page.advance(0);
+  expect(panel('Needs attention').textContent).not.toContain('Pods unavailable');
 });
 
-test('a group shows how far its pulls are, who is behind, and leads to them', async () => {
+test('group shows progress, straggler and links', async () => {
   await page.show(<Page />);
-  page.say(1, {
+  page.pushFrame(1, {
     nodes: [node('n1', { live: 1 }), node('n2', { live: 1 })],
     rows: [
       on('n1', {
@@ -186,23 +190,23 @@ test('a group shows how far its pulls are, who is behind, and leads to them', as
   ]);
 });
 
-test('what is not known is shown as not known', async () => {
+test('unknown values are not shown as zero', async () => {
   await page.show(<Page />);
   const { totalBytes, toDownloadBytes, downloadedBytes, imageRef, ...rest } = pull('x', {
     phase: 'resolving',
     totalKnown: false,
   });
-  page.say(1, { rows: [rest] });
+  page.pushFrame(1, { rows: [rest] });
   const row = find('[data-group=""]');
-  expect(row.textContent).toContain('Image not known yet');
+  expect(row.textContent).toContain('Unknown image');
   expect(row.textContent).not.toMatch(/\b0 %|100 %|0 B/);
   expect(within(row).getByRole('progressbar').hasAttribute('aria-valuenow')).toBe(false);
   expect(within(row).queryByRole('link')).toBeNull();
 });
 
-test('groups by what the reader chooses, which the address keeps', async () => {
+test('grouping is chosen and kept in the URL', async () => {
   await page.show(<Page />);
-  page.say(1, {
+  page.pushFrame(1, {
     nodes: [node('n1', { live: 2 })],
     rows: [on('n1', { pods: [link('a'), link('b', 'ml')] }), pull('web', { nodeName: 'n1' })],
   });
@@ -210,7 +214,7 @@ test('groups by what the reader chooses, which the address keeps', async () => {
   await page.user.click(screen.getByLabelText('Node'));
   expect(window.location.hash).toBe('#/?group=node');
   expect(groupNames()).toEqual(['n1']);
-  await page.go('#/?group=pod');
+  await page.navigate('#/?group=pod');
   expect(groupNames()).toEqual(['ml/b', 'shop/a', '']);
   expect(within(find('[data-group="shop/a"]')).getAllByRole('link')[0]?.getAttribute('href')).toBe(
     '#/pods/shop/a',
@@ -219,49 +223,55 @@ test('groups by what the reader chooses, which the address keeps', async () => {
   expect(window.location.hash).toBe('#/');
 });
 
-test('groups do not change their places while they move', async () => {
+test('groups keep their places while progressing', async () => {
   await page.show(<Page />);
   const rows = ['a', 'b', 'c'].map((id, index) => pull(id, { toDownloadBytes: 1000 * (3 - index) }));
-  page.say(1, { nodes: [node('n1', { live: 3 })], rows });
+  page.pushFrame(1, { nodes: [node('n1', { live: 3 })], rows });
   const before = groupNames();
   expect(before).toEqual(['a', 'b', 'c'].map((id) => `registry.example/team/${id}:1.0`));
-  page.say(2, { up: [motion('a', { downloadedBytes: 2990 })], rows: [pull('0', { toDownloadBytes: 9e6 })] });
+  page.pushFrame(2, {
+    up: [motion('a', { downloadedBytes: 2990 })],
+    rows: [pull('0', { toDownloadBytes: 9e6 })],
+  });
   expect(groupNames()).toEqual([...before, 'registry.example/team/0:1.0']);
 });
 
-test('of many groups some are shown, and the rest is a link away', async () => {
+test('extra groups are behind a link', async () => {
   await page.show(<Page />);
   const rows = Array.from({ length: 40 }, (_, index) => pull(`p${index}`));
-  page.say(1, { nodes: [node('n1', { live: 40 })], rows });
+  page.pushFrame(1, { nodes: [node('n1', { live: 40 })], rows });
   expect(groupNames()).toHaveLength(12);
   expect(screen.getByText('28 more images').getAttribute('href')).toContain('state%3Alive');
 });
 
-test('what fails says why, whom it blocks, what to do, and when it is tried again', async () => {
+test('failure shows reason, pods, hint and retry', async () => {
   await page.show(<Page />);
-  page.say(1, { nodes: [node('n1')], rows: [failed('redis', { attempt: 3, pods: [link('a'), link('b')] })] });
+  page.pushFrame(1, {
+    nodes: [node('n1')],
+    rows: [failed('redis', { attempt: 3, pods: [link('a'), link('b')] })],
+  });
   const text = panel('Needs attention').textContent;
-  for (const part of ['The registry does not have it', 'redis', '2 pods in shop · 1 node', 'Check the tag']) {
+  for (const part of ['Image not found', 'redis', '2 pods in shop · 1 node', 'Check the tag']) {
     expect(text).toContain(part);
   }
-  const left = () => Number(/again in (\d+) s/.exec(panel('Needs attention').textContent ?? '')?.[1]);
+  const left = () => Number(/retry in (\d+) s/.exec(panel('Needs attention').textContent ?? '')?.[1]);
   const before = left();
-  await page.pass(4_000);
+  await page.advance(4_000);
   expect(before - left()).toBeGreaterThanOrEqual(3);
 });
 
-test('an error text is text', async () => {
+test('error message is rendered as plain text', async () => {
   await page.show(<Page />);
   const message = '<img src=x onerror=alert(1)> \u001b[31mred \u202egnp';
-  page.say(1, { rows: [failed('a', { failure: { reason: 'registry_error', message } })] });
+  page.pushFrame(1, { rows: [failed('a', { failure: { reason: 'registry_error', message } })] });
   const text = panel('Needs attention').textContent;
   expect(text).toContain('<img src=x onerror=alert(1)> \\x1b[31mred \\u202egnp');
   expect(panel('Needs attention').querySelector('img')).toBeNull();
 });
 
-test('pulls that hang and nodes that are silent need attention', async () => {
+test('stalled pulls and silent nodes need attention', async () => {
   await page.show(<Page />);
-  page.say(1, {
+  page.pushFrame(1, {
     nodes: [
       node('n1', { live: 1 }),
       node('n8', { state: 'lost', lastReportAt: at(-180) }),
@@ -272,16 +282,16 @@ test('pulls that hang and nodes that are silent need attention', async () => {
   const text = panel('Needs attention').textContent;
   expect(text).toMatch(/^Needs attention3/);
   expect(text).toContain('Stalled on n1');
-  expect(text).toContain('No byte has come: app:1.0');
+  expect(text).toContain('No data received: app:1.0');
   expect(text).toContain('1 node is not reporting');
-  expect(text).toMatch(/n8 silent for 3 m 0\d s/);
-  expect(text).toContain('n9 is reported twice');
+  expect(text).toMatch(/n8: no report for 3 m 0\d s/);
+  expect(text).toContain('n9: name conflict');
   expect(find(`[data-group="${APP}"]`).textContent).toContain('stalled');
 });
 
-test('a cell for each node leads to it, and arrows go from one to the next', async () => {
+test('node cells link and support arrow keys', async () => {
   await page.show(<Page />);
-  page.say(1, {
+  page.pushFrame(1, {
     nodes: [node('w-1', { live: 1, bytesPerSec: 2048 }), node('w-2'), node('w-3', { state: 'lost' })],
     rows: [on('w-1', { nodeName: 'w-1', bytesPerSec: 2048 })],
   });
@@ -301,9 +311,9 @@ test('a cell for each node leads to it, and arrows go from one to the next', asy
   expect(document.activeElement).toBe(cells[2]);
 });
 
-test('the last pulls that ended, with how they did', async () => {
+test('finished panel lists recently ended pulls', async () => {
   await page.show(<Page />);
-  page.say(1, {
+  page.pushFrame(1, {
     nodes: [node('n1')],
     rows: [
       ...Array.from({ length: 20 }, (_, index) => ended(`e${index}`, { completedAt: at(-60 - index) })),
@@ -322,21 +332,21 @@ test('the last pulls that ended, with how they did', async () => {
   ).toBe('#/pulls/good');
 });
 
-test('throughput is that of the server, can be read by key, and is in the units of the reader', async () => {
+test('throughput chart supports keys and units', async () => {
   page.answers['api/v1/server'] = server({ startedAt: at(-300) });
   await page.show(<Page />);
-  page.say(1, { nodes: [node('n1')] });
-  await page.pass(0);
+  page.pushFrame(1, { nodes: [node('n1')] });
+  await page.advance(0);
   expect(find('[data-field="throughput"]').textContent).toBe('1.00 KiB/s');
   expect(panel('Download throughput').textContent).toContain('peak 2.00 KiB/s');
   expect(panel('Download throughput').textContent).toContain('history starts at 19:55');
   const slider = screen.getByRole('slider');
-  const said = () => slider.getAttribute('aria-valuetext');
+  const valueText = () => slider.getAttribute('aria-valuetext');
   fireEvent.keyDown(slider, { key: 'Home' });
-  expect(said()).toMatch(/, not known$/);
+  expect(valueText()).toMatch(/, unknown$/);
   fireEvent.keyDown(slider, { key: 'End' });
   fireEvent.keyDown(slider, { key: 'ArrowLeft' });
-  expect(said()).toBe('20:00:02, 0 B/s');
+  expect(valueText()).toBe('20:00:02, 0 B/s');
   expect(find('[data-field="reading"]').textContent).toBe('0 B/s 20:00:02');
   fireEvent.keyDown(slider, { key: 'Escape' });
   expect(document.querySelector('[data-field="reading"]')).toBeNull();
@@ -344,20 +354,23 @@ test('throughput is that of the server, can be read by key, and is in the units 
   expect(panel('Download throughput').textContent).toContain('peak 16.4 kbit/s');
 });
 
-test('what was last known stays while the page is cut off, and says that it is of the past', async () => {
+test('disconnected page keeps values, marked as past', async () => {
   await page.show(<Page />);
-  page.say(1, { nodes: [node('n1', { live: 1 })], rows: [on('n1', { percent: 40, downloadedBytes: 400 })] });
-  page.refuse = new Refused({ kind: 'unavailable', status: 503 });
-  page.cut();
-  await page.pass(4_000);
+  page.pushFrame(1, {
+    nodes: [node('n1', { live: 1 })],
+    rows: [on('n1', { percent: 40, downloadedBytes: 400 })],
+  });
+  page.rejectWith = new RequestError({ kind: 'unavailable', status: 503 });
+  page.disconnect();
+  await page.advance(4_000);
   expect(find(`[data-group="${APP}"]`).textContent).toContain('40 %');
   expect(find('main > div').className).toMatch(/past/);
 });
 
-test('names of three hundred characters, and words of a newer server, are shown as they are', async () => {
+test('long names and unknown words are shown unchanged', async () => {
   await page.show(<Page />);
   const name = 'a'.repeat(300);
-  page.say(1, {
+  page.pushFrame(1, {
     nodes: [node(name, { live: 1 })],
     rows: [
       pull('long', {

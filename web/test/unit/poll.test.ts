@@ -1,104 +1,104 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { Refused } from '../../src/api/events';
+import { RequestError } from '../../src/api/events';
 import type { PullStatus } from '../../src/api/gen/wire';
-import { Layers, MOST } from '../../src/live/layers';
+import { MAX_IDS, VisibleLayers } from '../../src/live/layers';
 import { type Get, Poll } from '../../src/live/poll';
-import { ended, layer, pull } from './some';
+import { ended, layer, pull } from './fixtures';
 
-let asked: string[];
+let requests: string[];
 let answer: (path: string) => Promise<unknown>;
 let state: string;
-let changed: Set<() => void>;
+let listeners: Set<() => void>;
 
 const get: Get = (path) => {
-  asked.push(path);
+  requests.push(path);
   return answer(path);
 };
-const beside = {
+const stream = {
   connection: () => ({ state }),
   onConnection: (listener: () => void) => {
-    changed.add(listener);
-    return () => changed.delete(listener);
+    listeners.add(listener);
+    return () => listeners.delete(listener);
   },
   token: () => undefined,
 };
-const connection = (next: string): void => {
+const setConnection = (next: string): void => {
   state = next;
-  for (const listener of changed) listener();
+  for (const listener of listeners) listener();
 };
-const after = (ms: number) => vi.advanceTimersByTimeAsync(ms);
+const advance = (ms: number) => vi.advanceTimersByTimeAsync(ms);
 
 beforeEach(() => {
   vi.useFakeTimers();
-  asked = [];
-  changed = new Set();
+  requests = [];
+  listeners = new Set();
   state = 'live';
-  answer = () => Promise.resolve(asked.length);
+  answer = () => Promise.resolve(requests.length);
 });
 afterEach(() => {
   vi.useRealTimers();
 });
 
-test('it asks while somebody listens, and no longer', async () => {
-  const poll = new Poll<number>(get, beside, 1_000, () => 'a');
-  await after(5_000);
-  expect(asked).toEqual([]);
-  const heard = vi.fn();
-  const quit = poll.on(heard);
-  await after(2_500);
-  expect(asked).toHaveLength(3);
-  expect(poll.state()).toEqual({ value: 3 });
-  expect(heard).toHaveBeenCalledTimes(3);
-  quit();
-  await after(5_000);
-  expect(asked).toHaveLength(3);
-  expect(changed.size).toBe(0);
+test('poll runs only while subscribed', async () => {
+  const poll = new Poll<number>(get, stream, 1_000, () => 'a');
+  await advance(5_000);
+  expect(requests).toEqual([]);
+  const listener = vi.fn();
+  const unsubscribe = poll.subscribe(listener);
+  await advance(2_500);
+  expect(requests).toHaveLength(3);
+  expect(poll.result()).toEqual({ value: 3 });
+  expect(listener).toHaveBeenCalledTimes(3);
+  unsubscribe();
+  await advance(5_000);
+  expect(requests).toHaveLength(3);
+  expect(listeners.size).toBe(0);
 });
 
-test('it rests while the page is cut off, and asks at once when it is back', async () => {
-  connection('connecting');
-  const poll = new Poll<number>(get, beside, 1_000, () => 'a');
-  const quit = poll.on(() => {});
-  await after(3_000);
-  expect(asked).toEqual([]);
-  connection('live');
-  await after(0);
-  expect(asked).toHaveLength(1);
-  connection('lost');
-  await after(5_000);
-  expect(asked).toHaveLength(1);
-  quit();
+test('poll pauses while the stream is disconnected', async () => {
+  setConnection('connecting');
+  const poll = new Poll<number>(get, stream, 1_000, () => 'a');
+  const unsubscribe = poll.subscribe(() => {});
+  await advance(3_000);
+  expect(requests).toEqual([]);
+  setConnection('live');
+  await advance(0);
+  expect(requests).toHaveLength(1);
+  setConnection('lost');
+  await advance(5_000);
+  expect(requests).toHaveLength(1);
+  unsubscribe();
 });
 
-test('a refusal leaves the last answer, and is gone with the next one', async () => {
-  const poll = new Poll<number>(get, beside, 1_000, () => 'a');
-  const quit = poll.on(() => {});
-  await after(0);
-  answer = () => Promise.reject(new Refused({ kind: 'forbidden' }));
-  await after(1_000);
-  expect(poll.state()).toEqual({ value: 1, refusal: { kind: 'forbidden' } });
+test('failure keeps the last value until success', async () => {
+  const poll = new Poll<number>(get, stream, 1_000, () => 'a');
+  const unsubscribe = poll.subscribe(() => {});
+  await advance(0);
+  answer = () => Promise.reject(new RequestError({ kind: 'forbidden' }));
+  await advance(1_000);
+  expect(poll.result()).toEqual({ value: 1, failure: { kind: 'forbidden' } });
   answer = () => Promise.resolve(9);
-  await after(1_000);
-  expect(poll.state()).toEqual({ value: 9 });
-  quit();
+  await advance(1_000);
+  expect(poll.result()).toEqual({ value: 9 });
+  unsubscribe();
 });
 
-test('an answer that comes after nobody wants it any more changes nothing', async () => {
-  let tell: (value: unknown) => void = () => {};
-  answer = () => new Promise((resolve) => (tell = resolve));
-  const poll = new Poll<number>(get, beside, 1_000, () => 'a');
-  const heard = vi.fn();
-  poll.on(heard)();
-  tell(1);
-  await after(5_000);
-  expect(heard).not.toHaveBeenCalled();
-  expect(asked).toHaveLength(1);
+test('late answer is ignored after unsubscribing', async () => {
+  let resolveAnswer: (value: unknown) => void = () => {};
+  answer = () => new Promise((resolve) => (resolveAnswer = resolve));
+  const poll = new Poll<number>(get, stream, 1_000, () => 'a');
+  const listener = vi.fn();
+  poll.subscribe(listener)();
+  resolveAnswer(1);
+  await advance(5_000);
+  expect(listener).not.toHaveBeenCalled();
+  expect(requests).toHaveLength(1);
 });
 
-/** Rows that are known, and their layers as the server has them. */
-function world(rows: PullStatus[]) {
+/** Known rows, with their layers served by the API. */
+function serverWith(rows: PullStatus[]) {
   const known = new Map(rows.map((row) => [row.id, row]));
-  const layers = new Layers(get, beside, (id) => known.get(id));
+  const layers = new VisibleLayers(get, stream, (id) => known.get(id));
   answer = (path) => {
     const ids = new URL(path, 'http://x').searchParams.get('id')?.split(',') ?? [];
     const pulls = ids.map((id) => ({ ...known.get(id), layers: [layer('a')] }));
@@ -107,60 +107,60 @@ function world(rows: PullStatus[]) {
   return { known, layers };
 }
 
-test('rows that come into view together are asked for together, each second while they move', async () => {
-  const { layers } = world([pull('a', { layerCount: 1 }), pull('b', { layerCount: 1 })]);
-  const heard = vi.fn();
-  const quits = ['a', 'b', 'a'].map((id) => layers.on(id, heard));
-  await after(100);
-  expect(asked.at(-1)).toBe('api/v1/pulls?layers=embed&id=a,b');
-  expect(layers.of('a')).toEqual([layer('a')]);
-  const sofar = asked.length;
-  await after(3_000);
-  expect(asked).toHaveLength(sofar + 3);
-  for (const quit of quits) quit();
-  await after(3_000);
-  expect(asked).toHaveLength(sofar + 3);
-  expect(layers.of('a')).toBeUndefined();
+test('visible rows share one request per second', async () => {
+  const { layers } = serverWith([pull('a', { layerCount: 1 }), pull('b', { layerCount: 1 })]);
+  const listener = vi.fn();
+  const unsubscribes = ['a', 'b', 'a'].map((id) => layers.subscribe(id, listener));
+  await advance(100);
+  expect(requests.at(-1)).toBe('api/v1/pulls?layers=embed&id=a,b');
+  expect(layers.get('a')).toEqual([layer('a')]);
+  const sofar = requests.length;
+  await advance(3_000);
+  expect(requests).toHaveLength(sofar + 3);
+  for (const unsubscribe of unsubscribes) unsubscribe();
+  await advance(3_000);
+  expect(requests).toHaveLength(sofar + 3);
+  expect(layers.get('a')).toBeUndefined();
 });
 
-test('one that has ended is asked for once', async () => {
-  const { known, layers } = world([pull('a', { layerCount: 1 })]);
-  layers.on('a', () => {});
-  await after(1_500);
+test('ended row is requested once', async () => {
+  const { known, layers } = serverWith([pull('a', { layerCount: 1 })]);
+  layers.subscribe('a', () => {});
+  await advance(1_500);
   known.set('a', ended('a', { layerCount: 1 }));
-  await after(1_000);
-  const sofar = asked.length;
-  await after(10_000);
-  expect(asked).toHaveLength(sofar);
+  await advance(1_000);
+  const sofar = requests.length;
+  await advance(10_000);
+  expect(requests).toHaveLength(sofar);
 });
 
-test('one whose manifest is not here yet is not asked for until it is', async () => {
-  const { known, layers } = world([pull('a', { phase: 'resolving' })]);
-  layers.on('a', () => {});
-  await after(5_000);
-  expect(asked).toEqual([]);
+test('row without manifest is not requested', async () => {
+  const { known, layers } = serverWith([pull('a', { phase: 'resolving' })]);
+  layers.subscribe('a', () => {});
+  await advance(5_000);
+  expect(requests).toEqual([]);
   known.set('a', pull('a', { layerCount: 1 }));
-  await after(1_100);
-  expect(layers.of('a')).toEqual([layer('a')]);
+  await advance(1_100);
+  expect(layers.get('a')).toEqual([layer('a')]);
 });
 
-test('of very many rows in view each has its turn', async () => {
-  const rows = Array.from({ length: MOST + 10 }, (_, i) => pull(`p${i}`, { layerCount: 1 }));
-  const { layers } = world(rows);
-  for (const { id } of rows) layers.on(id, () => {});
-  await after(100);
-  expect(asked.at(-1)?.split(',')).toHaveLength(MOST);
-  await after(1_100);
-  expect(rows.filter(({ id }) => layers.of(id) === undefined)).toEqual([]);
+test('many visible rows are requested in turn', async () => {
+  const rows = Array.from({ length: MAX_IDS + 10 }, (_, i) => pull(`p${i}`, { layerCount: 1 }));
+  const { layers } = serverWith(rows);
+  for (const { id } of rows) layers.subscribe(id, () => {});
+  await advance(100);
+  expect(requests.at(-1)?.split(',')).toHaveLength(MAX_IDS);
+  await advance(1_100);
+  expect(rows.filter(({ id }) => layers.get(id) === undefined)).toEqual([]);
 });
 
-test('an answer that is none is left out', async () => {
-  const { layers } = world([pull('a', { layerCount: 1 })]);
-  for (const odd of [null, 7, {}, { pulls: 'no' }, { pulls: [null, { id: 'a' }] }]) {
-    answer = () => Promise.resolve(odd);
-    const quit = layers.on('a', () => {});
-    await after(1_500);
-    expect(layers.of('a')).toBeUndefined();
-    quit();
+test('invalid answers are ignored', async () => {
+  const { layers } = serverWith([pull('a', { layerCount: 1 })]);
+  for (const invalid of [null, 7, {}, { pulls: 'no' }, { pulls: [null, { id: 'a' }] }]) {
+    answer = () => Promise.resolve(invalid);
+    const unsubscribe = layers.subscribe('a', () => {});
+    await advance(1_500);
+    expect(layers.get('a')).toBeUndefined();
+    unsubscribe();
   }
 });

@@ -1,8 +1,8 @@
 import { act, screen, within } from '@testing-library/react';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { LayerStatus, PullStatus } from '../../src/api/gen/wire';
-import { type TestPage, testPage } from './page';
-import { at, ended, layer, node, pull } from './some';
+import { at, ended, layer, node, pull } from './fixtures';
+import { type TestPage, testPage } from './testPage';
 
 let page: TestPage;
 beforeEach(() => {
@@ -10,14 +10,14 @@ beforeEach(() => {
 });
 afterEach(() => page.close());
 
-/** Opens the page of a pull, which the server has with these layers. */
+/** Opens the page of the first row; the API serves it with these layers. */
 async function show(rows: PullStatus[], layers: LayerStatus[] = [], id = rows[0]?.id ?? 'p'): Promise<void> {
   page.answers['api/v1/pulls'] = { pulls: rows.slice(0, 1).map((row) => ({ ...row, layers })) };
   window.location.hash = `#/pulls/${encodeURIComponent(id)}`;
   await import('../../src/pages/later');
   await page.show();
-  page.say(1, { nodes: [node('n1')], rows });
-  await page.pass(300);
+  page.pushFrame(1, { nodes: [node('n1')], rows });
+  await page.advance(300);
 }
 const detail = (): HTMLElement => {
   const found = document.querySelector<HTMLElement>('[data-pull]');
@@ -27,7 +27,7 @@ const detail = (): HTMLElement => {
 const field = (name: string) => detail().querySelector(`[data-field="${name}"]`)?.textContent;
 const message = (name: string) => document.querySelector(`[data-message="${name}"]`);
 
-test('a pull shows its figures', async () => {
+test('page shows the figures of a pull', async () => {
   const row = pull('a', {
     percent: 61.9,
     downloadedBytes: 610,
@@ -45,17 +45,17 @@ test('a pull shows its figures', async () => {
   await show([row]);
   expect(screen.getByRole('heading', { level: 1 }).textContent).toBe('registry.example/team/a1.0');
   expect(field('percent')).toBe('61 %');
-  expect(field('bytes')).toBe('610 B of 0.98 KiB · 50 B reused');
+  expect(field('bytes')).toBe('610 B of 0.98 KiB · 50 B cached');
   expect(field('eta')).toBe('~5 s');
   expect(field('speed')).toBe('2.00 KiB/s');
-  expect(field('attempt')).toBe('2nd try');
+  expect(field('attempt')).toBe('2nd attempt');
   for (const part of ['3 s to 20 s', 'download < 1 s, then extract', '1 of 4', 'queue 7.0 s']) {
     expect(detail().textContent).toContain(part);
   }
   expect(within(detail()).getByRole('link', { name: 'n1' }).getAttribute('href')).toBe('#/nodes/n1');
 });
 
-test('the layers are on one axis, each with a sentence', async () => {
+test('layers share one axis and have descriptions', async () => {
   const row = pull('a', { downloadingAt: at(-10), startedAt: at(-11), etaSeconds: 10, layerCount: 3 });
   await show(
     [row],
@@ -73,48 +73,46 @@ test('the layers are on one axis, each with a sentence', async () => {
   expect(rows.map((each) => each.dataset.state)).toEqual(['cached', 'downloading', 'waiting']);
   expect(rows[0]?.textContent).toContain('on node');
   expect(rows[1]?.textContent).toContain('RUN make');
-  expect(rows[1]?.textContent).toMatch(
-    /50 % 100 B\/s.*waited 1\.0 s; 50 %, 100 B\/s; the pull waits for it$/,
-  );
-  const link = rows[2] && within(rows[2]).getByRole('link', { name: 'by another pull' });
+  expect(rows[1]?.textContent).toMatch(/50 % 100 B\/s.*waited 1\.0 s; 50 %, 100 B\/s; determines the ETA$/);
+  const link = rows[2] && within(rows[2]).getByRole('link', { name: 'from another pull' });
   expect(link?.getAttribute('href')).toBe('#/pulls/other');
-  // The clock alone moves the line of now.
+  // The marker of the current time moves without new frames.
   const now = () => detail().querySelector<HTMLElement>('[style*="--now"]')?.style.getPropertyValue('--now');
   const before = Number(now());
-  await page.pass(2_000);
+  await page.advance(2_000);
   expect(Number(now())).toBeGreaterThan(before);
 });
 
-test('a failure is told in words, word for word, and when it is tried again', async () => {
-  const said = 'rpc error: \u001b[31m<b>not found</b>\u001b[0m\nsecond line';
+test('failure shows title, hint, message and retry', async () => {
+  const error = 'rpc error: \u001b[31m<b>not found</b>\u001b[0m\nsecond line';
   const failure = {
     reason: 'not_found',
-    message: said,
+    message: error,
     hint: 'look at the name',
     nextRetryAt: at(40),
   } as const;
   const pods = [{ namespace: 'shop', podName: 'web-0', uid: 'u', container: 'app', image: 'i' }];
   await show([ended('a', { phase: 'failed', outcome: 'failed', failure, pods, attempt: 3 })]);
-  expect(field('reason')).toBe('the registry does not have it');
+  expect(field('reason')).toBe('Image not found');
   expect(field('hint')).toBe('look at the name');
   expect(field('said')).toBe('rpc error: \\x1b[31m<b>not found</b>\\x1b[0m\nsecond line');
   expect(detail().querySelector('[data-field="said"] *')).toBeNull();
-  expect(field('retry')).toBe('again in 39 s');
-  expect(detail().textContent).toContain('3rd try, again in 39 s');
+  expect(field('retry')).toBe('retry in 39 s');
+  expect(detail().textContent).toContain('3rd attempt, retry in 39 s');
   expect(detail().textContent).toContain('crictl pull registry.example/team/a:1.0');
   const copy = vi.spyOn(navigator.clipboard, 'writeText').mockResolvedValue();
-  await page.user.click(screen.getByRole('button', { name: 'Copy the error' }));
-  expect(copy).toHaveBeenCalledWith(said);
+  await page.user.click(screen.getByRole('button', { name: 'Copy error' }));
+  expect(copy).toHaveBeenCalledWith(error);
 });
 
-test('an ended pull tells what the kubelet measured, and where that is far off', async () => {
+test('ended pull shows the duration the kubelet measured', async () => {
   await show([ended('a', { kubelet: { pullSeconds: 14.2, agrees: false } })]);
   expect(field('took')).toBe('5.0 s');
   expect(field('kubelet')).toBe('14.2 s');
-  expect(field('disagrees')).toBe('far from the 5.0 s that were seen here');
+  expect(field('disagrees')).toBe('differs from the 5.0 s observed');
 });
 
-test('beside it are who waits, the same image elsewhere, and what else its node does', async () => {
+test('side panels show pods, peers and node queue', async () => {
   const same = { manifestDigest: 'sha256:f' };
   const link = (podName: string) => ({
     namespace: 'shop',
@@ -131,17 +129,17 @@ test('beside it are who waits, the same image elsewhere, and what else its node 
   ]);
   const pods = within(screen.getByRole('region', { name: 'Waiting pods' }));
   expect(pods.getByRole('link', { name: 'web' }).getAttribute('href')).toBe('#/pods/shop/web');
-  expect(pods.getByText(/only this pull can be it/)).toBeTruthy();
-  expect(pods.getByText(/Perhaps one of these/)).toBeTruthy();
+  expect(pods.getByText(/Matched by kubelet event/)).toBeTruthy();
+  expect(pods.getByText(/Possibly one of these/)).toBeTruthy();
   const peers = screen.getByRole('region', { name: 'Same image on other nodes' });
   expect(peers.textContent).toContain('1 of 2 ready');
   expect(peers.textContent).toMatch(/n1.*n22\.00 KiB\/s.*n3ready/);
   const queue = screen.getByRole('region', { name: 'On this node now' });
   expect(queue.textContent).toContain('1 running · 1 queued');
-  expect(queue.textContent).toMatch(/a:1\.0.*d:1\.0queued, 1\.$/);
+  expect(queue.textContent).toMatch(/a:1\.0.*d:1\.0queued, #1$/);
 });
 
-test('one that is queued names what is before it', async () => {
+test('queued pull links to the pull ahead', async () => {
   await show([
     pull('a', {
       phase: 'queued',
@@ -150,41 +148,39 @@ test('one that is queued names what is before it', async () => {
     }),
     pull('b', { percent: 40, etaSeconds: 9 }),
   ]);
-  expect(field('note')).toBe('Queued by the kubelet behind b:1.0 (40 %, ~9 s left), 3 before it');
-  expect(within(detail()).getByText('begins in ~12 s')).toBeTruthy();
+  expect(field('note')).toBe('Queued by the kubelet behind b:1.0 (40 %, ~9 s left), 3 ahead');
+  expect(within(detail()).getByText('starts in ~12 s')).toBeTruthy();
 });
 
-test('one that the server forgets stays in sight, and says so', async () => {
+test('removed pull stays visible with a message', async () => {
   await show([pull('a', { percent: 61 })]);
-  page.say(2, { rm: ['a'] });
-  expect(message('gone')?.textContent).toBe(
-    'The server keeps this pull no more. This is the last that was seen of it.',
-  );
+  page.pushFrame(2, { rm: ['a'] });
+  expect(message('gone')?.textContent).toBe('No longer on the server. Showing its last known state.');
   expect(field('percent')).toBe('61 %');
 });
 
-test('one that goes on under another id is followed, with why the try before failed', async () => {
+test('superseded pull redirects and shows the last failure', async () => {
   const failed = ended('a', { phase: 'failed', outcome: 'failed', failure: { reason: 'dns' } });
   await show([failed]);
-  page.say(2, { rows: [pull('b', { supersedes: 'a', attempt: 2 })] });
-  await page.pass(100);
+  page.pushFrame(2, { rows: [pull('b', { supersedes: 'a', attempt: 2 })] });
+  await page.advance(100);
   expect(window.location.hash).toBe('#/pulls/b');
   expect(detail().dataset.pull).toBe('b');
   expect(message('gone')).toBeNull();
-  expect(detail().textContent).toContain('The try before failed');
-  expect(detail().textContent).toContain('the name of the registry has no address');
+  expect(detail().textContent).toContain('Previous attempt failed');
+  expect(detail().textContent).toContain('DNS lookup failed');
 });
 
-test('an id that is not known is told so once all are here, and not before', async () => {
+test('unknown id is reported after the snapshot', async () => {
   window.location.hash = '#/pulls/none';
   await import('../../src/pages/later');
   await page.show();
   expect(message('no-pull')).toBeNull();
-  page.say(1);
-  expect(message('no-pull')?.textContent).toContain('This pull is not known');
+  page.pushFrame(1);
+  expect(message('no-pull')?.textContent).toContain('Pull not found');
 });
 
-test('on paper a list is whole', async () => {
+test('list is expanded when printing', async () => {
   const pods = Array.from({ length: 20 }, (_, index) => ({
     namespace: 'shop',
     podName: `web-${index}`,

@@ -4,10 +4,10 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import type { Phase, PullStatus, WaitingKind } from '../../src/api/gen/wire';
 import { Row } from '../../src/pages/pulls/Row';
 import { changeSettings } from '../../src/settings';
-import { type TestPage, testPage } from './page';
-import { at, ended, layer, motion, node, pull } from './some';
+import { at, ended, layer, motion, node, pull } from './fixtures';
+import { type TestPage, testPage } from './testPage';
 
-// There is no layout here: each element is as high as a window, and the window as wide as a test says.
+// jsdom has no layout: every element has the height of the window, and the test sets the width.
 let wide = 1440;
 let page: TestPage;
 
@@ -32,7 +32,7 @@ const show = async (hash = '#/pulls') => {
   window.location.hash = hash;
   await import('../../src/pages/pulls/Pulls');
   await page.show();
-  await page.pass(10);
+  await page.advance(10);
 };
 
 const row = (id: string): HTMLElement => {
@@ -56,9 +56,9 @@ const link = (podName: string, more = {}) => ({
   ...more,
 });
 
-test('five hundred frames for one pull draw that row and no other', async () => {
+test('500 frames for one pull render one row', async () => {
   const drawn = { a: 0, b: 0 };
-  page.say(1, { rows: [pull('a'), pull('b')] });
+  page.pushFrame(1, { rows: [pull('a'), pull('b')] });
   const columns = ['state', 'image', 'progress'] as const;
   await page.show(
     <>
@@ -74,7 +74,7 @@ test('five hundred frames for one pull draw that row and no other', async () => 
   act(() => {
     for (let seq = 2; seq <= 501; seq += 1) {
       const frame = { seq, now: at(seq), up: [motion('a', { percent: seq / 10 })] };
-      page.live.store.event('frame', JSON.stringify(frame), `e-${seq}`);
+      page.live.store.handleEvent('frame', JSON.stringify(frame), `e-${seq}`);
     }
     page.live.store.flush();
   });
@@ -82,27 +82,27 @@ test('five hundred frames for one pull draw that row and no other', async () => 
   expect(field('a', 'percent')).toBe('50 %');
 });
 
-test('before anything was heard there are bones, and no words', async () => {
+test('skeleton is shown before the first frame', async () => {
   await show();
   expect(document.querySelector('[data-message="loading"]')).toBeTruthy();
-  expect(screen.queryByText('No agent has reported yet')).toBeNull();
+  expect(screen.queryByText('No agents connected')).toBeNull();
 });
 
-test('a server without agents says how to start one', async () => {
+test('empty server shows how to start an agent', async () => {
   await show();
-  page.say(1);
-  expect(screen.getByText('No agent has reported yet')).toBeTruthy();
+  page.pushFrame(1);
+  expect(screen.getByText('No agents connected')).toBeTruthy();
   expect(screen.getByText(/PULLTRACE_SERVER_URL=http.* pulltrace-agent/)).toBeTruthy();
 });
 
-test('nodes without pulls say that nothing is being pulled', async () => {
+test('idle cluster shows an empty state', async () => {
   await show();
-  page.say(1, { nodes: [node('n1'), node('n2')] });
-  expect(screen.getByText('Nothing is being pulled')).toBeTruthy();
-  expect(screen.getByText(/^2 nodes are watched/)).toBeTruthy();
+  page.pushFrame(1, { nodes: [node('n1'), node('n2')] });
+  expect(screen.getByText('No pulls running')).toBeTruthy();
+  expect(screen.getByText(/^2 nodes watched/)).toBeTruthy();
 });
 
-test('a pull shows its figures, and its layers once they are known', async () => {
+test('row shows figures, then layers once loaded', async () => {
   const web = pull('web', {
     percent: 61.9,
     downloadedBytes: 610,
@@ -117,7 +117,7 @@ test('a pull shows its figures, and its layers once they are known', async () =>
   const layers = [layer('a', { state: 'cached' }), layer('b', { downloadedBytes: 500 })];
   page.answers['api/v1/pulls'] = { pulls: [{ ...web, layers }] };
   await show();
-  page.say(1, { rows: [web] });
+  page.pushFrame(1, { rows: [web] });
   expect(field('web', 'percent')).toBe('61 %');
   expect(field('web', 'bytes')).toBe('610 B of 0.98 KiB');
   expect(field('web', 'speed')).toBe('2.00 KiB/s');
@@ -126,9 +126,9 @@ test('a pull shows its figures, and its layers once they are known', async () =>
   expect(row('web').textContent).toContain('1 / 2');
   const bar = () => within(row('web')).getByRole('progressbar', { name: 'Pull of web:1.0' });
   expect(bar().getAttribute('aria-valuenow')).toBe('61');
-  expect(bar().getAttribute('aria-valuetext')).toBe('61 %, 610 B of 0.98 KiB, 12 B were on the node');
+  expect(bar().getAttribute('aria-valuetext')).toBe('61 %, 610 B of 0.98 KiB, 12 B cached');
   expect(row('web').querySelectorAll('[data-layer]')).toHaveLength(0);
-  await page.pass(200);
+  await page.advance(200);
   const states = [...row('web').querySelectorAll<HTMLElement>('[data-layer]')].map(
     (each) => each.dataset.state,
   );
@@ -136,49 +136,51 @@ test('a pull shows its figures, and its layers once they are known', async () =>
   expect(bar().getAttribute('aria-valuenow')).toBe('61');
 });
 
-test('what is not known is shown as not known', async () => {
+test('unknown values are not shown as zero', async () => {
   await show();
   const unknown: Partial<PullStatus> = { phase: 'resolving', totalKnown: false };
   const { totalBytes, toDownloadBytes, downloadedBytes, imageRef, ...rest } = pull('x', unknown);
-  page.say(1, { rows: [rest] });
-  expect(row('x').textContent).toContain('Image not known yet');
-  expect(field('x', 'bytes')).toBe('size not known yet');
+  page.pushFrame(1, { rows: [rest] });
+  expect(row('x').textContent).toContain('Unknown image');
+  expect(field('x', 'bytes')).toBe('size unknown');
   expect(row('x').textContent).not.toMatch(/\b0 %|100 %|0 B|undefined|NaN/);
   expect(within(row('x')).getByRole('progressbar').hasAttribute('aria-valuenow')).toBe(false);
 });
 
-test('a pull that is not seen has no speed and no time left', async () => {
+test('stale pull shows no speed and no ETA', async () => {
   await show();
-  page.say(1, { rows: [pull('a', { bytesPerSec: 9, etaSeconds: 9, percent: 50, staleSince: at(-40) })] });
-  expect(field('a', 'state')).toBe('Not seen');
+  page.pushFrame(1, {
+    rows: [pull('a', { bytesPerSec: 9, etaSeconds: 9, percent: 50, staleSince: at(-40) })],
+  });
+  expect(field('a', 'state')).toBe('Stale');
   expect(field('a', 'speed')).toBe('–');
   expect(field('a', 'eta')).toBe('–');
-  expect(field('a', 'note')).toBe('not seen for 41 s');
+  expect(field('a', 'note')).toBe('no report from the node for 41 s');
 });
 
-test('a failure is shown with its reason as text, what to do, and when it is tried again', async () => {
+test('failed row shows reason, hint and retry', async () => {
   const message = '<b onclick="alert(1)">no</b> \u001b[31mspace';
   const failure = { reason: 'no_space', message, hint: 'free some', nextRetryAt: at(13) } as const;
   await show();
-  page.say(1, { rows: [ended('a', { phase: 'failed', outcome: 'failed', failure, attempt: 2 })] });
+  page.pushFrame(1, { rows: [ended('a', { phase: 'failed', outcome: 'failed', failure, attempt: 2 })] });
   expect(field('a', 'state')).toBe('Failed');
-  expect(field('a', 'reason')).toBe('no space left on the node: <b onclick="alert(1)">no</b> \\x1b[31mspace');
+  expect(field('a', 'reason')).toBe('No space left on device: <b onclick="alert(1)">no</b> \\x1b[31mspace');
   expect(field('a', 'hint')).toBe('free some');
   expect(field('a', 'took')).toBe('after 5.0 s');
   expect(field('a', 'percent')).toBeUndefined();
-  expect(field('a', 'attempt')).toBe('2nd try');
-  expect(field('a', 'retry')).toMatch(/^again in 1\d s$/);
-  await page.pass(4_000);
-  expect(field('a', 'retry')).toMatch(/^again in [78] s$/);
-  // Each heading still has its cell, the one of several counted as often.
+  expect(field('a', 'attempt')).toBe('2nd attempt');
+  expect(field('a', 'retry')).toMatch(/^retry in 1\d s$/);
+  await page.advance(4_000);
+  expect(field('a', 'retry')).toMatch(/^retry in [78] s$/);
+  // Every heading still has a cell, counting cells that span several columns.
   const cells = [...row('a').querySelectorAll('[role="cell"]')];
   const spans = cells.map((cell) => Number(cell.getAttribute('aria-colspan') ?? 1));
   expect(spans.reduce((sum, span) => sum + span, 0)).toBe(screen.getAllByRole('columnheader').length);
 });
 
-test('what ended says how long it took, how large it is, how fast it was and when', async () => {
+test('ended row shows duration, size, speed and age', async () => {
   await show();
-  page.say(6, { rows: [ended('a', { downloadedBytes: 1000 })] });
+  page.pushFrame(6, { rows: [ended('a', { downloadedBytes: 1000 })] });
   expect(field('a', 'state')).toBe('Completed');
   expect(field('a', 'took')).toBe('in 5.0 s');
   expect(field('a', 'bytes')).toBe('0.98 KiB');
@@ -186,95 +188,97 @@ test('what ended says how long it took, how large it is, how fast it was and whe
   expect(row('a').querySelector('time')?.textContent).toBe('1 s ago');
 });
 
-test('a row names a pod and how many more, and leads to it', async () => {
+test('row links to its pod and counts more', async () => {
   await show();
-  page.say(1, { rows: [pull('web', { pods: ['a', 'b', 'c'].map((name) => link(name)) })] });
+  page.pushFrame(1, { rows: [pull('web', { pods: ['a', 'b', 'c'].map((name) => link(name)) })] });
   expect(field('web', 'pod')).toBe('shop/a');
   expect(row('web').querySelector('[data-field="pod"]')?.getAttribute('href')).toBe('#/pods/shop/a');
   expect(within(row('web')).getByText('+2').getAttribute('title')).toBe(
     'shop/a · app\nshop/b · app\nshop/c · app',
   );
-  page.say(2, { rows: [pull('web', { candidates: [link('a'), link('b')] })] });
-  expect(field('web', 'candidates')).toBe('perhaps shop/a or shop/b');
+  page.pushFrame(2, { rows: [pull('web', { candidates: [link('a'), link('b')] })] });
+  expect(field('web', 'candidates')).toBe('possibly shop/a or shop/b');
 });
 
-test('a queued pull says behind what, how far that is, and how many come before it', async () => {
+test('queued row shows the pull ahead', async () => {
   await show();
   const waitingOn = { kind: 'kubelet_queue', since: at(0), pull: 'web', ahead: 3, etaSeconds: 70 } as const;
-  page.say(1, { rows: [pull('db', { phase: 'queued', totalKnown: false, waitingOn })] });
-  expect(field('db', 'note')).toBe('queued by the kubelet (~1 m 10 s left), 3 before it');
-  expect(field('db', 'bytes')).toBe('not begun yet');
-  page.say(2, { rows: [pull('web', { percent: 61, etaSeconds: 41 })] });
-  expect(field('db', 'note')).toBe('queued behind web:1.0 (61 %, ~40 s left), 3 before it');
+  page.pushFrame(1, { rows: [pull('db', { phase: 'queued', totalKnown: false, waitingOn })] });
+  expect(field('db', 'note')).toBe('in the kubelet queue (~1 m 10 s left), 3 ahead');
+  expect(field('db', 'bytes')).toBe('not started');
+  page.pushFrame(2, { rows: [pull('web', { percent: 61, etaSeconds: 41 })] });
+  expect(field('db', 'note')).toBe('queued behind web:1.0 (61 %, ~40 s left), 3 ahead');
 });
 
-test('words of a newer server are shown as they are', async () => {
+test('unknown words are shown unchanged', async () => {
   await show();
   const waitingOn = { kind: 'moon_phase' as WaitingKind, since: at(0) };
-  page.say(1, { rows: [pull('a', { phase: 'being_verified' as Phase }), pull('b', { waitingOn })] });
+  page.pushFrame(1, { rows: [pull('a', { phase: 'being_verified' as Phase }), pull('b', { waitingOn })] });
   expect(field('a', 'state')).toBe('being verified');
   expect(field('b', 'note')).toContain('waiting for moon phase');
 });
 
-test('only rows in view are drawn, and all are counted', async () => {
+test('table renders visible rows and counts all', async () => {
   await show();
-  page.say(1, { rows: Array.from({ length: 2_000 }, (_, i) => pull(`p${i}`, { startedAt: at(i) })) });
-  await page.pass(1_100);
+  page.pushFrame(1, { rows: Array.from({ length: 2_000 }, (_, i) => pull(`p${i}`, { startedAt: at(i) })) });
+  await page.advance(1_100);
   expect(document.querySelectorAll('[data-pull]').length).toBeLessThan(40);
   expect(counted()).toBe('2,000');
   expect(screen.getByRole('table').getAttribute('aria-rowcount')).toBe('2001');
   expect(row('p0').getAttribute('aria-rowindex')).toBe('2');
 });
 
-test('a filter is typed, kept in the address, and cleared', async () => {
+test('filter is kept in the URL and cleared', async () => {
   await show('#/pulls?group=node');
-  page.say(1, { rows: [pull('a'), pull('b', { nodeName: 'n2' })], nodes: [node('n1')] });
+  page.pushFrame(1, { rows: [pull('a'), pull('b', { nodeName: 'n2' })], nodes: [node('n1')] });
   await page.user.type(screen.getByLabelText('Filter pulls'), 'node:n2');
   expect(window.location.hash).toBe('#/pulls?group=node');
-  await page.pass(150);
+  await page.advance(150);
   expect(window.location.hash).toBe('#/pulls?group=node&q=node%3An2');
   expect(order()).toBe('b');
   expect(counted()).toBe('1 of 2');
   await page.user.type(screen.getByLabelText('Filter pulls'), 'x');
-  await page.pass(150);
+  await page.advance(150);
   const message = document.querySelector<HTMLElement>('[data-message="no-match"]');
   expect(message?.textContent).toContain('node:n2x');
-  await page.user.click(within(message as HTMLElement).getByRole('button', { name: 'Clear the filter' }));
-  await page.pass(150);
+  await page.user.click(within(message as HTMLElement).getByRole('button', { name: 'Clear filter' }));
+  await page.advance(150);
   expect(window.location.hash).toBe('#/pulls?group=node');
   expect(screen.getByLabelText<HTMLInputElement>('Filter pulls').value).toBe('');
   expect(order()).toBe('a b');
 });
 
-test('letters that are typed while the address changes are not lost, and another address wins', async () => {
+test('typed text survives URL updates', async () => {
   await show();
-  page.say(1, { rows: [pull('a')] });
+  page.pushFrame(1, { rows: [pull('a')] });
   const input = screen.getByLabelText<HTMLInputElement>('Filter pulls');
   fireEvent.change(input, { target: { value: 'a' } });
-  await page.pass(119);
+  await page.advance(119);
   fireEvent.change(input, { target: { value: 'ab' } });
-  await page.pass(119);
+  await page.advance(119);
   expect(input.value).toBe('ab');
-  await page.pass(10);
+  await page.advance(10);
   fireEvent.change(input, { target: { value: 'abc' } });
-  await page.pass(10);
+  await page.advance(10);
   expect(window.location.hash).toBe('#/pulls?q=ab');
   expect(input.value).toBe('abc');
-  await page.go('#/pulls?q=other');
-  await page.pass(300);
+  await page.navigate('#/pulls?q=other');
+  await page.advance(300);
   expect(input.value).toBe('other');
   expect(window.location.hash).toBe('#/pulls?q=other');
 });
 
-test('a word before a colon that is no key is told', async () => {
+test('unknown filter key is reported', async () => {
   await show('#/pulls?q=owner:me');
-  page.say(1, { rows: [pull('a')] });
-  expect(document.querySelector('[data-field="unknown-keys"]')?.textContent).toContain('“owner:” is no key');
+  page.pushFrame(1, { rows: [pull('a')] });
+  expect(document.querySelector('[data-field="unknown-keys"]')?.textContent).toContain(
+    '“owner:” unknown key',
+  );
 });
 
-test('a heading sorts, and says so; the address keeps it', async () => {
+test('heading sorts and updates the URL', async () => {
   await show();
-  page.say(1, { rows: [pull('a', { bytesPerSec: 1 }), pull('b', { bytesPerSec: 9 })] });
+  page.pushFrame(1, { rows: [pull('a', { bytesPerSec: 1 }), pull('b', { bytesPerSec: 9 })] });
   const heading = () => screen.getByRole('columnheader', { name: 'Speed' });
   expect(heading().getAttribute('aria-sort')).toBeNull();
   await page.user.click(within(heading()).getByRole('button'));
@@ -287,56 +291,56 @@ test('a heading sorts, and says so; the address keeps it', async () => {
   expect(window.location.hash).toBe('#/pulls');
 });
 
-test('rows change places once a second at most, and not while somebody points at them', async () => {
+test('rows reorder once a second unless hovered', async () => {
   await show('#/pulls?sort=-speed');
   const speeds = (seq: number, a: number, b: number) =>
-    page.say(seq, { rows: [pull('a', { bytesPerSec: a }), pull('b', { bytesPerSec: b })] });
+    page.pushFrame(seq, { rows: [pull('a', { bytesPerSec: a }), pull('b', { bytesPerSec: b })] });
   speeds(1, 2, 1);
-  await page.pass(1_100);
+  await page.advance(1_100);
   speeds(2, 2, 1);
   expect(order()).toBe('a b');
   speeds(3, 1, 2);
   expect(order()).toBe('a b');
-  await page.pass(1_000);
+  await page.advance(1_000);
   expect(order()).toBe('b a');
   fireEvent.pointerEnter(table(), { pointerType: 'mouse' });
   speeds(4, 9, 2);
-  await page.pass(5_000);
+  await page.advance(5_000);
   expect(order()).toBe('b a');
   fireEvent.pointerLeave(table());
-  await page.pass(0);
+  await page.advance(0);
   expect(order()).toBe('a b');
 });
 
-test('a row that goes while it has the focus holds nothing any more', async () => {
+test('removed focused row releases the order', async () => {
   await show('#/pulls?sort=-speed');
   const speeds = (seq: number, a: number, b: number, rm: string[] = []) =>
-    page.say(seq, { rows: [pull('a', { bytesPerSec: a }), pull('b', { bytesPerSec: b })], rm });
-  page.say(1, { rows: [pull('c', { bytesPerSec: 9 })] });
+    page.pushFrame(seq, { rows: [pull('a', { bytesPerSec: a }), pull('b', { bytesPerSec: b })], rm });
+  page.pushFrame(1, { rows: [pull('c', { bytesPerSec: 9 })] });
   speeds(2, 2, 1);
-  await page.pass(1_100);
+  await page.advance(1_100);
   await page.user.keyboard('j');
   expect(document.activeElement?.closest('[data-pull="c"]')).toBeTruthy();
   speeds(3, 1, 2);
-  await page.pass(3_000);
+  await page.advance(3_000);
   expect(order()).toBe('c a b');
   speeds(4, 1, 2, ['c']);
-  await page.pass(1_100);
+  await page.advance(1_100);
   expect(order()).toBe('b a');
 });
 
-test('a pull that goes on under another id stays where it is, and is the same element', async () => {
+test('superseded row keeps its place and element', async () => {
   await show();
-  page.say(1, { rows: [pull('a', { phase: 'queued' }), pull('b', { startedAt: at(1) })] });
+  page.pushFrame(1, { rows: [pull('a', { phase: 'queued' }), pull('b', { startedAt: at(1) })] });
   const before = row('a');
-  page.say(2, { rows: [pull('a2', { supersedes: 'a' })], rm: ['a'] });
+  page.pushFrame(2, { rows: [pull('a2', { supersedes: 'a' })], rm: ['a'] });
   expect(order()).toBe('a2 b');
   expect(row('a2')).toBe(before);
 });
 
-test('groups have a heading with their sums', async () => {
+test('group heading shows sums', async () => {
   await show('#/pulls?group=namespace');
-  page.say(1, {
+  page.pushFrame(1, {
     rows: [
       pull('a', { pods: [link('x')], downloadedBytes: 250, bytesPerSec: 1000, etaSeconds: 30 }),
       pull('b', { pods: [link('y')], downloadedBytes: 250, bytesPerSec: 500, etaSeconds: 5 }),
@@ -352,9 +356,9 @@ test('groups have a heading with their sums', async () => {
   expect(within(pod).getByRole('link', { name: 'shop/x' }).getAttribute('href')).toBe('#/pods/shop/x');
 });
 
-test('a group is closed and opened again', async () => {
+test('group collapses and expands', async () => {
   await show('#/pulls?group=node');
-  page.say(1, { rows: [pull('a'), pull('b'), pull('c', { nodeName: 'n2' })] });
+  page.pushFrame(1, { rows: [pull('a'), pull('b'), pull('c', { nodeName: 'n2' })] });
   const toggle = () => screen.getByRole('button', { name: 'Pulls of n1' });
   expect(toggle().getAttribute('aria-expanded')).toBe('true');
   await page.user.click(toggle());
@@ -365,9 +369,9 @@ test('a group is closed and opened again', async () => {
   expect(order()).toBe('a b c');
 });
 
-test('columns are chosen, and kept in the address', async () => {
+test('chosen columns are kept in the URL', async () => {
   await show();
-  page.say(1, { rows: [pull('a')] });
+  page.pushFrame(1, { rows: [pull('a')] });
   await page.user.click(screen.getByRole('button', { name: 'Columns' }));
   await page.user.click(screen.getByLabelText('Speed'));
   expect(window.location.hash).toBe('#/pulls?cols=node%2Cprogress%2Cbytes%2Ceta%2Clayers%2Cpods');
@@ -379,9 +383,9 @@ test('columns are chosen, and kept in the address', async () => {
   expect(document.activeElement).toBe(screen.getByRole('button', { name: 'Columns' }));
 });
 
-test('what the filter shows is exported', async () => {
+test('export contains the filtered pulls', async () => {
   await show('#/pulls?q=node:n1');
-  page.say(1, { rows: [pull('a'), pull('b', { nodeName: 'n2' }), ended('c')] });
+  page.pushFrame(1, { rows: [pull('a'), pull('b', { nodeName: 'n2' }), ended('c')] });
   const blobs: Blob[] = [];
   const names: string[] = [];
   Object.assign(URL, {
@@ -401,9 +405,9 @@ test('what the filter shows is exported', async () => {
   expect(csv?.split('\r\n').map((line) => line.split(',')[0])).toEqual(['id', 'a', 'c', '']);
 });
 
-test('j and k go from row to row, Enter opens it, and coming back leads to it', async () => {
+test('keyboard navigation restores focus after opening', async () => {
   await show('#/pulls?group=node');
-  page.say(1, { rows: [pull('a'), pull('b'), pull('c', { nodeName: 'n2' })] });
+  page.pushFrame(1, { rows: [pull('a'), pull('b'), pull('c', { nodeName: 'n2' })] });
   const at = () => document.activeElement?.closest<HTMLElement>('[data-pull]')?.dataset.pull;
   await page.user.keyboard('j');
   expect(at()).toBe('a');
@@ -415,58 +419,60 @@ test('j and k go from row to row, Enter opens it, and coming back leads to it', 
   const opened = document.activeElement?.getAttribute('href') ?? '';
   expect(opened).toBe('#/pulls/b');
   await import('../../src/pages/later');
-  await page.go(opened);
-  await page.pass(10);
+  await page.navigate(opened);
+  await page.advance(10);
   expect(document.querySelector('[role="table"][aria-label="Pulls"]')).toBeNull();
-  await page.go('#/pulls?group=node');
-  await page.pass(10);
+  await page.navigate('#/pulls?group=node');
+  await page.advance(10);
   expect(at()).toBe('b');
-  // What is typed is no command.
+  // Typed characters are not shortcuts.
   screen.getByLabelText('Filter pulls').focus();
   await page.user.keyboard('j');
   expect(document.activeElement).toBe(screen.getByLabelText('Filter pulls'));
 });
 
-test('who went elsewhere before the table is back is not called to the row that was opened', async () => {
+test('focus stays when moved before returning', async () => {
   await show();
-  page.say(1, { rows: [pull('a'), pull('b')] });
+  page.pushFrame(1, { rows: [pull('a'), pull('b')] });
   await page.user.keyboard('j');
   const opened = document.activeElement?.getAttribute('href') ?? '';
   await import('../../src/pages/later');
-  await page.go(opened);
-  await page.pass(10);
+  await page.navigate(opened);
+  await page.advance(10);
   const elsewhere = screen.getByRole('button', { name: 'Settings' });
   elsewhere.focus();
-  await page.go('#/pulls');
-  await page.pass(10);
+  await page.navigate('#/pulls');
+  await page.advance(10);
   expect(table()).toBeDefined();
   expect(document.activeElement).toBe(elsewhere);
 });
 
-test('how many layers are done is a dash where nobody says it', async () => {
+test('unknown layer count is a dash', async () => {
   await show();
-  page.say(1, { rows: [pull('a', { layerCount: 5 }), pull('b', { layerCount: 5, layersDone: 0 })] });
+  page.pushFrame(1, { rows: [pull('a', { layerCount: 5 }), pull('b', { layerCount: 5, layersDone: 0 })] });
   const done = [...document.querySelectorAll('[data-pull]')].map(
     (row) => /[–\d] \/ 5/.exec(row.textContent ?? '')?.[0],
   );
   expect(done).toEqual(['– / 5', '0 / 5']);
 });
 
-test('a small window has cards, a compact table has lower rows', async () => {
+test('narrow window shows cards, compact density lowers rows', async () => {
   wide = 390;
   await show();
-  page.say(1, { rows: [pull('a', { percent: 5 }), ended('b', { phase: 'failed', outcome: 'failed' })] });
+  page.pushFrame(1, {
+    rows: [pull('a', { percent: 5 }), ended('b', { phase: 'failed', outcome: 'failed' })],
+  });
   expect(screen.queryByRole('table')).toBeNull();
   const cards = screen.getByRole('list', { name: 'Pulls' });
   expect(within(cards).getAllByRole('listitem')).toHaveLength(2);
   expect(field('a', 'percent')).toBe('5 %');
-  expect(field('b', 'reason')).toBe('the runtime does not say why');
+  expect(field('b', 'reason')).toBe('No reason given');
   page.close();
 
   wide = 1440;
   page = testPage();
   await show();
-  page.say(1, { rows: [pull('a'), pull('b')] });
+  page.pushFrame(1, { rows: [pull('a'), pull('b')] });
   const height = () => table().style.getPropertyValue('--row-height');
   expect(height()).toBe('40px');
   act(() => changeSettings({ density: 'compact' }));

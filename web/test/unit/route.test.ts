@@ -1,47 +1,47 @@
 import { afterEach, expect, test, vi } from 'vitest';
-import { go, href, look, parse, route } from '../../src/route';
+import { currentRoute, href, navigate, parseRoute, updateQuery } from '../../src/route';
 
 afterEach(() => {
   window.location.hash = '';
 });
 
-test('an address names a page, what it is of, and how it is looked at', () => {
-  expect(parse('')).toMatchObject({ page: 'overview', path: [] });
-  expect(parse('#/')).toMatchObject({ page: 'overview', path: [] });
-  const found = parse('#/pulls/a%2Fb?q=node:a&sort=-speed');
+test('hash parses into page, path and query', () => {
+  expect(parseRoute('')).toMatchObject({ page: 'overview', path: [] });
+  expect(parseRoute('#/')).toMatchObject({ page: 'overview', path: [] });
+  const found = parseRoute('#/pulls/a%2Fb?q=node:a&sort=-speed');
   expect(found).toMatchObject({ page: 'pulls', path: ['a/b'] });
   expect([...found.query]).toEqual([
     ['q', 'node:a'],
     ['sort', '-speed'],
   ]);
-  expect(parse('#/nothing').page).toBeUndefined();
+  expect(parseRoute('#/nothing').page).toBeUndefined();
 });
 
-test('what is written into an address is read from it again', () => {
+test('path and query survive a round trip', () => {
   const path = ['prod', 'odd/name?&#%é "x"'];
   const q = 'image:a/b?c "two words" #5 100%';
-  const found = parse(href('pods', path, { q, sort: undefined, group: '' }));
+  const found = parseRoute(href('pods', path, { q, sort: undefined, group: '' }));
   expect(found.path).toEqual(path);
   expect([...found.query]).toEqual([['q', q]]);
   expect(href('overview')).toBe('#/');
   expect(href('overview', [], { group: 'node' })).toBe('#/?group=node');
 });
 
-test('an address that nobody encoded is taken as it is', () => {
-  expect(parse('#/pulls/100%').path).toEqual(['100%']);
+test('unencoded path is kept as is', () => {
+  expect(parseRoute('#/pulls/100%').path).toEqual(['100%']);
 });
 
-test('another look replaces the address and keeps the rest of it', () => {
-  go('#/pulls?q=a&sort=eta');
+test('updateQuery replaces the history entry', () => {
+  navigate('#/pulls?q=a&sort=eta');
   const steps = window.history.length;
-  const heard = vi.fn();
-  window.addEventListener('hashchange', heard);
-  look({ q: 'b c', sort: undefined });
+  const listener = vi.fn();
+  window.addEventListener('hashchange', listener);
+  updateQuery({ q: 'b c', sort: undefined });
   expect(window.location.hash).toBe('#/pulls?q=b+c');
-  expect(route().query.get('q')).toBe('b c');
+  expect(currentRoute().query.get('q')).toBe('b c');
   expect(window.history.length).toBe(steps);
-  expect(heard).toHaveBeenCalledTimes(1);
-  look({ q: 'b c' });
-  expect(heard).toHaveBeenCalledTimes(1);
-  window.removeEventListener('hashchange', heard);
+  expect(listener).toHaveBeenCalledTimes(1);
+  updateQuery({ q: 'b c' });
+  expect(listener).toHaveBeenCalledTimes(1);
+  window.removeEventListener('hashchange', listener);
 });

@@ -2,8 +2,8 @@ import { screen } from '@testing-library/react';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { useRoute } from '../../src/route';
 import { Search } from '../../src/ui/shell/Search';
-import { type TestPage, testPage } from './page';
-import { node, pull } from './some';
+import { node, pull } from './fixtures';
+import { type TestPage, testPage } from './testPage';
 
 let page: TestPage;
 beforeEach(() => {
@@ -30,7 +30,7 @@ const chosen = (): string | null | undefined =>
 const show = async (hash: string) => {
   window.location.hash = hash;
   await page.show(<Bar />);
-  page.say(1, {
+  page.pushFrame(1, {
     rows: [
       pull('web', { nodeName: 'worker-1', pods: [link('web-1'), link('web-2')] }),
       pull('<b>', { nodeName: 'worker-2', imageRef: 'x/we\u202eb:1' }),
@@ -39,7 +39,7 @@ const show = async (hash: string) => {
   });
 };
 
-test('a pod is found by a few letters, and Enter goes to it', async () => {
+test('pod is found and opened with Enter', async () => {
   await show('#/nodes');
   expect(field().id).toBe('search');
   expect(field().getAttribute('aria-expanded')).toBe('false');
@@ -61,13 +61,13 @@ test('a pod is found by a few letters, and Enter goes to it', async () => {
   expect(options()).toEqual([]);
 });
 
-test('Enter alone filters the pulls by what is typed', async () => {
+test('Enter filters the pulls table', async () => {
   await show('#/');
   await page.user.type(field(), ' node:worker-1 {Enter}');
   expect(window.location.hash).toBe('#/pulls?q=node%3Aworker-1');
 });
 
-test('nodes, images and pages are reached as well', async () => {
+test('search opens nodes, images and pages', async () => {
   await show('#/');
   await page.user.type(field(), 'worker-2{ArrowUp}{Enter}');
   expect(window.location.hash).toBe('#/nodes/worker-2');
@@ -77,27 +77,27 @@ test('nodes, images and pages are reached as well', async () => {
   expect(window.location.hash).toBe('#/failures');
 });
 
-test('where the pulls are looked at, typing filters them, and Enter leads nowhere', async () => {
+test('typing filters pulls when on the pulls page', async () => {
   await show('#/pulls?sort=node&q=old');
   expect(field().value).toBe('old');
   await page.user.clear(field());
   await page.user.type(field(), 'web');
-  await page.pass(150);
+  await page.advance(150);
   expect(window.location.hash).toBe('#/pulls?sort=node&q=web');
   expect(options()[0]).toBe('web-1shopPods');
   expect(chosen()).toBeUndefined();
   await page.user.keyboard('{Enter}');
   expect(options()).toEqual([]);
   expect(window.location.hash).toBe('#/pulls?sort=node&q=web');
-  // Going to a pod leaves the filter for the way back.
+  // Opening a pod keeps the filter in the history.
   await page.user.type(field(), '-');
   await page.user.click(screen.getAllByRole('option')[1] as HTMLElement);
   expect(window.location.hash).toBe('#/pods/shop/web-2');
-  await page.pass(500);
+  await page.advance(500);
   expect(window.location.hash).toBe('#/pods/shop/web-2');
 });
 
-test('Escape closes the list, then empties the field, then leaves it', async () => {
+test('Escape closes, clears, then blurs the field', async () => {
   await show('#/');
   await page.user.type(field(), 'we{Escape}');
   expect(options()).toEqual([]);
@@ -109,7 +109,7 @@ test('Escape closes the list, then empties the field, then leaves it', async () 
   expect(document.activeElement).toBe(document.body);
 });
 
-test('a field that is left closes its list', async () => {
+test('list closes when the field loses focus', async () => {
   await show('#/');
   await page.user.type(field(), 'we');
   await page.user.tab();

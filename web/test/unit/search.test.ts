@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { find, MOST } from '../../src/model/search';
-import { pull } from './some';
+import { MAX_HITS, search } from '../../src/model/search';
+import { pull } from './fixtures';
 
 const link = (namespace: string, podName: string) => ({
   namespace,
@@ -24,11 +24,11 @@ const rows = [
   pull('d', { nodeName: 'worker-1', pods: [link('shop', 'checkout-7d-zz')] }),
 ];
 const texts = (text: string): string[] =>
-  find(text, rows, ['worker-1', 'worker-2', 'node-of-checkout'], PAGES).map(
-    ({ kind, text: found, beside }) => `${kind} ${found}${beside && ` in ${beside}`}`,
+  search(text, rows, ['worker-1', 'worker-2', 'node-of-checkout'], PAGES).map(
+    ({ kind, text: found, context }) => `${kind} ${found}${context && ` in ${context}`}`,
   );
 
-test('pods come first, those whose name begins so before others, each once', () => {
+test('pods come first, prefix matches before others', () => {
   expect(texts('checkout')).toEqual([
     'pod checkout-7d-x2k4j in shop',
     'pod checkout-7d-zz in shop',
@@ -39,32 +39,32 @@ test('pods come first, those whose name begins so before others, each once', () 
   ]);
 });
 
-test('each word must be there, in any case', () => {
+test('search requires all words, ignoring case', () => {
   expect(texts('SHOP zz')).toEqual(['pod checkout-7d-zz in shop']);
   expect(texts('shop/check')).toEqual(['pod checkout-7d-x2k4j in shop', 'pod checkout-7d-zz in shop']);
   expect(texts('nothing')).toEqual([]);
   expect(texts('  ')).toEqual([]);
 });
 
-test('nodes and pages are found by their names', () => {
+test('search finds nodes and pages by name', () => {
   expect(texts('worker')).toEqual(['node worker-1', 'node worker-2']);
   expect(texts('pul')).toEqual(['page Pulls']);
   expect(texts('nod')).toEqual(['node node-of-checkout', 'page Nodes']);
 });
 
-test('what they are leads there', () => {
-  const [pod] = find('zz', rows, [], PAGES);
-  expect(pod?.of).toEqual(['shop', 'checkout-7d-zz']);
-  const image = find('acme', rows, [], PAGES).find(({ kind }) => kind === 'image');
-  expect(image?.of).toEqual(['ghcr.io/acme', 'checkout:1.2']);
+test('hits carry their link target', () => {
+  const [pod] = search('zz', rows, [], PAGES);
+  expect(pod?.target).toEqual(['shop', 'checkout-7d-zz']);
+  const image = search('acme', rows, [], PAGES).find(({ kind }) => kind === 'image');
+  expect(image?.target).toEqual(['ghcr.io/acme', 'checkout:1.2']);
 });
 
-test('of many the best few are offered', () => {
+test('search returns the best hits only', () => {
   const many = Array.from({ length: 2_000 }, (_, i) =>
     pull(`p${i}`, { imageRef: `x/web:${i}`, pods: [link('shop', `${i < 1_990 ? 'a-' : ''}web-${i}`)] }),
   );
-  const found = find('web', many, [], PAGES);
-  expect(found.filter(({ kind }) => kind === 'pod')).toHaveLength(MOST);
+  const found = search('web', many, [], PAGES);
+  expect(found.filter(({ kind }) => kind === 'pod')).toHaveLength(MAX_HITS);
   expect(found[0]?.text).toBe('web-1990');
-  expect(found.filter(({ kind }) => kind === 'image')).toHaveLength(MOST);
+  expect(found.filter(({ kind }) => kind === 'image')).toHaveLength(MAX_HITS);
 });

@@ -1,25 +1,29 @@
 import { expect, test } from 'vitest';
 import { format } from '../../src/model/format';
-import { changeSettings, understand } from '../../src/settings';
+import { changeSettings, parseSettings } from '../../src/settings';
 
 const FIRST = { theme: 'auto', density: 'comfortable', units: 'iec', zone: 'utc' };
 
-test('what was kept by nobody, or is no choice any more, is the first choice', () => {
+test('invalid stored settings fall back to defaults', () => {
   for (const text of [null, '', 'null', '[]', '7', '{"theme":7}', '{"units":"miles","more":1}']) {
-    expect(understand(text), String(text)).toEqual(FIRST);
+    expect(parseSettings(text), String(text)).toEqual(FIRST);
   }
-  expect(understand('{"units":"bits","zone":"local"}')).toEqual({ ...FIRST, units: 'bits', zone: 'local' });
+  expect(parseSettings('{"units":"bits","zone":"local"}')).toEqual({
+    ...FIRST,
+    units: 'bits',
+    zone: 'local',
+  });
 });
 
-test('a change is kept, and the style sheet hears of theme and density', () => {
+test('changed settings are stored and applied', () => {
   changeSettings({ theme: 'dark', density: 'compact' });
-  expect(understand(localStorage.getItem('pulltrace.settings'))).toMatchObject({ theme: 'dark' });
+  expect(parseSettings(localStorage.getItem('pulltrace.settings'))).toMatchObject({ theme: 'dark' });
   expect(document.documentElement.dataset).toMatchObject({ theme: 'dark', density: 'compact' });
   changeSettings({ theme: 'auto', density: 'comfortable' });
   expect(document.documentElement.dataset).not.toHaveProperty('theme');
 });
 
-test('amounts and speeds come in the units that the reader chose', () => {
+test('sizes and speeds use the chosen units', () => {
   const mib = 100 * 1024 * 1024;
   expect(format('iec', 'utc').bytes(mib)).toBe('100 MiB');
   expect(format('iec', 'utc').speed(mib)).toBe('100 MiB/s');
@@ -29,7 +33,7 @@ test('amounts and speeds come in the units that the reader chose', () => {
   expect(format('bits', 'utc').amount(undefined)).toEqual(['–', '']);
 });
 
-test('a clock says its zone, and what is no instant is a dash', () => {
+test('clock shows missing times as a dash', () => {
   const { clock, zone } = format('iec', 'utc');
   expect(clock(Date.parse('2026-11-24T03:54:18Z'))).toBe('03:54:18');
   expect(clock(Date.parse('2026-11-24T03:54:18Z'), false)).toBe('03:54');

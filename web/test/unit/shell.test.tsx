@@ -1,11 +1,11 @@
 import { render, screen, within } from '@testing-library/react';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { Refused } from '../../src/api/events';
+import { RequestError } from '../../src/api/events';
 import type { ServerStatus } from '../../src/api/gen/wire';
 import { ErrorBoundary } from '../../src/ui/ErrorBoundary';
-import { deed, KEYS } from '../../src/ui/shell/keys';
-import { type TestPage, testPage } from './page';
-import { at, ended, node, pull, T0 } from './some';
+import { keyAction, SHORTCUTS } from '../../src/ui/shell/keys';
+import { at, ended, node, pull, T0 } from './fixtures';
+import { type TestPage, testPage } from './testPage';
 
 let page: TestPage;
 
@@ -14,7 +14,7 @@ beforeEach(() => {
   const icon = document.createElement('link');
   icon.rel = 'icon';
   document.head.replaceChildren(icon);
-  // The browser's own windows and what lies over the page are not in jsdom.
+  // jsdom does not implement dialogs.
   HTMLDialogElement.prototype.showModal = function () {
     this.open = true;
   };
@@ -53,29 +53,29 @@ function openSettings(): HTMLElement {
   return panel;
 }
 
-test('the tab says how many are failing, where one is, and whether it is cut off', async () => {
+test('tab title shows page, failures and connection', async () => {
   await page.show();
   expect(document.title).toBe('Overview · pulltrace');
   expect(icon()).toBe('./favicon.svg');
-  page.say(1, { rows: [pull('web', { imageRef: 'r.example/web:2' })] });
-  await page.go('#/pulls/web');
+  page.pushFrame(1, { rows: [pull('web', { imageRef: 'r.example/web:2' })] });
+  await page.navigate('#/pulls/web');
   expect(document.title).toBe('web:2 · pulltrace');
-  page.say(2, { rows: [failed('a'), failed('b')] });
+  page.pushFrame(2, { rows: [failed('a'), failed('b')] });
   expect(document.title).toBe('(2 failing) web:2 · pulltrace');
   expect(icon()).toBe('./favicon-failing.svg');
-  page.refuse = new Refused({ kind: 'unreachable' });
-  page.cut();
-  await page.pass(1_000);
+  page.rejectWith = new RequestError({ kind: 'unreachable' });
+  page.disconnect();
+  await page.advance(1_000);
   expect(icon()).toBe('./favicon-failing.svg');
-  await page.pass(2_000);
+  await page.advance(2_000);
   expect(icon()).toBe('./favicon-lost.svg');
-  expect(document.title).toBe('(not connected) web:2 · pulltrace');
-  page.refuse = undefined;
-  await page.pass(20_000);
+  expect(document.title).toBe('(disconnected) web:2 · pulltrace');
+  page.rejectWith = undefined;
+  await page.advance(20_000);
   expect(icon()).toBe('./favicon-failing.svg');
 });
 
-test('keys lead to pages, hold the page, change the theme and the group', async () => {
+test('keyboard shortcuts navigate, pause and change theme', async () => {
   await page.show();
   await page.user.keyboard('gn');
   expect(window.location.hash).toBe('#/nodes');
@@ -93,15 +93,15 @@ test('keys lead to pages, hold the page, change the theme and the group', async 
   expect(document.documentElement.dataset.theme).toBe('light');
 });
 
-test('after g a key must follow soon', async () => {
+test('shortcut prefix g times out', async () => {
   await page.show();
   await page.user.keyboard('g');
-  await page.pass(2_000);
+  await page.advance(2_000);
   await page.user.keyboard('n');
   expect(window.location.hash).toBe('');
 });
 
-test('keys are text in a field, and belong to the browser with a modifier', async () => {
+test('shortcuts are ignored in fields and with modifiers', async () => {
   await page.show();
   const field = document.body.appendChild(document.createElement('input'));
   await page.user.type(field, 'gn t 2?');
@@ -111,7 +111,7 @@ test('keys are text in a field, and belong to the browser with a modifier', asyn
   field.remove();
   await page.user.keyboard('g{Control>}n{/Control}');
   expect(window.location.hash).toBe('');
-  // A button is pressed with it.
+  // The space key presses a focused button.
   const button = document.body.appendChild(document.createElement('button'));
   button.focus();
   await page.user.keyboard(' ');
@@ -119,7 +119,7 @@ test('keys are text in a field, and belong to the browser with a modifier', asyn
   button.remove();
 });
 
-test('the search has a key', async () => {
+test('slash focuses the search', async () => {
   await page.show();
   document.getElementById('search')?.remove();
   const field = document.body.appendChild(document.createElement('input'));
@@ -130,58 +130,58 @@ test('the search has a key', async () => {
   field.remove();
 });
 
-test('escape leads back to the list as it was', async () => {
+test('Escape returns to the list with its query', async () => {
   await page.show();
-  await page.go('#/nodes?q=gpu');
-  await page.go('#/nodes/gpu-1');
+  await page.navigate('#/nodes?q=gpu');
+  await page.navigate('#/nodes/gpu-1');
   await page.user.keyboard('{Escape}');
   expect(window.location.hash).toBe('#/nodes?q=gpu');
   await page.user.keyboard('{Escape}');
   expect(window.location.hash).toBe('#/nodes?q=gpu');
 });
 
-test('whoever came by a link goes back to the list of what it leads to', async () => {
+test('Escape opens the list after a direct link', async () => {
   window.location.hash = '#/nodes/gpu-1';
   await page.show();
   await page.user.keyboard('{Escape}');
   expect(window.location.hash).toBe('#/nodes');
 });
 
-test('there is a list of all keys, and while it is open they do nothing', async () => {
+test('shortcut list disables shortcuts while open', async () => {
   await page.show();
   await page.user.keyboard('?');
-  const list = screen.getByRole('dialog', { name: 'Keyboard' }) as HTMLDialogElement;
+  const list = screen.getByRole('dialog', { name: 'Shortcuts' }) as HTMLDialogElement;
   expect(list.open).toBe(true);
   await page.user.keyboard('gn');
   expect(window.location.hash).toBe('');
   await page.user.click(within(list).getByRole('button', { name: 'Close' }));
   expect(list.open).toBe(false);
-  for (const { keys, or } of KEYS) {
+  for (const { keys, isAlternative } of SHORTCUTS) {
     const last = { Esc: 'Escape', Space: ' ' }[keys.at(-1) ?? ''] ?? keys.at(-1) ?? '';
-    // Rows are moved through by the page that has them.
+    // The page with the table handles these.
     if (['j', 'k', 'Enter'].includes(last)) continue;
-    expect(deed(last, !or && keys.length === 2), keys.join(' ')).toBeDefined();
+    expect(keyAction(last, !isAlternative && keys.length === 2), keys.join(' ')).toBeDefined();
   }
 });
 
-test('what the server said and could not be used is counted where the versions are', async () => {
+test('settings count the dropped parts of frames', async () => {
   page.answers['api/v1/server'] = SERVER;
   await page.show();
-  page.say(1, { rows: [pull('a')] });
+  page.pushFrame(1, { rows: [pull('a')] });
   const panel = openSettings();
-  expect(within(panel).queryByText('Left out')).toBeNull();
-  page.live.store.event('frame', 'no frame', 'e-2');
-  page.live.store.event('frame', '{"seq":2,"rows":[7]}', 'e-2');
-  page.say(3, { rows: [pull('b')] });
+  expect(within(panel).queryByText('Dropped')).toBeNull();
+  page.live.store.handleEvent('frame', 'no frame', 'e-2');
+  page.live.store.handleEvent('frame', '{"seq":2,"rows":[7]}', 'e-2');
+  page.pushFrame(3, { rows: [pull('b')] });
   openSettings();
-  expect(within(panel).getByText('Left out').nextSibling?.textContent).toBe('2 not understood');
+  expect(within(panel).getByText('Dropped').nextSibling?.textContent).toBe('2 invalid');
 });
 
-test('settings are kept in this browser, and units and rows follow them', async () => {
+test('settings are stored and applied', async () => {
   page.answers['api/v1/server'] = SERVER;
   await page.show();
   openSettings();
-  await page.pass(0);
+  await page.advance(0);
   const panel = within(document.getElementById('settings') as HTMLElement);
   await page.user.click(panel.getByLabelText('Mbit/s'));
   await page.user.click(panel.getByLabelText('Compact'));
@@ -195,16 +195,16 @@ test('settings are kept in this browser, and units and rows follow them', async 
   });
   expect(panel.getByText('0.1.0 (0123456789ab)')).toBeTruthy();
   expect(panel.getByText('aaaa')).toBeTruthy();
-  // Under any path.
+  // Links work under any base path.
   for (const link of panel.getAllByRole('link', { hidden: true }))
     expect(link.getAttribute('href')).not.toMatch(/^\/|:/);
   expect(panel.queryByLabelText(/token/)).toBeNull();
 });
 
-test('a theme is kept, and left to the system at first', async () => {
+test('theme button cycles and stores the theme', async () => {
   await page.show();
   expect(document.documentElement.dataset.theme).toBeUndefined();
-  await page.user.click(screen.getByRole('button', { name: /^Theme: as the system/ }));
+  await page.user.click(screen.getByRole('button', { name: /^Theme: system/ }));
   expect(document.documentElement.dataset.theme).toBe('light');
   expect(localStorage.getItem('pulltrace.settings')).toContain('"theme":"light"');
   await page.user.click(screen.getByRole('button', { name: /^Theme: light/ }));
@@ -212,42 +212,42 @@ test('a theme is kept, and left to the system at first', async () => {
   expect(document.documentElement.dataset.theme).toBeUndefined();
 });
 
-test('a page that is older than its server says so, and does not load itself again', async () => {
+test('outdated page offers a reload', async () => {
   page.answers['api/v1/server'] = SERVER;
   await page.show();
   expect(screen.queryByRole('region', { name: 'Update' })).toBeNull();
   page.answers['api/v1/server'] = { ...SERVER, page: 'bbbb' };
-  await page.pass(11_000);
+  await page.advance(11_000);
   const bar = within(screen.getByRole('region', { name: 'Update' }));
-  expect(bar.getByText(/older than its server/)).toBeTruthy();
+  expect(bar.getByText(/newer version/)).toBeTruthy();
   expect(bar.getByRole('button', { name: 'Reload' })).toBeTruthy();
   expect(screen.queryByRole('region', { name: 'Restart' })).toBeNull();
 });
 
-test('a server whose start is not known is not taken for a young one', async () => {
+test('unknown server start shows no restart notice', async () => {
   page.answers['api/v1/server'] = { ...SERVER, now: 'odd', startedAt: 'odd' };
   await page.show();
-  await page.pass(100);
+  await page.advance(100);
   expect(screen.queryByRole('region', { name: 'Restart' })).toBeNull();
 });
 
-test('a server that was started anew says since when it knows, until that is read', async () => {
+test('server restart shows a notice until dismissed', async () => {
   page.answers['api/v1/server'] = SERVER;
   await page.show();
   page.answers['api/v1/server'] = { ...SERVER, startedAt: at(-30) };
-  await page.pass(11_000);
+  await page.advance(11_000);
   const bar = screen.getByRole('region', { name: 'Restart' });
-  expect(bar.textContent).toContain('The server was started anew: history starts at 19:59 UTC');
+  expect(bar.textContent).toContain('The server restarted: history starts at 19:59 UTC');
   await page.user.click(within(bar).getByRole('button', { name: 'Close' }));
   expect(screen.queryByRole('region', { name: 'Restart' })).toBeNull();
-  await page.pass(20_000);
+  await page.advance(20_000);
   expect(screen.queryByRole('region', { name: 'Restart' })).toBeNull();
   page.answers['api/v1/server'] = { ...SERVER, startedAt: at(20) };
-  await page.pass(11_000);
+  await page.advance(11_000);
   expect(screen.getByRole('region', { name: 'Restart' })).toBeTruthy();
 });
 
-test('a server that has just started says so also to who comes later', async () => {
+test('recent server start shows a notice', async () => {
   page.answers['api/v1/server'] = { ...SERVER, startedAt: at(-8) };
   await page.show();
   expect(screen.getByRole('region', { name: 'Restart' }).textContent).toContain(
@@ -255,93 +255,93 @@ test('a server that has just started says so also to who comes later', async () 
   );
 });
 
-test('a lost connection says which, how old the figures are, and what comes next', async () => {
+test('lost connection shows reason, age and next retry', async () => {
   await page.show();
-  page.say(1, { rows: [pull('a', { percent: 40 })] });
+  page.pushFrame(1, { rows: [pull('a', { percent: 40 })] });
   expect(screen.getByText('Live')).toBeTruthy();
-  page.refuse = new Refused({ kind: 'unavailable', status: 503, detail: 'too many readers' });
-  page.cut();
-  await page.pass(4_000);
+  page.rejectWith = new RequestError({ kind: 'unavailable', status: 503, detail: 'too many readers' });
+  page.disconnect();
+  await page.advance(4_000);
   const banner = screen.getByRole('region', { name: 'Connection' });
   expect(banner.textContent).toMatch(
-    /cannot serve the page now \(503\).*too many readers.*stopped \d s ago.*Next try in \d+ s/,
+    /Server unavailable \(503\).*too many readers.*Data is \d s old.*Retrying in \d+ s/,
   );
   expect(screen.getByText(/^Reconnecting/).textContent).toMatch(/data \d s old/);
   expect(screen.getByRole('status').textContent).toContain('503');
-  page.refuse = undefined;
-  await page.user.click(within(banner).getByRole('button', { name: 'Try now' }));
-  await page.pass(0);
+  page.rejectWith = undefined;
+  await page.user.click(within(banner).getByRole('button', { name: 'Retry now' }));
+  await page.advance(0);
   expect(screen.getByText('Live')).toBeTruthy();
   expect(screen.queryByRole('region', { name: 'Connection' })).toBeNull();
 });
 
-test('a cut that is over at once is nobody’s business', async () => {
+test('short disconnect shows no banner', async () => {
   await page.show();
-  page.say(1);
-  page.cut();
-  await page.pass(400);
+  page.pushFrame(1);
+  page.disconnect();
+  await page.advance(400);
   expect(screen.queryByRole('region', { name: 'Connection' })).toBeNull();
-  await page.pass(600);
+  await page.advance(600);
   expect(screen.getByText('Live')).toBeTruthy();
   expect(screen.getByRole('status').textContent).toBe('');
 });
 
-test('a page that nobody looks at rests, and goes on when somebody does', async () => {
+test('hidden page disconnects and resumes when visible', async () => {
   await page.show();
-  page.live.stream.visible(false);
-  await page.pass(31_000);
-  expect(screen.getByText('Resting')).toBeTruthy();
-  page.live.stream.visible(true);
-  await page.pass(0);
+  page.live.stream.setVisible(false);
+  await page.advance(31_000);
+  expect(screen.getByText('Suspended')).toBeTruthy();
+  page.live.stream.setVisible(true);
+  await page.advance(0);
   expect(screen.getByText('Live')).toBeTruthy();
 });
 
-test('a server that wants a token asks for it, and says when it does not know it', async () => {
-  page.refuse = new Refused({ kind: 'unauthorized' });
+test('token form reports a missing or wrong token', async () => {
+  page.rejectWith = new RequestError({ kind: 'unauthorized' });
   await page.show();
-  await page.user.type(screen.getByLabelText('The server asks for a token (401).'), 'wrong{Enter}');
-  await page.pass(0);
-  const field = screen.getByLabelText('The server does not know this token (401).');
+  await page.user.type(screen.getByLabelText('Access token required (401).'), 'wrong{Enter}');
+  await page.advance(0);
+  const field = screen.getByLabelText('Invalid token (401).');
   await page.user.clear(field);
   await page.user.type(field, 's3cret{Enter}');
-  await page.pass(0);
+  await page.advance(0);
   expect(screen.getByText('Live')).toBeTruthy();
   expect(screen.queryByRole('region', { name: 'Connection' })).toBeNull();
   expect(JSON.stringify({ ...localStorage })).not.toContain('s3cret');
-  // It can be replaced.
+  // The token can be replaced.
   openSettings();
-  await page.pass(0);
-  expect(screen.getByLabelText('Another token')).toBeTruthy();
+  await page.advance(0);
+  expect(screen.getByLabelText('Change token')).toBeTruthy();
 });
 
-test('a screen reader is told of failures and of the connection, not more than once in ten seconds', async () => {
+test('announcements are limited to one per ten seconds', async () => {
   await page.show();
-  const said = () => screen.getByRole('status').textContent ?? '';
-  page.say(1, { rows: [pull('a'), pull('b'), pull('c')] });
-  page.say(2, { rows: [failed('a')] });
-  await page.pass(10);
-  expect(said()).toContain('The pull of a:1.0 on n1 failed: the name of the registry has no address');
-  page.say(3, { rows: [failed('b')] });
-  page.refuse = new Refused({ kind: 'unreachable' });
-  page.cut();
-  await page.pass(8_000);
-  expect(said()).toContain('a:1.0');
-  await page.pass(3_000);
-  expect(said()).toContain('b:1.0');
-  expect(said()).toContain('cannot be reached');
+  const status = () => screen.getByRole('status').textContent ?? '';
+  page.pushFrame(1, { rows: [pull('a'), pull('b'), pull('c')] });
+  page.pushFrame(2, { rows: [failed('a')] });
+  await page.advance(10);
+  expect(status()).toContain('Pull of a:1.0 on n1 failed: DNS lookup failed');
+  page.pushFrame(3, { rows: [failed('b')] });
+  page.rejectWith = new RequestError({ kind: 'unreachable' });
+  page.disconnect();
+  await page.advance(8_000);
+  expect(status()).toContain('a:1.0');
+  await page.advance(3_000);
+  expect(status()).toContain('b:1.0');
+  expect(status()).toContain('unreachable');
 });
 
-test('the bar of pages counts what goes on and what fails', async () => {
+test('navigation shows pull and failure counts', async () => {
   page.answers['api/v1/server'] = SERVER;
   await page.show();
-  page.say(1, { nodes: [node('n1')], rows: [pull('a'), pull('b'), failed('c')] });
+  page.pushFrame(1, { nodes: [node('n1')], rows: [pull('a'), pull('b'), failed('c')] });
   const pages = within(screen.getByRole('navigation', { name: 'Pages' }));
   expect(pages.getByRole('link', { name: /^Pulls/ }).textContent).toBe('Pulls2');
   expect(pages.getByRole('link', { name: /^Failures/ }).textContent).toBe('Failures1');
   expect(screen.getByText('prod-eu-west-1')).toBeTruthy();
 });
 
-test('a fault in drawing says what it is and where, and leads back, instead of a blank page', async () => {
+test('render error shows a message and a retry', async () => {
   const quiet = vi.spyOn(console, 'error').mockImplementation(() => {});
   broken = true;
   render(
@@ -349,12 +349,12 @@ test('a fault in drawing says what it is and where, and leads back, instead of a
       <Broken />
     </ErrorBoundary>,
   );
-  expect(screen.getByText('This page has a fault')).toBeTruthy();
+  expect(screen.getByText('Something went wrong')).toBeTruthy();
   expect(screen.getByText('Error: this one')).toBeTruthy();
   expect(document.querySelector('details')?.textContent).toMatch(/at Broken/);
-  expect(screen.getByRole('link', { name: 'Go to the overview' }).getAttribute('href')).toBe('#/');
+  expect(screen.getByRole('link', { name: 'Go to overview' }).getAttribute('href')).toBe('#/');
   broken = false;
-  await page.user.click(screen.getByRole('button', { name: 'Show it again' }));
+  await page.user.click(screen.getByRole('button', { name: 'Try again' }));
   expect(screen.getByText('whole again')).toBeTruthy();
   quiet.mockRestore();
 });

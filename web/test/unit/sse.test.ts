@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { NOTHING, parse, type SseEvent, waiting } from '../../src/live/sse';
+import { bufferedLength, INITIAL_STATE, parseChunk, type SseEvent } from '../../src/live/sse';
 
 const TEXT = [
   'retry: 1000\n\n',
@@ -20,31 +20,28 @@ const EVENTS: SseEvent[] = [
 ];
 
 const read = (...pieces: string[]): SseEvent[] => {
-  let pending = NOTHING;
+  let pending = INITIAL_STATE;
   return pieces.flatMap((piece) => {
-    const [next, events] = parse(pending, piece);
+    const [next, events] = parseChunk(pending, piece);
     pending = next;
     return events;
   });
 };
 
-test.each(['\n', '\r\n', '\r'])(
-  'a stream with lines that end in %j reads the same wherever it is cut',
-  (end) => {
-    const text = TEXT.replaceAll('\n', end);
-    expect(read(text)).toEqual(EVENTS);
-    expect(read(...text)).toEqual(EVENTS);
-    for (let at = 0; at <= text.length; at += 1) {
-      expect(read(text.slice(0, at), '', text.slice(at))).toEqual(EVENTS);
-    }
-  },
-);
+test.each(['\n', '\r\n', '\r'])('parser accepts %j line endings at any split', (end) => {
+  const text = TEXT.replaceAll('\n', end);
+  expect(read(text)).toEqual(EVENTS);
+  expect(read(...text)).toEqual(EVENTS);
+  for (let at = 0; at <= text.length; at += 1) {
+    expect(read(text.slice(0, at), '', text.slice(at))).toEqual(EVENTS);
+  }
+});
 
-test('an event without an end is not an event', () => {
+test('parser ignores an unterminated event', () => {
   expect(read('event: frame\ndata: {}\n')).toEqual([]);
 });
 
-test('what waits for its end is measured', () => {
-  const [pending] = parse(NOTHING, 'data: 1234567890\ndata: 12345');
-  expect(waiting(pending)).toBe('1234567890'.length + 'data: 12345'.length);
+test('parser reports the buffered length', () => {
+  const [pending] = parseChunk(INITIAL_STATE, 'data: 1234567890\ndata: 12345');
+  expect(bufferedLength(pending)).toBe('1234567890'.length + 'data: 12345'.length);
 });

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { FLUSH_MS, Store } from '../../src/live/store';
-import { at, ended, frame, layer, motion, node, pull, T0 } from './some';
+import { at, ended, frame, layer, motion, node, pull, T0 } from './fixtures';
 
 let store: Store;
 
@@ -13,34 +13,34 @@ afterEach(() => {
 });
 
 const flush = () => vi.advanceTimersByTime(FLUSH_MS);
-const ids = () => [...store.all().rows.keys()].sort();
+const ids = () => [...store.dataset().rows.keys()].sort();
 
-/** A whole snapshot of epoch `epoch`, as a stream says it. */
+/** A complete snapshot of `epoch`. */
 function snapshot(epoch: string, seq: number, more: Parameters<typeof frame>[1]): void {
-  store.event('frame', frame(seq, more), `${epoch}-${seq}`);
-  store.event('snapshot-end', '{}', `${epoch}-${seq}`);
+  store.handleEvent('frame', frame(seq, more), `${epoch}-${seq}`);
+  store.handleEvent('snapshot-end', '{}', `${epoch}-${seq}`);
 }
 
-test('the first snapshot shows as it comes', () => {
-  store.event('frame', frame(1, { rows: [pull('a')] }), 'e-1');
+test('first snapshot is shown while loading', () => {
+  store.handleEvent('frame', frame(1, { rows: [pull('a')] }), 'e-1');
   flush();
   expect(ids()).toEqual(['a']);
-  expect(store.sync()).toBe('filling');
-  expect(store.position()).toBeUndefined();
-  store.event('frame', frame(1, { rows: [pull('b')] }), 'e-1');
-  store.event('snapshot-end', '{}', 'e-1');
+  expect(store.syncState()).toBe('loading');
+  expect(store.resumeId()).toBeUndefined();
+  store.handleEvent('frame', frame(1, { rows: [pull('b')] }), 'e-1');
+  store.handleEvent('snapshot-end', '{}', 'e-1');
   flush();
   expect(ids()).toEqual(['a', 'b']);
-  expect(store.sync()).toBe('whole');
-  expect(store.position()).toBe('e-1');
+  expect(store.syncState()).toBe('synced');
+  expect(store.resumeId()).toBe('e-1');
 });
 
-test('a motion replaces what moves, and what it leaves out is unknown', () => {
+test('motion replaces progress fields and drops nulls', () => {
   const layers = [layer('a', { downloadedBytes: 1, bytesPerSec: 5 }), layer('b')];
   snapshot('e', 1, { rows: [pull('a', { percent: 10, bytesPerSec: 7, etaSeconds: 9, layers })] });
   flush();
   const before = store.row('a');
-  store.event('frame', frame(2, { up: [motion('a', { percent: 20 }, [[0, 500, null, null]])] }), 'e-2');
+  store.handleEvent('frame', frame(2, { up: [motion('a', { percent: 20 }, [[0, 500, null, null]])] }), 'e-2');
   flush();
   const after = store.row('a');
   expect(after).toMatchObject({ percent: 20, imageRef: before?.imageRef });
@@ -51,241 +51,245 @@ test('a motion replaces what moves, and what it leaves out is unknown', () => {
   expect(before).toMatchObject({ percent: 10, bytesPerSec: 7 });
 });
 
-test('a pull that the server forgot goes', () => {
+test('removed pull disappears', () => {
   snapshot('e', 1, { rows: [pull('a'), ended('b')], nodes: [node('n1')] });
-  store.event('frame', frame(2, { rm: ['b'] }), 'e-2');
+  store.handleEvent('frame', frame(2, { rm: ['b'] }), 'e-2');
   flush();
   expect(ids()).toEqual(['a']);
 });
 
-test('a node that the server keeps no more goes', () => {
+test('removed node disappears', () => {
   snapshot('e', 1, { nodes: [node('n1'), node('n2')] });
-  store.event('frame', frame(2, { nodes: [node('n2', { removed: true })] }), 'e-2');
+  store.handleEvent('frame', frame(2, { nodes: [node('n2', { removed: true })] }), 'e-2');
   flush();
-  expect([...store.all().nodes.keys()]).toEqual(['n1']);
+  expect([...store.dataset().nodes.keys()]).toEqual(['n1']);
 });
 
-test('a hundred frames in a moment are drawn once', () => {
+test('100 frames notify once', () => {
   snapshot('e', 1, { rows: [pull('a')] });
   flush();
-  const heard = vi.fn();
-  store.onRow('a', heard);
+  const listener = vi.fn();
+  store.onRow('a', listener);
   for (let seq = 2; seq <= 101; seq += 1) {
-    store.event('frame', frame(seq, { up: [motion('a', { downloadedBytes: seq })] }), `e-${seq}`);
+    store.handleEvent('frame', frame(seq, { up: [motion('a', { downloadedBytes: seq })] }), `e-${seq}`);
   }
   flush();
-  expect(heard).toHaveBeenCalledTimes(1);
+  expect(listener).toHaveBeenCalledTimes(1);
   expect(store.row('a')?.downloadedBytes).toBe(101);
 });
 
-test('only the rows that changed are told', () => {
+test('only changed rows notify', () => {
   snapshot('e', 1, { rows: [pull('a'), pull('b')] });
   flush();
   const a = vi.fn();
   const b = vi.fn();
   store.onRow('a', a);
   store.onRow('b', b);
-  store.event('frame', frame(2, { up: [motion('a', { downloadedBytes: 5 })] }), 'e-2');
+  store.handleEvent('frame', frame(2, { up: [motion('a', { downloadedBytes: 5 })] }), 'e-2');
   flush();
   expect(a).toHaveBeenCalledTimes(1);
   expect(b).not.toHaveBeenCalled();
 });
 
-test('frames that are none are counted, and the page goes on', () => {
+test('invalid frames are counted and skipped', () => {
   snapshot('e', 1, { rows: [pull('a')] });
   for (const bad of ['', 'null', '[]', '"text"', '{"seq":"x"}', '{"now":1}', '{"seq":2']) {
-    store.event('frame', bad, 'e-2');
+    store.handleEvent('frame', bad, 'e-2');
   }
-  expect(store.counts.notUnderstood).toBe(7);
-  store.event('frame', '{"seq":3,"rows":[7,{"id":"x"},null],"up":{},"rm":[1],"nodes":[{}],"new":1}', 'e-3');
-  expect(store.counts.notUnderstood).toBe(7 + 3 + 1 + 1 + 1);
-  store.event('some-day', '{"what":"ever"}', 'e-3');
-  store.event('frame', frame(4, { rows: [pull('b')] }), 'e-4');
+  expect(store.dropCounts.invalid).toBe(7);
+  store.handleEvent(
+    'frame',
+    '{"seq":3,"rows":[7,{"id":"x"},null],"up":{},"rm":[1],"nodes":[{}],"new":1}',
+    'e-3',
+  );
+  expect(store.dropCounts.invalid).toBe(7 + 3 + 1 + 1 + 1);
+  store.handleEvent('some-day', '{"what":"ever"}', 'e-3');
+  store.handleEvent('frame', frame(4, { rows: [pull('b')] }), 'e-4');
   flush();
   expect(ids()).toEqual(['a', 'b']);
 });
 
-test('a motion of a row or layer that is not known is counted', () => {
+test('motion of an unknown row is counted', () => {
   snapshot('e', 1, { rows: [pull('a', { layers: [layer('a')] })] });
-  store.event('frame', frame(2, { up: [motion('x', { percent: 1 })] }), 'e-2');
-  store.event('frame', frame(3, { up: [motion('a', {}, [[7, 1, null, null]])] }), 'e-3');
-  expect(store.counts.unknownRow).toBe(2);
+  store.handleEvent('frame', frame(2, { up: [motion('x', { percent: 1 })] }), 'e-2');
+  store.handleEvent('frame', frame(3, { up: [motion('a', {}, [[7, 1, null, null]])] }), 'e-3');
+  expect(store.dropCounts.unknownRows).toBe(2);
 });
 
-test('an older frame does not undo a newer one', () => {
+test('older frame is dropped', () => {
   snapshot('e', 5, { rows: [pull('a')] });
-  store.event('frame', frame(7, { up: [motion('a', { downloadedBytes: 700 })] }), 'e-7');
-  store.event('frame', frame(6, { up: [motion('a', { downloadedBytes: 600 })] }), 'e-6');
+  store.handleEvent('frame', frame(7, { up: [motion('a', { downloadedBytes: 700 })] }), 'e-7');
+  store.handleEvent('frame', frame(6, { up: [motion('a', { downloadedBytes: 600 })] }), 'e-6');
   flush();
   expect(store.row('a')?.downloadedBytes).toBe(700);
-  expect(store.counts.outOfOrder).toBe(1);
+  expect(store.dropCounts.outOfOrder).toBe(1);
 });
 
-test('after a reset the old rows stay until the new snapshot is whole', () => {
+test('old rows stay until the snapshot completes', () => {
   snapshot('e', 9, { rows: [pull('a', { percent: 50 }), pull('gone')], nodes: [node('n1')] });
   flush();
-  store.event('reset', '{}', '');
-  store.event(
+  store.handleEvent('reset', '{}', '');
+  store.handleEvent(
     'frame',
     frame(3, { rows: [pull('b'), pull('a', { percent: 60 })], nodes: [node('n1')] }),
     'e-3',
   );
   flush();
-  expect(store.sync()).toBe('refilling');
-  expect(store.position()).toBeUndefined();
+  expect(store.syncState()).toBe('resyncing');
+  expect(store.resumeId()).toBeUndefined();
   expect(ids()).toEqual(['a', 'gone']);
   expect(store.row('a')?.percent).toBe(50);
-  store.event('snapshot-end', '{}', 'e-3');
+  store.handleEvent('snapshot-end', '{}', 'e-3');
   flush();
   expect(ids()).toEqual(['a', 'b']);
   expect(store.row('a')?.percent).toBe(60);
   expect(store.row('gone')).toBeUndefined();
-  expect(store.position()).toBe('e-3');
+  expect(store.resumeId()).toBe('e-3');
 });
 
-test('a cut within a snapshot begins it again', () => {
-  store.event('frame', frame(1, { rows: [pull('a')] }), 'e-1');
+test('interrupted snapshot starts over', () => {
+  store.handleEvent('frame', frame(1, { rows: [pull('a')] }), 'e-1');
   flush();
-  expect(store.position()).toBeUndefined();
-  store.begin();
+  expect(store.resumeId()).toBeUndefined();
+  store.beginSnapshot();
   snapshot('e', 2, { rows: [pull('b')], nodes: [node('n1')] });
   flush();
   expect(ids()).toEqual(['b']);
 });
 
-test('after a restart of the server a node keeps its rows, as not seen, until it reports again', () => {
+test('rows are retained as stale after restart', () => {
   snapshot('e1', 9, { rows: [pull('a'), ended('b')], nodes: [node('n1')] });
   flush();
-  store.event('reset', '{}', '');
-  store.event('snapshot-end', '{}', 'e2-1');
+  store.handleEvent('reset', '{}', '');
+  store.handleEvent('snapshot-end', '{}', 'e2-1');
   flush();
   expect(ids()).toEqual(['a', 'b']);
   expect(store.row('a')?.staleSince).toBeDefined();
   expect(store.row('b')?.staleSince).toBeUndefined();
   expect(store.node('n1')?.state).toBe('lost');
 
-  store.event('frame', frame(2, { rows: [pull('a', { percent: 70 })], nodes: [node('n1')] }), 'e2-2');
+  store.handleEvent('frame', frame(2, { rows: [pull('a', { percent: 70 })], nodes: [node('n1')] }), 'e2-2');
   flush();
   expect(store.row('a')).toEqual(pull('a', { percent: 70 }));
   expect(store.node('n1')?.state).toBe('live');
-  // It has said all that it knows, and 'b' was not in it.
+  // The node has sent its full state, without 'b'.
   vi.advanceTimersByTime(5_000);
   expect(ids()).toEqual(['a']);
 });
 
-test('a node that a restarted server has heard but does not know all of yet keeps its rows', () => {
+test('rows are retained until a node reports fully', () => {
   snapshot('e1', 9, { rows: [pull('a'), ended('b')], nodes: [node('n1')] });
   flush();
-  store.event('reset', '{}', '');
-  // It was told what had changed, and has asked for the rest.
+  store.handleEvent('reset', '{}', '');
+  // The node sent only changes; the server has requested the rest.
   snapshot('e2', 1, { rows: [], nodes: [node('n1')] });
   flush();
   expect(ids()).toEqual(['a', 'b']);
   expect(store.node('n1')?.state).toBe('live');
   vi.advanceTimersByTime(1_000);
-  store.event('frame', frame(2, { rows: [pull('a', { percent: 70 })] }), 'e2-2');
+  store.handleEvent('frame', frame(2, { rows: [pull('a', { percent: 70 })] }), 'e2-2');
   vi.advanceTimersByTime(3_000);
   expect(ids()).toEqual(['a']);
 });
 
-test('a node that never comes back after a restart goes in the end', () => {
+test('missing node is removed after the grace period', () => {
   snapshot('e1', 9, { rows: [pull('a')], nodes: [node('n1')] });
   flush();
-  store.event('reset', '{}', '');
-  store.event('snapshot-end', '{}', 'e2-1');
+  store.handleEvent('reset', '{}', '');
+  store.handleEvent('snapshot-end', '{}', 'e2-1');
   vi.advanceTimersByTime(14_000);
   expect(ids()).toEqual(['a']);
   vi.advanceTimersByTime(3_000);
   expect(ids()).toEqual([]);
-  expect([...store.all().nodes.keys()]).toEqual([]);
+  expect([...store.dataset().nodes.keys()]).toEqual([]);
 });
 
-test('a clock that is an hour off does not show in ages', () => {
+test('server time corrects a wrong local clock', () => {
   vi.setSystemTime(Date.parse(T0) - 3_600_000);
   store.connected();
-  store.event('frame', frame(0), 'e-0');
-  expect(store.now()).toBe(Date.parse(T0));
-  // One that took two seconds to come says less of the difference.
+  store.handleEvent('frame', frame(0), 'e-0');
+  expect(store.serverNow()).toBe(Date.parse(T0));
+  // A frame delayed by two seconds gives a worse estimate and is ignored.
   vi.advanceTimersByTime(3_000);
-  store.event('frame', JSON.stringify({ seq: 1, now: at(1) }), 'e-1');
-  expect(store.now()).toBe(Date.parse(at(3)));
+  store.handleEvent('frame', JSON.stringify({ seq: 1, now: at(1) }), 'e-1');
+  expect(store.serverNow()).toBe(Date.parse(at(3)));
 });
 
-test('a failure that the page saw happen is told, one that it only found is not', () => {
+test('only observed failures are announced', () => {
   snapshot('e', 1, { rows: [pull('a'), ended('old', { phase: 'failed', outcome: 'failed' })] });
   flush();
   expect(store.lastFailed()).toBeUndefined();
   const failed = ended('a', { phase: 'failed', outcome: 'failed' });
-  store.event('frame', frame(2, { rows: [failed] }), 'e-2');
+  store.handleEvent('frame', frame(2, { rows: [failed] }), 'e-2');
   flush();
   expect(store.lastFailed()).toEqual(failed);
 });
 
-test('a row that goes on under another id is one row', () => {
+test('superseding row replaces the old one', () => {
   snapshot('e', 1, { rows: [pull('announced', { phase: 'queued' }), pull('b')] });
   flush();
-  store.event('frame', frame(2, { rows: [pull('lease', { supersedes: 'announced' })] }), 'e-2');
+  store.handleEvent('frame', frame(2, { rows: [pull('lease', { supersedes: 'announced' })] }), 'e-2');
   flush();
   expect(ids()).toEqual(['b', 'lease']);
-  expect(store.lines.first('lease')).toBe('announced');
-  // The server says that the old one is gone as well, later; and the row again.
-  store.event(
+  expect(store.stableIds.stableId('lease')).toBe('announced');
+  // Later the server also removes the old row and repeats the new one.
+  store.handleEvent(
     'frame',
     frame(3, { rm: ['announced'], rows: [pull('lease', { supersedes: 'announced' })] }),
     'e-3',
   );
   flush();
-  expect(store.lines.first('lease')).toBe('announced');
-  store.event('frame', frame(4, { rows: [pull('third', { supersedes: 'lease' })] }), 'e-4');
+  expect(store.stableIds.stableId('lease')).toBe('announced');
+  store.handleEvent('frame', frame(4, { rows: [pull('third', { supersedes: 'lease' })] }), 'e-4');
   flush();
-  expect(store.lines.first('third')).toBe('announced');
-  store.event('frame', frame(5, { rm: ['third'] }), 'e-5');
-  store.event('frame', frame(5, { rows: [pull('third')] }), 'e-5');
+  expect(store.stableIds.stableId('third')).toBe('announced');
+  store.handleEvent('frame', frame(5, { rm: ['third'] }), 'e-5');
+  store.handleEvent('frame', frame(5, { rows: [pull('third')] }), 'e-5');
   flush();
-  store.event('frame', frame(6, { rm: ['third'] }), 'e-6');
+  store.handleEvent('frame', frame(6, { rm: ['third'] }), 'e-6');
   flush();
-  expect(store.lines.first('third')).toBe('third');
-  // One that came and went before it was drawn is forgotten too.
-  store.event('frame', frame(7, { rows: [pull('fourth', { supersedes: 'b' })] }), 'e-7');
-  store.event('frame', frame(8, { rm: ['fourth'] }), 'e-8');
+  expect(store.stableIds.stableId('third')).toBe('third');
+  // A row that is added and removed before a flush is forgotten, too.
+  store.handleEvent('frame', frame(7, { rows: [pull('fourth', { supersedes: 'b' })] }), 'e-7');
+  store.handleEvent('frame', frame(8, { rm: ['fourth'] }), 'e-8');
   flush();
-  expect(store.lines.first('fourth')).toBe('fourth');
+  expect(store.stableIds.stableId('fourth')).toBe('fourth');
 });
 
-test('a row supersedes none of another node, and not itself', () => {
+test('supersedes is ignored across nodes and for itself', () => {
   snapshot('e', 1, { rows: [pull('a', { nodeName: 'n2' }), pull('b', { supersedes: 'a' })] });
-  store.event('frame', frame(2, { rows: [pull('c', { supersedes: 'c' })] }), 'e-2');
+  store.handleEvent('frame', frame(2, { rows: [pull('c', { supersedes: 'c' })] }), 'e-2');
   flush();
   expect(ids()).toEqual(['a', 'b', 'c']);
 });
 
-test('a restarted server that knows the next id of a row does not bring back the old one', () => {
+test('superseded row is not retained after restart', () => {
   snapshot('e', 1, { rows: [pull('announced', { phase: 'queued' })], nodes: [node('n1')] });
   flush();
-  store.event('reset', '{}', '');
+  store.handleEvent('reset', '{}', '');
   snapshot('f', 1, { rows: [pull('lease', { supersedes: 'announced' })], nodes: [node('n1')] });
   flush();
   expect(ids()).toEqual(['lease']);
 });
 
-test('a failure that comes from events alone is news once, and its next tries are not', () => {
+test('retries of a failure are not announced', () => {
   const failed = (id: string, attempt: number) =>
     ended(id, { phase: 'failed', outcome: 'failed', failure: { reason: 'not_found' }, attempt });
   snapshot('e', 1, { rows: [failed('old', 1)] });
   flush();
   expect(store.lastFailed()).toBeUndefined();
-  store.event('frame', frame(2, { rows: [failed('a', 1)] }), 'e-2');
+  store.handleEvent('frame', frame(2, { rows: [failed('a', 1)] }), 'e-2');
   flush();
   expect(store.lastFailed()?.id).toBe('a');
-  store.event('frame', frame(3, { rows: [{ ...failed('b', 2), supersedes: 'a' }] }), 'e-3');
+  store.handleEvent('frame', frame(3, { rows: [{ ...failed('b', 2), supersedes: 'a' }] }), 'e-3');
   flush();
   expect(store.lastFailed()?.id).toBe('a');
   expect(ids()).toEqual(['b', 'old']);
 });
 
-test('of a row, what is not understood is left out and counted, and the row stays', () => {
+test('invalid fields are dropped and counted', () => {
   const link = { namespace: 'shop', podName: 'web', uid: 'u', container: 'app', image: 'a' };
-  const odd = [
+  const malformed = [
     { pods: {} },
     { pods: [{ namespace: 'a' }, link] },
     { candidates: [null] },
@@ -296,11 +300,15 @@ test('of a row, what is not understood is left out and counted, and the row stay
     { layers: [layer('a'), { digest: 'x' }] },
     { imageRef: { a: 1 } },
   ];
-  const rows = odd.map((more, i) => ({ ...pull(`odd${i}`), ...more }));
+  const rows = malformed.map((more, i) => ({ ...pull(`odd${i}`), ...more }));
   const none = [null, 7, {}, { ...pull('x'), nodeName: '' }];
-  store.event('frame', JSON.stringify({ seq: 1, now: T0, rows: [...rows, ...none, pull('good')] }), 'e-1');
+  store.handleEvent(
+    'frame',
+    JSON.stringify({ seq: 1, now: T0, rows: [...rows, ...none, pull('good')] }),
+    'e-1',
+  );
   flush();
-  expect(store.counts.notUnderstood).toBe(odd.length + none.length);
+  expect(store.dropCounts.invalid).toBe(malformed.length + none.length);
   expect(ids()).toEqual(['good', ...rows.map(({ id }) => id)]);
   expect(store.row('odd1')?.pods).toEqual([link]);
   for (const { id } of rows.slice(2)) {
@@ -311,26 +319,26 @@ test('of a row, what is not understood is left out and counted, and the row stay
   }
 });
 
-test('a page that is held takes everything in, shows nothing of it, and then all at once', () => {
+test('paused store applies changes when resumed', () => {
   snapshot('e', 1, { rows: [pull('a', { percent: 10 })] });
   flush();
   store.pause(true);
-  store.event('frame', frame(2, { rows: [pull('a', { percent: 20 }), pull('b')] }), 'e-2');
+  store.handleEvent('frame', frame(2, { rows: [pull('a', { percent: 20 }), pull('b')] }), 'e-2');
   flush();
   expect(store.row('a')?.percent).toBe(10);
   expect(ids()).toEqual(['a']);
-  expect(store.waiting()).toBe(2);
+  expect(store.pendingChanges()).toBe(2);
   store.pause(false);
   expect(store.row('a')?.percent).toBe(20);
   expect(ids()).toEqual(['a', 'b']);
-  expect(store.waiting()).toBe(0);
+  expect(store.pendingChanges()).toBe(0);
 });
 
-test('a held page stays as it is over a restart of the server', () => {
+test('paused store stays unchanged across a restart', () => {
   snapshot('e1', 9, { rows: [pull('a'), pull('b')], nodes: [node('n1')] });
   flush();
   store.pause(true);
-  store.event('reset', '{}', '');
+  store.handleEvent('reset', '{}', '');
   flush();
   snapshot('e2', 1, { rows: [pull('a')], nodes: [node('n1')] });
   vi.advanceTimersByTime(20_000);
@@ -339,20 +347,24 @@ test('a held page stays as it is over a restart of the server', () => {
   expect(ids()).toEqual(['a']);
 });
 
-test('few rows are looked at with each drawing, very many once a second', () => {
-  const heard = vi.fn();
-  store.onBeat(heard);
+test('dataset updates are throttled with many rows', () => {
+  const listener = vi.fn();
+  store.onDataset(listener);
   const seconds = (rows: number, seq: number) => {
     snapshot('e', seq, { rows: Array.from({ length: rows }, (_, i) => pull(`p${i}`)) });
     vi.advanceTimersByTime(3_000);
-    heard.mockClear();
+    listener.mockClear();
     for (let i = 1; i <= 8; i += 1) {
-      store.event('frame', frame(seq + i, { up: [motion('p1', { downloadedBytes: i })] }), `e-${seq + i}`);
+      store.handleEvent(
+        'frame',
+        frame(seq + i, { up: [motion('p1', { downloadedBytes: i })] }),
+        `e-${seq + i}`,
+      );
       flush();
     }
-    return heard.mock.calls.length;
+    return listener.mock.calls.length;
   };
   expect(seconds(10, 1)).toBe(8);
-  // At once, and after each second of the two.
+  // Immediately, and after each of the two seconds.
   expect(seconds(1_500, 20)).toBe(3);
 });

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest';
 import type { LayerState } from '../../src/api/gen/wire';
-import { segments } from '../../src/model/strip';
-import { layer } from './some';
+import { stripSegments } from '../../src/model/strip';
+import { layer } from './fixtures';
 
-test('each layer is a part, as wide as it weighs, and as far as it is', () => {
+test('strip has a weighted segment per layer', () => {
   const layers = [
     layer('a', { state: 'cached', totalBytes: 10 }),
     layer('b', { state: 'complete', totalBytes: 20 }),
@@ -15,8 +15,8 @@ test('each layer is a part, as wide as it weighs, and as far as it is', () => {
     layer('h', { state: 'being_hashed' as LayerState }),
     layer('i', { state: 'downloading', downloadedBytes: 99, totalBytes: 0 }),
   ];
-  const found = segments(layers);
-  expect(found?.map(({ look, share }) => [look, share])).toEqual([
+  const found = stripSegments(layers);
+  expect(found?.map(({ state, share }) => [state, share])).toEqual([
     ['cached', 1],
     ['complete', 1],
     ['extracting', 1],
@@ -30,11 +30,11 @@ test('each layer is a part, as wide as it weighs, and as far as it is', () => {
   expect(found?.map(({ weight }) => weight).slice(0, 5)).toEqual([10, 20, 30, 40, 50]);
 });
 
-test('of very many those that are alike are one, and of too many there are none', () => {
+test('strip merges equal neighbours of many layers', () => {
   const many = Array.from({ length: 120 }, (_, i) =>
     layer('a', { state: i < 60 ? 'cached' : i === 60 ? 'downloading' : 'waiting', totalBytes: 5 }),
   );
-  expect(segments(many)?.map(({ look, weight }) => [look, weight])).toEqual([
+  expect(stripSegments(many)?.map(({ state, weight }) => [state, weight])).toEqual([
     ['cached', 300],
     ['downloading', 5],
     ['waiting', 295],
@@ -43,6 +43,6 @@ test('of very many those that are alike are one, and of too many there are none'
     ...each,
     state: i % 2 ? ('cached' as const) : ('waiting' as const),
   }));
-  expect(segments(mixed)).toBeUndefined();
-  expect(segments([])).toBeUndefined();
+  expect(stripSegments(mixed)).toBeUndefined();
+  expect(stripSegments([])).toBeUndefined();
 });

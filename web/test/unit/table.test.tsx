@@ -12,7 +12,7 @@ const COLUMNS: readonly Column<Thing>[] = [
   {
     key: 'name',
     name: 'Name',
-    by: ({ name }) => name,
+    sortValue: ({ name }) => name,
     cell: ({ name, size }) => {
       drawn.push(name);
       return `${name} of ${size}`;
@@ -21,7 +21,7 @@ const COLUMNS: readonly Column<Thing>[] = [
 ];
 const keyOf = ({ name }: Thing): string => name;
 const rowOf = ({ name }: Thing) => ({ 'data-thing': name });
-const ORDER = { key: 'name', down: false };
+const ORDER = { key: 'name', descending: false };
 
 const table = (items: readonly Thing[]) => (
   <Table
@@ -30,8 +30,8 @@ const table = (items: readonly Thing[]) => (
     items={items}
     keyOf={keyOf}
     order={ORDER}
-    what={['thing', 'things']}
-    rowOf={rowOf}
+    noun={['thing', 'things']}
+    rowAttributes={rowOf}
   />
 );
 const many = (count: number): Thing[] =>
@@ -40,7 +40,7 @@ const rows = () => document.querySelectorAll('[data-thing]').length;
 
 afterEach(cleanup);
 
-test('of many rows two hundred are drawn, and more when asked', () => {
+test('table renders 200 rows, more on request', () => {
   render(table(many(10_450)));
   expect(rows()).toBe(200);
   expect(screen.getByText('200 of 10,450 things')).toBeTruthy();
@@ -53,7 +53,7 @@ test('of many rows two hundred are drawn, and more when asked', () => {
   expect(screen.queryByText(/^Show/)).toBeNull();
 });
 
-test('a row is drawn again when it says something else, and no other is', () => {
+test('table rerenders only the changed row', () => {
   const { rerender } = render(table(many(3)));
   drawn = [];
   const next = many(3);

@@ -1,189 +1,189 @@
 // Generated from pulltrace-core by `cargo run -p pulltrace-core --all-features --example generate`. Do not edit.
 //
-// Within version 1 fields and words are only added: a server may say more than this.
+// Within version 1, fields and enum values are only added: newer servers may send more.
 
 /**
- * One pull as it is at one moment.
+ * A pull at one moment.
  *
  */
 export type PullStatus = {
   /**
-   * Which pull: the same for ever, and safe in a path of a URL.
+   * The id, which never changes and is safe in a URL path.
    */
   id: string,
   /**
-   * By what frames name it: a number of this life of the server, which is another one in the next.
+   * The number that frames use for the pull; valid until the server restarts.
    */
   row?: number,
   /**
-   * The node that pulls.
+   * The node of the pull.
    */
   nodeName: string,
   /**
-   * The image's whole name with its tag or digest, where it is known.
+   * The full image name with its tag or digest, if known.
    */
   imageRef?: string,
   /**
-   * Host (without port) and path of the image, known before its whole name.
+   * Host (without port) and path of the image, known before the full name.
    */
   repository?: string,
   /**
-   * The digest that the image's name points to: of an index, or of the only manifest.
+   * The digest that the image name points to: that of an index, or of the only manifest.
    */
   rootDigest?: string,
   /**
-   * The digest of the manifest that is run.
+   * The digest of the manifest that containers run.
    */
   manifestDigest?: string,
   /**
-   * `linux/amd64`, where the image says it.
+   * The platform, e.g. `linux/amd64`, if the image declares it.
    */
   platform?: string,
   /**
-   * The pods that wait for it, or waited; absent where none is known.
+   * The pods that wait or waited for it; absent if none are known.
    */
   pods?: Array<PodLink>,
   /**
-   * The pods that may be waiting for it, where nothing decides between several images.
+   * The pods that may be waiting for it, if the evidence does not decide between several images.
    */
   candidates?: Array<PodLink>,
   /**
-   * Which try it is of the same image for the same pod; the first is 1.
+   * The number of the attempt for this image and pod, starting at 1.
    */
   attempt?: number,
   /**
-   * The id that it had while it was only announced: a row of that id is this one.
+   * The id of the announced pull that this one replaces: a row with that id is the same pull.
    */
   supersedes?: string,
   /**
-   * What it is doing; of a pull that is over, its outcome.
+   * The phase, or the outcome of an ended pull.
    */
   phase: Phase,
   /**
-   * How it ended; absent while it lives.
+   * The outcome; absent for a live pull.
    */
   outcome?: Outcome,
   /**
-   * Why it failed, where it did.
+   * Why it failed, if it did.
    */
   failure?: Failure,
   /**
-   * Why it failed, as one text for people.
+   * Why it failed, as one text for display.
    */
   error?: string,
   /**
-   * What it waits for, where nothing of it moves.
+   * The current wait, if no part of the pull makes progress.
    */
   waitingOn?: WaitingOn,
   /**
-   * How far it is, 0 to 100: never goes back, and is 100 only where the pull is completed.
+   * The progress, 0 to 100. It never decreases, and is 100 only for a completed pull.
    */
   percent?: number,
   /**
-   * Whether the sizes are known, which they are, exactly, from the manifest on.
+   * True if the sizes are known. They are exact, and known once the manifest is.
    */
   totalKnown: boolean,
   /**
-   * What the image weighs, compressed.
+   * The compressed size of the image.
    */
   totalBytes?: number,
   /**
-   * What of `total_bytes` was on the node before, or is served remotely.
+   * Bytes of `total_bytes` that were on the node before, or are served remotely.
    */
   cachedBytes?: number,
   /**
-   * `total_bytes` less `cached_bytes`: what is to be downloaded by this pull or for it.
+   * Bytes to download, by this pull or another one: `total_bytes` minus `cached_bytes`.
    */
   toDownloadBytes?: number,
   /**
-   * What of `to_download_bytes` is here.
+   * Bytes of `to_download_bytes` that are present.
    */
   downloadedBytes?: number,
   /**
-   * What is to be unpacked by this pull or for it, as compressed bytes: all but layers that were
+   * Compressed bytes to unpack, by this pull or another one: all layers but those that were
    * unpacked before, or are served remotely.
    */
   toExtractBytes?: number,
   /**
-   * What of `to_extract_bytes` is unpacked.
+   * Bytes of `to_extract_bytes` that are unpacked.
    */
   extractedBytes?: number,
   /**
-   * Bytes that came and had to be fetched again.
+   * Downloaded bytes that had to be fetched again.
    */
   wastedBytes?: number,
   /**
-   * How fast its bytes come; absent where that is not known, or none are to come.
+   * The download rate; absent if it is unknown, or no bytes are missing.
    */
   bytesPerSec?: number,
   /**
-   * How much longer it takes, by the best guess.
+   * The estimated remaining time.
    */
   etaSeconds?: number,
   /**
-   * How much longer it takes if it goes well.
+   * The optimistic bound of the remaining time.
    */
   etaLowSeconds?: number,
   /**
-   * How much longer it takes if it does not.
+   * The pessimistic bound of the remaining time.
    */
   etaHighSeconds?: number,
   /**
-   * What the unpacking part of the time left rests on.
+   * The basis of the unpacking part of the remaining time.
    */
   etaBasis?: EtaBasis,
   /**
-   * When the kubelet announced it, which is before its queue.
+   * When the kubelet announced it, before its queue.
    */
   queuedAt?: string,
   /**
-   * When it began; of one that is queued, when it was announced.
+   * When it started; for a queued pull, when it was announced.
    */
   startedAt: string,
   /**
-   * When its manifest was first seen, with which the download begins.
+   * When the manifest was first observed, which starts the download.
    */
   downloadingAt?: string,
   /**
-   * When all bytes were first seen to be here.
+   * When all bytes were first observed.
    */
   extractingAt?: string,
   /**
-   * When it ended, however it did.
+   * When it ended, with any outcome.
    */
   completedAt?: string,
   /**
-   * When it last moved, where it should and has not for long.
+   * The time of the last progress, if the pull is stalled.
    */
   stalledSince?: string,
   /**
-   * Whether it is seen to be far slower than pulls from its registry usually are on its node.
+   * True if it is far slower than usual for its registry on its node.
    */
   slow?: boolean,
   /**
-   * Since when nobody has been able to see it.
+   * Since when no source has been able to observe it.
    */
   staleSince?: string,
   /**
-   * How long it took as the kubelet measured it.
+   * The duration as measured by the kubelet.
    */
   kubelet?: KubeletTimes,
   /**
-   * How many layers it has; absent until the manifest is here.
+   * The number of layers; absent until the manifest is known.
    */
   layerCount?: number,
   /**
-   * With how many of them nothing is left to do.
+   * The number of layers that have no work left.
    */
   layersDone?: number,
   /**
-   * Each layer, lowest first; absent until the manifest is here.
+   * The layers, lowest first; absent until the manifest is known.
    */
   layers?: Array<LayerStatus>,
 };
 
 /**
- * One layer of a pull.
+ * A layer of a pull.
  */
 export type LayerStatus = {
   /**
@@ -191,55 +191,55 @@ export type LayerStatus = {
    */
   digest: string,
   /**
-   * Its media type, as the manifest says it.
+   * The media type according to the manifest.
    */
   mediaType?: string,
   /**
-   * The build step that made it, where the image tells.
+   * The build step that created it, if the image contains it.
    */
   createdBy?: string,
   /**
-   * What it is doing.
+   * The state.
    */
   state: LayerState,
   /**
-   * What it weighs, compressed.
+   * The compressed size.
    */
   totalBytes: number,
   /**
-   * What of that is here; absent where the layer is used without its bytes.
+   * Bytes that are present; absent if the layer is used without its bytes.
    */
   downloadedBytes?: number,
   /**
-   * Whether all its bytes were on the node before the pull began, and must only be unpacked.
+   * True if all bytes were on the node before the pull started and only have to be unpacked.
    */
   blobCached?: boolean,
   /**
-   * Bytes that unpacking has written so far, uncompressed, where the runtime was asked.
+   * Uncompressed bytes written by unpacking so far, if the runtime reports them.
    */
   unpackedBytes?: number,
   /**
-   * How fast its bytes come; absent where that is not known, or none come any more.
+   * The download rate; absent if it is unknown or the download has ended.
    */
   bytesPerSec?: number,
   /**
-   * What it waits for, where it does.
+   * The current wait, if any.
    */
   waitingOn?: WaitingOn,
   /**
-   * When its first byte was seen.
+   * When the first byte was observed.
    */
   startedAt?: string,
   /**
-   * When all its bytes were seen.
+   * When all bytes were first observed.
    */
   downloadedAt?: string,
   /**
-   * When its unpacking was seen to begin.
+   * When unpacking was first observed.
    */
   extractingAt?: string,
   /**
-   * When it was seen unpacked.
+   * When it was first observed unpacked.
    */
   completedAt?: string,
 };
@@ -249,55 +249,55 @@ export type LayerStatus = {
  */
 export type Failure = {
   /**
-   * One word of a set that grows: `unexplained`.
+   * The reason, e.g. `unexplained`. Others may be added.
    */
   reason: FailureReason,
   /**
-   * What is known beyond the word, for people.
+   * The error message, for display.
    */
   message?: string,
   /**
-   * What a person does next, in one line. Agents do not tell it.
+   * Advice in one line. Agents do not send it.
    */
   hint?: string,
   /**
-   * When the kubelet tries again, as its back-off implies.
+   * When the kubelet retries, according to its back-off.
    */
   nextRetryAt?: string,
 };
 
 /**
- * What a pull or a layer waits for.
+ * A wait of a pull or layer.
  */
 export type WaitingOn = {
   /**
-   * What kind of thing.
+   * The kind of wait.
    */
   kind: WaitingKind,
   /**
-   * Since when that is seen.
+   * When the wait was first observed.
    */
   since: string,
   /**
-   * The id of the pull that must get on first, where one must.
+   * The id of the pull that must make progress first, if any.
    */
   pull?: string,
   /**
-   * The digest of the layer that must get on first, where one must.
+   * The digest of the layer that must make progress first, if any.
    */
   layer?: string,
   /**
-   * How many pulls come before it, where it stands in a queue.
+   * The number of pulls ahead in the queue, if queued.
    */
   ahead?: number,
   /**
-   * How much longer what it waits for takes, where that is known.
+   * The estimated remaining wait, if known.
    */
   etaSeconds?: number,
 };
 
 /**
- * A container or a volume of a pod that waits for a pull, or waited.
+ * A container or volume of a pod that waits, or waited, for a pull.
  */
 export type PodLink = {
   /**
@@ -309,7 +309,7 @@ export type PodLink = {
    */
   podName: string,
   /**
-   * The pod's uid.
+   * The pod's UID.
    */
   uid: string,
   /**
@@ -317,40 +317,40 @@ export type PodLink = {
    */
   container: string,
   /**
-   * The image that it wants.
+   * The requested image.
    */
   image: string,
   /**
-   * How that is known; absent of a candidate.
+   * The evidence for the link; absent for a candidate.
    */
   evidence?: LinkEvidence,
 };
 
 /**
- * How long a pull took as the kubelet measured it.
+ * The duration of a pull as measured by the kubelet.
  */
 export type KubeletTimes = {
   /**
-   * The pull itself.
+   * The duration of the pull.
    */
   pullSeconds: number,
   /**
-   * The pull and the wait for it in the kubelet's queue; older kubelets do not say.
+   * The duration including the wait in the kubelet's queue; older kubelets do not report it.
    */
   withWaitingSeconds?: number,
   /**
-   * What the kubelet says that the image weighs.
+   * The image size reported by the kubelet.
    */
   imageBytes?: number,
   /**
-   * Whether what was measured here is within 20 % of it, or within a second; absent where not the
-   * whole pull was seen.
+   * True if pulltrace's own measurement is within 20 % or one second of it; absent if pulltrace
+   * did not observe the whole pull.
    */
   agrees?: boolean,
 };
 
 /**
- * One change, as `GET /api/v1/events` streams it.
+ * A change, as streamed by `GET /api/v1/events`.
  */
 export type PullEvent = {
   /**
@@ -358,11 +358,11 @@ export type PullEvent = {
    */
   schemaVersion: string,
   /**
-   * When the server said it, by its own clock.
+   * When the server sent the event, by its own clock.
    */
   timestamp: string,
   /**
-   * What happened.
+   * The type of change.
    */
   type: EventType,
   /**
@@ -370,23 +370,23 @@ export type PullEvent = {
    */
   nodeName: string,
   /**
-   * The pull, in its latest state; of a layer's event without its layers.
+   * The latest state of the pull; without layers in an event about a layer.
    */
   pull?: PullStatus,
   /**
-   * The layer, where it is one that changed.
+   * The layer, if the event is about one.
    */
   layer?: LayerStatus,
 };
 
 /**
- * What changed since the reader's last frame: `GET /api/v1/events?format=frame`.
+ * Changes since the reader's last frame: `GET /api/v1/events?format=frame`.
  *
  * Apply in this order: `rows`, `up`, `rm`, `nodes`.
  */
 export type Frame = {
   /**
-   * Where in the server's changes the reader is now.
+   * The reader's position in the server's sequence of changes.
    */
   seq: number,
   /**
@@ -394,42 +394,44 @@ export type Frame = {
    */
   now: string,
   /**
-   * Rows that are new, or of which more changed than moves: each replaces the row of its id.
+   * Rows that are new, or in which more than the progress changed. Each replaces the row with
+   * its id.
    */
   rows?: Array<PullStatus>,
   /**
-   * What moves of the other rows that changed.
+   * The progress of the other rows that changed.
    */
   up?: Array<PullMotion>,
   /**
-   * The ids of rows that the server keeps no more.
+   * The ids of rows that the server no longer keeps.
    */
   rm?: Array<string>,
   /**
-   * Nodes that changed: each replaces the one of its name. One that is `removed` goes.
+   * Nodes that changed. Each replaces the node with its name; a `removed` node is deleted.
    */
   nodes?: Array<NodeStatus>,
 };
 
 /**
- * What moves of a pull. It replaces all of these fields of its row: one that is absent is unknown.
+ * The progress of a pull. It replaces all of these fields of its row: an absent field is unknown.
  *
- * As most of what a reader is sent is this, it is an array: `[row, percent, downloadedBytes,
- * extractedBytes, bytesPerSec, etaSeconds, etaLowSeconds, etaHighSeconds, layersDone, layers]`, with
- * null for what is unknown.
+ * Serialised as an array, as most of the data in a stream is progress: `[row, percent,
+ * downloadedBytes, extractedBytes, bytesPerSec, etaSeconds, etaLowSeconds, etaHighSeconds,
+ * layersDone, layers]`, with null for unknown values.
  */
 export type PullMotion = [row: number, percent: number | null, downloadedBytes: number | null, extractedBytes: number | null, bytesPerSec: number | null, etaSeconds: number | null, etaLowSeconds: number | null, etaHighSeconds: number | null, layersDone: number | null, layers: Array<[index: number, downloadedBytes: number | null, unpackedBytes: number | null, bytesPerSec: number | null]>];
 
 /**
- * `GET /api/v1/pulls`: live pulls, and ended ones until they are forgotten.
+ * `GET /api/v1/pulls`: live pulls, and ended pulls until they expire.
  */
 export type PullList = {
   /**
-   * The life of the server.
+   * The server's epoch, which changes on every restart.
    */
   epoch: string,
   /**
-   * Where in the server's changes this was true: `/api/v1/events?since=<epoch>-<seq>` goes on from it.
+   * The position in the server's changes: `/api/v1/events?since=<epoch>-<seq>` continues from
+   * it.
    */
   seq: number,
   /**
@@ -441,7 +443,7 @@ export type PullList = {
    */
   pulls: Array<PullStatus>,
   /**
-   * Where there are more: the value of `continue` for the next page.
+   * If there are more, the value of `continue` for the next page.
    */
   continue?: string,
 };
@@ -451,11 +453,11 @@ export type PullList = {
  */
 export type NodeList = {
   /**
-   * The life of the server.
+   * The server's epoch, which changes on every restart.
    */
   epoch: string,
   /**
-   * Where in the server's changes this was true.
+   * The position in the server's changes.
    */
   seq: number,
   /**
@@ -469,23 +471,23 @@ export type NodeList = {
 };
 
 /**
- * One node, and the sums over its live pulls.
+ * A node, with totals over its live pulls.
  */
 export type NodeStatus = {
   /**
-   * Its name.
+   * The name.
    */
   name: string,
   /**
-   * Whether its agent is heard.
+   * The state of its agent.
    */
   state: NodeState,
   /**
-   * Set where the server keeps it no more: only in a [`Frame`](super::Frame).
+   * True if the server no longer keeps the node; only in a [`Frame`](super::Frame).
    */
   removed?: boolean,
   /**
-   * When its agent was last heard, by the server's clock.
+   * When its agent last reported, by the server's clock.
    */
   lastReportAt: string,
   /**
@@ -493,31 +495,32 @@ export type NodeStatus = {
    */
   agentVersion?: string,
   /**
-   * Which runtime pulls.
+   * The name and version of its container runtime.
    */
   runtimeVersion?: string,
   /**
-   * How far the server's clock is ahead of the node's, in milliseconds, as near as reports tell it.
+   * The lead of the server's clock over the node's in milliseconds, estimated from reports.
    */
   clockOffsetMs?: number,
   /**
-   * Pulls that are going on.
+   * The number of live pulls.
    */
   live: number,
   /**
-   * Pulls that ended and are still known.
+   * The number of ended pulls that are still kept.
    */
   ended: number,
   /**
-   * Bytes to download, of live pulls whose sizes are known; a layer that several share counts once.
+   * Bytes to download, for live pulls with known sizes. A layer shared by several pulls counts
+   * once.
    */
   toDownloadBytes: number,
   /**
-   * What of them is here.
+   * Bytes of `to_download_bytes` that are present.
    */
   downloadedBytes: number,
   /**
-   * How fast bytes come, over all.
+   * The download rate of the node.
    */
   bytesPerSec?: number,
 };
@@ -527,11 +530,11 @@ export type NodeStatus = {
  */
 export type ImageList = {
   /**
-   * The life of the server.
+   * The server's epoch, which changes on every restart.
    */
   epoch: string,
   /**
-   * Where in the server's changes this was true.
+   * The position in the server's changes.
    */
   seq: number,
   /**
@@ -545,11 +548,11 @@ export type ImageList = {
 };
 
 /**
- * One image, and what its pulls are doing.
+ * An image, with the phases of its pulls.
  */
 export type ImageStatus = {
   /**
-   * The best name that any of its pulls knows: the whole name, or the repository, or the digest.
+   * The best name known from its pulls: a full name, the repository, or the digest.
    */
   name: string,
   /**
@@ -557,29 +560,29 @@ export type ImageStatus = {
    */
   rootDigest?: string,
   /**
-   * What it weighs, compressed.
+   * The compressed size.
    */
   totalBytes?: number,
   /**
-   * How many of its pulls are in each phase, by its word.
+   * The number of its pulls in each phase, by wire name.
    */
   phases: { [key in string]: number },
   /**
-   * How many nodes pull it or pulled it.
+   * The number of nodes that pull it or have pulled it.
    */
   nodes: number,
 };
 
 /**
- * `GET /api/v1/pods`: the pods that wait for an image, and for about a minute those that did.
+ * `GET /api/v1/pods`: the pods that wait for an image, or did within the last minute or so.
  */
 export type PodList = {
   /**
-   * The life of the server.
+   * The server's epoch, which changes on every restart.
    */
   epoch: string,
   /**
-   * Where in the server's changes this was true.
+   * The position in the server's changes.
    */
   seq: number,
   /**
@@ -587,99 +590,98 @@ export type PodList = {
    */
   now: string,
   /**
-   * Whether the server hears what it rests on.
+   * The state of the sources that the list is based on.
    */
   cluster: ClusterStatus,
   /**
-   * The pods, in the order of their namespaces and names.
+   * The pods, ordered by namespace and name.
    */
   pods: Array<PodStatus>,
   /**
-   * Where there are more: the value of `continue` for the next page.
+   * If there are more, the value of `continue` for the next page.
    */
   continue?: string,
 };
 
 /**
- * Whether a server hears of pods, and of what kubelets say.
+ * The state of a server's Kubernetes sources.
  */
 export type ClusterStatus = {
   /**
-   * Whether it hears of pods.
+   * The state of the pod source.
    */
   pods: SourceState,
   /**
-   * Whether it hears of the kubelets' events.
+   * The state of the source of kubelet events.
    */
   events: SourceState,
   /**
-   * Why it does not hear of pods, for people.
+   * Why pods are not available, for display.
    */
   podsReason?: string,
   /**
-   * Why it does not hear of events, for people.
+   * Why events are not available, for display.
    */
   eventsReason?: string,
 };
 
 /**
- * One pod: what it waits for, and how much longer.
+ * A pod, the images it waits for, and the remaining time.
  */
 export type PodStatus = {
   /**
-   * Its namespace.
+   * The namespace.
    */
   namespace: string,
   /**
-   * Its name.
+   * The name.
    */
   podName: string,
   /**
-   * Its uid.
+   * The UID.
    */
   uid: string,
   /**
-   * The node that it is on.
+   * The node of the pod.
    */
   nodeName: string,
   /**
-   * Whether all its images are there.
+   * True if all its images are present.
    */
   ready: boolean,
   /**
-   * Whether it gets on: something that it waits for moves, so whoever waits for it should go on
-   * waiting.
+   * True if anything that the pod waits for makes progress, so that it is worth waiting.
    */
   moving: boolean,
   /**
-   * How it stands, in one sentence for people.
+   * The status of the pod in one sentence, for display.
    */
   summary: string,
   /**
-   * How much longer until all its images are there, by the best guess; absent where one of them cannot
-   * be guessed.
+   * The estimated remaining time until all images are present; absent if that of one image is
+   * unknown.
    */
   etaSeconds?: number,
   /**
-   * How much longer at least: what of it can be told.
+   * The minimum remaining time: the part that can be estimated.
    */
   etaLowSeconds?: number,
   /**
-   * Its images in the order in which the kubelet takes them; those that are there too.
+   * The images in the order in which the kubelet pulls them, including those that are present.
    */
   images: Array<PodImage>,
 };
 
 /**
- * One image that a pod needs.
+ * An image that a pod needs.
  */
 export type PodImage = {
   /**
-   * The container or the volume.
+   * The name of the container or volume.
    */
   container: string,
   /**
-   * Which of these it is.
+   * The kind of container or volume.
    */
   kind: SlotKind,
   /**
@@ -687,41 +689,41 @@ export type PodImage = {
    */
   image: string,
   /**
-   * How it stands with it.
+   * The state of the image.
    */
   state: ImageState,
   /**
-   * The id of the pull that it waits for, or last waited for.
+   * The id of the pull that the pod waits for, or waited for last.
    */
   pull?: string,
   /**
-   * Which try it is; the first is 1.
+   * The number of the attempt, starting at 1.
    */
   attempt?: number,
   /**
-   * What Kubernetes says of it: `ContainerCreating`, `ImagePullBackOff`.
+   * The waiting reason in the pod's status: `ContainerCreating`, `ImagePullBackOff`.
    */
   waitingReason?: string,
   /**
-   * Why the last try failed, where it did.
+   * Why the last attempt failed, if it did.
    */
   failure?: Failure,
   /**
-   * How much longer it takes, by the best guess.
+   * The estimated remaining time.
    */
   etaSeconds?: number,
 };
 
 /**
- * `GET /api/v1/namespaces/{namespace}/pods/{pod}/pulls`: one pod with its pulls.
+ * `GET /api/v1/namespaces/{namespace}/pods/{pod}/pulls`: a pod with its pulls.
  */
 export type PodPulls = {
   /**
-   * The life of the server.
+   * The server's epoch, which changes on every restart.
    */
   epoch: string,
   /**
-   * Where in the server's changes this was true.
+   * The position in the server's changes.
    */
   seq: number,
   /**
@@ -733,21 +735,21 @@ export type PodPulls = {
    */
   pod: PodStatus,
   /**
-   * The pulls that its images name, in the order of the images; without their layers.
+   * The pulls that its images refer to, in the order of the images, without their layers.
    */
   pulls: Array<PullStatus>,
 };
 
 /**
- * The event `end` of a pod that is followed: nothing more comes.
+ * The `end` event of a followed pod, which is the last one.
  */
 export type PodEnd = {
   /**
-   * Why.
+   * The reason.
    */
   reason: PodEndReason,
   /**
-   * Where in the server's changes this was true.
+   * The position in the server's changes.
    */
   seq: number,
   /**
@@ -761,11 +763,11 @@ export type PodEnd = {
  */
 export type ServerStatus = {
   /**
-   * The life of the server.
+   * The server's epoch, which changes on every restart.
    */
   epoch: string,
   /**
-   * Where in the server's changes this was true.
+   * The position in the server's changes.
    */
   seq: number,
   /**
@@ -773,124 +775,124 @@ export type ServerStatus = {
    */
   now: string,
   /**
-   * Its version and revision, for people: `0.1.0 (0123456789ab)`.
+   * The version and revision, for display: `0.1.0 (0123456789ab)`.
    */
   version: string,
   /**
-   * Another one for each build of the page, so that a page knows that it is older than its server;
-   * absent where the server has no page.
+   * A value that changes with each build of the web page, so that a loaded page notices a newer
+   * server; absent if the server has no page.
    */
   page?: string,
   /**
-   * What people call the cluster; absent where nobody said it.
+   * The display name of the cluster, if configured.
    */
   clusterName?: string,
   /**
-   * When this life of the server began. What ended before, it knows by reports alone.
+   * When the server started. Pulls that ended earlier are known only from reports.
    */
   startedAt: string,
   /**
-   * How long a pull that ended is kept.
+   * The retention period of ended pulls.
    */
   keepsEndedSeconds: number,
   /**
-   * Whether it hears of pods, and of what kubelets say.
+   * The state of the server's Kubernetes sources.
    */
   cluster: ClusterStatus,
   /**
-   * How fast bytes came to all nodes.
+   * The download rate of all nodes.
    */
   throughput: Throughput,
 };
 
 /**
- * How fast bytes came to all nodes together, in equal steps until now: 15 minutes of them at most, and
- * none from before the server started.
+ * The download rate of all nodes together, in equal steps until now. It covers at most 15 minutes,
+ * and starts with the server.
  */
 export type Throughput = {
   /**
-   * From one value to the next.
+   * The time between two values.
    */
   stepSeconds: number,
   /**
-   * When the last value was taken, by the server's clock; absent where there is none yet.
+   * When the last value was measured, by the server's clock; absent before the first.
    */
   endsAt?: string,
   /**
-   * The values, oldest first: the sum over the nodes whose speed was known; null where that was none.
+   * The values, oldest first: the sum over the nodes whose rate was known, or null if none was.
    */
   bytesPerSec: Array<number | null>,
 };
 
 /**
- * Why a request was refused, as RFC 9457 has it: `application/problem+json`.
+ * The error of a request in the format of RFC 9457: `application/problem+json`.
  */
 export type Problem = {
   /**
-   * The status of the answer.
+   * The HTTP status.
    */
   status: number,
   /**
-   * What is wrong, the same for each request with this fault.
+   * The error; the same for every request that has it.
    */
   title: string,
   /**
-   * What is wrong with this one, and what to do.
+   * Details about this request, and advice.
    */
   detail?: string,
   /**
-   * One word for programs: `too_large`.
+   * The reason for programs, e.g. `too_large`.
    */
   reason: string,
 };
 
 /**
- * What a pull is doing, or how it ended.
+ * The phase of a pull, including its outcome.
  */
 export type Phase = "queued" | "resolving" | "downloading" | "extracting" | "completed" | "failed" | "cancelled" | "unknown";
 
 /**
- * How a pull ended.
+ * The outcome of a pull.
  */
 export type Outcome = "completed" | "failed" | "cancelled" | "unknown";
 
 /**
- * What a layer is doing.
+ * The state of a layer.
  */
 export type LayerState = "waiting" | "downloading" | "downloaded" | "extracting" | "complete" | "cached" | "remote";
 
 /**
- * What there is to wait for.
+ * The kind of a wait.
  */
 export type WaitingKind = "download_slot" | "shared_layer" | "parent_layer" | "registry" | "kubelet_queue";
 
 /**
- * How it is known that a pull is what a pod waits for; each is better than the one before.
+ * The evidence that a pull is the one a pod waits for, weakest first.
  */
 export type LinkEvidence = "only_candidate" | "event" | "learned_tag" | "digest" | "image_record";
 
 /**
- * What of a pod wants an image.
+ * The kind of container or volume that needs an image.
  */
 export type SlotKind = "volume" | "init" | "sidecar" | "container" | "ephemeral";
 
 /**
- * How it stands with one image of a pod.
+ * The state of one image of a pod.
  */
 export type ImageState = "pending" | "queued" | "pulling" | "failed" | "present";
 
 /**
- * Whether a server hears of a source: of pods, or of what kubelets say.
+ * The state of a Kubernetes source of the server: pods, or kubelet events.
  */
 export type SourceState = "live" | "listing" | "forbidden" | "unauthorized" | "unreachable" | "odd" | "off";
 
 /**
- * Why a pod is followed no more.
+ * Why the stream of a pod ended.
  */
 export type PodEndReason = "ready" | "gone";
 
 /**
- * What the unpacking part of the time left rests on.
+ * The basis of the unpacking part of the remaining time.
  */
 export type EtaBasis = "learned" | "assumed";
 
@@ -900,11 +902,11 @@ export type EtaBasis = "learned" | "assumed";
 export type FailureReason = "not_found" | "unauthorized" | "rate_limited" | "kubelet_qps" | "registry_error" | "dns" | "connection_refused" | "timeout" | "tls" | "proxy" | "no_space" | "no_matching_platform" | "digest_mismatch" | "signature" | "invalid_name" | "never_pull" | "progress_timeout" | "runtime_restarted" | "cancelled" | "unexplained" | "other";
 
 /**
- * Whether a node's agent is heard.
+ * The state of a node's agent.
  */
 export type NodeState = "live" | "lost" | "conflict";
 
 /**
- * What happened to a pull or a layer.
+ * The type of a change to a pull or layer.
  */
 export type EventType = "pull.started" | "pull.progress" | "pull.completed" | "pull.failed" | "layer.started" | "layer.progress" | "layer.completed";

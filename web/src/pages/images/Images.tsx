@@ -1,14 +1,14 @@
-// Each image that is pulled or was: where it is, how long it takes, how much of it was there before.
+// All images: on how many nodes they are, pull times, and the cached share.
 
 import { useMemo } from 'react';
-import { useAll, useServer, useSync } from '../../live/hooks';
-import { type Order, parseOrder } from '../../model/columns';
-import { count, duration, lasting, NONE, percent } from '../../model/format';
+import { useDataset, useServer, useSyncState } from '../../live/hooks';
+import { parseOrder, type SortOrder } from '../../model/columns';
+import { count, duration, formatPeriod, percent, UNKNOWN } from '../../model/format';
 import { shortDigest } from '../../model/image';
-import { type ImageEntry, imageMatches, images } from '../../model/images';
-import { look, type PageProps } from '../../route';
+import { type ImageEntry, imageEntries, imageMatches } from '../../model/images';
+import { type PageProps, updateQuery } from '../../route';
 import { Bytes, Figure } from '../../ui/Figure';
-import { Filter, wordsOf } from '../../ui/Filter';
+import { Filter, splitWords } from '../../ui/Filter';
 import { Icon } from '../../ui/Icon';
 import { ImageTitle } from '../../ui/Image';
 import { Message } from '../../ui/Message';
@@ -21,130 +21,132 @@ const COLUMNS: readonly Column<ImageEntry>[] = [
   {
     key: 'image',
     name: 'Image',
-    by: ({ image }) => (image.known ? `${image.name} ${image.version}`.toLowerCase() : undefined),
-    cell: (entry, open) => <Name entry={entry} open={open} />,
+    sortValue: ({ image }) => (image.known ? `${image.name} ${image.version}`.toLowerCase() : undefined),
+    cell: (entry, open) => <NameCell entry={entry} open={open} />,
   },
   {
     key: 'digest',
     name: 'Digest',
-    by: ({ digest }) => digest,
+    sortValue: ({ digest }) => digest,
     needs: 'wide',
     width: 150,
-    cell: ({ digest, digests }) => <Digest digest={digest} count={digests} />,
+    cell: ({ digest, digests }) => <DigestCell digest={digest} count={digests} />,
   },
   {
     key: 'nodes',
     name: 'Nodes',
-    title: 'To how many nodes it was brought, of those that pull it or did',
-    by: (entry) => entry.have + entry.pulling + entry.failed,
-    down: true,
+    title: 'Nodes that have the image, out of those that pulled it',
+    sortValue: (entry) => entry.present + entry.pulling + entry.failed,
+    descending: true,
     width: 122,
-    cell: (entry) => <Nodes entry={entry} />,
+    cell: (entry) => <NodesCell entry={entry} />,
   },
   {
     key: 'failed',
     name: 'Failed',
-    title: 'On how many nodes the last pull of it failed',
-    by: ({ failed }) => failed,
-    down: true,
-    figure: true,
+    title: 'Nodes on which the last pull failed',
+    sortValue: ({ failed }) => failed,
+    descending: true,
+    isNumeric: true,
     needs: 'middle',
     width: 84,
-    cell: ({ failed }) => <Failed count={failed} />,
+    cell: ({ failed }) => <FailedCell count={failed} />,
   },
   {
     key: 'size',
     name: 'Size',
-    title: 'What it weighs, compressed',
-    by: ({ bytes }) => bytes,
-    down: true,
-    figure: true,
+    title: 'Compressed size',
+    sortValue: ({ bytes }) => bytes,
+    descending: true,
+    isNumeric: true,
     width: 104,
     cell: ({ bytes }) => <Bytes value={bytes} />,
   },
   {
     key: 'p50',
     name: 'Time p50',
-    title: 'How long half of its pulls took at most',
-    by: ({ p50 }) => p50,
-    down: true,
-    figure: true,
+    title: 'Median pull time',
+    sortValue: ({ p50 }) => p50,
+    descending: true,
+    isNumeric: true,
     needs: 'wide',
     width: 100,
-    cell: ({ p50, timed }) => <Time seconds={p50} pulls={timed} />,
+    cell: ({ p50, timedPulls }) => <DurationCell seconds={p50} pulls={timedPulls} />,
   },
   {
     key: 'p95',
     name: 'Time p95',
-    title: 'How long 95 % of its pulls took at most',
-    by: ({ p95 }) => p95,
-    down: true,
-    figure: true,
+    title: '95th percentile of pull times',
+    sortValue: ({ p95 }) => p95,
+    descending: true,
+    isNumeric: true,
     needs: 'middle',
     width: 100,
-    cell: ({ p95, timed }) => <Time seconds={p95} pulls={timed} />,
+    cell: ({ p95, timedPulls }) => <DurationCell seconds={p95} pulls={timedPulls} />,
   },
   {
     key: 'cached',
     name: 'Cached',
-    title: 'How much of it was on the nodes before',
-    by: ({ cached }) => cached,
-    down: true,
-    figure: true,
+    title: 'Share that was already on the nodes',
+    sortValue: ({ cached }) => cached,
+    descending: true,
+    isNumeric: true,
     needs: 'wide',
     width: 136,
-    cell: ({ cached }) => <Cached share={cached} />,
+    cell: ({ cached }) => <CachedCell share={cached} />,
   },
   {
     key: 'pods',
     name: 'Pods',
-    title: 'How many pods wait for it, or waited',
-    by: ({ pods }) => pods,
-    down: true,
-    figure: true,
+    title: 'Pods that wait or waited for it',
+    sortValue: ({ pods }) => pods,
+    descending: true,
+    isNumeric: true,
     needs: 'middle',
     width: 76,
     cell: ({ pods }) => <Figure value={pods.toLocaleString('en')} />,
   },
 ];
 
-const USUAL: Order = { key: 'nodes', down: true };
+const DEFAULT_ORDER: SortOrder = { key: 'nodes', descending: true };
 const keyOf = (entry: ImageEntry): string => entry.key;
 const detail = (entry: ImageEntry) => <OnNodes entry={entry} />;
 const rowOf = (entry: ImageEntry) => ({ 'data-image': entry.key });
 
 export function Images({ route }: PageProps) {
-  const all = useAll();
-  const sync = useSync();
-  const every = useMemo(() => images(all.rows.values()), [all]);
+  const dataset = useDataset();
+  const sync = useSyncState();
+  const entries = useMemo(() => imageEntries(dataset.rows.values()), [dataset]);
   const sort = route.query.get('sort');
-  const order = useMemo(() => parseOrder(sort, COLUMNS, USUAL), [sort]);
+  const order = useMemo(() => parseOrder(sort, COLUMNS, DEFAULT_ORDER), [sort]);
   const q = route.query.get('q') ?? '';
   const shown = useMemo(() => {
-    const words = wordsOf(q);
-    return words.length === 0 ? every : every.filter((entry) => imageMatches(entry, words));
-  }, [every, q]);
+    const terms = splitWords(q);
+    return terms.length === 0 ? entries : entries.filter((entry) => imageMatches(entry, terms));
+  }, [entries, q]);
   return (
     <>
       <h1 className="hidden">Images</h1>
       <Panel
         className={styles.panel}
         title="Images"
-        more={
-          shown.length === every.length ? every.length || undefined : `${shown.length} of ${every.length}`
+        summary={
+          shown.length === entries.length
+            ? entries.length || undefined
+            : `${shown.length} of ${entries.length}`
         }
-        beside={<Filter label="Image, registry or digest" value={q} />}
+        actions={<Filter label="Image, registry or digest" value={q} />}
       >
-        {every.length === 0 ? (
-          sync === 'filling' ? (
+        {entries.length === 0 ? (
+          sync === 'loading' ? (
             <TableSkeleton />
           ) : (
-            <None />
+            <NoImages />
           )
         ) : shown.length === 0 ? (
-          <Message name="no-match" title="No image has these words">
-            <button type="button" onClick={() => look({ q: undefined })}>
-              Show all {every.length.toLocaleString('en')}
+          <Message name="no-match" title="No matching images">
+            <button type="button" onClick={() => updateQuery({ q: undefined })}>
+              Show all {entries.length.toLocaleString('en')}
             </button>
           </Message>
         ) : (
@@ -156,8 +158,8 @@ export function Images({ route }: PageProps) {
             order={order}
             open={route.query.get('open') ?? undefined}
             detail={detail}
-            what={['image', 'images']}
-            rowOf={rowOf}
+            noun={['image', 'images']}
+            rowAttributes={rowOf}
           />
         )}
       </Panel>
@@ -165,62 +167,65 @@ export function Images({ route }: PageProps) {
   );
 }
 
-function None() {
-  const keeps = useServer()?.keepsEndedSeconds;
+function NoImages() {
+  const retention = useServer()?.keepsEndedSeconds;
   return (
     <Message
       name="idle"
-      title={`No image has been pulled${keeps === undefined ? '' : ` in the last ${lasting(keeps)}`}`}
+      title={`No images pulled${retention === undefined ? '' : ` in the last ${formatPeriod(retention)}`}`}
     >
-      <p>An image shows up here with its first pull.</p>
+      <p>Images appear with their first pull.</p>
     </Message>
   );
 }
 
-function Name({ entry, open }: { entry: ImageEntry; open: boolean }) {
+function NameCell({ entry, open }: { entry: ImageEntry; open: boolean }) {
   return (
     <button
       type="button"
       className={styles.name}
       aria-expanded={open}
-      onClick={() => look({ open: open ? undefined : entry.key })}
+      onClick={() => updateQuery({ open: open ? undefined : entry.key })}
     >
       <span className={styles.chevron}>
         <Icon name="chevron" size={14} />
       </span>
-      <ImageTitle image={entry.image} whole={entry.key} />
+      <ImageTitle image={entry.image} fullName={entry.key} />
     </button>
   );
 }
 
-function Digest({ digest, count: seen }: { digest: string | undefined; count: number }) {
-  if (digest === undefined) return NONE;
+function DigestCell({ digest, count: digests }: { digest: string | undefined; count: number }) {
+  if (digest === undefined) return UNKNOWN;
   return (
-    <span className={styles.digest} title={seen > 1 ? `${count(seen, 'digest')} under this name` : digest}>
+    <span
+      className={styles.digest}
+      title={digests > 1 ? `${count(digests, 'digest')} for this name` : digest}
+    >
       <code>{shortDigest(digest)}</code>
-      {seen > 1 && (
+      {digests > 1 && (
         <span className={styles.moved}>
-          <Icon name="warning" size={13} />+{seen - 1}
+          <Icon name="warning" size={13} />+{digests - 1}
         </span>
       )}
     </span>
   );
 }
 
-function Nodes({ entry: { have, pulling, failed } }: { entry: ImageEntry }) {
-  const words = [
-    `${count(have, 'node has', 'nodes have')} it`,
-    pulling > 0 && `${pulling.toLocaleString('en')} pull it`,
-    failed > 0 && `it failed on ${failed.toLocaleString('en')}`,
+function NodesCell({ entry: { present, pulling, failed } }: { entry: ImageEntry }) {
+  const parts = [
+    `${count(present, 'node has', 'nodes have')} it`,
+    pulling > 0 && `${pulling.toLocaleString('en')} pulling`,
+    failed > 0 && `failed on ${failed.toLocaleString('en')}`,
   ];
   return (
-    <span className={styles.nodes} title={words.filter(Boolean).join(', ')}>
+    <span className={styles.nodes} title={parts.filter(Boolean).join(', ')}>
       <span>
-        {have.toLocaleString('en')}
-        <small> / {(have + pulling + failed).toLocaleString('en')}</small>
+        {present.toLocaleString('en')}
+        <small> / {(present + pulling + failed).toLocaleString('en')}</small>
       </span>
       <span className={styles.stack} aria-hidden="true">
-        {have > 0 && <i className={styles.have} style={{ flexGrow: have }} />}
+        {present > 0 && <i className={styles.have} style={{ flexGrow: present }} />}
         {pulling > 0 && <i className={styles.pulling} style={{ flexGrow: pulling }} />}
         {failed > 0 && <i className={styles.bad} style={{ flexGrow: failed }} />}
       </span>
@@ -228,7 +233,7 @@ function Nodes({ entry: { have, pulling, failed } }: { entry: ImageEntry }) {
   );
 }
 
-function Failed({ count: failed }: { count: number }) {
+function FailedCell({ count: failed }: { count: number }) {
   if (failed === 0) return <span className={styles.none}>0</span>;
   return (
     <span className={styles.failed}>
@@ -238,15 +243,15 @@ function Failed({ count: failed }: { count: number }) {
   );
 }
 
-function Time({ seconds: value, pulls }: { seconds: number | undefined; pulls: number }) {
+function DurationCell({ seconds: value, pulls }: { seconds: number | undefined; pulls: number }) {
   return (
-    <span title={pulls === 0 ? 'No whole pull of it was seen' : `of ${count(pulls, 'pull')}`}>
+    <span title={pulls === 0 ? 'No complete pull recorded' : `of ${count(pulls, 'pull')}`}>
       <Figure value={duration(value)} />
     </span>
   );
 }
 
-function Cached({ share }: { share: number | undefined }) {
+function CachedCell({ share }: { share: number | undefined }) {
   return (
     <span className={styles.cached}>
       {share !== undefined && (

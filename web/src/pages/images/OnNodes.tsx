@@ -1,24 +1,24 @@
-// One image on all nodes: the last pull of it on each, and what else is known of it.
+// One image on all nodes: the last pull on each node.
 
 import { memo, useMemo } from 'react';
-import { useAll, useRow } from '../../live/hooks';
-import { term } from '../../model/filter';
-import { count, duration, left, percent } from '../../model/format';
+import { useDataset, useRow } from '../../live/hooks';
+import { formatTerm } from '../../model/filter';
+import { count, duration, percent, timeLeft } from '../../model/format';
 import { type ImageEntry, lastPulls } from '../../model/images';
-import { isLive, isSeen, pullState, took } from '../../model/pull';
+import { isFresh, isLive, pullDuration, pullState } from '../../model/pull';
 import { href } from '../../route';
 import { Ago } from '../../ui/Ago';
 import { Copy } from '../../ui/Copy';
 import { Bytes } from '../../ui/Figure';
 import { Icon } from '../../ui/Icon';
-import { State } from '../../ui/State';
+import { StateLabel } from '../../ui/StateLabel';
 import styles from './OnNodes.module.css';
 
-const SHOWN = 50;
+const MAX_ROWS = 50;
 
 export function OnNodes({ entry }: { entry: ImageEntry }) {
-  const all = useAll();
-  const pulls = useMemo(() => lastPulls(all.rows.values(), entry.key), [all, entry.key]);
+  const dataset = useDataset();
+  const pulls = useMemo(() => lastPulls(dataset.rows.values(), entry.key), [dataset, entry.key]);
   const { digest, digests, key } = entry;
   return (
     <div className={styles.detail}>
@@ -27,31 +27,31 @@ export function OnNodes({ entry }: { entry: ImageEntry }) {
           <dt>Name</dt>
           <dd>
             <code>{key}</code>
-            <Copy text={key} label="Copy the name" />
+            <Copy text={key} label="Copy name" />
           </dd>
         </div>
         <div>
           <dt>Digest</dt>
           <dd>
             {digest === undefined ? (
-              'not known'
+              'unknown'
             ) : (
               <>
                 <code>{digest}</code>
-                <Copy text={digest} label="Copy the digest" />
+                <Copy text={digest} label="Copy digest" />
               </>
             )}
             {digests > 1 && (
               <span className={styles.moved}>
                 <Icon name="warning" size={13} />
-                {count(digests, 'digest')} were seen under this name: not all nodes have the same image
+                {count(digests, 'digest')} for this name: nodes have different images
               </span>
             )}
           </dd>
         </div>
       </dl>
       <table className={styles.table}>
-        <caption className="hidden">The last pull on each node</caption>
+        <caption className="hidden">Last pull on each node</caption>
         <thead>
           <tr>
             <th scope="col">Node</th>
@@ -71,24 +71,24 @@ export function OnNodes({ entry }: { entry: ImageEntry }) {
           </tr>
         </thead>
         <tbody>
-          {pulls.slice(0, SHOWN).map(({ id }) => (
-            <Line key={id} id={id} />
+          {pulls.slice(0, MAX_ROWS).map(({ id }) => (
+            <NodeRow key={id} id={id} />
           ))}
         </tbody>
       </table>
-      <a className={styles.all} href={href('pulls', [], { q: term('image', key) })}>
-        {pulls.length > SHOWN ? `All of ${count(pulls.length, 'node')} among the pulls` : 'Show the pulls'}
+      <a className={styles.all} href={href('pulls', [], { q: formatTerm('image', key) })}>
+        {pulls.length > MAX_ROWS ? `Show all ${count(pulls.length, 'node')} in pulls` : 'Show pulls'}
         <Icon name="chevron" size={13} />
       </a>
     </div>
   );
 }
 
-const Line = memo(({ id }: { id: string }) => {
+const NodeRow = memo(({ id }: { id: string }) => {
   const pull = useRow(id);
   if (pull === undefined) return null;
-  const live = isLive(pull);
-  const now = live && isSeen(pull);
+  const isRunning = isLive(pull);
+  const hasCurrentData = isRunning && isFresh(pull);
   return (
     <tr data-on={pull.nodeName}>
       <th scope="row">
@@ -97,8 +97,8 @@ const Line = memo(({ id }: { id: string }) => {
         </a>
       </th>
       <td>
-        <State state={pullState(pull)} word={pull.outcome ?? pull.phase} />
-        {live && pull.percent !== undefined && (
+        <StateLabel state={pullState(pull)} word={pull.outcome ?? pull.phase} />
+        {isRunning && pull.percent !== undefined && (
           <span className={styles.percent}>{percent(pull.percent)}</span>
         )}
       </td>
@@ -106,13 +106,17 @@ const Line = memo(({ id }: { id: string }) => {
         <Bytes value={pull.downloadedBytes} />
       </td>
       <td className={`${styles.figure} ${styles.middle}`}>
-        <Bytes value={now ? pull.bytesPerSec : undefined} per="s" />
+        <Bytes value={hasCurrentData ? pull.bytesPerSec : undefined} per="s" />
       </td>
       <td className={styles.figure}>
-        {live ? (now ? left(pull.etaSeconds) : left(undefined)) : duration(took(pull))}
+        {isRunning
+          ? hasCurrentData
+            ? timeLeft(pull.etaSeconds)
+            : timeLeft(undefined)
+          : duration(pullDuration(pull))}
       </td>
       <td className={`${styles.figure} ${styles.middle} ${styles.quiet}`}>
-        {live ? '–' : <Ago at={pull.completedAt} />}
+        {isRunning ? '–' : <Ago at={pull.completedAt} />}
       </td>
     </tr>
   );

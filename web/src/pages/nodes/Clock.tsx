@@ -1,15 +1,15 @@
-// How far a node's clock is from the server's, and whether that is too far.
+// The offset of the node's clock from the server's, with a warning if it is too large.
 
-import { NONE } from '../../model/format';
-import { isOff, offsetText } from '../../model/nodes';
+import { UNKNOWN } from '../../model/format';
+import { formatClockOffset, isClockOff } from '../../model/nodes';
 import { Icon } from '../../ui/Icon';
 import styles from './Nodes.module.css';
 
-export function Clock({ offsetMs }: { offsetMs: number | undefined }) {
-  const text = offsetText(offsetMs) ?? NONE;
-  if (!isOff(offsetMs)) return <span className={styles.quiet}>{text}</span>;
+export function ClockOffset({ offsetMs }: { offsetMs: number | undefined }) {
+  const text = formatClockOffset(offsetMs) ?? UNKNOWN;
+  if (!isClockOff(offsetMs)) return <span className={styles.quiet}>{text}</span>;
   return (
-    <span className={styles.warn} title="Times of this node do not fit to those of the cluster">
+    <span className={styles.warn} title="This node's clock is out of sync with the cluster">
       <Icon name="warning" size={13} />
       {text}
     </span>

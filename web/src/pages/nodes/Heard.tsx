@@ -1,12 +1,12 @@
-// Whether a node's agent is heard, in a word and an icon.
+// The state of a node's agent.
 
 import { useNode, useNow } from '../../live/hooks';
-import { instant, NONE, seconds } from '../../model/format';
+import { parseInstant, seconds, UNKNOWN } from '../../model/format';
 import type { NodeEntry } from '../../model/nodes';
 import { Icon } from '../../ui/Icon';
 import styles from './Heard.module.css';
 
-export function Heard({ state, at }: { state: NodeEntry['state']; at: string | undefined }) {
+export function AgentState({ state, at }: { state: NodeEntry['state']; at: string | undefined }) {
   switch (state) {
     case 'live':
       return (
@@ -19,37 +19,37 @@ export function Heard({ state, at }: { state: NodeEntry['state']; at: string | u
       return (
         <span className={styles.lost}>
           <Icon name="silent" size={14} />
-          <Silent at={instant(at)} />
+          <SilentFor at={parseInstant(at)} />
         </span>
       );
     case 'conflict':
       return (
-        <span className={styles.lost} title="Two agents report under this name; the older one is believed">
+        <span className={styles.lost} title="Two agents report this node name; the older one is used">
           <Icon name="warning" size={14} />
-          Reported twice
+          Name conflict
         </span>
       );
     case undefined:
-      return <span className={styles.unknown}>Not known</span>;
+      return <span className={styles.unknown}>Unknown</span>;
     default:
-      // A word of a newer server.
+      // A state unknown to this page, from a newer server.
       return <span className={styles.unknown}>{String(state).replaceAll('_', ' ')}</span>;
   }
 }
 
-function Silent({ at }: { at: number | undefined }) {
+function SilentFor({ at }: { at: number | undefined }) {
   const now = useNow();
   return at === undefined ? 'Silent' : `Silent for ${seconds(Math.max(0, now - at) / 1000)}`;
 }
 
-/** An agent reports each second or so: so long nobody need count. */
-const JUST_MS = 5_000;
+/** Agents report about every second; do not count up to this age. */
+const JUST_NOW_MS = 5_000;
 
-/** When the agent was last heard. */
-export function Report({ name }: { name: string }) {
+/** Age of the agent's last report. */
+export function LastReport({ name }: { name: string }) {
   const text = useNode(name)?.lastReportAt;
   const now = useNow();
-  const at = instant(text);
-  if (at === undefined) return NONE;
-  return now - at < JUST_MS ? 'just now' : `${seconds((now - at) / 1000)} ago`;
+  const at = parseInstant(text);
+  if (at === undefined) return UNKNOWN;
+  return now - at < JUST_NOW_MS ? 'just now' : `${seconds((now - at) / 1000)} ago`;
 }

@@ -1,25 +1,32 @@
-// All nodes, or the one that the address names.
+// All nodes, or the one in the URL.
 
 import { useMemo } from 'react';
-import { useAll, useSync } from '../../live/hooks';
-import { type Order, parseOrder } from '../../model/columns';
-import { NONE } from '../../model/format';
-import { isShown, type NodeEntry, nodeMatches, nodes, SHOWS, type Show } from '../../model/nodes';
-import { href, look, type PageProps } from '../../route';
-import { Choice } from '../../ui/Choice';
+import { useDataset, useSyncState } from '../../live/hooks';
+import { parseOrder, type SortOrder } from '../../model/columns';
+import { UNKNOWN } from '../../model/format';
+import {
+  matchesFilter,
+  NODE_FILTERS,
+  type NodeEntry,
+  type NodeFilter,
+  nodeEntries,
+  nodeMatches,
+} from '../../model/nodes';
+import { href, type PageProps, updateQuery } from '../../route';
 import { Bytes, Figure } from '../../ui/Figure';
-import { Filter, wordsOf } from '../../ui/Filter';
+import { Filter, splitWords } from '../../ui/Filter';
 import { Icon } from '../../ui/Icon';
 import { Message } from '../../ui/Message';
 import { Panel } from '../../ui/Panel';
+import { SegmentedControl } from '../../ui/SegmentedControl';
 import { type Column, Table, TableSkeleton } from '../../ui/Table';
-import { Clock } from './Clock';
-import { Heard, Report } from './Heard';
+import { ClockOffset } from './Clock';
+import { AgentState, LastReport } from './Heard';
 import styles from './Nodes.module.css';
 import { OneNode } from './OneNode';
 
-/** Most are none, and of those that are not one must be seen. */
-const figure = (value: number) => (
+/** Zeros are muted, so that other counts stand out. */
+const countCell = (value: number) => (
   <span className={value === 0 ? styles.quiet : undefined}>
     <Figure value={value.toLocaleString('en')} />
   </span>
@@ -29,7 +36,7 @@ const COLUMNS: readonly Column<NodeEntry>[] = [
   {
     key: 'node',
     name: 'Node',
-    by: ({ name }) => name,
+    sortValue: ({ name }) => name,
     cell: ({ name }) => (
       <a className={styles.name} href={href('nodes', [name])} title={name}>
         {name}
@@ -39,76 +46,76 @@ const COLUMNS: readonly Column<NodeEntry>[] = [
   {
     key: 'state',
     name: 'Agent',
-    title: 'Whether its agent is heard',
-    by: ({ state }) => ['conflict', 'lost', undefined, 'live'].indexOf(state),
+    title: 'State of the agent',
+    sortValue: ({ state }) => ['conflict', 'lost', undefined, 'live'].indexOf(state),
     width: 168,
-    cell: ({ state, silentSince }) => <Heard state={state} at={silentSince} />,
+    cell: ({ state, silentSince }) => <AgentState state={state} at={silentSince} />,
   },
   {
     key: 'speed',
     name: 'Speed',
-    by: ({ speed }) => speed,
-    down: true,
-    figure: true,
+    sortValue: ({ speed }) => speed,
+    descending: true,
+    isNumeric: true,
     width: 112,
     cell: ({ speed }) => <Bytes value={speed} per="s" />,
   },
   {
     key: 'pulling',
     name: 'Pulling',
-    by: ({ running }) => running,
-    down: true,
-    figure: true,
+    sortValue: ({ running }) => running,
+    descending: true,
+    isNumeric: true,
     needs: 'middle',
     width: 78,
-    cell: ({ running }) => figure(running),
+    cell: ({ running }) => countCell(running),
   },
   {
     key: 'queued',
     name: 'Queued',
-    title: 'Pulls in the queue of its kubelet',
-    by: ({ queued }) => queued,
-    down: true,
-    figure: true,
+    title: 'Pulls in the kubelet queue',
+    sortValue: ({ queued }) => queued,
+    descending: true,
+    isNumeric: true,
     needs: 'middle',
     width: 82,
-    cell: ({ queued }) => figure(queued),
+    cell: ({ queued }) => countCell(queued),
   },
   {
     key: 'stalled',
     name: 'Stalled',
-    by: ({ stalled }) => stalled,
-    down: true,
-    figure: true,
+    sortValue: ({ stalled }) => stalled,
+    descending: true,
+    isNumeric: true,
     needs: 'wide',
     width: 80,
-    cell: ({ stalled }) => (stalled > 0 ? <Bad value={stalled} warn /> : figure(0)),
+    cell: ({ stalled }) => (stalled > 0 ? <ProblemCount value={stalled} isWarning /> : countCell(0)),
   },
   {
     key: 'failed',
     name: 'Failed',
-    by: ({ failed }) => failed,
-    down: true,
-    figure: true,
+    sortValue: ({ failed }) => failed,
+    descending: true,
+    isNumeric: true,
     needs: 'middle',
     width: 76,
-    cell: ({ failed }) => (failed > 0 ? <Bad value={failed} /> : figure(0)),
+    cell: ({ failed }) => (failed > 0 ? <ProblemCount value={failed} /> : countCell(0)),
   },
   {
     key: 'ended',
     name: 'Ended',
-    title: 'Pulls that ended and are still known',
-    by: ({ ended }) => ended,
-    down: true,
-    figure: true,
+    title: 'Ended pulls in the history',
+    sortValue: ({ ended }) => ended,
+    descending: true,
+    isNumeric: true,
     needs: 'wide',
     width: 76,
-    cell: ({ ended }) => figure(ended),
+    cell: ({ ended }) => countCell(ended),
   },
   {
     key: 'runtime',
     name: 'Runtime',
-    by: ({ runtime }) => runtime,
+    sortValue: ({ runtime }) => runtime,
     needs: 'wide',
     width: 148,
     cell: ({ runtime }) => <Version text={runtime} />,
@@ -116,8 +123,8 @@ const COLUMNS: readonly Column<NodeEntry>[] = [
   {
     key: 'agent',
     name: 'Version',
-    title: 'Of its agent',
-    by: ({ agent }) => agent,
+    title: 'Agent version',
+    sortValue: ({ agent }) => agent,
     needs: 'wide',
     width: 92,
     cell: ({ agent }) => <Version text={agent} />,
@@ -125,96 +132,96 @@ const COLUMNS: readonly Column<NodeEntry>[] = [
   {
     key: 'clock',
     name: 'Clock',
-    title: "How far the node's clock is from the server's",
-    by: ({ offsetMs }) => (offsetMs === undefined ? undefined : Math.abs(offsetMs)),
-    down: true,
-    figure: true,
+    title: "Offset from the server's clock",
+    sortValue: ({ offsetMs }) => (offsetMs === undefined ? undefined : Math.abs(offsetMs)),
+    descending: true,
+    isNumeric: true,
     needs: 'wide',
     width: 152,
-    cell: ({ offsetMs }) => <Clock offsetMs={offsetMs} />,
+    cell: ({ offsetMs }) => <ClockOffset offsetMs={offsetMs} />,
   },
   {
     key: 'report',
     name: 'Last report',
-    title: 'When its agent was last heard: the longest silence first',
-    // Those that are heard are so as much as one another.
-    by: ({ state, silentSince }) => (state === 'live' ? '~' : silentSince),
-    figure: true,
+    title: 'Age of the last report, oldest first',
+    // Live nodes rank equal, after the silent ones.
+    sortValue: ({ state, silentSince }) => (state === 'live' ? '~' : silentSince),
+    isNumeric: true,
     needs: 'middle',
     width: 122,
-    cell: ({ name }) => <Report name={name} />,
+    cell: ({ name }) => <LastReport name={name} />,
   },
 ];
 
-const NAMES: Record<Show, string> = { all: 'All', pulling: 'Pulling', trouble: 'In trouble' };
-const USUAL: Order = { key: 'node', down: false };
+const FILTER_NAMES: Record<NodeFilter, string> = { all: 'All', pulling: 'Pulling', trouble: 'Unhealthy' };
+const DEFAULT_ORDER: SortOrder = { key: 'node', descending: false };
 const keyOf = (entry: NodeEntry): string => entry.name;
 const rowOf = (entry: NodeEntry) => ({ 'data-node-row': entry.name, 'data-state': entry.state });
 
 export function Nodes({ route }: PageProps) {
   const [name] = route.path;
-  return name === undefined ? <List query={route.query} /> : <OneNode name={name} />;
+  return name === undefined ? <NodeList query={route.query} /> : <OneNode name={name} />;
 }
 
-function List({ query }: { query: URLSearchParams }) {
-  const all = useAll();
-  const sync = useSync();
-  const every = useMemo(() => nodes(all.nodes.values(), all.rows.values()), [all]);
+function NodeList({ query }: { query: URLSearchParams }) {
+  const dataset = useDataset();
+  const sync = useSyncState();
+  const entries = useMemo(() => nodeEntries(dataset.nodes.values(), dataset.rows.values()), [dataset]);
   const sort = query.get('sort');
-  const order = useMemo(() => parseOrder(sort, COLUMNS, USUAL), [sort]);
+  const order = useMemo(() => parseOrder(sort, COLUMNS, DEFAULT_ORDER), [sort]);
   const q = query.get('q') ?? '';
-  const show = SHOWS.find((known) => known === query.get('show')) ?? 'all';
+  const filter = NODE_FILTERS.find((known) => known === query.get('show')) ?? 'all';
   const shown = useMemo(() => {
-    const words = wordsOf(q);
-    return every.filter((node) => isShown(node, show) && nodeMatches(node, words));
-  }, [every, q, show]);
-  const choices = useMemo(
+    const terms = splitWords(q);
+    return entries.filter((node) => matchesFilter(node, filter) && nodeMatches(node, terms));
+  }, [entries, q, filter]);
+  const options = useMemo(
     () =>
-      SHOWS.map((each): [Show, string] => {
-        const count = every.reduce((sum, node) => sum + Number(isShown(node, each)), 0);
-        return [each, `${NAMES[each]} ${count.toLocaleString('en')}`];
+      NODE_FILTERS.map((nodeFilter): [NodeFilter, string] => {
+        const count = entries.reduce((sum, node) => sum + Number(matchesFilter(node, nodeFilter)), 0);
+        return [nodeFilter, `${FILTER_NAMES[nodeFilter]} ${count.toLocaleString('en')}`];
       }),
-    [every],
+    [entries],
   );
   return (
     <>
       <h1 className="hidden">Nodes</h1>
       <Panel
         title="Nodes"
-        more={
-          shown.length === every.length
-            ? every.length.toLocaleString('en')
-            : `${shown.length.toLocaleString('en')} of ${every.length.toLocaleString('en')}`
+        summary={
+          shown.length === entries.length
+            ? entries.length.toLocaleString('en')
+            : `${shown.length.toLocaleString('en')} of ${entries.length.toLocaleString('en')}`
         }
-        beside={
+        actions={
           <>
-            <Choice
-              label="Which nodes"
-              value={show}
-              choices={choices}
-              choose={(next) => look({ show: next === 'all' ? undefined : next })}
+            <SegmentedControl
+              label="Filter nodes"
+              value={filter}
+              options={options}
+              onSelect={(next) => updateQuery({ show: next === 'all' ? undefined : next })}
             />
             <Filter label="Name, state or version" value={q} />
           </>
         }
       >
-        {every.length === 0 ? (
-          sync === 'filling' ? (
+        {entries.length === 0 ? (
+          sync === 'loading' ? (
             <TableSkeleton />
           ) : (
-            <Message name="no-agents" title="No agent has reported yet">
+            <Message name="no-agents" title="No agents connected">
               <p>
-                <a href={href('overview')}>How to start one</a>
+                <a href={href('overview')}>Install the agent</a>
               </p>
             </Message>
           )
         ) : shown.length === 0 ? (
           <Message
             name="no-match"
-            title={show === 'trouble' && q === '' ? 'All nodes are well' : 'No node is like that'}
+            title={filter === 'trouble' && q === '' ? 'All nodes healthy' : 'No matching nodes'}
           >
-            <button type="button" onClick={() => look({ q: undefined, show: undefined })}>
-              Show all {every.length.toLocaleString('en')}
+            <button type="button" onClick={() => updateQuery({ q: undefined, show: undefined })}>
+              Show all {entries.length.toLocaleString('en')}
             </button>
           </Message>
         ) : (
@@ -224,8 +231,8 @@ function List({ query }: { query: URLSearchParams }) {
             items={shown}
             keyOf={keyOf}
             order={order}
-            what={['node', 'nodes']}
-            rowOf={rowOf}
+            noun={['node', 'nodes']}
+            rowAttributes={rowOf}
           />
         )}
       </Panel>
@@ -236,15 +243,15 @@ function List({ query }: { query: URLSearchParams }) {
 function Version({ text }: { text: string | undefined }) {
   return (
     <span className={styles.version} title={text}>
-      {text ?? NONE}
+      {text ?? UNKNOWN}
     </span>
   );
 }
 
-function Bad({ value, warn }: { value: number; warn?: boolean }) {
+function ProblemCount({ value, isWarning }: { value: number; isWarning?: boolean }) {
   return (
-    <span className={warn ? styles.warn : styles.bad}>
-      <Icon name={warn ? 'warning' : 'failed'} size={13} />
+    <span className={isWarning ? styles.warn : styles.bad}>
+      <Icon name={isWarning ? 'warning' : 'failed'} size={13} />
       {value.toLocaleString('en')}
     </span>
   );

@@ -1,41 +1,41 @@
-// One node: how it stands, and its pulls on one axis of time.
+// One node: its state, and its pulls on a timeline.
 
 import { type ReactNode, useMemo } from 'react';
-import { useAll, useNode, useSync } from '../../live/hooks';
-import { term } from '../../model/filter';
-import { NONE } from '../../model/format';
-import { type NodeEntry, nodes, pullsOf } from '../../model/nodes';
+import { useDataset, useNode, useSyncState } from '../../live/hooks';
+import { formatTerm } from '../../model/filter';
+import { UNKNOWN } from '../../model/format';
+import { type NodeEntry, nodeEntries, pullsOfNode } from '../../model/nodes';
 import { href } from '../../route';
 import { Bytes } from '../../ui/Figure';
 import { Icon } from '../../ui/Icon';
 import { Message } from '../../ui/Message';
 import { Panel } from '../../ui/Panel';
 import { TableSkeleton } from '../../ui/Table';
-import { Clock } from './Clock';
-import { Heard, Report } from './Heard';
+import { ClockOffset } from './Clock';
+import { AgentState, LastReport } from './Heard';
 import styles from './OneNode.module.css';
 import { Timeline } from './Timeline';
 
 export function OneNode({ name }: { name: string }) {
-  const all = useAll();
+  const dataset = useDataset();
   const node = useNode(name);
-  const sync = useSync();
-  const pulls = useMemo(() => pullsOf(all.rows.values(), name), [all, name]);
-  const entry = useMemo(() => nodes(node ? [node] : [], pulls)[0], [node, pulls]);
+  const sync = useSyncState();
+  const pulls = useMemo(() => pullsOfNode(dataset.rows.values(), name), [dataset, name]);
+  const entry = useMemo(() => nodeEntries(node ? [node] : [], pulls)[0], [node, pulls]);
   return (
     <>
-      <nav className={styles.path} aria-label="Where this is">
+      <nav className={styles.path} aria-label="Breadcrumbs">
         <a href={href('nodes')}>Nodes</a>
         <Icon name="chevron" size={13} />
         <span title={name}>{name}</span>
       </nav>
       <h1 className="hidden">Node {name}</h1>
       {entry === undefined ? (
-        sync === 'filling' ? (
+        sync === 'loading' ? (
           <TableSkeleton />
         ) : (
-          <Message name="unknown-node" title="The server knows no node of this name">
-            <p>Its agent has not reported, or is gone for so long that the server forgot it.</p>
+          <Message name="unknown-node" title="Unknown node">
+            <p>Its agent never reported, or the node was removed after a long time without reports.</p>
             <p>
               <a href={href('nodes')}>All nodes</a>
             </p>
@@ -46,17 +46,17 @@ export function OneNode({ name }: { name: string }) {
           <Head entry={entry} />
           <Panel
             title="Pulls"
-            more={pulls.length.toLocaleString('en')}
-            beside={
-              <a className={styles.all} href={href('pulls', [], { q: term('node', name) })}>
-                Among all pulls
+            summary={pulls.length.toLocaleString('en')}
+            actions={
+              <a className={styles.all} href={href('pulls', [], { q: formatTerm('node', name) })}>
+                Show in pulls
                 <Icon name="chevron" size={13} />
               </a>
             }
           >
             {pulls.length === 0 ? (
               <p className={styles.idle} data-message="idle">
-                Nothing is pulled here, and nothing was
+                No pulls on this node
               </p>
             ) : (
               <Timeline pulls={pulls} />
@@ -71,38 +71,38 @@ export function OneNode({ name }: { name: string }) {
 function Head({ entry }: { entry: NodeEntry }) {
   const { name, state, silentSince, speed, running, queued, ended, failed, agent, runtime, offsetMs } = entry;
   return (
-    <section className={styles.head} aria-label="How it stands">
+    <section className={styles.head} aria-label="Status">
       <dl className={styles.figures}>
-        <Fact name="Agent" more={agent}>
-          <Heard state={state} at={silentSince} />
+        <Fact name="Agent" note={agent}>
+          <AgentState state={state} at={silentSince} />
         </Fact>
-        <Fact name="Speed" more={state === 'lost' ? 'not seen' : undefined}>
+        <Fact name="Speed" note={state === 'lost' ? 'no data' : undefined}>
           <Bytes value={speed} per="s" />
         </Fact>
-        <Fact name="Pulling" more={`${queued.toLocaleString('en')} queued`}>
+        <Fact name="Pulling" note={`${queued.toLocaleString('en')} queued`}>
           {running.toLocaleString('en')}
         </Fact>
-        <Fact name="Ended" more={failed > 0 ? <b className={styles.bad}>{failed} failed</b> : 'none failed'}>
+        <Fact name="Ended" note={failed > 0 ? <b className={styles.bad}>{failed} failed</b> : 'none failed'}>
           {ended.toLocaleString('en')}
         </Fact>
         <Fact name="Last report">
-          <Report name={name} />
+          <LastReport name={name} />
         </Fact>
-        <Fact name="Runtime">{runtime ?? NONE}</Fact>
+        <Fact name="Runtime">{runtime ?? UNKNOWN}</Fact>
         <Fact name="Clock">
-          <Clock offsetMs={offsetMs} />
+          <ClockOffset offsetMs={offsetMs} />
         </Fact>
       </dl>
     </section>
   );
 }
 
-function Fact({ name, more, children }: { name: string; more?: ReactNode; children: ReactNode }) {
+function Fact({ name, note, children }: { name: string; note?: ReactNode; children: ReactNode }) {
   return (
     <div>
       <dt>{name}</dt>
       <dd className={styles.value}>{children}</dd>
-      {more !== undefined && <dd className={styles.more}>{more}</dd>}
+      {note !== undefined && <dd className={styles.more}>{note}</dd>}
     </div>
   );
 }

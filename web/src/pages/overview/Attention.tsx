@@ -1,103 +1,108 @@
-// What somebody should look at: what fails and what to do about it, pulls that hang, nodes that are silent, and what
-// the server itself does not hear.
+// Problems to look at: failures with advice, slow and stalled pulls, silent nodes, and missing pod
+// data.
 
 import { type ReactNode, useMemo, useState } from 'react';
 import type { ClusterStatus, NodeStatus } from '../../api/gen/wire';
-import { useAll, useNow, useServer } from '../../live/hooks';
+import { useDataset, useNow, useServer } from '../../live/hooks';
 import { type FailureGroup, nextRetry } from '../../model/failures';
-import { term } from '../../model/filter';
-import { count, instant, seconds } from '../../model/format';
+import { formatTerm } from '../../model/filter';
+import { count, parseInstant, seconds } from '../../model/format';
 import { shortName } from '../../model/image';
-import { stay } from '../../model/places';
-import { why } from '../../model/pull';
-import { upper, visible } from '../../model/text';
-import type { Trouble } from '../../model/trouble';
+import type { PullIssue } from '../../model/issues';
+import { keepPositions } from '../../model/keepPositions';
+import { failureTitle } from '../../model/pull';
+import { capitalize, escapeHidden } from '../../model/text';
 import { href } from '../../route';
-import { Retry } from '../../ui/Ago';
+import { RetryCountdown } from '../../ui/Ago';
 import { Icon, type IconName, reasonIcon } from '../../ui/Icon';
 import { Panel } from '../../ui/Panel';
 import styles from './Attention.module.css';
-import { Open } from './Open';
+import { HeadingLink } from './Open';
 
-/** So many of each are shown. */
-const FAILURES = 6;
-const TROUBLES = 4;
-const NODES = 3;
+/** Limits of items shown. */
+const MAX_FAILURES = 6;
+const MAX_ISSUES = 4;
+const MAX_NODES = 3;
 
 interface Props {
-  failing: readonly FailureGroup[];
-  troubles: readonly Trouble[];
+  failures: readonly FailureGroup[];
+  issues: readonly PullIssue[];
 }
 
-export function Attention({ failing, troubles }: Props) {
-  const failed = useStaying(failing);
-  const all = useAll();
-  const nodes = useMemo(() => odd(all.nodes.values()), [all]);
+export function Attention({ failures, issues }: Props) {
+  const ordered = useStableOrder(failures);
+  const dataset = useDataset();
+  const nodes = useMemo(() => problemNodes(dataset.nodes.values()), [dataset]);
   const cluster = useServer()?.cluster;
-  const parts = failing.length + troubles.length + (nodes.lost.length > 0 ? 1 : 0) + nodes.conflict.length;
-  const more = troubles.length - TROUBLES;
+  const itemCount = failures.length + issues.length + (nodes.lost.length > 0 ? 1 : 0) + nodes.conflict.length;
+  const hiddenCount = issues.length - MAX_ISSUES;
   return (
     <Panel
       className={styles.panel}
       title="Needs attention"
-      more={parts > 0 ? parts.toLocaleString('en') : undefined}
-      beside={failing.length > 0 ? <Open to={href('failures')}>All failures</Open> : undefined}
+      summary={itemCount > 0 ? itemCount.toLocaleString('en') : undefined}
+      actions={
+        failures.length > 0 ? <HeadingLink to={href('failures')}>All failures</HeadingLink> : undefined
+      }
     >
-      {parts === 0 && (
+      {itemCount === 0 && (
         <p className={styles.calm} data-message="calm">
           <Icon name="completed" size={15} />
-          Nothing fails, and nothing hangs
+          No failed or stalled pulls
         </p>
       )}
       <ul className={styles.list}>
-        {failed.slice(0, FAILURES).map((group) => (
-          <Failing key={group.key} group={group} />
+        {ordered.slice(0, MAX_FAILURES).map((group) => (
+          <FailureItem key={group.key} group={group} />
         ))}
-        {failing.length > FAILURES && (
+        {failures.length > MAX_FAILURES && (
           <li className={styles.more}>
-            <a href={href('failures')}>{count(failing.length - FAILURES, 'more failure')}</a>
+            <a href={href('failures')}>{count(failures.length - MAX_FAILURES, 'more failure')}</a>
           </li>
         )}
-        {troubles.slice(0, TROUBLES).map((trouble) => (
-          <Hanging key={trouble.pull.id} trouble={trouble} />
+        {issues.slice(0, MAX_ISSUES).map((issue) => (
+          <IssueItem key={issue.pull.id} issue={issue} />
         ))}
-        {more > 0 && (
+        {hiddenCount > 0 && (
           <li className={styles.more}>
             <a href={href('pulls', [], { q: 'state:stalled state:slow' })}>
-              {more.toLocaleString('en')} more slow or stalled
+              {hiddenCount.toLocaleString('en')} more slow or stalled
             </a>
           </li>
         )}
-        {nodes.lost.length > 0 && <Silent nodes={nodes.lost} />}
+        {nodes.lost.length > 0 && <SilentNodes nodes={nodes.lost} />}
         {nodes.conflict.map(({ name }) => (
-          <Item
+          <AttentionItem
             key={name}
-            look="warn"
+            tone="warn"
             icon="warning"
-            title={`${name} is reported twice`}
+            title={`${name}: name conflict`}
             to={href('nodes', [], { q: name })}
           >
-            <p>Two agents report under this name; the older one is believed.</p>
-          </Item>
+            <p>Two agents report this node name; the older one is used.</p>
+          </AttentionItem>
         ))}
-        {cluster && <Deaf cluster={cluster} />}
+        {cluster && <PodsUnavailable cluster={cluster} />}
       </ul>
     </Panel>
   );
 }
 
-/** Failures are told with the last one first, which each try changes: to read them, they must not change places. */
-function useStaying(failing: readonly FailureGroup[]): readonly FailureGroup[] {
-  const [places] = useState<{ keys: readonly string[] }>({ keys: [] });
+/**
+ * Failures are sorted by time, which changes with every attempt. Keeps their positions, so that
+ * they can be read.
+ */
+function useStableOrder(failures: readonly FailureGroup[]): readonly FailureGroup[] {
+  const [positions] = useState<{ keys: readonly string[] }>({ keys: [] });
   return useMemo(() => {
-    const found = stay(failing, places.keys);
-    places.keys = found.map(({ key }) => key);
+    const found = keepPositions(failures, positions.keys);
+    positions.keys = found.map(({ key }) => key);
     return found;
-  }, [failing, places]);
+  }, [failures, positions]);
 }
 
-/** The nodes that do not report as they should, those that are silent longest first. */
-function odd(nodes: Iterable<NodeStatus>): Record<'lost' | 'conflict', NodeStatus[]> {
+/** Returns nodes that do not report properly, the longest silent first. */
+function problemNodes(nodes: Iterable<NodeStatus>): Record<'lost' | 'conflict', NodeStatus[]> {
   const found = { lost: [] as NodeStatus[], conflict: [] as NodeStatus[] };
   for (const node of nodes)
     if (node.state === 'lost' || node.state === 'conflict') found[node.state].push(node);
@@ -106,143 +111,144 @@ function odd(nodes: Iterable<NodeStatus>): Record<'lost' | 'conflict', NodeStatu
   return found;
 }
 
-interface ItemProps {
-  look: 'bad' | 'warn' | 'quiet';
+interface AttentionItemProps {
+  tone: 'bad' | 'warn' | 'quiet';
   icon: IconName;
   title: string;
   to?: string;
-  /** At the end of the title: when it goes on. */
-  beside?: ReactNode;
+  /** At the end of the title, e.g. the time to the next retry. */
+  aside?: ReactNode;
   children?: ReactNode;
 }
 
-function Item({ look, icon, title, to, beside, children }: ItemProps) {
+function AttentionItem({ tone, icon, title, to, aside, children }: AttentionItemProps) {
   return (
-    <li className={`${styles.item} ${styles[look]}`}>
+    <li className={`${styles.item} ${styles[tone]}`}>
       <Icon name={icon} size={16} />
-      <h3>{to === undefined ? visible(title) : <a href={to}>{visible(title)}</a>}</h3>
-      {beside && <span className={styles.beside}>{beside}</span>}
+      <h3>{to === undefined ? escapeHidden(title) : <a href={to}>{escapeHidden(title)}</a>}</h3>
+      {aside && <span className={styles.beside}>{aside}</span>}
       <div className={styles.body}>{children}</div>
     </li>
   );
 }
 
-function Failing({ group }: { group: FailureGroup }) {
-  const { last, image, pods, nodes, tries, retrying } = group;
-  const spaces = [...new Set(pods.map((pod) => pod.slice(0, pod.indexOf('/'))))];
+function FailureItem({ group }: { group: FailureGroup }) {
+  const { last, image, pods, nodes, attempts, retrying } = group;
+  const namespaces = [...new Set(pods.map((pod) => pod.slice(0, pod.indexOf('/'))))];
   const facts = [
     pods.length > 0 &&
-      `${count(pods.length, 'pod')} in ${spaces.slice(0, 2).join(', ')}${spaces.length > 2 ? ', …' : ''}`,
+      `${count(pods.length, 'pod')} in ${namespaces.slice(0, 2).join(', ')}${namespaces.length > 2 ? ', …' : ''}`,
     count(nodes, 'node'),
-    count(tries, 'try', 'tries'),
+    count(attempts, 'attempt', 'attempts'),
   ];
-  const said = last.failure?.hint ?? last.failure?.message ?? last.error;
+  const explanation = last.failure?.hint ?? last.failure?.message ?? last.error;
   return (
-    <Item
-      look="bad"
+    <AttentionItem
+      tone="bad"
       icon={reasonIcon(group.reason)}
-      title={upper(why(last) ?? 'it failed')}
-      to={href('failures', [], { q: image.known ? term('image', shortName(last)) : undefined })}
-      beside={retrying.length >= group.pulls.length ? 'tried again now' : <Next group={group} />}
+      title={capitalize(failureTitle(last) ?? 'failed')}
+      to={href('failures', [], { q: image.known ? formatTerm('image', shortName(last)) : undefined })}
+      aside={retrying.length >= group.pulls.length ? 'retrying' : <NextRetry group={group} />}
     >
       <p className={styles.image}>
-        <span className={styles.name} title={visible(last.imageRef ?? '')}>
-          {visible(image.name)}
+        <span className={styles.name} title={escapeHidden(last.imageRef ?? '')}>
+          {escapeHidden(image.name)}
         </span>
-        {image.version && <span className={styles.version}>{visible(image.version)}</span>}
+        {image.version && <span className={styles.version}>{escapeHidden(image.version)}</span>}
         <span className={styles.facts}>{facts.filter(Boolean).join(' · ')}</span>
       </p>
-      {said && (
-        <p className={styles.said} title={visible(said)}>
-          {visible(upper(said))}
+      {explanation && (
+        <p className={styles.said} title={escapeHidden(explanation)}>
+          {escapeHidden(capitalize(explanation))}
         </p>
       )}
-    </Item>
+    </AttentionItem>
   );
 }
 
-function Next({ group }: { group: FailureGroup }) {
+function NextRetry({ group }: { group: FailureGroup }) {
   const at = nextRetry(group, useNow());
-  return at === undefined ? null : <Retry at={at} />;
+  return at === undefined ? null : <RetryCountdown at={at} />;
 }
 
-function Hanging({ trouble: { pull, kind, since, slower } }: { trouble: Trouble }) {
-  const image = visible(shortName(pull));
+function IssueItem({ issue: { pull, kind, since, slowdown } }: { issue: PullIssue }) {
+  const image = escapeHidden(shortName(pull));
   if (kind === 'slow') {
     return (
-      <Item
-        look="warn"
+      <AttentionItem
+        tone="warn"
         icon="slow"
         title={
-          slower === undefined
+          slowdown === undefined
             ? `${pull.nodeName} is slow`
-            : `${pull.nodeName} is ${slower.toFixed(1)}× slower`
+            : `${pull.nodeName} is ${slowdown.toFixed(1)}× slower`
         }
         to={href('pulls', [pull.id])}
       >
         <p className={styles.said}>
-          {slower === undefined
-            ? `far slower than usual from the registry of ${image}`
-            : `than the other nodes that pull ${image}`}
+          {slowdown === undefined
+            ? `Far below the usual registry speed: ${image}`
+            : `Compared with the other nodes that pull ${image}`}
         </p>
-      </Item>
+      </AttentionItem>
     );
   }
   return (
-    <Item
-      look="warn"
+    <AttentionItem
+      tone="warn"
       icon="warning"
       title={`Stalled on ${pull.nodeName}`}
       to={href('pulls', [pull.id])}
-      beside={<For since={since} />}
+      aside={<DurationSince since={since} />}
     >
       <p className={styles.said}>
-        {pull.phase === 'extracting' ? 'Unpacking has not got on' : 'No byte has come'}: {image}
+        {pull.phase === 'extracting' ? 'No unpack progress' : 'No data received'}: {image}
       </p>
-    </Item>
+    </AttentionItem>
   );
 }
 
-function Silent({ nodes }: { nodes: readonly NodeStatus[] }) {
-  const more = nodes.length - NODES;
+function SilentNodes({ nodes }: { nodes: readonly NodeStatus[] }) {
+  const more = nodes.length - MAX_NODES;
   return (
-    <Item
-      look="warn"
+    <AttentionItem
+      tone="warn"
       icon="silent"
       title={`${count(nodes.length, 'node is', 'nodes are')} not reporting`}
       to={href('nodes', [], { q: 'lost' })}
     >
-      {nodes.slice(0, NODES).map(({ name, lastReportAt }) => (
+      {nodes.slice(0, MAX_NODES).map(({ name, lastReportAt }) => (
         <p key={name} className={styles.line}>
-          <span title={visible(name)}>{visible(name)}</span> silent for <For since={instant(lastReportAt)} />
+          <span title={escapeHidden(name)}>{escapeHidden(name)}</span>: no report for{' '}
+          <DurationSince since={parseInstant(lastReportAt)} />
         </p>
       ))}
       {more > 0 && <p>and {more.toLocaleString('en')} more</p>}
-    </Item>
+    </AttentionItem>
   );
 }
 
-function For({ since }: { since: number | undefined }) {
+function DurationSince({ since }: { since: number | undefined }) {
   const now = useNow();
-  return since === undefined ? 'long' : seconds(Math.max(0, now - since) / 1000);
+  return since === undefined ? 'unknown' : seconds(Math.max(0, now - since) / 1000);
 }
 
-const DEAF: Record<string, string> = {
-  off: 'is not told to watch them',
-  forbidden: 'may not watch them',
-  unauthorized: 'is not known to the API server',
-  unreachable: 'does not reach the API server',
-  odd: 'does not understand the API server',
+const POD_SOURCE_PROBLEMS: Record<string, string> = {
+  off: 'does not watch pods',
+  forbidden: 'is not allowed to watch pods',
+  unauthorized: 'is unauthorized at the Kubernetes API',
+  unreachable: 'cannot reach the Kubernetes API',
+  odd: 'received malformed data from the Kubernetes API',
 };
 
-/** Without pods nobody knows who waits; that is no fault of any pull. */
-function Deaf({ cluster }: { cluster: ClusterStatus }) {
-  const words = DEAF[cluster.pods];
-  if (words === undefined) return null;
+/** Without pods it is unknown which pods wait; no pull is at fault. */
+function PodsUnavailable({ cluster }: { cluster: ClusterStatus }) {
+  const problem = POD_SOURCE_PROBLEMS[cluster.pods];
+  if (problem === undefined) return null;
   return (
-    <Item look="quiet" icon="pod" title="Pods are not shown">
-      <p>The server {words}, so nobody knows which pods wait.</p>
-      {cluster.podsReason && <p className={styles.said}>{visible(cluster.podsReason)}</p>}
-    </Item>
+    <AttentionItem tone="quiet" icon="pod" title="Pods unavailable">
+      <p>The server {problem}.</p>
+      {cluster.podsReason && <p className={styles.said}>{escapeHidden(cluster.podsReason)}</p>}
+    </AttentionItem>
   );
 }

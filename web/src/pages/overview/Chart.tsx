@@ -1,27 +1,34 @@
-// The throughput as an area over time. The drawing is for the eye; at each moment it can be read by pointer or by key,
-// and read out.
+// Throughput over time as an area chart. Values can be read with pointer, keyboard or screen
+// reader.
 
 import { type KeyboardEvent, memo, type PointerEvent, useState } from 'react';
-import { NONE } from '../../model/format';
-import { type History, niceTop, type Point, pointAt, timeTicks, WINDOW_MS } from '../../model/throughput';
+import { UNKNOWN } from '../../model/format';
+import {
+  axisTop,
+  pointAt,
+  type ThroughputHistory,
+  type ThroughputPoint,
+  timeTicks,
+  WINDOW_MS,
+} from '../../model/throughput';
 import { useFormat, useSettings } from '../../settings';
 import styles from './Chart.module.css';
 
 const WIDTH = 900;
 const HEIGHT = 100;
-/** Arrows move by this, and pages by that. */
+/** Steps of arrow keys and of page keys. */
 const STEP_MS = 10_000;
 const PAGE_MS = 60_000;
-/** Labels nearer to an edge would be cut. */
-const EDGE = 3;
+/** Labels closer to an edge would be cut off. */
+const EDGE_PERCENT = 3;
 
 const percent = (share: number): string => `${(share * 100).toFixed(2)}%`;
 
-export function Chart({ history }: { history: History }) {
+export function Chart({ history }: { history: ThroughputHistory }) {
   const { units } = useSettings();
   const { rate, speed, clock } = useFormat();
-  const [read, setRead] = useState<number>();
-  const top = niceTop(history.peak?.speed ?? 0, units);
+  const [readAt, setReadAt] = useState<number>();
+  const top = axisTop(history.peak?.speed ?? 0, units);
   const x = (at: number): number => (at - history.from) / WINDOW_MS;
   const y = (value: number): number => 1 - value / top;
   const label = (value: number): string => {
@@ -29,21 +36,21 @@ export function Chart({ history }: { history: History }) {
     return value === 0 ? '0' : `${Number(number)} ${unit}`;
   };
 
-  // What is read stays within what is shown.
-  const at = read === undefined ? undefined : Math.min(history.to, Math.max(history.from, read));
+  // The chart moves on while it is read: stay within its range.
+  const at = readAt === undefined ? undefined : Math.min(history.to, Math.max(history.from, readAt));
   const point = at === undefined ? undefined : pointAt(history, at);
-  const move = (event: PointerEvent<HTMLElement>) => {
+  const onPointerMove = (event: PointerEvent<HTMLElement>) => {
     const { left, width } = event.currentTarget.getBoundingClientRect();
-    setRead(history.from + ((event.clientX - left) / width) * WINDOW_MS);
+    setReadAt(history.from + ((event.clientX - left) / width) * WINDOW_MS);
   };
-  const key = (event: KeyboardEvent) => {
-    const next = keyed(event.key, at ?? history.to, history);
+  const onKeyDown = (event: KeyboardEvent) => {
+    const next = instantForKey(event.key, at ?? history.to, history);
     if (next === undefined && event.key !== 'Escape') return;
     event.preventDefault();
-    setRead(next);
+    setReadAt(next);
   };
-  const said = (moment: number, found: Point | undefined): string =>
-    `${clock(moment)}, ${found ? speed(found.speed) : 'not known'}`;
+  const describe = (instant: number, reading: ThroughputPoint | undefined): string =>
+    `${clock(instant)}, ${reading ? speed(reading.speed) : 'unknown'}`;
 
   return (
     <div className={styles.chart}>
@@ -58,29 +65,29 @@ export function Chart({ history }: { history: History }) {
         className={styles.plot}
         role="slider"
         tabIndex={0}
-        aria-label="Throughput of the last 15 minutes, by time"
+        aria-label="Throughput over the last 15 minutes"
         aria-valuemin={0}
         aria-valuemax={WINDOW_MS / 1000}
         aria-valuenow={Math.round(((at ?? history.to) - history.from) / 1000)}
-        aria-valuetext={said(point?.at ?? at ?? history.to, at === undefined ? history.last : point)}
-        onPointerMove={move}
-        onPointerLeave={() => setRead(undefined)}
-        onBlur={() => setRead(undefined)}
-        onKeyDown={key}
+        aria-valuetext={describe(point?.at ?? at ?? history.to, at === undefined ? history.latest : point)}
+        onPointerMove={onPointerMove}
+        onPointerLeave={() => setReadAt(undefined)}
+        onBlur={() => setReadAt(undefined)}
+        onKeyDown={onKeyDown}
       >
-        <Drawing history={history} top={top} />
-        {history.began !== undefined && (
+        <ThroughputPlot history={history} top={top} />
+        {history.serverStartedAt !== undefined && (
           <span
-            className={`${styles.began} ${x(history.began) > 0.6 ? styles.before : ''}`}
-            style={{ left: percent(x(history.began)) }}
+            className={`${styles.began} ${x(history.serverStartedAt) > 0.6 ? styles.before : ''}`}
+            style={{ left: percent(x(history.serverStartedAt)) }}
           >
-            history starts at {clock(history.began, false)}
+            history starts at {clock(history.serverStartedAt, false)}
           </span>
         )}
-        {history.last && !point && (
+        {history.latest && !point && (
           <i
             className={styles.dot}
-            style={{ left: percent(x(history.last.at)), top: percent(y(history.last.speed)) }}
+            style={{ left: percent(x(history.latest.at)), top: percent(y(history.latest.speed)) }}
           />
         )}
         {at !== undefined && (
@@ -97,14 +104,14 @@ export function Chart({ history }: { history: History }) {
               style={{ left: percent(x(point?.at ?? at)) }}
               data-field="reading"
             >
-              <b>{point ? speed(point.speed) : NONE}</b> {clock(point?.at ?? at)}
+              <b>{point ? speed(point.speed) : UNKNOWN}</b> {clock(point?.at ?? at)}
             </span>
           </>
         )}
       </div>
       <ul className={styles.times} aria-hidden="true">
         {timeTicks(history.from, history.to)
-          .filter((tick) => x(tick) * 100 > EDGE && x(tick) * 100 < 100 - EDGE)
+          .filter((tick) => x(tick) * 100 > EDGE_PERCENT && x(tick) * 100 < 100 - EDGE_PERCENT)
           .map((tick) => (
             <li key={tick} style={{ left: percent(x(tick)) }}>
               {clock(tick, false)}
@@ -115,7 +122,7 @@ export function Chart({ history }: { history: History }) {
   );
 }
 
-function keyed(key: string, at: number, { from, to }: History): number | undefined {
+function instantForKey(key: string, at: number, { from, to }: ThroughputHistory): number | undefined {
   switch (key) {
     case 'ArrowLeft':
     case 'ArrowDown':
@@ -136,8 +143,8 @@ function keyed(key: string, at: number, { from, to }: History): number | undefin
   }
 }
 
-/** Drawn again when there is another point, and not while it is read. */
-const Drawing = memo(({ history, top }: { history: History; top: number }) => {
+/** Memoized: renders on new samples, not while values are read. */
+const ThroughputPlot = memo(({ history, top }: { history: ThroughputHistory; top: number }) => {
   const x = (at: number): string => (((at - history.from) / WINDOW_MS) * WIDTH).toFixed(1);
   const y = (speed: number): string => ((1 - speed / top) * HEIGHT).toFixed(1);
   return (
@@ -155,12 +162,12 @@ const Drawing = memo(({ history, top }: { history: History; top: number }) => {
           d={`M0 ${share * HEIGHT}H${WIDTH}`}
         />
       ))}
-      {history.began !== undefined && (
-        <path className={styles.start} d={`M${x(history.began)} 0V${HEIGHT}`} />
+      {history.serverStartedAt !== undefined && (
+        <path className={styles.start} d={`M${x(history.serverStartedAt)} 0V${HEIGHT}`} />
       )}
       {history.runs.map((run) => {
-        const [first, last] = [run[0] as Point, run.at(-1) as Point];
-        // One point alone would be no line.
+        const [first, last] = [run[0] as ThroughputPoint, run.at(-1) as ThroughputPoint];
+        // A single point needs a second one to form a line.
         const points = run.length === 1 ? [first, { ...first, at: first.at + 2_000 }] : run;
         const line = points.map(({ at, speed }) => `${x(at)} ${y(speed)}`).join('L');
         return (

@@ -1,130 +1,130 @@
-// What the whole cluster does, in six figures. Each leads to what it counts.
+// Six cluster-wide figures, each with a link to its details.
 
 import type { ReactNode } from 'react';
 import { useNow, useServer } from '../../live/hooks';
-import type { PullTimes } from '../../model/ended';
+import type { DurationStats } from '../../model/ended';
 import type { FailureGroup } from '../../model/failures';
-import { count, left, NONE, seconds } from '../../model/format';
+import { count, seconds, timeLeft, UNKNOWN } from '../../model/format';
+import type { PullIssue } from '../../model/issues';
 import type { Totals } from '../../model/totals';
-import type { Trouble } from '../../model/trouble';
 import { href } from '../../route';
 import { useFormat } from '../../settings';
 import styles from './Figures.module.css';
 
 interface Props {
-  sum: Totals;
-  failing: readonly FailureGroup[];
-  troubles: readonly Trouble[];
-  times: PullTimes;
+  totals: Totals;
+  failures: readonly FailureGroup[];
+  issues: readonly PullIssue[];
+  durations: DurationStats;
 }
 
-export function Figures({ sum, failing, troubles, times }: Props) {
+export function Figures({ totals, failures, issues, durations }: Props) {
   const server = useServer();
   const { bytes } = useFormat();
   const pods = server?.cluster.pods;
-  const blind = sum.pods === 0 && pods !== undefined && pods !== 'live';
-  const blocked = new Set(failing.flatMap((group) => group.pods)).size;
-  const unknown = sum.withoutEta - sum.queued + sum.unseen;
-  const worst = troubles[0];
+  const arePodsUnknown = totals.pods === 0 && pods !== undefined && pods !== 'live';
+  const blockedPods = new Set(failures.flatMap((group) => group.pods)).size;
+  const withoutEta = totals.withoutEta - totals.queued + totals.stale;
+  const worst = issues[0];
   return (
-    <ul className={styles.figures} aria-label="In sum">
-      <Item
+    <ul className={styles.figures} aria-label="Summary">
+      <FigureItem
         name="Active pulls"
-        value={sum.live.toLocaleString('en')}
+        value={totals.live.toLocaleString('en')}
         to={href('pulls', [], { q: 'state:live' })}
       >
         {[
-          sum.queued > 0 &&
-            `${sum.queued.toLocaleString('en')} queued${sum.unseen > 0 ? '' : ' on their node'}`,
-          sum.unseen > 0 && `${sum.unseen.toLocaleString('en')} not seen`,
+          totals.queued > 0 &&
+            `${totals.queued.toLocaleString('en')} queued${totals.stale > 0 ? '' : ' by the kubelet'}`,
+          totals.stale > 0 && `${totals.stale.toLocaleString('en')} stale`,
         ]
           .filter(Boolean)
-          .join(' · ') || (sum.live === 0 ? 'nothing is pulled' : 'none queued')}
-      </Item>
-      <Item
+          .join(' · ') || (totals.live === 0 ? 'none running' : 'none queued')}
+      </FigureItem>
+      <FigureItem
         name="Pods waiting"
-        value={blind ? NONE : sum.pods.toLocaleString('en')}
+        value={arePodsUnknown ? UNKNOWN : totals.pods.toLocaleString('en')}
         to={href('overview', [], { group: 'pod' })}
       >
-        {blind ? (
-          'pods are not heard'
-        ) : sum.podsSince === undefined ? (
-          'none is known to wait'
+        {arePodsUnknown ? (
+          'pods unavailable'
+        ) : totals.podsWaitingSince === undefined ? (
+          'none waiting'
         ) : (
           <>
-            longest <Since at={sum.podsSince} />
+            longest <DurationSince at={totals.podsWaitingSince} />
           </>
         )}
-      </Item>
-      <Item
-        name="Last one ready in"
-        value={sum.lastReady === undefined ? NONE : left(sum.lastReady).replace('~', '')}
-        to={sum.lastPull === undefined ? undefined : href('pulls', [sum.lastPull])}
+      </FigureItem>
+      <FigureItem
+        name="Longest ETA"
+        value={totals.longestEta === undefined ? UNKNOWN : timeLeft(totals.longestEta).replace('~', '')}
+        to={totals.longestEtaPull === undefined ? undefined : href('pulls', [totals.longestEtaPull])}
       >
         {[
-          sum.live > 0 && Boolean(sum.toGo) && `${bytes(sum.toGo)} to go`,
-          unknown > 0 && `${unknown.toLocaleString('en')} unknown`,
+          totals.live > 0 && Boolean(totals.remainingBytes) && `${bytes(totals.remainingBytes)} to go`,
+          withoutEta > 0 && `${withoutEta.toLocaleString('en')} unknown`,
         ]
           .filter(Boolean)
-          .join(' · ') || 'nothing to wait for'}
-      </Item>
-      <Item
+          .join(' · ') || 'nothing to download'}
+      </FigureItem>
+      <FigureItem
         name="Failing"
-        value={failing.length.toLocaleString('en')}
-        look={failing.length > 0 ? styles.bad : undefined}
+        value={failures.length.toLocaleString('en')}
+        className={failures.length > 0 ? styles.bad : undefined}
         to={href('failures')}
       >
-        {failing.length === 0
-          ? 'nothing fails'
-          : blocked > 0
-            ? `${count(blocked, 'pod')} blocked`
-            : `on ${count(new Set(failing.flatMap(({ pulls }) => pulls.map((pull) => pull.nodeName))).size, 'node')}`}
-      </Item>
-      <Item
+        {failures.length === 0
+          ? 'no failures'
+          : blockedPods > 0
+            ? `${count(blockedPods, 'pod')} blocked`
+            : `on ${count(new Set(failures.flatMap(({ pulls }) => pulls.map((pull) => pull.nodeName))).size, 'node')}`}
+      </FigureItem>
+      <FigureItem
         name="Slow or stalled"
-        value={troubles.length.toLocaleString('en')}
-        look={worst ? styles.warn : undefined}
+        value={issues.length.toLocaleString('en')}
+        className={worst ? styles.warn : undefined}
         to={href('pulls', [], { q: worst ? `state:${worst.kind}` : 'state:stalled' })}
       >
-        {worst ? `${worst.pull.nodeName}, ${how(worst)}` : 'none'}
-      </Item>
-      <Item
+        {worst ? `${worst.pull.nodeName}, ${describeIssue(worst)}` : 'none'}
+      </FigureItem>
+      <FigureItem
         name="Pull time, p95"
-        value={times.p95 === undefined ? NONE : seconds(times.p95)}
+        value={durations.p95 === undefined ? UNKNOWN : seconds(durations.p95)}
         to={href('pulls', [], { q: 'state:completed' })}
       >
-        {times.pulls === 0
+        {durations.pulls === 0
           ? 'none completed yet'
-          : `p50 ${seconds(times.p50)} · ${count(times.pulls, 'pull')}${
-              server ? `, ${seconds(server.keepsEndedSeconds).replace(' 00 s', '')}` : ''
+          : `p50 ${seconds(durations.p50)} · ${count(durations.pulls, 'pull')}${
+              server ? ` in ${seconds(server.keepsEndedSeconds).replace(' 00 s', '')}` : ''
             }`}
-      </Item>
+      </FigureItem>
     </ul>
   );
 }
 
-function how({ kind, slower }: Trouble): string {
+function describeIssue({ kind, slowdown }: PullIssue): string {
   if (kind === 'stalled') return 'stalled';
-  return slower === undefined ? 'slow' : `${slower.toFixed(1)}× slower`;
+  return slowdown === undefined ? 'slow' : `${slowdown.toFixed(1)}× slower`;
 }
 
-function Since({ at }: { at: number }) {
+function DurationSince({ at }: { at: number }) {
   return seconds(Math.max(0, useNow() - at) / 1000);
 }
 
-interface ItemProps {
+interface FigureItemProps {
   name: string;
   value: string;
-  look?: string | undefined;
-  /** Undefined where there is nothing to see. */
+  className?: string | undefined;
+  /** Undefined if there are no details. */
   to: string | undefined;
   children: ReactNode;
 }
 
-function Item({ name, value, look, to, children }: ItemProps) {
+function FigureItem({ name, value, className, to, children }: FigureItemProps) {
   return (
     <li data-figure={name}>
-      <a className={`${styles.figure} ${look ?? ''}`} href={to}>
+      <a className={`${styles.figure} ${className ?? ''}`} href={to}>
         <span className={styles.name}>{name}</span>
         <span className={styles.value}>{value}</span>
         <span className={styles.more}>{children}</span>

@@ -1,35 +1,35 @@
-// The pulls that ended last.
+// The most recently ended pulls.
 
 import { useMemo } from 'react';
 import type { PullStatus } from '../../api/gen/wire';
-import { useAll } from '../../live/hooks';
+import { useDataset } from '../../live/hooks';
 import { lastEnded } from '../../model/ended';
 import { duration } from '../../model/format';
 import { imageName } from '../../model/image';
-import { pullState, took } from '../../model/pull';
-import { visible } from '../../model/text';
+import { pullDuration, pullState } from '../../model/pull';
+import { escapeHidden } from '../../model/text';
 import { href } from '../../route';
 import { Ago } from '../../ui/Ago';
 import { Bytes, Figure } from '../../ui/Figure';
 import { Panel } from '../../ui/Panel';
-import { State } from '../../ui/State';
+import { StateLabel } from '../../ui/StateLabel';
 import styles from './Finished.module.css';
-import { Open } from './Open';
+import { HeadingLink } from './Open';
 
-const SHOWN = 12;
+const MAX_ROWS = 12;
 
 export function Finished() {
-  const all = useAll();
-  const last = useMemo(() => lastEnded(all.rows.values(), SHOWN), [all]);
-  if (last.length === 0) return null;
+  const dataset = useDataset();
+  const ended = useMemo(() => lastEnded(dataset.rows.values(), MAX_ROWS), [dataset]);
+  if (ended.length === 0) return null;
   return (
     <Panel
       className={styles.panel}
-      title="Just finished"
-      beside={<Open to={href('pulls', [], { q: 'state:ended' })}>All that ended</Open>}
+      title="Recently ended"
+      actions={<HeadingLink to={href('pulls', [], { q: 'state:ended' })}>All ended</HeadingLink>}
     >
       <table className={styles.finished}>
-        <caption className="hidden">Pulls that ended last</caption>
+        <caption className="hidden">Recently ended pulls</caption>
         <thead>
           <tr>
             <th scope="col">
@@ -44,8 +44,8 @@ export function Finished() {
           </tr>
         </thead>
         <tbody>
-          {last.map((pull) => (
-            <Row key={pull.id} pull={pull} />
+          {ended.map((pull) => (
+            <EndedRow key={pull.id} pull={pull} />
           ))}
         </tbody>
       </table>
@@ -53,39 +53,40 @@ export function Finished() {
   );
 }
 
-function Row({ pull }: { pull: PullStatus }) {
+function EndedRow({ pull }: { pull: PullStatus }) {
   const { name, version, known } = imageName(pull);
   const state = pullState(pull);
-  const time = took(pull);
+  const seconds = pullDuration(pull);
   const { downloadedBytes } = pull;
-  // From end to end, waiting and unpacking and all.
-  const mean = state === 'completed' && time && downloadedBytes ? downloadedBytes / time : undefined;
+  // Over the whole pull, including waiting and unpacking.
+  const meanSpeed =
+    state === 'completed' && seconds && downloadedBytes ? downloadedBytes / seconds : undefined;
   return (
     <tr data-ended={pull.id} data-state={state}>
       <td className={styles.state}>
-        <State state={state} word={pull.outcome ?? pull.phase} />
+        <StateLabel state={state} word={pull.outcome ?? pull.phase} />
       </td>
       <th scope="row">
         <a
           className={styles.image}
           href={href('pulls', [pull.id])}
-          title={visible(pull.imageRef ?? pull.repository ?? '')}
+          title={escapeHidden(pull.imageRef ?? pull.repository ?? '')}
         >
-          <b className={known ? undefined : styles.nameless}>{visible(name)}</b>
-          {version && <span>{visible(version)}</span>}
+          <b className={known ? undefined : styles.nameless}>{escapeHidden(name)}</b>
+          {version && <span>{escapeHidden(version)}</span>}
         </a>
       </th>
-      <td className={styles.node} title={visible(pull.nodeName)}>
-        {visible(pull.nodeName)}
+      <td className={styles.node} title={escapeHidden(pull.nodeName)}>
+        {escapeHidden(pull.nodeName)}
       </td>
       <td className={styles.bytes}>
         <Bytes value={downloadedBytes} />
       </td>
       <td className={styles.took}>
-        <Figure value={duration(time)} />
+        <Figure value={duration(seconds)} />
       </td>
       <td className={styles.mean}>
-        <Bytes value={mean} per="s" />
+        <Bytes value={meanSpeed} per="s" />
       </td>
       <td className={styles.ago}>
         <Ago at={pull.completedAt} />

@@ -1,11 +1,11 @@
 // One group of pulls in progress.
 
 import type { ReactNode } from 'react';
-import { term } from '../../model/filter';
-import { count, left, NONE, percent } from '../../model/format';
-import type { By, Dot, Group } from '../../model/groups';
+import { formatTerm } from '../../model/filter';
+import { count, percent, timeLeft, UNKNOWN } from '../../model/format';
+import type { DotState, RolloutGrouping, RolloutSummary } from '../../model/groups';
 import { imageName, shortName } from '../../model/image';
-import { visible } from '../../model/text';
+import { escapeHidden } from '../../model/text';
 import { href } from '../../route';
 import { Bar, type Tone } from '../../ui/Bar';
 import { Dots } from '../../ui/Dots';
@@ -14,27 +14,27 @@ import { Icon } from '../../ui/Icon';
 import styles from './GroupRow.module.css';
 
 interface Props {
-  group: Group;
-  by: By;
-  /** Whether the server hears of pods: else nobody knows how many wait. */
-  watched: boolean;
+  group: RolloutSummary;
+  by: RolloutGrouping;
+  /** False if the server does not watch pods: the number of waiting pods is unknown. */
+  arePodsKnown: boolean;
 }
 
-export function GroupRow({ group, by, watched }: Props) {
-  const name = nameOf(group, by);
+export function GroupRow({ group, by, arePodsKnown }: Props) {
+  const name = groupName(group, by);
   return (
     <tr data-group={group.key} data-live={group.live}>
       <th scope="row" className={styles.name}>
-        <Name group={group} by={by} name={name} />
+        <GroupName group={group} by={by} name={name} />
       </th>
-      <td className={styles.progress} title={said(group)}>
+      <td className={styles.progress} title={describeProgress(group)}>
         <div className={styles.bar}>
           <Bar
             downloaded={group.downloaded}
             extracted={group.extracted}
-            tone={tone(group)}
+            tone={barTone(group)}
             label={`Pulls of ${name}`}
-            text={said(group)}
+            valueText={describeProgress(group)}
             percent={group.percent}
           />
           <Figure value={percent(group.percent)} field="percent" />
@@ -53,39 +53,44 @@ export function GroupRow({ group, by, watched }: Props) {
       </td>
       {by !== 'pod' && (
         <td className={styles.pods}>
-          <Figure value={group.pods > 0 || watched ? group.pods.toLocaleString('en') : NONE} field="pods" />
+          <Figure
+            value={group.pods > 0 || arePodsKnown ? group.pods.toLocaleString('en') : UNKNOWN}
+            field="pods"
+          />
         </td>
       )}
     </tr>
   );
 }
 
-const OTHERS: Record<By, string> = {
-  image: 'Image not known yet',
+const UNGROUPED_NAMES: Record<RolloutGrouping, string> = {
+  image: 'Unknown image',
   node: '',
-  namespace: 'No pod known to wait',
-  pod: 'No pod known to wait',
+  namespace: 'No waiting pod',
+  pod: 'No waiting pod',
 };
 
-function nameOf({ key, any }: Group, by: By): string {
-  if (key === '') return OTHERS[by];
-  return visible(by === 'image' ? shortName(any) : key);
+function groupName({ key, example }: RolloutSummary, by: RolloutGrouping): string {
+  if (key === '') return UNGROUPED_NAMES[by];
+  return escapeHidden(by === 'image' ? shortName(example) : key);
 }
 
-/** Where the group is to be seen whole; nowhere where it is only what is left over. */
-function target({ key }: Group, by: By): string | undefined {
+/** Returns the link to the whole group; undefined for pulls without a group. */
+function groupHref({ key }: RolloutSummary, by: RolloutGrouping): string | undefined {
   if (key === '') return undefined;
   if (by === 'pod') return href('pods', key.split('/'));
-  return href('pulls', [], { q: term(by === 'namespace' ? 'ns' : by, key) });
+  return href('pulls', [], { q: formatTerm(by === 'namespace' ? 'ns' : by, key) });
 }
 
-function Name({ group, by, name }: { group: Group; by: By; name: string }) {
-  const to = target(group, by);
-  const image = by === 'image' && group.key !== '' ? imageName(group.any) : undefined;
-  const [first, second] = image ? [visible(image.name), visible(image.version)] : apart(name, by);
+function GroupName({ group, by, name }: { group: RolloutSummary; by: RolloutGrouping; name: string }) {
+  const to = groupHref(group, by);
+  const image = by === 'image' && group.key !== '' ? imageName(group.example) : undefined;
+  const [first, second] = image
+    ? [escapeHidden(image.name), escapeHidden(image.version)]
+    : splitName(name, by);
   return (
     <>
-      <a className={styles.link} href={to} title={image ? visible(group.key) : name} data-field="name">
+      <a className={styles.link} href={to} title={image ? escapeHidden(group.key) : name} data-field="name">
         <b>{first}</b>
         {second && <span className={image ? styles.version : styles.namespace}>{second}</span>}
       </a>
@@ -94,82 +99,86 @@ function Name({ group, by, name }: { group: Group; by: By; name: string }) {
   );
 }
 
-/** The pod first, then its namespace. */
-function apart(name: string, by: By): [string, string] {
+/** Splits a pod into name and namespace. */
+function splitName(name: string, by: RolloutGrouping): [string, string] {
   const slash = by === 'pod' ? name.indexOf('/') : -1;
   return slash < 0 ? [name, ''] : [name.slice(slash + 1), name.slice(0, slash)];
 }
 
-const SHOWN = 3;
+const MAX_NAMES = 3;
 
 /** `a, b, c and 4 more` */
-function some(names: readonly string[]): string {
-  const more = names.length - SHOWN;
+function summarizeNames(names: readonly string[]): string {
+  const more = names.length - MAX_NAMES;
   return more > 0
-    ? `${names.slice(0, SHOWN).join(', ')} and ${more.toLocaleString('en')} more`
+    ? `${names.slice(0, MAX_NAMES).join(', ')} and ${more.toLocaleString('en')} more`
     : names.join(', ');
 }
 
-function context({ images, nodes, namespaces }: Group, by: By, registry: string | undefined): string {
-  const parts: Record<By, (string | undefined)[]> = {
-    image: [registry, some(namespaces)],
-    node: [some(images)],
-    namespace: [count(nodes.length, 'node'), some(images)],
-    pod: [some(nodes), some(images)],
+function context(
+  { images, nodes, namespaces }: RolloutSummary,
+  by: RolloutGrouping,
+  registry: string | undefined,
+): string {
+  const parts: Record<RolloutGrouping, (string | undefined)[]> = {
+    image: [registry, summarizeNames(namespaces)],
+    node: [summarizeNames(images)],
+    namespace: [count(nodes.length, 'node'), summarizeNames(images)],
+    pod: [summarizeNames(nodes), summarizeNames(images)],
   };
-  return visible(parts[by].filter(Boolean).join(' · '));
+  return escapeHidden(parts[by].filter(Boolean).join(' · '));
 }
 
-function tone({ live, all, dots, queued, downloaded }: Group): Tone {
+function barTone({ live, all, dots, queued, downloaded }: RolloutSummary): Tone {
   if (live > 0 && dots.unseen === live) return 'still';
   if (downloaded !== undefined) return 'live';
   return queued === live && all === live ? 'queued' : 'unsized';
 }
 
-const WORDS: Record<Dot, string> = {
+const DOT_LABELS: Record<DotState, string> = {
   ready: 'ready',
   extracting: 'extracting',
   downloading: 'downloading',
   stalled: 'stalled',
-  unseen: 'not seen',
+  unseen: 'stale',
   waiting: 'waiting',
   failed: 'failed',
 };
 
 /** `46 %, 5 extracting, 6 downloading, 4 waiting` */
-function said({ percent: done, dots }: Group): string {
-  const states = (Object.keys(WORDS) as Dot[])
+function describeProgress({ percent: done, dots }: RolloutSummary): string {
+  const states = (Object.keys(DOT_LABELS) as DotState[])
     .filter((dot) => dots[dot] > 0)
-    .map((dot) => `${dots[dot].toLocaleString('en')} ${WORDS[dot]}`);
-  return [done === undefined ? 'size not known yet' : percent(done), ...states].join(', ');
+    .map((dot) => `${dots[dot].toLocaleString('en')} ${DOT_LABELS[dot]}`);
+  return [done === undefined ? 'size unknown' : percent(done), ...states].join(', ');
 }
 
-function Eta({ group, by }: { group: Group; by: By }): ReactNode {
-  const { slowest, queued, live, dots } = group;
-  if (slowest === undefined) {
-    const why =
+function Eta({ group, by }: { group: RolloutSummary; by: RolloutGrouping }): ReactNode {
+  const { straggler, queued, live, dots } = group;
+  if (straggler === undefined) {
+    const note =
       live > 0 && queued === live
         ? `${queued.toLocaleString('en')} queued`
         : live > 0 && dots.unseen === live
-          ? 'not seen'
+          ? 'stale'
           : undefined;
-    return <span className={why ? styles.why : undefined}>{why ?? NONE}</span>;
+    return <span className={note ? styles.why : undefined}>{note ?? UNKNOWN}</span>;
   }
-  const { pull, seconds, trouble } = slowest;
-  // Of what is on one node, it is the image that tells which one it is.
-  const who = visible(by === 'node' || by === 'pod' ? shortName(pull) : pull.nodeName);
+  const { pull, etaSeconds, trouble } = straggler;
+  // Within one node or pod, pulls differ by image; otherwise by node.
+  const culprit = escapeHidden(by === 'node' || by === 'pod' ? shortName(pull) : pull.nodeName);
   return (
     <>
-      <Figure value={trouble === 'stalled' ? 'stalled' : left(seconds).replace('~', '')} field="eta" />
+      <Figure value={trouble === 'stalled' ? 'stalled' : timeLeft(etaSeconds).replace('~', '')} field="eta" />
       {(group.live > 1 || trouble) && (
         <a
           className={`${styles.who} ${trouble ? styles.trouble : ''}`}
           href={href('pulls', [pull.id])}
-          title={trouble === 'slow' ? `${who}: far slower than usual from this registry` : who}
+          title={trouble === 'slow' ? `${culprit}: far below the usual speed of this registry` : culprit}
         >
           {trouble && <Icon name="warning" size={12} />}
           {trouble && <span className="hidden">{trouble}: </span>}
-          <span>{who}</span>
+          <span>{culprit}</span>
         </a>
       )}
     </>

@@ -1,88 +1,106 @@
-// What is being pulled, by what people ask for. Groups stay where they are while they move.
+// Live pulls, grouped. Groups keep their positions as pulls progress.
 
 import { useMemo } from 'react';
-import { useAll, useLive, useServer } from '../../live/hooks';
+import { useDataset, useLive, useServer } from '../../live/hooks';
 import { count } from '../../model/format';
-import { BY, type By, group, Places, rollouts } from '../../model/groups';
+import {
+  findRollouts,
+  ROLLOUT_GROUPINGS,
+  type RolloutGrouping,
+  RolloutOrder,
+  summarizeRollout,
+} from '../../model/groups';
 import type { Totals } from '../../model/totals';
-import { href, look } from '../../route';
-import { Choice } from '../../ui/Choice';
+import { href, updateQuery } from '../../route';
 import { Panel } from '../../ui/Panel';
+import { SegmentedControl } from '../../ui/SegmentedControl';
 import { GroupRow } from './GroupRow';
 import { Idle } from './Idle';
 import styles from './InProgress.module.css';
 
-/** So many are shown; the rest is a link away. */
-const SHOWN = 12;
+/** Maximum number of groups shown; a link leads to the others. */
+const MAX_GROUPS = 12;
 
-const NAMES: Record<By, [one: string, title: string]> = {
+const GROUPING_NAMES: Record<RolloutGrouping, [one: string, title: string]> = {
   image: ['image', 'Image'],
   node: ['node', 'Node'],
   namespace: ['namespace', 'Namespace'],
   pod: ['pod', 'Pod'],
 };
 
-/** What the address asks for. */
-export const groupedBy = (asked: string | null): By => BY.find((by) => by === asked) ?? 'image';
+/** Parses the grouping in the URL. */
+export const parseGrouping = (requested: string | null): RolloutGrouping =>
+  ROLLOUT_GROUPINGS.find((by) => by === requested) ?? 'image';
 
 interface Props {
-  by: By;
-  sum: Totals;
+  by: RolloutGrouping;
+  totals: Totals;
 }
 
-export function InProgress({ by, sum }: Props) {
-  const all = useAll();
+export function InProgress({ by, totals }: Props) {
+  const dataset = useDataset();
   const { store } = useLive();
-  const places = useMemo(() => ({ by, order: new Places() }), [by]);
-  const found = useMemo(
-    () => places.order.sort(rollouts(all.rows.values(), places.by, store.now())),
-    [all, places, store],
+  const rollouts = useMemo(() => ({ by, order: new RolloutOrder() }), [by]);
+  const sortedRollouts = useMemo(
+    () => rollouts.order.sort(findRollouts(dataset.rows.values(), rollouts.by, store.serverNow())),
+    [dataset, rollouts, store],
   );
   const pods = useServer()?.cluster.pods;
-  const [one, title] = NAMES[by];
-  const named = found.filter(({ key, live }) => key !== '' && live.length > 0).length;
-  // A line that hides one group is worth less than the group.
-  const shown = useMemo(() => (found.length > SHOWN + 1 ? found.slice(0, SHOWN) : found).map(group), [found]);
-  const rest = found.slice(shown.length).filter(({ live }) => live.length > 0).length;
+  const [noun, title] = GROUPING_NAMES[by];
+  const groupCount = sortedRollouts.filter(({ key, live }) => key !== '' && live.length > 0).length;
+  // Don't replace a single group with a link that takes as much space.
+  const shown = useMemo(
+    () =>
+      (sortedRollouts.length > MAX_GROUPS + 1 ? sortedRollouts.slice(0, MAX_GROUPS) : sortedRollouts).map(
+        summarizeRollout,
+      ),
+    [sortedRollouts],
+  );
+  const hiddenCount = sortedRollouts.slice(shown.length).filter(({ live }) => live.length > 0).length;
   return (
     <Panel
       className={styles.panel}
       title="In progress"
-      more={sum.live > 0 ? `${count(sum.live, 'pull')} · ${count(named, one)}` : undefined}
-      beside={
-        <Choice
+      summary={totals.live > 0 ? `${count(totals.live, 'pull')} · ${count(groupCount, noun)}` : undefined}
+      actions={
+        <SegmentedControl
           label="Group by"
           value={by}
-          choices={BY.map((each) => [each, NAMES[each][1]] as const)}
-          choose={(next) => look({ group: next === 'image' ? undefined : next })}
+          options={ROLLOUT_GROUPINGS.map((each) => [each, GROUPING_NAMES[each][1]] as const)}
+          onSelect={(next) => updateQuery({ group: next === 'image' ? undefined : next })}
         />
       }
     >
-      {sum.live === 0 ? (
-        <Idle nodes={sum.nodes} />
+      {totals.live === 0 ? (
+        <Idle nodes={totals.nodes} />
       ) : (
         <table className={styles.groups} data-by={by}>
-          <caption className="hidden">Pulls in progress by {one}</caption>
+          <caption className="hidden">Pulls in progress by {noun}</caption>
           <thead>
             <tr>
               <th scope="col">{title}</th>
               <th scope="col">Progress</th>
               <th scope="col">Ready</th>
               <th scope="col">Speed</th>
-              <th scope="col">Slowest ETA</th>
+              <th scope="col">Longest ETA</th>
               {by !== 'pod' && <th scope="col">Pods</th>}
             </tr>
           </thead>
           <tbody>
             {shown.map((each) => (
-              <GroupRow key={each.key} group={each} by={by} watched={pods === undefined || pods === 'live'} />
+              <GroupRow
+                key={each.key}
+                group={each}
+                by={by}
+                arePodsKnown={pods === undefined || pods === 'live'}
+              />
             ))}
           </tbody>
         </table>
       )}
-      {sum.live > 0 && rest > 0 && (
+      {totals.live > 0 && hiddenCount > 0 && (
         <p className={styles.rest}>
-          <a href={href('pulls', [], { q: 'state:live', group: by })}>{count(rest, `more ${one}`)}</a>
+          <a href={href('pulls', [], { q: 'state:live', group: by })}>{count(hiddenCount, `more ${noun}`)}</a>
         </p>
       )}
     </Panel>

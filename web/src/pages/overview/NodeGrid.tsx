@@ -1,23 +1,23 @@
-// All nodes at once, one cell each: how fast they are, and which are in trouble.
+// All nodes as cells, coloured by speed and problems.
 
 import { type KeyboardEvent, memo, useMemo, useState } from 'react';
-import { useAll } from '../../live/hooks';
+import { useDataset } from '../../live/hooks';
 import type { FailureGroup } from '../../model/failures';
 import { count } from '../../model/format';
-import { type Cell, type CellState, cut, grid } from '../../model/grid';
-import { visible } from '../../model/text';
+import { type Cell, type CellState, limitCells, nodeGrid } from '../../model/grid';
+import { escapeHidden } from '../../model/text';
 import { href } from '../../route';
 import { useFormat } from '../../settings';
 import { Panel } from '../../ui/Panel';
 import styles from './NodeGrid.module.css';
-import { Open } from './Open';
+import { HeadingLink } from './Open';
 
-/** So many cells are drawn. */
-const MOST = 192;
+/** Limit of cells. */
+const MAX_CELLS = 192;
 
-const WORDS: Record<CellState, string> = {
+const STATE_LABELS: Record<CellState, string> = {
   silent: 'not reporting',
-  failing: 'something fails',
+  failing: 'failing',
   stalled: 'stalled',
   extracting: 'extracting',
   pulling: 'pulling',
@@ -25,37 +25,37 @@ const WORDS: Record<CellState, string> = {
   idle: 'idle',
 };
 
-export function NodeGrid({ failing }: { failing: readonly FailureGroup[] }) {
-  const all = useAll();
+export function NodeGrid({ failures }: { failures: readonly FailureGroup[] }) {
+  const dataset = useDataset();
   const { speed } = useFormat();
   const { pools, rest, nodes, lost } = useMemo(() => {
-    const bad = new Set(failing.flatMap(({ pulls }) => pulls.map(({ nodeName }) => nodeName)));
-    const found = grid(all.nodes.values(), all.rows.values(), bad);
-    const cells = found.flatMap((pool) => pool.cells);
+    const failingNodes = new Set(failures.flatMap(({ pulls }) => pulls.map(({ nodeName }) => nodeName)));
+    const allPools = nodeGrid(dataset.nodes.values(), dataset.rows.values(), failingNodes);
+    const cells = allPools.flatMap((pool) => pool.cells);
     return {
-      ...cut(found, MOST),
+      ...limitCells(allPools, MAX_CELLS),
       nodes: cells.length,
       lost: cells.filter(({ state }) => state === 'silent').length,
     };
-  }, [all, failing]);
-  const [at, setAt] = useState('');
+  }, [dataset, failures]);
+  const [focusedName, setFocusedName] = useState('');
   const first = pools[0]?.cells[0]?.name;
   const names = new Set(pools.flatMap(({ cells }) => cells.map(({ name }) => name)));
-  // One stop for the whole grid; arrows move within.
-  const stop = names.has(at) ? at : first;
+  // The grid is one tab stop; arrow keys move within it.
+  const tabStop = names.has(focusedName) ? focusedName : first;
   return (
     <Panel
       className={styles.panel}
       title="Nodes"
-      more={
+      summary={
         lost > 0
           ? `${(nodes - lost).toLocaleString('en')} of ${nodes.toLocaleString('en')} reporting`
           : nodes.toLocaleString('en')
       }
-      beside={<Open to={href('nodes')}>All nodes</Open>}
+      actions={<HeadingLink to={href('nodes')}>All nodes</HeadingLink>}
     >
-      {/* biome-ignore lint/a11y/noStaticElementInteractions: the links in it are what is moved to. */}
-      <div className={styles.grid} onKeyDown={step}>
+      {/* biome-ignore lint/a11y/noStaticElementInteractions: handles arrow keys for the links inside. */}
+      <div className={styles.grid} onKeyDown={moveFocus}>
         {pools.map(({ name, cells }) => (
           <div key={name} className={styles.pool}>
             {pools.length > 1 || name !== '' ? (
@@ -70,9 +70,9 @@ export function NodeGrid({ failing }: { failing: readonly FailureGroup[] }) {
                   name={cell.name}
                   state={cell.state}
                   shade={cell.shade}
-                  label={said(cell, speed)}
-                  stop={cell.name === stop}
-                  at={setAt}
+                  label={describeCell(cell, speed)}
+                  isTabStop={cell.name === tabStop}
+                  onFocusName={setFocusedName}
                 />
               ))}
             </ul>
@@ -84,14 +84,14 @@ export function NodeGrid({ failing }: { failing: readonly FailureGroup[] }) {
           </p>
         )}
       </div>
-      <ul className={styles.legend} aria-label="What the cells show">
+      <ul className={styles.legend} aria-label="Legend">
         <li>
           <i className={styles.ramp} /> speed
         </li>
         {(['extracting', 'failing', 'stalled', 'silent', 'idle'] as const).map((state) => (
           <li key={state}>
             <i className={`${styles.cell} ${styles[state]}`} />{' '}
-            {state === 'failing' ? 'failing' : WORDS[state]}
+            {state === 'failing' ? 'failing' : STATE_LABELS[state]}
           </li>
         ))}
       </ul>
@@ -100,25 +100,28 @@ export function NodeGrid({ failing }: { failing: readonly FailureGroup[] }) {
 }
 
 /** `gpu-worker-14: pulling, 3 pulls, 120 MiB/s` */
-function said({ name, state, live, speed }: Cell, format: (value: number | undefined) => string): string {
+function describeCell(
+  { name, state, live, speed }: Cell,
+  format: (value: number | undefined) => string,
+): string {
   const facts = [
-    WORDS[state],
+    STATE_LABELS[state],
     live > 0 && state !== 'silent' && count(live, 'pull'),
     speed !== undefined && speed > 0 && format(speed),
   ];
-  return `${visible(name)}: ${facts.filter(Boolean).join(', ')}`;
+  return `${escapeHidden(name)}: ${facts.filter(Boolean).join(', ')}`;
 }
 
-const BACK = new Set(['ArrowLeft', 'ArrowUp']);
-const ON = new Set(['ArrowRight', 'ArrowDown']);
+const PREVIOUS_KEYS = new Set(['ArrowLeft', 'ArrowUp']);
+const NEXT_KEYS = new Set(['ArrowRight', 'ArrowDown']);
 
-function step(event: KeyboardEvent<HTMLElement>): void {
+function moveFocus(event: KeyboardEvent<HTMLElement>): void {
   const links = [...event.currentTarget.querySelectorAll<HTMLElement>('[data-cell]')];
   const index = links.indexOf(document.activeElement as HTMLElement);
   if (index < 0) return;
-  const next = BACK.has(event.key)
+  const next = PREVIOUS_KEYS.has(event.key)
     ? index - 1
-    : ON.has(event.key)
+    : NEXT_KEYS.has(event.key)
       ? index + 1
       : event.key === 'Home'
         ? 0
@@ -136,18 +139,18 @@ interface CellProps {
   state: CellState;
   shade: number;
   label: string;
-  stop: boolean;
-  at: (name: string) => void;
+  isTabStop: boolean;
+  onFocusName: (name: string) => void;
 }
 
-const CellLink = memo(({ name, state, shade, label, stop, at }: CellProps) => (
+const CellLink = memo(({ name, state, shade, label, isTabStop, onFocusName }: CellProps) => (
   <li>
     <a
       className={`${styles.cell} ${styles[state]} ${state === 'pulling' ? styles[`shade${shade}`] : ''}`}
       href={href('nodes', [name])}
       title={label}
-      tabIndex={stop ? 0 : -1}
-      onFocus={() => at(name)}
+      tabIndex={isTabStop ? 0 : -1}
+      onFocus={() => onFocusName(name)}
       data-cell={name}
       data-state={state}
     >

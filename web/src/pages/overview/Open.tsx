@@ -1,10 +1,10 @@
-// A link at the end of a heading, to where all of it is.
+// A link at the end of a panel heading, to the full page.
 
 import type { ReactNode } from 'react';
 import { Icon } from '../../ui/Icon';
 import styles from './Open.module.css';
 
-export function Open({ to, children }: { to: string; children: ReactNode }) {
+export function HeadingLink({ to, children }: { to: string; children: ReactNode }) {
   return (
     <a className={styles.open} href={to}>
       {children}

@@ -1,67 +1,67 @@
-// The whole cluster at a glance: how fast, how long still, what is wrong.
+// The cluster at a glance: throughput, pulls in progress, problems.
 
 import { useMemo } from 'react';
-import { useAll, useSync } from '../../live/hooks';
-import { pullTimes } from '../../model/ended';
-import { failing } from '../../model/failures';
-import { totals } from '../../model/totals';
-import { trouble } from '../../model/trouble';
+import { useDataset, useSyncState } from '../../live/hooks';
+import { durationStats } from '../../model/ended';
+import { currentFailures } from '../../model/failures';
+import { findIssues } from '../../model/issues';
+import { computeTotals } from '../../model/totals';
 import type { PageProps } from '../../route';
 import { NoAgents } from '../../ui/NoAgents';
-import { usePast } from '../../ui/shell/past';
+import { useIsStale } from '../../ui/shell/stale';
 import { Attention } from './Attention';
 import { Figures } from './Figures';
 import { Finished } from './Finished';
-import { groupedBy, InProgress } from './InProgress';
+import { InProgress, parseGrouping } from './InProgress';
 import { NodeGrid } from './NodeGrid';
 import styles from './Overview.module.css';
 import { Skeleton } from './Skeleton';
 import { Throughput } from './Throughput';
 
 export function Overview({ route }: PageProps) {
-  const { rows, nodes } = useAll();
-  const sync = useSync();
-  const past = usePast();
+  const { rows, nodes } = useDataset();
+  const sync = useSyncState();
+  const isStale = useIsStale();
   return (
-    <div className={`${styles.overview} ${past ? styles.past : ''}`}>
+    <div className={`${styles.overview} ${isStale ? styles.past : ''}`}>
       <h1 className="hidden">Overview</h1>
-      {sync === 'filling' ? (
-        // Of a part of the snapshot each sum would be wrong.
+      {sync === 'loading' ? (
+        // Totals of a partial snapshot would be wrong.
         <Skeleton />
       ) : rows.size + nodes.size === 0 ? (
         <NoAgents />
       ) : (
-        <Cluster asked={route.query.get('group')} />
+        <Cluster grouping={route.query.get('group')} />
       )}
     </div>
   );
 }
 
-function Cluster({ asked }: { asked: string | null }) {
-  const all = useAll();
-  const { sum, failed, troubles, times } = useMemo(
+function Cluster({ grouping }: { grouping: string | null }) {
+  const dataset = useDataset();
+  const { totals, failures, issues, durations } = useMemo(
     () => ({
-      sum: totals(all.rows.values(), all.nodes.values()),
-      failed: failing(all),
-      troubles: trouble(all.rows.values()),
-      times: pullTimes(all.rows.values()),
+      totals: computeTotals(dataset.rows.values(), dataset.nodes.values()),
+      failures: currentFailures(dataset),
+      issues: findIssues(dataset.rows.values()),
+      durations: durationStats(dataset.rows.values()),
     }),
-    [all],
+    [dataset],
   );
   return (
     <>
       <div className={styles.head}>
-        <Throughput sum={sum} />
-        <Figures sum={sum} failing={failed} troubles={troubles} times={times} />
+        <Throughput totals={totals} />
+        <Figures totals={totals} failures={failures} issues={issues} durations={durations} />
       </div>
       <div className={styles.columns}>
         <div className={styles.main}>
-          <InProgress by={groupedBy(asked)} sum={sum} />
+          <InProgress by={parseGrouping(grouping)} totals={totals} />
           <Finished />
         </div>
         <div className={styles.side}>
-          <Attention failing={failed} troubles={troubles} />
-          <NodeGrid failing={failed} />
+          <Attention failures={failures} issues={issues} />
+          <NodeGrid failures={failures} />
         </div>
       </div>
     </>

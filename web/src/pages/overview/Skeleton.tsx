@@ -1,4 +1,4 @@
-// The shape of the page before anything is known. No figure is there yet: a zero would be a guess.
+// A placeholder until data is loaded. No figures: a zero would be wrong.
 
 import styles from './Skeleton.module.css';
 

@@ -1,31 +1,31 @@
-// How fast all nodes download, now and in the last 15 minutes.
+// Download throughput of all nodes, now and over the last 15 minutes.
 
 import { useMemo } from 'react';
-import { useLive, useServer, useSpeeds } from '../../live/hooks';
+import { useLive, useServer, useThroughputSamples } from '../../live/hooks';
 import { count } from '../../model/format';
-import { history } from '../../model/throughput';
+import { throughputHistory } from '../../model/throughput';
 import type { Totals } from '../../model/totals';
 import { useFormat } from '../../settings';
 import { Chart } from './Chart';
 import styles from './Throughput.module.css';
 
-export function Throughput({ sum }: { sum: Totals }) {
+export function Throughput({ totals }: { totals: Totals }) {
   const { store } = useLive();
   const server = useServer();
-  const speeds = useSpeeds();
+  const speeds = useThroughputSamples();
   const { rate, speed } = useFormat();
-  const past = useMemo(
+  const history = useMemo(
     () =>
-      history(
+      throughputHistory(
         server,
-        speeds.map((sample) => ({ ...sample, at: store.now(sample.at) })),
+        speeds.map((sample) => ({ ...sample, at: store.serverNow(sample.at) })),
       ),
     [server, speeds, store],
   );
-  const [number, unit] = rate(past?.last?.speed);
+  const [number, unit] = rate(history?.latest?.speed);
   const facts = [
-    past?.peak && past.peak.speed > 0 ? `peak ${speed(past.peak.speed)}` : '',
-    sum.pulling > 0 ? `${count(sum.pulling, 'node')} pulling` : 'no node is pulling',
+    history?.peak && history.peak.speed > 0 ? `peak ${speed(history.peak.speed)}` : '',
+    totals.pulling > 0 ? `${count(totals.pulling, 'node')} pulling` : 'no nodes pulling',
     'last 15 min',
   ];
   return (
@@ -38,7 +38,7 @@ export function Throughput({ sum }: { sum: Totals }) {
         </p>
         <p className={styles.facts}>{facts.filter(Boolean).join(' · ')}</p>
       </header>
-      {past && <Chart history={past} />}
+      {history && <Chart history={history} />}
     </section>
   );
 }

@@ -1,52 +1,52 @@
-// Which pod it is, how it stands in one sentence, and how much longer it waits.
+// The pod, a summary of its state, and its remaining time.
 
 import type { PodStatus, PullStatus } from '../../api/gen/wire';
-import { left, NONE, seconds } from '../../model/format';
+import { seconds, timeLeft, UNKNOWN } from '../../model/format';
 import { downloadSpeed } from '../../model/peers';
-import { type PodState, podState, present } from '../../model/pod';
+import { countPresent, type PodState, podState } from '../../model/pod';
 import { isLive } from '../../model/pull';
-import { visible } from '../../model/text';
+import { escapeHidden } from '../../model/text';
 import { href } from '../../route';
 import { useFormat } from '../../settings';
 import { Actions } from '../../ui/Actions';
+import { Breadcrumbs } from '../../ui/Breadcrumbs';
 import { Copy } from '../../ui/Copy';
-import { Crumbs } from '../../ui/Crumbs';
 import { Icon, type IconName } from '../../ui/Icon';
 import styles from './Head.module.css';
 
 interface Props {
   pod: PodStatus;
   pulls: readonly PullStatus[];
-  gone: boolean;
-  toCommands: () => void;
+  isGone: boolean;
+  showCommands: () => void;
 }
 
 const STATES: Record<PodState, { word: string; icon: IconName }> = {
-  ready: { word: 'All images are there', icon: 'completed' },
-  moving: { word: 'Gets on', icon: 'downloading' },
-  still: { word: 'Does not get on', icon: 'warning' },
-  failing: { word: 'An image fails', icon: 'failed' },
+  ready: { word: 'All images present', icon: 'completed' },
+  moving: { word: 'Pulling', icon: 'downloading' },
+  still: { word: 'Not progressing', icon: 'warning' },
+  failing: { word: 'Pull failing', icon: 'failed' },
 };
 
-export function Head({ pod, pulls, gone, toCommands }: Props) {
+export function Head({ pod, pulls, isGone, showCommands }: Props) {
   const state = STATES[podState(pod)];
   return (
     <div className={styles.whole}>
-      <Crumbs
-        steps={[
+      <Breadcrumbs
+        items={[
           { text: 'Pulls', href: href('pulls') },
           { text: pod.namespace, href: href('pulls', [], { q: `ns:${pod.namespace}` }) },
           { text: pod.podName },
         ]}
       />
-      <section className={`${styles.panel} ${gone ? styles.gone : ''}`}>
+      <section className={`${styles.panel} ${isGone ? styles.gone : ''}`}>
         <header className={styles.head}>
           <div className={styles.row}>
             <h1 title={`${pod.namespace}/${pod.podName}`}>
               <span className={styles.namespace}>{pod.namespace}/</span>
               <b>{pod.podName}</b>
             </h1>
-            <Actions toCommands={toCommands}>
+            <Actions showCommands={showCommands}>
               <span className={styles.badge}>
                 <Icon name={state.icon} />
                 {state.word}
@@ -57,16 +57,16 @@ export function Head({ pod, pulls, gone, toCommands }: Props) {
             <li>
               on{' '}
               <a href={href('nodes', [pod.nodeName])} title={pod.nodeName}>
-                {pod.nodeName || NONE}
+                {pod.nodeName || UNKNOWN}
               </a>
             </li>
             <li>
               <code>{pod.uid}</code>
-              <Copy text={pod.uid} label="Copy the uid" />
+              <Copy text={pod.uid} label="Copy UID" />
             </li>
           </ul>
           <p className={styles.summary} data-field="summary">
-            {visible(pod.summary)}
+            {escapeHidden(pod.summary)}
           </p>
         </header>
         <Figures pod={pod} pulls={pulls} />
@@ -77,50 +77,50 @@ export function Head({ pod, pulls, gone, toCommands }: Props) {
 
 function Figures({ pod, pulls }: Pick<Props, 'pod' | 'pulls'>) {
   const { bytes, rate } = useFormat();
-  const live = pulls.filter(isLive);
-  const sized = live.filter(({ totalKnown }) => totalKnown);
-  const sum = (of: (pull: PullStatus) => number | undefined): number =>
-    sized.reduce((all, pull) => all + (of(pull) ?? 0), 0);
-  const toCome = sum((pull) => Math.max(0, (pull.toDownloadBytes ?? 0) - (pull.downloadedBytes ?? 0)));
-  const speeds = live.map(downloadSpeed).filter((each) => each !== undefined);
+  const livePulls = pulls.filter(isLive);
+  const sized = livePulls.filter(({ totalKnown }) => totalKnown);
+  const sum = (field: (pull: PullStatus) => number | undefined): number =>
+    sized.reduce((all, pull) => all + (field(pull) ?? 0), 0);
+  const remaining = sum((pull) => Math.max(0, (pull.toDownloadBytes ?? 0) - (pull.downloadedBytes ?? 0)));
+  const speeds = livePulls.map(downloadSpeed).filter((each) => each !== undefined);
   const [speed, unit] = rate(speeds.length === 0 ? undefined : speeds.reduce((all, each) => all + each));
   const { etaSeconds: eta, etaLowSeconds: low } = pod;
-  const atLeast = low === undefined ? '' : `at least ${seconds(low)}`;
+  const lowerBound = low === undefined ? '' : `at least ${seconds(low)}`;
   return (
     <dl className={styles.figures}>
       <div>
         <dt>Ready in</dt>
         <dd data-field="eta">
-          {pod.ready ? 'now' : eta === undefined && low !== undefined ? `> ${seconds(low)}` : left(eta)}
+          {pod.ready ? 'now' : eta === undefined && low !== undefined ? `> ${seconds(low)}` : timeLeft(eta)}
         </dd>
         <dd>
           {pod.ready
-            ? 'nothing is waited for'
+            ? 'nothing pending'
             : eta === undefined
               ? low === undefined
-                ? 'cannot be guessed yet'
-                : 'the rest of it cannot be guessed'
-              : atLeast}
+                ? 'no estimate yet'
+                : 'no estimate for the rest'
+              : lowerBound}
         </dd>
       </div>
       <div>
-        <dt>Images there</dt>
+        <dt>Images present</dt>
         <dd data-field="present">
-          {present(pod.images)} <small>of {pod.images.length}</small>
+          {countPresent(pod.images)} <small>of {pod.images.length}</small>
         </dd>
-        <dd>{pod.images.length > 1 ? 'the kubelet takes one after the other' : ''}</dd>
+        <dd>{pod.images.length > 1 ? 'pulled one after another' : ''}</dd>
       </div>
       <div>
         <dt>To download</dt>
-        <dd>{sized.length === 0 && !pod.ready ? NONE : bytes(toCome)}</dd>
+        <dd>{sized.length === 0 && !pod.ready ? UNKNOWN : bytes(remaining)}</dd>
         <dd>
-          {live.length > sized.length
+          {livePulls.length > sized.length
             ? sized.length === 0
-              ? 'sizes are not known yet'
-              : 'and what is not known yet'
+              ? 'sizes unknown'
+              : 'plus unknown sizes'
             : sized.length > 0
               ? `of ${bytes(sum(({ toDownloadBytes }) => toDownloadBytes))}`
-              : 'nothing is being pulled'}
+              : 'no pulls running'}
         </dd>
       </div>
       <div>
@@ -128,7 +128,7 @@ function Figures({ pod, pulls }: Pick<Props, 'pod' | 'pulls'>) {
         <dd>
           {speed} <small>{unit}</small>
         </dd>
-        <dd>{live.length > 1 ? 'of all its pulls' : ''}</dd>
+        <dd>{livePulls.length > 1 ? 'all pulls combined' : ''}</dd>
       </div>
     </dl>
   );

@@ -1,18 +1,18 @@
-// The images of a pod, each with its pull as the stream tells it.
+// The images of a pod, each with its pull.
 
 import type { PodImage, PodStatus, PullStatus } from '../../api/gen/wire';
 import { useRow } from '../../live/hooks';
-import { duration, instant, left, NONE, percent } from '../../model/format';
-import { parts } from '../../model/image';
-import { slot, stateWord } from '../../model/pod';
-import { attempt, isLive, isSeen, notes, took, why } from '../../model/pull';
-import { visible } from '../../model/text';
+import { duration, parseInstant, percent, timeLeft, UNKNOWN } from '../../model/format';
+import { parseReference } from '../../model/image';
+import { containerLabel, imageStateLabel } from '../../model/pod';
+import { attemptText, failureTitle, isFresh, isLive, pullDuration, pullNotes } from '../../model/pull';
+import { escapeHidden } from '../../model/text';
 import { href } from '../../route';
 import { useFormat } from '../../settings';
-import { NoteText, Retry } from '../../ui/Ago';
+import { NoteText, RetryCountdown } from '../../ui/Ago';
 import { Bar } from '../../ui/Bar';
 import { Icon, type IconName } from '../../ui/Icon';
-import { toneOf } from '../../ui/LayerStrip';
+import { barTone } from '../../ui/LayerStrip';
 import { Panel } from '../../ui/Panel';
 import { stages } from '../pull/Peers';
 import styles from './Images.module.css';
@@ -24,14 +24,14 @@ interface Props {
 
 export function Images({ pod, pulls }: Props) {
   return (
-    <Panel title="Images" more={`${pod.images.length} in the order of the kubelet`}>
+    <Panel title="Images" summary={`${pod.images.length} · in pull order`}>
       <ol className={styles.images}>
         {pod.images.map((image, index) => (
           <Image
             key={`${image.kind} ${image.container}`}
-            place={index + 1}
+            position={index + 1}
             image={image}
-            told={pulls.find(({ id }) => id === image.pull)}
+            polled={pulls.find(({ id }) => id === image.pull)}
           />
         ))}
       </ol>
@@ -48,61 +48,65 @@ const ICONS: Record<string, IconName> = {
 };
 
 interface ImageProps {
-  place: number;
+  position: number;
   image: PodImage;
-  /** Its pull as the pod's answer has it. */
-  told: PullStatus | undefined;
+  /** Its pull from the polled response. */
+  polled: PullStatus | undefined;
 }
 
-function Image({ place, image, told }: ImageProps) {
+function Image({ position, image, polled }: ImageProps) {
   const { bytes, speed } = useFormat();
-  // The stream is newer than an answer.
-  const pull = useRow(image.pull ?? '') ?? told;
-  const { registry, name, version } = parts(visible(image.image));
+  // The stream is newer than the polled response.
+  const pull = useRow(image.pull ?? '') ?? polled;
+  const { registry, name, version } = parseReference(escapeHidden(image.image));
   const live = pull !== undefined && isLive(pull);
-  const seen = live && isSeen(pull);
-  const eta = seen && pull.etaSeconds !== undefined ? pull.etaSeconds : image.etaSeconds;
-  const known = live && pull.totalKnown;
-  const there = image.state === 'present';
-  const time = pull?.outcome === 'completed' ? took(pull) : undefined;
+  const hasCurrentData = live && isFresh(pull);
+  const etaSeconds = hasCurrentData && pull.etaSeconds !== undefined ? pull.etaSeconds : image.etaSeconds;
+  const isSizeKnown = live && pull.totalKnown;
+  const isPresent = image.state === 'present';
+  const pullSeconds = pull?.outcome === 'completed' ? pullDuration(pull) : undefined;
   const facts = [
-    there
+    isPresent
       ? image.pull === undefined
-        ? 'was on the node'
-        : time === undefined
+        ? 'already on node'
+        : pullSeconds === undefined
           ? ''
-          : `in ${duration(time)}`
+          : `pulled in ${duration(pullSeconds)}`
       : '',
-    known ? `${bytes(pull.downloadedBytes)} of ${bytes(pull.toDownloadBytes)}` : '',
-    seen && pull.bytesPerSec !== undefined && pull.phase === 'downloading' ? speed(pull.bytesPerSec) : '',
-    there ? '' : (image.waitingReason ?? ''),
-    attempt(image) ?? '',
+    isSizeKnown ? `${bytes(pull.downloadedBytes)} of ${bytes(pull.toDownloadBytes)}` : '',
+    hasCurrentData && pull.bytesPerSec !== undefined && pull.phase === 'downloading'
+      ? speed(pull.bytesPerSec)
+      : '',
+    isPresent ? '' : (image.waitingReason ?? ''),
+    attemptText(image) ?? '',
   ].filter(Boolean);
   return (
     <li className={styles.image} data-image={image.container} data-state={image.state}>
-      <span className={styles.place}>{place}</span>
+      <span className={styles.place}>{position}</span>
       <div className={styles.what}>
         <span className={styles.name} title={image.image}>
           <b>{name || image.image}</b>
           {version && <code>{version}</code>}
         </span>
-        <span className={styles.under} title={`${slot(image)} · ${registry}`}>
-          {slot(image)}
+        <span className={styles.under} title={`${containerLabel(image)} · ${registry}`}>
+          {containerLabel(image)}
           {registry && <span className={styles.registry}> · {registry}</span>}
         </span>
       </div>
       <span className={styles.state} data-field="state">
         <Icon name={ICONS[image.state] ?? 'unknown'} />
-        {image.state === 'pulling' && pull?.phase === 'extracting' ? 'Extracting' : stateWord(image.state)}
+        {image.state === 'pulling' && pull?.phase === 'extracting'
+          ? 'Extracting'
+          : imageStateLabel(image.state)}
       </span>
       <div className={styles.progress}>
-        {!there && pull !== undefined && (
+        {!isPresent && pull !== undefined && (
           <>
             <Bar
               {...stages(pull)}
-              tone={toneOf(pull)}
+              tone={barTone(pull)}
               label={`Pull of ${name}`}
-              text={[percent(pull.percent), ...facts].join(', ')}
+              valueText={[percent(pull.percent), ...facts].join(', ')}
               percent={pull.percent}
             />
             <span className={styles.percent} data-field="percent">
@@ -113,7 +117,11 @@ function Image({ place, image, told }: ImageProps) {
         {facts.length > 0 && <span className={styles.facts}>{facts.join(' · ')}</span>}
       </div>
       <span className={styles.eta} data-field="eta">
-        {there || image.state === 'failed' ? '' : eta === undefined ? NONE : left(eta)}
+        {isPresent || image.state === 'failed'
+          ? ''
+          : etaSeconds === undefined
+            ? UNKNOWN
+            : timeLeft(etaSeconds)}
       </span>
       <span className={styles.link}>
         {image.pull !== undefined && (
@@ -122,19 +130,19 @@ function Image({ place, image, told }: ImageProps) {
           </a>
         )}
       </span>
-      {live && !there && <Noted pull={pull} />}
-      {image.failure && !there && <Failed image={image} />}
+      {live && !isPresent && <WaitNotes pull={pull} />}
+      {image.failure && !isPresent && <FailureNotes image={image} />}
     </li>
   );
 }
 
-function Noted({ pull }: { pull: PullStatus }) {
+function WaitNotes({ pull }: { pull: PullStatus }) {
   const on = pull.waitingOn;
   const first = useRow(on?.kind === 'kubelet_queue' ? (on.pull ?? '') : '');
   const ahead = on?.kind === 'kubelet_queue' ? (on.ahead ?? 0) : 0;
   return (
     <div className={styles.notes}>
-      {notes(pull).map((note) => (
+      {pullNotes(pull).map((note) => (
         <p key={note.kind} className={note.kind === 'waiting' ? '' : styles.warn}>
           <Icon name={note.kind === 'waiting' ? 'waiting' : 'warning'} size={13} />
           <span>
@@ -146,8 +154,9 @@ function Noted({ pull }: { pull: PullStatus }) {
         <p>
           <Icon name="queued" size={13} />
           <span>
-            queued behind <a href={href('pulls', [on.pull])}>{visible(first?.imageRef ?? 'another pull')}</a>
-            {ahead > 1 && `, ${ahead.toLocaleString('en')} before it`}
+            queued behind{' '}
+            <a href={href('pulls', [on.pull])}>{escapeHidden(first?.imageRef ?? 'another pull')}</a>
+            {ahead > 1 && `, ${ahead.toLocaleString('en')} ahead`}
           </span>
         </p>
       )}
@@ -155,21 +164,21 @@ function Noted({ pull }: { pull: PullStatus }) {
   );
 }
 
-function Failed({ image }: { image: PodImage }) {
+function FailureNotes({ image }: { image: PodImage }) {
   const failure = image.failure;
   if (failure === undefined) return null;
-  const next = instant(failure.nextRetryAt);
+  const next = parseInstant(failure.nextRetryAt);
   return (
     <div className={styles.notes}>
       <p className={image.state === 'failed' ? styles.bad : ''}>
         <Icon name="failed" size={13} />
         <span>
-          {image.state === 'failed' ? '' : 'the try before: '}
-          <span data-field="reason">{why({ failure })}</span>
+          {image.state === 'failed' ? '' : 'previous attempt: '}
+          <span data-field="reason">{failureTitle({ failure })}</span>
           {next !== undefined && image.state === 'failed' && (
             <span className={styles.retry} data-field="retry">
               {' · '}
-              <Retry at={next} />
+              <RetryCountdown at={next} />
             </span>
           )}
         </span>
@@ -177,10 +186,10 @@ function Failed({ image }: { image: PodImage }) {
       {failure.hint && (
         <p>
           <Icon name="hint" size={13} />
-          <span data-field="hint">{visible(failure.hint)}</span>
+          <span data-field="hint">{escapeHidden(failure.hint)}</span>
         </p>
       )}
-      {failure.message && <pre>{visible(failure.message)}</pre>}
+      {failure.message && <pre>{escapeHidden(failure.message)}</pre>}
     </div>
   );
 }

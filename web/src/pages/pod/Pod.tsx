@@ -1,13 +1,13 @@
-// One pod: all that it waits for, in the order in which its kubelet takes it, and when that is over.
+// One pod: its images in the order in which the kubelet pulls them, and the time left.
 
 import { useState } from 'react';
-import type { Refusal } from '../../api/events';
+import type { RequestFailure } from '../../api/events';
 import type { PodPulls } from '../../api/gen/wire';
 import { usePolled, useServer } from '../../live/hooks';
 import { podCommands } from '../../model/commands';
-import { podOf, podState, podsAway } from '../../model/pod';
+import { parsePod, podState, podsUnavailable } from '../../model/pod';
 import { href, type PageProps } from '../../route';
-import { CommandPanel, useJump } from '../../ui/Actions';
+import { CommandPanel, useScrollTarget } from '../../ui/Actions';
 import { CommandList } from '../../ui/CommandList';
 import { Icon } from '../../ui/Icon';
 import { Message } from '../../ui/Message';
@@ -16,50 +16,51 @@ import { Head } from './Head';
 import { Images } from './Images';
 import styles from './Pod.module.css';
 
-const EVERY_MS = 1_000;
+const POLL_MS = 1_000;
 
-type Known = Pick<PodPulls, 'pod' | 'pulls'>;
+type PodSnapshot = Pick<PodPulls, 'pod' | 'pulls'>;
 
 export function Pod({ route }: PageProps) {
   const [namespace = '', name = ''] = route.path;
   const path = `api/v1/namespaces/${encodeURIComponent(namespace)}/pods/${encodeURIComponent(name)}/pulls`;
-  const { value, refusal } = usePolled<unknown>(path, EVERY_MS);
+  const { value, failure } = usePolled<unknown>(path, POLL_MS);
   const [answer, setAnswer] = useState<unknown>();
-  const [known, setKnown] = useState<Known>();
-  const [before, setBefore] = useState<readonly Known[]>([]);
+  const [snapshot, setSnapshot] = useState<PodSnapshot>();
+  const [formerPods, setFormerPods] = useState<readonly PodSnapshot[]>([]);
   if (value !== answer) {
     setAnswer(value);
-    const next = podOf(value);
-    if (next !== undefined) setKnown(next);
-    // A pod that was made again under its name is another one.
-    if (known && next && next.pod.uid !== known.pod.uid) setBefore([known, ...before].slice(0, 3));
+    const next = parsePod(value);
+    if (next !== undefined) setSnapshot(next);
+    // Another uid: the pod was recreated under the same name.
+    if (snapshot && next && next.pod.uid !== snapshot.pod.uid)
+      setFormerPods([snapshot, ...formerPods].slice(0, 3));
   }
-  const [commands, toCommands] = useJump();
-  if (known === undefined) {
-    if (refusal === undefined && value === undefined) return <h1 className="hidden">Loading the pod</h1>;
-    return <Nothing namespace={namespace} name={name} refusal={refusal} />;
+  const [commands, showCommands] = useScrollTarget();
+  if (snapshot === undefined) {
+    if (failure === undefined && value === undefined) return <h1 className="hidden">Loading pod</h1>;
+    return <PodNotFound namespace={namespace} name={name} requestFailure={failure} />;
   }
-  const { pod, pulls } = known;
+  const { pod, pulls } = snapshot;
   return (
     <article className={styles.pod} data-pod={`${pod.namespace}/${pod.podName}`} data-state={podState(pod)}>
-      {refusal && <Past refusal={refusal} ready={pod.ready} />}
-      {before.map((each) => (
-        <Former key={each.pod.uid} known={each} />
+      {failure && <StaleBanner requestFailure={failure} ready={pod.ready} />}
+      {formerPods.map((each) => (
+        <FormerPod key={each.pod.uid} snapshot={each} />
       ))}
-      <Head pod={pod} pulls={pulls} gone={refusal?.kind === 'not_found'} toCommands={toCommands} />
+      <Head pod={pod} pulls={pulls} isGone={failure?.kind === 'not_found'} showCommands={showCommands} />
       <Images pod={pod} pulls={pulls} />
-      <CommandPanel at={commands} commands={[{ where: 'With kubectl', commands: podCommands(pod) }]} />
+      <CommandPanel target={commands} commands={[{ place: 'With kubectl', commands: podCommands(pod) }]} />
     </article>
   );
 }
 
-/** What is shown is of the past. */
-function Past({ refusal, ready }: { refusal: Refusal; ready: boolean }) {
-  if (refusal.kind !== 'not_found') {
+/** Shown with data that is no longer current. */
+function StaleBanner({ requestFailure, ready }: { requestFailure: RequestFailure; ready: boolean }) {
+  if (requestFailure.kind !== 'not_found') {
     return (
       <p className={styles.banner} data-message="not-answered">
         <Icon name="warning" size={16} />
-        <span>The server does not tell how it stands now{why(refusal)}. This is the last that it said.</span>
+        <span>No current status{failureDetail(requestFailure)}. Showing the last known state.</span>
       </p>
     );
   }
@@ -68,25 +69,24 @@ function Past({ refusal, ready }: { refusal: Refusal; ready: boolean }) {
       <Icon name="unknown" size={16} />
       <span>
         {ready
-          ? 'It waits for no image any more. This is the last that was seen of it.'
-          : 'No pod of this name waits for an image any more: it has them all, or it is gone. This is the last that was seen of it.'}
+          ? 'No longer waiting for images. Showing the last known state.'
+          : 'No pod of this name is waiting: it has all its images, or was deleted. Showing the last known state.'}
       </span>
     </p>
   );
 }
 
-const why = (refusal: Refusal): string =>
-  'detail' in refusal && refusal.detail ? `: ${refusal.detail.replace(/\.$/, '')}` : '';
+const failureDetail = (requestFailure: RequestFailure): string =>
+  'detail' in requestFailure && requestFailure.detail ? `: ${requestFailure.detail.replace(/\.$/, '')}` : '';
 
-/** The pod that had the name before. */
-function Former({ known: { pod, pulls } }: { known: Known }) {
+/** The previous pod of the same name. */
+function FormerPod({ snapshot: { pod, pulls } }: { snapshot: PodSnapshot }) {
   return (
     <div className={styles.banner} data-message="made-again">
       <Icon name="pod" size={16} />
       <div>
         <p>
-          The pod was made again under its name. The one before, <code>{pod.uid}</code>, was on {pod.nodeName}
-          .
+          The pod was recreated. The previous one, <code>{pod.uid}</code>, was on {pod.nodeName}.
         </p>
         {pulls.length > 0 && (
           <ul className={styles.former}>
@@ -102,43 +102,43 @@ function Former({ known: { pod, pulls } }: { known: Known }) {
   );
 }
 
-interface NothingProps {
+interface PodNotFoundProps {
   namespace: string;
   name: string;
-  refusal: Refusal | undefined;
+  requestFailure: RequestFailure | undefined;
 }
 
-function Nothing({ namespace, name, refusal }: NothingProps) {
-  const away = podsAway(useServer()?.cluster);
-  const detail = refusal && 'detail' in refusal ? refusal.detail : undefined;
-  const of = `${namespace}/${name}`;
-  const found =
-    away !== undefined
-      ? { title: 'Pods are not known here', message: 'no-pods', text: `No pod can be looked up, as ${away}.` }
-      : refusal?.kind === 'not_found'
+function PodNotFound({ namespace, name, requestFailure }: PodNotFoundProps) {
+  const unavailable = podsUnavailable(useServer()?.cluster);
+  const detail = requestFailure && 'detail' in requestFailure ? requestFailure.detail : undefined;
+  const fullName = `${namespace}/${name}`;
+  const notice =
+    unavailable !== undefined
+      ? { title: 'Pods unavailable', message: 'no-pods', text: `Pods cannot be looked up: ${unavailable}.` }
+      : requestFailure?.kind === 'not_found'
         ? {
-            title: 'This pod waits for no image',
+            title: 'Pod not waiting for an image',
             message: 'no-pod',
-            text: `No pod ${of} is known to wait for one: it has all of its images, or there is none of that name.`,
+            text: `Pod ${fullName} is not waiting for an image: it has all its images, or it does not exist.`,
           }
-        : refusal?.kind === 'forbidden'
+        : requestFailure?.kind === 'forbidden'
           ? {
-              title: 'This pod may not be seen',
+              title: 'Access denied',
               message: 'forbidden',
-              text: detail ?? 'The server refuses it.',
+              text: detail ?? 'The server rejected the request.',
             }
-          : { title: 'The server does not tell of this pod', message: 'not-answered', text: detail ?? '' };
+          : { title: 'Pod status unavailable', message: 'not-answered', text: detail ?? '' };
   return (
     <div className={styles.pod}>
-      <Message name={found.message} title={found.title} level={1}>
-        {found.text && <p className={styles.text}>{found.text}</p>}
+      <Message name={notice.message} title={notice.title} level={1}>
+        {notice.text && <p className={styles.text}>{notice.text}</p>}
         <p>
-          <a href={href('pulls', [], { q: `ns:${namespace}` })}>Pulls of this namespace</a>
+          <a href={href('pulls', [], { q: `ns:${namespace}` })}>Pulls in this namespace</a>
         </p>
       </Message>
-      <Panel title="Ask the cluster">
+      <Panel title="Commands">
         <CommandList
-          commands={[{ where: 'With kubectl', commands: podCommands({ namespace, podName: name }) }]}
+          commands={[{ place: 'With kubectl', commands: podCommands({ namespace, podName: name }) }]}
         />
       </Panel>
     </div>

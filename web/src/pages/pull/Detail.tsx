@@ -1,48 +1,48 @@
-// A pull with all that is known of it.
+// One pull with all its details.
 
 import { useMemo } from 'react';
 import type { PullStatus } from '../../api/gen/wire';
-import { useAll, useLayers } from '../../live/hooks';
+import { useDataset, useLayers } from '../../live/hooks';
 import { pullCommands } from '../../model/commands';
-import { compared, nodeQueue, peers } from '../../model/peers';
+import { compareToPeers, nodeQueue, peers } from '../../model/peers';
 import { pullState } from '../../model/pull';
-import { CommandPanel, useJump } from '../../ui/Actions';
+import { CommandPanel, useScrollTarget } from '../../ui/Actions';
 import styles from './Detail.module.css';
 import { Facts } from './Facts';
 import { Figures } from './Figures';
 import { Head } from './Head';
 import { Peers } from './Peers';
 import { Queue } from './Queue';
-import { useSeen } from './seen';
-import { Gone, Notes, Trouble } from './Trouble';
+import { useSpeedSamples } from './seen';
+import { FailurePanel, GoneBanner, PullBanners } from './Trouble';
 import { Waiters } from './Waiters';
 import { Waterfall } from './Waterfall';
 
 interface Props {
   pull: PullStatus;
-  /** Whether the server keeps it no more. */
-  gone: boolean;
-  /** The try before, which failed while it was looked at. */
-  before: PullStatus | undefined;
+  /** True if the server no longer has the pull. */
+  isGone: boolean;
+  /** The previous attempt, if it failed while it was open on this page. */
+  previousFailure: PullStatus | undefined;
 }
 
-export function Detail({ pull, gone, before }: Props) {
-  const all = useAll();
+export function Detail({ pull, isGone, previousFailure }: Props) {
+  const dataset = useDataset();
   const polled = useLayers(pull.id);
-  const layers = polled ?? pull.layers ?? NONE;
-  const samples = useSeen(pull.id);
-  const [commands, toCommands] = useJump();
+  const layers = polled ?? pull.layers ?? NO_LAYERS;
+  const samples = useSpeedSamples(pull.id);
+  const [commands, showCommands] = useScrollTarget();
   const { id, nodeName, imageRef, rootDigest, manifestDigest } = pull;
-  // biome-ignore lint/correctness/useExhaustiveDependencies: no other field of the pull decides which ones they are.
-  const others = useMemo(
-    () => peers(all.rows.values(), pull),
-    [all, id, imageRef, rootDigest, manifestDigest],
+  // biome-ignore lint/correctness/useExhaustiveDependencies: these fields of the pull determine its peers.
+  const otherPulls = useMemo(
+    () => peers(dataset.rows.values(), pull),
+    [dataset, id, imageRef, rootDigest, manifestDigest],
   );
-  const queue = useMemo(() => nodeQueue(all.rows.values(), nodeName), [all, nodeName]);
-  const beside = compared(pull, others);
+  const queue = useMemo(() => nodeQueue(dataset.rows.values(), nodeName), [dataset, nodeName]);
+  const comparison = compareToPeers(pull, otherPulls);
   const { pods, outcome, failure, startedAt, completedAt } = pull;
-  // biome-ignore lint/correctness/useExhaustiveDependencies: of these fields they are made.
-  const typed = useMemo(
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the commands depend on these fields only.
+  const commandGroups = useMemo(
     () => pullCommands(pull),
     [nodeName, imageRef, pods, outcome, failure, startedAt, completedAt],
   );
@@ -54,21 +54,21 @@ export function Detail({ pull, gone, before }: Props) {
       data-phase={pull.phase}
       data-state={pullState(pull)}
     >
-      {gone && <Gone pull={pull} />}
+      {isGone && <GoneBanner pull={pull} />}
       <section className={styles.top}>
-        <Head pull={pull} toCommands={toCommands} />
-        <Figures pull={pull} layers={layers} compared={beside} samples={samples} />
+        <Head pull={pull} showCommands={showCommands} />
+        <Figures pull={pull} layers={layers} comparison={comparison} samples={samples} />
       </section>
-      <Notes pull={pull} before={before} />
+      <PullBanners pull={pull} previousFailure={previousFailure} />
       <div className={styles.columns}>
         <div className={styles.main}>
-          <Trouble pull={pull} />
-          <Waterfall pull={pull} layers={layers} compared={beside} samples={samples} />
-          <CommandPanel at={commands} commands={typed} className={styles.commands} />
+          <FailurePanel pull={pull} />
+          <Waterfall pull={pull} layers={layers} comparison={comparison} samples={samples} />
+          <CommandPanel target={commands} commands={commandGroups} className={styles.commands} />
         </div>
         <div className={styles.side}>
           <Waiters pull={pull} />
-          <Peers pull={pull} others={others} />
+          <Peers pull={pull} others={otherPulls} />
           <Queue pull={pull} queue={queue} />
           <Facts pull={pull} />
         </div>
@@ -77,4 +77,4 @@ export function Detail({ pull, gone, before }: Props) {
   );
 }
 
-const NONE: readonly never[] = [];
+const NO_LAYERS: readonly never[] = [];

@@ -1,35 +1,44 @@
-// Six figures of a pull. Each is its own, so that a tick of the clock draws one of them again.
+// Six figures of a pull. Separate components, so that the clock renders only those that need it.
 
 import type { ReactNode } from 'react';
 import type { LayerStatus, PullStatus } from '../../api/gen/wire';
 import { useNow } from '../../live/hooks';
-import { count, duration, instant, left, NONE, percent, range, seconds } from '../../model/format';
-import type { Sample } from '../../model/lane';
-import { type Compared, downloadSpeed } from '../../model/peers';
-import { elapsed, spells } from '../../model/phases';
-import { podNames } from '../../model/pods';
-import { isLive, isSeen, took } from '../../model/pull';
+import {
+  count,
+  duration,
+  etaRange,
+  parseInstant,
+  percent,
+  seconds,
+  timeLeft,
+  UNKNOWN,
+} from '../../model/format';
+import type { SpeedSample } from '../../model/lane';
+import { downloadSpeed, type PeerComparison } from '../../model/peers';
+import { elapsed, phaseDurations } from '../../model/phases';
+import { waitingPods } from '../../model/pods';
+import { isFresh, isLive, pullDuration } from '../../model/pull';
 import { useFormat } from '../../settings';
-import { Ago, Retry } from '../../ui/Ago';
+import { Ago, RetryCountdown } from '../../ui/Ago';
 import styles from './Figures.module.css';
 import { Spark } from './Spark';
 
 interface Props {
   pull: PullStatus;
   layers: readonly LayerStatus[];
-  compared: Compared | undefined;
-  samples: readonly Sample[];
+  comparison: PeerComparison | undefined;
+  samples: readonly SpeedSample[];
 }
 
-export function Figures({ pull, layers, compared, samples }: Props) {
+export function Figures({ pull, layers, comparison, samples }: Props) {
   return (
     <dl className={styles.figures}>
-      <Progress pull={pull} />
-      {isLive(pull) ? <Ready pull={pull} /> : <Ended pull={pull} />}
-      <Speed pull={pull} compared={compared} samples={samples} />
-      <Elapsed pull={pull} />
-      <LayerCount pull={pull} layers={layers} />
-      <Waiting pull={pull} />
+      <ProgressFigure pull={pull} />
+      {isLive(pull) ? <ReadyFigure pull={pull} /> : <EndedFigure pull={pull} />}
+      <SpeedFigure pull={pull} comparison={comparison} samples={samples} />
+      <ElapsedFigure pull={pull} />
+      <LayersFigure pull={pull} layers={layers} />
+      <WaitingFigure pull={pull} />
     </dl>
   );
 }
@@ -62,61 +71,61 @@ function Figure({ name, value, unit, field, beside, children, title }: FigurePro
   );
 }
 
-function Progress({ pull }: { pull: PullStatus }) {
+function ProgressFigure({ pull }: { pull: PullStatus }) {
   const { bytes } = useFormat();
-  const done = pull.outcome === 'completed' ? 100 : pull.percent;
-  const { toDownloadBytes: all, cachedBytes: cached, downloadedBytes: here } = pull;
+  const donePercent = pull.outcome === 'completed' ? 100 : pull.percent;
+  const { toDownloadBytes: all, cachedBytes: cached, downloadedBytes: downloaded } = pull;
   const more: string[] = [];
-  if (all === 0) more.push(`all of ${bytes(pull.totalBytes)} was here`);
-  else if (all !== undefined) more.push(`${bytes(here)} of ${bytes(all)}`);
-  else if (pull.phase === 'queued') more.push('not begun yet');
-  else more.push(here ? `${bytes(here)} so far` : 'size not known');
-  if (all && cached) more.push(`${bytes(cached)} reused`);
+  if (all === 0) more.push(`all of ${bytes(pull.totalBytes)} cached`);
+  else if (all !== undefined) more.push(`${bytes(downloaded)} of ${bytes(all)}`);
+  else if (pull.phase === 'queued') more.push('not started');
+  else more.push(downloaded ? `${bytes(downloaded)} so far` : 'size unknown');
+  if (all && cached) more.push(`${bytes(cached)} cached`);
   return (
-    <Figure name="Progress" value={percent(done)} field="percent">
+    <Figure name="Progress" value={percent(donePercent)} field="percent">
       <span data-field="bytes">{more.join(' · ')}</span>
     </Figure>
   );
 }
 
-/** What of the time left is for what. */
-function rest(pull: PullStatus): string {
+/** Describes the parts of the remaining time. */
+function describeRemaining(pull: PullStatus): string {
   const { toDownloadBytes, downloadedBytes = 0, bytesPerSec, phase } = pull;
   if (phase === 'queued') {
-    const begins = pull.waitingOn?.etaSeconds;
-    return begins === undefined ? 'when it begins is not known' : `begins in ${left(begins)}`;
+    const startEta = pull.waitingOn?.etaSeconds;
+    return startEta === undefined ? 'start time unknown' : `starts in ${timeLeft(startEta)}`;
   }
-  if (phase === 'extracting') return 'all bytes are here';
+  if (phase === 'extracting') return 'download complete';
   if (toDownloadBytes === undefined || !bytesPerSec) return '';
-  return `download ${left((toDownloadBytes - downloadedBytes) / bytesPerSec)}, then extract`;
+  return `download ${timeLeft((toDownloadBytes - downloadedBytes) / bytesPerSec)}, then extract`;
 }
 
-function Ready({ pull }: { pull: PullStatus }) {
-  const { etaSeconds, etaLowSeconds, etaHighSeconds }: Partial<PullStatus> = isSeen(pull) ? pull : {};
-  const wide = range(etaSeconds, etaLowSeconds, etaHighSeconds);
+function ReadyFigure({ pull }: { pull: PullStatus }) {
+  const { etaSeconds, etaLowSeconds, etaHighSeconds }: Partial<PullStatus> = isFresh(pull) ? pull : {};
+  const range = etaRange(etaSeconds, etaLowSeconds, etaHighSeconds);
   return (
     <Figure
       name="Ready in"
-      value={left(etaSeconds)}
+      value={timeLeft(etaSeconds)}
       field="eta"
-      title={pull.etaBasis === 'assumed' ? 'How fast this node unpacks is not known yet' : undefined}
+      title={pull.etaBasis === 'assumed' ? 'Based on an assumed unpack speed' : undefined}
     >
-      {isSeen(pull) ? [wide, rest(pull)].filter(Boolean).join(' · ') : 'nobody sees it'}
+      {isFresh(pull) ? [range, describeRemaining(pull)].filter(Boolean).join(' · ') : 'no current data'}
     </Figure>
   );
 }
 
-function Ended({ pull }: { pull: PullStatus }) {
+function EndedFigure({ pull }: { pull: PullStatus }) {
   const { clock, zone } = useFormat();
-  const next = instant(pull.failure?.nextRetryAt);
+  const next = parseInstant(pull.failure?.nextRetryAt);
   return (
-    <Figure name="Ended" value={clock(instant(pull.completedAt))} unit={zone}>
+    <Figure name="Ended" value={clock(parseInstant(pull.completedAt))} unit={zone}>
       <Ago at={pull.completedAt} />
       {next !== undefined && (
         <>
           {' · '}
           <span data-field="retry">
-            <Retry at={next} />
+            <RetryCountdown at={next} />
           </span>
         </>
       )}
@@ -124,7 +133,7 @@ function Ended({ pull }: { pull: PullStatus }) {
   );
 }
 
-function Speed({ pull, compared, samples }: Omit<Props, 'layers'>) {
+function SpeedFigure({ pull, comparison, samples }: Omit<Props, 'layers'>) {
   const { rate } = useFormat();
   const live = isLive(pull);
   const [value, unit] = rate(downloadSpeed(pull));
@@ -136,75 +145,80 @@ function Speed({ pull, compared, samples }: Omit<Props, 'layers'>) {
       field="speed"
       beside={live && <Spark samples={samples} />}
     >
-      {compared
-        ? `${compared.factor.toFixed(1)}× the median of ${count(compared.nodes, 'other node')}`
+      {comparison
+        ? `${comparison.factor.toFixed(1)}× the median of ${count(comparison.nodes, 'other node')}`
         : live && pull.phase === 'extracting'
-          ? 'nothing is left to download'
+          ? 'download complete'
           : ''}
     </Figure>
   );
 }
 
-function Elapsed({ pull }: { pull: PullStatus }) {
+function ElapsedFigure({ pull }: { pull: PullStatus }) {
   const now = useNow();
   const live = isLive(pull);
-  const whole = elapsed(pull, now);
+  const total = elapsed(pull, now);
   const queued = pull.phase === 'queued';
-  // That of now is as long as what is left of the whole.
-  const parts = spells(pull, now).filter(
-    ({ open, phase, seconds: long }) => long >= 0.1 && (!open || phase === 'extracting'),
+  // The ongoing phase is omitted: it is the rest of the elapsed time.
+  const parts = phaseDurations(pull, now).filter(
+    ({ ongoing, phase, seconds: long }) => long >= 0.1 && (!ongoing || phase === 'extracting'),
   );
   return (
     <Figure
       name={queued ? 'Waiting' : live ? 'Elapsed' : pull.outcome === 'completed' ? 'Took' : 'Ended after'}
-      value={live ? seconds(whole) : duration(took(pull))}
+      value={live ? seconds(total) : duration(pullDuration(pull))}
       field="took"
     >
       {queued
-        ? 'in the queue of the kubelet'
-        : parts.map(({ phase, seconds: long }) => `${WORDS[phase]} ${duration(long)}`).join(' · ')}
+        ? 'in the kubelet queue'
+        : parts.map(({ phase, seconds: long }) => `${PHASE_LABELS[phase]} ${duration(long)}`).join(' · ')}
     </Figure>
   );
 }
 
-const WORDS = { queued: 'queue', resolving: 'resolve', downloading: 'download', extracting: 'extract' };
+const PHASE_LABELS = {
+  queued: 'queue',
+  resolving: 'resolve',
+  downloading: 'download',
+  extracting: 'extract',
+};
 
-function LayerCount({ pull, layers }: Pick<Props, 'pull' | 'layers'>) {
-  const of = (state: string): number => layers.filter((layer) => layer.state === state).length;
-  const known = [
-    [of('cached'), 'cached'],
-    [of('remote'), 'remote'],
-    [isLive(pull) ? of('downloading') : 0, 'downloading'],
-    [isLive(pull) ? of('extracting') : 0, 'extracting'],
-    [isLive(pull) ? of('waiting') : 0, 'waiting'],
+function LayersFigure({ pull, layers }: Pick<Props, 'pull' | 'layers'>) {
+  const countInState = (state: string): number => layers.filter((layer) => layer.state === state).length;
+  const stateCounts = [
+    [countInState('cached'), 'cached'],
+    [countInState('remote'), 'remote'],
+    [isLive(pull) ? countInState('downloading') : 0, 'downloading'],
+    [isLive(pull) ? countInState('extracting') : 0, 'extracting'],
+    [isLive(pull) ? countInState('waiting') : 0, 'waiting'],
   ] as const;
-  const more = known.filter(([many]) => many > 0).map(([many, word]) => `${many} ${word}`);
+  const more = stateCounts.filter(([many]) => many > 0).map(([many, word]) => `${many} ${word}`);
   return (
     <Figure
       name="Layers"
-      value={pull.layersDone ?? NONE}
+      value={pull.layersDone ?? UNKNOWN}
       {...(pull.layerCount === undefined ? {} : { unit: `of ${pull.layerCount}` })}
     >
-      {pull.layerCount === undefined ? 'not known yet' : more.slice(0, 3).join(' · ')}
+      {pull.layerCount === undefined ? 'unknown' : more.slice(0, 3).join(' · ')}
     </Figure>
   );
 }
 
-function Waiting({ pull }: { pull: PullStatus }) {
+function WaitingFigure({ pull }: { pull: PullStatus }) {
   const now = useNow();
-  const pods = podNames(pull.pods).length;
-  const perhaps = podNames(pull.candidates).length;
-  const from = instant(pull.queuedAt) ?? instant(pull.startedAt);
-  const to = instant(pull.completedAt) ?? now;
+  const pods = waitingPods(pull.pods).length;
+  const candidates = waitingPods(pull.candidates).length;
+  const from = parseInstant(pull.queuedAt) ?? parseInstant(pull.startedAt);
+  const to = parseInstant(pull.completedAt) ?? now;
   const long = from === undefined || to < from ? undefined : (to - from) / 1000;
-  const none = pods === 0 && perhaps === 0;
+  const hasNone = pods === 0 && candidates === 0;
   return (
-    <Figure name={isLive(pull) ? 'Pods waiting' : 'Pods that waited'} value={pods > 0 ? pods : NONE}>
-      {none
-        ? 'none is known'
+    <Figure name={isLive(pull) ? 'Pods waiting' : 'Pods that waited'} value={pods > 0 ? pods : UNKNOWN}>
+      {hasNone
+        ? 'none known'
         : pods === 0
-          ? `perhaps ${count(perhaps, 'pod')}`
-          : `longest at least ${seconds(long)}`}
+          ? `possibly ${count(candidates, 'pod')}`
+          : `longest ≥ ${seconds(long)}`}
     </Figure>
   );
 }

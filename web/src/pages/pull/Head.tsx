@@ -1,36 +1,36 @@
-// Which pull it is, how it stands, and what to do with it; its layers in one strip.
+// The pull, its state and actions, and its layers in one strip.
 
 import { memo } from 'react';
 import type { PullStatus } from '../../api/gen/wire';
-import { instant, percent } from '../../model/format';
+import { parseInstant, percent } from '../../model/format';
 import { imageName, shortDigest, shortName } from '../../model/image';
-import { attempt, pullState } from '../../model/pull';
-import { visible } from '../../model/text';
+import { attemptText, pullState } from '../../model/pull';
+import { escapeHidden } from '../../model/text';
 import { href } from '../../route';
 import { useFormat } from '../../settings';
 import { Actions } from '../../ui/Actions';
+import { Breadcrumbs } from '../../ui/Breadcrumbs';
 import { Copy } from '../../ui/Copy';
-import { Crumbs } from '../../ui/Crumbs';
 import { LayerStrip } from '../../ui/LayerStrip';
-import { State } from '../../ui/State';
+import { StateLabel } from '../../ui/StateLabel';
 import styles from './Head.module.css';
 
 interface Props {
   pull: PullStatus;
-  toCommands: () => void;
+  showCommands: () => void;
 }
 
-export function Head({ pull, toCommands }: Props) {
+export function Head({ pull, showCommands }: Props) {
   const state = pullState(pull);
   return (
     <div className={styles.whole}>
-      <Way node={pull.nodeName} {...named(pull)} />
+      <PullBreadcrumbs node={pull.nodeName} {...nameFields(pull)} />
       <header className={styles.head}>
         <div className={styles.row}>
-          <Name {...named(pull)} />
-          <Actions toCommands={toCommands}>
+          <Heading {...nameFields(pull)} />
+          <Actions showCommands={showCommands}>
             <span className={styles.badge}>
-              <State state={state} word={pull.outcome ?? pull.phase} />
+              <StateLabel state={state} word={pull.outcome ?? pull.phase} />
             </span>
           </Actions>
         </div>
@@ -38,7 +38,7 @@ export function Head({ pull, toCommands }: Props) {
         <div className={styles.strip}>
           <LayerStrip
             pull={pull}
-            label={`Pull of ${visible(shortName(pull))}`}
+            label={`Pull of ${escapeHidden(shortName(pull))}`}
             text={percent(pull.percent)}
             tall
           />
@@ -48,19 +48,19 @@ export function Head({ pull, toCommands }: Props) {
   );
 }
 
-type Named = Pick<PullStatus, 'imageRef' | 'repository' | 'rootDigest' | 'manifestDigest'>;
-const named = ({ imageRef, repository, rootDigest, manifestDigest }: PullStatus): Named => ({
+type NameFields = Pick<PullStatus, 'imageRef' | 'repository' | 'rootDigest' | 'manifestDigest'>;
+const nameFields = ({ imageRef, repository, rootDigest, manifestDigest }: PullStatus): NameFields => ({
   imageRef,
   repository,
   rootDigest,
   manifestDigest,
 });
 
-const Way = memo(({ node, ...image }: Named & { node: string }) => {
+const PullBreadcrumbs = memo(({ node, ...image }: NameFields & { node: string }) => {
   const { name, known } = imageName(image);
   return (
-    <Crumbs
-      steps={[
+    <Breadcrumbs
+      items={[
         { text: 'Pulls', href: href('pulls') },
         { text: shortName(image), href: known ? href('pulls', [], { q: `image:${name}` }) : undefined },
         { text: node },
@@ -69,15 +69,15 @@ const Way = memo(({ node, ...image }: Named & { node: string }) => {
   );
 });
 
-const Name = memo((image: Named) => {
+const Heading = memo((image: NameFields) => {
   const { registry, name, version, known } = imageName(image);
   return (
     <h1 className={styles.name} title={image.imageRef ?? image.repository ?? image.rootDigest}>
       <span data-field="image">
         <span>
-          {registry !== '' && <span className={styles.registry}>{visible(registry)}/</span>}
-          <b className={known ? '' : styles.nameless}>{visible(name)}</b>
-          {version !== '' && <code className={styles.version}>{visible(version)}</code>}
+          {registry !== '' && <span className={styles.registry}>{escapeHidden(registry)}/</span>}
+          <b className={known ? '' : styles.nameless}>{escapeHidden(name)}</b>
+          {version !== '' && <code className={styles.version}>{escapeHidden(version)}</code>}
         </span>
       </span>
     </h1>
@@ -87,8 +87,8 @@ const Name = memo((image: Named) => {
 function About({ pull }: { pull: PullStatus }) {
   const { clock, zone } = useFormat();
   const digest = pull.manifestDigest ?? pull.rootDigest;
-  const tried = attempt(pull);
-  const started = instant(pull.startedAt);
+  const attempt = attemptText(pull);
+  const started = parseInstant(pull.startedAt);
   return (
     <ul className={styles.about}>
       <li className={styles.node}>
@@ -101,18 +101,18 @@ function About({ pull }: { pull: PullStatus }) {
       {digest && (
         <li>
           <code title={digest}>{`${digest.split(':')[0]}:${shortDigest(digest)}…`}</code>
-          <Copy text={digest} label="Copy the digest" />
+          <Copy text={digest} label="Copy digest" />
         </li>
       )}
       {started !== undefined && (
         <li>
-          {pull.phase === 'queued' ? 'announced' : 'started'}{' '}
+          {pull.phase === 'queued' ? 'queued' : 'started'}{' '}
           <time dateTime={pull.startedAt} title={pull.startedAt}>
             {clock(started)} {zone}
           </time>
         </li>
       )}
-      {tried && <li data-field="attempt">{tried}</li>}
+      {attempt && <li data-field="attempt">{attempt}</li>}
     </ul>
   );
 }

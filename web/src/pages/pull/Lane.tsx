@@ -1,8 +1,8 @@
-// How fast the bytes of all layers came, on the axis of the waterfall.
+// Download speed of all layers, on the axis of the waterfall.
 
 import type { ReactNode } from 'react';
-import type { Sample, Lane as Speeds } from '../../model/lane';
-import type { Axis } from '../../model/waterfall';
+import type { SpeedSample, SpeedLane as Speeds } from '../../model/lane';
+import type { WaterfallAxis } from '../../model/waterfall';
 import { useFormat } from '../../settings';
 import styles from './Waterfall.module.css';
 
@@ -10,9 +10,9 @@ const WIDTH = 1000;
 const HEIGHT = 100;
 
 interface Props {
-  axis: Axis;
+  axis: WaterfallAxis;
   lane: Speeds;
-  /** What all rows have behind them. */
+  /** Markers behind all rows. */
   plot: ReactNode;
 }
 
@@ -24,7 +24,7 @@ export function Lane({ axis, lane, plot }: Props) {
     return (Math.min(1, Math.max(0, share)) * WIDTH).toFixed(1);
   };
   const y = (value = 0): string => (HEIGHT - (value / lane.peak) * (HEIGHT - 8)).toFixed(1);
-  const steps = (samples: readonly Sample[]): string =>
+  const steps = (samples: readonly SpeedSample[]): string =>
     samples.map(({ at, speed: value }) => `H${x(at)}V${y(value)}`).join('');
   const first = lane.means[0];
   return (
@@ -43,9 +43,9 @@ export function Lane({ axis, lane, plot }: Props) {
               <path className={styles.area} d={`M${x(first.at)} ${HEIGHT}${steps(lane.means)}V${HEIGHT}Z`} />
             )}
             {first && <path className={styles.mean} d={`M${x(first.at)} ${HEIGHT}${steps(lane.means)}`} />}
-            {lane.seen.map((piece) => {
-              const line = piece.map(({ at, speed: value }) => `${x(at)} ${y(value)}`).join('L');
-              const [from, to] = [piece[0]?.at ?? 0, piece.at(-1)?.at ?? 0];
+            {lane.observed.map((run) => {
+              const line = run.map(({ at, speed: value }) => `${x(at)} ${y(value)}`).join('L');
+              const [from, to] = [run[0]?.at ?? 0, run.at(-1)?.at ?? 0];
               return (
                 <g key={from}>
                   <path className={styles.area} d={`M${x(from)} ${HEIGHT}L${line}L${x(to)} ${HEIGHT}Z`} />

@@ -1,48 +1,51 @@
-// The same image on other nodes, beside this one.
+// The same image on other nodes.
 
 import type { PullStatus } from '../../api/gen/wire';
-import { left, percent } from '../../model/format';
+import { percent, timeLeft } from '../../model/format';
 import { pullState, shares } from '../../model/pull';
 import { href } from '../../route';
 import { useFormat } from '../../settings';
 import { Bar } from '../../ui/Bar';
-import { toneOf } from '../../ui/LayerStrip';
-import { More } from '../../ui/More';
+import { barTone } from '../../ui/LayerStrip';
+import { LimitedList } from '../../ui/LimitedList';
 import { Panel } from '../../ui/Panel';
 import styles from './Side.module.css';
 
-const SHOWN = 9;
+const MAX_PEERS = 9;
 
 export function Peers({ pull, others }: { pull: PullStatus; others: readonly PullStatus[] }) {
   if (others.length === 0) return null;
   const ready = others.filter(({ outcome }) => outcome === 'completed').length;
   return (
-    <Panel title="Same image on other nodes" more={`${ready} of ${others.length.toLocaleString('en')} ready`}>
+    <Panel
+      title="Same image on other nodes"
+      summary={`${ready} of ${others.length.toLocaleString('en')} ready`}
+    >
       <ul className={styles.bars}>
-        <Peer pull={pull} here />
-        <More ids={others.map(({ id }) => id)} limit={SHOWN} what="nodes">
+        <Peer pull={pull} isCurrent />
+        <LimitedList ids={others.map(({ id }) => id)} limit={MAX_PEERS} noun="nodes">
           {(id, index) => {
             const other = others[index];
             return other && <Peer key={id} pull={other} />;
           }}
-        </More>
+        </LimitedList>
       </ul>
     </Panel>
   );
 }
 
-/** Both stages of one that is over and well are done, whatever was counted. */
+/** A completed pull is shown as full, whatever was counted. */
 export const stages = (pull: PullStatus) =>
   pull.outcome === 'completed' ? { downloaded: 1, extracted: 1 } : shares(pull);
 
-function Peer({ pull, here }: { pull: PullStatus; here?: boolean }) {
+function Peer({ pull, isCurrent }: { pull: PullStatus; isCurrent?: boolean }) {
   const { speed } = useFormat();
   const state = pullState(pull);
   const rate =
-    state === 'downloading' && pull.bytesPerSec !== undefined ? speed(pull.bytesPerSec) : WORDS[state];
+    state === 'downloading' && pull.bytesPerSec !== undefined ? speed(pull.bytesPerSec) : STATE_LABELS[state];
   return (
-    <li className={`${styles.bar} ${here ? styles.here : ''}`} data-peer={pull.nodeName}>
-      {here ? (
+    <li className={`${styles.bar} ${isCurrent ? styles.here : ''}`} data-peer={pull.nodeName}>
+      {isCurrent ? (
         <b className={styles.mono} title={pull.nodeName}>
           {pull.nodeName}
         </b>
@@ -53,12 +56,12 @@ function Peer({ pull, here }: { pull: PullStatus; here?: boolean }) {
       )}
       <Bar
         {...stages(pull)}
-        tone={toneOf(pull)}
+        tone={barTone(pull)}
         label={`Pull on ${pull.nodeName}`}
-        text={[
+        valueText={[
           percent(pull.percent),
           rate ?? state,
-          pull.etaSeconds === undefined ? '' : `${left(pull.etaSeconds)} left`,
+          pull.etaSeconds === undefined ? '' : `${timeLeft(pull.etaSeconds)} left`,
         ]
           .filter(Boolean)
           .join(', ')}
@@ -69,8 +72,8 @@ function Peer({ pull, here }: { pull: PullStatus; here?: boolean }) {
   );
 }
 
-const WORDS: Partial<Record<ReturnType<typeof pullState>, string>> = {
+const STATE_LABELS: Partial<Record<ReturnType<typeof pullState>, string>> = {
   completed: 'ready',
-  unseen: 'not seen',
-  unknown: 'ended unseen',
+  unseen: 'stale',
+  unknown: 'unknown',
 };

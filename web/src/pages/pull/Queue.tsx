@@ -1,57 +1,64 @@
-// What runs and what waits on the same node, in the order in which the kubelet takes it.
+// Running and queued pulls of the same node, in the order of the kubelet.
 
 import type { PullStatus } from '../../api/gen/wire';
-import { left, NONE, percent } from '../../model/format';
+import { percent, timeLeft, UNKNOWN } from '../../model/format';
 import { shortName } from '../../model/image';
 import type { NodeQueue } from '../../model/peers';
-import { isLive, isSeen, pullState } from '../../model/pull';
-import { visible } from '../../model/text';
+import { isFresh, isLive, pullState } from '../../model/pull';
+import { escapeHidden } from '../../model/text';
 import { href } from '../../route';
 import { Bar } from '../../ui/Bar';
-import { toneOf } from '../../ui/LayerStrip';
-import { More } from '../../ui/More';
+import { barTone } from '../../ui/LayerStrip';
+import { LimitedList } from '../../ui/LimitedList';
 import { Panel } from '../../ui/Panel';
 import { stages } from './Peers';
 import styles from './Side.module.css';
 
-const SHOWN = 8;
+const MAX_PULLS = 8;
 
 export function Queue({ pull, queue }: { pull: PullStatus; queue: NodeQueue }) {
   const { running, waiting } = queue;
   const all = [...running, ...waiting];
-  // Alone it says nothing that is not said above.
+  // A list of only this pull would add no information.
   if (all.length === 0 || (all.length === 1 && all[0]?.id === pull.id)) {
     if (isLive(pull)) return null;
     return (
       <Panel title="On this node now">
-        <p className={styles.none}>Nothing is being pulled there.</p>
+        <p className={styles.none}>No pulls running</p>
       </Panel>
     );
   }
   return (
-    <Panel title="On this node now" more={`${running.length} running · ${waiting.length} queued`}>
+    <Panel title="On this node now" summary={`${running.length} running · ${waiting.length} queued`}>
       <ol className={styles.bars}>
-        <More ids={all.map(({ id }) => id)} limit={SHOWN} what="pulls">
+        <LimitedList ids={all.map(({ id }) => id)} limit={MAX_PULLS} noun="pulls">
           {(id, index) => {
             const each = all[index];
             return (
-              each && <Queued key={id} pull={each} here={id === pull.id} place={index - running.length + 1} />
+              each && (
+                <QueueRow
+                  key={id}
+                  pull={each}
+                  isCurrent={id === pull.id}
+                  position={index - running.length + 1}
+                />
+              )
             );
           }}
-        </More>
+        </LimitedList>
       </ol>
     </Panel>
   );
 }
 
-/** `place` in the queue begins with 1. */
-function Queued({ pull, here, place }: { pull: PullStatus; here: boolean; place: number }) {
-  const name = visible(shortName(pull));
-  const eta = isSeen(pull) ? pull.etaSeconds : undefined;
-  const text = place > 0 ? `queued, ${place}.` : eta === undefined ? NONE : left(eta);
+/** `position` in the queue starts at 1. */
+function QueueRow({ pull, isCurrent, position }: { pull: PullStatus; isCurrent: boolean; position: number }) {
+  const name = escapeHidden(shortName(pull));
+  const eta = isFresh(pull) ? pull.etaSeconds : undefined;
+  const text = position > 0 ? `queued, #${position}` : eta === undefined ? UNKNOWN : timeLeft(eta);
   return (
-    <li className={`${styles.bar} ${here ? styles.here : ''}`}>
-      {here ? (
+    <li className={`${styles.bar} ${isCurrent ? styles.here : ''}`}>
+      {isCurrent ? (
         <b className={styles.mono} title={pull.imageRef}>
           {name}
         </b>
@@ -62,9 +69,9 @@ function Queued({ pull, here, place }: { pull: PullStatus; here: boolean; place:
       )}
       <Bar
         {...stages(pull)}
-        tone={toneOf(pull)}
+        tone={barTone(pull)}
         label={`Pull of ${name}`}
-        text={`${percent(pull.percent)}, ${pullState(pull)}`}
+        valueText={`${percent(pull.percent)}, ${pullState(pull)}`}
         percent={pull.percent}
       />
       <span className={styles.figure}>{text}</span>

@@ -1,14 +1,14 @@
-// What keeps a pull from getting on, and why it failed: in words, and word for word.
+// Blockers of a live pull; the failure of an ended one, with the original message.
 
 import type { ReactNode } from 'react';
 import type { PullStatus, WaitingOn } from '../../api/gen/wire';
-import { useNameOf, useRow } from '../../live/hooks';
-import { instant, left, percent } from '../../model/format';
+import { usePullName, useRow } from '../../live/hooks';
+import { parseInstant, percent, timeLeft } from '../../model/format';
 import { shortName } from '../../model/image';
-import { attempt, isLive, isSeen, notes, why } from '../../model/pull';
-import { visible } from '../../model/text';
+import { attemptText, failureTitle, isFresh, isLive, pullNotes } from '../../model/pull';
+import { escapeHidden } from '../../model/text';
 import { href } from '../../route';
-import { Ago, NoteText, Retry } from '../../ui/Ago';
+import { Ago, NoteText, RetryCountdown } from '../../ui/Ago';
 import { Copy } from '../../ui/Copy';
 import { Icon, type IconName } from '../../ui/Icon';
 import { Panel } from '../../ui/Panel';
@@ -33,11 +33,10 @@ function Banner({
   );
 }
 
-export function Gone({ pull }: { pull: PullStatus }) {
+export function GoneBanner({ pull }: { pull: PullStatus }) {
   return (
     <Banner icon="unknown" tone="warn" name="gone">
-      The server keeps this pull no more. This is{' '}
-      {isLive(pull) ? 'the last that was seen of it' : 'how it ended'}.
+      No longer on the server. Showing its {isLive(pull) ? 'last known state' : 'final state'}.
     </Banner>
   );
 }
@@ -49,16 +48,24 @@ const ICONS: Record<string, IconName> = {
   waiting: 'waiting',
 };
 
-export function Notes({ pull, before }: { pull: PullStatus; before: PullStatus | undefined }) {
+export function PullBanners({
+  pull,
+  previousFailure,
+}: {
+  pull: PullStatus;
+  previousFailure: PullStatus | undefined;
+}) {
   const on = pull.waitingOn;
-  const other = useNameOf(on?.pull);
-  const waits = isLive(pull) && isSeen(pull) ? on : undefined;
-  const found = notes(pull, other).filter(({ kind }) => kind !== 'waiting' || on?.pull === undefined);
-  const failed = before && isLive(pull) ? before : undefined;
-  if (waits === undefined && found.length === 0 && failed === undefined) return null;
+  const blockingPull = usePullName(on?.pull);
+  const activeWait = isLive(pull) && isFresh(pull) ? on : undefined;
+  const notes = pullNotes(pull, blockingPull).filter(
+    ({ kind }) => kind !== 'waiting' || on?.pull === undefined,
+  );
+  const failed = previousFailure && isLive(pull) ? previousFailure : undefined;
+  if (activeWait === undefined && notes.length === 0 && failed === undefined) return null;
   return (
     <div className={styles.notes}>
-      {found.map((note) => (
+      {notes.map((note) => (
         <Banner
           key={note.kind}
           icon={ICONS[note.kind] ?? 'unknown'}
@@ -67,85 +74,87 @@ export function Notes({ pull, before }: { pull: PullStatus; before: PullStatus |
           <NoteText note={note} />
         </Banner>
       ))}
-      {waits && (waits.kind === 'kubelet_queue' || waits.pull !== undefined) && <WaitsFor on={waits} />}
+      {activeWait && (activeWait.kind === 'kubelet_queue' || activeWait.pull !== undefined) && (
+        <BlockedBy on={activeWait} />
+      )}
       {failed && (
         <Banner icon="failed" tone="bad">
-          The try before failed <Ago at={failed.completedAt} />:{' '}
-          {visible(why(failed) ?? failed.error ?? 'nobody says why')}
+          Previous attempt failed <Ago at={failed.completedAt} />:{' '}
+          {escapeHidden(failureTitle(failed) ?? failed.error ?? 'No reason given')}
         </Banner>
       )}
     </div>
   );
 }
 
-/** What must get on first, and how far that is. */
-function WaitsFor({ on }: { on: WaitingOn }) {
+/** The pull that must finish first, with its progress. */
+function BlockedBy({ on }: { on: WaitingOn }) {
   const first = useRow(on.pull ?? '');
-  const name = first && visible(shortName(first));
+  const name = first && escapeHidden(shortName(first));
   const queue = on.kind === 'kubelet_queue';
-  // Of a queue it says when this pull begins, which stands among its figures.
+  // In a queue, `on.etaSeconds` is the start of this pull, which is shown among its figures.
   const eta = first?.etaSeconds ?? (queue ? undefined : on.etaSeconds);
   const facts = [
     first?.percent === undefined ? '' : percent(first.percent),
-    eta === undefined ? '' : `${left(eta)} left`,
+    eta === undefined ? '' : `${timeLeft(eta)} left`,
   ].filter(Boolean);
-  const words = queue ? 'Queued by the kubelet behind' : 'A layer of it comes by';
+  const prefix = queue ? 'Queued by the kubelet behind' : 'Waiting for a layer of';
   return (
     <Banner icon={queue ? 'queued' : 'waiting'} tone="">
       {on.pull === undefined ? (
         'Queued by the kubelet'
       ) : (
         <>
-          {words} <a href={href('pulls', [on.pull])}>{name ?? 'another pull'}</a>
+          {prefix} <a href={href('pulls', [on.pull])}>{name ?? 'another pull'}</a>
         </>
       )}
       {facts.length > 0 && ` (${facts.join(', ')})`}
-      {on.ahead !== undefined && on.ahead > 1 && `, ${on.ahead.toLocaleString('en')} before it`}
+      {on.ahead !== undefined && on.ahead > 1 && `, ${on.ahead.toLocaleString('en')} ahead`}
     </Banner>
   );
 }
 
-export function Trouble({ pull }: { pull: PullStatus }) {
+export function FailurePanel({ pull }: { pull: PullStatus }) {
   if (isLive(pull) || (pull.failure === undefined && pull.error === undefined)) return null;
-  const words = why(pull);
-  const said = pull.failure?.message ?? (pull.error === words ? undefined : pull.error);
-  const text = said === undefined ? undefined : visible(said);
-  const next = instant(pull.failure?.nextRetryAt);
-  const tried = attempt(pull);
+  const title = failureTitle(pull);
+  const message = pull.failure?.message ?? (pull.error === title ? undefined : pull.error);
+  const text = message === undefined ? undefined : escapeHidden(message);
+  const next = parseInstant(pull.failure?.nextRetryAt);
+  const attempt = attemptText(pull);
   return (
-    <Panel title="Why it failed" more={<Ago at={pull.completedAt} />} className={styles.failure}>
+    <Panel title="Failure" summary={<Ago at={pull.completedAt} />} className={styles.failure}>
       <div className={styles.body}>
         <p className={styles.why} data-field="reason">
           <Icon name="failed" size={16} />
-          <span>{words === undefined ? 'Nobody says why' : visible(words)}</span>
+          <span>{title === undefined ? 'No reason given' : escapeHidden(title)}</span>
         </p>
         {pull.failure?.hint && (
           <p className={styles.hint}>
             <Icon name="hint" size={15} />
-            <span data-field="hint">{visible(pull.failure.hint)}</span>
+            <span data-field="hint">{escapeHidden(pull.failure.hint)}</span>
           </p>
         )}
-        {(next !== undefined || tried !== undefined) && (
+        {(next !== undefined || attempt !== undefined) && (
           <p className={styles.next}>
             <Icon name="waiting" size={15} />
             <span>
-              {tried ?? 'first try'}
+              {attempt ?? '1st attempt'}
               {next !== undefined && (
                 <>
-                  , <Retry at={next} />
+                  , <RetryCountdown at={next} />
                 </>
               )}
             </span>
           </p>
         )}
-        {text !== undefined && said !== undefined && (
+        {text !== undefined && message !== undefined && (
           <div className={styles.said}>
             <p>
-              In the words of the runtime
-              <Copy text={said} label="Copy the error" />
+              Original message
+              <Copy text={message} label="Copy error" />
             </p>
-            {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keys. */}
-            <section className={styles.words} tabIndex={0} aria-label="The error, word for word">
+            {/* biome-ignore lint/a11y/noNoninteractiveTabindex: keyboard users must be able to scroll it. */}
+            <section className={styles.words} tabIndex={0} aria-label="Original message">
               <pre data-field="said">{text}</pre>
             </section>
           </div>

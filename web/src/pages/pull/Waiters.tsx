@@ -1,21 +1,21 @@
-// The pods that wait for a pull, with how that is known; and those that perhaps do.
+// The pods waiting for a pull, with the evidence, and possible candidates.
 
 import { memo } from 'react';
 import type { PodLink, PullStatus } from '../../api/gen/wire';
 import { useServer } from '../../live/hooks';
-import { type PodName, podNames } from '../../model/pods';
+import { type WaitingPod, waitingPods } from '../../model/pods';
 import { isLive } from '../../model/pull';
-import { visible } from '../../model/text';
+import { escapeHidden } from '../../model/text';
 import { href } from '../../route';
 import { Icon } from '../../ui/Icon';
-import { More } from '../../ui/More';
+import { LimitedList } from '../../ui/LimitedList';
 import { Panel } from '../../ui/Panel';
 import styles from './Side.module.css';
 
-const SHOWN = 8;
+const MAX_PODS = 8;
 
 export function Waiters({ pull }: { pull: PullStatus }) {
-  return <Both live={isLive(pull)} pods={pull.pods} candidates={pull.candidates} />;
+  return <PodLists live={isLive(pull)} pods={pull.pods} candidates={pull.candidates} />;
 }
 
 interface Props {
@@ -24,29 +24,29 @@ interface Props {
   candidates: PodLink[] | undefined;
 }
 
-const Both = memo(({ live, pods, candidates }: Props) => {
-  const known = podNames(pods);
-  const perhaps = podNames(candidates);
+const PodLists = memo(({ live, pods, candidates }: Props) => {
+  const waiting = waitingPods(pods);
+  const candidatePods = waitingPods(candidates);
   return (
     <Panel
       title={live ? 'Waiting pods' : 'Pods that waited'}
-      more={known.length > 0 ? known.length : undefined}
+      summary={waiting.length > 0 ? waiting.length : undefined}
     >
-      {known.length + perhaps.length === 0 && <NoPods />}
-      {known.length > 0 && (
+      {waiting.length + candidatePods.length === 0 && <NoPods />}
+      {waiting.length > 0 && (
         <ul className={styles.list}>
-          <More ids={known.map(({ key }) => key)} limit={SHOWN} what="pods">
-            {(key, index) => <Pod key={key} pod={known[index]} />}
-          </More>
+          <LimitedList ids={waiting.map(({ key }) => key)} limit={MAX_PODS} noun="pods">
+            {(key, index) => <Pod key={key} pod={waiting[index]} />}
+          </LimitedList>
         </ul>
       )}
-      {perhaps.length > 0 && (
+      {candidatePods.length > 0 && (
         <>
-          <p className={styles.sub}>Perhaps one of these: nothing decides yet which image this is</p>
+          <p className={styles.sub}>Possibly one of these; image not identified yet</p>
           <ul className={styles.list}>
-            <More ids={perhaps.map(({ key }) => key)} limit={SHOWN} what="pods">
-              {(key, index) => <Pod key={key} pod={perhaps[index]} />}
-            </More>
+            <LimitedList ids={candidatePods.map(({ key }) => key)} limit={MAX_PODS} noun="pods">
+              {(key, index) => <Pod key={key} pod={candidatePods[index]} />}
+            </LimitedList>
           </ul>
         </>
       )}
@@ -54,16 +54,16 @@ const Both = memo(({ live, pods, candidates }: Props) => {
   );
 });
 
-function Pod({ pod }: { pod: PodName | undefined }) {
+function Pod({ pod }: { pod: WaitingPod | undefined }) {
   if (pod === undefined) return null;
   const { namespace, name, containers } = pod;
   return (
     <li className={styles.pod}>
       <a className={styles.mono} href={href('pods', [namespace, name])} title={name} data-field="pod">
-        {visible(name) || 'a pod without a name'}
+        {escapeHidden(name) || 'unnamed pod'}
       </a>
       <span className={styles.under} title={`${namespace} · ${containers}`}>
-        {visible(namespace)}
+        {escapeHidden(namespace)}
         {containers !== '' && ` · ${containers.includes(', ') ? 'containers' : 'container'} ${containers}`}
       </span>
       {pod.evidence && <span className={styles.evidence}>{pod.evidence}</span>}
@@ -71,19 +71,19 @@ function Pod({ pod }: { pod: PodName | undefined }) {
   );
 }
 
-/** Why none is shown. */
+/** Explains why there are no pods. */
 function NoPods() {
   const cluster = useServer()?.cluster;
-  const heard = cluster === undefined || cluster.pods === 'live';
+  const arePodsKnown = cluster === undefined || cluster.pods === 'live';
   return (
     <p className={styles.none}>
-      {heard ? (
-        'No pod is known to wait for it: somebody may have asked the runtime directly.'
+      {arePodsKnown ? (
+        'No pods known. The pull may have been started outside Kubernetes.'
       ) : (
         <>
           <Icon name="unknown" size={14} />
           <span>
-            The server hears of no pods ({String(cluster.pods).replaceAll('_', ' ')})
+            Pods unavailable ({String(cluster.pods).replaceAll('_', ' ')})
             {cluster.podsReason && `: ${cluster.podsReason}`}
           </span>
         </>

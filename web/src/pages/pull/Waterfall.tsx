@@ -1,73 +1,80 @@
-// The layers on one axis of time, and under them how fast their bytes came.
+// The layers on a time axis, with the download speed below.
 
 import { type CSSProperties, useMemo } from 'react';
 import type { LayerStatus, PullStatus } from '../../api/gen/wire';
 import { useNow } from '../../live/hooks';
 import { shortDigest } from '../../model/image';
 import { insight } from '../../model/insight';
-import { lane, means, type Sample } from '../../model/lane';
-import { said, sentence, stepOf } from '../../model/layers';
-import type { Compared } from '../../model/peers';
-import { type Axis, type Line, waterfall } from '../../model/waterfall';
+import { meanSpeeds, type SpeedSample, speedLane } from '../../model/lane';
+import { buildStep, describeLayer, layerLabel } from '../../model/layers';
+import type { PeerComparison } from '../../model/peers';
+import { type LayerLine, type WaterfallAxis, waterfall } from '../../model/waterfall';
 import { href } from '../../route';
 import { useFormat } from '../../settings';
 import { Bytes } from '../../ui/Figure';
 import { Icon } from '../../ui/Icon';
-import { More } from '../../ui/More';
+import { LimitedList } from '../../ui/LimitedList';
 import { Panel } from '../../ui/Panel';
 import { Lane } from './Lane';
 import styles from './Waterfall.module.css';
 
 /** Images have 5 to 30 layers; a few have more than a hundred. */
-const SHOWN = 60;
+const MAX_LAYERS = 60;
 
 interface Props {
   pull: PullStatus;
   layers: readonly LayerStatus[];
-  compared: Compared | undefined;
-  samples: readonly Sample[];
+  comparison: PeerComparison | undefined;
+  samples: readonly SpeedSample[];
 }
 
 export function Waterfall(props: Props) {
   const now = useNow();
   const { pull, layers } = props;
-  // Its figures move four times a second; bars move with the clock, and with what is heard of the layers.
+  // The pull changes four times per second; the bars depend on the clock and the layers only.
   // biome-ignore lint/correctness/useExhaustiveDependencies: see above.
-  return useMemo(() => <Chart {...props} now={now} />, [now, layers, pull.id, pull.phase, pull.staleSince]);
+  return useMemo(
+    () => <WaterfallChart {...props} now={now} />,
+    [now, layers, pull.id, pull.phase, pull.staleSince],
+  );
 }
 
-function Chart({ pull, layers, compared, samples, now }: Props & { now: number }) {
+function WaterfallChart({ pull, layers, comparison, samples, now }: Props & { now: number }) {
   const format = useFormat();
   if (layers.length === 0) return <NoLayers pull={pull} />;
   const { axis, lines } = waterfall(pull, layers, now);
-  const found = insight(pull, layers, compared, format);
-  const every = axis.ticks[1]?.at ?? 1;
+  const finding = insight(pull, layers, comparison, format);
+  const tickShare = axis.ticks[1]?.at ?? 1;
   return (
-    <Panel title="Layers" more={layers.length} beside={<Legend lines={lines} />} className={styles.panel}>
+    <Panel title="Layers" summary={layers.length} actions={<Legend lines={lines} />} className={styles.panel}>
       <div
         className={styles.chart}
-        style={{ '--every': every, '--now': axis.now, '--ready': axis.ready } as CSSProperties}
+        style={{ '--every': tickShare, '--now': axis.now, '--ready': axis.ready } as CSSProperties}
       >
         <AxisHead axis={axis} />
-        <ol className={styles.rows} aria-label="Layers, the lowest first">
-          <More ids={lines.map(({ index }) => String(index))} limit={SHOWN} what="layers">
+        <ol className={styles.rows} aria-label="Layers, base first">
+          <LimitedList ids={lines.map(({ index }) => String(index))} limit={MAX_LAYERS} noun="layers">
             {(key, index) => {
               const line = lines[index];
               return line && <Row key={key} pull={pull} line={line} axis={axis} />;
             }}
-          </More>
+          </LimitedList>
         </ol>
-        <Lane axis={axis} lane={lane(means(pull, layers, now), samples)} plot={<Plot axis={axis} />} />
+        <Lane
+          axis={axis}
+          lane={speedLane(meanSpeeds(pull, layers, now), samples)}
+          plot={<Markers axis={axis} />}
+        />
       </div>
-      {found && (
+      {finding && (
         <p className={styles.insight}>
           <Icon name="hint" size={16} />
           <span>
-            <b>{found.what}</b>
-            {found.more && <> ({found.more})</>}
-            {found.step && (
+            <b>{finding.headline}</b>
+            {finding.detail && <> ({finding.detail})</>}
+            {finding.step && (
               <>
-                : <code>{found.step}</code>
+                : <code>{finding.step}</code>
               </>
             )}
           </span>
@@ -78,39 +85,39 @@ function Chart({ pull, layers, compared, samples, now }: Props & { now: number }
 }
 
 function NoLayers({ pull }: { pull: PullStatus }) {
-  const why =
+  const reason =
     pull.layerCount !== undefined
-      ? 'They are asked for.'
+      ? 'Loading layers.'
       : pull.phase === 'queued'
-        ? 'They are known when its manifest is here, which the kubelet has not asked for yet.'
+        ? 'Unknown until the pull starts and its manifest is received.'
         : pull.completedAt === undefined
-          ? 'They are known when its manifest is here.'
-          : 'Its manifest was never seen.';
+          ? 'Unknown until the manifest is received.'
+          : 'Unknown: the manifest was not observed.';
   return (
     <Panel title="Layers">
-      <p className={styles.none}>{why}</p>
+      <p className={styles.none}>{reason}</p>
     </Panel>
   );
 }
 
-const KEYS = [
+const LEGEND = [
   ['waiting', 'waiting'],
-  ['shared', 'by another pull'],
+  ['shared', 'from another pull'],
   ['downloading', 'downloading'],
-  ['parent', 'waits for parent'],
+  ['parent', 'waiting for parent'],
   ['extracting', 'extracting'],
 ] as const;
 
-/** Of what is drawn. */
-function Legend({ lines }: { lines: readonly Line[] }) {
+/** Only the kinds of segments that are shown. */
+function Legend({ lines }: { lines: readonly LayerLine[] }) {
   const kinds = new Set<string>(lines.flatMap(({ segments }) => segments.map(({ kind }) => kind)));
-  const keys: [string, string][] = KEYS.filter(([kind]) => kinds.has(kind)).map(([kind, words]) => [
+  const keys: [string, string][] = LEGEND.filter(([kind]) => kinds.has(kind)).map(([kind, words]) => [
     kind,
     words,
   ]);
-  if (lines.some(({ setsEta }) => setsEta)) keys.push(['eta', 'sets the ETA']);
+  if (lines.some(({ isCritical }) => isCritical)) keys.push(['eta', 'sets the ETA']);
   return (
-    <ul className={styles.legend} aria-label="What the bars show">
+    <ul className={styles.legend} aria-label="Legend">
       {keys.map(([key, words]) => (
         <li key={key}>
           <i className={styles[key]} />
@@ -121,8 +128,8 @@ function Legend({ lines }: { lines: readonly Line[] }) {
   );
 }
 
-/** The lines that all rows have behind them. */
-function Plot({ axis }: { axis: Axis }) {
+/** The marker lines behind each row. */
+function Markers({ axis }: { axis: WaterfallAxis }) {
   return (
     <>
       {axis.ready !== undefined && <i className={styles.ready} />}
@@ -131,12 +138,12 @@ function Plot({ axis }: { axis: Axis }) {
   );
 }
 
-const NEAR = 0.07;
+const LABEL_DISTANCE = 0.07;
 
-function AxisHead({ axis }: { axis: Axis }) {
-  const near = (at: number, mark: number | undefined): boolean =>
-    mark !== undefined && Math.abs(at - mark) < NEAR;
-  const both = axis.now !== undefined && near(axis.now, axis.ready);
+function AxisHead({ axis }: { axis: WaterfallAxis }) {
+  const overlaps = (at: number, mark: number | undefined): boolean =>
+    mark !== undefined && Math.abs(at - mark) < LABEL_DISTANCE;
+  const marksOverlap = axis.now !== undefined && overlaps(axis.now, axis.ready);
   return (
     <div className={styles.head} aria-hidden="true">
       <span className={styles.index}>#</span>
@@ -145,7 +152,7 @@ function AxisHead({ axis }: { axis: Axis }) {
       <span className={styles.track}>
         <span className={styles.plot}>
           {axis.ticks
-            .filter(({ at }) => at <= 1 && !near(at, axis.now) && !near(at, axis.ready))
+            .filter(({ at }) => at <= 1 && !overlaps(at, axis.now) && !overlaps(at, axis.ready))
             .map(({ at, label }) => (
               <span
                 key={label}
@@ -157,13 +164,13 @@ function AxisHead({ axis }: { axis: Axis }) {
             ))}
           {axis.now !== undefined && (
             <span
-              className={`${styles.mark} ${axis.now < NEAR ? styles.first : ''}`}
+              className={`${styles.mark} ${axis.now < LABEL_DISTANCE ? styles.first : ''}`}
               style={{ left: `${axis.now * 100}%` }}
             >
               now
             </span>
           )}
-          {axis.ready !== undefined && !both && (
+          {axis.ready !== undefined && !marksOverlap && (
             <span className={`${styles.mark} ${styles.end}`} style={{ left: `${axis.ready * 100}%` }}>
               ready
             </span>
@@ -174,19 +181,19 @@ function AxisHead({ axis }: { axis: Axis }) {
   );
 }
 
-function Row({ pull, line, axis }: { pull: PullStatus; line: Line; axis: Axis }) {
+function Row({ pull, line, axis }: { pull: PullStatus; line: LayerLine; axis: WaterfallAxis }) {
   const format = useFormat();
-  const { layer, index, segments, end, setsEta } = line;
-  const step = stepOf(layer);
+  const { layer, index, segments, end, isCritical } = line;
+  const step = buildStep(layer);
   const digest = shortDigest(layer.digest);
-  const here = layer.state === 'cached' || layer.state === 'remote';
-  const { strong, text } = said(pull, layer, format);
-  const other = layer.waitingOn?.pull;
+  const isLocal = layer.state === 'cached' || layer.state === 'remote';
+  const { emphasis, text } = layerLabel(pull, layer, format);
+  const blockingPull = layer.waitingOn?.pull;
   const first = segments[0]?.from ?? 0;
   const projected = segments.at(-1)?.kind === 'projected';
   return (
     <li
-      className={`${styles.row} ${here || layer.state === 'complete' ? styles.quiet : ''}`}
+      className={`${styles.row} ${isLocal || layer.state === 'complete' ? styles.quiet : ''}`}
       data-layer={layer.digest}
       data-state={layer.state}
     >
@@ -200,7 +207,7 @@ function Row({ pull, line, axis }: { pull: PullStatus; line: Line; axis: Axis })
       </span>
       <span className={styles.track}>
         <span className={styles.plot}>
-          <Plot axis={axis} />
+          <Markers axis={axis} />
           {segments.map(({ kind, from, to }) => (
             <i
               key={kind}
@@ -208,10 +215,10 @@ function Row({ pull, line, axis }: { pull: PullStatus; line: Line; axis: Axis })
               style={{ left: `${from * 100}%`, width: `${(to - from) * 100}%` }}
             />
           ))}
-          {setsEta && segments.length > 0 && (
+          {isCritical && segments.length > 0 && (
             <i className={styles.eta} style={{ left: `${first * 100}%`, width: `${(end - first) * 100}%` }} />
           )}
-          {here ? (
+          {isLocal ? (
             <span className={`${styles.here} ${styles[layer.state] ?? ''}`}>
               <Icon name={layer.state === 'remote' ? 'link' : 'completed'} size={12} />
               {text}
@@ -221,13 +228,13 @@ function Row({ pull, line, axis }: { pull: PullStatus; line: Line; axis: Axis })
               className={`${styles.label} ${projected ? '' : styles.clear}`}
               style={{ left: `${end * 100}%` }}
             >
-              {strong && <b>{strong} </b>}
-              {other ? <a href={href('pulls', [other])}>{text}</a> : text}
+              {emphasis && <b>{emphasis} </b>}
+              {blockingPull ? <a href={href('pulls', [blockingPull])}>{text}</a> : text}
             </span>
           )}
         </span>
       </span>
-      <span className="hidden">{sentence(pull, layer, setsEta, format)}</span>
+      <span className="hidden">{describeLayer(pull, layer, isCritical, format)}</span>
     </li>
   );
 }

@@ -1,16 +1,15 @@
-// From one try to the next: the page goes on to the row that a pull has become, and takes along why the try before
-// failed.
+// Hands a failed attempt over to the page of the next attempt, so that its failure stays visible.
 
 import type { PullStatus } from '../../api/gen/wire';
 
-let handed: { to: string; failed: PullStatus } | undefined;
+let handedOver: { to: string; failed: PullStatus } | undefined;
 
-export function handOver(from: PullStatus | undefined, to: string): void {
+export function handOverFailure(from: PullStatus | undefined, to: string): void {
   if (from === undefined) return;
-  const failed = from.outcome === 'failed' ? from : failedBefore(from.id);
-  handed = failed && { to, failed };
+  const failed = from.outcome === 'failed' ? from : previousFailure(from.id);
+  handedOver = failed && { to, failed };
 }
 
-/** The failed try that the reader looked at before this one took its place. */
-export const failedBefore = (id: string): PullStatus | undefined =>
-  handed?.to === id ? handed.failed : undefined;
+/** Returns the failed attempt that was open before this pull replaced it. */
+export const previousFailure = (id: string): PullStatus | undefined =>
+  handedOver?.to === id ? handedOver.failed : undefined;

@@ -1,22 +1,22 @@
-// How fast a pull was while this page looked at it.
+// Speed samples of a pull, recorded while its page is open.
 
 import { useEffect, useState } from 'react';
 import { useLive } from '../../live/hooks';
-import { type Sample, sampled } from '../../model/lane';
+import { addSample, type SpeedSample } from '../../model/lane';
 import { downloadSpeed } from '../../model/peers';
 import { isLive } from '../../model/pull';
 
-export function useSeen(id: string): readonly Sample[] {
+export function useSpeedSamples(id: string): readonly SpeedSample[] {
   const { store } = useLive();
-  const [samples, set] = useState<readonly Sample[]>([]);
+  const [samples, set] = useState<readonly SpeedSample[]>([]);
   useEffect(() => {
-    const take = () => {
+    const addCurrent = () => {
       const row = store.row(id);
       if (row === undefined || !isLive(row) || store.paused()) return;
-      set((before) => sampled(before, { at: store.now(), speed: downloadSpeed(row) }));
+      set((previous) => addSample(previous, { at: store.serverNow(), speed: downloadSpeed(row) }));
     };
-    take();
-    return store.onRow(id, take);
+    addCurrent();
+    return store.onRow(id, addCurrent);
   }, [store, id]);
   return samples;
 }

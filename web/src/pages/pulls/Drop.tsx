@@ -1,4 +1,4 @@
-// A button that opens a small panel below it, which closes when somebody goes elsewhere.
+// A button with a dropdown panel, which closes on clicks or focus outside.
 
 import { type ReactNode, useEffect, useId, useRef, useState } from 'react';
 import { Icon, type IconName } from '../../ui/Icon';
@@ -7,15 +7,15 @@ import styles from './Drop.module.css';
 interface Props {
   label: string;
   icon: IconName;
-  /** Whether the label is seen, and not only read out. */
-  words?: boolean;
+  /** Shows the label, which is otherwise only accessible. */
+  showLabel?: boolean;
   children: (close: () => void) => ReactNode;
 }
 
-export function Drop({ label, icon, words, children }: Props) {
+export function Dropdown({ label, icon, showLabel, children }: Props) {
   const [open, setOpen] = useState(false);
   const id = useId();
-  const whole = useRef<HTMLDivElement>(null);
+  const container = useRef<HTMLDivElement>(null);
   const button = useRef<HTMLButtonElement>(null);
   const close = () => {
     setOpen(false);
@@ -23,21 +23,21 @@ export function Drop({ label, icon, words, children }: Props) {
   };
   useEffect(() => {
     if (!open) return;
-    const elsewhere = (event: Event) => {
-      if (!whole.current?.contains(event.target as Node)) setOpen(false);
+    const closeIfOutside = (event: Event) => {
+      if (!container.current?.contains(event.target as Node)) setOpen(false);
     };
-    document.addEventListener('pointerdown', elsewhere);
-    document.addEventListener('focusin', elsewhere);
+    document.addEventListener('pointerdown', closeIfOutside);
+    document.addEventListener('focusin', closeIfOutside);
     return () => {
-      document.removeEventListener('pointerdown', elsewhere);
-      document.removeEventListener('focusin', elsewhere);
+      document.removeEventListener('pointerdown', closeIfOutside);
+      document.removeEventListener('focusin', closeIfOutside);
     };
   }, [open]);
   return (
-    // biome-ignore lint/a11y/noStaticElementInteractions: Escape closes from wherever the focus is in it.
+    // biome-ignore lint/a11y/noStaticElementInteractions: handles Escape for the elements inside.
     <div
       className={styles.drop}
-      ref={whole}
+      ref={container}
       onKeyDown={(event) => {
         if (event.key !== 'Escape' || !open) return;
         event.stopPropagation();
@@ -47,15 +47,15 @@ export function Drop({ label, icon, words, children }: Props) {
       <button
         type="button"
         ref={button}
-        className={`${styles.button} ${words ? '' : styles.bare}`}
+        className={`${styles.button} ${showLabel ? '' : styles.bare}`}
         aria-expanded={open}
         aria-controls={id}
         aria-label={label}
-        title={words ? undefined : label}
+        title={showLabel ? undefined : label}
         onClick={() => setOpen(!open)}
       >
         <Icon name={icon} size={15} />
-        {words && <span className={styles.words}>{label}</span>}
+        {showLabel && <span className={styles.words}>{label}</span>}
       </button>
       <div id={id} className={styles.panel} hidden={!open}>
         {open && children(close)}

@@ -1,17 +1,17 @@
-// A heading over the pulls of one group, and what they are together, each sum below its column.
+// The heading of a group, with sums below the columns.
 
 import type { ReactNode } from 'react';
-import { count, left, NONE, percent } from '../../model/format';
-import type { GroupItem, Sums } from '../../model/order';
+import { count, percent, timeLeft, UNKNOWN } from '../../model/format';
+import type { GroupItem, GroupSums } from '../../model/order';
 import type { PullState } from '../../model/pull';
-import { visible } from '../../model/text';
+import { escapeHidden } from '../../model/text';
 import { href } from '../../route';
 import { useFormat } from '../../settings';
 import { Bar } from '../../ui/Bar';
 import { Bytes, Figure } from '../../ui/Figure';
 import { Icon } from '../../ui/Icon';
-import { State } from '../../ui/State';
-import { type AnyColumn, LOOKS } from './columns';
+import { StateLabel } from '../../ui/StateLabel';
+import { type AnyColumn, COLUMN_LAYOUTS } from './columns';
 import styles from './GroupRow.module.css';
 
 interface Props {
@@ -19,28 +19,28 @@ interface Props {
   index: number;
   top: number;
   columns: readonly AnyColumn[];
-  /** Whether the name is that of a state. */
-  state: boolean;
-  open: boolean;
+  /** True if the name is a pull state. */
+  isState: boolean;
+  isOpen: boolean;
   toggle: (key: string) => void;
 }
 
-const SUMS: Partial<Record<AnyColumn, (sums: Sums, name: string) => ReactNode>> = {
-  progress: (sums, name) => <Progress sums={sums} name={name} />,
-  bytes: (sums) => <Amount sums={sums} />,
+const SUM_CELLS: Partial<Record<AnyColumn, (sums: GroupSums, name: string) => ReactNode>> = {
+  progress: (sums, name) => <ProgressSum sums={sums} name={name} />,
+  bytes: (sums) => <BytesSum sums={sums} />,
   speed: (sums) => <Bytes value={sums.speed} per="s" />,
-  eta: ({ eta, live }) => <Figure value={live > 0 && eta !== undefined ? left(eta) : NONE} />,
+  eta: ({ eta, live }) => <Figure value={live > 0 && eta !== undefined ? timeLeft(eta) : UNKNOWN} />,
 };
 
-/** The name takes the place of those before the first figure. */
-const spanned = (columns: readonly AnyColumn[]): number =>
+/** Counts the columns before the first sum, which the name spans. */
+const leadingColumns = (columns: readonly AnyColumn[]): number =>
   columns.filter((column) => column === 'state' || column === 'image' || column === 'node').length;
 
-export function GroupRow({ group, index, top, columns, ...named }: Props) {
-  const span = spanned(columns);
+export function GroupRow({ group, index, top, columns, ...nameProps }: Props) {
+  const span = leadingColumns(columns);
   return (
-    // biome-ignore lint/a11y/useFocusableInteractive: nothing is to be done with it.
-    // biome-ignore lint/a11y/useSemanticElements: a real table cannot be drawn in part.
+    // biome-ignore lint/a11y/useFocusableInteractive: it is not interactive.
+    // biome-ignore lint/a11y/useSemanticElements: the table is virtualized.
     <div
       className={styles.group}
       role="row"
@@ -56,63 +56,67 @@ export function GroupRow({ group, index, top, columns, ...named }: Props) {
         aria-colspan={span}
         style={{ gridColumn: `span ${span}` }}
       >
-        <GroupName group={group} {...named} />
+        <GroupName group={group} {...nameProps} />
       </div>
       {columns.slice(span).map((column) => (
         // biome-ignore lint/a11y/useSemanticElements: as above.
-        <div key={column} role="cell" className={LOOKS[column].figure ? styles.figure : styles.cell}>
-          {SUMS[column]?.(group.sums, group.name)}
+        <div
+          key={column}
+          role="cell"
+          className={COLUMN_LAYOUTS[column].isNumeric ? styles.figure : styles.cell}
+        >
+          {SUM_CELLS[column]?.(group.sums, group.name)}
         </div>
       ))}
     </div>
   );
 }
 
-export function GroupHeading({ group, top, ...named }: Omit<Props, 'columns' | 'index'>) {
+export function GroupHeading({ group, top, ...nameProps }: Omit<Props, 'columns' | 'index'>) {
   return (
-    // biome-ignore lint/a11y/useSemanticElements: a list of which most is not drawn.
+    // biome-ignore lint/a11y/useSemanticElements: the list is virtualized.
     <div
       className={styles.heading}
       role="listitem"
       style={{ transform: `translateY(${top}px)` }}
       data-group={group.name}
     >
-      <GroupName group={group} {...named} />
+      <GroupName group={group} {...nameProps} />
     </div>
   );
 }
 
-type NameProps = Pick<Props, 'group' | 'state' | 'open' | 'toggle'>;
+type NameProps = Pick<Props, 'group' | 'isState' | 'isOpen' | 'toggle'>;
 
-function GroupName({ group: { key, name, from, pod, sums }, state, open, toggle }: NameProps) {
+function GroupName({ group: { key, name, registry, pod, sums }, isState, isOpen, toggle }: NameProps) {
   const counts = [
     count(sums.pulls, 'pull'),
     sums.live > 0 && sums.live < sums.pulls ? `${sums.live.toLocaleString('en')} live` : '',
-    sums.failed > 0 && !state ? `${sums.failed.toLocaleString('en')} failed` : '',
+    sums.failed > 0 && !isState ? `${sums.failed.toLocaleString('en')} failed` : '',
   ].filter(Boolean);
   return (
     <>
       <button
         type="button"
-        className={`${styles.toggle} ${open ? styles.open : ''}`}
-        aria-expanded={open}
-        aria-label={`Pulls of ${visible(name)}`}
+        className={`${styles.toggle} ${isOpen ? styles.open : ''}`}
+        aria-expanded={isOpen}
+        aria-label={`Pulls of ${escapeHidden(name)}`}
         onClick={() => toggle(key)}
       >
         <Icon name="chevron" />
       </button>
-      {state ? (
-        <State state={name as PullState} word={name} />
+      {isState ? (
+        <StateLabel state={name as PullState} word={name} />
       ) : pod ? (
-        <a className={styles.title} href={href('pods', [pod.namespace, pod.name])} title={visible(name)}>
-          {visible(name)}
+        <a className={styles.title} href={href('pods', [pod.namespace, pod.name])} title={escapeHidden(name)}>
+          {escapeHidden(name)}
         </a>
       ) : (
-        <b className={styles.title} title={visible(name)}>
-          {visible(name)}
+        <b className={styles.title} title={escapeHidden(name)}>
+          {escapeHidden(name)}
         </b>
       )}
-      {from && <span className={styles.from}>{visible(from)}</span>}
+      {registry && <span className={styles.from}>{escapeHidden(registry)}</span>}
       <span className={styles.count}>{counts.join(' · ')}</span>
     </>
   );
@@ -121,7 +125,7 @@ function GroupName({ group: { key, name, from, pod, sums }, state, open, toggle 
 const share = (part: number | undefined, whole: number | undefined): number | undefined =>
   part === undefined || whole === undefined ? undefined : whole <= 0 ? 1 : Math.min(1, part / whole);
 
-function Progress({ sums, name }: { sums: Sums; name: string }) {
+function ProgressSum({ sums, name }: { sums: GroupSums; name: string }) {
   const { bytes } = useFormat();
   if (sums.toDownload === undefined) return null;
   const downloaded = share(sums.downloaded, sums.toDownload);
@@ -133,7 +137,7 @@ function Progress({ sums, name }: { sums: Sums; name: string }) {
         extracted={share(sums.extracted, sums.toExtract)}
         tone="live"
         label={`Pulls of ${name}`}
-        text={`${percent(done)} downloaded, ${bytes(sums.downloaded)} of ${bytes(sums.toDownload)}`}
+        valueText={`${percent(done)} downloaded, ${bytes(sums.downloaded)} of ${bytes(sums.toDownload)}`}
         percent={done}
         thin
       />
@@ -144,8 +148,8 @@ function Progress({ sums, name }: { sums: Sums; name: string }) {
   );
 }
 
-function Amount({ sums }: { sums: Sums }) {
+function BytesSum({ sums }: { sums: GroupSums }) {
   const { bytes } = useFormat();
-  if (sums.toDownload === undefined) return <Figure value={NONE} />;
+  if (sums.toDownload === undefined) return <Figure value={UNKNOWN} />;
   return <Figure value={`${bytes(sums.downloaded)} of ${bytes(sums.toDownload)}`} />;
 }

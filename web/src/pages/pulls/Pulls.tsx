@@ -1,47 +1,47 @@
-// All pulls in one table: picked, ordered and grouped as the address says.
+// All pulls in one table, filtered, sorted and grouped by the URL.
 
 import { useCallback, useMemo, useState } from 'react';
-import { useAll, useSync } from '../../live/hooks';
+import { useDataset, useSyncState } from '../../live/hooks';
 import { count } from '../../model/format';
-import { isMoving, opened } from '../../model/order';
-import { look, type PageProps } from '../../route';
+import { isVolatile, withoutCollapsed } from '../../model/order';
+import { type PageProps, updateQuery } from '../../route';
 import { useSettings } from '../../settings';
 import { Message } from '../../ui/Message';
 import { NoAgents } from '../../ui/NoAgents';
-import { columnsOf, TABLE_FROM, useWidth } from './columns';
+import { TABLE_MIN_WIDTH, useWidth, visibleColumns } from './columns';
 import styles from './Pulls.module.css';
 import { Table } from './Table';
 import { Toolbar } from './Toolbar';
-import { useArranged, useView } from './view';
+import { useArrangement, useView } from './view';
 
-const ROW = { comfortable: 40, compact: 28 };
-const CARD = 132;
+const ROW_HEIGHT = { comfortable: 40, compact: 28 };
+const CARD_HEIGHT = 132;
 
 export function Pulls({ route: { query } }: PageProps) {
   const view = useView(query);
-  const [held, hold] = useState(false);
-  const arranged = useArranged(view, held);
+  const [isFrozen, setFrozen] = useState(false);
+  const arranged = useArrangement(view, isFrozen);
   const width = useWidth();
   const { density } = useSettings();
-  const { nodes } = useAll();
-  const whole = useSync() !== 'filling';
+  const { nodes } = useDataset();
+  const isLoaded = useSyncState() !== 'loading';
   const { matched, total, items } = arranged;
-  const [closed, setClosed] = useState<ReadonlySet<string>>(new Set());
+  const [collapsed, setCollapsed] = useState<ReadonlySet<string>>(new Set());
   const toggle = useCallback(
     (key: string) =>
-      setClosed((now) => new Set(now.has(key) ? [...now].filter((each) => each !== key) : [...now, key])),
+      setCollapsed((now) => new Set(now.has(key) ? [...now].filter((each) => each !== key) : [...now, key])),
     [],
   );
-  const shown = useMemo(() => opened(items, closed), [items, closed]);
-  const cards = width < TABLE_FROM;
-  const columns = columnsOf(query.get('cols'), width);
-  const rowHeight = cards ? CARD : ROW[density];
+  const shown = useMemo(() => withoutCollapsed(items, collapsed), [items, collapsed]);
+  const showCards = width < TABLE_MIN_WIDTH;
+  const columns = visibleColumns(query.get('cols'), width);
+  const rowHeight = showCards ? CARD_HEIGHT : ROW_HEIGHT[density];
   const text = query.get('q') ?? '';
   return (
     <>
       <h1 className="hidden">Image pulls</h1>
       {total === 0 ? (
-        <Nothing nodes={nodes.size} whole={whole} />
+        <NoPulls nodes={nodes.size} isLoaded={isLoaded} />
       ) : (
         <section className={styles.panel} aria-labelledby="pulls">
           <header className={styles.head}>
@@ -51,8 +51,8 @@ export function Pulls({ route: { query } }: PageProps) {
                 ? total.toLocaleString('en')
                 : `${matched.toLocaleString('en')} of ${total.toLocaleString('en')}`}
             </span>
-            {held && isMoving(view.sort) && (
-              <span className={styles.held}>order held while you are in it</span>
+            {isFrozen && isVolatile(view.sort) && (
+              <span className={styles.held}>order frozen while in use</span>
             )}
             <Toolbar
               query={query}
@@ -60,7 +60,7 @@ export function Pulls({ route: { query } }: PageProps) {
               arranged={arranged}
               columns={columns}
               width={width}
-              table={!cards}
+              showColumns={!showCards}
             />
           </header>
           {matched === 0 ? (
@@ -71,12 +71,12 @@ export function Pulls({ route: { query } }: PageProps) {
               items={shown}
               columns={columns}
               sort={view.sort}
-              states={view.group === 'state'}
-              closed={closed}
+              groupsAreStates={view.group === 'state'}
+              collapsed={collapsed}
               toggle={toggle}
-              cards={cards}
+              showCards={showCards}
               rowHeight={rowHeight}
-              hold={hold}
+              setFrozen={setFrozen}
             />
           )}
         </section>
@@ -88,42 +88,39 @@ export function Pulls({ route: { query } }: PageProps) {
 function NoMatch({ text, total }: { text: string; total: number }) {
   return (
     <div className={styles.none}>
-      <Message name="no-match" title="No pull matches">
+      <Message name="no-match" title="No matching pulls">
         <p>
           <code>{text}</code>
         </p>
-        <p>{count(total, 'pull is', 'pulls are')} known. </p>
-        <button type="button" onClick={() => look({ q: undefined })}>
-          Clear the filter
+        <p>{count(total, 'pull', 'pulls')} in total</p>
+        <button type="button" onClick={() => updateQuery({ q: undefined })}>
+          Clear filter
         </button>
       </Message>
     </div>
   );
 }
 
-/** Why there are no rows. */
-function Nothing({ nodes, whole }: { nodes: number; whole: boolean }) {
-  if (!whole) return <Skeleton />;
+/** The empty state. */
+function NoPulls({ nodes, isLoaded }: { nodes: number; isLoaded: boolean }) {
+  if (!isLoaded) return <Skeleton />;
   if (nodes > 0) {
     return (
-      <Message name="idle" title="Nothing is being pulled">
-        <p>
-          {count(nodes, 'node is', 'nodes are')} watched. A pull shows up here by itself, within a second of
-          its start.
-        </p>
+      <Message name="idle" title="No pulls running">
+        <p>{count(nodes, 'node', 'nodes')} watched. Pulls appear within a second of starting.</p>
       </Message>
     );
   }
   return <NoAgents />;
 }
 
-const BONES = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
+const SKELETON_ROWS = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'];
 
 function Skeleton() {
   return (
     <div className={styles.skeleton} aria-hidden="true" data-message="loading">
-      {BONES.map((bone) => (
-        <i key={bone} />
+      {SKELETON_ROWS.map((row) => (
+        <i key={row} />
       ))}
     </div>
   );

@@ -1,5 +1,4 @@
-// All pulls that are looked at, of which only those in view are drawn: as a table, or as cards where there is no room
-// for one.
+// A virtualized table of pulls, or a list of cards on narrow screens.
 
 import { defaultRangeExtractor, type Range, useVirtualizer } from '@tanstack/react-virtual';
 import {
@@ -12,105 +11,121 @@ import {
   useRef,
   useState,
 } from 'react';
-import { type Item, nextSort, type Sort, sortText } from '../../model/order';
-import { look } from '../../route';
+import { formatSort, type Item, nextSort, type Sort } from '../../model/order';
+import { updateQuery } from '../../route';
 import { Icon } from '../../ui/Icon';
-import { types } from '../../ui/shell/keys';
-import { type AnyColumn, type Column, LOOKS, layout } from './columns';
+import { isTextInput } from '../../ui/shell/keys';
+import { type AnyColumn, COLUMN_LAYOUTS, type Column, gridLayout } from './columns';
 import { GroupHeading, GroupRow } from './GroupRow';
 import { Card, Row } from './Row';
 import styles from './Table.module.css';
 
-const HEAD = 32;
-/** Over cards, which are higher than it. */
-const HEADING = 44;
-/** So many rows beyond those in view are drawn. */
-const BEYOND = 6;
+const HEADER_HEIGHT = 32;
+/** Group headings between cards. */
+const GROUP_HEADING_HEIGHT = 44;
+/** Rows rendered beyond the visible ones. */
+const OVERSCAN = 6;
 
 interface Props {
   items: readonly Item[];
   columns: readonly Column[];
   sort: Sort | undefined;
-  /** Whether the groups are states. */
-  states: boolean;
-  closed: ReadonlySet<string>;
+  /** True if grouped by state. */
+  groupsAreStates: boolean;
+  collapsed: ReadonlySet<string>;
   /** Opens or closes a group. */
   toggle: (key: string) => void;
-  /** Cards, where there is no room for a table. */
-  cards: boolean;
+  /** Cards instead of a table, on narrow screens. */
+  showCards: boolean;
   rowHeight: number;
-  /** Somebody points at it, or does no more. */
-  hold: (on: boolean) => void;
+  /** Called when the pointer or focus enters or leaves. */
+  setFrozen: (on: boolean) => void;
 }
 
-/** Where the reader was when the page was left by a row: coming back leads there. */
-let left: { top: number; key: string } | undefined;
+/** Scroll position and focused row when a pull was opened, restored on return. */
+let savedPosition: { top: number; key: string } | undefined;
 
-export function Table({ items, columns, sort, states, closed, toggle, cards, rowHeight, hold }: Props) {
+export function Table({
+  items,
+  columns,
+  sort,
+  groupsAreStates,
+  collapsed,
+  toggle,
+  showCards,
+  rowHeight,
+  setFrozen,
+}: Props) {
   const scroller = useRef<HTMLDivElement>(null);
-  const [back] = useState(() => left);
-  const [focused, setFocused] = useState<string | undefined>(back?.key);
-  const head = cards ? 0 : HEAD;
+  const [restored] = useState(() => savedPosition);
+  const [focused, setFocused] = useState<string | undefined>(restored?.key);
+  const head = showCards ? 0 : HEADER_HEIGHT;
   const shown = useMemo((): readonly AnyColumn[] => ['state', 'image', ...columns], [columns]);
-  const at = useMemo(
+  const focusedIndex = useMemo(
     () => (focused === undefined ? -1 : items.findIndex(({ key }) => key === focused)),
     [items, focused],
   );
   const virtual = useVirtualizer({
     count: items.length,
     getScrollElement: () => scroller.current,
-    estimateSize: (index) => (cards && items[index]?.kind === 'group' ? HEADING : rowHeight),
+    estimateSize: (index) => (showCards && items[index]?.kind === 'group' ? GROUP_HEADING_HEIGHT : rowHeight),
     getItemKey: useCallback((index: number) => items[index]?.key ?? index, [items]),
-    overscan: BEYOND,
+    overscan: OVERSCAN,
     scrollMargin: head,
     scrollPaddingStart: head,
-    initialOffset: back?.top ?? 0,
-    // What has the focus stays, also out of sight: it would be lost with its row.
+    initialOffset: restored?.top ?? 0,
+    // Keep the focused row rendered even if it is out of view, or the focus is lost.
     rangeExtractor: useCallback(
       (range: Range) => {
         const found = defaultRangeExtractor(range);
-        if (at < 0 || at >= range.count || found.includes(at)) return found;
-        return [...found, at].sort((a, b) => a - b);
+        if (focusedIndex < 0 || focusedIndex >= range.count || found.includes(focusedIndex)) return found;
+        return [...found, focusedIndex].sort((a, b) => a - b);
       },
-      [at],
+      [focusedIndex],
     ),
   });
-  const keys = useKeys(items, at, setFocused, (index) => virtual.scrollToIndex(index), scroller);
-  useLeft(scroller, focused);
+  const rowKeys = useRowKeys(
+    items,
+    focusedIndex,
+    setFocused,
+    (index) => virtual.scrollToIndex(index),
+    scroller,
+  );
+  useSavePosition(scroller, focused);
 
-  const over = useHold(hold, scroller);
-  const group = (key: string) => ({ state: states, open: !closed.has(key), toggle });
+  const freezeEvents = useFreeze(setFrozen, scroller);
+  const groupProps = (key: string) => ({ isState: groupsAreStates, isOpen: !collapsed.has(key), toggle });
   const rows = virtual.getVirtualItems().map(({ index, key, start }) => {
     const item = items[index];
     if (!item) return null;
     const top = start - head;
     if (item.kind === 'group') {
-      return cards ? (
-        <GroupHeading key={key} group={item} top={top} {...group(item.key)} />
+      return showCards ? (
+        <GroupHeading key={key} group={item} top={top} {...groupProps(item.key)} />
       ) : (
-        <GroupRow key={key} group={item} index={index} top={top} columns={shown} {...group(item.key)} />
+        <GroupRow key={key} group={item} index={index} top={top} columns={shown} {...groupProps(item.key)} />
       );
     }
-    return cards ? (
+    return showCards ? (
       <Card key={key} id={item.id} index={index} total={items.length} top={top} />
     ) : (
       <Row key={key} id={item.id} index={index} top={top} columns={shown} />
     );
   });
-  const { template, width } = layout(shown);
+  const { template, width } = gridLayout(shown);
   const size = { height: virtual.getTotalSize(), '--row-height': `${rowHeight}px` };
   const events = {
-    ...over,
+    ...freezeEvents,
     onFocus: (event: FocusEvent) => {
-      over.onFocus();
-      keys.onFocus(event);
+      freezeEvents.onFocus();
+      rowKeys.onFocus(event);
     },
   };
 
-  if (cards) {
+  if (showCards) {
     return (
       <div className={styles.scroller} ref={scroller}>
-        {/* biome-ignore lint/a11y/useSemanticElements: a list of which most is not drawn. */}
+        {/* biome-ignore lint/a11y/useSemanticElements: the list is virtualized. */}
         <div className={styles.body} role="list" aria-label="Pulls" style={size} {...events}>
           {rows}
         </div>
@@ -118,7 +133,7 @@ export function Table({ items, columns, sort, states, closed, toggle, cards, row
     );
   }
   return (
-    // biome-ignore lint/a11y/useSemanticElements: a real table cannot be drawn in part.
+    // biome-ignore lint/a11y/useSemanticElements: the table is virtualized.
     <div
       className={styles.scroller}
       ref={scroller}
@@ -127,7 +142,7 @@ export function Table({ items, columns, sort, states, closed, toggle, cards, row
       aria-rowcount={items.length + 1}
       style={{ '--columns': template, '--width': `${width}px` } as object}
     >
-      <Head columns={shown} sort={sort} />
+      <Header columns={shown} sort={sort} />
       {/* biome-ignore lint/a11y/useSemanticElements: as above. */}
       <div className={styles.body} role="rowgroup" style={size} {...events}>
         {rows}
@@ -136,33 +151,33 @@ export function Table({ items, columns, sort, states, closed, toggle, cards, row
   );
 }
 
-function Head({ columns, sort }: { columns: readonly AnyColumn[]; sort: Sort | undefined }) {
+function Header({ columns, sort }: { columns: readonly AnyColumn[]; sort: Sort | undefined }) {
   return (
     // biome-ignore lint/a11y/useSemanticElements: as above.
     <div className={styles.head} role="rowgroup">
       {/* biome-ignore lint/a11y/useSemanticElements: as above. */}
-      {/* biome-ignore lint/a11y/useFocusableInteractive: its buttons have the focus. */}
+      {/* biome-ignore lint/a11y/useFocusableInteractive: its buttons are focusable. */}
       <div className={styles.headings} role="row" aria-rowindex={1}>
         {columns.map((column) => {
-          const { name, sort: key, figure } = LOOKS[column];
+          const { name, sort: key, isNumeric } = COLUMN_LAYOUTS[column];
           const on = sort?.key === key;
           return (
             // biome-ignore lint/a11y/useSemanticElements: as above.
-            // biome-ignore lint/a11y/useFocusableInteractive: its button has the focus.
+            // biome-ignore lint/a11y/useFocusableInteractive: its button is focusable.
             <div
               key={column}
               role="columnheader"
-              className={figure ? styles.figure : styles.column}
-              aria-sort={on ? (sort.down ? 'descending' : 'ascending') : undefined}
+              className={isNumeric ? styles.figure : styles.column}
+              aria-sort={on ? (sort.descending ? 'descending' : 'ascending') : undefined}
             >
               <button
                 type="button"
                 title={name}
-                onClick={() => look({ sort: sortText(nextSort(sort, key)) })}
+                onClick={() => updateQuery({ sort: formatSort(nextSort(sort, key)) })}
               >
                 <span>{name}</span>
                 {on && (
-                  <span className={sort.down ? styles.down : styles.up}>
+                  <span className={sort.descending ? styles.down : styles.up}>
                     <Icon name="chevron" size={12} />
                   </span>
                 )}
@@ -175,82 +190,89 @@ function Head({ columns, sort }: { columns: readonly AnyColumn[]; sort: Sort | u
   );
 }
 
-/** Whether a pointer or the focus is in it. */
-function useHold(hold: (on: boolean) => void, scroller: RefObject<HTMLDivElement | null>) {
-  const by = useRef({ pointer: false, focus: false });
-  const say = (change: Partial<typeof by.current>) => {
-    Object.assign(by.current, change);
-    hold(by.current.pointer || by.current.focus);
+/** Reports whether the pointer or focus is in the table. */
+function useFreeze(setFrozen: (on: boolean) => void, scroller: RefObject<HTMLDivElement | null>) {
+  const reasons = useRef({ pointer: false, focus: false });
+  const update = (change: Partial<typeof reasons.current>) => {
+    Object.assign(reasons.current, change);
+    setFrozen(reasons.current.pointer || reasons.current.focus);
   };
-  // A row that goes takes the focus with it, and nobody is told.
+  // Removing a focused row fires no blur event.
   useEffect(() => {
-    if (by.current.focus && !scroller.current?.contains(document.activeElement)) say({ focus: false });
+    if (reasons.current.focus && !scroller.current?.contains(document.activeElement))
+      update({ focus: false });
   });
-  useEffect(() => () => hold(false), [hold]);
+  useEffect(() => () => setFrozen(false), [setFrozen]);
   return {
-    // A finger does not stay.
-    onPointerEnter: (event: PointerEvent) => say({ pointer: event.pointerType !== 'touch' }),
-    onPointerLeave: () => say({ pointer: false }),
-    onFocus: () => say({ focus: true }),
+    // Touch has no hover.
+    onPointerEnter: (event: PointerEvent) => update({ pointer: event.pointerType !== 'touch' }),
+    onPointerLeave: () => update({ pointer: false }),
+    onFocus: () => update({ focus: true }),
     onBlur: (event: FocusEvent) =>
-      say({ focus: event.currentTarget.contains(event.relatedTarget as Node | null) }),
+      update({ focus: event.currentTarget.contains(event.relatedTarget as Node | null) }),
   };
 }
 
-/** `j` and `k`: the focus goes to the next row, and the row before; Enter then opens it, as it does any link. */
-function useKeys(
+/** `j` and `k` focus the next and previous row; Enter opens it, like any link. */
+function useRowKeys(
   items: readonly Item[],
-  at: number,
+  focusedIndex: number,
   setFocused: (key: string) => void,
   scrollTo: (index: number) => void,
   scroller: RefObject<HTMLDivElement | null>,
 ) {
-  const last = useRef(-1);
-  if (at >= 0) last.current = at;
-  const wanted = useRef<number>(undefined);
+  const lastIndex = useRef(-1);
+  if (focusedIndex >= 0) lastIndex.current = focusedIndex;
+  const pendingFocus = useRef<number>(undefined);
 
   useEffect(() => {
     const onKey = (event: KeyboardEvent) => {
       if (event.key !== 'j' && event.key !== 'k') return;
-      if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || types(event.target))
+      if (
+        event.ctrlKey ||
+        event.metaKey ||
+        event.altKey ||
+        event.defaultPrevented ||
+        isTextInput(event.target)
+      )
         return;
       const step = event.key === 'j' ? 1 : -1;
-      const here = scroller.current?.contains(document.activeElement) ?? false;
-      // The first press goes to where the reader was.
-      let next = here || last.current < 0 ? last.current + step : last.current;
+      const hasFocus = scroller.current?.contains(document.activeElement) ?? false;
+      // The first press returns to the last position.
+      let next = hasFocus || lastIndex.current < 0 ? lastIndex.current + step : lastIndex.current;
       while (items[next]?.kind === 'group') next += step;
       const item = items[next];
       if (!item) return;
       event.preventDefault();
-      wanted.current = next;
+      pendingFocus.current = next;
       setFocused(item.key);
       scrollTo(next);
-      link(scroller.current, next)?.focus({ preventScroll: true });
+      rowLink(scroller.current, next)?.focus({ preventScroll: true });
     };
     document.addEventListener('keydown', onKey);
     return () => document.removeEventListener('keydown', onKey);
   });
 
-  // A row that was out of sight is there only now.
+  // Rows out of view are rendered only after scrolling.
   useEffect(() => {
-    if (wanted.current === undefined || wanted.current !== at) return;
-    if (!isFree(scroller.current)) wanted.current = undefined;
-    if (wanted.current === undefined) return;
-    const found = link(scroller.current, at);
+    if (pendingFocus.current === undefined || pendingFocus.current !== focusedIndex) return;
+    if (!canTakeFocus(scroller.current)) pendingFocus.current = undefined;
+    if (pendingFocus.current === undefined) return;
+    const found = rowLink(scroller.current, focusedIndex);
     found?.focus({ preventScroll: true });
-    if (found) wanted.current = undefined;
+    if (found) pendingFocus.current = undefined;
   });
 
-  // Back from a row: on it, once it is drawn.
-  const returning = useRef(at >= 0);
+  // Restore the focus after returning from a pull.
+  const returning = useRef(focusedIndex >= 0);
   useEffect(() => {
-    if (!isFree(scroller.current)) returning.current = false;
+    if (!canTakeFocus(scroller.current)) returning.current = false;
     if (!returning.current) return;
-    const found = link(scroller.current, at);
+    const found = rowLink(scroller.current, focusedIndex);
     found?.focus({ preventScroll: true });
-    // It may be elsewhere by now.
-    if (found) scrollTo(at);
-    if (found || at < 0) returning.current = false;
+    // The row may have moved meanwhile.
+    if (found) scrollTo(focusedIndex);
+    if (found || focusedIndex < 0) returning.current = false;
   });
 
   return {
@@ -263,21 +285,21 @@ function useKeys(
   };
 }
 
-/** Whether the focus is nobody's: a reader who is elsewhere by now is not called back. */
-function isFree(scroller: HTMLElement | null): boolean {
-  const { activeElement: on, body } = document;
-  return on === null || on === body || on.id === 'main' || (scroller?.contains(on) ?? false);
+/** Reports whether the table may take the focus: not if the user has moved it elsewhere. */
+function canTakeFocus(scroller: HTMLElement | null): boolean {
+  const { activeElement: active, body } = document;
+  return active === null || active === body || active.id === 'main' || (scroller?.contains(active) ?? false);
 }
 
-const link = (scroller: HTMLElement | null, index: number): HTMLElement | null =>
+const rowLink = (scroller: HTMLElement | null, index: number): HTMLElement | null =>
   scroller?.querySelector<HTMLElement>(`[data-index="${index}"] [data-link]`) ?? null;
 
-function useLeft(scroller: RefObject<HTMLDivElement | null>, focused: string | undefined): void {
-  const now = useRef(focused);
-  now.current = focused;
+function useSavePosition(scroller: RefObject<HTMLDivElement | null>, focused: string | undefined): void {
+  const focusedNow = useRef(focused);
+  focusedNow.current = focused;
   useEffect(() => {
     const element = scroller.current;
-    left = undefined;
+    savedPosition = undefined;
     const onScroll = () => {
       if (element) top = element.scrollTop;
     };
@@ -286,7 +308,8 @@ function useLeft(scroller: RefObject<HTMLDivElement | null>, focused: string | u
     return () => {
       element?.removeEventListener('scroll', onScroll);
       const opened = window.location.hash.startsWith('#/pulls/');
-      left = opened && now.current !== undefined ? { top, key: now.current } : undefined;
+      savedPosition =
+        opened && focusedNow.current !== undefined ? { top, key: focusedNow.current } : undefined;
     };
   }, [scroller]);
 }

@@ -1,19 +1,19 @@
-// What picks, groups and takes away: the filter and its help, groups, columns, files.
+// Controls of the table: filter, grouping, columns, export.
 
 import { useId } from 'react';
 import type { PullStatus } from '../../api/gen/wire';
 import { useLive } from '../../live/hooks';
 import { toCsv, toJson } from '../../model/export';
 import type { Filter } from '../../model/filter';
-import { type Arranged, GROUPS, type GroupBy, parseGroup } from '../../model/order';
-import { look } from '../../route';
-import { useFilterText } from '../../ui/filterText';
+import { type Arrangement, parseGroup, TABLE_GROUPINGS, type TableGrouping } from '../../model/order';
+import { updateQuery } from '../../route';
+import { useFilterInput } from '../../ui/filterText';
 import { Icon } from '../../ui/Icon';
-import { COLUMNS, type Column, columnsText, NAMES } from './columns';
-import { Drop } from './Drop';
+import { COLUMNS, type Column, formatColumns, MENU_NAMES } from './columns';
+import { Dropdown } from './Drop';
 import styles from './Toolbar.module.css';
 
-const GROUP_NAMES: Record<GroupBy, string> = {
+const GROUP_NAMES: Record<TableGrouping, string> = {
   image: 'Image',
   node: 'Node',
   namespace: 'Namespace',
@@ -24,14 +24,14 @@ const GROUP_NAMES: Record<GroupBy, string> = {
 interface Props {
   query: URLSearchParams;
   filter: Filter;
-  arranged: Arranged;
+  arranged: Arrangement;
   columns: readonly Column[];
   width: number;
-  /** Whether the columns are the reader's to choose. */
-  table: boolean;
+  /** Offers the column menu. */
+  showColumns: boolean;
 }
 
-export function Toolbar({ query, filter, arranged, columns, width, table }: Props) {
+export function Toolbar({ query, filter, arranged, columns, width, showColumns }: Props) {
   const group = useId();
   return (
     <>
@@ -41,24 +41,24 @@ export function Toolbar({ query, filter, arranged, columns, width, table }: Prop
         <select
           id={group}
           value={parseGroup(query.get('group')) ?? ''}
-          onChange={(event) => look({ group: event.target.value || undefined })}
+          onChange={(event) => updateQuery({ group: event.target.value || undefined })}
         >
           <option value="">None</option>
-          {GROUPS.map((each) => (
+          {TABLE_GROUPINGS.map((each) => (
             <option key={each} value={each}>
               {GROUP_NAMES[each]}
             </option>
           ))}
         </select>
       </label>
-      {table && <Columns columns={columns} width={width} />}
+      {showColumns && <Columns columns={columns} width={width} />}
       <Export arranged={arranged} />
     </>
   );
 }
 
 function FilterField({ query, unknown }: { query: string; unknown: readonly string[] }) {
-  const [text, type] = useFilterText(query);
+  const [text, setQuery] = useFilterInput(query);
   const hint = useId();
   return (
     <span className={styles.filter} data-filter>
@@ -72,50 +72,51 @@ function FilterField({ query, unknown }: { query: string; unknown: readonly stri
         autoCapitalize="off"
         spellCheck={false}
         value={text}
-        onChange={(event) => type(event.target.value)}
+        onChange={(event) => setQuery(event.target.value)}
         onKeyDown={(event) => {
-          if (event.key === 'Enter') type(text, true);
+          if (event.key === 'Enter') setQuery(text, true);
           if (event.key !== 'Escape') return;
           event.stopPropagation();
           if (text === '') event.currentTarget.blur();
-          else type('', true);
+          else setQuery('', true);
         }}
       />
       {text !== '' && (
         <button
           type="button"
           className={styles.clear}
-          aria-label="Clear the filter"
-          onClick={() => type('', true)}
+          aria-label="Clear filter"
+          onClick={() => setQuery('', true)}
         >
           <Icon name="close" />
         </button>
       )}
       {unknown.length > 0 && (
         <small id={hint} className={styles.hint} data-field="unknown-keys">
-          {unknown.map((word) => `“${word}:”`).join(', ')} {unknown.length > 1 ? 'are no keys' : 'is no key'}:
-          looked for as {unknown.length > 1 ? 'they stand' : 'it stands'}
+          {unknown.map((word) => `“${word}:”`).join(', ')}{' '}
+          {unknown.length > 1 ? 'unknown keys' : 'unknown key'}: searched as{' '}
+          {unknown.length > 1 ? 'plain words' : 'a plain word'}
         </small>
       )}
-      <Drop label="How to filter" icon="unknown">
-        {() => <Help />}
-      </Drop>
+      <Dropdown label="Filter help" icon="unknown">
+        {() => <FilterHelp />}
+      </Dropdown>
     </span>
   );
 }
 
 const EXAMPLES = [
-  ['checkout', 'image, node, namespace or pod has it in its name'],
-  ['node:gpu-*', '* stands for anything'],
-  ['node:"worker-1"', 'this node, and not worker-10'],
-  ['ns:shop ns:cart', 'one or the other'],
-  ['ns:shop image:nginx', 'both'],
-  ['-state:done', 'not so: without what is over'],
-  ['state:failed reason:tls', 'failed for that reason'],
-  ['registry:docker.io', 'from there'],
+  ['checkout', 'name of an image, node, namespace or pod'],
+  ['node:gpu-*', '* matches any text'],
+  ['node:"worker-1"', 'exactly this node, not worker-10'],
+  ['ns:shop ns:cart', 'in either namespace'],
+  ['ns:shop image:nginx', 'both conditions'],
+  ['-state:done', 'all but ended pulls'],
+  ['state:failed reason:tls', 'failed with a TLS error'],
+  ['registry:docker.io', 'from this registry'],
 ] as const;
 
-function Help() {
+function FilterHelp() {
   return (
     <div className={styles.help}>
       <p>
@@ -123,14 +124,14 @@ function Help() {
         <code>registry</code> <code>state</code> <code>reason</code>
       </p>
       <dl>
-        {EXAMPLES.map(([example, words]) => (
+        {EXAMPLES.map(([example, explanation]) => (
           <div key={example}>
             <dt>
-              <button type="button" onClick={() => look({ q: example })}>
+              <button type="button" onClick={() => updateQuery({ q: example })}>
                 {example}
               </button>
             </dt>
-            <dd>{words}</dd>
+            <dd>{explanation}</dd>
           </div>
         ))}
       </dl>
@@ -144,12 +145,12 @@ function Help() {
 }
 
 function Columns({ columns, width }: { columns: readonly Column[]; width: number }) {
-  const choose = (column: Column, on: boolean) => {
-    const next = COLUMNS.filter((each) => (each === column ? on : columns.includes(each)));
-    look({ cols: columnsText(next, width) });
+  const choose = (column: Column, isChecked: boolean) => {
+    const next = COLUMNS.filter((each) => (each === column ? isChecked : columns.includes(each)));
+    updateQuery({ cols: formatColumns(next, width) });
   };
   return (
-    <Drop label="Columns" icon="settings" words>
+    <Dropdown label="Columns" icon="settings" showLabel>
       {() => (
         <fieldset className={styles.columns}>
           <legend className="hidden">Columns</legend>
@@ -160,35 +161,35 @@ function Columns({ columns, width }: { columns: readonly Column[]; width: number
                 checked={columns.includes(column)}
                 onChange={(event) => choose(column, event.target.checked)}
               />
-              {NAMES[column]}
+              {MENU_NAMES[column]}
             </label>
           ))}
         </fieldset>
       )}
-    </Drop>
+    </Dropdown>
   );
 }
 
-function Export({ arranged }: { arranged: Arranged }) {
+function Export({ arranged }: { arranged: Arrangement }) {
   const { store } = useLive();
-  const take = (kind: 'csv' | 'json') => {
-    // A pull that is in several groups is one pull.
+  const exportPulls = (kind: 'csv' | 'json') => {
+    // A pull may be in several groups; export it once.
     const ids = new Set(arranged.items.flatMap((item) => (item.kind === 'row' ? [item.id] : [])));
     const pulls = [...ids].map(store.row).filter((row): row is PullStatus => row !== undefined);
     const text = kind === 'csv' ? toCsv(pulls) : toJson(pulls);
-    save(text, kind === 'csv' ? 'text/csv' : 'application/json', `pulls.${kind}`);
+    download(text, kind === 'csv' ? 'text/csv' : 'application/json', `pulls.${kind}`);
   };
   return (
-    <Drop label="Export" icon="export" words>
+    <Dropdown label="Export" icon="export" showLabel>
       {(close) => (
         <div className={styles.export}>
-          <p>{arranged.matched.toLocaleString('en')} pulls, as they are filtered and ordered</p>
+          <p>{arranged.matched.toLocaleString('en')} matching, in the order shown</p>
           {(['csv', 'json'] as const).map((kind) => (
             <button
               key={kind}
               type="button"
               onClick={() => {
-                take(kind);
+                exportPulls(kind);
                 close();
               }}
             >
@@ -197,15 +198,15 @@ function Export({ arranged }: { arranged: Arranged }) {
           ))}
         </div>
       )}
-    </Drop>
+    </Dropdown>
   );
 }
 
-function save(text: string, type: string, name: string): void {
+function download(text: string, type: string, name: string): void {
   const link = document.createElement('a');
   link.href = URL.createObjectURL(new Blob([text], { type: `${type};charset=utf-8` }));
   link.download = name;
   link.click();
-  // The browser has taken it by the next turn.
+  // The download starts before the next task.
   setTimeout(() => URL.revokeObjectURL(link.href), 0);
 }

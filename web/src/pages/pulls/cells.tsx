@@ -1,33 +1,33 @@
-// What a row of the table says of a pull, cell by cell.
+// The cells of a table row.
 
 import type { ReactNode } from 'react';
 import type { PullStatus } from '../../api/gen/wire';
-import { count, duration, left, NONE, percent, range } from '../../model/format';
+import { count, duration, etaRange, percent, timeLeft, UNKNOWN } from '../../model/format';
 import { imageName, shortName } from '../../model/image';
-import { podNames, podText } from '../../model/pods';
-import { isLive, isSeen, kubelet, pullState, reason, took } from '../../model/pull';
-import { visible } from '../../model/text';
+import { podLabel, waitingPods } from '../../model/pods';
+import { failureText, isFresh, isLive, kubeletDuration, pullDuration, pullState } from '../../model/pull';
+import { escapeHidden } from '../../model/text';
 import { useFormat } from '../../settings';
 import { Ago } from '../../ui/Ago';
 import { Bytes, Figure } from '../../ui/Figure';
 import { Icon } from '../../ui/Icon';
 import { LayerStrip } from '../../ui/LayerStrip';
-import { Hint, hasNotes, Notes, Why } from '../../ui/Notes';
+import { FailureReason, Hint, hasNotes, Notes } from '../../ui/Notes';
 import { Pods } from '../../ui/Pods';
 import styles from './cells.module.css';
 
-/** All there is to a row in one text, since its cells are cut to their width. */
-export function title(pull: PullStatus): string {
-  const pods = podNames(pull.pods);
+/** Tooltip of a row with its full text, since cells are truncated. */
+export function rowTitle(pull: PullStatus): string {
+  const pods = waitingPods(pull.pods);
   const { known } = imageName(pull);
   const lines = [
     known ? (pull.imageRef ?? pull.repository) : pull.rootDigest,
-    ...pods.slice(0, 5).map(podText),
+    ...pods.slice(0, 5).map(podLabel),
     pods.length > 5 ? `and ${count(pods.length - 5, 'pod')} more` : '',
-    isLive(pull) ? '' : reason(pull),
+    isLive(pull) ? '' : failureText(pull),
     isLive(pull) ? '' : pull.failure?.hint,
   ];
-  return visible(lines.filter(Boolean).join('\n'));
+  return escapeHidden(lines.filter(Boolean).join('\n'));
 }
 
 export function Amount({ pull }: { pull: PullStatus }) {
@@ -40,8 +40,8 @@ export function Amount({ pull }: { pull: PullStatus }) {
     : known
       ? `${bytes(pull.downloadedBytes)} of ${bytes(pull.toDownloadBytes)}`
       : pull.phase === 'queued'
-        ? 'not begun yet'
-        : 'size not known yet';
+        ? 'not started'
+        : 'size unknown';
   return (
     <span className={quiet ? styles.quiet : styles.figure} data-field="bytes">
       {text}
@@ -49,26 +49,26 @@ export function Amount({ pull }: { pull: PullStatus }) {
   );
 }
 
-/** Of a live pull: all of it is done only where it has ended. */
-const done = ({ percent: value }: PullStatus): string =>
+/** Percentage of a live pull, which reaches 100 only when it ends. */
+const livePercent = ({ percent: value }: PullStatus): string =>
   percent(value === undefined ? undefined : Math.min(value, 99));
 
 export function Progress({ pull }: { pull: PullStatus }) {
   const { bytes } = useFormat();
   const live = isLive(pull);
-  const words = [
-    live ? done(pull) : pullState(pull),
+  const parts = [
+    live ? livePercent(pull) : pullState(pull),
     pull.toDownloadBytes === undefined
-      ? 'size not known'
+      ? 'size unknown'
       : `${bytes(pull.downloadedBytes)} of ${bytes(pull.toDownloadBytes)}`,
-    pull.cachedBytes ? `${bytes(pull.cachedBytes)} were on the node` : '',
+    pull.cachedBytes ? `${bytes(pull.cachedBytes)} cached` : '',
   ].filter(Boolean);
   return (
     <span className={styles.progress}>
-      <LayerStrip pull={pull} label={`Pull of ${shortName(pull)}`} text={words.join(', ')} />
+      <LayerStrip pull={pull} label={`Pull of ${shortName(pull)}`} text={parts.join(', ')} />
       {live ? (
         <span className={styles.percent}>
-          <Figure value={done(pull)} field="percent" />
+          <Figure value={livePercent(pull)} field="percent" />
         </span>
       ) : (
         <span className={styles.ago}>
@@ -79,12 +79,12 @@ export function Progress({ pull }: { pull: PullStatus }) {
   );
 }
 
-/** In the place of figures that a failed pull has no use for. */
+/** Shown instead of the figures of a failed pull. */
 export function Failed({ pull, timed }: { pull: PullStatus; timed?: boolean }) {
   return (
     <span className={styles.failed}>
       <span className={styles.lines}>
-        <Why pull={pull} />
+        <FailureReason pull={pull} />
         <span className={styles.second}>
           <Hint pull={pull} />
         </span>
@@ -93,7 +93,7 @@ export function Failed({ pull, timed }: { pull: PullStatus; timed?: boolean }) {
         <span className={styles.ago}>
           <Ago at={pull.completedAt} />
         </span>
-        {timed && <Took pull={pull} />}
+        {timed && <PullTime pull={pull} />}
       </span>
     </span>
   );
@@ -101,41 +101,41 @@ export function Failed({ pull, timed }: { pull: PullStatus; timed?: boolean }) {
 
 export function Speed({ pull }: { pull: PullStatus }) {
   if (isLive(pull))
-    return <Bytes value={isSeen(pull) ? pull.bytesPerSec : undefined} per="s" field="speed" />;
+    return <Bytes value={isFresh(pull) ? pull.bytesPerSec : undefined} per="s" field="speed" />;
   return (
-    <span className={styles.over} title="From its start to its end">
-      <Bytes value={mean(pull)} per="s" field="speed" />
+    <span className={styles.over} title="Average over the whole pull">
+      <Bytes value={meanSpeed(pull)} per="s" field="speed" />
     </span>
   );
 }
 
-/** From end to end, waiting and unpacking and all. */
-function mean(pull: PullStatus): number | undefined {
-  const time = took(pull);
+/** Over the whole pull, including waiting and unpacking. */
+function meanSpeed(pull: PullStatus): number | undefined {
+  const time = pullDuration(pull);
   if (!time || !pull.downloadedBytes || pullState(pull) !== 'completed') return undefined;
   return pull.downloadedBytes / time;
 }
 
 export function Eta({ pull }: { pull: PullStatus }) {
-  if (!isLive(pull)) return <Took pull={pull} />;
-  // How long one takes that is not seen, nobody knows.
-  const { etaSeconds, etaLowSeconds, etaHighSeconds }: Partial<PullStatus> = isSeen(pull) ? pull : {};
-  const wide = range(etaSeconds, etaLowSeconds, etaHighSeconds);
+  if (!isLive(pull)) return <PullTime pull={pull} />;
+  // Without current data there is no estimate.
+  const { etaSeconds, etaLowSeconds, etaHighSeconds }: Partial<PullStatus> = isFresh(pull) ? pull : {};
+  const range = etaRange(etaSeconds, etaLowSeconds, etaHighSeconds);
   return (
-    <span className={styles.figure} title={wide} data-field="eta">
-      {etaSeconds === undefined ? NONE : left(etaSeconds)}
+    <span className={styles.figure} title={range} data-field="eta">
+      {etaSeconds === undefined ? UNKNOWN : timeLeft(etaSeconds)}
     </span>
   );
 }
 
-function Took({ pull }: { pull: PullStatus }) {
-  const time = took(pull);
-  const how = pullState(pull) === 'completed' ? 'in' : 'after';
+function PullTime({ pull }: { pull: PullStatus }) {
+  const time = pullDuration(pull);
+  const preposition = pullState(pull) === 'completed' ? 'in' : 'after';
   return (
     <span className={`${styles.figure} ${styles.over}`} data-field="took">
-      {time === undefined ? '' : `${how} ${duration(time)}`}
+      {time === undefined ? '' : `${preposition} ${duration(time)}`}
       {pull.kubelet?.agrees === false && (
-        <span className={styles.disagrees} title={`The kubelet says ${kubelet(pull.kubelet)}`}>
+        <span className={styles.disagrees} title={`Kubelet reports ${kubeletDuration(pull.kubelet)}`}>
           <Icon name="warning" size={12} />
         </span>
       )}
@@ -144,22 +144,22 @@ function Took({ pull }: { pull: PullStatus }) {
 }
 
 export function LayersDone({ pull }: { pull: PullStatus }) {
-  if (pull.layerCount === undefined) return <Figure value={NONE} />;
-  return <Figure value={`${pull.layersDone ?? NONE}`} unit={`/ ${pull.layerCount}`} />;
+  if (pull.layerCount === undefined) return <Figure value={UNKNOWN} />;
+  return <Figure value={`${pull.layersDone ?? UNKNOWN}`} unit={`/ ${pull.layerCount}`} />;
 }
 
-/** Who waits, and below it why. */
+/** The waiting pods, and below them notes. */
 export function Waiting({ pull }: { pull: PullStatus }) {
-  const links = (pull.pods?.length ?? 0) + (pull.candidates?.length ?? 0) > 0;
-  const noted = hasNotes(pull);
+  const hasPods = (pull.pods?.length ?? 0) + (pull.candidates?.length ?? 0) > 0;
+  const hasNote = hasNotes(pull);
   return (
     <span className={styles.lines}>
-      {(links || !noted) && (
+      {(hasPods || !hasNote) && (
         <span className={styles.line}>
-          {links ? <Pods pull={pull} /> : <span className={styles.quiet}>{NONE}</span>}
+          {hasPods ? <Pods pull={pull} /> : <span className={styles.quiet}>{UNKNOWN}</span>}
         </span>
       )}
-      {noted && (
+      {hasNote && (
         <span className={styles.line}>
           <Notes pull={pull} />
         </span>

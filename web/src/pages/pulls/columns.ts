@@ -1,50 +1,50 @@
-// The columns of the table: which there are, how wide, and which are shown.
+// The columns of the table, their widths, and which are visible.
 
 import { useSyncExternalStore } from 'react';
 import type { SortKey } from '../../model/order';
 
 export const COLUMNS = ['node', 'progress', 'bytes', 'speed', 'eta', 'layers', 'pods', 'started'] as const;
 export type Column = (typeof COLUMNS)[number];
-/** These are always there. */
+/** `state` and `image` are always visible. */
 export type AnyColumn = 'state' | 'image' | Column;
 
-interface Look {
+interface ColumnLayout {
   name: string;
-  /** What it takes at least, in pixels, and its share of what is left. */
-  min: number;
-  share?: number;
+  /** Minimum width in pixels, and share of the remaining width. */
+  minWidth: number;
+  grow?: number;
   sort: SortKey;
-  /** Figures are aligned at their end. */
-  figure?: boolean;
+  /** Right-aligned. */
+  isNumeric?: boolean;
 }
 
-export const LOOKS: Record<AnyColumn, Look> = {
-  state: { name: 'State', min: 118, sort: 'state' },
-  image: { name: 'Image', min: 170, share: 1.3, sort: 'image' },
-  node: { name: 'Node', min: 92, share: 0.72, sort: 'node' },
-  progress: { name: 'Layers, by size', min: 160, share: 1.7, sort: 'progress' },
-  bytes: { name: 'Downloaded', min: 142, sort: 'bytes', figure: true },
-  speed: { name: 'Speed', min: 84, sort: 'speed', figure: true },
-  eta: { name: 'ETA', min: 84, sort: 'eta', figure: true },
-  layers: { name: 'Layers', min: 58, sort: 'layers', figure: true },
-  pods: { name: 'Pod, and what it waits for', min: 150, share: 1.6, sort: 'pods' },
-  started: { name: 'Started', min: 96, sort: 'started', figure: true },
+export const COLUMN_LAYOUTS: Record<AnyColumn, ColumnLayout> = {
+  state: { name: 'State', minWidth: 118, sort: 'state' },
+  image: { name: 'Image', minWidth: 170, grow: 1.3, sort: 'image' },
+  node: { name: 'Node', minWidth: 92, grow: 0.72, sort: 'node' },
+  progress: { name: 'Layers, by size', minWidth: 160, grow: 1.7, sort: 'progress' },
+  bytes: { name: 'Downloaded', minWidth: 142, sort: 'bytes', isNumeric: true },
+  speed: { name: 'Speed', minWidth: 84, sort: 'speed', isNumeric: true },
+  eta: { name: 'ETA', minWidth: 84, sort: 'eta', isNumeric: true },
+  layers: { name: 'Layers', minWidth: 58, sort: 'layers', isNumeric: true },
+  pods: { name: 'Pod and wait reason', minWidth: 150, grow: 1.6, sort: 'pods' },
+  started: { name: 'Started', minWidth: 96, sort: 'started', isNumeric: true },
 };
 
-/** In a menu there is room for more words. */
-export const NAMES: Record<Column, string> = {
+/** The menu has room for longer names. */
+export const MENU_NAMES: Record<Column, string> = {
   node: 'Node',
   progress: 'Layers and percent',
   bytes: 'Downloaded',
   speed: 'Speed',
-  eta: 'Time left or taken',
+  eta: 'Time left or total',
   layers: 'Layers done',
-  pods: 'Pod, and what it waits for',
+  pods: 'Pod and wait reason',
   started: 'Started',
 };
 
-/** From so many pixels on a column is there unasked. */
-const FROM: Record<Column, number> = {
+/** Minimum window width for a column to be visible by default. */
+const SHOWN_FROM_WIDTH: Record<Column, number> = {
   node: 760,
   progress: 0,
   bytes: 1320,
@@ -55,55 +55,60 @@ const FROM: Record<Column, number> = {
   started: 1760,
 };
 
-/** Below this there is no table, but cards. */
-export const TABLE_FROM = 720;
+/** Narrower windows show cards instead of a table. */
+export const TABLE_MIN_WIDTH = 720;
 
-const WIDTHS = [...new Set([TABLE_FROM, ...Object.values(FROM)])].filter((width) => width > 0);
+const BREAKPOINTS = [...new Set([TABLE_MIN_WIDTH, ...Object.values(SHOWN_FROM_WIDTH)])].filter(
+  (width) => width > 0,
+);
 
-const media = (): MediaQueryList[] => WIDTHS.map((width) => window.matchMedia(`(min-width: ${width}px)`));
+const mediaQueries = (): MediaQueryList[] =>
+  BREAKPOINTS.map((width) => window.matchMedia(`(min-width: ${width}px)`));
 
 function onWidth(listener: () => void): () => void {
-  const all = media();
+  const all = mediaQueries();
   for (const each of all) each.addEventListener('change', listener);
   return () => {
     for (const each of all) each.removeEventListener('change', listener);
   };
 }
 
-/** The widest of the widths above that the window has. */
-const reached = (): number =>
-  Math.max(0, ...WIDTHS.filter((width) => window.matchMedia(`(min-width: ${width}px)`).matches));
+/** The largest breakpoint that the window reaches. */
+const currentBreakpoint = (): number =>
+  Math.max(0, ...BREAKPOINTS.filter((width) => window.matchMedia(`(min-width: ${width}px)`).matches));
 
 export function useWidth(): number {
-  return useSyncExternalStore(onWidth, reached);
+  return useSyncExternalStore(onWidth, currentBreakpoint);
 }
 
-/** What the address says, or what there is room for. */
-export function columnsOf(text: string | null, width: number): Column[] {
-  const asked = text?.split(',');
-  const shown = COLUMNS.filter((column) => asked?.includes(column) ?? FROM[column] <= width);
+/** Returns the columns in the URL, or those that fit the width. */
+export function visibleColumns(text: string | null, width: number): Column[] {
+  const requested = text?.split(',');
+  const shown = COLUMNS.filter((column) => requested?.includes(column) ?? SHOWN_FROM_WIDTH[column] <= width);
   return shown;
 }
 
-/** What the address says of them; nothing where they are those that are there unasked. */
-export function columnsText(columns: readonly Column[], width: number): string | undefined {
+/** Formats the columns for the URL; undefined if they are the defaults. */
+export function formatColumns(columns: readonly Column[], width: number): string | undefined {
   const text = COLUMNS.filter((column) => columns.includes(column)).join();
-  if (text === columnsOf(null, width).join()) return undefined;
-  // An address without this would say nothing.
+  if (text === visibleColumns(null, width).join()) return undefined;
+  // An empty parameter would be dropped from the URL.
   return text || 'none';
 }
 
-/** Between two of them, and before the first as after the last. */
+/** Between columns, and at both ends of a row. */
 const GAP = 14;
 const EDGE = 16;
 
-/** The columns as a grid has them, and how wide that is at least. */
-export function layout(columns: readonly AnyColumn[]): { template: string; width: number } {
-  const looks = columns.map((column) => LOOKS[column]);
+/** The columns as a grid template, and their minimum width. */
+export function gridLayout(columns: readonly AnyColumn[]): { template: string; width: number } {
+  const layouts = columns.map((column) => COLUMN_LAYOUTS[column]);
   return {
-    template: looks
-      .map(({ min, share }) => (share === undefined ? `${min}px` : `minmax(${min}px, ${share}fr)`))
+    template: layouts
+      .map(({ minWidth, grow }) =>
+        grow === undefined ? `${minWidth}px` : `minmax(${minWidth}px, ${grow}fr)`,
+      )
       .join(' '),
-    width: looks.reduce((sum, { min }) => sum + min, 0) + (looks.length - 1) * GAP + 2 * EDGE,
+    width: layouts.reduce((sum, { minWidth }) => sum + minWidth, 0) + (layouts.length - 1) * GAP + 2 * EDGE,
   };
 }

@@ -1,59 +1,70 @@
-// What the address says of how the pulls are looked at, and the pulls so.
+// Filter, order and grouping from the URL, applied to the pulls.
 
 import { useEffect, useMemo, useRef, useState } from 'react';
-import { useAll, useLive } from '../../live/hooks';
-import { compile } from '../../model/filter';
+import { useDataset, useLive } from '../../live/hooks';
+import { compileFilter } from '../../model/filter';
 import {
-  type Arranged,
+  type Arrangement,
   arrange,
-  isMoving,
-  NOTHING,
+  EMPTY,
+  isVolatile,
   parseGroup,
   parseSort,
-  type View,
+  type TableView,
 } from '../../model/order';
 
-/** Rows change places at most this often where the order is by something that moves. */
+/** Minimum time between reorderings by values that change all the time. */
 const REORDER_MS = 1_000;
 
-export function useView(query: URLSearchParams): View {
+export function useView(query: URLSearchParams): TableView {
   const text = query.get('q') ?? '';
   const sort = query.get('sort');
   const group = query.get('group');
   return useMemo(
-    () => ({ filter: compile(text), sort: parseSort(sort), group: parseGroup(group) }),
+    () => ({ filter: compileFilter(text), sort: parseSort(sort), group: parseGroup(group) }),
     [text, sort, group],
   );
 }
 
-interface Before {
-  view: View | undefined;
-  arranged: Arranged;
-  /** When rows last might change places. */
-  at: number;
+interface ArrangementState {
+  view: TableView | undefined;
+  arranged: Arrangement;
+  /** Time of the last reordering. */
+  reorderedAt: number;
 }
 
-/** `held`: nothing changes places, since somebody points at it. */
-export function useArranged(view: View, held: boolean): Arranged {
-  const { lines } = useLive().store;
-  const all = useAll();
-  const before = useRef<Before>({ view: undefined, arranged: NOTHING, at: Number.NEGATIVE_INFINITY });
-  const [late, setLate] = useState(0);
-  const next = useMemo((): Before & { stays: boolean } => {
-    // Worked out again also where only the time has come.
-    void late;
-    const last = before.current;
+/** `isFrozen`: rows keep their order while the user is in the table. */
+export function useArrangement(view: TableView, isFrozen: boolean): Arrangement {
+  const { stableIds } = useLive().store;
+  const dataset = useDataset();
+  const previous = useRef<ArrangementState>({
+    view: undefined,
+    arranged: EMPTY,
+    reorderedAt: Number.NEGATIVE_INFINITY,
+  });
+  const [tick, setTick] = useState(0);
+  const next = useMemo((): ArrangementState & { keepsOrder: boolean } => {
+    // Runs again when a delayed reordering is due.
+    void tick;
+    const last = previous.current;
     const at = performance.now();
-    const same = last.view === view;
-    const stays = same && (held || (isMoving(view.sort) && at - last.at < REORDER_MS));
-    const arranged = arrange(all.rows, view, lines.first, same ? last.arranged : NOTHING, stays);
-    return { view, arranged, at: stays ? last.at : at, stays };
-  }, [all, view, held, late, lines]);
+    const sameView = last.view === view;
+    const keepsOrder =
+      sameView && (isFrozen || (isVolatile(view.sort) && at - last.reorderedAt < REORDER_MS));
+    const arranged = arrange(
+      dataset.rows,
+      view,
+      stableIds.stableId,
+      sameView ? last.arranged : EMPTY,
+      keepsOrder,
+    );
+    return { view, arranged, reorderedAt: keepsOrder ? last.reorderedAt : at, keepsOrder };
+  }, [dataset, view, isFrozen, tick, stableIds]);
   useEffect(() => {
-    before.current = next;
-    if (!next.stays || held) return;
-    const timer = setTimeout(() => setLate((n) => n + 1), next.at + REORDER_MS - performance.now());
+    previous.current = next;
+    if (!next.keepsOrder || isFrozen) return;
+    const timer = setTimeout(() => setTick((n) => n + 1), next.reorderedAt + REORDER_MS - performance.now());
     return () => clearTimeout(timer);
-  }, [next, held]);
+  }, [next, isFrozen]);
   return next.arranged;
 }

@@ -1,119 +1,122 @@
-// One field to find anything: a pod, an image, a node, a page. What is typed also filters the pulls, which are filtered
-// at once where they are what is looked at.
+// Search for pods, images, nodes and pages. Also filters pulls: in place on the pulls page,
+// otherwise as the first option.
 
 import { type KeyboardEvent, useId, useRef, useState } from 'react';
 import { useLive } from '../../live/hooks';
-import { find, type Hit, type HitKind } from '../../model/search';
-import { visible } from '../../model/text';
-import { go, href, PAGES, type Page, type Route } from '../../route';
-import { useFilterText } from '../filterText';
+import { type SearchHit, type SearchHitKind, search } from '../../model/search';
+import { escapeHidden } from '../../model/text';
+import { href, navigate, PAGES, type Page, type Route } from '../../route';
+import { useFilterInput } from '../filterText';
 import { Icon, type IconName } from '../Icon';
 import styles from './Search.module.css';
 
 interface Option {
   key: string;
   icon: IconName;
-  /** What kind of thing it is: the heading over the first of them. */
+  /** The kind of result; shown beside the first option of each kind. */
   kind: string;
   text: string;
-  beside: string;
+  context: string;
   href: string;
 }
 
-const KINDS: Record<HitKind, { kind: string; icon: IconName; to: (of: readonly string[]) => string }> = {
-  pod: { kind: 'Pods', icon: 'pod', to: (of) => href('pods', of) },
-  image: { kind: 'Images', icon: 'image', to: (of) => href('images', [], { q: of.join(' ') }) },
-  node: { kind: 'Nodes', icon: 'node', to: (of) => href('nodes', of) },
-  page: { kind: 'Pages', icon: 'chevron', to: ([page]) => href(page as Page) },
+const HIT_KINDS: Record<
+  SearchHitKind,
+  { kind: string; icon: IconName; toHref: (target: readonly string[]) => string }
+> = {
+  pod: { kind: 'Pods', icon: 'pod', toHref: (target) => href('pods', target) },
+  image: { kind: 'Images', icon: 'image', toHref: (target) => href('images', [], { q: target.join(' ') }) },
+  node: { kind: 'Nodes', icon: 'node', toHref: (target) => href('nodes', target) },
+  page: { kind: 'Pages', icon: 'chevron', toHref: ([page]) => href(page as Page) },
 };
 
-/** A pod is reached by its name. */
-const NAMED = PAGES.filter((page) => page !== 'pods').map(
+/** Pods have no list page; they are found by name. */
+const PAGE_NAMES = PAGES.filter((page) => page !== 'pods').map(
   (page) => [page, `${page[0]?.toUpperCase()}${page.slice(1)}`] as const,
 );
 
-const option = ({ kind, text, beside, of }: Hit): Option => ({
-  key: `${kind} ${of.join(' ')}`,
-  icon: KINDS[kind].icon,
-  kind: KINDS[kind].kind,
-  text: visible(text),
-  beside: visible(beside),
-  href: KINDS[kind].to(of),
+const toOption = ({ kind, text, context, target }: SearchHit): Option => ({
+  key: `${kind} ${target.join(' ')}`,
+  icon: HIT_KINDS[kind].icon,
+  kind: HIT_KINDS[kind].kind,
+  text: escapeHidden(text),
+  context: escapeHidden(context),
+  href: HIT_KINDS[kind].toHref(target),
 });
 
 export function Search({ route }: { route: Route }) {
   const onPulls = route.page === 'pulls' && route.path.length === 0;
-  const [filter, typeFilter] = useFilterText(onPulls ? (route.query.get('q') ?? '') : '');
-  // On another page what is typed is of this field alone.
-  const [own, typeOwn] = useState({ of: route.page, text: '' });
-  const type = (text: string) => typeOwn({ of: route.page, text });
-  // One field on all pages: who is in it while the page changes, stays in it.
+  const [filter, setFilter] = useFilterInput(onPulls ? (route.query.get('q') ?? '') : '');
+  // On other pages, the text is local to this field.
+  const [draft, setDraft] = useState({ page: route.page, text: '' });
+  const setQuery = (text: string) => setDraft({ page: route.page, text });
+  // The same component on all pages, so that it keeps the focus across navigation.
   return onPulls ? (
-    <Field text={filter} type={typeFilter} filters />
+    <SearchField text={filter} setText={setFilter} filtersPulls />
   ) : (
-    <Field text={own.of === route.page ? own.text : ''} type={type} filters={false} />
+    <SearchField text={draft.page === route.page ? draft.text : ''} setText={setQuery} filtersPulls={false} />
   );
 }
 
 interface FieldProps {
   text: string;
-  type: (text: string) => void;
-  /** Whether the pulls are filtered already by what is typed. */
-  filters: boolean;
+  setText: (text: string) => void;
+  /** True on the pulls page: typing filters the table. */
+  filtersPulls: boolean;
 }
 
-function Field({ text, type, filters }: FieldProps) {
+function SearchField({ text, setText, filtersPulls }: FieldProps) {
   const { store } = useLive();
   const [options, setOptions] = useState<readonly Option[]>([]);
-  const [at, setAt] = useState(0);
+  const [selected, setSelected] = useState(0);
   const [open, setOpen] = useState(false);
   const input = useRef<HTMLInputElement>(null);
   const list = useId();
 
-  const look = (next: string) => {
-    const { rows, nodes } = store.all();
-    const hits = find(next, rows.values(), nodes.keys(), NAMED).map(option);
+  const updateOptions = (next: string) => {
+    const { rows, nodes } = store.dataset();
+    const hits = search(next, rows.values(), nodes.keys(), PAGE_NAMES).map(toOption);
     const filter: Option = {
       key: 'filter',
       icon: 'search',
       kind: 'Pulls',
       text: `Filter pulls by “${next.trim()}”`,
-      beside: '',
+      context: '',
       href: href('pulls', [], { q: next.trim() }),
     };
-    setOptions(next.trim() === '' || filters ? hits : [filter, ...hits]);
-    // Where typing filters already, Enter need not lead away.
-    setAt(filters ? -1 : 0);
+    setOptions(next.trim() === '' || filtersPulls ? hits : [filter, ...hits]);
+    // If typing filters already, Enter selects nothing by default.
+    setSelected(filtersPulls ? -1 : 0);
     setOpen(next.trim() !== '');
   };
   const close = () => setOpen(false);
-  const take = (chosen: Option) => {
+  const choose = (chosen: Option) => {
     close();
     input.current?.blur();
-    if (!filters) type('');
-    go(chosen.href);
+    if (!filtersPulls) setText('');
+    navigate(chosen.href);
   };
-  const step = (by: 1 | -1) => {
-    const from = at < 0 && by < 0 ? 0 : at;
-    if (open && options.length > 0) setAt((from + by + options.length) % options.length);
-    else look(text);
+  const moveSelection = (delta: 1 | -1) => {
+    const from = selected < 0 && delta < 0 ? 0 : selected;
+    if (open && options.length > 0) setSelected((from + delta + options.length) % options.length);
+    else updateOptions(text);
   };
-  const act = (key: string): boolean => {
-    const chosen = open ? options[at] : undefined;
+  const handleKey = (key: string): boolean => {
+    const chosen = open ? options[selected] : undefined;
     switch (key) {
       case 'ArrowDown':
-        step(1);
+        moveSelection(1);
         return true;
       case 'ArrowUp':
-        step(-1);
+        moveSelection(-1);
         return true;
       case 'Enter':
-        if (chosen) take(chosen);
+        if (chosen) choose(chosen);
         else close();
         return true;
       case 'Escape':
         if (open) close();
-        else if (text !== '') type('');
+        else if (text !== '') setText('');
         else input.current?.blur();
         return true;
       default:
@@ -121,13 +124,13 @@ function Field({ text, type, filters }: FieldProps) {
     }
   };
   const onKeyDown = (event: KeyboardEvent) => {
-    if (event.nativeEvent.isComposing || !act(event.key)) return;
+    if (event.nativeEvent.isComposing || !handleKey(event.key)) return;
     event.preventDefault();
     event.stopPropagation();
   };
-  const shown = open && options.length > 0;
+  const isListShown = open && options.length > 0;
   return (
-    // biome-ignore lint/a11y/useSemanticElements: not all that reads pages aloud knows the newer element.
+    // biome-ignore lint/a11y/useSemanticElements: not all screen readers support the search element.
     <div className={styles.search} role="search">
       <Icon name="search" />
       <input
@@ -136,45 +139,45 @@ function Field({ text, type, filters }: FieldProps) {
         type="text"
         role="combobox"
         aria-label="Search"
-        aria-expanded={shown}
+        aria-expanded={isListShown}
         aria-controls={list}
         aria-autocomplete="list"
-        aria-activedescendant={shown && at >= 0 ? `${list}-${at}` : undefined}
+        aria-activedescendant={isListShown && selected >= 0 ? `${list}-${selected}` : undefined}
         placeholder="Pod, image, node or filter"
         autoComplete="off"
         autoCapitalize="off"
         spellCheck={false}
         value={text}
         onChange={(event) => {
-          type(event.target.value);
-          look(event.target.value);
+          setText(event.target.value);
+          updateOptions(event.target.value);
         }}
         onKeyDown={onKeyDown}
-        // What is typed next is another search.
+        // Typing replaces the previous search.
         onFocus={(event) => event.target.select()}
         onBlur={close}
       />
       <kbd>/</kbd>
-      <div id={list} role="listbox" aria-label="What it may be" className={styles.list} hidden={!shown}>
-        {shown &&
-          options.map((each, index) => (
+      <div id={list} role="listbox" aria-label="Suggestions" className={styles.list} hidden={!isListShown}>
+        {isListShown &&
+          options.map((option, index) => (
             <div
-              key={each.key}
+              key={option.key}
               id={`${list}-${index}`}
               role="option"
               tabIndex={-1}
-              aria-selected={index === at}
+              aria-selected={index === selected}
               className={styles.option}
-              ref={index === at ? intoView : undefined}
-              // The field keeps the focus.
+              ref={index === selected ? scrollIntoView : undefined}
+              // Keep the focus in the field.
               onPointerDown={(event) => event.preventDefault()}
-              onClick={() => take(each)}
+              onClick={() => choose(option)}
               onKeyDown={onKeyDown}
             >
-              <Icon name={each.icon} />
-              <span className={styles.text}>{each.text}</span>
-              <span className={styles.beside}>{each.beside}</span>
-              <span className={styles.kind}>{each.kind !== options[index - 1]?.kind && each.kind}</span>
+              <Icon name={option.icon} />
+              <span className={styles.text}>{option.text}</span>
+              <span className={styles.beside}>{option.context}</span>
+              <span className={styles.kind}>{option.kind !== options[index - 1]?.kind && option.kind}</span>
             </div>
           ))}
       </div>
@@ -182,5 +185,5 @@ function Field({ text, type, filters }: FieldProps) {
   );
 }
 
-/** jsdom has no layout, and so nothing to scroll. */
-const intoView = (element: HTMLElement | null): void => element?.scrollIntoView?.({ block: 'nearest' });
+/** jsdom has no layout, so `scrollIntoView` is missing in tests. */
+const scrollIntoView = (element: HTMLElement | null): void => element?.scrollIntoView?.({ block: 'nearest' });

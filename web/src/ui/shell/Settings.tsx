@@ -1,25 +1,25 @@
-// How the reader wants the page, and what page and server these are.
+// User settings, and versions of page and server.
 
 import { type ReactNode, type ToggleEvent, useState } from 'react';
 import { useConnection, useLive, useServer } from '../../live/hooks';
-import { NONE } from '../../model/format';
+import { UNKNOWN } from '../../model/format';
 import { changeSettings, type Settings, useSettings } from '../../settings';
-import { Choice } from '../Choice';
 import { Icon } from '../Icon';
+import { SegmentedControl } from '../SegmentedControl';
 import { TokenForm } from '../TokenForm';
 import button from './IconButton.module.css';
-import { openKeys } from './KeyList';
-import { useFirst } from './News';
+import { useInitialServer } from './ServerNotices';
 import styles from './Settings.module.css';
+import { openShortcuts } from './ShortcutList';
 
 const ID = 'settings';
 
-const CHOICES: {
-  [Name in keyof Settings]: { label: string; choices: readonly (readonly [Settings[Name], string])[] };
+const SETTING_OPTIONS: {
+  [Name in keyof Settings]: { label: string; options: readonly (readonly [Settings[Name], string])[] };
 } = {
   theme: {
     label: 'Theme',
-    choices: [
+    options: [
       ['auto', 'System'],
       ['light', 'Light'],
       ['dark', 'Dark'],
@@ -27,22 +27,22 @@ const CHOICES: {
   },
   density: {
     label: 'Rows',
-    choices: [
+    options: [
       ['comfortable', 'Comfortable'],
       ['compact', 'Compact'],
     ],
   },
   units: {
     label: 'Units',
-    choices: [
+    options: [
       ['iec', 'MiB'],
       ['si', 'MB'],
       ['bits', 'Mbit/s'],
     ],
   },
   zone: {
-    label: 'Times',
-    choices: [
+    label: 'Time zone',
+    options: [
       ['utc', 'UTC'],
       ['local', 'Local'],
     ],
@@ -60,7 +60,7 @@ const LICENCES = [
 export function SettingsButton() {
   const [open, setOpen] = useState(false);
   const server = useServer();
-  const { page } = useFirst({ page: server?.page });
+  const { page } = useInitialServer({ page: server?.page });
   return (
     <>
       <button
@@ -90,20 +90,20 @@ function Panel({ server, page }: { server: string | undefined; page: string | un
   return (
     <>
       <div className={styles.choices}>
-        <OneOf name="theme" />
-        <OneOf name="density" />
-        <OneOf name="units" />
-        <OneOf name="zone" />
+        <SettingRow name="theme" />
+        <SettingRow name="density" />
+        <SettingRow name="units" />
+        <SettingRow name="zone" />
       </div>
-      <Token />
+      <TokenSection />
       <dl className={styles.facts}>
-        <Fact name="Server">{server ?? NONE}</Fact>
-        <Fact name="Page">{page ?? NONE}</Fact>
-        <LeftOut />
+        <Fact name="Server">{server ?? UNKNOWN}</Fact>
+        <Fact name="Page">{page ?? UNKNOWN}</Fact>
+        <DroppedUpdates />
         <Fact name="API">
           <a href="api/v1/openapi.json">OpenAPI description</a>
         </Fact>
-        <Fact name="Contains">
+        <Fact name="Licences">
           <ul>
             {LICENCES.map(([file, name]) => (
               <li key={file}>
@@ -113,52 +113,52 @@ function Panel({ server, page }: { server: string | undefined; page: string | un
           </ul>
         </Fact>
       </dl>
-      <button type="button" className={styles.keys} onClick={openKeys}>
+      <button type="button" className={styles.keys} onClick={openShortcuts}>
         <Icon name="keyboard" size={15} />
-        Keyboard
+        Shortcuts
         <kbd>?</kbd>
       </button>
     </>
   );
 }
 
-/** What the server said and could not be used, where there is such. */
-function LeftOut() {
-  const { notUnderstood, unknownRow, outOfOrder } = useLive().store.counts;
+/** Counts of updates that were dropped. Hidden if there are none. */
+function DroppedUpdates() {
+  const { invalid, unknownRows, outOfOrder } = useLive().store.dropCounts;
   const parts = [
-    notUnderstood > 0 && `${notUnderstood.toLocaleString('en')} not understood`,
-    unknownRow > 0 && `${unknownRow.toLocaleString('en')} of unknown rows`,
+    invalid > 0 && `${invalid.toLocaleString('en')} invalid`,
+    unknownRows > 0 && `${unknownRows.toLocaleString('en')} for unknown rows`,
     outOfOrder > 0 && `${outOfOrder.toLocaleString('en')} out of order`,
   ].filter(Boolean);
-  return parts.length === 0 ? null : <Fact name="Left out">{parts.join(', ')}</Fact>;
+  return parts.length === 0 ? null : <Fact name="Dropped">{parts.join(', ')}</Fact>;
 }
 
-function OneOf<Name extends keyof Settings>({ name }: { name: Name }) {
+function SettingRow<Name extends keyof Settings>({ name }: { name: Name }) {
   const value = useSettings()[name];
-  const { label, choices } = CHOICES[name];
+  const { label, options } = SETTING_OPTIONS[name];
   return (
     <div className={styles.choice} data-setting={name}>
       <span aria-hidden="true">{label}</span>
-      <Choice
+      <SegmentedControl
         label={label}
         value={value}
-        choices={choices}
-        choose={(next) => changeSettings({ [name]: next })}
+        options={options}
+        onSelect={(next) => changeSettings({ [name]: next })}
       />
     </div>
   );
 }
 
-/** Only where one is in use, or is asked for. */
-function Token() {
+/** Shown only if a token is required or in use. */
+function TokenSection() {
   const { stream } = useLive();
   const connection = useConnection();
-  const asked = connection.state === 'lost' && connection.loss.kind === 'unauthorized';
-  if (!asked && stream.token() === undefined) return null;
+  const isRequired = connection.state === 'lost' && connection.reason.kind === 'unauthorized';
+  if (!isRequired && stream.token() === undefined) return null;
   return (
     <div className={styles.token}>
-      <TokenForm words={asked ? 'The server asks for a token' : 'Another token'} />
-      <p>It is kept in this page only, and gone when that is closed or loaded again.</p>
+      <TokenForm prompt={isRequired ? 'Access token required' : 'Change token'} />
+      <p>Kept in memory only; cleared when you close or reload the page.</p>
     </div>
   );
 }

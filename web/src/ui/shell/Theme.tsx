@@ -1,4 +1,4 @@
-// Light, dark, or as the system has it.
+// Light, dark or system theme.
 
 import { changeSettings, type Settings, useSettings } from '../../settings';
 import { Icon } from '../Icon';
@@ -6,18 +6,18 @@ import button from './IconButton.module.css';
 
 type Theme = Settings['theme'];
 
-const NAMES: Record<Theme, string> = { auto: 'as the system', light: 'light', dark: 'dark' };
-const ICONS = { auto: 'auto', light: 'sun', dark: 'moon' } as const;
-const NEXT: Record<Theme, Theme> = { auto: 'light', light: 'dark', dark: 'auto' };
+const THEME_NAMES: Record<Theme, string> = { auto: 'system', light: 'light', dark: 'dark' };
+const THEME_ICONS = { auto: 'auto', light: 'sun', dark: 'moon' } as const;
+const NEXT_THEME: Record<Theme, Theme> = { auto: 'light', light: 'dark', dark: 'auto' };
 
 export function nextTheme(theme: Theme): Theme {
-  return NEXT[theme];
+  return NEXT_THEME[theme];
 }
 
 export function ThemeButton() {
   const { theme } = useSettings();
   const next = nextTheme(theme);
-  const label = `Theme: ${NAMES[theme]}. Change to ${NAMES[next]}`;
+  const label = `Theme: ${THEME_NAMES[theme]}. Change to ${THEME_NAMES[next]}`;
   return (
     <button
       type="button"
@@ -26,7 +26,7 @@ export function ThemeButton() {
       aria-label={label}
       title={label}
     >
-      <Icon name={ICONS[theme]} size={16} />
+      <Icon name={THEME_ICONS[theme]} size={16} />
     </button>
   );
 }

@@ -1,13 +1,13 @@
-// Always there: where one can go, what to look for, whether the page is live.
+// The top bar: navigation, search and connection state.
 
 import { useMemo } from 'react';
-import { useAll, useServer } from '../../live/hooks';
-import { failing } from '../../model/failures';
+import { useDataset, useServer } from '../../live/hooks';
+import { currentFailures } from '../../model/failures';
 import { isLive } from '../../model/pull';
 import { href, type Page, type Route } from '../../route';
 import { ConnectionState } from '../Connection';
 import { Logo } from '../Icon';
-import { HoldButton } from './HoldButton';
+import { PauseButton } from './PauseButton';
 import { Search } from './Search';
 import { SettingsButton } from './Settings';
 import { ThemeButton } from './Theme';
@@ -31,7 +31,7 @@ export function TopBar({ route }: { route: Route }) {
         pulltrace
       </a>
       {cluster && (
-        <span className={styles.cluster} title="The cluster">
+        <span className={styles.cluster} title="Cluster">
           {cluster}
         </span>
       )}
@@ -46,7 +46,7 @@ export function TopBar({ route }: { route: Route }) {
       <span className={styles.space} />
       <Search route={route} />
       <ConnectionState />
-      <HoldButton />
+      <PauseButton />
       <ThemeButton />
       <SettingsButton />
     </header>
@@ -62,12 +62,12 @@ function Count({ page, value }: { page: Page; value: number | undefined }) {
   );
 }
 
-/** How many pulls go on, and how many failures there are. */
+/** Counts live pulls and failures. */
 function useCounts(): Partial<Record<Page, number>> {
-  const all = useAll();
+  const dataset = useDataset();
   return useMemo(() => {
     let pulls = 0;
-    for (const row of all.rows.values()) if (isLive(row)) pulls += 1;
-    return { pulls, failures: failing(all).length };
-  }, [all]);
+    for (const row of dataset.rows.values()) if (isLive(row)) pulls += 1;
+    return { pulls, failures: currentFailures(dataset).length };
+  }, [dataset]);
 }

@@ -1,13 +1,13 @@
-// The keys of the page, and what a key press means: pure, so that the list and the handler cannot differ.
+// Keyboard shortcuts. One table for the handler and the help, so that they cannot differ.
 
 import type { Page } from '../../route';
 
-export type Deed =
-  | { do: 'search' | 'hold' | 'theme' | 'keys' | 'back' }
+export type KeyAction =
+  | { do: 'search' | 'pause' | 'theme' | 'keys' | 'back' }
   | { do: 'page'; page: Page }
   | { do: 'group'; group: string };
 
-const PAGES: Record<string, Page> = {
+const PAGE_KEYS: Record<string, Page> = {
   o: 'overview',
   p: 'pulls',
   i: 'images',
@@ -15,54 +15,57 @@ const PAGES: Record<string, Page> = {
   f: 'failures',
 };
 
-const GROUPS: Record<string, string> = { 1: 'image', 2: 'node', 3: 'namespace', 4: 'pod' };
+const GROUP_KEYS: Record<string, string> = { 1: 'image', 2: 'node', 3: 'namespace', 4: 'pod' };
 
-const DEEDS: Record<string, Deed> = {
+const ACTIONS: Record<string, KeyAction> = {
   '/': { do: 'search' },
-  ' ': { do: 'hold' },
+  ' ': { do: 'pause' },
   t: { do: 'theme' },
   '?': { do: 'keys' },
   Escape: { do: 'back' },
 };
 
-/** After `g` the next key names a page, within this time. */
-export const GO_MS = 1_500;
+/** Time after `g` in which the next key selects a page. */
+export const SEQUENCE_TIMEOUT_MS = 1_500;
 
-/** What a key does; `go` where `g` was pressed just before. */
-export function deed(key: string, go: boolean): Deed | undefined {
-  if (go) return PAGES[key] && { do: 'page', page: PAGES[key] };
-  const group = GROUPS[key];
-  return group === undefined ? DEEDS[key] : { do: 'group', group };
+/** Returns the action of a key; `afterG` if `g` was pressed just before. */
+export function keyAction(key: string, afterG: boolean): KeyAction | undefined {
+  if (afterG) return PAGE_KEYS[key] && { do: 'page', page: PAGE_KEYS[key] };
+  const group = GROUP_KEYS[key];
+  return group === undefined ? ACTIONS[key] : { do: 'group', group };
 }
 
-/** For the list of keys: each of `keys` is pressed one after the other; `or` tells alternatives apart. */
-export const KEYS: readonly { keys: readonly string[]; or?: boolean; what: string }[] = [
-  { keys: ['/'], what: 'Search' },
-  { keys: ['g', 'o'], what: 'Overview' },
-  { keys: ['g', 'p'], what: 'Pulls' },
-  { keys: ['g', 'i'], what: 'Images' },
-  { keys: ['g', 'n'], what: 'Nodes' },
-  { keys: ['g', 'f'], what: 'Failures' },
-  { keys: ['1', '2', '3', '4'], or: true, what: 'Group by image, node, namespace, pod' },
-  { keys: ['j', 'k'], or: true, what: 'Next row, row before' },
-  { keys: ['Enter'], what: 'Open the row' },
-  { keys: ['Esc'], what: 'Close, or back to the list' },
-  { keys: ['Space'], what: 'Hold the page still, and go on' },
-  { keys: ['t'], what: 'Theme' },
-  { keys: ['?'], what: 'This list' },
-];
+/**
+ * Shortcuts for the help. `keys` are pressed in sequence, or are alternatives with `isAlternative`.
+ */
+export const SHORTCUTS: readonly { keys: readonly string[]; isAlternative?: boolean; description: string }[] =
+  [
+    { keys: ['/'], description: 'Search' },
+    { keys: ['g', 'o'], description: 'Overview' },
+    { keys: ['g', 'p'], description: 'Pulls' },
+    { keys: ['g', 'i'], description: 'Images' },
+    { keys: ['g', 'n'], description: 'Nodes' },
+    { keys: ['g', 'f'], description: 'Failures' },
+    { keys: ['1', '2', '3', '4'], isAlternative: true, description: 'Group by image, node, namespace, pod' },
+    { keys: ['j', 'k'], isAlternative: true, description: 'Next, previous row' },
+    { keys: ['Enter'], description: 'Open row' },
+    { keys: ['Esc'], description: 'Close, or back to list' },
+    { keys: ['Space'], description: 'Pause or resume updates' },
+    { keys: ['t'], description: 'Theme' },
+    { keys: ['?'], description: 'Shortcuts' },
+  ];
 
-const TYPED = new Set(['text', 'search', 'password', 'email', 'url', 'number', 'tel']);
+const TEXT_INPUT_TYPES = new Set(['text', 'search', 'password', 'email', 'url', 'number', 'tel']);
 
-/** Whether a key that is pressed there is text. */
-export function types(target: EventTarget | null): boolean {
+/** Reports whether a key press there enters text. */
+export function isTextInput(target: EventTarget | null): boolean {
   if (!(target instanceof HTMLElement)) return false;
-  if (target instanceof HTMLInputElement) return TYPED.has(target.type);
+  if (target instanceof HTMLInputElement) return TEXT_INPUT_TYPES.has(target.type);
   return (
     target.isContentEditable || target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement
   );
 }
 
-/** Whether it does something of its own when a key is pressed there. */
-export const acts = (target: EventTarget | null): boolean =>
+/** Reports whether the element reacts to key presses itself. */
+export const isInteractive = (target: EventTarget | null): boolean =>
   target instanceof Element && target.closest('a, button, input, summary, label, select') !== null;

@@ -1,31 +1,34 @@
-// Pulls that do not get on as they should: stalled ones, and those that are far slower than they should be.
+// Pulls with problems: stalled ones and unusually slow ones.
 
 import type { PullStatus } from '../api/gen/wire';
-import { instant } from './format';
-import { isLive, isSeen } from './pull';
+import { parseInstant } from './format';
+import { isFresh, isLive } from './pull';
 
-export interface Trouble {
+export interface PullIssue {
   pull: PullStatus;
   kind: 'stalled' | 'slow';
-  /** Since when nothing has come of one that is stalled. */
+  /** Time since which a stalled pull has received no data. */
   since: number | undefined;
-  /** How many times slower it is than the others that download the same image; undefined where there are too few. */
-  slower: number | undefined;
+  /**
+   * Factor by which it is slower than the others with the same image; undefined if there are too
+   * few.
+   */
+  slowdown: number | undefined;
 }
 
-/** So many others make a median. */
-const PEERS = 2;
+/** Minimum number of other pulls for a median. */
+const MIN_PEERS = 2;
 
-/** What tells one image from another, before its name is taken apart. */
+/** Identifies the image without parsing its name. */
 export const imageKey = (pull: PullStatus): string =>
   pull.imageRef ?? pull.repository ?? pull.rootDigest ?? pull.manifestDigest ?? '';
 
-/** The worst first: stalled ones, the longest of them first, then slow ones. */
-export function trouble(pulls: Iterable<PullStatus>): Trouble[] {
+/** Issues, worst first: stalled the longest, then the slowest. */
+export function findIssues(pulls: Iterable<PullStatus>): PullIssue[] {
   const found: PullStatus[] = [];
   const healthy: PullStatus[] = [];
   for (const pull of pulls) {
-    if (!isLive(pull) || !isSeen(pull)) continue;
+    if (!isLive(pull) || !isFresh(pull)) continue;
     if (pull.stalledSince !== undefined || pull.slow) found.push(pull);
     else if (pull.bytesPerSec) healthy.push(pull);
   }
@@ -35,26 +38,26 @@ export function trouble(pulls: Iterable<PullStatus>): Trouble[] {
     for (const speeds of peers.values()) speeds.sort((a, b) => a - b);
   }
   return found
-    .map((pull): Trouble => {
+    .map((pull): PullIssue => {
       const stalled = pull.stalledSince !== undefined;
       return {
         pull,
         kind: stalled ? 'stalled' : 'slow',
-        since: instant(pull.stalledSince),
-        slower: stalled ? undefined : slower(pull, peers.get(imageKey(pull)) ?? []),
+        since: parseInstant(pull.stalledSince),
+        slowdown: stalled ? undefined : slowdown(pull, peers.get(imageKey(pull)) ?? []),
       };
     })
     .sort(
       (a, b) =>
         Number(b.kind === 'stalled') - Number(a.kind === 'stalled') ||
         (a.since ?? 0) - (b.since ?? 0) ||
-        (b.slower ?? 0) - (a.slower ?? 0) ||
+        (b.slowdown ?? 0) - (a.slowdown ?? 0) ||
         (a.pull.id < b.pull.id ? -1 : 1),
     );
 }
 
-function slower(pull: PullStatus, peers: readonly number[]): number | undefined {
-  if (peers.length < PEERS || !pull.bytesPerSec) return undefined;
+function slowdown(pull: PullStatus, peers: readonly number[]): number | undefined {
+  if (peers.length < MIN_PEERS || !pull.bytesPerSec) return undefined;
   const times = (peers[Math.floor(peers.length / 2)] ?? 0) / pull.bytesPerSec;
   return times > 1 ? times : undefined;
 }

@@ -1,15 +1,15 @@
 import { expect, test } from 'vitest';
-import { stay } from '../../src/model/places';
+import { keepPositions } from '../../src/model/keepPositions';
 
 const keys = (found: string, before: string): string =>
-  stay(
+  keepPositions(
     [...found].map((key) => ({ key })),
     [...before],
   )
     .map(({ key }) => key)
     .join('');
 
-test('what was there stays in its place, and what is new comes above it in its own order', () => {
+test('known items keep positions, new ones come first', () => {
   expect(keys('cab', '')).toBe('cab');
   expect(keys('cab', 'abc')).toBe('abc');
   expect(keys('ycxab', 'abc')).toBe('yxabc');

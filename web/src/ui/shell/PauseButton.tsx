@@ -1,20 +1,22 @@
-// Holds the page still, so that somebody can read or copy what is there; and says how much has changed meanwhile.
+// Pauses updates, so that users can read or copy, and counts the changes since.
 
 import { useLive, usePaused } from '../../live/hooks';
 import { Icon } from '../Icon';
-import styles from './Hold.module.css';
 import button from './IconButton.module.css';
+import styles from './PauseButton.module.css';
 
-export function HoldButton() {
+export function PauseButton() {
   const { store } = useLive();
-  const { paused, waiting } = usePaused();
-  const label = paused ? 'Go on with updates' : 'Hold updates';
+  const { paused, pendingChanges } = usePaused();
+  const label = paused ? 'Resume updates' : 'Pause updates';
   return (
     <>
       {paused && (
         <span className={styles.held} data-field="held">
-          Held
-          {waiting > 0 && <span className={styles.count}> · {waiting.toLocaleString('en')} changed</span>}
+          Paused
+          {pendingChanges > 0 && (
+            <span className={styles.count}> · {pendingChanges.toLocaleString('en')} changed</span>
+          )}
         </span>
       )}
       <button
@@ -25,7 +27,7 @@ export function HoldButton() {
         aria-pressed={paused}
         onClick={() => store.pause(!paused)}
       >
-        <Icon name={paused ? 'resume' : 'hold'} size={16} />
+        <Icon name={paused ? 'resume' : 'pause'} size={16} />
       </button>
     </>
   );

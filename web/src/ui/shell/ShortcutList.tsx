@@ -1,14 +1,14 @@
-// All keys of the page, in a window over it.
+// The dialog with all keyboard shortcuts.
 
 import { Fragment } from 'react';
 import { Icon } from '../Icon';
 import button from './IconButton.module.css';
-import styles from './KeyList.module.css';
-import { KEYS } from './keys';
+import { SHORTCUTS } from './keys';
+import styles from './ShortcutList.module.css';
 
 const ID = 'keys';
 
-export function openKeys(): void {
+export function openShortcuts(): void {
   const dialog = document.getElementById(ID);
   if (dialog instanceof HTMLDialogElement && !dialog.open) dialog.showModal();
 }
@@ -18,27 +18,27 @@ const close = () => {
   if (dialog instanceof HTMLDialogElement) dialog.close();
 };
 
-export function KeyList() {
+export function ShortcutList() {
   return (
     <dialog id={ID} className={styles.window} aria-labelledby="keys-title">
       <header className={styles.head}>
-        <h2 id="keys-title">Keyboard</h2>
+        <h2 id="keys-title">Shortcuts</h2>
         <button type="button" className={button.button} aria-label="Close" onClick={close}>
           <Icon name="close" size={16} />
         </button>
       </header>
       <dl className={styles.keys}>
-        {KEYS.map(({ keys, or, what }) => (
-          <div key={what}>
+        {SHORTCUTS.map(({ keys, isAlternative, description }) => (
+          <div key={description}>
             <dt>
               {keys.map((key, index) => (
                 <Fragment key={key}>
-                  {index > 0 && !or && <span className={styles.then}>then</span>}
+                  {index > 0 && !isAlternative && <span className={styles.then}>then</span>}
                   <kbd>{key}</kbd>
                 </Fragment>
               ))}
             </dt>
-            <dd>{what}</dd>
+            <dd>{description}</dd>
           </div>
         ))}
       </dl>

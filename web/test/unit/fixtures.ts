@@ -1,11 +1,11 @@
-// Rows and nodes of the wire, with as little as a test must say.
+// Wire objects with defaults for everything that a test does not care about.
 
 import type { Frame, LayerStatus, NodeStatus, PullMotion, PullStatus } from '../../src/api/gen/wire';
 
 export const T0 = '2026-11-24T20:00:00Z';
 export const at = (seconds: number): string => new Date(Date.parse(T0) + seconds * 1000).toISOString();
 
-// A number for each id.
+// Row numbers by id.
 const numbers = new Map<string, number>();
 const number = (id: string): number => {
   const found = numbers.get(id) ?? numbers.size + 1;
@@ -48,7 +48,7 @@ export const node = (name: string, more: Partial<NodeStatus> = {}): NodeStatus =
   ...more,
 });
 
-/** What moves of a pull; all else is unknown. */
+/** A motion; omitted fields are unknown. */
 export const motion = (
   id: string,
   more: Partial<Pick<PullStatus, 'percent' | 'downloadedBytes'>> = {},
