@@ -46,11 +46,7 @@ pub(crate) struct BuildSteps {
 impl Build {
     /// Returns a finished build, whose paths exist already.
     pub(crate) fn up_to_date(built: Vec<PathBuf>) -> Build {
-        Build {
-            name: String::new(),
-            built,
-            running: None,
-        }
+        Build { name: String::new(), built, running: None }
     }
 
     /// Starts to build the paths `built`, with the output of all commands in `log`.
@@ -65,24 +61,15 @@ impl Build {
         let file = File::create(log).context(|| format!("create {}", log.display()))?;
         eprintln!("{name}: building in the background, log {}", log.display());
         let cancelled = Arc::new(AtomicBool::new(false));
-        let mut runner = BuildSteps {
-            log: file,
-            log_path: log.to_owned(),
-            cancelled: cancelled.clone(),
-        };
+        let mut runner =
+            BuildSteps { log: file, log_path: log.to_owned(), cancelled: cancelled.clone() };
         let watch = Stopwatch::start();
         let thread = thread::spawn(move || steps(&mut runner).map(|()| watch.elapsed()));
-        Ok(Build {
-            name: name.to_owned(),
-            built,
-            running: Some(Running { thread, cancelled }),
-        })
+        Ok(Build { name: name.to_owned(), built, running: Some(Running { thread, cancelled }) })
     }
 
     pub(crate) fn is_finished(&self) -> bool {
-        self.running
-            .as_ref()
-            .is_none_or(|running| running.thread.is_finished())
+        self.running.as_ref().is_none_or(|running| running.thread.is_finished())
     }
 
     /// Waits for the build and returns the paths that were built.
@@ -204,10 +191,7 @@ mod tests {
         });
         let error = build.unwrap().finish().unwrap_err();
         let text = error.text().unwrap();
-        assert!(
-            text.contains("exit status: 3") && text.contains("\n100"),
-            "{text}"
-        );
+        assert!(text.contains("exit status: 3") && text.contains("\n100"), "{text}");
         assert!(!text.contains("\n50\n"), "{text}");
     }
 

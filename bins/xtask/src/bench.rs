@@ -65,14 +65,8 @@ const WEB: &str = "web";
 const WEB_OPTIONS: &str = "[--seconds 20] [--minutes N] [--dist DIR]";
 
 pub(crate) fn details() -> String {
-    let lines = BENCHES
-        .iter()
-        .map(|bench| (bench.name, bench.summary, bench.options));
-    let web = (
-        WEB,
-        "speed and heap growth of the page in Chromium",
-        WEB_OPTIONS,
-    );
+    let lines = BENCHES.iter().map(|bench| (bench.name, bench.summary, bench.options));
+    let web = (WEB, "speed and heap growth of the page in Chromium", WEB_OPTIONS);
     let lines: Vec<String> = lines
         .chain([web])
         .map(|(name, summary, options)| format!("  {name:10} {summary}\n  {:10} {options}", ""))
@@ -121,9 +115,7 @@ fn parse(args: &[String]) -> Result<(&'static Bench, &[String])> {
     let names: Vec<&str> = BENCHES.iter().map(|bench| bench.name).collect();
     let names = format!("{}, {WEB}", names.join(", "));
     let Some((name, options)) = args.split_first() else {
-        return Err(Error::Usage(format!(
-            "missing bench; expected one of {names}"
-        )));
+        return Err(Error::Usage(format!("missing bench; expected one of {names}")));
     };
     let bench = BENCHES.iter().find(|bench| bench.name == name);
     let bench = bench

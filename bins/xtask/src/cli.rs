@@ -43,10 +43,8 @@ fn usage(task: &Task) -> String {
 fn overview() -> String {
     let width = TASKS.iter().map(|task| usage(task).chars().count()).max();
     let width = width.unwrap_or(0);
-    let lines: Vec<String> = TASKS
-        .iter()
-        .map(|task| format!("  {:width$}  {}", usage(task), task.summary))
-        .collect();
+    let lines: Vec<String> =
+        TASKS.iter().map(|task| format!("  {:width$}  {}", usage(task), task.summary)).collect();
     format!(
         "Usage: cargo xtask TASK\n\n{}\n\nHelp for a task: cargo xtask TASK --help",
         lines.join("\n")
@@ -126,10 +124,7 @@ mod tests {
         for line in ["", "tset", "--test", "help tset", "tset --help"] {
             let error = dispatch(&words(line)).unwrap_err();
             let name = if line.contains("tset") { "tset" } else { line };
-            assert!(
-                matches!(&error, Error::Usage(text) if text.contains(name)),
-                "{error:?}"
-            );
+            assert!(matches!(&error, Error::Usage(text) if text.contains(name)), "{error:?}");
         }
     }
 }

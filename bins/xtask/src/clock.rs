@@ -6,10 +6,7 @@ use std::time::{Duration, Instant};
 pub(crate) struct Stopwatch(Instant);
 
 impl Stopwatch {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the crate's clock module"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the crate's clock module")]
     pub(crate) fn start() -> Self {
         Stopwatch(Instant::now())
     }

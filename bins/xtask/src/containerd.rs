@@ -44,42 +44,12 @@ const V1: &str = "github.com/containerd/containerd";
 const V2: &str = "github.com/containerd/containerd/v2";
 
 const PINS: &[Pin] = &[
-    Pin {
-        minor: "1.7",
-        exact: "1.7.35",
-        module: V1,
-        method: Method::Require,
-    },
-    Pin {
-        minor: "2.0",
-        exact: "2.0.14",
-        module: V2,
-        method: Method::Require,
-    },
-    Pin {
-        minor: "2.1",
-        exact: "2.1.9",
-        module: V2,
-        method: Method::Require,
-    },
-    Pin {
-        minor: "2.2",
-        exact: "2.2.9",
-        module: V2,
-        method: Method::Install,
-    },
-    Pin {
-        minor: "2.3",
-        exact: "2.3.7",
-        module: V2,
-        method: Method::Install,
-    },
-    Pin {
-        minor: "2.4",
-        exact: "2.4.2",
-        module: V2,
-        method: Method::Install,
-    },
+    Pin { minor: "1.7", exact: "1.7.35", module: V1, method: Method::Require },
+    Pin { minor: "2.0", exact: "2.0.14", module: V2, method: Method::Require },
+    Pin { minor: "2.1", exact: "2.1.9", module: V2, method: Method::Require },
+    Pin { minor: "2.2", exact: "2.2.9", module: V2, method: Method::Install },
+    Pin { minor: "2.3", exact: "2.3.7", module: V2, method: Method::Install },
+    Pin { minor: "2.4", exact: "2.4.2", module: V2, method: Method::Install },
 ];
 
 /// The version of Debian's package. Found on `PATH` and never built.
@@ -99,10 +69,7 @@ Prints the folders of the programs.",
 
 pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
     if args.is_empty() {
-        return Err(Error::Usage(format!(
-            "missing version; expected one of {}",
-            known_versions()
-        )));
+        return Err(Error::Usage(format!("missing version; expected one of {}", known_versions())));
     }
     args.iter().try_for_each(|version| pin(version).map(drop))?;
     for path in start(root, args)?.finish()? {
@@ -118,10 +85,8 @@ pub(crate) fn start(root: &Root, versions: &[String]) -> Result<Build> {
     let built = versions.iter().filter(|version| *version != DEBIAN_VERSION);
     let pins: Vec<&Pin> = built.map(|version| pin(version)).collect::<Result<_>>()?;
     let built = pins.iter().map(|pin| home.join(pin.minor)).collect();
-    let mut missing: Vec<&Pin> = pins
-        .into_iter()
-        .filter(|pin| !is_complete(&home.join(pin.minor), pin))
-        .collect();
+    let mut missing: Vec<&Pin> =
+        pins.into_iter().filter(|pin| !is_complete(&home.join(pin.minor), pin)).collect();
     missing.sort_by_key(|pin| pin.minor);
     missing.dedup_by_key(|pin| pin.minor);
     if missing.is_empty() {
@@ -132,9 +97,7 @@ pub(crate) fn start(root: &Root, versions: &[String]) -> Result<Build> {
     go::require(&name)?;
     let log = root.target.join("xtask/build-containerd.log");
     Build::start(&name, built, &log, move |steps| {
-        missing
-            .iter()
-            .try_for_each(|pin| install(&home, pin, steps))
+        missing.iter().try_for_each(|pin| install(&home, pin, steps))
     })
 }
 
@@ -149,11 +112,7 @@ pub(crate) fn missing_versions<'a>(root: &Root, versions: &'a [String]) -> Vec<&
     let is_missing = |version: &&'a String| {
         pin(version).is_ok_and(|pin| !is_complete(&home.join(pin.minor), pin))
     };
-    versions
-        .iter()
-        .filter(is_missing)
-        .map(String::as_str)
-        .collect()
+    versions.iter().filter(is_missing).map(String::as_str).collect()
 }
 
 /// Rejects unknown versions.
@@ -168,10 +127,7 @@ pub(crate) fn check(version: &str) -> Result<()> {
 }
 
 pub(crate) fn known_versions() -> String {
-    PINS.iter()
-        .map(|pin| pin.minor)
-        .collect::<Vec<_>>()
-        .join(", ")
+    PINS.iter().map(|pin| pin.minor).collect::<Vec<_>>().join(", ")
 }
 
 fn pin(version: &str) -> Result<&'static Pin> {
@@ -183,14 +139,12 @@ fn pin(version: &str) -> Result<&'static Pin> {
             known_versions()
         )));
     }
-    PINS.iter()
-        .find(|pin| pin.minor == number || pin.exact == number)
-        .ok_or_else(|| {
-            Error::Usage(format!(
-                "unknown containerd version `{version}`; expected one of {}",
-                known_versions()
-            ))
-        })
+    PINS.iter().find(|pin| pin.minor == number || pin.exact == number).ok_or_else(|| {
+        Error::Usage(format!(
+            "unknown containerd version `{version}`; expected one of {}",
+            known_versions()
+        ))
+    })
 }
 
 fn install(home: &Path, pin: &Pin, steps: &mut BuildSteps) -> Result<()> {
@@ -208,9 +162,7 @@ fn install(home: &Path, pin: &Pin, steps: &mut BuildSteps) -> Result<()> {
 
 fn is_complete(dir: &Path, pin: &Pin) -> bool {
     fs::read_to_string(dir.join(VERSION_FILE)).is_ok_and(|text| text.trim() == pin.exact)
-        && PROGRAMS
-            .iter()
-            .all(|program| dir.join("bin").join(program).is_file())
+        && PROGRAMS.iter().all(|program| dir.join("bin").join(program).is_file())
 }
 
 fn build(pin: &Pin, dir: &Path, steps: &mut BuildSteps) -> Result<()> {
@@ -219,8 +171,7 @@ fn build(pin: &Pin, dir: &Path, steps: &mut BuildSteps) -> Result<()> {
     match pin.method {
         Method::Install => {
             let mut go = go_command(dir);
-            go.env("GOBIN", &bin)
-                .args(["install", "-ldflags=-s -w", "-tags", TAGS]);
+            go.env("GOBIN", &bin).args(["install", "-ldflags=-s -w", "-tags", TAGS]);
             go.args(packages(pin).map(|package| format!("{package}@v{}", pin.exact)));
             steps.run(&mut go)?;
         }
@@ -229,13 +180,10 @@ fn build(pin: &Pin, dir: &Path, steps: &mut BuildSteps) -> Result<()> {
             fs::create_dir_all(&module).context(|| format!("create {}", module.display()))?;
             steps.run(go_command(&module).args(["mod", "init", "build"]))?;
             let mut get = go_command(&module);
-            get.arg("get")
-                .args(packages(pin).map(|package| format!("{package}@v{}", pin.exact)));
+            get.arg("get").args(packages(pin).map(|package| format!("{package}@v{}", pin.exact)));
             steps.run(&mut get)?;
             let mut build = go_command(&module);
-            build
-                .args(["build", "-ldflags=-s -w", "-tags", TAGS, "-o"])
-                .arg(&bin);
+            build.args(["build", "-ldflags=-s -w", "-tags", TAGS, "-o"]).arg(&bin);
             steps.run(build.args(packages(pin)))?;
         }
     }
@@ -255,17 +203,12 @@ fn build(pin: &Pin, dir: &Path, steps: &mut BuildSteps) -> Result<()> {
 fn go_command(dir: &Path) -> Command {
     let mut go = background::command("go");
     // The caller's workspace and flags do not apply to this build.
-    go.current_dir(dir)
-        .env("CGO_ENABLED", "0")
-        .env("GOWORK", "off")
-        .env("GOFLAGS", "");
+    go.current_dir(dir).env("CGO_ENABLED", "0").env("GOWORK", "off").env("GOFLAGS", "");
     go
 }
 
 fn packages(pin: &Pin) -> impl Iterator<Item = String> + use<'_> {
-    PROGRAMS
-        .iter()
-        .map(|program| format!("{}/cmd/{program}", pin.module))
+    PROGRAMS.iter().map(|program| format!("{}/cmd/{program}", pin.module))
 }
 
 fn move_into_place(partial: &Path, target: &Path, pin: &Pin) -> Result<()> {
@@ -317,11 +260,7 @@ mod tests {
     fn pins_are_patches_of_their_minor() {
         for pin in PINS {
             assert!(pin.exact.starts_with(&format!("{}.", pin.minor)), "{pin:?}");
-            assert_eq!(
-                pin.module.ends_with("/v2"),
-                pin.exact.starts_with("2."),
-                "{pin:?}"
-            );
+            assert_eq!(pin.module.ends_with("/v2"), pin.exact.starts_with("2."), "{pin:?}");
         }
     }
 
@@ -351,11 +290,7 @@ mod tests {
     #[test]
     fn cached_versions_are_not_built() {
         let cache = scratch("cached");
-        let root = Root {
-            dir: cache.clone(),
-            target: cache.clone(),
-            cache: cache.clone(),
-        };
+        let root = Root { dir: cache.clone(), target: cache.clone(), cache: cache.clone() };
         let versions = ["1.6", "2.4", "2.0"].map(str::to_owned);
         assert_eq!(missing_versions(&root, &versions), ["2.4", "2.0"]);
         for version in &versions[1..] {

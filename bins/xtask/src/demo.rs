@@ -25,9 +25,7 @@ pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
         containerd::check(version)?;
     }
     let pods = args.iter().any(|arg| arg == KUBERNETES);
-    let kubernetes = pods
-        .then(|| kubernetes::start(root, Program::Node))
-        .transpose()?;
+    let kubernetes = pods.then(|| kubernetes::start(root, Program::Node)).transpose()?;
     // A cached older patch of the version is good enough.
     let is_cached = |version: &String| root.cache.join("containerd").join(version).exists();
     let versions: Vec<String> = version.into_iter().filter(|v| !is_cached(v)).collect();
@@ -78,10 +76,7 @@ fn install() -> Result<()> {
     if let Some(failure) = failure {
         text = format!("{failure}; {text}");
     }
-    if missing
-        .iter()
-        .any(|missing| missing.package == setup::COMPILER)
-    {
+    if missing.iter().any(|missing| missing.package == setup::COMPILER) {
         return Err(Error::Missing(text));
     }
     eprintln!("{text}");

@@ -37,28 +37,16 @@ Installs missing packages, and builds missing versions, which requires Go.",
 
 #[derive(Debug, PartialEq)]
 enum Mode {
-    Scenarios {
-        versions: Vec<String>,
-    },
-    Kubelet {
-        versions: Vec<String>,
-    },
-    Random {
-        versions: Vec<String>,
-        seed: String,
-        options: Vec<String>,
-    },
+    Scenarios { versions: Vec<String> },
+    Kubelet { versions: Vec<String> },
+    Random { versions: Vec<String>, seed: String, options: Vec<String> },
 }
 
 pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
     match parse(args)? {
         Mode::Scenarios { versions } => test::run_scenarios(root, &versions),
         Mode::Kubelet { versions } => run_kubelet(root, &versions),
-        Mode::Random {
-            versions,
-            seed,
-            options,
-        } => {
+        Mode::Random { versions, seed, options } => {
             setup::ensure()?;
             containerd::ensure(root, &versions)?;
             let mut cargo = process::cargo(&root.dir);
@@ -112,9 +100,7 @@ fn parse(args: &[String]) -> Result<Mode> {
                     Error::Usage("missing seed: expected e.g. --random 1".to_owned())
                 })?;
                 if value.parse::<u64>().is_err() {
-                    return Err(Error::Usage(format!(
-                        "invalid seed `{value}`: expected a number"
-                    )));
+                    return Err(Error::Usage(format!("invalid seed `{value}`: expected a number")));
                 }
                 seed = Some(value.clone());
             }
@@ -130,17 +116,13 @@ fn parse(args: &[String]) -> Result<Mode> {
         }
     }
     match seed {
-        Some(_) if kubelet => Err(Error::Usage(
-            "--kubelet and --random cannot be combined".to_owned(),
-        )),
-        Some(seed) => Ok(Mode::Random {
-            versions,
-            seed,
-            options,
-        }),
-        None if !options.is_empty() => Err(Error::Usage(
-            "options after `--` require --random".to_owned(),
-        )),
+        Some(_) if kubelet => {
+            Err(Error::Usage("--kubelet and --random cannot be combined".to_owned()))
+        }
+        Some(seed) => Ok(Mode::Random { versions, seed, options }),
+        None if !options.is_empty() => {
+            Err(Error::Usage("options after `--` require --random".to_owned()))
+        }
         None if kubelet => {
             if versions.is_empty() {
                 versions = KUBELET_VERSIONS.map(str::to_owned).to_vec();
@@ -161,21 +143,13 @@ mod tests {
     use super::*;
 
     fn parsed(line: &str) -> Result<Mode> {
-        parse(
-            &line
-                .split_whitespace()
-                .map(str::to_owned)
-                .collect::<Vec<_>>(),
-        )
+        parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
     }
 
     #[test]
     fn versions_have_default_and_are_checked() {
         let scenarios = |versions: &[&str]| Mode::Scenarios {
-            versions: versions
-                .iter()
-                .map(|version| (*version).to_owned())
-                .collect(),
+            versions: versions.iter().map(|version| (*version).to_owned()).collect(),
         };
         assert_eq!(parsed("").unwrap(), scenarios(&VERSIONS));
         assert_eq!(parsed("2.1 1.7").unwrap(), scenarios(&["2.1", "1.7"]));
@@ -188,10 +162,7 @@ mod tests {
     fn random_options_are_those_of_program() {
         let file = "pulltrace-testkit/src/bin/random/main.rs";
         let source = std::fs::read_to_string(Root::find().unwrap().dir.join(file)).unwrap();
-        for option in RANDOM_OPTIONS
-            .split(['[', ']'])
-            .filter(|o| o.starts_with('-'))
-        {
+        for option in RANDOM_OPTIONS.split(['[', ']']).filter(|o| o.starts_with('-')) {
             assert!(source.contains(&format!("[{option}]")), "{option}");
         }
     }
@@ -210,14 +181,7 @@ mod tests {
     #[test]
     fn seed_selects_random_pulls_with_options() {
         let mode = parsed("2.4 --random 7 -- --pulls 10").unwrap();
-        let Mode::Random {
-            versions,
-            seed,
-            options,
-        } = mode
-        else {
-            panic!("{mode:?}")
-        };
+        let Mode::Random { versions, seed, options } = mode else { panic!("{mode:?}") };
         assert_eq!(
             (versions.len(), seed.as_str(), options.join(" ").as_str()),
             (1, "7", "--pulls 10")

@@ -78,22 +78,13 @@ fn parse<'a>(args: &'a [String], known: &[String]) -> Result<(&'a str, u32)> {
         }
     };
     if !known.contains(target) {
-        return Err(Error::Usage(format!(
-            "unknown fuzz target `{target}`; expected {}",
-            one_of()
-        )));
+        return Err(Error::Usage(format!("unknown fuzz target `{target}`; expected {}", one_of())));
     }
     let seconds = match seconds {
         None => DEFAULT_SECONDS,
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|seconds| *seconds > 0)
-            .ok_or_else(|| {
-                Error::Usage(format!(
-                    "invalid seconds `{text}`: expected a number above 0"
-                ))
-            })?,
+        Some(text) => text.parse().ok().filter(|seconds| *seconds > 0).ok_or_else(|| {
+            Error::Usage(format!("invalid seconds `{text}`: expected a number above 0"))
+        })?,
     };
     Ok((target, seconds))
 }

@@ -58,10 +58,7 @@ mod tests {
             let error = check_version("X 2", bad).unwrap_err();
             assert!(matches!(&error, Error::Missing(_)), "{error:?}");
             let text = error.text().unwrap();
-            assert!(
-                text.starts_with("X 2 is not built: install Go 1.24"),
-                "{text}"
-            );
+            assert!(text.starts_with("X 2 is not built: install Go 1.24"), "{text}");
             assert!(text.contains(problem), "{text}");
         }
     }

@@ -55,15 +55,10 @@ impl Graph {
         let missing =
             |part: &str| Error::Failed(format!("missing {part} in the output of `cargo metadata`"));
         let value: Value = serde_json::from_str(json).map_err(|_| missing("JSON"))?;
-        let ids = value["workspace_members"]
-            .as_array()
-            .ok_or_else(|| missing("members"))?;
-        let packages = value["packages"]
-            .as_array()
-            .ok_or_else(|| missing("packages"))?;
-        let (ours, theirs): (Vec<&Value>, Vec<&Value>) = packages
-            .iter()
-            .partition(|package| ids.contains(&package["id"]));
+        let ids = value["workspace_members"].as_array().ok_or_else(|| missing("members"))?;
+        let packages = value["packages"].as_array().ok_or_else(|| missing("packages"))?;
+        let (ours, theirs): (Vec<&Value>, Vec<&Value>) =
+            packages.iter().partition(|package| ids.contains(&package["id"]));
         Ok(Graph {
             members: ours.into_iter().map(package).collect(),
             foreign: theirs.into_iter().map(package).collect(),
@@ -81,10 +76,7 @@ impl Graph {
 
 impl Package {
     pub(crate) fn targets_of_kind(&self, kind: &str) -> impl Iterator<Item = &str> {
-        self.targets
-            .iter()
-            .filter(move |target| target.kind == kind)
-            .map(|t| t.name.as_str())
+        self.targets.iter().filter(move |target| target.kind == kind).map(|t| t.name.as_str())
     }
 }
 
@@ -98,9 +90,7 @@ fn package(value: &Value) -> Package {
         version: text("version").unwrap_or_default(),
         dir: dir.parent().map(PathBuf::from).unwrap_or_default(),
         // `publish = false` results in an empty list of registries.
-        published: value["publish"]
-            .as_array()
-            .is_none_or(|registries| !registries.is_empty()),
+        published: value["publish"].as_array().is_none_or(|registries| !registries.is_empty()),
         license: text("license"),
         description: text("description"),
         documentation: text("documentation"),
@@ -126,18 +116,13 @@ fn package(value: &Value) -> Package {
 /// `cargo tree`.
 pub(crate) fn tree(root: &Root, package: &str, args: &[&str]) -> Result<Vec<String>> {
     let mut cargo = process::cargo(&root.dir);
-    cargo.args([
-        "tree", "--quiet", "--prefix", "none", "--format", "{p}", "-p", package,
-    ]);
+    cargo.args(["tree", "--quiet", "--prefix", "none", "--format", "{p}", "-p", package]);
     Ok(names(&process::output(cargo.args(args))?))
 }
 
 fn names(tree: &str) -> Vec<String> {
-    let mut names: Vec<String> = tree
-        .lines()
-        .filter_map(|line| line.split(' ').next())
-        .map(str::to_owned)
-        .collect();
+    let mut names: Vec<String> =
+        tree.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect();
     names.sort();
     names.dedup();
     names
@@ -171,9 +156,6 @@ mod tests {
 
     #[test]
     fn tree_names_are_first_words() {
-        assert_eq!(
-            names("b v1 (/w/b)\ntokio v1.2 (*)\nb v1 (/w/b)\n"),
-            ["b", "tokio"]
-        );
+        assert_eq!(names("b v1 (/w/b)\ntokio v1.2 (*)\nb v1 (/w/b)\n"), ["b", "tokio"]);
     }
 }

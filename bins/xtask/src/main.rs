@@ -4,11 +4,7 @@
 //! that it compiles in seconds and without protoc. Code that needs them is a program of the testkit,
 //! which a task builds and starts.
 #![forbid(unsafe_code)]
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "tasks print to the terminal"
-)]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "tasks print to the terminal")]
 
 mod background;
 mod bench;
@@ -18,6 +14,7 @@ mod containerd;
 mod demo;
 mod e2e;
 mod error;
+mod errors;
 mod fuzz;
 mod go;
 mod graph;
@@ -99,9 +96,16 @@ const TASKS: &[Task] = &[
         run: tidy::run,
     },
     Task {
+        name: "errors",
+        args: "",
+        summary: "write docs/errors.md from the error types",
+        details: String::new,
+        run: errors::run,
+    },
+    Task {
         name: "same-code",
-        args: "BASE [--names] [--strings] [--write-map]",
-        summary: "prove that a change of comments, texts or names changes nothing else",
+        args: "BASE [--names] [--strings] [--list] [--write-map]",
+        summary: "compare the code with BASE, without comments, texts and names",
         details: String::new,
         run: same_code::run,
     },

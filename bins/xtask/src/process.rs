@@ -37,17 +37,13 @@ pub(crate) fn format_command(command: &Command) -> String {
 
 /// Runs a command on this terminal. Any exit code but 0 is an error.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let status = command
-        .status()
-        .context(|| format!("start `{}`", format_command(command)))?;
+    let status = command.status().context(|| format!("start `{}`", format_command(command)))?;
     check(command, status)
 }
 
 /// Runs a command and returns its standard output.
 pub(crate) fn output(command: &mut Command) -> Result<String> {
-    let output = command
-        .output()
-        .context(|| format!("start `{}`", format_command(command)))?;
+    let output = command.output().context(|| format!("start `{}`", format_command(command)))?;
     if !output.status.success() {
         let stderr = String::from_utf8_lossy(&output.stderr);
         return Err(Error::Failed(format!(
@@ -58,10 +54,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
         )));
     }
     String::from_utf8(output.stdout).map_err(|_| {
-        Error::Failed(format!(
-            "output of `{}` is not valid UTF-8",
-            format_command(command)
-        ))
+        Error::Failed(format!("output of `{}` is not valid UTF-8", format_command(command)))
     })
 }
 
@@ -69,10 +62,7 @@ pub(crate) fn check(command: &Command, status: ExitStatus) -> Result<()> {
     if status.success() {
         Ok(())
     } else {
-        Err(Error::Failed(format!(
-            "`{}` failed ({status})",
-            format_command(command)
-        )))
+        Err(Error::Failed(format!("`{}` failed ({status})", format_command(command))))
     }
 }
 
@@ -80,10 +70,7 @@ pub(crate) fn check(command: &Command, status: ExitStatus) -> Result<()> {
 /// Returns only if the program cannot be started.
 pub(crate) fn exec(command: &mut Command) -> Error {
     let error = command.exec();
-    Error::Failed(format!(
-        "failed to start `{}`: {error}",
-        format_command(command)
-    ))
+    Error::Failed(format!("failed to start `{}`: {error}", format_command(command)))
 }
 
 /// Cargo in this folder; the same Cargo that runs this program, if any.
@@ -108,10 +95,7 @@ mod tests {
     fn failure_names_command_status_and_stderr() {
         let error = output(Command::new("sh").args(["-c", "echo oh no >&2; exit 3"])).unwrap_err();
         let text = error.text().unwrap();
-        assert!(
-            text.contains("sh -c") && text.contains("oh no") && text.contains('3'),
-            "{text}"
-        );
+        assert!(text.contains("sh -c") && text.contains("oh no") && text.contains('3'), "{text}");
         assert!(run(&mut Command::new("false")).is_err() && run(&mut Command::new("true")).is_ok());
     }
 

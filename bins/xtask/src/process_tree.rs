@@ -23,19 +23,14 @@ pub(crate) fn descendants(pid: u32) -> Vec<u32> {
 pub(crate) fn processor_ticks(pid: u32) -> u64 {
     let stats = stats();
     let tree = tree(pid, &stats);
-    tree.iter()
-        .filter_map(|pid| stats.get(pid))
-        .map(|stat| stat.ticks)
-        .sum()
+    tree.iter().filter_map(|pid| stats.get(pid)).map(|stat| stat.ticks).sum()
 }
 
 pub(crate) fn kill(pids: impl IntoIterator<Item = u32>) {
     let pids: Vec<String> = pids.into_iter().map(|pid| pid.to_string()).collect();
     if !pids.is_empty() {
         // Fails if one of them has already exited, which is fine.
-        drop(process::output(
-            Command::new("kill").arg("-KILL").args(pids),
-        ));
+        drop(process::output(Command::new("kill").arg("-KILL").args(pids)));
     }
 }
 

@@ -128,10 +128,7 @@ mod tests {
         assert_eq!(stalled_at((0..5_000).map(|n| sample(n / 299, 3))), None);
         assert_eq!(stalled_at((0..5_000).map(|n| sample(7, n / 299))), None);
         // A process that exits takes its processor time with it.
-        assert_eq!(
-            stalled_at((0..5_000).map(|n| sample(7, 99 - n / 299))),
-            None
-        );
+        assert_eq!(stalled_at((0..5_000).map(|n| sample(7, 99 - n / 299))), None);
     }
 
     #[test]

@@ -31,20 +31,11 @@ impl Root {
                 ))
             })?
             .to_path_buf();
-        let set = |name| {
-            env::var_os(name)
-                .filter(|value| !value.is_empty())
-                .map(PathBuf::from)
-        };
+        let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let target = set("CARGO_TARGET_DIR").unwrap_or_else(|| dir.join("target"));
         Ok(Root {
             target: dir.join(target),
-            cache: cache_dir(
-                set("PULLTRACE_CACHE"),
-                set("XDG_CACHE_HOME"),
-                set("HOME"),
-                &dir,
-            ),
+            cache: cache_dir(set("PULLTRACE_CACHE"), set("XDG_CACHE_HOME"), set("HOME"), &dir),
             dir,
         })
     }
@@ -56,10 +47,7 @@ impl Root {
 }
 
 fn is_true(value: &str) -> bool {
-    !matches!(
-        value.trim().to_ascii_lowercase().as_str(),
-        "" | "0" | "false" | "no"
-    )
+    !matches!(value.trim().to_ascii_lowercase().as_str(), "" | "0" | "false" | "no")
 }
 
 /// The testkit uses the same rules.

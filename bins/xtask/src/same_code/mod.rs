@@ -1,9 +1,9 @@
-//! `cargo xtask same-code BASE`: proves that a change of comments, texts or names changes nothing else.
+//! `cargo xtask same-code BASE`: proves that only comments and, if allowed, names and strings changed.
 //!
 //! Compares the working tree with a commit: the code of each Rust and TypeScript file without comments (`rust`,
-//! `web/scripts/same-code.mjs`), the JSON of the golden files, the OpenAPI document without descriptions, and everything
-//! that users and embedders depend on (`surface`). `renames.tsv` lists what may have another name, and the files whose
-//! code was changed on purpose.
+//! `web/scripts/same-code.mjs`), the golden files' bytes, the OpenAPI document without descriptions, and everything
+//! that users and embedders depend on (`surface`). `renames.tsv` lists the accepted renames, and the files whose code
+//! was changed on purpose.
 
 mod rust;
 mod surface;
@@ -20,10 +20,10 @@ use crate::process;
 use crate::root::Root;
 use rust::Allowed;
 
-/// Tab-separated: `file OLD NEW`, `surface OLD NEW`, `code PATH REASON`.
+/// Tab-separated: `file OLD NEW`, `surface OLD NEW`, `removed NAME REASON`, `added NAME REASON`, `code PATH REASON`.
 const MAP: &str = "bins/xtask/renames.tsv";
 
-/// JSON that must not change.
+/// Folders whose JSON files must not change.
 const GOLDEN: [&str; 2] = ["pulltrace-core/tests/golden", "recordings"];
 
 pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
@@ -46,10 +46,7 @@ pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
     }
     let base = Checkout::new(root, base.ok_or_else(usage)?)?;
     let mut map = Map::parse(&fs::read_to_string(root.dir.join(MAP)).unwrap_or_default());
-    let mut report = Report {
-        list,
-        ..Report::default()
-    };
+    let mut report = Report { list, ..Report::default() };
     compare_rust(root, &base.dir, &map, allowed, &mut report)?;
     compare_typescript(root, &base.dir, &map, allowed, &mut report)?;
     compare_json(root, &base.dir, &mut report)?;
@@ -63,12 +60,12 @@ pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
 
 #[derive(Default)]
 struct Report {
-    /// Print each name that changed, with its file.
+    /// Set to print each renamed identifier with its file.
     list: bool,
     files: usize,
     renames: BTreeMap<(String, String), usize>,
     tests: usize,
-    /// Files whose code was changed on purpose, by the map.
+    /// Files whose code was changed on purpose, according to the map.
     changed: Vec<String>,
     findings: Vec<String>,
 }
@@ -84,15 +81,10 @@ impl Report {
 
     fn print(&self) -> Result<()> {
         let places: usize = self.renames.values().sum();
-        println!(
-            "{} files compared, {} tests matched",
-            self.files, self.tests
-        );
-        println!("{} names changed at {places} places", self.renames.len());
-        println!("{} files have other code by {MAP}", self.changed.len());
-        self.findings
-            .iter()
-            .for_each(|finding| println!("  {finding}"));
+        println!("{} Rust files compared, {} tests matched", self.files, self.tests);
+        println!("{} names changed in {places} places", self.renames.len());
+        println!("{} files changed on purpose ({MAP})", self.changed.len());
+        self.findings.iter().for_each(|finding| println!("  {finding}"));
         match self.findings.len() {
             0 => Ok(()),
             count => Err(Error::Failed(format!("{count} differences"))),
@@ -100,11 +92,13 @@ impl Report {
     }
 }
 
-/// What may be called otherwise.
+/// The accepted renames, and the files with other changes.
 #[derive(Default)]
 struct Map {
     files: BTreeMap<String, String>,
     surface: BTreeMap<String, String>,
+    removed: BTreeMap<String, String>,
+    added: BTreeMap<String, String>,
     code: BTreeMap<String, String>,
 }
 
@@ -113,17 +107,16 @@ impl Map {
         let mut map = Map::default();
         for line in text.lines() {
             let mut fields = line.split('\t');
-            let Some((kind, old, new)) = fields
-                .next()
-                .zip(fields.next())
-                .zip(fields.next())
-                .map(|((a, b), c)| (a, b, c))
+            let Some((kind, old, new)) =
+                fields.next().zip(fields.next()).zip(fields.next()).map(|((a, b), c)| (a, b, c))
             else {
                 continue;
             };
             let table = match kind {
                 "file" => &mut map.files,
                 "surface" => &mut map.surface,
+                "removed" => &mut map.removed,
+                "added" => &mut map.added,
                 "code" => &mut map.code,
                 _ => continue,
             };
@@ -138,6 +131,8 @@ impl std::fmt::Display for Map {
         for (kind, table) in [
             ("file", &self.files),
             ("surface", &self.surface),
+            ("removed", &self.removed),
+            ("added", &self.added),
             ("code", &self.code),
         ] {
             for (old, new) in table {
@@ -148,24 +143,19 @@ impl std::fmt::Display for Map {
     }
 }
 
-/// A commit, unpacked into a temporary folder that is removed at the end.
+/// A commit, unpacked into a temporary folder that is removed on drop.
 struct Checkout {
     dir: PathBuf,
 }
 
 impl Checkout {
     fn new(root: &Root, commit: &str) -> Result<Checkout> {
-        let dir = root
-            .target
-            .join(format!("xtask/same-code-{}", std::process::id()));
+        let dir = root.target.join(format!("xtask/same-code-{}", std::process::id()));
         fs::create_dir_all(&dir).context(|| format!("create {}", dir.display()))?;
         let checkout = Checkout { dir };
         let archive = checkout.dir.join("archive.tar");
         let mut git = Command::new("git");
-        git.current_dir(&root.dir)
-            .args(["archive", "-o"])
-            .arg(&archive)
-            .arg(commit);
+        git.current_dir(&root.dir).args(["archive", "-o"]).arg(&archive).arg(commit);
         process::run(&mut git)?;
         let mut tar = Command::new("tar");
         process::run(tar.arg("-C").arg(&checkout.dir).arg("-xf").arg(&archive))?;
@@ -179,17 +169,13 @@ impl Drop for Checkout {
     }
 }
 
-/// The files below a folder with this ending, without what is built or generated.
-fn files(dir: &Path, ending: &str) -> Result<Vec<PathBuf>> {
+/// Returns the files below a folder with this extension. Skips hidden folders and build output.
+pub(crate) fn files(dir: &Path, ending: &str) -> Result<Vec<PathBuf>> {
     let mut out = Vec::new();
     let read = || format!("read {}", dir.display());
     for entry in fs::read_dir(dir).context(read)? {
         let path = entry.context(read)?.path();
-        let name = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         if path.is_dir() {
             if !name.starts_with('.') && name != "target" && name != "node_modules" {
                 out.extend(files(&path, ending)?);
@@ -202,10 +188,7 @@ fn files(dir: &Path, ending: &str) -> Result<Vec<PathBuf>> {
 }
 
 fn relative(file: &Path, dir: &Path) -> String {
-    file.strip_prefix(dir)
-        .unwrap_or(file)
-        .to_string_lossy()
-        .into_owned()
+    file.strip_prefix(dir).unwrap_or(file).to_string_lossy().into_owned()
 }
 
 fn compare_rust(
@@ -217,15 +200,13 @@ fn compare_rust(
 ) -> Result<()> {
     let read =
         |path: &Path| fs::read_to_string(path).context(|| format!("read {}", path.display()));
-    let mut new: BTreeSet<String> = files(&root.dir, "rs")?
-        .iter()
-        .map(|file| relative(file, &root.dir))
-        .collect();
+    let mut new: BTreeSet<String> =
+        files(&root.dir, "rs")?.iter().map(|file| relative(file, &root.dir)).collect();
     for file in files(base, "rs")? {
         let old = relative(&file, base);
         let name = map.files.get(&old).unwrap_or(&old);
         if !new.remove(name) {
-            report.difference(map, &old, "it is missing");
+            report.difference(map, &old, "missing");
             continue;
         }
         let found = rust::compare(&read(&file)?, &read(&root.dir.join(name))?, allowed);
@@ -247,7 +228,7 @@ fn compare_rust(
         }
     }
     for file in new {
-        report.difference(map, &file, "it is new");
+        report.difference(map, &file, "new");
     }
     Ok(())
 }
@@ -260,20 +241,15 @@ fn compare_typescript(
     report: &mut Report,
 ) -> Result<()> {
     let mut node = Command::new("node");
-    node.current_dir(root.dir.join("web"))
-        .arg("scripts/same-code.mjs")
-        .arg(base.join("web"));
-    node.args(allowed.names.then_some("--names"))
-        .args(allowed.strings.then_some("--strings"));
+    node.current_dir(root.dir.join("web")).arg("scripts/same-code.mjs").arg(base.join("web"));
+    node.args(allowed.names.then_some("--names")).args(allowed.strings.then_some("--strings"));
     let web = |path: &'_ str| path.strip_prefix("web/").map(str::to_owned);
-    let moved = map
-        .files
-        .iter()
-        .filter_map(|(old, new)| Some(format!("{}={}", web(old)?, web(new)?)));
+    let moved =
+        map.files.iter().filter_map(|(old, new)| Some(format!("{}={}", web(old)?, web(new)?)));
     node.args(moved);
     for line in process::output(&mut node)?.lines() {
         let found: Value = serde_json::from_str(line)
-            .map_err(|error| Error::Failed(format!("same-code.mjs printed no JSON: {error}")))?;
+            .map_err(|error| Error::Failed(format!("same-code.mjs: invalid JSON: {error}")))?;
         let file = format!("web/{}", found["file"].as_str().unwrap_or_default());
         if let Some(text) = found["difference"].as_str() {
             report.difference(map, &file, text);
@@ -284,7 +260,7 @@ fn compare_typescript(
             report.difference(
                 map,
                 &file,
-                &format!("{} tests became {}", count("before"), count("after")),
+                &format!("{} tests before, {} now", count("before"), count("after")),
             );
         }
         report.tests += count("after");
@@ -297,36 +273,41 @@ fn compare_json(root: &Root, base: &Path, report: &mut Report) -> Result<()> {
         for ending in ["json", "ndjson", "jsonl"] {
             for file in files(&base.join(dir), ending)? {
                 let name = relative(&file, base);
-                let same = fs::read(&file).ok() == fs::read(root.dir.join(&name)).ok();
-                if !same {
-                    report.findings.push(format!("{name}: it changed"));
+                if stripped(&file)? != stripped(&root.dir.join(&name))? {
+                    report.findings.push(format!("{name}: changed"));
                 }
             }
         }
     }
-    let document = |dir: &Path| -> Result<Value> {
-        let path = dir.join("docs/openapi.json");
-        let text = fs::read_to_string(&path).context(|| format!("read {}", path.display()))?;
-        let mut value = serde_json::from_str(&text).map_err(|error| {
-            Error::Failed(format!("{} is invalid JSON: {error}", path.display()))
-        })?;
-        strip_descriptions(&mut value);
-        Ok(value)
-    };
+    let document = |dir: &Path| stripped(&dir.join("docs/openapi.json"));
     if document(base)? != document(&root.dir)? {
-        report
-            .findings
-            .push("docs/openapi.json: more than descriptions changed".to_owned());
+        report.findings.push("docs/openapi.json: changed beyond its descriptions".to_owned());
     }
     Ok(())
 }
 
-/// Removes the texts of an OpenAPI document; a property may be called `description`, so only strings count.
+/// Returns the values of a file, one or one per line, without texts.
+fn stripped(path: &Path) -> Result<Vec<Value>> {
+    let text = fs::read_to_string(path).context(|| format!("read {}", path.display()))?;
+    serde_json::Deserializer::from_str(&text)
+        .into_iter()
+        .map(|value| {
+            let mut value = value.map_err(|error| {
+                Error::Failed(format!("{} is invalid JSON: {error}", path.display()))
+            })?;
+            strip_descriptions(&mut value);
+            Ok(value)
+        })
+        .collect()
+}
+
+/// Removes descriptions, summaries and hints, if they are strings: a schema may have a property
+/// called `description`.
 fn strip_descriptions(value: &mut Value) {
     match value {
         Value::Object(fields) => {
             fields.retain(|key, value| {
-                !(matches!(key.as_str(), "description" | "summary") && value.is_string())
+                !(matches!(key.as_str(), "description" | "summary" | "hint") && value.is_string())
             });
             fields.values_mut().for_each(strip_descriptions);
         }
@@ -346,9 +327,7 @@ fn compare_surface(
     let mut added: BTreeSet<&String> = new.difference(&old).collect();
     for line in old.difference(&new) {
         if write && !map.surface.contains_key(line) {
-            let renamed = added
-                .iter()
-                .find(|other| is_renamed(line, other, &report.renames));
+            let renamed = added.iter().find(|other| is_renamed(line, other, &report.renames));
             if let Some(renamed) = renamed {
                 map.surface.insert(line.clone(), (*renamed).clone());
             }
@@ -357,16 +336,16 @@ fn compare_surface(
             Some(name) if new.contains(name) => {
                 added.remove(name);
             }
-            _ => report.findings.push(format!("gone: {line}")),
+            None if map.removed.contains_key(line) => {}
+            _ => report.findings.push(format!("removed: {line}")),
         }
     }
-    report
-        .findings
-        .extend(added.iter().map(|line| format!("new: {line}")));
+    added.retain(|line| !map.added.contains_key(*line));
+    report.findings.extend(added.iter().map(|line| format!("added: {line}")));
     Ok(())
 }
 
-/// Reports whether each part of a path is the same or was renamed in the code.
+/// Reports whether each part of an item's path is the same or was renamed in the code.
 fn is_renamed(old: &str, new: &str, renames: &BTreeMap<(String, String), usize>) -> bool {
     let (old, new): (Vec<&str>, Vec<&str>) = (old.split("::").collect(), new.split("::").collect());
     old.len() == new.len()
@@ -380,39 +359,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn map_is_written_as_it_is_read() {
+    fn map_round_trips() {
         let text =
             "file\ta/old.rs\ta/new.rs\nsurface\titem k::A\titem k::B\ncode\tb.rs\tfixes a bug\n";
         assert_eq!(Map::parse(text).to_string(), text);
     }
 
     #[test]
-    fn descriptions_are_no_part_of_the_document() {
+    fn descriptions_are_stripped() {
         let mut value = serde_json::json!({"description": "x", "properties": {"description": {"type": "string", "summary": "y"}}});
         strip_descriptions(&mut value);
-        assert_eq!(
-            value,
-            serde_json::json!({"properties": {"description": {"type": "string"}}})
-        );
+        assert_eq!(value, serde_json::json!({"properties": {"description": {"type": "string"}}}));
     }
 
     #[test]
     fn path_is_renamed_only_by_known_renames() {
         let renames = BTreeMap::from([(("Told".to_owned(), "LastSent".to_owned()), 3)]);
-        assert!(is_renamed(
-            "item k::a::Told",
-            "item k::a::LastSent",
-            &renames
-        ));
-        assert!(!is_renamed(
-            "item k::a::Told",
-            "item k::b::LastSent",
-            &renames
-        ));
-        assert!(!is_renamed(
-            "item k::a::Other",
-            "item k::a::LastSent",
-            &renames
-        ));
+        assert!(is_renamed("item k::a::Told", "item k::a::LastSent", &renames));
+        assert!(!is_renamed("item k::a::Told", "item k::b::LastSent", &renames));
+        assert!(!is_renamed("item k::a::Other", "item k::a::LastSent", &renames));
     }
 }

@@ -1,6 +1,6 @@
 //! Compares two versions of a Rust file token by token.
 //!
-//! Comments and doc attributes do not count, nor does what rustfmt decides: trailing commas, braces around a single
+//! Comments, doc attributes and the choices of rustfmt are ignored: trailing commas, braces around a single
 //! expression, and the order of `use` and `mod` items. Renames and changed texts are found by comparing the two token
 //! streams position by position.
 
@@ -10,7 +10,7 @@ use proc_macro2::{Delimiter, TokenStream, TokenTree};
 use quote::ToTokens as _;
 use syn::visit_mut::{self, VisitMut};
 
-/// Which differences are accepted. Comments and docs may always differ.
+/// The accepted differences. Comments and docs may always differ.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Allowed {
     /// Identifiers may differ.
@@ -24,13 +24,13 @@ pub(crate) struct Allowed {
 pub(crate) struct Comparison {
     /// The first difference that is not allowed.
     pub(crate) difference: Option<String>,
-    /// Identifiers of the base and what they are called now, with the number of places.
+    /// The old and new name of each renamed identifier, with the number of places.
     pub(crate) renames: BTreeMap<(String, String), usize>,
     /// Test functions of the base, and their names now.
     pub(crate) tests: Vec<(String, String)>,
 }
 
-/// A file without comments, with what rustfmt may move kept apart.
+/// A file without comments; items that rustfmt sorts are separate.
 struct Code {
     tokens: Vec<Token>,
     /// One entry for each `use` leaf and each `mod name;`, sorted.
@@ -63,16 +63,11 @@ pub(crate) fn compare(base: &str, now: &str, allowed: Allowed) -> Comparison {
     if allowed.names {
         if base.declarations.len() != now.declarations.len() {
             let counts = (base.declarations.len(), now.declarations.len());
-            found.difference = Some(format!(
-                "{} imports and modules became {}",
-                counts.0, counts.1
-            ));
+            found.difference =
+                Some(format!("{} imports and modules became {}", counts.0, counts.1));
         }
     } else if base.declarations != now.declarations {
-        let changed = now
-            .declarations
-            .iter()
-            .find(|line| !base.declarations.contains(line));
+        let changed = now.declarations.iter().find(|line| !base.declarations.contains(line));
         found.difference = Some(format!(
             "imports or modules differ: {}",
             changed.map_or("one is missing", String::as_str)
@@ -83,10 +78,7 @@ pub(crate) fn compare(base: &str, now: &str, allowed: Allowed) -> Comparison {
 }
 
 fn differs(text: String) -> Comparison {
-    Comparison {
-        difference: Some(text),
-        ..Comparison::default()
-    }
+    Comparison { difference: Some(text), ..Comparison::default() }
 }
 
 fn compare_tokens(base: &[Token], now: &[Token], allowed: Allowed, found: &mut Comparison) {
@@ -120,9 +112,7 @@ fn compare_tokens(base: &[Token], now: &[Token], allowed: Allowed, found: &mut C
         }
     }
     if base.len() != now.len() {
-        found
-            .difference
-            .get_or_insert(format!("{} tokens became {}", base.len(), now.len()));
+        found.difference.get_or_insert(format!("{} tokens became {}", base.len(), now.len()));
     }
 }
 
@@ -139,13 +129,10 @@ fn parse(text: &str) -> syn::Result<Code> {
     flatten(file.to_token_stream(), &mut tokens);
     let mut declarations = normalise.declarations;
     declarations.sort();
-    Ok(Code {
-        tokens,
-        declarations,
-    })
+    Ok(Code { tokens, declarations })
 }
 
-/// Removes docs, and undoes what rustfmt may do differently after a rename.
+/// Removes docs, and undoes the changes that rustfmt makes after a rename.
 #[derive(Default)]
 struct Normalise {
     declarations: Vec<String>,
@@ -183,7 +170,7 @@ fn leaves(tree: &syn::UseTree, path: &str, out: &mut Vec<String>) {
 impl VisitMut for Normalise {
     fn visit_attributes_mut(&mut self, attributes: &mut Vec<syn::Attribute>) {
         let is_doc = |attribute: &syn::Attribute| match &attribute.meta {
-            // `#[doc = include_str!(…)]` is code; `#[doc(hidden)]` is no name-value pair.
+            // `#[doc = include_str!(…)]` is code; `#[doc(hidden)]` is not a name-value pair.
             syn::Meta::NameValue(pair) => {
                 pair.path.is_ident("doc") && matches!(pair.value, syn::Expr::Lit(_))
             }
@@ -277,11 +264,7 @@ fn flatten(stream: TokenStream, out: &mut Vec<Token>) {
             TokenTree::Punct(punct) => out.push(Token::Other(punct.as_char().to_string())),
             TokenTree::Literal(literal) => {
                 let text = literal.to_string();
-                out.push(if text.contains('"') {
-                    Token::Text(text)
-                } else {
-                    Token::Other(text)
-                });
+                out.push(if text.contains('"') { Token::Text(text) } else { Token::Other(text) });
             }
         }
     }
@@ -291,14 +274,8 @@ fn flatten(stream: TokenStream, out: &mut Vec<Token>) {
 mod tests {
     use super::*;
 
-    const NAMES: Allowed = Allowed {
-        names: true,
-        strings: false,
-    };
-    const STRINGS: Allowed = Allowed {
-        names: false,
-        strings: true,
-    };
+    const NAMES: Allowed = Allowed { names: true, strings: false };
+    const STRINGS: Allowed = Allowed { names: false, strings: true };
 
     fn differs(base: &str, now: &str, allowed: Allowed) -> bool {
         compare(base, now, allowed).difference.is_some()
@@ -309,15 +286,8 @@ mod tests {
         let base = "//! Old.\n/// Old.\n#[must_use]\nfn f() -> u8 { 1 /* one */ }";
         let now =
             "//! New.\n\n/// New,\n/// longer.\n#[must_use]\nfn f() -> u8 {\n    // One.\n    1\n}";
-        assert_eq!(
-            compare(base, now, Allowed::default()),
-            Comparison::default()
-        );
-        assert!(differs(
-            base,
-            &now.replace("#[must_use]", ""),
-            Allowed::default()
-        ));
+        assert_eq!(compare(base, now, Allowed::default()), Comparison::default());
+        assert!(differs(base, &now.replace("#[must_use]", ""), Allowed::default()));
         assert!(differs(base, &now.replace("    1", "    2"), NAMES));
     }
 
@@ -326,10 +296,7 @@ mod tests {
         let base =
             "use b::{C, A};\nmod z;\nfn f() { g(|x| x + 1, match y { A => { h() } _ => k(), }) }";
         let now = "mod z;\nuse b::{A, C};\nfn f() { g(|x| { x + 1 }, match y { A => h(), _ => { k() } },) }";
-        assert_eq!(
-            compare(base, now, Allowed::default()),
-            Comparison::default()
-        );
+        assert_eq!(compare(base, now, Allowed::default()), Comparison::default());
         assert!(differs(base, &now.replace("{A, C}", "A"), NAMES));
     }
 

@@ -12,18 +12,10 @@ use serde_json::Value;
 use crate::error::{Context as _, Error, Result};
 
 /// The published crates.
-const LIBRARIES: [&str; 4] = [
-    "pulltrace-core",
-    "pulltrace-agent-lib",
-    "pulltrace-server-lib",
-    "pulltrace-client",
-];
+const LIBRARIES: [&str; 4] =
+    ["pulltrace-core", "pulltrace-agent-lib", "pulltrace-server-lib", "pulltrace-client"];
 
-const PROGRAMS: [&str; 3] = [
-    "bins/pulltrace",
-    "bins/pulltrace-agent",
-    "bins/pulltrace-server",
-];
+const PROGRAMS: [&str; 3] = ["bins/pulltrace", "bins/pulltrace-agent", "bins/pulltrace-server"];
 
 /// One line per name, `kind name`.
 pub(crate) fn list(root: &Path) -> Result<BTreeSet<String>> {
@@ -35,15 +27,8 @@ pub(crate) fn list(root: &Path) -> Result<BTreeSet<String>> {
         exit_codes(root, program, &mut out)?;
     }
     for library in LIBRARIES {
-        features(
-            library,
-            &read(&root.join(library).join("Cargo.toml"))?,
-            &mut out,
-        );
-        let mut items = Items {
-            name: library.replace('-', "_"),
-            ..Items::default()
-        };
+        features(library, &read(&root.join(library).join("Cargo.toml"))?, &mut out);
+        let mut items = Items { name: library.replace('-', "_"), ..Items::default() };
         items.module(&root.join(library).join("src/lib.rs"), "")?;
         items.finish(&mut out);
     }
@@ -67,10 +52,7 @@ fn code(cell: &str) -> Option<&str> {
 fn flags(page: &str, out: &mut BTreeSet<String>) {
     let mut program = "";
     for line in page.lines() {
-        if let Some(title) = line
-            .strip_prefix("### ")
-            .or_else(|| line.strip_prefix("## "))
-        {
+        if let Some(title) = line.strip_prefix("### ").or_else(|| line.strip_prefix("## ")) {
             program = title;
         }
         let Some(cells) = cells(line) else { continue };
@@ -98,12 +80,8 @@ fn routes(document: &str, out: &mut BTreeSet<String>) -> Result<()> {
         for (method, call) in methods.as_object().into_iter().flatten() {
             let parameters = call["parameters"].as_array().into_iter().flatten();
             let names: Vec<&str> = parameters.filter_map(|one| one["name"].as_str()).collect();
-            let answers: Vec<&String> = call["responses"]
-                .as_object()
-                .into_iter()
-                .flatten()
-                .map(|(code, _)| code)
-                .collect();
+            let answers: Vec<&String> =
+                call["responses"].as_object().into_iter().flatten().map(|(code, _)| code).collect();
             out.insert(format!("route {method} {path} {names:?} {answers:?}"));
         }
     }
@@ -113,9 +91,8 @@ fn routes(document: &str, out: &mut BTreeSet<String>) -> Result<()> {
 fn exit_codes(root: &Path, program: &str, out: &mut BTreeSet<String>) -> Result<()> {
     for file in super::files(&root.join(program).join("src"), "rs")? {
         let text = read(&file)?;
-        for (_, after) in text
-            .match_indices("ExitCode::from(")
-            .map(|(at, found)| text.split_at(at + found.len()))
+        for (_, after) in
+            text.match_indices("ExitCode::from(").map(|(at, found)| text.split_at(at + found.len()))
         {
             let argument = after.split(')').next().unwrap_or_default();
             out.insert(format!("exit-code {program} {argument}"));
@@ -127,9 +104,7 @@ fn exit_codes(root: &Path, program: &str, out: &mut BTreeSet<String>) -> Result<
 fn features(library: &str, manifest: &str, out: &mut BTreeSet<String>) {
     let section = manifest.split("[features]\n").nth(1).unwrap_or_default();
     let lines = section.lines().take_while(|line| !line.starts_with('['));
-    let names = lines
-        .filter_map(|line| line.split_once(" = "))
-        .map(|(name, _)| name);
+    let names = lines.filter_map(|line| line.split_once(" = ")).map(|(name, _)| name);
     out.extend(names.map(|name| format!("feature {library} {name}")));
 }
 
@@ -154,12 +129,10 @@ impl Items {
     /// `path` is `None` inside a private module, whose items are public only by a `pub use`.
     fn items(&mut self, items: &[syn::Item], file: &Path, path: Option<&str>) -> Result<()> {
         for item in items {
-            if attributes(item).iter().any(|attribute| {
-                attribute
-                    .to_token_stream()
-                    .to_string()
-                    .contains("cfg (test)")
-            }) {
+            if attributes(item)
+                .iter()
+                .any(|attribute| attribute.to_token_stream().to_string().contains("cfg (test)"))
+            {
                 continue;
             }
             match item {
@@ -174,9 +147,7 @@ impl Items {
 
     fn child(&mut self, module: &syn::ItemMod, file: &Path, path: Option<&str>) -> Result<()> {
         let name = module.ident.to_string();
-        let below = path
-            .filter(|_| public(&module.vis))
-            .map(|path| format!("{path}::{name}"));
+        let below = path.filter(|_| public(&module.vis)).map(|path| format!("{path}::{name}"));
         if let Some((_, items)) = &module.content {
             return self.items(items, file, below.as_deref());
         }
@@ -190,15 +161,13 @@ impl Items {
     fn reexports(&mut self, tree: &syn::UseTree, path: Option<&str>) {
         match tree {
             syn::UseTree::Path(next) => self.reexports(&next.tree, path),
-            syn::UseTree::Group(group) => group
-                .items
-                .iter()
-                .for_each(|tree| self.reexports(tree, path)),
+            syn::UseTree::Group(group) => {
+                group.items.iter().for_each(|tree| self.reexports(tree, path))
+            }
             leaf => {
                 let leaf = leaf.to_token_stream().to_string();
                 let name = leaf.rsplit(" as ").next().unwrap_or_default();
-                self.paths
-                    .extend(path.map(|path| format!("{path}::{name}")));
+                self.paths.extend(path.map(|path| format!("{path}::{name}")));
             }
         }
     }
@@ -219,10 +188,7 @@ impl Items {
             syn::Item::Enum(item) => (
                 &item.vis,
                 &item.ident,
-                item.variants
-                    .iter()
-                    .map(|one| one.ident.to_string())
-                    .collect(),
+                item.variants.iter().map(|one| one.ident.to_string()).collect(),
             ),
             syn::Item::Trait(item) => {
                 let names = item.items.iter().filter_map(|member| match member {
@@ -240,8 +206,7 @@ impl Items {
         };
         if public(visibility) {
             let name = name.to_string();
-            self.paths
-                .extend(path.map(|path| format!("{path}::{name}")));
+            self.paths.extend(path.map(|path| format!("{path}::{name}")));
             self.members.entry(name).or_default().extend(members);
         }
     }
@@ -298,18 +263,12 @@ fn child_file(parent: &Path, name: &str) -> Result<PathBuf> {
     } else {
         dir.join(stem.as_ref())
     };
-    [
-        dir.join(format!("{name}.rs")),
-        dir.join(name).join("mod.rs"),
-    ]
-    .into_iter()
-    .find(|file| file.is_file())
-    .ok_or_else(|| {
-        Error::Failed(format!(
-            "module `{name}` of {} has no file",
-            parent.display()
-        ))
-    })
+    [dir.join(format!("{name}.rs")), dir.join(name).join("mod.rs")]
+        .into_iter()
+        .find(|file| file.is_file())
+        .ok_or_else(|| {
+            Error::Failed(format!("module `{name}` of {} has no file", parent.display()))
+        })
 }
 
 #[cfg(test)]
@@ -330,15 +289,9 @@ mod tests {
             ["flag pulltrace --log LEVEL", "variable pulltrace LOG"]
         );
         let page = "| `x_total` | counter | node, reason | Everything |";
-        assert_eq!(
-            listed(|out| metrics(page, out)),
-            ["metric x_total counter node, reason"]
-        );
+        assert_eq!(listed(|out| metrics(page, out)), ["metric x_total counter node, reason"]);
         let document = r#"{"paths": {"/a": {"get": {"description": "A", "parameters": [{"name": "q"}], "responses": {"200": {}}}}}}"#;
-        assert_eq!(
-            listed(|out| routes(document, out).unwrap()),
-            [r#"route get /a ["q"] ["200"]"#]
-        );
+        assert_eq!(listed(|out| routes(document, out).unwrap()), [r#"route get /a ["q"] ["200"]"#]);
         let manifest =
             "[features]\ndefault = []\nhttp = [\"dep:x\"]\n\n[dependencies]\ny = \"1\"\n";
         assert_eq!(
@@ -363,10 +316,7 @@ mod tests {
             "pub struct Kept { pub open: u8, closed: u8 }\npub fn gone() {}",
         )
         .unwrap();
-        let mut items = Items {
-            name: "k".to_owned(),
-            ..Items::default()
-        };
+        let mut items = Items { name: "k".to_owned(), ..Items::default() };
         items.module(&dir.join("lib.rs"), "").unwrap();
         std::fs::remove_dir_all(&dir).unwrap();
         let expected = [

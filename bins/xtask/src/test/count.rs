@@ -1,4 +1,4 @@
-//! Numbers of tests, parsed from the summaries of libtest and vitest.
+//! Test counts, parsed from the summaries of libtest and vitest.
 
 use std::ops::AddAssign;
 
@@ -14,7 +14,7 @@ impl Counts {
         self == Counts::default()
     }
 
-    /// Counts tests as skipped that libtest counted as passed.
+    /// Moves tests that skipped themselves, which libtest counts as passed, to `skipped`.
     pub(crate) fn passed_to_skipped(&mut self, tests: u64) {
         self.passed = self.passed.saturating_sub(tests);
         self.skipped += tests;
@@ -38,16 +38,12 @@ impl AddAssign for Counts {
 
 impl std::fmt::Display for Counts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{} passed, {} failed, {} skipped",
-            self.passed, self.failed, self.skipped
-        )
+        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
     }
 }
 
-/// `test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 3 filtered out; …`.
-/// Filtered tests are not counted.
+/// Parses `test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 3 filtered out; …`.
+/// Filtered-out tests are not counted.
 fn libtest_summary(line: &str) -> Option<Counts> {
     let rest = line.trim().strip_prefix("test result: ")?;
     let (_result, numbers) = rest.split_once(". ")?;
@@ -63,10 +59,10 @@ fn libtest_summary(line: &str) -> Option<Counts> {
     Some(counts)
 }
 
-/// `Tests  1 failed | 12 passed | 2 skipped (15)`.
+/// Parses `Tests  1 failed | 12 passed | 2 skipped (15)`.
 fn vitest_summary(line: &str) -> Option<Counts> {
     let rest = line.trim().strip_prefix("Tests  ")?;
-    let (numbers, _all) = rest.rsplit_once(" (")?;
+    let (numbers, _total) = rest.rsplit_once(" (")?;
     let mut counts = Counts::default();
     for part in numbers.split(" | ") {
         match part.trim().split_once(' ') {
@@ -79,12 +75,9 @@ fn vitest_summary(line: &str) -> Option<Counts> {
     Some(counts)
 }
 
-/// Returns the name of the test if the line reports a failed one.
+/// Returns the name of the failed test, if the line reports one.
 pub(crate) fn failed_test(line: &str) -> Option<&str> {
-    let name = line
-        .trim()
-        .strip_prefix("test ")?
-        .strip_suffix(" ... FAILED")?;
+    let name = line.trim().strip_prefix("test ")?.strip_suffix(" ... FAILED")?;
     // libtest-mimic pads names.
     Some(name.trim_end())
 }
@@ -109,14 +102,7 @@ mod tests {
         ] {
             counts.add_summary(line);
         }
-        assert_eq!(
-            counts,
-            Counts {
-                passed: 48,
-                failed: 3,
-                skipped: 3
-            }
-        );
+        assert_eq!(counts, Counts { passed: 48, failed: 3, skipped: 3 });
         assert_eq!(counts.to_string(), "48 passed, 3 failed, 3 skipped");
     }
 

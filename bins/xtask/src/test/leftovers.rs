@@ -27,15 +27,9 @@ pub(crate) fn processes(value: &str) -> Vec<Process> {
         let Ok(environ) = fs::read(format!("/proc/{pid}/environ")) else {
             continue;
         };
-        if environ
-            .split(|byte| *byte == 0)
-            .any(|variable| variable == expected.as_bytes())
-        {
+        if environ.split(|byte| *byte == 0).any(|variable| variable == expected.as_bytes()) {
             let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            found.push(Process {
-                pid,
-                name: name.trim().to_owned(),
-            });
+            found.push(Process { pid, name: name.trim().to_owned() });
         }
     }
     found
@@ -43,10 +37,7 @@ pub(crate) fn processes(value: &str) -> Vec<Process> {
 
 /// Returns the mount points below the folder, deepest first.
 pub(crate) fn mounts(dir: &Path) -> Vec<String> {
-    parse_mounts(
-        &fs::read_to_string("/proc/self/mountinfo").unwrap_or_default(),
-        dir,
-    )
+    parse_mounts(&fs::read_to_string("/proc/self/mountinfo").unwrap_or_default(), dir)
 }
 
 fn parse_mounts(mountinfo: &str, dir: &Path) -> Vec<String> {
@@ -63,9 +54,7 @@ fn parse_mounts(mountinfo: &str, dir: &Path) -> Vec<String> {
 pub(crate) fn unmount(points: &[String]) {
     for point in points {
         // Best effort: the caller reports the mounts.
-        drop(process::output(
-            Command::new("umount").args(["--lazy", point]),
-        ));
+        drop(process::output(Command::new("umount").args(["--lazy", point])));
     }
 }
 
@@ -91,10 +80,7 @@ mod tests {
         let mut line = String::new();
         std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut line).unwrap();
         assert_eq!(line, "hello\n");
-        let mut marked: Vec<u32> = processes(&value)
-            .iter()
-            .map(|process| process.pid)
-            .collect();
+        let mut marked: Vec<u32> = processes(&value).iter().map(|process| process.pid).collect();
         let mut tree = process_tree::descendants(shell.id());
         marked.sort_unstable();
         tree.sort_unstable();
@@ -109,9 +95,6 @@ mod tests {
                     2 1 0:5 / /tmp/x/rootfs rw - overlay overlay rw\n\
                     3 1 0:6 / /tmp/x/rootfs/dev rw - tmpfs tmpfs rw\n\
                     4 1 0:6 / /tmp/xy rw - tmpfs tmpfs rw\n";
-        assert_eq!(
-            parse_mounts(info, Path::new("/tmp/x")),
-            ["/tmp/x/rootfs/dev", "/tmp/x/rootfs"]
-        );
+        assert_eq!(parse_mounts(info, Path::new("/tmp/x")), ["/tmp/x/rootfs/dev", "/tmp/x/rootfs"]);
     }
 }

@@ -91,10 +91,8 @@ With CI=true, missing prerequisites are failures, and nothing is skipped.",
 }
 
 fn stage_list() -> String {
-    let lines: Vec<String> = STAGES
-        .iter()
-        .map(|stage| format!("  {:12}  {}", stage.name, stage.summary))
-        .collect();
+    let lines: Vec<String> =
+        STAGES.iter().map(|stage| format!("  {:12}  {}", stage.name, stage.summary)).collect();
     lines.join("\n")
 }
 
@@ -117,10 +115,7 @@ pub(crate) fn built_versions() -> Vec<String> {
 
 /// Returns the named stages, or all, in the order in which they run.
 fn select(names: &[String]) -> Result<Vec<&'static Stage>> {
-    if let Some(name) = names
-        .iter()
-        .find(|name| STAGES.iter().all(|stage| stage.name != **name))
-    {
+    if let Some(name) = names.iter().find(|name| STAGES.iter().all(|stage| stage.name != **name)) {
         return Err(Error::Usage(format!(
             "unknown stage `{name}`; expected one of:\n\n{}",
             stage_list()
@@ -209,9 +204,7 @@ fn run_stages(root: &Root, stages: &[&'static Stage], versions: &[String]) -> Re
 fn blockers(stage: &Stage, reports: &[Report], is_ci: bool) -> Vec<&'static str> {
     let has_failed = |report: &&Report| matches!(report.status, Status::Failed | Status::Blocked);
     let failed = reports.iter().filter(has_failed).map(|report| report.stage);
-    failed
-        .filter(|name| is_ci && stage.needs.contains(name))
-        .collect()
+    failed.filter(|name| is_ci && stage.needs.contains(name)).collect()
 }
 
 /// A stage without tests counts as one test.
@@ -237,12 +230,7 @@ fn report(stage: &Stage, runner: &mut Runner, outcome: &Result<Outcome>) -> Repo
             Status::Failed
         }
     };
-    Report {
-        stage: stage.name,
-        status,
-        duration: runner.elapsed(),
-        counts,
-    }
+    Report { stage: stage.name, status, duration: runner.elapsed(), counts }
 }
 
 fn finished_line(report: &Report, outcome: &Result<Outcome>, runner: &Runner) -> String {
@@ -256,10 +244,7 @@ fn finished_line(report: &Report, outcome: &Result<Outcome>, runner: &Runner) ->
             let line = format!("  {stage} {label} after {duration}: {text}");
             match runner.tail() {
                 tail if tail.is_empty() => line,
-                tail => format!(
-                    "--- end of {}\n{tail}\n---\n{line}",
-                    runner.log_path.display()
-                ),
+                tail => format!("--- end of {}\n{tail}\n---\n{line}", runner.log_path.display()),
             }
         }
     }
@@ -294,12 +279,7 @@ mod tests {
     }
 
     fn finished(stage: &'static str, status: Status) -> Report {
-        Report {
-            stage,
-            status,
-            duration: Duration::ZERO,
-            counts: Counts::default(),
-        }
+        Report { stage, status, duration: Duration::ZERO, counts: Counts::default() }
     }
 
     #[test]
@@ -355,11 +335,7 @@ mod tests {
             runner.counts = found;
             report(&STAGES[0], &mut runner, &outcome).counts
         };
-        let counts = |passed, failed, skipped| Counts {
-            passed,
-            failed,
-            skipped,
-        };
+        let counts = |passed, failed, skipped| Counts { passed, failed, skipped };
         let skipped = Ok(Outcome::Skipped(Vec::new()));
         let failed = || Err(Error::Exit(1));
         let none = counts(0, 0, 0);

@@ -32,12 +32,8 @@ impl TestProgram {
 
 /// Parses the output of `cargo test --no-run --message-format json`.
 pub(crate) fn parse(json: &str, graph: &Graph) -> Vec<TestProgram> {
-    let messages = json
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    messages
-        .filter_map(|message| program(&message, graph))
-        .collect()
+    let messages = json.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    messages.filter_map(|message| program(&message, graph)).collect()
 }
 
 fn program(message: &Value, graph: &Graph) -> Option<TestProgram> {
@@ -69,23 +65,15 @@ mod tests {
             dir: "/w/a".into(),
             ..Package::default()
         };
-        let graph = Graph {
-            members: vec![package],
-            foreign: Vec::new(),
-        };
+        let graph = Graph { members: vec![package], foreign: Vec::new() };
         let json = r#"{"reason":"compiler-artifact","package_id":"a 1","target":{"kind":["test"],"name":"it"},"profile":{"test":true},"executable":"/t/it-1"}
 {"reason":"compiler-artifact","package_id":"a 1","target":{"kind":["bin"],"name":"a"},"profile":{"test":false},"executable":"/t/a"}
 {"reason":"compiler-artifact","package_id":"b 1","target":{"kind":["lib"],"name":"b"},"profile":{"test":true},"executable":"/t/b"}
 {"reason":"build-finished","success":true}
 not json"#;
         let programs = parse(json, &graph);
-        let [program] = programs.as_slice() else {
-            panic!("{programs:?}")
-        };
-        assert_eq!(
-            (program.target.as_str(), program.kind.as_str()),
-            ("it", "test")
-        );
+        let [program] = programs.as_slice() else { panic!("{programs:?}") };
+        assert_eq!((program.target.as_str(), program.kind.as_str()), ("it", "test"));
         assert_eq!(program.command().get_current_dir(), Some("/w/a".as_ref()));
     }
 }

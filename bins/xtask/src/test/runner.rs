@@ -79,13 +79,10 @@ impl Runner {
     pub(crate) fn run(&mut self, command: &mut Command) -> Result<()> {
         self.write(&format!("$ {}", process::format_command(command)))?;
         let (reader, writer) = io::pipe().context(|| "create a pipe".to_owned())?;
-        let second = writer
-            .try_clone()
-            .context(|| "duplicate a pipe".to_owned())?;
+        let second = writer.try_clone().context(|| "duplicate a pipe".to_owned())?;
         command.stdin(Stdio::null()).stdout(writer).stderr(second);
-        let child = command
-            .spawn()
-            .context(|| format!("start `{}`", process::format_command(command)));
+        let child =
+            command.spawn().context(|| format!("start `{}`", process::format_command(command)));
         // Drops the command's ends of the pipe, which would otherwise never close.
         command.stdout(Stdio::null()).stderr(Stdio::null());
         self.follow(command, child?, &read_lines(reader))
@@ -109,8 +106,7 @@ impl Runner {
                     count += 1;
                     self.write(&line)?;
                     self.counts.add_summary(&line);
-                    self.failed_tests
-                        .extend(failed_test(&line).map(str::to_owned));
+                    self.failed_tests.extend(failed_test(&line).map(str::to_owned));
                     if !line.trim().is_empty() {
                         last = line;
                     }
@@ -126,9 +122,8 @@ impl Runner {
             self.show_progress(&last);
             if exited.is_some_and(|exited| self.elapsed() > exited + self.grace) {
                 // A descendant keeps the pipe open. `run_tests` finds it by its environment.
-                self.notes.push(format!(
-                    "`{shown}` has exited, but one of its descendants still runs"
-                ));
+                self.notes
+                    .push(format!("`{shown}` has exited, but one of its descendants still runs"));
                 break;
             }
             if exited.is_none()
@@ -172,18 +167,14 @@ impl Runner {
         leftovers::unmount(&mounts);
         let removed = fs::remove_dir_all(&dir).context(|| format!("remove {}", dir.display()));
 
-        let mut left_behind: Vec<String> = processes
-            .iter()
-            .map(|p| format!("process {} ({})", p.pid, p.name))
-            .collect();
+        let mut left_behind: Vec<String> =
+            processes.iter().map(|p| format!("process {} ({})", p.pid, p.name)).collect();
         left_behind.extend(mounts.iter().map(|point| format!("mount {point}")));
         if left_behind.is_empty() {
             return result.and(removed);
         }
-        let text = format!(
-            "left behind by the tests, and now cleaned up: {}",
-            left_behind.join(", ")
-        );
+        let text =
+            format!("left behind by the tests, and now cleaned up: {}", left_behind.join(", "));
         self.write(&text)?;
         match result {
             Ok(()) => Err(Error::Failed(text)),
@@ -205,21 +196,12 @@ impl Runner {
     fn show_progress(&mut self, last: &str) {
         let elapsed = self.elapsed();
         let is_live = io::stdout().is_terminal();
-        let interval = if is_live {
-            LIVE_PROGRESS
-        } else {
-            PLAIN_PROGRESS
-        };
+        let interval = if is_live { LIVE_PROGRESS } else { PLAIN_PROGRESS };
         if elapsed < self.last_progress + interval {
             return;
         }
         self.last_progress = elapsed;
-        let line = format!(
-            "  {} {}: {}",
-            self.stage,
-            clock::format(elapsed),
-            last.trim()
-        );
+        let line = format!("  {} {}: {}", self.stage, clock::format(elapsed), last.trim());
         let short: String = line.chars().take(79).collect();
         if is_live {
             print!("\r{short}\x1b[K");
@@ -292,27 +274,16 @@ mod tests {
     fn both_streams_are_logged_and_tests_counted() {
         let mut runner = runner("both");
         runner
-            .run(&mut sh(
-                "echo 'test result: ok. 2 passed; 0 failed; 1 ignored'; echo oops >&2",
-            ))
+            .run(&mut sh("echo 'test result: ok. 2 passed; 0 failed; 1 ignored'; echo oops >&2"))
             .unwrap();
-        assert_eq!(
-            runner.counts,
-            Counts {
-                passed: 2,
-                failed: 0,
-                skipped: 1
-            }
-        );
+        assert_eq!(runner.counts, Counts { passed: 2, failed: 0, skipped: 1 });
         assert!(runner.tail().contains("oops") && runner.tail().starts_with("$ sh -c"));
     }
 
     #[test]
     fn failed_command_is_error_and_failed_tests_are_recorded() {
         let mut runner = runner("failure");
-        let error = runner
-            .run(&mut sh("echo 'test a ... FAILED'; exit 4"))
-            .unwrap_err();
+        let error = runner.run(&mut sh("echo 'test a ... FAILED'; exit 4")).unwrap_err();
         assert!(error.text().unwrap().contains('4'));
         assert_eq!(runner.failed_tests, ["a"]);
     }
@@ -322,22 +293,14 @@ mod tests {
         let mut runner = runner("stall");
         runner.stall_limit = Duration::from_millis(1);
         let error = runner.run(&mut sh("tail -f /dev/null; true")).unwrap_err();
-        assert!(
-            error
-                .text()
-                .unwrap()
-                .contains("no output and no processor time"),
-            "{error:?}"
-        );
+        assert!(error.text().unwrap().contains("no output and no processor time"), "{error:?}");
     }
 
     #[test]
     fn process_left_behind_fails_stage_and_is_killed() {
         let mut runner = runner("behind");
         runner.grace = Duration::from_millis(200);
-        let error = runner
-            .run_tests(&mut sh("tail -f /dev/null 2>&1 & true"))
-            .unwrap_err();
+        let error = runner.run_tests(&mut sh("tail -f /dev/null 2>&1 & true")).unwrap_err();
         assert!(error.text().unwrap().contains("(tail)"), "{error:?}");
         let id = format!("behind-{}", std::process::id());
         let watch = Stopwatch::start();

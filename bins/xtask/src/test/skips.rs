@@ -29,12 +29,7 @@ pub(crate) fn summarize(stages: &[(&str, Missing)], lines: &str) -> Vec<String> 
         let name = Some(missing.name.as_str());
         match groups.iter_mut().find(|group| group.name == name) {
             Some(group) => group.stages.push(stage),
-            None => groups.push(Group {
-                name,
-                text: &missing.text,
-                stages: vec![stage],
-                tests: 0,
-            }),
+            None => groups.push(Group { name, text: &missing.text, stages: vec![stage], tests: 0 }),
         }
     }
     for line in lines.lines().filter(|line| !line.trim().is_empty()) {
@@ -42,12 +37,7 @@ pub(crate) fn summarize(stages: &[(&str, Missing)], lines: &str) -> Vec<String> 
         let text = line.split_once(": ").map_or(line, |(_test, text)| text);
         match find(&mut groups, text) {
             Some(group) => group.tests += 1,
-            None => groups.push(Group {
-                name: None,
-                text,
-                stages: Vec::new(),
-                tests: 1,
-            }),
+            None => groups.push(Group { name: None, text, stages: Vec::new(), tests: 1 }),
         }
     }
     groups.iter().map(Group::line).collect()
@@ -80,10 +70,7 @@ mod tests {
     use super::*;
 
     fn missing(name: &str, text: &str) -> Missing {
-        Missing {
-            name: name.to_owned(),
-            text: text.to_owned(),
-        }
+        Missing { name: name.to_owned(), text: text.to_owned() }
     }
 
     #[test]

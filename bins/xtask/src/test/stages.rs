@@ -54,47 +54,22 @@ const fn stage(
     needs: &'static [&'static str],
     run: fn(&Plan, &mut Runner) -> Result<Outcome>,
 ) -> Stage {
-    Stage {
-        name,
-        summary,
-        needs,
-        run,
-    }
+    Stage { name, summary, needs, run }
 }
 
 pub(crate) const STAGES: &[Stage] = &[
     stage(SETUP, "required packages are installed", &[], setup_stage),
     stage("fmt", "rustfmt", &[], fmt),
     stage("tidy", "rules of this repository", &[], tidy_stage),
-    stage(
-        "web",
-        "the page: lint, type check, build, tests, size",
-        &[],
-        page,
-    ),
+    stage("web", "the page: lint, type check, build, tests, size", &[], page),
     stage("clippy", "no warnings from clippy and rustc", &[], clippy),
-    stage(
-        "slim",
-        "libraries build with each single feature and with none",
-        &[],
-        slim,
-    ),
+    stage("slim", "libraries build with each single feature and with none", &[], slim),
     stage("docs", "documentation builds without warnings", &[], docs),
     stage(BUILD, "programs and tests compile", &[], build),
     stage("unit", "tests that need no containerd", &[BUILD], unit),
     stage("doctest", "code in the documentation", &[BUILD], doctest),
-    stage(
-        CONTAINERD,
-        "wait for the builds of containerd",
-        &[],
-        containerd_stage,
-    ),
-    stage(
-        KUBERNETES,
-        "wait for the build of the API server",
-        &[],
-        kubernetes_stage,
-    ),
+    stage(CONTAINERD, "wait for the builds of containerd", &[], containerd_stage),
+    stage(KUBERNETES, "wait for the build of the API server", &[], kubernetes_stage),
     stage(
         "integration",
         "scenarios on real containerd and a real API server",
@@ -102,18 +77,8 @@ pub(crate) const STAGES: &[Stage] = &[
         integration,
     ),
     stage("browser", "the page in Chromium", &[SETUP], browser),
-    stage(
-        "examples",
-        "tests of the example programs",
-        &[SETUP, BUILD, CONTAINERD],
-        examples,
-    ),
-    stage(
-        "package",
-        "published crates build from their packages",
-        &[],
-        package,
-    ),
+    stage("examples", "tests of the example programs", &[SETUP, BUILD, CONTAINERD], examples),
+    stage("package", "published crates build from their packages", &[], package),
     stage("deny", "cargo-deny", &[], deny),
 ];
 
@@ -121,10 +86,7 @@ pub(crate) const STAGES: &[Stage] = &[
 /// selection, Cargo would unify features differently and rebuild everything.
 fn cargo(plan: &Plan, command: &str, args: &[&str]) -> Command {
     let mut cargo = process::cargo(&plan.root.dir);
-    cargo
-        .arg(command)
-        .env("CARGO_TERM_COLOR", "never")
-        .env("CARGO_TERM_PROGRESS_WHEN", "never");
+    cargo.arg(command).env("CARGO_TERM_COLOR", "never").env("CARGO_TERM_PROGRESS_WHEN", "never");
     if Root::is_ci() {
         cargo.arg("--locked");
     }
@@ -149,10 +111,7 @@ fn setup_stage(_plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
     }
     let skipped = missing.iter().map(|missing| Missing {
         name: missing.name.to_owned(),
-        text: format!(
-            "{} is missing: apt-get install {}",
-            missing.name, missing.package
-        ),
+        text: format!("{} is missing: apt-get install {}", missing.name, missing.package),
     });
     Ok(Outcome::Skipped(skipped.collect()))
 }
@@ -202,14 +161,8 @@ fn fmt(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
 
 fn tidy_stage(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
     for (rule, findings) in tidy::check(&plan.root)? {
-        runner.write(&format!(
-            "{rule}: {}",
-            if findings.is_empty() {
-                "ok"
-            } else {
-                "VIOLATED"
-            }
-        ))?;
+        runner
+            .write(&format!("{rule}: {}", if findings.is_empty() { "ok" } else { "VIOLATED" }))?;
         for finding in &findings {
             runner.write(&format!("  {finding}"))?;
         }
@@ -258,17 +211,12 @@ fn clippy(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
 
 fn slim(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
     let graph = Graph::load(&plan.root)?;
-    for library in graph
-        .published()
-        .filter(|package| package.targets_of_kind("lib").next().is_some())
+    for library in
+        graph.published().filter(|package| package.targets_of_kind("lib").next().is_some())
     {
         let none = ["-p", &library.name, "--no-default-features"];
         runner.run(cargo(plan, "clippy", &none).args(["--", "-D", "warnings"]))?;
-        for feature in library
-            .features
-            .iter()
-            .filter(|feature| *feature != "default")
-        {
+        for feature in library.features.iter().filter(|feature| *feature != "default") {
             let one = [&none[..], &["--features", feature]].concat();
             runner.run(cargo(plan, "clippy", &one).args(["--", "-D", "warnings"]))?;
         }
@@ -302,15 +250,11 @@ fn doctest(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
 }
 
 fn integration(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
-    run_programs(plan, runner, |test| {
-        test.kind == "test" && test.package == TESTKIT
-    })
+    run_programs(plan, runner, |test| test.kind == "test" && test.package == TESTKIT)
 }
 
 fn examples(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
-    run_programs(plan, runner, |test| {
-        test.kind == "test" && test.package == EXAMPLES
-    })
+    run_programs(plan, runner, |test| test.kind == "test" && test.package == EXAMPLES)
 }
 
 /// Runs the selected test programs. A failure does not keep the others from running.
@@ -323,10 +267,7 @@ fn run_programs(
     let list = ["--no-run", "--message-format", "json-render-diagnostics"];
     let json = process::output(&mut all(plan, "test", &list))?;
     let programs = programs::parse(&json, &Graph::load(&plan.root)?);
-    let mut selected = programs
-        .iter()
-        .filter(|program| is_selected(program))
-        .peekable();
+    let mut selected = programs.iter().filter(|program| is_selected(program)).peekable();
     if selected.peek().is_none() {
         return Err(Error::Failed("no test program found".to_owned()));
     }
@@ -358,10 +299,7 @@ fn package(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
     // Cargo assumes that packages of a registry never change, including those of the temporary
     // registry that it creates for packages that depend on each other. With the folder of an
     // earlier run it would verify old code.
-    let dir = plan
-        .root
-        .target
-        .join(format!("xtask/package-{}", std::process::id()));
+    let dir = plan.root.target.join(format!("xtask/package-{}", std::process::id()));
     let mut command = cargo(plan, "package", &["--target-dir"]);
     command.arg(&dir);
     for package in graph.published() {
@@ -389,13 +327,6 @@ fn deny(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
     }
     // Without advisories, which need a clone of their database.
     let mut deny = process::cargo(&plan.root.dir);
-    runner.run(deny.args([
-        "deny",
-        "--all-features",
-        "check",
-        "bans",
-        "licenses",
-        "sources",
-    ]))?;
+    runner.run(deny.args(["deny", "--all-features", "check", "bans", "licenses", "sources"]))?;
     Ok(Outcome::Done)
 }

@@ -33,11 +33,7 @@ pub(crate) fn main_is_short(source: &Source) -> Vec<Finding> {
 fn longer_than(source: &Source, most: usize) -> Vec<Finding> {
     match source.lines_before_tests() {
         lines if lines > most => {
-            vec![Finding::new(
-                &source.path,
-                None,
-                format!("has {lines} lines before its tests"),
-            )]
+            vec![Finding::new(&source.path, None, format!("has {lines} lines before its tests"))]
         }
         _ => Vec::new(),
     }
@@ -114,19 +110,11 @@ pub(crate) fn model_is_plain(source: &Source) -> Vec<Finding> {
 pub(crate) fn grpc_stays_inside(source: &Source) -> Vec<Finding> {
     let path = source.path.as_str();
     let client = "pulltrace-agent-lib/src/source/containerd/client";
-    let ours = [
-        "pulltrace-core/src/",
-        "pulltrace-agent-lib/src/",
-        "bins/",
-        "examples/",
-    ];
+    let ours = ["pulltrace-core/src/", "pulltrace-agent-lib/src/", "bins/", "examples/"];
     if path.starts_with(client) || !ours.iter().any(|folder| path.starts_with(folder)) {
         return Vec::new();
     }
-    without(
-        source,
-        &["tonic", "prost", "prost_types", "containerd_client"],
-    )
+    without(source, &["tonic", "prost", "prost_types", "containerd_client"])
 }
 
 pub(crate) fn http_client_stays_inside(source: &Source) -> Vec<Finding> {
@@ -191,10 +179,9 @@ pub(crate) fn kube_stays_inside(source: &Source) -> Vec<Finding> {
 
 pub(crate) fn telemetry_stays_inside(source: &Source) -> Vec<Finding> {
     match library(source) {
-        Some((_, path)) if !path.starts_with("metrics") => without(
-            source,
-            &["opentelemetry", "opentelemetry_sdk", "prometheus"],
-        ),
+        Some((_, path)) if !path.starts_with("metrics") => {
+            without(source, &["opentelemetry", "opentelemetry_sdk", "prometheus"])
+        }
         _ => Vec::new(),
     }
 }
@@ -237,23 +224,14 @@ mod tests {
     use super::*;
 
     fn lines(rule: fn(&Source) -> Vec<Finding>, path: &str, text: &str) -> Vec<Option<usize>> {
-        rule(&Source::rust(path, text))
-            .into_iter()
-            .map(|finding| finding.line)
-            .collect()
+        rule(&Source::rust(path, text)).into_iter().map(|finding| finding.line).collect()
     }
 
     #[test]
     fn file_without_doc_is_found() {
-        assert_eq!(
-            lines(starts_with_doc, "a.rs", "use a;\n//! late\n"),
-            [Some(1)]
-        );
+        assert_eq!(lines(starts_with_doc, "a.rs", "use a;\n//! late\n"), [Some(1)]);
         assert_eq!(lines(starts_with_doc, "a.rs", ""), [Some(1)]);
-        assert_eq!(
-            lines(starts_with_doc, "a.rs", "#![forbid(unsafe_code)]\n"),
-            [Some(1)]
-        );
+        assert_eq!(lines(starts_with_doc, "a.rs", "#![forbid(unsafe_code)]\n"), [Some(1)]);
         assert_eq!(lines(starts_with_doc, "a.rs", "\n//! Doc.\n"), []);
         let page = "#![doc = include_str!(\"../README.md\")]\n";
         assert_eq!(lines(starts_with_doc, "a.rs", page), []);
@@ -283,10 +261,7 @@ mod tests {
             concat!("TO", "DO"),
             concat!("todo", "!(")
         );
-        assert_eq!(
-            lines(has_no_unfinished_work, "a.rs", &text),
-            [Some(2), Some(3)]
-        );
+        assert_eq!(lines(has_no_unfinished_work, "a.rs", &text), [Some(2), Some(3)]);
     }
 
     #[test]
@@ -304,14 +279,8 @@ mod tests {
     #[test]
     fn serialisable_model_is_found_outside_wire() {
         let text = "//! x\n#[derive(Debug, Serialize)]\nstruct A;\n";
-        assert_eq!(
-            lines(model_is_plain, "pulltrace-core/src/pull.rs", text),
-            [Some(2)]
-        );
-        assert_eq!(
-            lines(model_is_plain, "pulltrace-core/src/wire/v1.rs", text),
-            []
-        );
+        assert_eq!(lines(model_is_plain, "pulltrace-core/src/pull.rs", text), [Some(2)]);
+        assert_eq!(lines(model_is_plain, "pulltrace-core/src/wire/v1.rs", text), []);
     }
 
     #[test]
@@ -337,10 +306,7 @@ mod tests {
         for path in ["http/events.rs", "http.rs", "serve/tls.rs", "server.rs"] {
             assert_eq!(web(&format!("pulltrace-server-lib/src/{path}")), []);
         }
-        assert_eq!(
-            telemetry("pulltrace-server-lib/src/metrics/families.rs"),
-            []
-        );
+        assert_eq!(telemetry("pulltrace-server-lib/src/metrics/families.rs"), []);
         assert_eq!(web("examples/src/bin/mount_router.rs"), []);
         for path in ["monitor.rs", "collector/run.rs", "sink/http/mod.rs"] {
             let path = format!("pulltrace-agent-lib/src/{path}");
@@ -358,10 +324,7 @@ mod tests {
         let text = "//! kube::Client\npub mod kube;\nuse crate::cluster::kube::Config;\n\
                     use kube::Client;\nfn f(x: k8s_openapi::Pod) {}\n";
         let at = |path| lines(kube_stays_inside, path, text);
-        assert_eq!(
-            at("pulltrace-server-lib/src/cluster/mod.rs"),
-            [Some(4), Some(5)]
-        );
+        assert_eq!(at("pulltrace-server-lib/src/cluster/mod.rs"), [Some(4), Some(5)]);
         assert_eq!(at("bins/pulltrace-server/src/main.rs"), [Some(4), Some(5)]);
         assert_eq!(at("pulltrace-server-lib/src/cluster/kube/pod.rs"), []);
         assert_eq!(at("pulltrace-server-lib/src/access/kube.rs"), []);
@@ -372,19 +335,10 @@ mod tests {
     fn grpc_is_found_outside_client() {
         let text = "//! tonic\nuse tonic::Status;\nfn f(x: prost_types::Any) {}\n";
         let at = |path| lines(grpc_stays_inside, path, text);
-        assert_eq!(
-            at("pulltrace-agent-lib/src/source/containerd/mod.rs"),
-            [Some(2), Some(3)]
-        );
+        assert_eq!(at("pulltrace-agent-lib/src/source/containerd/mod.rs"), [Some(2), Some(3)]);
         assert_eq!(at("bins/pulltrace/src/watch.rs"), [Some(2), Some(3)]);
-        assert_eq!(
-            at("pulltrace-agent-lib/src/source/containerd/client.rs"),
-            []
-        );
-        assert_eq!(
-            at("pulltrace-agent-lib/src/source/containerd/client/events.rs"),
-            []
-        );
+        assert_eq!(at("pulltrace-agent-lib/src/source/containerd/client.rs"), []);
+        assert_eq!(at("pulltrace-agent-lib/src/source/containerd/client/events.rs"), []);
         assert_eq!(at("pulltrace-testkit/src/cri.rs"), []);
     }
 

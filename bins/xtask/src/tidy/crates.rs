@@ -22,27 +22,12 @@ const TREES: &[Tree] = &[
     Tree {
         package: CORE,
         args: &["--all-features", "-e", "normal"],
-        excluded: &[
-            "tokio",
-            "tonic",
-            "reqwest",
-            "hyper",
-            "mio",
-            "pulltrace-agent-lib",
-        ],
+        excluded: &["tokio", "tonic", "reqwest", "hyper", "mio", "pulltrace-agent-lib"],
     },
     Tree {
         package: AGENT,
         args: &["--no-default-features", "-e", "normal"],
-        excluded: &[
-            "tonic",
-            "prost",
-            "hyper",
-            "reqwest",
-            "kube",
-            "axum",
-            "opentelemetry",
-        ],
+        excluded: &["tonic", "prost", "hyper", "reqwest", "kube", "axum", "opentelemetry"],
     },
     // An agent without the HTTP sink.
     Tree {
@@ -87,18 +72,13 @@ const TREES: &[Tree] = &[
 pub(crate) fn trees_are_clean(root: &Root) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for tree in TREES {
-        findings.extend(excluded_packages(
-            tree,
-            &graph::tree(root, tree.package, tree.args)?,
-        ));
+        findings.extend(excluded_packages(tree, &graph::tree(root, tree.package, tree.args)?));
     }
     Ok(findings)
 }
 
 fn excluded_packages(tree: &Tree, names: &[String]) -> Vec<Finding> {
-    let found = names
-        .iter()
-        .filter(|name| tree.excluded.contains(&name.as_str()));
+    let found = names.iter().filter(|name| tree.excluded.contains(&name.as_str()));
     let args = tree.args.join(" ");
     found
         .map(|name| Finding::new(tree.package, None, format!("depends on {name} with {args}")))
@@ -116,10 +96,7 @@ pub(crate) fn agent_and_server_are_independent(graph: &Graph) -> Vec<Finding> {
         _ => package.published && other == "pulltrace-testkit",
     };
     let violations = |package: &Package| -> Vec<Finding> {
-        let needs = package
-            .dependencies
-            .iter()
-            .filter(|other| is_forbidden(package, other));
+        let needs = package.dependencies.iter().filter(|other| is_forbidden(package, other));
         needs
             .map(|other| Finding::new(&package.name, None, format!("depends on {other}")))
             .collect()
@@ -138,20 +115,15 @@ fn missing_metadata(package: &Package) -> Vec<Finding> {
         ("documentation", &package.documentation),
         ("readme", &package.readme),
     ];
-    let empty = fields
-        .iter()
-        .filter(|(_, value)| value.as_ref().is_none_or(|text| text.trim().is_empty()));
+    let empty =
+        fields.iter().filter(|(_, value)| value.as_ref().is_none_or(|text| text.trim().is_empty()));
     let mut findings: Vec<Finding> = empty
         .map(|(field, _)| Finding::new(&package.name, None, format!("has no {field}")))
         .collect();
     if let Some(readme) = &package.readme
         && !package.dir.join(readme).is_file()
     {
-        findings.push(Finding::new(
-            &package.name,
-            None,
-            format!("readme {readme} does not exist"),
-        ));
+        findings.push(Finding::new(&package.name, None, format!("readme {readme} does not exist")));
     }
     findings
 }
@@ -161,16 +133,8 @@ pub(crate) fn lints_are_shared(root: &Root, graph: &Graph) -> Result<Vec<Finding
     for package in &graph.members {
         let manifest = package.dir.join("Cargo.toml");
         if !uses_workspace_lints(&source::read(&manifest)?) {
-            let path = manifest
-                .strip_prefix(&root.dir)
-                .unwrap_or(&manifest)
-                .display()
-                .to_string();
-            findings.push(Finding::new(
-                &path,
-                None,
-                "lacks `[lints] workspace = true`",
-            ));
+            let path = manifest.strip_prefix(&root.dir).unwrap_or(&manifest).display().to_string();
+            findings.push(Finding::new(&path, None, "lacks `[lints] workspace = true`"));
         }
     }
     Ok(findings)
@@ -204,19 +168,9 @@ mod tests {
     #[test]
     fn dependency_between_agent_and_server_is_found() {
         let graph = |members| {
-            agent_and_server_are_independent(&Graph {
-                members,
-                foreign: Vec::new(),
-            })
-            .len()
+            agent_and_server_are_independent(&Graph { members, foreign: Vec::new() }).len()
         };
-        assert_eq!(
-            graph(vec![
-                package(CORE, &["serde"]),
-                package(AGENT, &[CORE, "tokio"])
-            ]),
-            0
-        );
+        assert_eq!(graph(vec![package(CORE, &["serde"]), package(AGENT, &[CORE, "tokio"])]), 0);
         assert_eq!(graph(vec![package(AGENT, &[CORE, SERVER])]), 1);
         assert_eq!(graph(vec![package(SERVER, &[AGENT])]), 1);
         assert_eq!(graph(vec![package(CORE, &[AGENT]), package(AGENT, &[])]), 1);
@@ -229,11 +183,7 @@ mod tests {
         assert_eq!(missing_metadata(&bare).len(), 4);
         let here = Root::find().unwrap().dir;
         bare.dir = here;
-        for field in [
-            &mut bare.description,
-            &mut bare.license,
-            &mut bare.documentation,
-        ] {
+        for field in [&mut bare.description, &mut bare.license, &mut bare.documentation] {
             *field = Some("x".to_owned());
         }
         bare.readme = Some("no-such-file".to_owned());
@@ -244,11 +194,7 @@ mod tests {
 
     #[test]
     fn manifest_without_workspace_lints_is_found() {
-        assert!(uses_workspace_lints(
-            "[package]\n[lints]\nworkspace = true\n"
-        ));
-        assert!(!uses_workspace_lints(
-            "[package]\nversion.workspace = true\n"
-        ));
+        assert!(uses_workspace_lints("[package]\n[lints]\nworkspace = true\n"));
+        assert!(!uses_workspace_lints("[package]\nversion.workspace = true\n"));
     }
 }

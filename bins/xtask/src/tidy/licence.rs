@@ -6,19 +6,13 @@ use crate::graph::{Graph, Package};
 
 pub(crate) fn are_allowed(graph: &Graph, deny: &str) -> Result<Vec<Finding>> {
     let allowed = strings(deny, "licenses", "allow")?;
-    let foreign = graph
-        .foreign
-        .iter()
-        .filter_map(|package| rejected(package, &allowed));
+    let foreign = graph.foreign.iter().filter_map(|package| rejected(package, &allowed));
     Ok(foreign.collect())
 }
 
 pub(crate) fn are_not_banned(graph: &Graph, deny: &str) -> Result<Vec<Finding>> {
     let banned = strings(deny, "bans", "deny")?;
-    let found = graph
-        .foreign
-        .iter()
-        .filter(|package| banned.contains(&package.name));
+    let found = graph.foreign.iter().filter(|package| banned.contains(&package.name));
     Ok(found
         .map(|package| Finding::new(&name_and_version(package), None, "is banned by deny.toml"))
         .collect())
@@ -30,11 +24,7 @@ fn name_and_version(package: &Package) -> String {
 
 fn rejected(package: &Package, allowed: &[String]) -> Option<Finding> {
     let Some(licence) = &package.license else {
-        return Some(Finding::new(
-            &name_and_version(package),
-            None,
-            "has no licence",
-        ));
+        return Some(Finding::new(&name_and_version(package), None, "has no licence"));
     };
     match is_allowed(licence, allowed) {
         Some(true) => None,
@@ -56,9 +46,7 @@ fn rejected(package: &Package, allowed: &[String]) -> Option<Finding> {
 fn strings(toml: &str, section: &str, key: &str) -> Result<Vec<String>> {
     let header = format!("[{section}]");
     let list = || -> Option<Vec<String>> {
-        let lines = toml
-            .lines()
-            .map(|line| line.split('#').next().unwrap_or_default());
+        let lines = toml.lines().map(|line| line.split('#').next().unwrap_or_default());
         let section_lines = lines
             .skip_while(|line| line.trim() != header)
             .skip(1)
@@ -76,10 +64,7 @@ fn strings(toml: &str, section: &str, key: &str) -> Result<Vec<String>> {
 /// Reports whether these licences satisfy an SPDX expression; `None` if it is invalid. `AND` binds
 /// closer than `OR`, and `/` is an old notation for `OR`.
 fn is_allowed(expression: &str, allowed: &[String]) -> Option<bool> {
-    let spaced = expression
-        .replace('(', " ( ")
-        .replace(')', " ) ")
-        .replace('/', " OR ");
+    let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
     let mut words = words.as_slice();
     let result = parse_or(&mut words, allowed)?;
@@ -139,11 +124,7 @@ mod tests {
                         \"Apache-2.0 WITH LLVM-exception\",\n]\n\n[bans]\ndeny = [\n  { name = \"openssl\" },\n]\n";
 
     fn package(name: &str, license: Option<&str>) -> Package {
-        Package {
-            name: name.to_owned(),
-            license: license.map(str::to_owned),
-            ..Package::default()
-        }
+        Package { name: name.to_owned(), license: license.map(str::to_owned), ..Package::default() }
     }
 
     #[test]
@@ -176,10 +157,7 @@ mod tests {
             package("unsaid", None),
             package("openssl", Some("MIT")),
         ];
-        let graph = Graph {
-            members: Vec::new(),
-            foreign,
-        };
+        let graph = Graph { members: Vec::new(), foreign };
         assert_eq!(are_allowed(&graph, DENY).unwrap().len(), 2);
         assert_eq!(are_not_banned(&graph, DENY).unwrap().len(), 1);
         assert!(are_allowed(&graph, "[bans]\ndeny = []\n").is_err());

@@ -7,6 +7,7 @@ mod code;
 mod crates;
 mod licence;
 mod pages;
+mod prose;
 mod source;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use std::fmt;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::root::Root;
+use prose::Prose;
 use source::Source;
 
 /// A violation of a rule.
@@ -28,11 +30,7 @@ pub(crate) struct Finding {
 
 impl Finding {
     fn new(at: &str, line: Option<usize>, what: impl Into<String>) -> Finding {
-        Finding {
-            at: at.to_owned(),
-            line,
-            what: what.into(),
-        }
+        Finding { at: at.to_owned(), line, what: what.into() }
     }
 }
 
@@ -63,10 +61,7 @@ pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
         findings.iter().for_each(|finding| println!("  {finding}"));
     }
     if count > 0 {
-        return Err(Error::Failed(format!(
-            "{count} of {} rules are violated",
-            checked.len()
-        )));
+        return Err(Error::Failed(format!("{count} of {} rules are violated", checked.len())));
     }
     println!("all {} rules hold", checked.len());
     Ok(())
@@ -76,38 +71,19 @@ pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
 pub(crate) fn check(root: &Root) -> Result<Vec<(&'static str, Vec<Finding>)>> {
     let sources = source::rust(&root.dir)?;
     let pages = source::texts(&root.dir, &["md"])?;
+    let others = source::texts(&root.dir, &["ts", "tsx", "css", "toml", "yaml", "sh"])?;
+    let prose = Prose::new();
     let graph = Graph::load(root)?;
     let deny = source::read(&root.dir.join("deny.toml"))?;
     let check_each = |rule: fn(&Source) -> Vec<Finding>| sources.iter().flat_map(rule).collect();
     Ok(vec![
-        (
-            "a file starts with a comment that describes it",
-            check_each(code::starts_with_doc),
-        ),
-        (
-            "a file has at most 500 lines before its tests",
-            check_each(code::is_short),
-        ),
-        (
-            "main.rs has at most 150 lines before its tests",
-            check_each(code::main_is_short),
-        ),
-        (
-            "no file has markers of unfinished work",
-            check_each(code::has_no_unfinished_work),
-        ),
-        (
-            "the core does no I/O, reads no clock and has no runtime",
-            check_each(code::core_is_pure),
-        ),
-        (
-            "only the wire types of the core are serialisable",
-            check_each(code::model_is_plain),
-        ),
-        (
-            "only the containerd client uses tonic and prost",
-            check_each(code::grpc_stays_inside),
-        ),
+        ("a file starts with a comment that describes it", check_each(code::starts_with_doc)),
+        ("a file has at most 500 lines before its tests", check_each(code::is_short)),
+        ("main.rs has at most 150 lines before its tests", check_each(code::main_is_short)),
+        ("no file has markers of unfinished work", check_each(code::has_no_unfinished_work)),
+        ("the core does no I/O, reads no clock and has no runtime", check_each(code::core_is_pure)),
+        ("only the wire types of the core are serialisable", check_each(code::model_is_plain)),
+        ("only the containerd client uses tonic and prost", check_each(code::grpc_stays_inside)),
         (
             "only the HTTP sink and the client use reqwest",
             check_each(code::http_client_stays_inside),
@@ -120,43 +96,29 @@ pub(crate) fn check(root: &Root) -> Result<Vec<(&'static str, Vec<Finding>)>> {
             "only the metrics of server and agent use opentelemetry",
             check_each(code::telemetry_stays_inside),
         ),
+        ("only the pod source of the server uses kube", check_each(code::kube_stays_inside)),
         (
-            "only the pod source of the server uses kube",
-            check_each(code::kube_stays_inside),
+            "comments, texts and pages are plain technical English",
+            sources
+                .iter()
+                .chain(&pages)
+                .chain(&others)
+                .flat_map(|file| prose.check(file))
+                .collect(),
         ),
         ("no test sleeps", check_each(code::tests_do_not_sleep)),
-        (
-            "every package uses the workspace's lints",
-            crates::lints_are_shared(root, &graph)?,
-        ),
-        (
-            "published packages have registry metadata",
-            crates::have_registry_metadata(&graph),
-        ),
+        ("every package uses the workspace's lints", crates::lints_are_shared(root, &graph)?),
+        ("published packages have registry metadata", crates::have_registry_metadata(&graph)),
         (
             "agent and server depend on the core, not on each other",
             crates::agent_and_server_are_independent(&graph),
         ),
-        (
-            "disabled features add no dependencies",
-            crates::trees_are_clean(root)?,
-        ),
-        (
-            "every dependency has an allowed licence",
-            licence::are_allowed(&graph, &deny)?,
-        ),
-        (
-            "no dependency is banned",
-            licence::are_not_banned(&graph, &deny)?,
-        ),
-        (
-            "links between Markdown files resolve",
-            pages::links_resolve(&root.dir, &pages),
-        ),
-        (
-            "commands in Markdown files exist",
-            pages::commands_exist(&root.dir, &graph, &pages),
-        ),
+        ("disabled features add no dependencies", crates::trees_are_clean(root)?),
+        ("every dependency has an allowed licence", licence::are_allowed(&graph, &deny)?),
+        ("no dependency is banned", licence::are_not_banned(&graph, &deny)?),
+        ("links between Markdown files resolve", pages::links_resolve(&root.dir, &pages)),
+        ("docs/errors.md matches the source", pages::errors_are_current(root)?),
+        ("commands in Markdown files exist", pages::commands_exist(&root.dir, &graph, &pages)),
     ])
 }
 
@@ -166,10 +128,7 @@ mod tests {
 
     #[test]
     fn finding_starts_with_path_and_line() {
-        assert_eq!(
-            Finding::new("a/b.rs", Some(3), "x").to_string(),
-            "a/b.rs:3: x"
-        );
+        assert_eq!(Finding::new("a/b.rs", Some(3), "x").to_string(), "a/b.rs:3: x");
         assert_eq!(Finding::new("tokio", None, "x").to_string(), "tokio: x");
     }
 
@@ -177,10 +136,7 @@ mod tests {
     fn rules_find_files_of_repository() {
         let root = Root::find().unwrap();
         assert!(
-            source::rust(&root.dir)
-                .unwrap()
-                .iter()
-                .any(|s| s.path == "bins/xtask/src/main.rs")
+            source::rust(&root.dir).unwrap().iter().any(|s| s.path == "bins/xtask/src/main.rs")
         );
     }
 }

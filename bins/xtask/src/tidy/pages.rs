@@ -4,8 +4,10 @@ use std::path::Path;
 
 use super::Finding;
 use super::source::Source;
-use crate::TASKS;
+use crate::error::Result;
 use crate::graph::Graph;
+use crate::root::Root;
+use crate::{TASKS, errors};
 
 pub(crate) fn links_resolve(root: &Path, pages: &[Source]) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -13,9 +15,7 @@ pub(crate) fn links_resolve(root: &Path, pages: &[Source]) -> Vec<Finding> {
         let folder = root.join(&page.path);
         for (number, line) in prose(&page.text) {
             for link in local_links(line) {
-                let exists = folder
-                    .parent()
-                    .is_some_and(|folder| folder.join(link).exists());
+                let exists = folder.parent().is_some_and(|folder| folder.join(link).exists());
                 if !exists {
                     findings.push(Finding::new(
                         &page.path,
@@ -29,11 +29,14 @@ pub(crate) fn links_resolve(root: &Path, pages: &[Source]) -> Vec<Finding> {
     findings
 }
 
+pub(crate) fn errors_are_current(root: &Root) -> Result<Vec<Finding>> {
+    let outdated = || Finding::new(errors::PAGE, None, "outdated; run `cargo xtask errors`");
+    Ok((!errors::is_current(root)?).then(outdated).into_iter().collect())
+}
+
 /// Returns the lines outside of fenced blocks, with their numbers.
 fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    fenced(text)
-        .filter(|(_, inside, _)| !inside)
-        .map(|(number, _, line)| (number, line))
+    fenced(text).filter(|(_, inside, _)| !inside).map(|(number, _, line)| (number, line))
 }
 
 /// Returns the number of each line, whether it is in a fenced block, and the line. Skips the fences.
@@ -50,10 +53,7 @@ fn fenced(text: &str) -> impl Iterator<Item = (usize, bool, &str)> {
 
 /// Returns the targets of `[text](target)` that are files, without `#anchor`.
 fn local_links(line: &str) -> impl Iterator<Item = &str> {
-    let targets = line
-        .split("](")
-        .skip(1)
-        .filter_map(|rest| rest.split([')', ' ']).next());
+    let targets = line.split("](").skip(1).filter_map(|rest| rest.split([')', ' ']).next());
     targets
         .filter(|target| !target.contains("://") && !target.starts_with("mailto:"))
         .filter_map(|target| target.split('#').next())
@@ -81,10 +81,7 @@ fn commands(text: &str) -> Vec<(usize, String)> {
     let mut found = Vec::new();
     for (number, inside, line) in fenced(text) {
         if inside {
-            let command = line
-                .trim()
-                .trim_start_matches("$ ")
-                .trim_start_matches("sudo ");
+            let command = line.trim().trim_start_matches("$ ").trim_start_matches("sudo ");
             found.push((number, command.to_owned()));
         } else {
             let code = line.split('`').skip(1).step_by(2);
@@ -100,8 +97,7 @@ fn unknown(command: &str, graph: &Graph, subcommand: &dyn Fn(&str) -> bool) -> O
     let words: Vec<&str> = command.split_whitespace().collect();
     // Excludes placeholders in capitals or dots, and options.
     let is_name = |word: &str| {
-        word.chars()
-            .all(|c| c.is_ascii_lowercase() || c == '-' || c.is_ascii_digit())
+        word.chars().all(|c| c.is_ascii_lowercase() || c == '-' || c.is_ascii_digit())
             && !word.starts_with('-')
     };
     match words.as_slice() {
@@ -130,8 +126,7 @@ fn unknown(command: &str, graph: &Graph, subcommand: &dyn Fn(&str) -> bool) -> O
                 .filter(is_unknown_package)
                 .map(|name| format!("unknown package `{name}`"))
                 .or_else(|| {
-                    bin.filter(is_unknown_bin)
-                        .map(|name| format!("unknown program `{name}`"))
+                    bin.filter(is_unknown_bin).map(|name| format!("unknown program `{name}`"))
                 })
         }
         ["pulltrace", name, ..] if is_name(name) && *name != "help" => {
@@ -156,11 +151,7 @@ mod tests {
         let findings = links_resolve(&root, &[page]);
         assert_eq!(
             findings,
-            [Finding::new(
-                "docs/a.md",
-                Some(5),
-                "file `../missing.png` does not exist"
-            )]
+            [Finding::new("docs/a.md", Some(5), "file `../missing.png` does not exist")]
         );
         std::fs::remove_dir_all(&root).unwrap();
     }
@@ -170,27 +161,15 @@ mod tests {
         let found =
             commands("see `cargo xtask demo` and `x`\n```sh\n$ sudo pulltrace watch\n```\n");
         let found: Vec<(usize, &str)> = found.iter().map(|(n, c)| (*n, c.as_str())).collect();
-        assert_eq!(
-            found,
-            [(1, "cargo xtask demo"), (1, "x"), (3, "pulltrace watch")]
-        );
+        assert_eq!(found, [(1, "cargo xtask demo"), (1, "x"), (3, "pulltrace watch")]);
     }
 
     #[test]
     fn unknown_command_is_found() {
-        let target = Target {
-            name: "embed".into(),
-            kind: "bin".into(),
-        };
-        let examples = Package {
-            name: "examples".into(),
-            targets: vec![target],
-            ..Package::default()
-        };
-        let graph = Graph {
-            members: vec![examples],
-            foreign: Vec::new(),
-        };
+        let target = Target { name: "embed".into(), kind: "bin".into() };
+        let examples =
+            Package { name: "examples".into(), targets: vec![target], ..Package::default() };
+        let graph = Graph { members: vec![examples], foreign: Vec::new() };
         let is_unknown =
             |command: &str| unknown(command, &graph, &|name| name == "watch").is_some();
         for good in [

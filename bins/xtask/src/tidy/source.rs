@@ -25,31 +25,18 @@ impl Source {
         let lines: Vec<&str> = code.lines().collect();
         let starts_tests = |at: usize| {
             lines[at].trim() == "#[cfg(test)]"
-                && lines
-                    .get(at + 1)
-                    .is_some_and(|next| next.trim_start().starts_with("mod "))
+                && lines.get(at + 1).is_some_and(|next| next.trim_start().starts_with("mod "))
         };
         let before_tests = if is_test_file(path) {
             0
         } else {
-            (0..lines.len())
-                .find(|at| starts_tests(*at))
-                .unwrap_or(lines.len())
+            (0..lines.len()).find(|at| starts_tests(*at)).unwrap_or(lines.len())
         };
-        Source {
-            path: path.to_owned(),
-            text: text.to_owned(),
-            before_tests,
-            code,
-        }
+        Source { path: path.to_owned(), text: text.to_owned(), before_tests, code }
     }
 
     pub(crate) fn page(path: &str, text: &str) -> Source {
-        Source {
-            path: path.to_owned(),
-            text: text.to_owned(),
-            ..Source::default()
-        }
+        Source { path: path.to_owned(), text: text.to_owned(), ..Source::default() }
     }
 
     /// Returns the lines of code before the unit tests, with their numbers.
@@ -63,10 +50,7 @@ impl Source {
     }
 
     fn numbered(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.code
-            .lines()
-            .enumerate()
-            .map(|(index, line)| (index + 1, line))
+        self.code.lines().enumerate().map(|(index, line)| (index + 1, line))
     }
 
     pub(crate) fn lines_before_tests(&self) -> usize {
@@ -84,9 +68,7 @@ pub(crate) fn contains_word(code: &str, word: &str) -> bool {
     let in_word = |char: char| char.is_alphanumeric() || char == '_';
     code.match_indices(word).any(|(at, _)| {
         let before = code.get(..at).and_then(|text| text.chars().next_back());
-        let after = code
-            .get(at + word.len()..)
-            .and_then(|text| text.chars().next());
+        let after = code.get(at + word.len()..).and_then(|text| text.chars().next());
         let ends = after.is_some_and(in_word) && word.ends_with(in_word);
         !before.is_some_and(in_word) && !ends
     })
@@ -120,20 +102,15 @@ fn walk(
     visit: &mut impl FnMut(&str, &str),
 ) -> Result<()> {
     let matches = |path: &Path| {
-        path.extension()
-            .is_some_and(|found| endings.iter().any(|ending| found == *ending))
+        path.extension().is_some_and(|found| endings.iter().any(|ending| found == *ending))
     };
     let listed = || format!("list {}", dir.display());
-    let mut entries = fs::read_dir(dir)
-        .context(listed)?
-        .collect::<std::io::Result<Vec<_>>>()
-        .context(listed)?;
+    let mut entries =
+        fs::read_dir(dir).context(listed)?.collect::<std::io::Result<Vec<_>>>().context(listed)?;
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let path = entry.path();
-        let kind = entry
-            .file_type()
-            .context(|| format!("read the type of {}", path.display()))?;
+        let kind = entry.file_type().context(|| format!("read the type of {}", path.display()))?;
         let name = entry.file_name().to_string_lossy().into_owned();
         // Built, downloaded or generated files are not checked.
         let built =
@@ -142,11 +119,7 @@ fn walk(
             walk(root, &path, endings, visit)?;
         } else if kind.is_file() && matches(&path) {
             let text = read(&path)?;
-            let shown = path
-                .strip_prefix(root)
-                .unwrap_or(&path)
-                .to_string_lossy()
-                .into_owned();
+            let shown = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
             if !text.starts_with("// @generated") {
                 visit(&shown, &text);
             }
@@ -173,11 +146,7 @@ fn blank(text: &str) -> String {
             out.push(chars[at]);
             at += 1;
         } else {
-            out.extend(
-                chars[at..end]
-                    .iter()
-                    .map(|char| if *char == '\n' { '\n' } else { ' ' }),
-            );
+            out.extend(chars[at..end].iter().map(|char| if *char == '\n' { '\n' } else { ' ' }));
             at = end;
         }
     }
@@ -187,11 +156,7 @@ fn blank(text: &str) -> String {
 /// Reports whether the character continues a word. `r` in a word does not start a raw string, but
 /// `br"…"` is one.
 fn continues_word(chars: &[char], at: usize) -> bool {
-    let word = |index: usize| {
-        chars
-            .get(index)
-            .is_some_and(|c| c.is_alphanumeric() || *c == '_')
-    };
+    let word = |index: usize| chars.get(index).is_some_and(|c| c.is_alphanumeric() || *c == '_');
     match at.checked_sub(1) {
         Some(before) if chars[before] == 'b' => before.checked_sub(1).is_some_and(word),
         Some(before) => word(before),
@@ -200,9 +165,7 @@ fn continues_word(chars: &[char], at: usize) -> bool {
 }
 
 fn line_end(chars: &[char], from: usize) -> usize {
-    (from..chars.len())
-        .find(|at| chars[*at] == '\n')
-        .unwrap_or(chars.len())
+    (from..chars.len()).find(|at| chars[*at] == '\n').unwrap_or(chars.len())
 }
 
 fn comment_end(chars: &[char], from: usize) -> usize {
@@ -230,25 +193,16 @@ fn string_end(chars: &[char], from: usize) -> usize {
 
 /// Returns the end of `r"…"` or `r#"…"#`, and `from` for a raw identifier such as `r#type`.
 fn raw_end(chars: &[char], from: usize) -> usize {
-    let hashes = chars[from + 1..]
-        .iter()
-        .take_while(|char| **char == '#')
-        .count();
+    let hashes = chars[from + 1..].iter().take_while(|char| **char == '#').count();
     let open = from + 1 + hashes;
     if chars.get(open) != Some(&'"') {
         return from;
     }
     let closes = |at: usize| {
         chars[at] == '"'
-            && chars[at + 1..]
-                .iter()
-                .take_while(|char| **char == '#')
-                .count()
-                >= hashes
+            && chars[at + 1..].iter().take_while(|char| **char == '#').count() >= hashes
     };
-    (open + 1..chars.len())
-        .find(|at| closes(*at))
-        .map_or(chars.len(), |at| at + 1 + hashes)
+    (open + 1..chars.len()).find(|at| closes(*at)).map_or(chars.len(), |at| at + 1 + hashes)
 }
 
 /// Returns the end of `'x'` or `'\n'`, and `from` for a lifetime.
@@ -256,9 +210,7 @@ fn char_end(chars: &[char], from: usize) -> usize {
     match (chars.get(from + 1), chars.get(from + 2)) {
         (Some('\\'), _) => {
             // The escaped character may itself be a quote.
-            (from + 3..chars.len())
-                .find(|at| chars[*at] == '\'')
-                .map_or(chars.len(), |at| at + 1)
+            (from + 3..chars.len()).find(|at| chars[*at] == '\'').map_or(chars.len(), |at| at + 1)
         }
         (Some(_), Some('\'')) => from + 3,
         _ => from,
