@@ -76,7 +76,7 @@ pub(crate) struct ClusterArgs {
     #[arg(long, env = "PULLTRACE_KUBE_CONTEXT", value_name = "NAME")]
     pub(crate) context: Option<String>,
 
-    /// Namespaces whose pods and events to watch, comma-separated, at most 100 [default: all]
+    /// Namespaces to watch for pods and events, comma-separated, at most 100 [default: all]
     #[arg(
         long,
         env = "PULLTRACE_WATCH_NAMESPACES",

@@ -14,7 +14,7 @@ use pulltrace_shell::value::{address, time};
 use crate::value;
 use crate::view::live::Layers;
 
-/// See the image pulls of containerd, or of all nodes of a cluster, live
+/// Watch image pulls live, on this machine or across a cluster
 ///
 /// Shows progress, speed and time left of each pull, the reason why pulls wait or stall, and how
 /// each pull ended. Only reads from containerd. Unknown values are shown as unknown, never guessed;
