@@ -55,7 +55,7 @@ impl ReportBuilder {
     }
 
     /// Sets the agent's instance and start time.
-    pub(crate) fn from_agent(mut self, instance: &str, started: i64) -> Self {
+    pub(crate) fn reported_by(mut self, instance: &str, started: i64) -> Self {
         self.body["agent"]["instance"] = json!(instance);
         self.body["agent"]["startedAt"] = json!(time(started).to_string());
         self

@@ -343,7 +343,7 @@ fn link_candidates<'a>(
         let attempt = candidate.attempts[which].clone();
         apply_attempt(pull, candidate, &attempt, links);
         let key = candidate.key;
-        attribution.served.insert(pull.id.clone(), ServedAttempt { key, attempt: attempt });
+        attribution.served.insert(pull.id.clone(), ServedAttempt { key, attempt });
     }
     for candidate in members.iter().map(|index| &candidates[*index]) {
         let new = |(waiter, _): &(Waiter, LinkEvidence)| *waiter != candidate.waiter();

@@ -220,23 +220,23 @@ fn long_report_interval_delays_lost_state() {
 #[test]
 fn older_of_two_agents_wins_until_silent() {
     let mut world = world();
-    world.apply(&ReportBuilder::new("w1", 1, 0).from_agent("old", -50).resolving(1));
-    world.apply(&ReportBuilder::new("w1", 1, 1).from_agent("new", 1).resolving(2));
+    world.apply(&ReportBuilder::new("w1", 1, 0).reported_by("old", -50).resolving(1));
+    world.apply(&ReportBuilder::new("w1", 1, 1).reported_by("new", 1).resolving(2));
     assert_eq!((world.phase(1), world.phase(2)), ("unknown", "resolving"));
     let (ack, _) =
-        world.apply(&ReportBuilder::new("w1", 2, 2).from_agent("old", -50).partial().resolving(1));
+        world.apply(&ReportBuilder::new("w1", 2, 2).reported_by("old", -50).partial().resolving(1));
     assert!(ack.need_full, "some of the shown state is from the other agent");
     assert_eq!(world.node("w1").state, NodeState::Conflict);
     let (verdict, changes) =
-        world.try_apply(&ReportBuilder::new("w1", 2, 3).from_agent("new", 1).resolving(2));
+        world.try_apply(&ReportBuilder::new("w1", 2, 3).reported_by("new", 1).resolving(2));
     assert!(matches!(verdict, Err(ApplyError::Conflict(_))));
     assert!(changes.is_empty());
-    world.apply(&ReportBuilder::new("w1", 3, 3).from_agent("old", -50).resolving(1));
+    world.apply(&ReportBuilder::new("w1", 3, 3).reported_by("old", -50).resolving(1));
     assert_eq!((world.phase(1), world.phase(2)), ("resolving", "unknown"));
     let counters = world.counters();
     assert_eq!((counters.conflicts, counters.reports_conflict), (1, 1));
     // The older agent was stopped.
-    world.apply(&ReportBuilder::new("w1", 3, 14).from_agent("new", 1).resolving(2));
+    world.apply(&ReportBuilder::new("w1", 3, 14).reported_by("new", 1).resolving(2));
     assert_eq!(world.phase(2), "resolving");
     assert_eq!(world.node("w1").state, NodeState::Live);
 }
@@ -246,7 +246,7 @@ fn agent_restart_keeps_phase_and_percentage() {
     let mut world = world();
     let report = ReportBuilder::new("w1", 9, 0).image(9, &[1]).downloading(1, 9, &[50]);
     world.apply(&report);
-    world.apply(&ReportBuilder::new("w1", 1, 5).from_agent("new", 4).resolving(1));
+    world.apply(&ReportBuilder::new("w1", 1, 5).reported_by("new", 4).resolving(1));
     let shown = world.shown(1).unwrap();
     assert_eq!(shown.phase, Phase::Downloading);
     assert_eq!(shown.percent.map(|percent| percent.get()), Some(40.0));
@@ -394,7 +394,7 @@ fn times_are_converted_to_server_clock() {
     assert_eq!(world.node("w1").clock_offset_ms, Some(90_000));
     assert_eq!(world.table.get(&id("w1", 1)).unwrap().seq, seq);
     // The node's clock was set and the agent restarted: all rows change.
-    world.apply(&ReportBuilder::new("w1", 1, 102).sent_at(102).from_agent("new", 101).resolving(1));
+    world.apply(&ReportBuilder::new("w1", 1, 102).sent_at(102).reported_by("new", 101).resolving(1));
     let row = world.table.get(&id("w1", 1)).unwrap();
     assert_eq!(row.status(true).started_at, time(0));
     assert_eq!(row.full_seq, row.seq);

@@ -118,7 +118,7 @@ test('six figures link to what they count', async () => {
   expect(figure('Longest ETA')).toContain('1 m 40 s2.00 KiB to go');
   expect(figure('Failing')).toContain('13 pods blocked');
   expect(figure('Slow or stalled')).toContain('1n5, 4.0× slower');
-  expect(figure('Pull time, p95')).toContain('21 sp50 21 s · 1 pull in 30 m');
+  expect(figure('Pull time, p95')).toContain('21 sp50 21 s · 1 pull, 30 m');
   const to = (name: string) => find(`[data-figure="${name}"] a`).getAttribute('href');
   expect(to('Active pulls')).toBe('#/pulls?q=state%3Alive');
   expect(to('Pods waiting')).toBe('#/?group=pod');

@@ -96,7 +96,7 @@ export function Figures({ totals, failures, issues, durations }: Props) {
         {durations.pulls === 0
           ? 'none completed yet'
           : `p50 ${seconds(durations.p50)} · ${count(durations.pulls, 'pull')}${
-              server ? ` in ${seconds(server.keepsEndedSeconds).replace(' 00 s', '')}` : ''
+              server ? `, ${seconds(server.keepsEndedSeconds).replace(' 00 s', '')}` : ''
             }`}
       </FigureItem>
     </ul>
