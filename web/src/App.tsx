@@ -17,7 +17,7 @@ import { TopBar } from './ui/shell/TopBar';
 const lazyPage = (load: () => Promise<Record<string, unknown>>, name: string) =>
   lazy(async () => ({ default: (await load())[name] as ComponentType<PageProps> }));
 
-const loadPages = () => import('./pages/later');
+const loadPages = () => import('./pages/lazyPages');
 
 const Pulls = lazyPage(() => import('./pages/pulls/Pulls'), 'Pulls');
 const Pull = lazyPage(loadPages, 'Pull');

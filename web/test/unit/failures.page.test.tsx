@@ -12,7 +12,7 @@ afterEach(() => page.close());
 
 const show = async (hash = '#/failures') => {
   window.location.hash = hash;
-  await import('../../src/pages/later');
+  await import('../../src/pages/lazyPages');
   await page.show();
 };
 const entries = () => [...document.querySelectorAll<HTMLElement>('[data-failure]')];

@@ -97,7 +97,7 @@ const rows = () =>
   [...document.querySelectorAll<HTMLElement>('[data-image]')].map((row) => row.dataset.image);
 const show = async (hash: string) => {
   window.location.hash = hash;
-  await import('../../src/pages/later');
+  await import('../../src/pages/lazyPages');
   await page.show();
 };
 

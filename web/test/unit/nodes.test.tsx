@@ -137,7 +137,7 @@ afterEach(() => page.close());
 
 const show = async (hash: string) => {
   window.location.hash = hash;
-  await import('../../src/pages/later');
+  await import('../../src/pages/lazyPages');
   await page.show();
 };
 const row = (name: string): HTMLElement => {

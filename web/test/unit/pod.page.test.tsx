@@ -44,7 +44,7 @@ const refuse = (refused: RequestError) => {
 
 async function show(rows: PullStatus[] = []): Promise<void> {
   window.location.hash = '#/pods/shop/web-0';
-  await import('../../src/pages/later');
+  await import('../../src/pages/lazyPages');
   await page.show();
   page.pushFrame(1, { rows });
   await page.advance(100);

@@ -14,7 +14,7 @@ afterEach(() => page.close());
 async function show(rows: PullStatus[], layers: LayerStatus[] = [], id = rows[0]?.id ?? 'p'): Promise<void> {
   page.answers['api/v1/pulls'] = { pulls: rows.slice(0, 1).map((row) => ({ ...row, layers })) };
   window.location.hash = `#/pulls/${encodeURIComponent(id)}`;
-  await import('../../src/pages/later');
+  await import('../../src/pages/lazyPages');
   await page.show();
   page.pushFrame(1, { nodes: [node('n1')], rows });
   await page.advance(300);
@@ -173,7 +173,7 @@ test('superseded pull redirects and shows the last failure', async () => {
 
 test('unknown id is reported after the snapshot', async () => {
   window.location.hash = '#/pulls/none';
-  await import('../../src/pages/later');
+  await import('../../src/pages/lazyPages');
   await page.show();
   expect(message('no-pull')).toBeNull();
   page.pushFrame(1);

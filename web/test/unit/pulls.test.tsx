@@ -418,7 +418,7 @@ test('keyboard navigation restores focus after opening', async () => {
   await page.user.keyboard('j');
   const opened = document.activeElement?.getAttribute('href') ?? '';
   expect(opened).toBe('#/pulls/b');
-  await import('../../src/pages/later');
+  await import('../../src/pages/lazyPages');
   await page.navigate(opened);
   await page.advance(10);
   expect(document.querySelector('[role="table"][aria-label="Pulls"]')).toBeNull();
@@ -436,7 +436,7 @@ test('focus stays when moved before returning', async () => {
   page.pushFrame(1, { rows: [pull('a'), pull('b')] });
   await page.user.keyboard('j');
   const opened = document.activeElement?.getAttribute('href') ?? '';
-  await import('../../src/pages/later');
+  await import('../../src/pages/lazyPages');
   await page.navigate(opened);
   await page.advance(10);
   const elsewhere = screen.getByRole('button', { name: 'Settings' });

@@ -20,8 +20,8 @@ import { Message } from '../../ui/Message';
 import { Panel } from '../../ui/Panel';
 import { SegmentedControl } from '../../ui/SegmentedControl';
 import { type Column, Table, TableSkeleton } from '../../ui/Table';
-import { ClockOffset } from './Clock';
-import { AgentState, LastReport } from './Heard';
+import { AgentState, LastReport } from './AgentState';
+import { ClockOffset } from './ClockOffset';
 import styles from './Nodes.module.css';
 import { OneNode } from './OneNode';
 

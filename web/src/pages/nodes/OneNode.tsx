@@ -11,8 +11,8 @@ import { Icon } from '../../ui/Icon';
 import { Message } from '../../ui/Message';
 import { Panel } from '../../ui/Panel';
 import { TableSkeleton } from '../../ui/Table';
-import { ClockOffset } from './Clock';
-import { AgentState, LastReport } from './Heard';
+import { AgentState, LastReport } from './AgentState';
+import { ClockOffset } from './ClockOffset';
 import styles from './OneNode.module.css';
 import { Timeline } from './Timeline';
 

@@ -17,7 +17,7 @@ import { RetryCountdown } from '../../ui/Ago';
 import { Icon, type IconName, reasonIcon } from '../../ui/Icon';
 import { Panel } from '../../ui/Panel';
 import styles from './Attention.module.css';
-import { HeadingLink } from './Open';
+import { HeadingLink } from './HeadingLink';
 
 /** Limits of items shown. */
 const MAX_FAILURES = 6;

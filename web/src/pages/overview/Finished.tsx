@@ -14,7 +14,7 @@ import { Bytes, Figure } from '../../ui/Figure';
 import { Panel } from '../../ui/Panel';
 import { StateLabel } from '../../ui/StateLabel';
 import styles from './Finished.module.css';
-import { HeadingLink } from './Open';
+import { HeadingLink } from './HeadingLink';
 
 const MAX_ROWS = 12;
 

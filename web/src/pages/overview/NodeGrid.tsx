@@ -9,8 +9,8 @@ import { escapeHidden } from '../../model/text';
 import { href } from '../../route';
 import { useFormat } from '../../settings';
 import { Panel } from '../../ui/Panel';
+import { HeadingLink } from './HeadingLink';
 import styles from './NodeGrid.module.css';
-import { HeadingLink } from './Open';
 
 /** Limit of cells. */
 const MAX_CELLS = 192;

@@ -7,14 +7,14 @@ import { pullCommands } from '../../model/commands';
 import { compareToPeers, nodeQueue, peers } from '../../model/peers';
 import { pullState } from '../../model/pull';
 import { CommandPanel, useScrollTarget } from '../../ui/Actions';
+import { FailurePanel, GoneBanner, PullBanners } from './Banners';
 import styles from './Detail.module.css';
 import { Facts } from './Facts';
 import { Figures } from './Figures';
 import { Head } from './Head';
 import { Peers } from './Peers';
 import { Queue } from './Queue';
-import { useSpeedSamples } from './seen';
-import { FailurePanel, GoneBanner, PullBanners } from './Trouble';
+import { useSpeedSamples } from './speedSamples';
 import { Waiters } from './Waiters';
 import { Waterfall } from './Waterfall';
 

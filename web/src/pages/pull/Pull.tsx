@@ -7,7 +7,7 @@ import { successor } from '../../model/peers';
 import { href, type PageProps } from '../../route';
 import { Message } from '../../ui/Message';
 import { Detail } from './Detail';
-import { handOverFailure, previousFailure } from './follow';
+import { handOverFailure, previousFailure } from './handOver';
 
 export function Pull({ route }: PageProps) {
   const id = route.path[0] ?? '';

@@ -10,7 +10,7 @@ import { updateQuery } from '../../route';
 import { useFilterInput } from '../../ui/filterText';
 import { Icon } from '../../ui/Icon';
 import { COLUMNS, type Column, formatColumns, MENU_NAMES } from './columns';
-import { Dropdown } from './Drop';
+import { Dropdown } from './Dropdown';
 import styles from './Toolbar.module.css';
 
 const GROUP_NAMES: Record<TableGrouping, string> = {

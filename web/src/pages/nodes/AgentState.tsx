@@ -4,7 +4,7 @@ import { useNode, useNow } from '../../live/hooks';
 import { parseInstant, seconds, UNKNOWN } from '../../model/format';
 import type { NodeEntry } from '../../model/nodes';
 import { Icon } from '../../ui/Icon';
-import styles from './Heard.module.css';
+import styles from './AgentState.module.css';
 
 export function AgentState({ state, at }: { state: NodeEntry['state']; at: string | undefined }) {
   switch (state) {

@@ -2,7 +2,7 @@
 
 import type { ReactNode } from 'react';
 import { Icon } from '../../ui/Icon';
-import styles from './Open.module.css';
+import styles from './HeadingLink.module.css';
 
 export function HeadingLink({ to, children }: { to: string; children: ReactNode }) {
   return (

@@ -12,7 +12,7 @@ import { Ago, NoteText, RetryCountdown } from '../../ui/Ago';
 import { Copy } from '../../ui/Copy';
 import { Icon, type IconName } from '../../ui/Icon';
 import { Panel } from '../../ui/Panel';
-import styles from './Trouble.module.css';
+import styles from './Banners.module.css';
 
 function Banner({
   icon,

@@ -2,7 +2,7 @@
 
 import { type ReactNode, useEffect, useId, useRef, useState } from 'react';
 import { Icon, type IconName } from '../../ui/Icon';
-import styles from './Drop.module.css';
+import styles from './Dropdown.module.css';
 
 interface Props {
   label: string;
