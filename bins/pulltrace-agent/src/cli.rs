@@ -20,12 +20,12 @@ use pulltrace_shell::value::{MetricsAddress, metrics_address, time};
     version = pulltrace_shell::VERSION,
     after_help = "\
 Examples:
-  pulltrace-agent --server-url http://localhost:8080   report the pulls of this machine
-  pulltrace-agent check                                check containerd, server and token
+  pulltrace-agent --server-url http://localhost:8080  report the pulls
+  pulltrace-agent check                               check the set-up
 
-On SIGTERM, SIGINT or SIGHUP, delivers the last state (at most 5 s) and exits.
-Exit codes: 0 stopped by a signal, 1 error (`check`: a check failed), 2 usage error.
-Flags take precedence over the variables in [env: …]; empty variables are ignored.",
+On SIGTERM, SIGINT or SIGHUP, reports the last state (at most 5 s) and exits.
+Exit codes: 0 stopped by a signal, 1 error or failed check, 2 usage error.
+Flags override the variables in [env: …]; empty variables are ignored.",
 )]
 pub(crate) struct Cli {
     #[command(flatten)]

@@ -21,13 +21,13 @@ use pulltrace_shell::value::{self, MetricsAddress};
     after_help = "\
 Examples:
   pulltrace-server --http-addr 127.0.0.1:8080   serve this machine only
-  pulltrace-server --agent-token-file a --reader-token-file r   require tokens
+  pulltrace-server --reader-token-file FILE     require a token from readers
   pulltrace-server --insecure-open              allow unauthenticated access
-  pulltrace-server --kubeconfig ~/.kube/config  show the pods of a cluster, from outside
+  pulltrace-server --kubeconfig ~/.kube/config  show the pods of a cluster
 
-Prints its URL. On SIGTERM, SIGINT or SIGHUP, completes open requests (at most 5 s) and exits.
-Exit codes: 0 stopped by a signal, 1 error (e.g. port in use, unreadable file), 2 usage error.
-Flags take precedence over the variables in [env: …]; empty variables are ignored.",
+Prints its URL. Completes requests (at most 5 s) on SIGTERM, SIGINT or SIGHUP.
+Exit codes: 0 stopped by a signal, 1 error, 2 usage error.
+Flags override the variables in [env: …]; empty variables are ignored.",
 )]
 pub(crate) struct Cli {
     /// Address for agents, the page and the API

@@ -29,14 +29,14 @@ Examples:
   pulltrace watch                          show the pulls of this machine, live
   pulltrace watch --namespace default      show pulls made with `ctr` or nerdctl
   pulltrace watch --output json | jq .     print each change as a JSON object
-  pulltrace watch --server URL             show the pulls of all nodes, from a server
-  pulltrace watch --server URL -n shop     show pulls that pods in namespace shop wait for
+  pulltrace watch --server URL             show the pulls of all nodes
+  pulltrace watch --server URL -n shop     show pulls for pods of namespace shop
   pulltrace up                             serve the pulls of this machine as a page
   pulltrace record pulls.jsonl             record the pulls of this machine
   pulltrace replay pulls.jsonl --speed 10  replay a recording ten times as fast
 
 Exit codes: 0 done or stopped by a signal, 1 error, 2 usage error.
-Flags take precedence over the variables in [env: …]; empty variables are ignored.",
+Flags override the variables in [env: …]; empty variables are ignored.",
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
