@@ -394,7 +394,8 @@ fn times_are_converted_to_server_clock() {
     assert_eq!(world.node("w1").clock_offset_ms, Some(90_000));
     assert_eq!(world.table.get(&id("w1", 1)).unwrap().seq, seq);
     // The node's clock was set and the agent restarted: all rows change.
-    world.apply(&ReportBuilder::new("w1", 1, 102).sent_at(102).reported_by("new", 101).resolving(1));
+    world
+        .apply(&ReportBuilder::new("w1", 1, 102).sent_at(102).reported_by("new", 101).resolving(1));
     let row = world.table.get(&id("w1", 1)).unwrap();
     assert_eq!(row.status(true).started_at, time(0));
     assert_eq!(row.full_seq, row.seq);
