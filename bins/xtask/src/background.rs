@@ -118,7 +118,7 @@ impl BuildSteps {
             let output = fs::metadata(&self.log_path).map_or(0, |log| log.len());
             let mut proceed = watchdog.check(&shown, output);
             if self.cancelled.load(Ordering::Relaxed) {
-                process_tree::kill(process_tree::descendants(child.id()));
+                process_tree::kill_tree(child.id());
                 proceed = Err(Error::Failed(format!("`{shown}` was cancelled")));
             }
             if let Err(error) = proceed {

@@ -1,6 +1,6 @@
 //! A process and its descendants, read from `/proc`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::process::Command;
 
@@ -26,11 +26,31 @@ pub(crate) fn processor_ticks(pid: u32) -> u64 {
     tree.iter().filter_map(|pid| stats.get(pid)).map(|stat| stat.ticks).sum()
 }
 
+/// Kills the process and its descendants.
+///
+/// They are stopped first, until no new one appears: a process that is killed while it forks would
+/// leave its child behind.
+pub(crate) fn kill_tree(root: u32) {
+    let mut stopped = BTreeSet::new();
+    loop {
+        let tree = descendants(root).into_iter();
+        let new: Vec<u32> = tree.filter(|pid| stopped.insert(*pid)).collect();
+        if new.is_empty() {
+            return kill(stopped);
+        }
+        signal("-STOP", new);
+    }
+}
+
 pub(crate) fn kill(pids: impl IntoIterator<Item = u32>) {
+    signal("-KILL", pids);
+}
+
+fn signal(name: &str, pids: impl IntoIterator<Item = u32>) {
     let pids: Vec<String> = pids.into_iter().map(|pid| pid.to_string()).collect();
     if !pids.is_empty() {
         // Fails if one of them has already exited, which is fine.
-        drop(process::output(Command::new("kill").arg("-KILL").args(pids)));
+        drop(process::output(Command::new("kill").arg(name).args(pids)));
     }
 }
 

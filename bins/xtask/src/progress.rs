@@ -91,7 +91,7 @@ impl Watchdog {
         if !self.detector.record(Sample { output, ticks }, now) {
             return Ok(());
         }
-        process_tree::kill(process_tree::descendants(self.pid));
+        process_tree::kill_tree(self.pid);
         Err(Error::Failed(format!(
             "`{command}` was ended: no output and no processor time for {}",
             clock::format(self.detector.limit)
