@@ -19,8 +19,11 @@ pub(crate) async fn api_server() -> Option<ApiServer> {
 /// Returns an admin client of the API server that all tests of this program share; each test uses
 /// its own namespaces.
 pub(crate) async fn admin() -> Option<Client> {
-    static SHARED: OnceCell<Option<ApiServer>> = OnceCell::const_new();
-    let server = SHARED.get_or_init(api_server).await.as_ref()?;
+    static SHARED: OnceCell<ApiServer> = OnceCell::const_new();
+    // Before the cell, so that each test reports its own skip.
+    let binary = need::or_skip(KubernetesBinary::apiserver())?;
+    let start = async || ApiServer::start(&binary).await.expect("started");
+    let server = SHARED.get_or_init(start).await;
     // A client's connections end with the runtime of its test.
     Some(server.client(ADMIN).expect("a client"))
 }

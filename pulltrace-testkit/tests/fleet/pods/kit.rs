@@ -80,8 +80,11 @@ pub(crate) struct RunningPull {
 
 /// Returns the API server shared by all scenarios with their own namespace.
 async fn shared() -> Option<&'static ApiServer> {
-    static SHARED: OnceCell<Option<ApiServer>> = OnceCell::const_new();
-    SHARED.get_or_init(api_server).await.as_ref()
+    static SHARED: OnceCell<ApiServer> = OnceCell::const_new();
+    // Before the cell, so that each scenario reports its own skip.
+    let binary = need::or_skip(KubernetesBinary::apiserver())?;
+    let start = async || ApiServer::start(&binary).await.expect("started");
+    Some(SHARED.get_or_init(start).await)
 }
 
 async fn api_server() -> Option<ApiServer> {
