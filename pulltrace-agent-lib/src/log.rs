@@ -41,9 +41,9 @@ impl PullLog {
                 }
             }
         }
-        for (id, told) in &mut self.last_logged {
-            if now.mono.since(*told) >= LOG_INTERVAL {
-                *told = now.mono;
+        for (id, logged_at) in &mut self.last_logged {
+            if now.mono.since(*logged_at) >= LOG_INTERVAL {
+                *logged_at = now.mono;
                 due.extend(table.get(id).cloned());
             }
         }

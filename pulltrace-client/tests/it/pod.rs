@@ -66,7 +66,7 @@ async fn pod_pulls_returns_none_only_for_not_found() {
         let result = within_deadline(asked).await.unwrap();
         match result {
             Ok(None) => assert_eq!(status, 404),
-            Err(RequestError::Rejected { status: told, .. }) => assert_eq!(told, status),
+            Err(RequestError::Rejected { status: received, .. }) => assert_eq!(received, status),
             other => panic!("{other:?}"),
         }
     }

@@ -146,7 +146,7 @@ impl RemotePulls {
 
     /// Returns the server's time, or this machine's until the server has sent its own.
     pub(super) fn now(&self, here: Now) -> NodeTime {
-        self.clock.map_or(here.node, |(told, at)| told.saturating_add(here.mono.since(at)))
+        self.clock.map_or(here.node, |(reported, at)| reported.saturating_add(here.mono.since(at)))
     }
 }
 

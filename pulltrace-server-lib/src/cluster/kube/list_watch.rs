@@ -107,8 +107,8 @@ impl<K> ListWatchState<K> {
     fn set_failure(&mut self, index: usize, failure: &SourceFailure) -> bool {
         let mut known = self.failures.iter().flatten();
         let is_new = known.all(|known| known.kind != failure.kind);
-        if let Some(of_part) = self.failures.get_mut(index) {
-            *of_part = Some(failure.clone());
+        if let Some(current) = self.failures.get_mut(index) {
+            *current = Some(failure.clone());
         }
         is_new
     }
@@ -116,11 +116,11 @@ impl<K> ListWatchState<K> {
     /// Clears the failure of a target. Returns whether it was the last of its kind and `InitDone`
     /// is due.
     fn clear_failure(&mut self, index: usize) -> bool {
-        let Some(over) = self.failures.get_mut(index).and_then(Option::take) else {
+        let Some(cleared) = self.failures.get_mut(index).and_then(Option::take) else {
             return false;
         };
         let mut others = self.failures.iter().flatten();
-        self.listed && others.all(|other| other.kind != over.kind)
+        self.listed && others.all(|other| other.kind != cleared.kind)
     }
 }
 

@@ -40,9 +40,9 @@ fn event(lease: &str, phase: &str) -> ServerMessage {
 }
 
 /// Takes the changed pulls: lease and phase, ordered by id.
-fn take_changed(told: &mut RemotePulls) -> Vec<(String, Phase)> {
+fn take_changed(remote: &mut RemotePulls) -> Vec<(String, Phase)> {
     let lease = |id: &str| id.split('~').nth(3).unwrap().to_owned();
-    let changed = told.take_changed().into_iter();
+    let changed = remote.take_changed().into_iter();
     changed.map(|pull| (lease(&pull.id), pull.phase)).collect()
 }
 

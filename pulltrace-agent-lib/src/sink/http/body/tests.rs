@@ -193,9 +193,9 @@ fn image_is_sent_until_acknowledged() {
     bench.ack(first, "a");
     let lost = bench.single_part(false, [1, 2]);
     assert_eq!(roots(&lost).len(), 1, "once for both pulls");
-    let told = bench.single_part(false, [1]);
-    assert_eq!(roots(&told).len(), 1, "repeated until acknowledged");
-    bench.ack(told, "a");
+    let sent = bench.single_part(false, [1]);
+    assert_eq!(roots(&sent).len(), 1, "repeated until acknowledged");
+    bench.ack(sent, "a");
     assert_eq!(roots(&bench.single_part(false, [1, 2, 3])), [""; 0]);
     assert_eq!(roots(&bench.single_part(true, [1])).len(), 1, "a full report contains it");
 }
@@ -371,7 +371,7 @@ fn oversized_pull_omits_image_and_is_counted() {
 
 #[test]
 fn sent_images_are_bounded() {
-    let mut told = SentImages::default();
+    let mut sent = SentImages::default();
     for number in 0..10_000 {
         let part = Part {
             sequence: 1,
@@ -379,7 +379,7 @@ fn sent_images_are_bounded() {
             json: Vec::new(),
             images: [(digest(number), 0)].into(),
         };
-        told.on_ack(part, "a");
-        assert!(told.fingerprints.len() <= MAX_SENT_IMAGES);
+        sent.on_ack(part, "a");
+        assert!(sent.fingerprints.len() <= MAX_SENT_IMAGES);
     }
 }
