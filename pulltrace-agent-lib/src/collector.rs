@@ -5,7 +5,6 @@
 
 mod run;
 
-use std::hash::{BuildHasher, Hasher};
 use std::time::Duration;
 
 use pulltrace_core::{Counters, Limits, NodeName};
@@ -77,8 +76,7 @@ impl Collector<(), ()> {
             },
             grace_period: Duration::from_secs(5),
             clock,
-            // `RandomState` is the only source of randomness in the standard library.
-            seed: std::hash::RandomState::new().build_hasher().finish(),
+            seed: fastrand::u64(..),
             monitor: Monitor::new(clock),
         })
     }

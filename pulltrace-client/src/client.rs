@@ -11,7 +11,7 @@ use pulltrace_core::wire::v1::{
 };
 use reqwest::Url;
 
-use crate::backoff::Backoff;
+use crate::backoff::RetryDelay;
 use crate::error::{FollowError, RequestError, SetupError, WaitError};
 use crate::filter::Filter;
 use crate::follow::{self, FollowEvent, Start};
@@ -49,7 +49,7 @@ const MAX_RETRY: Duration = Duration::from_secs(30);
 pub struct Client {
     pub(crate) http: HttpClient,
     pub(crate) idle_timeout: Duration,
-    backoff: Backoff,
+    backoff: RetryDelay,
 }
 
 /// Builds a [`Client`].
@@ -239,7 +239,7 @@ impl Client {
         wait::wait(self, target, until).await
     }
 
-    pub(crate) fn backoff(&self) -> Backoff {
+    pub(crate) fn backoff(&self) -> RetryDelay {
         self.backoff.clone()
     }
 }
@@ -304,7 +304,7 @@ impl ClientBuilder {
         Ok(Client {
             http: HttpClient { client, server, token: self.token, timeout: self.timeout },
             idle_timeout: self.idle_timeout,
-            backoff: Backoff::new(first, longest.max(first)),
+            backoff: RetryDelay::new(first, longest.max(first)),
         })
     }
 }

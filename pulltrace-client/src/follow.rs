@@ -9,7 +9,6 @@ use pulltrace_core::NodeTime;
 use pulltrace_core::wire::v1::{PullEvent, PullList};
 use serde::Deserialize;
 
-use crate::backoff::random;
 use crate::client::Client;
 use crate::error::{FollowError, RequestError};
 use crate::filter::Filter;
@@ -197,7 +196,7 @@ pub(crate) fn follow(
                         for item in parser.feed(chunk.as_ref()) {
                             let event = match item {
                                 SseItem::Retry(first) => {
-                                    backoff.set_first(first);
+                                    backoff.set_first_delay(first);
                                     None
                                 }
                                 SseItem::TooLong => Some(FollowEvent::Skipped(EventError::TooLong)),
@@ -218,7 +217,7 @@ pub(crate) fn follow(
                 yield Err(error.into());
                 return;
             }
-            let retry_in = backoff.next_delay(error.retry_after(), random());
+            let retry_in = backoff.next_delay(error.retry_after());
             yield Ok(FollowEvent::Disconnected { error, retry_in });
             tokio::time::sleep(retry_in).await;
         }

@@ -6,7 +6,6 @@ use futures_util::Stream;
 use pulltrace_core::wire::v1::{PodEnd, PodEndReason, PodPulls};
 use reqwest::Url;
 
-use crate::backoff::random;
 use crate::client::Client;
 use crate::error::{FollowError, RequestError};
 use crate::follow::EventError;
@@ -75,7 +74,7 @@ pub(crate) fn follow(
                         for item in parser.feed(chunk.as_ref()) {
                             let event = match item {
                                 SseItem::Retry(first) => {
-                                    backoff.set_first(first);
+                                    backoff.set_first_delay(first);
                                     None
                                 }
                                 SseItem::TooLong => Some(PodFollowEvent::Skipped(EventError::TooLong)),
@@ -104,7 +103,7 @@ pub(crate) fn follow(
                 yield Err(error.into());
                 return;
             }
-            let retry_in = backoff.next_delay(error.retry_after(), random());
+            let retry_in = backoff.next_delay(error.retry_after());
             yield Ok(PodFollowEvent::Disconnected { error, retry_in });
             tokio::time::sleep(retry_in).await;
         }

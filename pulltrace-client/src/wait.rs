@@ -6,7 +6,6 @@ use futures_util::StreamExt as _;
 use pulltrace_core::PullId;
 use pulltrace_core::wire::v1::{Outcome, PullStatus};
 
-use crate::backoff::random;
 use crate::client::Client;
 use crate::error::{RequestError, WaitError};
 use crate::filter::{Filter, Layers};
@@ -113,7 +112,7 @@ async fn retry<T, F: Future<Output = Result<T, RequestError>>>(
         match ask().await {
             Ok(answer) => return Ok(answer),
             Err(error) if error.is_transient() => {
-                let retry_in = backoff.next_delay(error.retry_after(), random());
+                let retry_in = backoff.next_delay(error.retry_after());
                 tokio::time::sleep(retry_in).await;
             }
             Err(error) => return Err(WaitError::Follow(error.into())),

@@ -3,10 +3,12 @@
 #![deny(missing_docs)]
 
 mod activity;
+pub mod backoff;
 mod baseline;
 mod blob;
 pub mod change;
 mod entry;
+pub mod error;
 pub mod eta;
 pub mod failure;
 pub mod id;

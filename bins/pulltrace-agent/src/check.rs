@@ -7,7 +7,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use pulltrace_agent_lib::source::containerd::discover;
-use pulltrace_shell::error::chain;
+use pulltrace_core::error::error_chain;
 
 use crate::cli::Cli;
 use crate::error::Error;
@@ -30,7 +30,7 @@ impl CheckReport {
 
     fn fail(&mut self, check: &str, error: &(dyn StdError + 'static), help: Option<&'static str>) {
         self.ok = false;
-        self.line("FAIL", check, &chain(error));
+        self.line("FAIL", check, &error_chain(error));
         if let Some(help) = help {
             self.line("", "", &format!("help: {help}"));
         }

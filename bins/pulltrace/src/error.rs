@@ -49,6 +49,8 @@ pub(crate) enum Error {
     },
     #[error("failed to set up the client")]
     Client(#[source] SetupError),
+    #[error("failed to generate the token of this process")]
+    Randomness(#[source] getrandom::Error),
     #[error(transparent)]
     OpenListener(#[from] OpenListenerError),
     #[error(transparent)]

@@ -1,7 +1,6 @@
 //! `pulltrace up`: agent and server in one process, for this machine or a recording.
 
 use std::fs::File;
-use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::{BufReader, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -36,7 +35,7 @@ pub(crate) async fn run(args: UpArgs, log: LogArgs, stop: Shutdown) -> Result<()
         access = access.insecure_open();
     }
     // Only this process may report: the token is new on every start.
-    let token = random_token();
+    let token = random_token().map_err(Error::Randomness)?;
     let access = access.agent_token(&token)?;
     access.check_listener(args.http_addr)?;
     let mut limits = Limits::default();
@@ -163,11 +162,11 @@ fn loopback_address(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// Returns an unguessable token. The hasher is the only source of randomness in the standard
-/// library.
-fn random_token() -> String {
-    let random = || std::hash::RandomState::new().build_hasher().finish();
-    (0..4).map(|_| format!("{:016x}", random())).collect()
+/// Returns a token of 256 random bits, in hexadecimal.
+fn random_token() -> Result<String, getrandom::Error> {
+    let mut bits = [0; 32];
+    getrandom::fill(&mut bits)?;
+    Ok(bits.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Prints the URL of the page and opens it on request.
@@ -220,7 +219,7 @@ mod tests {
 
     #[test]
     fn random_tokens_differ() {
-        let (one, other) = (random_token(), random_token());
+        let (one, other) = (random_token().unwrap(), random_token().unwrap());
         assert_eq!(one.len(), 64);
         assert_ne!(one, other);
     }

@@ -3,10 +3,12 @@
 use std::error::Error;
 use std::io::{self, Write as _};
 
+use pulltrace_core::error::error_chain;
+
 /// Prints an error and its causes to standard error as one line, after the program's name, and
 /// advice as a second line.
 pub fn print(program: &str, error: &dyn Error, help: Option<&str>) {
-    let text = format!("{program}: {}\n", with_help(chain(error), help));
+    let text = format!("{program}: {}\n", with_help(error_chain(error), help));
     // Ignore a closed standard error.
     let _untold = io::stderr().write_all(text.as_bytes());
 }
@@ -18,16 +20,4 @@ pub fn with_help(message: String, help: Option<&str>) -> String {
         Some(help) => format!("{message}\nhelp: {help}"),
         None => message,
     }
-}
-
-/// Formats an error and its causes as `error: cause: cause`.
-#[must_use]
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text += &format!(": {cause}");
-        source = cause.source();
-    }
-    text
 }

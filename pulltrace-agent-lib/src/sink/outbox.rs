@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use pulltrace_core::backoff::Backoff;
 use pulltrace_core::{Change, ChangeKind, Mono, NodeName, Now, PullId, PullTable};
 
 use crate::sink::{Ack, Report};
@@ -33,7 +34,8 @@ pub(crate) struct ReportSchedule {
 pub(crate) struct Outbox {
     node: NodeName,
     schedule: ReportSchedule,
-    rng: SplitMix64,
+    /// Jitter must differ between agents but need not be unpredictable.
+    rng: fastrand::Rng,
     /// Sequence number of the last report.
     sequence: u64,
     /// Table revision that the receiver has; `None` if the next report must be full.
@@ -52,7 +54,7 @@ pub(crate) struct Outbox {
     requested_wait: Duration,
     /// Earliest time of the next report because of back-off.
     retry_at: Mono,
-    failures: u32,
+    backoff: Backoff,
     /// Ended pulls that no acknowledged report contained, with the table revision of their end.
     /// Bounded by the table: see `drop_evicted_ends`.
     unacked_ends: BTreeMap<PullId, u64>,
@@ -74,7 +76,7 @@ impl Outbox {
         Self {
             node,
             schedule,
-            rng: SplitMix64(seed),
+            rng: fastrand::Rng::with_seed(seed),
             sequence: 0,
             acked_revision: None,
             epoch: None,
@@ -85,7 +87,7 @@ impl Outbox {
             not_before: Mono::default(),
             requested_wait: Duration::ZERO,
             retry_at: Mono::default(),
-            failures: 0,
+            backoff: Backoff::new(INITIAL_BACKOFF, MAX_BACKOFF),
             unacked_ends: BTreeMap::new(),
             ends_lost: 0,
             delivered_reports: 0,
@@ -138,7 +140,7 @@ impl Outbox {
             |wait: Duration| self.last_report_at.map_or(Mono::default(), |made| made + wait);
         let when = match self.acked_revision {
             None => Mono::default(),
-            Some(_) if self.failures > 0 => Mono::default(),
+            Some(_) if self.backoff.failures() > 0 => Mono::default(),
             Some(acked) if revision > acked && self.urgent => Mono::default(),
             Some(acked) if revision > acked => since_last(self.schedule.interval),
             Some(_) => since_last(self.schedule.heartbeat),
@@ -209,7 +211,7 @@ impl Outbox {
             self.back_off(None, at);
             return;
         }
-        self.failures = 0;
+        self.backoff.reset();
         self.retry_at = Mono::default();
         self.delivered_reports += 1;
         let previous_epoch = self.epoch.replace(ack.epoch.clone());
@@ -223,7 +225,7 @@ impl Outbox {
             self.acked_revision = None;
             // All agents notice a restarted server at about the same time; jitter spreads their
             // full reports.
-            let jitter = self.schedule.interval.mul_f64(self.rng.next_f64());
+            let jitter = self.schedule.interval.mul_f64(self.rng.f64());
             self.not_before = self.not_before.max(at + jitter);
         } else {
             self.acked_revision = Some(flight.revision);
@@ -238,11 +240,9 @@ impl Outbox {
     }
 
     fn back_off(&mut self, retry_after: Option<Duration>, at: Mono) {
-        let doubled = INITIAL_BACKOFF.saturating_mul(1 << self.failures.min(16));
-        let jittered = doubled.min(MAX_BACKOFF).mul_f64(0.5 + self.rng.next_f64() / 2.0);
+        let delay = self.backoff.next_delay(self.rng.f64());
         let requested = retry_after.unwrap_or_default().min(MAX_REQUESTED_WAIT);
-        self.retry_at = at + jittered.max(requested);
-        self.failures = self.failures.saturating_add(1);
+        self.retry_at = at + delay.max(requested);
     }
 
     /// Returns the number of acknowledged reports.
@@ -258,22 +258,6 @@ impl Outbox {
     /// Returns the number of ends that no acknowledged report contained, evicted or still pending.
     pub(crate) fn undelivered_ends(&self) -> u64 {
         self.ends_lost + self.unacked_ends.len() as u64
-    }
-}
-
-/// A pseudo-random generator. Jitter must differ between agents but need not be unpredictable.
-#[derive(Debug)]
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    /// Returns a number between 0 and 1.
-    #[expect(clippy::cast_precision_loss, reason = "53 bits fit into an f64")]
-    fn next_f64(&mut self) -> f64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) >> 11) as f64 / (1_u64 << 53) as f64
     }
 }
 

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use pulltrace_core::error::error_chain;
 use pulltrace_core::wire::check::{self, AnyReport, ReportError};
 use pulltrace_core::wire::v1::ReportAck;
 
@@ -90,15 +91,4 @@ const fn reject_reason(error: &IntakeError) -> RejectReason {
             fleet::ApplyError::Invalid(_) | fleet::ApplyError::UnsupportedVersion,
         ) => RejectReason::Invalid,
     }
-}
-
-/// An error with its sources, separated by colons.
-fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text += &format!(": {cause}");
-        source = cause.source();
-    }
-    text
 }

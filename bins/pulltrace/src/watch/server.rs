@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use pulltrace_agent_lib::Clock;
 use pulltrace_client::{Client, Filter, FollowEvent, Start};
+use pulltrace_core::error::error_chain;
 use pulltrace_core::wire::v1::PullStatus;
 use pulltrace_core::{Mono, NodeTotals, Pull};
 use tokio::signal::unix::{SignalKind, signal};
@@ -168,7 +169,7 @@ impl RemoteView {
                 before
             }
             (ServerMessage::Update(FollowEvent::Disconnected { error, .. }), _) => {
-                let error = pulltrace_shell::error::chain(error);
+                let error = error_chain(error);
                 tracing::warn!(target: "pulltrace::watch", "{error}; retrying");
                 SourceStatus::Lost(self.pulls.now(self.clock.now()))
             }
@@ -257,7 +258,7 @@ impl RemoteView {
     /// Logs only once: a newer server may send unknown data every second.
     fn warn_unknown_once(&mut self, error: &(dyn std::error::Error + 'static)) {
         if !std::mem::replace(&mut self.warned, true) {
-            let error = pulltrace_shell::error::chain(error);
+            let error = error_chain(error);
             tracing::warn!(target: "pulltrace::server", "ignored unknown data from the server: {error}");
         }
     }

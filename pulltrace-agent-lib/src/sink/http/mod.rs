@@ -6,7 +6,6 @@ mod tls;
 mod token;
 
 use std::fmt;
-use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -379,9 +378,7 @@ fn parse_server_url(text: &str) -> Result<Url, HttpSetupError> {
 
 /// Returns 32 random hexadecimal digits that identify this start of the agent.
 fn random_instance_id() -> String {
-    // `RandomState` is the only source of randomness in the standard library.
-    let random = || std::hash::RandomState::new().build_hasher().finish();
-    format!("{:016x}{:016x}", random(), random())
+    format!("{:032x}", fastrand::u128(..))
 }
 
 /// Compresses the body; `None` if it is too small.

@@ -7,13 +7,15 @@ use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use pulltrace_core::backoff::Backoff;
+use pulltrace_core::error::error_chain;
 use pulltrace_core::{Mono, NodeTime, Now};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
-use super::client::{ClientError, error_chain};
+use super::client::ClientError;
 use super::daemon::{Connect, Connected, ConnectionLost, Daemon};
 use super::event_queue::{EventReceiver, EventSender, event_channel};
 use super::input::{Answer, Event, Input, Poll, Reply, ServerInfo};
@@ -71,7 +73,7 @@ impl<C: Connect> Task<C> {
             queries: QueryQueue::default(),
             batches,
             stats,
-            backoff: Backoff::default(),
+            backoff: retry_backoff(),
             last_outage: None,
             poll_interval: None,
             partial: true,
@@ -91,13 +93,12 @@ impl<C: Connect> Task<C> {
                     ..ConnectionLost::new(error_chain(&error), false)
                 },
             };
-            if loss.permanent {
-                self.backoff.set_max();
-            }
+            let permanent = loss.permanent;
             if self.report_outage(loss).await.is_err() {
                 return;
             }
-            sleep(self.backoff.next()).await;
+            let delay = self.backoff.next_delay(1.0);
+            sleep(if permanent { MAX_BACKOFF } else { delay }).await;
         }
     }
 
@@ -158,7 +159,7 @@ impl<C: Connect> Task<C> {
                         failures = 0;
                         if !connected {
                             connected = true;
-                            self.backoff = Backoff::default();
+                            self.backoff.reset();
                             self.last_outage = None;
                             log_connected(&server, &at, has_namespace);
                             self.update_stats(|stats| stats.connections += 1);
@@ -382,7 +383,7 @@ impl<C: Connect> Task<C> {
 
 /// Forwards events until it is aborted. Reopens the stream when it breaks.
 async fn forward_events(daemon: Arc<impl Daemon>, mailbox: EventSender) {
-    let mut backoff = Backoff::default();
+    let mut backoff = retry_backoff();
     loop {
         let mut received = false;
         let error = daemon
@@ -393,9 +394,9 @@ async fn forward_events(daemon: Arc<impl Daemon>, mailbox: EventSender) {
             .await;
         debug!("{}", error_chain(&error));
         if received {
-            backoff = Backoff::default();
+            backoff.reset();
         }
-        sleep(backoff.next()).await;
+        sleep(backoff.next_delay(1.0)).await;
         // Events since the interruption are lost. The gap triggers a poll, which shows their
         // effects.
         mailbox.send(Event::Gap);
@@ -438,27 +439,9 @@ fn append_output(batch: &mut Batch, step: TrackerOutput) {
     batch.anomalies.extend(step.anomalies);
 }
 
-/// Exponential back-off.
-#[derive(Debug)]
-struct Backoff(Duration);
-
-impl Default for Backoff {
-    fn default() -> Self {
-        Self(INITIAL_BACKOFF)
-    }
-}
-
-impl Backoff {
-    fn next(&mut self) -> Duration {
-        let wait = self.0;
-        self.0 = (wait * 2).min(MAX_BACKOFF);
-        wait
-    }
-
-    /// Uses the longest wait from now on.
-    fn set_max(&mut self) {
-        self.0 = MAX_BACKOFF;
-    }
+/// The back-off of connections and event streams. It is not random: each daemon has one client.
+const fn retry_backoff() -> Backoff {
+    Backoff::new(INITIAL_BACKOFF, MAX_BACKOFF)
 }
 
 #[cfg(test)]

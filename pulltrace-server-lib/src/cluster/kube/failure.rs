@@ -1,7 +1,9 @@
 //! Request errors and retry back-off.
 
-use std::hash::{BuildHasher as _, Hasher as _};
 use std::time::Duration;
+
+use pulltrace_core::backoff::Backoff;
+use pulltrace_core::error::error_chain;
 
 use crate::cluster::{SourceFailure, SourceFailureKind};
 
@@ -69,65 +71,25 @@ impl From<kube::Error> for RequestError {
     }
 }
 
-/// An error with its sources; texts that are already included are not repeated.
-fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let message = cause.to_string();
-        if !text.contains(&message) {
-            text = format!("{text}: {message}");
-        }
-        next = cause.source();
-    }
-    text
-}
-
 /// Reduces a text to one line of limited length.
 pub(super) fn truncate(text: &str) -> String {
     let line = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c });
     line.take(MAX_MESSAGE_CHARS).collect()
 }
 
-/// Exponential back-off with jitter, so that clients that lost a server do not all reconnect at
-/// once.
-#[derive(Debug, Default)]
-pub(super) struct Backoff(u32);
+/// Waits before the next request.
+pub(super) async fn wait_before_retry(backoff: &mut Backoff) {
+    tokio::time::sleep(backoff.next_delay(fastrand::f64())).await;
+}
 
-impl Backoff {
-    pub(super) fn reset(&mut self) {
-        self.0 = 0;
-    }
-
-    pub(super) async fn wait(&mut self) {
-        // The standard library's hasher is its only source of randomness.
-        let random = std::hash::RandomState::new().build_hasher().finish();
-        let wait =
-            self.next_delay(f64::from(u32::try_from(random >> 32).unwrap_or(0)) / 2f64.powi(32));
-        tokio::time::sleep(wait).await;
-    }
-
-    /// `random` is between 0 and 1.
-    fn next_delay(&mut self, random: f64) -> Duration {
-        let whole = INITIAL_BACKOFF.saturating_mul(1 << self.0).min(MAX_BACKOFF);
-        self.0 = (self.0 + 1).min(16);
-        whole.mul_f64(0.5 + random / 2.0)
-    }
+/// Returns the back-off of requests to an API server.
+pub(super) const fn request_backoff() -> Backoff {
+    Backoff::new(INITIAL_BACKOFF, MAX_BACKOFF)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn backoff_doubles_up_to_30_s() {
-        let mut backoff = Backoff::default();
-        let waits: Vec<u128> = (0..40).map(|_| backoff.next_delay(1.0).as_millis()).collect();
-        assert_eq!(waits[..7], [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000]);
-        assert_eq!(waits[39], 30_000);
-        backoff.reset();
-        assert_eq!(backoff.next_delay(0.0), Duration::from_millis(250));
-    }
 
     #[test]
     fn status_codes_map_to_failure_kinds() {

@@ -18,9 +18,10 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::client::ApiClient;
-use super::failure::{Backoff, RequestError};
+use super::failure::{RequestError, request_backoff, wait_before_retry};
 use super::response::{Bookmark, ErrorStatus, ListPage, ResponseReader, WatchLine};
 use crate::cluster::{SourceFailure, SourceFailureKind};
+use pulltrace_core::backoff::Backoff;
 
 /// Objects per page.
 const PAGE_SIZE: u32 = 500;
@@ -175,7 +176,7 @@ impl<K: WatchedResource> ListWatch<K> {
 
     /// Runs until the receiver is dropped.
     pub(super) async fn run(self) {
-        let mut backoff = Backoff::default();
+        let mut backoff = request_backoff();
         loop {
             let stop = match self.list_all().await {
                 Ok(versions) => self.watch_all(versions).await,
@@ -188,7 +189,7 @@ impl<K: WatchedResource> ListWatch<K> {
             if self.state().received {
                 backoff.reset();
             }
-            backoff.wait().await;
+            wait_before_retry(&mut backoff).await;
         }
     }
 
@@ -230,7 +231,7 @@ impl<K: WatchedResource> ListWatch<K> {
         part: &WatchTarget,
         mut version: Option<String>,
     ) -> Result<Infallible, StopReason> {
-        let mut backoff = Backoff::default();
+        let mut backoff = request_backoff();
         loop {
             match &mut version {
                 Some(from) => match self.watch_once(index, part, from, &mut backoff).await? {
@@ -245,7 +246,7 @@ impl<K: WatchedResource> ListWatch<K> {
                 },
                 None => version = self.list_target(index, part, ObjectChange::Changed).await?,
             }
-            backoff.wait().await;
+            wait_before_retry(&mut backoff).await;
         }
     }
 
@@ -258,7 +259,7 @@ impl<K: WatchedResource> ListWatch<K> {
         how: ObjectChange,
     ) -> Result<Option<String>, StopReason> {
         let (mut token, mut limit) = (None, PAGE_SIZE);
-        let mut backoff = Backoff::default();
+        let mut backoff = request_backoff();
         loop {
             let page = self.fetch_page(part, token.as_deref(), limit).await;
             let parsed = page.as_deref().map(serde_json::from_slice::<ListPage<'_>>);
@@ -292,7 +293,7 @@ impl<K: WatchedResource> ListWatch<K> {
             if self.is_forbidden(index) {
                 return Ok(None);
             }
-            backoff.wait().await;
+            wait_before_retry(&mut backoff).await;
         }
     }
 

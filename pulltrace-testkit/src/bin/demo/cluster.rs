@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use pulltrace_core::error::error_chain;
 use pulltrace_testkit::containerd::{ContainerdBinary, Options};
 use pulltrace_testkit::kubernetes::{ApiServer, KubernetesBinary, Node, NodeOptions, UNPRIVILEGED};
 use serde_json::Value;
@@ -15,8 +16,8 @@ use crate::pods::{self, Rollout};
 use crate::stage::{HOST, LINE_RATE};
 use crate::stop::Stop;
 use crate::{
-    DATA_LIMIT_MIB, DemoError, MIN_FREE_MEMORY_MIB, available_memory_mib, check_status,
-    error_chain, log, show_until,
+    DATA_LIMIT_MIB, DemoError, MIN_FREE_MEMORY_MIB, available_memory_mib, check_status, log,
+    show_until,
 };
 
 fn failed(error: &dyn std::error::Error) -> DemoError {

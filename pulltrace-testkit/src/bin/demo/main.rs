@@ -21,6 +21,7 @@ use std::path::Path;
 use std::process::{ExitCode, ExitStatus};
 use std::time::Duration;
 
+use pulltrace_core::error::error_chain;
 use pulltrace_testkit::containerd::{Containerd, ContainerdBinary, Options, StartError};
 use pulltrace_testkit::need;
 use pulltrace_testkit::registry::Registry;
@@ -308,16 +309,6 @@ fn check_status(status: ExitStatus) -> Result<(), DemoError> {
             Err(DemoError::Failed(text))
         }
     }
-}
-
-fn error_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text += &format!(": {cause}");
-        source = cause.source();
-    }
-    text
 }
 
 fn log(text: &str) {

@@ -183,18 +183,6 @@ pub(super) const CODE_UNAVAILABLE: &str = "unavailable";
 /// Code of a call that timed out.
 pub(super) const CODE_DEADLINE: &str = "deadline";
 
-/// Formats an error and its sources on one line.
-pub(crate) fn error_chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        // Writing to a String cannot fail.
-        write!(text, ": {error}").unwrap_or_default();
-        next = error.source();
-    }
-    text
-}
-
 /// Appends the sources, because the message is often just `transport error`.
 fn innermost_message(status: &Status) -> String {
     let mut text = status.message().to_owned();

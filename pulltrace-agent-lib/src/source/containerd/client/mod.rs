@@ -20,7 +20,6 @@ use tonic::{Response, Status, Streaming};
 
 use self::allow::GuardedChannel;
 pub(super) use self::allow::Method;
-pub(crate) use self::error::error_chain;
 pub use self::error::{Cause, ClientError};
 use super::call::{Call, OnCall};
 use super::input::{Event, ImageRecord, Lease, Poll, Query, Reply, ServerInfo};
