@@ -8,6 +8,8 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
+use pulltrace_shell::transcript::Transcript;
+
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// The program, with an empty environment.
@@ -24,15 +26,6 @@ fn run(args: &[&str], env: &[(&str, &str)]) -> Output {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).expect("UTF-8")
-}
-
-/// `message` is the error, and the line with advice if there is one.
-#[track_caller]
-fn assert_fails(args: &[&str], env: &[(&str, &str)], code: i32, message: &str) {
-    let output = run(args, env);
-    assert_eq!(text(&output.stderr), format!("pulltrace-agent: {message}\n"));
-    assert_eq!(output.status.code(), Some(code));
-    assert!(output.stdout.is_empty());
 }
 
 /// Starts a server that passes request line and token to `answer` and replies with the result.
@@ -83,92 +76,18 @@ fn healthy(line: &str, token: Option<&str>) -> (u16, &'static str) {
     }
 }
 
-const SERVER: (&str, &str) = ("PULLTRACE_SERVER_URL", "http://127.0.0.1:9");
 const NODE: (&str, &str) = ("PULLTRACE_NODE_NAME", "worker-1");
 
+/// The wording of all errors that need no running program.
 #[test]
-fn invalid_value_names_variable_and_expected_format() {
-    for (name, value, accepted) in [
-        (
-            "PULLTRACE_NODE_NAME",
-            "a b",
-            "invalid node name `a b`: expected 1 to 253 letters, digits, `-`, `_`, `.`",
-        ),
-        (
-            "PULLTRACE_SERVER_URL",
-            "server:8080",
-            "invalid server URL: the scheme must be http or https\nhelp: Use a URL such as https://pulltrace.example:8080, and a token for authentication.",
-        ),
-        (
-            "PULLTRACE_REPORT_INTERVAL",
-            "5",
-            "invalid duration: expected e.g. `500ms`, `1.5s`, `1h30m`",
-        ),
-        ("PULLTRACE_HISTORY_TTL", "0s", "invalid duration: expected more than 0s"),
-        (
-            "PULLTRACE_STALL_AFTER",
-            "soon",
-            "invalid duration: expected e.g. `500ms`, `1.5s`, `1h30m`",
-        ),
-        (
-            "PULLTRACE_CONTAINERD_NAMESPACE",
-            "../x",
-            "invalid containerd namespace `../x`: expected 1 to 253 letters, digits, `-`, `_`, `.`",
-        ),
-        ("PULLTRACE_LOG_LEVEL", "loud", "expected off, error, warn, info, debug, trace"),
-        ("PULLTRACE_LOG_FORMAT", "xml", "expected text, json"),
-        (
-            "PULLTRACE_METRICS_ADDR",
-            "9090",
-            "invalid address: expected e.g. `127.0.0.1:8080`, `[::1]:8080`, `:8080`, `off`",
-        ),
-    ] {
-        let line = format!("{name} is {value:?}: {accepted}");
-        assert_fails(&[], &[SERVER, (name, value)], 2, &line);
-        assert_fails(&["check"], &[SERVER, (name, value)], 2, &line);
+fn error_messages_match_golden_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut transcript = Transcript::new(env!("CARGO_BIN_EXE_pulltrace-agent"), dir.path());
+    for line in include_str!("golden/errors.commands").lines() {
+        transcript.run(line).unwrap();
     }
-    assert_fails(
-        &["--server-url", "http://me:secret@host"],
-        &[],
-        2,
-        "--server-url is \"http://…@host\": invalid server URL: user name and password are not supported\nhelp: Use a URL such as https://pulltrace.example:8080, and a token for authentication.",
-    );
-    assert_fails(
-        &["--report-interval", "1ms"],
-        &[SERVER, NODE],
-        2,
-        "--report-interval: invalid report interval 1ms: expected at least 10 ms",
-    );
-    assert_fails(
-        &[],
-        &[NODE, ("PULLTRACE_SERVER_URL", "")],
-        2,
-        "missing server URL\nhelp: Set PULLTRACE_SERVER_URL or --server-url, e.g. http://pulltrace-server:8080.",
-    );
-    assert_fails(
-        &[],
-        &[SERVER, NODE, ("PULLTRACE_AGENT_TOKEN", "two words")],
-        2,
-        "failed to set up reporting: failed to load the token: invalid token: expected 1 to 16384 visible ASCII characters",
-    );
-}
-
-#[test]
-fn unreadable_file_is_reported_with_help() {
-    assert_fails(
-        &[],
-        &[SERVER, NODE, ("PULLTRACE_AGENT_TOKEN_FILE", "/nowhere/token")],
-        1,
-        "failed to set up reporting: failed to load the token: failed to read token file `/nowhere/token`: No such file or directory (os error 2)",
-    );
-    let output = run(&["--server-ca-file", "/nowhere/ca"], &[SERVER, NODE]);
-    let stderr = text(&output.stderr);
-    let [error, help] = stderr.lines().collect::<Vec<_>>()[..] else {
-        panic!("{stderr}");
-    };
-    assert!(error.contains("failed to read CA certificates from `/nowhere/ca`"), "{stderr}");
-    assert!(help.starts_with("help: Pass a PEM file"), "{stderr}");
-    assert_eq!(output.status.code(), Some(1));
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/errors.txt");
+    transcript.check(&golden).unwrap_or_else(|difference| panic!("{difference}"));
 }
 
 #[test]
@@ -288,8 +207,7 @@ fn metrics_address_serves_metrics_and_health() {
     let taken = ["--metrics-addr", address, "--server-url", "http://127.0.0.1:9"];
     let output = run(&taken, &[NODE]);
     let stderr = text(&output.stderr);
-    let prefix = format!("pulltrace-agent: --metrics-addr: failed to listen on {address}: ");
-    assert!(stderr.starts_with(&prefix) && stderr.lines().count() == 1, "{stderr}");
+    assert!(stderr.contains(address) && stderr.lines().count() == 1, "{stderr}");
     assert_eq!(output.status.code(), Some(1));
     running.stop("TERM");
 }
@@ -312,34 +230,34 @@ fn check_reports_each_component() {
         assert_eq!(output.status.code(), Some(1), "containerd is missing");
         text(&output.stdout)
     };
+    // The word before each check, and its name.
+    let results = |output: &str| -> Vec<(String, String)> {
+        let words = |line: &str| {
+            let mut words = line.split_whitespace().map(str::to_owned);
+            words.next().zip(words.next())
+        };
+        output.lines().filter(|line| !line.starts_with(' ')).filter_map(words).collect()
+    };
+    let expected = |results: &[(&str, &str)]| -> Vec<(String, String)> {
+        results.iter().map(|(result, check)| ((*result).to_owned(), (*check).to_owned())).collect()
+    };
     let output = check(&[("PULLTRACE_AGENT_TOKEN", "right")]);
-    let lines: Vec<&str> = output.lines().collect();
-    assert_eq!(lines[0], "ok   node        worker-1");
-    assert!(lines[1].starts_with("FAIL socket      socket `"), "{output}");
-    assert_eq!(lines[2].trim_start(), "help: Start containerd, or pass the path of its socket.");
-    assert_eq!(lines[3], format!("ok   server      {url} is reachable"));
-    assert_eq!(lines[4], "ok   token       accepted");
-    assert_eq!(lines.len(), 5);
+    let all = [("ok", "node"), ("FAIL", "socket"), ("ok", "server"), ("ok", "token")];
+    assert_eq!(results(&output), expected(&all));
+    assert!(output.contains(&url), "{output}");
     let asked: Vec<String> = requests.try_iter().collect();
     assert_eq!(asked, ["GET /healthz HTTP/1.1", "POST /api/v1/report HTTP/1.1"]);
 
+    let rejected = [("ok", "node"), ("FAIL", "socket"), ("ok", "server"), ("FAIL", "token")];
     let output = check(&[("PULLTRACE_AGENT_TOKEN", "wrong")]);
-    assert!(output.contains("FAIL token       "), "{output}");
-    assert!(output.contains("rejected the agent's token") && !output.contains("wrong"), "{output}");
+    assert_eq!(results(&output), expected(&rejected));
+    assert!(!output.contains("wrong"), "{output}");
     let output = check(&[]);
-    assert!(
-        output.contains("requires a token\n")
-            && output.contains("help: Configure a token for the agent."),
-        "{output}"
-    );
+    assert_eq!(results(&output), expected(&rejected));
 
     let left = dir.path().join("containerd.sock");
     drop(UnixListener::bind(left).unwrap());
     let output = check(&[("PULLTRACE_SERVER_URL", "http://127.0.0.1:9")]);
-    assert!(output.contains("FAIL socket      failed to connect to `"), "{output}");
-    assert!(
-        output.contains("FAIL server      failed to connect to http://127.0.0.1:9"),
-        "{output}"
-    );
-    assert!(!output.contains("token"), "unreachable, so not checked: {output}");
+    let unreachable = [("ok", "node"), ("FAIL", "socket"), ("FAIL", "server")];
+    assert_eq!(results(&output), expected(&unreachable), "unreachable: the token is not checked");
 }

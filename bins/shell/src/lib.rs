@@ -9,6 +9,7 @@
 //! | [`shutdown`] | termination signals |
 //! | [`error`] | printing errors |
 //! | [`markdown`] | generating the flag reference |
+//! | [`transcript`] | golden files of error messages, for tests |
 
 #![forbid(unsafe_code)]
 
@@ -18,6 +19,7 @@ pub mod log;
 pub mod markdown;
 pub mod node;
 pub mod shutdown;
+pub mod transcript;
 pub mod value;
 
 /// Version and revision, as shown by `--version`: `0.1.0 (0123456789ab)`.
