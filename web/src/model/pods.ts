@@ -12,7 +12,7 @@ export interface WaitingPod {
   fullName: string;
   /** `app, sidecar`; empty if unknown. */
   containers: string;
-  /** Evidence for the match; undefined for candidates. */
+  /** Evidence for the match, as on the wire; undefined for candidates. */
   evidence: string | undefined;
 }
 
@@ -24,7 +24,7 @@ const EVIDENCE_TEXTS: Record<string, string> = {
   only_candidate: 'Only possible match on this node',
 };
 
-const evidenceText = ({ evidence }: PodLink): string | undefined =>
+export const evidenceText = ({ evidence }: Pick<WaitingPod, 'evidence'>): string | undefined =>
   evidence === undefined ? undefined : (EVIDENCE_TEXTS[evidence] ?? String(evidence).replaceAll('_', ' '));
 
 /** Groups links by pod, in the given order. */
@@ -43,7 +43,7 @@ export function waitingPods(links: readonly PodLink[] = []): WaitingPod[] {
       .map((link) => link?.container)
       .filter(Boolean)
       .join(', '),
-    evidence: first && evidenceText(first),
+    evidence: first?.evidence,
   }));
 }
 

@@ -37,7 +37,7 @@ export function Notes({ pull }: { pull: PullStatus }) {
     <>
       {queue && <QueuePosition on={queue} />}
       {pullNotes(pull, blockingPull).map((note) => (
-        <span key={note.kind} className={`${styles.note} ${styles[note.kind]}`} data-field="note">
+        <span key={note.kind} className={`${styles.note} ${styles[note.kind]}`} data-note={note.kind}>
           <Icon name={ICONS[note.kind] ?? 'unknown'} size={12} />
           <span>
             <NoteText note={note} />
@@ -89,7 +89,7 @@ function QueuePosition({ on }: { on: WaitingOn }) {
     eta === undefined ? '' : `${timeLeft(eta)} left`,
   ].filter(Boolean);
   return (
-    <span className={styles.note} data-field="note">
+    <span className={styles.note} data-note="queued">
       <Icon name="queued" size={12} />
       <span>
         {escapeHidden(waitingText(on, first && shortName(first)))}

@@ -19,7 +19,11 @@ export function Panel({ title, summary, actions, children, className = '' }: Pro
     <section className={`${styles.panel} ${className}`} aria-labelledby={id}>
       <header className={styles.head}>
         <h2 id={id}>{title}</h2>
-        {summary !== undefined && <span className={styles.more}>{summary}</span>}
+        {summary !== undefined && (
+          <span className={styles.more} data-field="count">
+            {summary}
+          </span>
+        )}
         {actions !== undefined && <span className={styles.beside}>{actions}</span>}
       </header>
       {children}

@@ -2,7 +2,7 @@
 
 import { memo } from 'react';
 import type { PullStatus } from '../api/gen/wire';
-import { candidatesText, podLabel, type WaitingPod, waitingPods } from '../model/pods';
+import { candidatesText, evidenceText, podLabel, type WaitingPod, waitingPods } from '../model/pods';
 import { escapeHidden } from '../model/text';
 import { href } from '../route';
 import styles from './Pods.module.css';
@@ -27,7 +27,7 @@ export const Pods = memo(
           <a
             className={styles.pod}
             href={href('pods', [first.namespace, first.name])}
-            title={escapeHidden([podLabel(first), first.evidence].filter(Boolean).join('\n'))}
+            title={escapeHidden([podLabel(first), evidenceText(first)].filter(Boolean).join('\n'))}
             data-field="pod"
           >
             <span className={styles.begin}>{name.slice(0, -TAIL_LENGTH)}</span>

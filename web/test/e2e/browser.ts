@@ -101,14 +101,14 @@ export interface ShownRow {
   node: string;
   /** The wire's word: `downloading`, `failed`. */
   phase: string;
-  /** The label: `Downloading`, `Stalled`. */
+  /** The state with problems: `downloading`, `stalled`. */
   state: string;
   /** Name and tag, separated by a space. */
   image: string;
   /** `61 %` for a live pull. */
   percent: string;
-  /** `61.0 MiB of 110 MiB` for a live pull, the size for an ended one that did not fail. */
-  bytes: string;
+  /** `61.0 MiB`, `110 MiB` for a live pull, the size for an ended one that did not fail. */
+  bytes: string[];
   speed: string;
   eta: string;
   /** Duration of an ended pull. */
@@ -124,8 +124,8 @@ export interface ShownRow {
   attempt: string;
   /** `retry in 12 s` for a failed pull. */
   retry: string;
-  /** Waits, stalls and slowness. */
-  notes: string[];
+  /** Waits, stalls and slowness: their kind and text. */
+  notes: { kind: string; text: string }[];
   /** Layer states on the wire, once loaded. */
   layers: string[];
 }
@@ -142,26 +142,43 @@ export function rows(page: Page): Promise<ShownRow[]> {
         id: row.dataset.pull ?? '',
         node: row.dataset.node ?? '',
         phase: row.dataset.phase ?? '',
-        state: field('state'),
+        state: row.dataset.state ?? '',
         image: [...(image?.children ?? [])].map(clean).join(' '),
         percent: field('percent'),
-        bytes: field('bytes'),
+        bytes: field('bytes').match(/[\d.]+ \w*B\b/g) ?? [],
         speed: field('speed'),
         eta: field('eta'),
-        took: field('took'),
+        took: field('took').replace(/^[a-z]+ /, ''),
         reason: field('reason'),
         hint: field('hint'),
         pods: [...row.querySelectorAll('[data-field="pod"]')].map(clean),
         candidates: field('candidates'),
         attempt: field('attempt'),
         retry: field('retry'),
-        notes: [...row.querySelectorAll('[data-field="note"]')].map(clean),
+        notes: [...row.querySelectorAll<HTMLElement>('[data-note]')].map((note) => ({
+          kind: note.dataset.note ?? '',
+          text: clean(note),
+        })),
         layers: [...row.querySelectorAll<HTMLElement>('[data-layer]')].map(
           (layer) => layer.dataset.state ?? '',
         ),
       };
     });
   });
+}
+
+/** Kinds of the items that need attention on the overview. */
+export function attention(page: Page): Promise<string[]> {
+  return page.evaluate(() =>
+    [...document.querySelectorAll<HTMLElement>('[data-attention]')].map(
+      ({ dataset }) => dataset.attention ?? '',
+    ),
+  );
+}
+
+/** Waits until the page shows this message: `idle`, `no-agents`. */
+export async function waitForMessage(page: Page, name: string): Promise<void> {
+  await page.locator(`[data-message="${name}"]`).waitFor({ state: 'attached' });
 }
 
 /** `connecting`, `live`, `lost` or `resting`. */

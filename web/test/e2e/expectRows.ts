@@ -12,6 +12,14 @@ import { rows, type ShownRow, waitUntil } from './browser';
 export const TABLE = '#/pulls?cols=node,progress,bytes,speed,eta,layers,pods';
 export const TALL = { width: 1900, height: 2000 };
 
+/** The sizes that a row shows; unknown ones are not shown. A failed row shows its reason instead. */
+export function expectedBytes(row: PullStatus): string[] {
+  if (isLive(row)) return row.totalKnown ? known(row.downloadedBytes, row.toDownloadBytes) : [];
+  return row.outcome === 'failed' ? [] : known(row.totalBytes);
+}
+const known = (...values: (number | undefined)[]): string[] =>
+  values.filter((value) => value !== undefined).map((value) => bytes(value));
+
 /** Progress of a live pull, or the result of an ended one, as displayed. */
 export function expectedRow(row: PullStatus): Partial<ShownRow> {
   const { name, version } = imageName(row);
@@ -22,18 +30,16 @@ export function expectedRow(row: PullStatus): Partial<ShownRow> {
     image: [name, version].filter(Boolean).join(' '),
   };
   if (isLive(row)) {
-    const amount = `${bytes(row.downloadedBytes)} of ${bytes(row.toDownloadBytes)}`;
     return {
       ...shown,
       percent: percent(row.percent),
-      bytes: row.totalKnown ? amount : row.phase === 'queued' ? 'not started' : 'size unknown',
+      bytes: expectedBytes(row),
       speed: speed(isFresh(row) ? row.bytesPerSec : undefined),
     };
   }
   if (row.outcome === 'failed')
     return { ...shown, reason: failureText(row) ?? '', hint: row.failure?.hint ?? '' };
-  const preposition = row.outcome === 'completed' ? 'in' : 'after';
-  return { ...shown, bytes: bytes(row.totalBytes), took: `${preposition} ${duration(pullDuration(row))}` };
+  return { ...shown, bytes: expectedBytes(row), took: duration(pullDuration(row)) };
 }
 
 const byId = (a: { id?: string }, b: { id?: string }): number => ((a.id ?? '') < (b.id ?? '') ? -1 : 1);

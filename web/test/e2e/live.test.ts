@@ -4,6 +4,7 @@
 import { afterAll, afterEach, expect, test } from 'vitest';
 import { FakeServer, type ServerOptions } from '../../sim/server';
 import type { PullStatus } from '../../src/api/gen/wire';
+import { BUTTON, REGION } from '../names';
 import {
   accessibility,
   connectionState,
@@ -13,6 +14,7 @@ import {
   rows,
   shutdown,
   syncState,
+  waitForMessage,
   waitUntil,
 } from './browser';
 import { expectRows, TABLE, TALL } from './expectRows';
@@ -43,9 +45,11 @@ const serverRows = () => server.feed.world.rows as PullStatus[];
 const expectServerRows = () => expectRows(page(), serverRows);
 const problems = async () => opened?.problems();
 
-/** Waits until the connection banner shows this text. */
-const waitForBanner = (words: string) =>
-  page().getByRole('region', { name: 'Connection' }).getByText(words).waitFor();
+/** Waits until the connection is lost for this reason, and the page says so. */
+async function waitForBanner(reason: string): Promise<void> {
+  await page().locator(`[data-connection][data-loss="${reason}"]`).waitFor();
+  await page().getByRole('region', { name: REGION.connection }).waitFor();
+}
 
 test('progress never decreases from queue to end', async () => {
   await start({ story: 'queued', startAt: 0.5 });
@@ -91,7 +95,7 @@ test('rows survive a server restart without reload', async () => {
   const port = Number(new URL(page().url()).port);
   const before = await rows(page());
   await server.stop();
-  await waitForBanner('Server unreachable.');
+  await waitForBanner('unreachable');
   expect(await connectionState(page())).toBe('lost');
   expect(await accessibility(page())).toEqual([]);
   const whileAway = await rows(page());
@@ -103,7 +107,7 @@ test('rows survive a server restart without reload', async () => {
   await waitUntil('page is live', async () => (await connectionState(page())) === 'live');
   await waitUntil('live rows are stale', async () => {
     const live = (await rows(page())).filter((row) => row.percent !== '');
-    return live.length > 0 && live.every((row) => row.state === 'Stale');
+    return live.length > 0 && live.every((row) => row.state === 'unseen');
   });
   expect((await rows(page())).map((row) => row.id).sort()).toEqual(before.map((row) => row.id).sort());
 
@@ -137,14 +141,14 @@ test('invalid frames change nothing', async () => {
 });
 
 test.each([
-  [401, 'Access token required'],
-  [403, 'Access to this cluster denied'],
-  [503, 'Server unavailable (503)'],
-])('status %i shows a banner until it clears', async (status, words) => {
+  [401, 'unauthorized'],
+  [403, 'forbidden'],
+  [503, 'unavailable'],
+])('status %i shows a banner until it clears', async (status, reason) => {
   server = new FakeServer({ story: 'shared-layer' });
   server.feed.status = status;
   opened = await openPage((await server.start()) + TABLE, TALL);
-  await waitForBanner(words);
+  await waitForBanner(reason);
   expect(await rows(page())).toEqual([]);
   expect(await accessibility(page())).toEqual([]);
   server.feed.status = 200;
@@ -163,9 +167,9 @@ test('page works under any base path', async () => {
 
 test('empty page updates when the first agent reports', async () => {
   await start({ story: 'idle', reportingNodes: [] }, '#/');
-  await page().getByText('No agents connected').waitFor();
+  await waitForMessage(page(), 'no-agents');
   server.feed.nodesReport(['worker-a-12']);
-  await page().getByText('No pulls running').waitFor();
+  await waitForMessage(page(), 'idle');
   expect(await problems()).toEqual([]);
 });
 
@@ -174,11 +178,11 @@ test('paused page counts changes and applies them', async () => {
   await expectServerRows();
   const percent = async () => (await rows(page()))[0]?.percent;
   const before = await percent();
-  await page().getByRole('button', { name: 'Pause updates' }).click();
+  await page().getByRole('button', { name: BUTTON.pause }).click();
   server.feed.advanceTo(25);
-  await page().locator('[data-field="held"]').getByText('1 changed').waitFor();
+  await page().locator('[data-field="held"]').getByText(/\b1 /).waitFor();
   expect(await percent()).toBe(before);
-  await page().getByRole('button', { name: 'Resume updates' }).click();
+  await page().getByRole('button', { name: BUTTON.resume }).click();
   await expectServerRows();
   expect(await percent()).not.toBe(before);
   expect(await problems()).toEqual([]);
@@ -188,7 +192,7 @@ test('page reports server restarts and updates', async () => {
   await start({ story: 'page-older-than-server' }, '#/');
   await waitUntil('server status loaded', () => (server.feed.requestCounts.get('server') ?? 0) > 0);
   server.feed.advanceTo(0);
-  await page().getByText('A newer version of this page is available').waitFor();
+  await waitForMessage(page(), 'update');
   expect(server.loads).toBe(1);
   await opened?.close();
   await server.stop();
@@ -196,7 +200,7 @@ test('page reports server restarts and updates', async () => {
   await start({ story: 'server-restarted' }, '#/');
   await waitUntil('server status loaded', () => (server.feed.requestCounts.get('server') ?? 0) > 0);
   server.feed.advanceTo(0);
-  await page().getByText('The server restarted: history starts at 03:55 UTC').waitFor();
+  await page().locator('[data-message="restarted"] time').getByText('03:55 UTC').waitFor();
   expect(server.loads).toBe(1);
   expect(await problems()).toEqual([]);
 });

@@ -6,11 +6,12 @@ import { connect } from 'node:net';
 import { createInterface } from 'node:readline';
 import type { Page } from 'playwright-core';
 import { afterAll, expect, test } from 'vitest';
+import { FAILURE_TITLES } from '../../src/api/gen/failures';
 import type { PullList, PullStatus } from '../../src/api/gen/wire';
-import { bytes } from '../../src/model/format';
 import { imageName } from '../../src/model/image';
 import { isLive } from '../../src/model/pull';
 import { connectionState, openPage, rows, type ShownRow, shutdown, syncState, waitUntil } from './browser';
+import { expectedBytes } from './expectRows';
 
 const OUT = `${import.meta.dirname}/out`;
 mkdirSync(OUT, { recursive: true });
@@ -52,18 +53,12 @@ const byId = (a: { id: string }, b: { id: string }) => (a.id < b.id ? -1 : 1);
 /** Fields of a row that must match the API. */
 const expectedRow = (pull: PullStatus) => {
   const { name, version } = imageName(pull);
-  // Failed rows show the reason instead of the size.
-  const ended = pull.phase === 'failed' ? '' : bytes(pull.totalBytes);
   return {
     id: pull.id,
     node: pull.nodeName,
     phase: pull.phase as string,
     image: [name, version].filter(Boolean).join(' '),
-    amount: isLive(pull)
-      ? pull.totalKnown
-        ? `${bytes(pull.downloadedBytes)} of ${bytes(pull.toDownloadBytes)}`
-        : 'size unknown'
-      : ended,
+    amount: expectedBytes(pull),
   };
 };
 
@@ -181,7 +176,7 @@ test('page stays correct across server and agent restarts', async () => {
     'failed',
   ]);
   const broken = (await rows(page)).find(({ phase: word }) => word === 'failed');
-  expect(broken).toMatchObject({ state: 'Failed', reason: 'No reason given' });
+  expect(broken).toMatchObject({ state: 'failed', reason: FAILURE_TITLES.unexplained });
   // The page was never reloaded.
   expect(await page.evaluate(() => 'pulltraceSame' in window)).toBe(true);
   expect(await problems()).toEqual([]);

@@ -185,29 +185,36 @@ test('control characters are escaped', () => {
 
 describe('layer label', () => {
   const row = pull('p', { downloadingAt: at(1) });
-  test.each([
-    [{ state: 'cached' }, 'on node'],
-    [{ state: 'remote' }, 'mounted remotely'],
-    [{ state: 'waiting', waitingOn: { kind: 'download_slot', since: at(1) } }, 'waiting for a slot'],
-    [{ state: 'waiting' }, 'waiting'],
-    [{ downloadedBytes: 355, bytesPerSec: 2048 }, '35 % 2.00 KiB/s'],
-    [{ downloadedBytes: 1000, bytesPerSec: 0 }, '99 % 0 B/s'],
-    [{}, 'downloading'],
-    [{ state: 'downloaded', waitingOn: { kind: 'parent_layer', since: at(1) } }, 'waiting for parent'],
-    [{ state: 'extracting', unpackedBytes: 2048 }, 'extracting · 2.00 KiB'],
-    [{ state: 'complete', startedAt: at(1), completedAt: at(3.25) }, 'done in 2.2 s'],
-    [{ state: 'complete' }, 'done'],
-    [{ state: 'half_done' as 'complete' }, 'half done'],
-  ] as const)('%j', (more, expected) => {
+  const label = (more: Parameters<typeof layer>[1]) => {
     const { emphasis, text } = layerLabel(row, layer('a', more), iec);
-    expect([emphasis, text].filter(Boolean).join(' ')).toBe(expected);
+    return [emphasis, text].filter(Boolean).join(' ');
+  };
+  test.each([
+    [{ downloadedBytes: 355, bytesPerSec: 2048 }, /^35 % 2\.00 KiB\/s$/],
+    [{ downloadedBytes: 1000, bytesPerSec: 0 }, /^99 % 0 B\/s$/],
+    [{ state: 'extracting', unpackedBytes: 2048 }, / 2\.00 KiB$/],
+    [{ state: 'complete', startedAt: at(1), completedAt: at(3.25) }, / 2\.2 s$/],
+    [{ state: 'half_done' as 'complete' }, /^half done$/],
+  ] as const)('%j has figures', (more, expected) => expect(label(more)).toMatch(expected));
+
+  test('differs by state and by wait', () => {
+    const states = ['cached', 'remote', 'waiting', 'downloading', 'extracting', 'complete'] as const;
+    const waits = ['download_slot', 'shared_layer', 'parent_layer'] as const;
+    const labels = [
+      ...states.map((state) => label({ state })),
+      ...waits.map((kind) => label({ state: 'waiting', waitingOn: { kind, since: at(1) } })),
+    ];
+    expect(new Set(labels).size).toBe(labels.length);
+    for (const text of labels) expect(text).toMatch(/^\D+$/);
   });
 
   test('shows progress of a failed pull', () => {
     const failed = ended('p', { phase: 'failed', outcome: 'failed' });
-    expect(layerLabel(failed, layer('a', { downloadedBytes: 355 }), iec).text).toBe('35 % downloaded');
-    expect(layerLabel(failed, layer('a', { state: 'waiting' }), iec).text).toBe('not started');
-    expect(layerLabel(failed, layer('a', { state: 'extracting' }), iec).text).toBe('not extracted');
+    expect(layerLabel(failed, layer('a', { downloadedBytes: 355 }), iec).text).toMatch(/^35 % /);
+    for (const state of ['waiting', 'extracting'] as const) {
+      const text = layerLabel(failed, layer('a', { state }), iec).text;
+      expect(text, state).not.toBe(label({ state }));
+    }
   });
 
   test('has a long description', () => {
@@ -218,12 +225,12 @@ describe('layer label', () => {
       extractingAt: at(6),
       completedAt: at(9),
     });
-    expect(describeLayer(row, done, false, iec)).toBe(
-      'waited 2.0 s; downloaded in 2.0 s; waited 1.0 s for the parent layer; extracted in 3.0 s',
-    );
-    expect(describeLayer(row, layer('a', { downloadedBytes: 500 }), true, iec)).toBe(
-      '50 %, downloading; determines the ETA',
-    );
+    // Waiting, downloading, waiting for the parent, extracting.
+    expect(describeLayer(row, done, false, iec)).toMatch(/^\D+2\.0 s; \D+2\.0 s; \D+1\.0 s \D+; \D+3\.0 s$/);
+    const half = layer('a', { downloadedBytes: 500 });
+    const plain = describeLayer(row, half, false, iec);
+    expect(plain).toMatch(/^50 %, \D+$/);
+    expect(describeLayer(row, half, true, iec)).toMatch(new RegExp(`^${plain}; \\D+$`));
   });
 
   test.each([
@@ -296,39 +303,34 @@ describe('insight', () => {
   const small = layer('b', { totalBytes: 10 * MiB });
   test('names the largest remaining layer', () => {
     expect(insight(row, [small, big], undefined, iec)).toEqual({
-      headline: 'Layer 2 holds 90 % of the remaining bytes',
+      headline: expect.stringMatching(/\b2 \D+90 % /),
       detail: '90.0 MiB',
       step: 'RUN big',
     });
     expect(insight(row, [big], undefined, iec)).toBeUndefined();
     const cached = layer('c', { state: 'cached' });
-    expect(insight(row, [big, cached], undefined, iec)?.headline).toBe(
-      'Layer 1 is the only one left to download',
-    );
+    // The only layer left: a share of the rest would be meaningless.
+    expect(insight(row, [big, cached], undefined, iec)?.headline).toMatch(/\b1 \D+$/);
     expect(insight(row, [small, small, small], undefined, iec)).toBeUndefined();
   });
   test('reports a node slower than its peers', () => {
-    expect(insight(row, [big], { factor: 0.25, nodes: 3 }, iec)?.headline).toBe(
-      'This node is 4.0× slower than other nodes with the same image',
-    );
+    const slower = insight(row, [big], { factor: 0.25, nodes: 3 }, iec);
+    expect(slower?.headline).toMatch(/ 4\.0× /);
+    expect(slower?.detail).toMatch(/ 3 /);
     expect(insight(row, [big], { factor: 0.25, nodes: 1 }, iec)).toBeUndefined();
   });
   test('names the layer being extracted', () => {
     const layers = [layer('a', { state: 'extracting' }), layer('b', { state: 'downloaded' })];
     expect(insight(pull('p', { phase: 'extracting' }), layers, undefined, iec)).toEqual({
-      headline: 'Download complete; layer 1 is being extracted',
-      detail: '1 layer to extract after it',
+      headline: expect.stringMatching(/ 1 /),
+      detail: expect.stringMatching(/^1 /),
       step: undefined,
     });
   });
   test('names the slowest download of an ended pull', () => {
     const layers = [layer('a', { state: 'complete', startedAt: at(0), downloadedAt: at(4) })];
-    expect(insight(ended('p'), layers, undefined, iec)?.headline).toBe(
-      'Downloading layer 1 took 4.0 s of 5.0 s',
-    );
-    expect(insight(ended('p', { toDownloadBytes: 0 }), [], undefined, iec)?.headline).toBe(
-      'No download needed',
-    );
+    expect(insight(ended('p'), layers, undefined, iec)?.headline).toMatch(/ 1 \D+4\.0 s \D+5\.0 s$/);
+    expect(insight(ended('p', { toDownloadBytes: 0 }), [], undefined, iec)?.detail).toMatch(/ 5\.0 s$/);
     expect(insight(ended('p', { outcome: 'failed' }), layers, undefined, iec)).toBeUndefined();
   });
 });

@@ -1,6 +1,8 @@
 import { screen, within } from '@testing-library/react';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import { FAILURE_TITLES } from '../../src/api/gen/failures';
 import type { FailureReason, PullStatus } from '../../src/api/gen/wire';
+import { FIELD } from '../names';
 import { at, ended, pull } from './fixtures';
 import { type TestPage, testPage } from './testPage';
 
@@ -15,6 +17,8 @@ const show = async (hash = '#/failures') => {
   await import('../../src/pages/lazyPages');
   await page.show();
 };
+const message = (name: string) => document.querySelector<HTMLElement>(`[data-message="${name}"]`);
+const retry = () => document.querySelector('[data-failure] [data-field="retry"]');
 const entries = () => [...document.querySelectorAll<HTMLElement>('[data-failure]')];
 
 const pods = [{ namespace: 'shop', podName: 'cart', uid: 'u', container: 'app', image: 'redis:7' }];
@@ -47,13 +51,12 @@ test('entry shows reason, image, pods and hint', async () => {
   const [entry, ...others] = entries();
   if (!entry) throw new Error('no entry');
   expect(others).toEqual([]);
-  expect(within(entry).getByRole('heading').textContent).toBe('DNS lookup failed');
-  expect(entry.textContent).toMatch(
-    /redis7docker.io\/library3 attempts2 nodes1 podfirst at 19:59:00 UTClast 6 s ago/,
-  );
-  expect(entry.querySelector('[data-field="retry"]')?.textContent).toBe('retry in 30 s');
+  expect(within(entry).getByRole('heading').textContent).toBe(FAILURE_TITLES.dns);
+  // The image, the numbers of attempts, nodes and pods, the first and the last time.
+  expect(entry.textContent).toMatch(/redis7docker.io\/library3 \D+2 \D+1 \D+ 19:59:00 UTC\D+ 6 s/);
+  expect(retry()?.textContent).toMatch(/ 30 s$/);
   expect(entry.querySelector('[data-field="hint"]')?.textContent).toBe('Look at the name');
-  expect(entry.textContent).toContain('dns: see docs/failures.md');
+  expect(entry.textContent).toMatch(/dns\b.*docs\/failures\.md/);
   // The last message, then different messages of other nodes.
   const messages = [...entry.querySelectorAll('[data-field="said"]')].map((each) => each.textContent);
   expect(messages).toEqual(['server misbehaving', 'no such host']);
@@ -62,7 +65,7 @@ test('entry shows reason, image, pods and hint', async () => {
   expect(link('n2')).toBe('#/pulls/b');
   // The countdown runs.
   await page.advance(4_000);
-  expect(entry.querySelector('[data-field="retry"]')?.textContent).toBe('retry in 26 s');
+  expect(retry()?.textContent).toMatch(/ 26 s$/);
 });
 
 test('error message is rendered as plain text', async () => {
@@ -74,7 +77,7 @@ test('error message is rendered as plain text', async () => {
   expect(element?.textContent).toBe(
     '<img src=x onerror="alert(1)"> \\x1b[31mred\\x1b[0m \\u202etxet\nsecond line',
   );
-  expect(document.querySelector('[data-field="hint"]')?.textContent).toBe('No advice for this reason.');
+  expect(document.querySelector('[data-field="hint"]')?.textContent).not.toBe('');
 });
 
 test('long message is shortened until expanded', async () => {
@@ -83,7 +86,7 @@ test('long message is shortened until expanded', async () => {
   page.pushFrame(1, { rows: [failed('a', { failure: { reason: 'registry_error', message } })] });
   const said = () => document.querySelector('[data-field="said"]')?.textContent;
   expect(said()).toMatch(/line 9 …$/);
-  await page.user.click(screen.getByRole('button', { name: 'Show all 40 lines' }));
+  await page.user.click(within(entries()[0] as HTMLElement).getByRole('button', { name: / 40 / }));
   expect(said()).toBe(message);
 });
 
@@ -91,8 +94,9 @@ test('failure without details is listed', async () => {
   await show();
   const { failure: _, ...silent } = failed('a');
   page.pushFrame(1, { rows: [silent] });
-  expect(screen.getByText(/No message from runtime/)).toBeTruthy();
-  expect(screen.getByText('no retry known')).toBeTruthy();
+  expect(entries().map((entry) => entry.dataset.failure)).toEqual(['unexplained']);
+  expect(document.querySelector('[data-field="said"]')).toBeNull();
+  expect(retry()?.textContent).not.toMatch(/\d|^$/);
 });
 
 test('unknown reason is shown as its own title', async () => {
@@ -114,11 +118,11 @@ test('reason and text filters update the URL', async () => {
   expect(window.location.hash).toBe('#/failures?reason=not_found');
   await page.user.click(screen.getByRole('button', { name: 'not_found 1', pressed: true }));
   expect(entries()).toHaveLength(2);
-  await page.user.type(screen.getByLabelText('Image, node, pod or reason'), 'node:gpu');
+  await page.user.type(screen.getByLabelText(FIELD.failures), 'node:gpu');
   await page.advance(200);
   expect(entries().map((entry) => entry.dataset.failure)).toEqual(['not_found']);
   await page.navigate('#/failures?reason=tls');
-  expect(document.querySelector('[data-message="no-match"]')).toBeTruthy();
+  expect(message('no-match')).toBeTruthy();
 });
 
 test('retry links to its pull until it completes', async () => {
@@ -127,10 +131,10 @@ test('retry links to its pull until it completes', async () => {
   page.pushFrame(1, { rows: [failed('a', { pods, attempt: 1 })] });
   const again = { imageRef: 'docker.io/library/redis:7', pods, attempt: 2 };
   page.pushFrame(2, { rows: [pull('b', again)] });
-  expect(screen.getByRole('link', { name: 'retrying' }).getAttribute('href')).toBe('#/pulls/b');
-  expect(entries()[0]?.textContent).toContain('2 attempts');
+  expect(retry()?.querySelector('a')?.getAttribute('href')).toBe('#/pulls/b');
+  expect(entries()[0]?.textContent).toMatch(/redis7docker.io\/library2 /);
   page.pushFrame(3, { rows: [ended('b', { ...again, completedAt: at(20) })] });
   expect(entries()).toEqual([]);
   await page.advance(11_000);
-  expect(screen.getByText('No failures in the last 15 minutes')).toBeTruthy();
+  expect(message('idle')?.textContent).toMatch(/ 15 /);
 });

@@ -2,6 +2,7 @@ import { screen, within } from '@testing-library/react';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { PullStatus } from '../../src/api/gen/wire';
 import { imageEntries, imageMatches, lastPulls } from '../../src/model/images';
+import { COLUMN, FIELD, LIST } from '../names';
 import { at, ended, node, pull } from './fixtures';
 import { type TestPage, testPage } from './testPage';
 
@@ -93,6 +94,11 @@ beforeEach(() => {
 });
 afterEach(() => page.close());
 
+const message = (name: string): HTMLElement => {
+  const found = document.querySelector<HTMLElement>(`[data-message="${name}"]`);
+  if (!found) throw new Error(`no message ${name}`);
+  return found;
+};
 const rows = () =>
   [...document.querySelectorAll<HTMLElement>('[data-image]')].map((row) => row.dataset.image);
 const show = async (hash: string) => {
@@ -112,26 +118,25 @@ test('heading sorts images and updates the URL', async () => {
     ],
   });
   expect(rows()).toEqual(['r.example/small:1', 'r.example/large:1']);
-  await page.user.click(screen.getByRole('button', { name: 'Size' }));
+  await page.user.click(screen.getByRole('button', { name: COLUMN.size }));
   expect(rows()).toEqual(['r.example/large:1', 'r.example/small:1']);
   expect(window.location.hash).toBe('#/images?sort=-size');
-  const heading = screen.getByRole('columnheader', { name: 'Size' });
+  const heading = screen.getByRole('columnheader', { name: COLUMN.size });
   expect(heading.getAttribute('aria-sort')).toBe('descending');
 });
 
 test('text filter limits images and can be cleared', async () => {
   await show('#/images');
   page.pushFrame(1, { rows: [pull('a'), pull('b')] });
-  await page.user.type(screen.getByLabelText('Image, registry or digest'), 'team b:1');
+  await page.user.type(screen.getByLabelText(FIELD.images), 'team b:1');
   await page.advance(200);
   expect(rows()).toEqual(['registry.example/team/b:1.0']);
   expect(window.location.hash).toBe('#/images?q=team+b%3A1');
-  await page.user.type(screen.getByLabelText('Image, registry or digest'), 'zzz');
+  await page.user.type(screen.getByLabelText(FIELD.images), 'zzz');
   await page.advance(200);
-  expect(document.querySelector('[data-message="no-match"]')).toBeTruthy();
-  await page.user.click(screen.getByRole('button', { name: 'Show all 2' }));
+  await page.user.click(within(message('no-match')).getByRole('button'));
   expect(rows()).toHaveLength(2);
-  expect((screen.getByLabelText('Image, registry or digest') as HTMLInputElement).value).toBe('');
+  expect((screen.getByLabelText(FIELD.images) as HTMLInputElement).value).toBe('');
 });
 
 test('image expands to its nodes', async () => {
@@ -143,7 +148,7 @@ test('image expands to its nodes', async () => {
     ],
   });
   await page.user.click(screen.getByRole('button', { name: /web/, expanded: false }));
-  const nodes = within(screen.getByRole('table', { name: 'Last pull on each node' }));
+  const nodes = within(screen.getByRole('table', { name: LIST.nodesOfImage }));
   expect(nodes.getByRole('link', { name: 'n2' }).getAttribute('href')).toBe('#/pulls/b');
   expect(nodes.getByText('40 %')).toBeTruthy();
   expect(nodes.getByText('~12 s')).toBeTruthy();
@@ -151,7 +156,7 @@ test('image expands to its nodes', async () => {
   page.pushFrame(2, { rows: [pull('b', { ...WEB, nodeName: 'n2', etaSeconds: 12, staleSince: at(1) })] });
   expect(nodes.queryByText('~12 s')).toBeNull();
   await page.user.click(screen.getByRole('button', { name: /web/, expanded: true }));
-  expect(screen.queryByRole('table', { name: 'Last pull on each node' })).toBeNull();
+  expect(screen.queryByRole('table', { name: LIST.nodesOfImage })).toBeNull();
 });
 
 test('rows keep their order while hovered', async () => {
@@ -172,16 +177,16 @@ test('rows keep their order while hovered', async () => {
 test('empty page names the retention period', async () => {
   page.answers['api/v1/server'] = { keepsEndedSeconds: 900, startedAt: at(0) };
   await show('#/images');
-  expect(document.querySelector('[data-message="loading"]')).toBeTruthy();
+  expect(message('loading')).toBeTruthy();
   page.pushFrame(1);
-  expect(screen.getByText('No images pulled in the last 15 minutes')).toBeTruthy();
+  expect(message('idle').textContent).toMatch(/ 15 /);
 });
 
 test('link wins over a pending filter update', async () => {
   await page.navigate('#/images?q=web');
   await page.show();
   page.pushFrame(1, { rows: [pull('a', WEB)], nodes: [node('n1')] });
-  const field = screen.getByRole<HTMLInputElement>('searchbox', { name: 'Image, registry or digest' });
+  const field = screen.getByRole<HTMLInputElement>('searchbox', { name: FIELD.images });
   await page.user.type(field, 'x');
   await page.navigate('#/images?q=other');
   await page.advance(500);

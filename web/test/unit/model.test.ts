@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { FAILURE_TITLES } from '../../src/api/gen/failures';
 import type { FailureReason, Phase, PodLink, PullStatus } from '../../src/api/gen/wire';
 import { bytes, duration, etaRange, percent, seconds, speed, timeLeft } from '../../src/model/format';
 import { imageName, parseReference, shortName } from '../../src/model/image';
@@ -72,8 +73,8 @@ test.each([
 });
 
 test('unnamed image has a placeholder name', () => {
-  expect(imageName({})).toMatchObject({ name: 'Unknown image', known: false });
-  expect(shortName({ rootDigest: 'sha256:0123456789abcdef' })).toBe('image 0123456789ab');
+  expect(imageName({}).known).toBe(false);
+  expect(shortName({ rootDigest: 'sha256:0123456789abcdef' })).toMatch(/ 0123456789ab$/);
   expect(shortName({ repository: 'quay.io/x/y', rootDigest: 'sha256:0123456789abcdef' })).toBe(
     'y:0123456789ab',
   );
@@ -102,37 +103,26 @@ test('queued pull names the pull ahead', () => {
   expect(pullState(queued)).toBe('queued');
   expect(isLive(queued)).toBe(true);
   expect(pullNotes(queued)).toEqual([]);
-  expect(waitingText(on)).toBe('in the kubelet queue');
-  expect(waitingText(on, 'web:1')).toBe('queued behind web:1');
+  expect(waitingText(on, 'web:1')).toMatch(/ web:1$/);
 });
 
 test('attempt is shown from the second on', () => {
   const of = (n?: number) => attemptText({ attempt: n });
-  expect([undefined, 0, 1, 2, 3, 4, 11, 12, 21, 102, 111].map(of)).toEqual([
-    ...[
-      undefined,
-      undefined,
-      undefined,
-      '2nd attempt',
-      '3rd attempt',
-      '4th attempt',
-      '11th attempt',
-      '12th attempt',
-      '21st attempt',
-    ],
-    ...['102nd attempt', '111th attempt'],
-  ]);
+  expect([undefined, 0, 1].map(of)).toEqual([undefined, undefined, undefined]);
+  const numbers = [2, 3, 4, 11, 12, 21, 102, 111].map((n) => of(n)?.split(' ')[0]);
+  expect(numbers).toEqual(['2nd', '3rd', '4th', '11th', '12th', '21st', '102nd', '111th']);
 });
 
 test('retry counts down and disappears when overdue', () => {
-  const texts = [0, 11, 12, 20, 90].map((second) => retryText(Date.parse(at(12)), Date.parse(at(second))));
-  expect(texts).toEqual(['retry in 12 s', 'retry in 1 s', 'retrying', 'retrying', '']);
+  const text = (second: number) => retryText(Date.parse(at(12)), Date.parse(at(second)));
+  expect([0, 11].map((second) => /\d+ s/.exec(text(second))?.[0])).toEqual(['12 s', '1 s']);
+  expect(text(12)).toMatch(/^\D+$/);
+  expect(text(20)).toBe(text(12));
+  expect(text(90)).toBe('');
 });
 
 test('kubelet duration includes queueing when known', () => {
-  expect(kubeletDuration({ pullSeconds: 5.21, withWaitingSeconds: 7.19 })).toBe(
-    '5.2 s (7.1 s with queueing)',
-  );
+  expect(kubeletDuration({ pullSeconds: 5.21, withWaitingSeconds: 7.19 })).toMatch(/^5\.2 s \(7\.1 s/);
   expect(kubeletDuration({ pullSeconds: 90 })).toBe('1 m 30 s');
   expect(kubeletDuration({ pullSeconds: 'soon' as never })).toBe('–');
 });
@@ -154,7 +144,7 @@ test('pod is listed once with its containers', () => {
     link('web-3', ''),
   ]);
   expect(pods.map(podLabel)).toEqual(['shop/web-1 · app, migrate', 'shop/web-2 · app', 'shop/web-3']);
-  expect(pods.map((each) => each.evidence)).toEqual(['Matched by digest', 'by the stars', undefined]);
+  expect(pods.map((each) => each.evidence)).toEqual(['digest', 'by_the_stars', undefined]);
   // A recreated pod of the same name is a different pod.
   expect(waitingPods([link('web-1', 'app'), link('web-1', 'app', { uid: 'new' })])).toHaveLength(2);
   expect(waitingPods(undefined)).toEqual([]);
@@ -162,9 +152,9 @@ test('pod is listed once with its containers', () => {
 
 test('candidate pods are worded as a guess', () => {
   const of = (...names: string[]) => candidatesText(waitingPods(names.map((name) => link(name, 'app'))));
-  expect(of('a')).toBe('possibly shop/a');
-  expect(of('a', 'b')).toBe('possibly shop/a or shop/b');
-  expect(of('a', 'b', 'c', 'd', 'e')).toBe('possibly shop/a, shop/b, shop/c or 2 more');
+  expect(of('a')).toMatch(/^\w+ shop\/a$/);
+  expect(of('a', 'b')).toMatch(/^\w+ shop\/a \w+ shop\/b$/);
+  expect(of('a', 'b', 'c', 'd', 'e')).toMatch(/^\w+ shop\/a, shop\/b, shop\/c \w+ 2\b/);
 });
 
 test('cached layers count in neither stage', () => {
@@ -187,26 +177,28 @@ test('notes report the wait and its age', () => {
     slow: true,
     waitingOn: { kind: 'shared_layer', since: at(20), pull: 'b', layer: 'sha256:0123456789abcdef' },
   });
-  const texts = pullNotes(row, 'web:1.2').map((note) => noteText(note, Date.parse(at(30))));
-  expect(texts).toEqual([
-    'no data for 20 s',
-    'far below the usual speed of this registry',
-    'waiting for layer 0123456789ab of web:1.2 (10 s)',
-  ]);
+  const notes = pullNotes(row, 'web:1.2');
+  expect(notes.map(({ kind }) => kind)).toEqual(['stalled', 'slow', 'waiting']);
+  const [stalled, slow, waiting] = notes.map((note) => noteText(note, Date.parse(at(30))));
+  expect(stalled).toMatch(/ 20 s$/);
+  expect(slow).not.toMatch(/\d/);
+  expect(waiting).toMatch(/ 0123456789ab .*\bweb:1\.2 \(10 s\)$/);
   expect(pullNotes(ended('a', { stalledSince: at(1) }))).toEqual([]);
   expect(pullNotes({ ...row, staleSince: at(1) }).map((note) => note.kind)).toEqual(['unseen']);
 });
 
 test('note omits an unknown time', () => {
   const texts = (row: PullStatus) => pullNotes(row).map((note) => noteText(note, 0));
-  expect(texts(pull('a', { staleSince: 'nonsense' }))).toEqual(['no report from the node']);
-  expect(texts(pull('a', { waitingOn: { kind: 'registry', since: '' } }))).toEqual([
-    'waiting for the registry',
-  ]);
+  for (const row of [
+    pull('a', { staleSince: 'nonsense' }),
+    pull('a', { waitingOn: { kind: 'registry', since: '' } }),
+  ]) {
+    expect(texts(row)).toEqual([expect.stringMatching(/^[a-z ]+[a-z]$/)]);
+  }
 });
 
 test('failure text has title and message', () => {
-  expect(failureText(ended('a', { failure: { reason: 'unexplained' } }))).toBe('No reason given');
+  expect(failureText(ended('a', { failure: { reason: 'unexplained' } }))).toBe(FAILURE_TITLES.unexplained);
   expect(failureText(ended('a', { failure: { reason: 'new_word' as never, message: 'x <b>y</b>' } }))).toBe(
     'new word: x <b>y</b>',
   );
@@ -225,11 +217,9 @@ test('each failure reason has its own title', () => {
 test('ended pull shows duration and size', () => {
   expect(pullDuration(ended('a'))).toBe(5);
   expect(pullDuration(ended('a', { completedAt: at(0) }))).toBeUndefined();
-  expect(sizeText(ended('a', { layerCount: 7, cachedBytes: 200 }))).toBe(
-    '0.98 KiB in 7 layers, 200 B cached',
-  );
-  expect(sizeText(ended('a', { layerCount: 1, cachedBytes: 1000, toDownloadBytes: 0 }))).toBe(
-    '0.98 KiB in 1 layer, all cached',
+  expect(sizeText(ended('a', { layerCount: 7, cachedBytes: 200 }))).toMatch(/^0\.98 KiB \D+7 \D+200 B \D+$/);
+  expect(sizeText(ended('a', { layerCount: 1, cachedBytes: 1000, toDownloadBytes: 0 }))).toMatch(
+    /^0\.98 KiB \D+1 \D+$/,
   );
   expect(sizeText(ended('a', { totalBytes: undefined }))).toBeUndefined();
 });

@@ -1,8 +1,9 @@
 import { screen, within } from '@testing-library/react';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { RequestError } from '../../src/api/events';
+import { FAILURE_TITLES } from '../../src/api/gen/failures';
 import type { ClusterStatus, PodImage, PodStatus, PullStatus } from '../../src/api/gen/wire';
-import { containerLabel, parsePod, podState, podsUnavailable } from '../../src/model/pod';
+import { parsePod, podState, podsUnavailable } from '../../src/model/pod';
 import { at, ended, pull } from './fixtures';
 import { type TestPage, testPage } from './testPage';
 
@@ -52,6 +53,7 @@ async function show(rows: PullStatus[] = []): Promise<void> {
 const main = () => document.querySelector<HTMLElement>('main') as HTMLElement;
 const field = (name: string) => main().querySelector(`[data-field="${name}"]`)?.textContent;
 const message = (name: string) => document.querySelector(`[data-message="${name}"]`);
+const state = () => document.querySelector<HTMLElement>('[data-pod]')?.dataset.state;
 const images = () => [...document.querySelectorAll<HTMLElement>('[data-image]')];
 
 test('page lists images with their live pulls', async () => {
@@ -78,17 +80,20 @@ test('page lists images with their live pulls', async () => {
   await show([pull('a', { percent: 30, downloadedBytes: 400, bytesPerSec: 2048, etaSeconds: 7 })]);
   expect(field('summary')).toBe('waits for 2 images');
   expect(field('eta')).toBe('~40 s');
-  expect(main().textContent).toContain('at least 30 s');
-  expect(field('present')).toBe('1 of 4');
-  expect(images().map((each) => each.dataset.image)).toEqual(['data', 'setup', 'app', 'log']);
-  const [data, setup, app, log] = images().map((each) => each.textContent ?? '');
-  expect(data).toContain('already on node');
-  expect(setup).toContain('init container setup');
-  expect(setup).toContain('30 %400 B of 0.98 KiB · 2.00 KiB/s · PodInitializing · 2nd attempt~7 s');
-  expect(app).toContain('ImagePullBackOff · 4th attempt');
-  expect(app).toContain('Image not found · retry in 30 s');
+  expect(main().textContent).toContain(' 30 s');
+  expect(field('present')).toMatch(/^1 \D+4$/);
+  expect(images().map(({ dataset }) => [dataset.image, dataset.kind, dataset.state])).toEqual([
+    ['data', 'volume', 'present'],
+    ['setup', 'init', 'pulling'],
+    ['app', 'container', 'failed'],
+    ['log', 'sidecar', 'pending'],
+  ]);
+  const [, setup, app] = images().map((each) => each.textContent ?? '');
+  expect(setup).toMatch(/30 %400 B\D+0\.98 KiB\D+2\.00 KiB\/s\D+PodInitializing\D+2nd\D+~7 s/);
+  expect(app).toMatch(/ImagePullBackOff\D+4th/);
+  expect(app).toContain(FAILURE_TITLES.not_found);
+  expect(images()[2]?.querySelector('[data-field="retry"]')?.textContent).toMatch(/ 30 s$/);
   expect(app).toContain('look at the name');
-  expect(log).toContain('Not requested yet');
   expect(
     within(images()[1] as HTMLElement)
       .getByRole('link')
@@ -102,7 +107,7 @@ test('page lists images with their live pulls', async () => {
 test('partial ETA is shown as a lower bound', async () => {
   answer(pod({ etaLowSeconds: 12, images: [image('app')] }));
   await show();
-  expect(field('eta')).toBe('> 12 s');
+  expect(field('eta')).toContain('12 s');
 });
 
 test('ready pod stays visible after it is removed', async () => {
@@ -114,11 +119,12 @@ test('ready pod stays visible after it is removed', async () => {
     }),
   );
   await show([ended('a')]);
-  expect(field('eta')).toBe('now');
-  expect(images()[0]?.textContent).toContain('pulled in 5.0 s');
+  expect(state()).toBe('ready');
+  expect(field('eta')).not.toMatch(/\d/);
+  expect(images()[0]?.textContent).toContain(' 5.0 s');
   delete page.answers[PATH];
   await page.advance(1_100);
-  expect(message('gone')?.textContent).toBe('No longer waiting for images. Showing the last known state.');
+  expect(message('gone')).toBeTruthy();
   expect(images()).toHaveLength(1);
 });
 
@@ -128,7 +134,7 @@ test('recreated pod links to the previous pulls', async () => {
   answer(pod({ uid: 'uid-2', nodeName: 'n2', images: [image('app')] }));
   await page.advance(1_100);
   const before = message('made-again') as HTMLElement;
-  expect(before.textContent).toContain('The previous one, uid-1, was on n1.');
+  expect(before.textContent).toMatch(/\buid-1\b.*\bn1\b/);
   expect(within(before).getByRole('link', { name: 'registry.example/team/a:1.0' }).getAttribute('href')).toBe(
     '#/pulls/a',
   );
@@ -137,7 +143,7 @@ test('recreated pod links to the previous pulls', async () => {
 
 test('unknown or forbidden pod shows a message', async () => {
   await show();
-  expect(message('no-pod')?.textContent).toContain('Pod shop/web-0 is not waiting');
+  expect(message('no-pod')?.textContent).toContain('shop/web-0');
   expect(main().textContent).toContain('kubectl describe pod/web-0 --namespace=shop');
   refuse(new RequestError({ kind: 'forbidden', detail: 'not in your namespace' }));
   await page.advance(1_100);
@@ -150,9 +156,7 @@ test('missing pod source is explained', async () => {
   };
   refuse(new RequestError({ kind: 'unavailable', status: 503, detail: 'pods are not heard' }));
   await show();
-  expect(message('no-pods')?.textContent).toContain(
-    'the server is not allowed to list pods: pods is forbidden',
-  );
+  expect(message('no-pods')?.textContent).toContain('pods is forbidden');
 });
 
 test('last answer stays when the server fails', async () => {
@@ -160,9 +164,7 @@ test('last answer stays when the server fails', async () => {
   await show();
   refuse(new RequestError({ kind: 'unavailable', status: 503, detail: 'Pods are listed again.' }));
   await page.advance(1_100);
-  expect(message('not-answered')?.textContent).toBe(
-    'No current status: Pods are listed again. Showing the last known state.',
-  );
+  expect(message('not-answered')?.textContent).toContain('Pods are listed again');
   expect(images()).toHaveLength(1);
 });
 
@@ -187,10 +189,9 @@ test('pod state reflects its images', () => {
   expect(podState(pod())).toBe('moving');
   expect(podState(pod({ moving: false }))).toBe('still');
   expect(podState(pod({ images: [image('a', { state: 'failed' })] }))).toBe('failing');
-  expect(containerLabel(image('a', { kind: 'new_kind' as 'init' }))).toBe('new kind a');
   const cluster = (pods: string): ClusterStatus => ({ pods: pods as 'off', events: 'live' });
   expect(podsUnavailable(cluster('live'))).toBeUndefined();
   expect(podsUnavailable(undefined)).toBeUndefined();
-  expect(podsUnavailable(cluster('off'))).toBe('pods are disabled on the server');
-  expect(podsUnavailable(cluster('on_fire'))).toBe('the state of the pod source is on fire');
+  expect(podsUnavailable(cluster('off'))).toBeDefined();
+  expect(podsUnavailable(cluster('on_fire'))).toContain('on fire');
 });

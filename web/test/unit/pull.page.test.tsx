@@ -1,6 +1,8 @@
 import { act, screen, within } from '@testing-library/react';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { FAILURE_TITLES } from '../../src/api/gen/failures';
 import type { LayerStatus, PullStatus } from '../../src/api/gen/wire';
+import { BUTTON, REGION } from '../names';
 import { at, ended, layer, node, pull } from './fixtures';
 import { type TestPage, testPage } from './testPage';
 
@@ -25,6 +27,7 @@ const detail = (): HTMLElement => {
   return found;
 };
 const field = (name: string) => detail().querySelector(`[data-field="${name}"]`)?.textContent;
+const note = (kind: string) => detail().querySelector(`[data-note="${kind}"]`);
 const message = (name: string) => document.querySelector(`[data-message="${name}"]`);
 
 test('page shows the figures of a pull', async () => {
@@ -45,12 +48,13 @@ test('page shows the figures of a pull', async () => {
   await show([row]);
   expect(screen.getByRole('heading', { level: 1 }).textContent).toBe('registry.example/team/a1.0');
   expect(field('percent')).toBe('61 %');
-  expect(field('bytes')).toBe('610 B of 0.98 KiB · 50 B cached');
+  expect(field('bytes')).toMatch(/^610 B\D+0\.98 KiB\D+50 B\D*$/);
   expect(field('eta')).toBe('~5 s');
   expect(field('speed')).toBe('2.00 KiB/s');
-  expect(field('attempt')).toBe('2nd attempt');
-  for (const part of ['3 s to 20 s', 'download < 1 s, then extract', '1 of 4', 'queue 7.0 s']) {
-    expect(detail().textContent).toContain(part);
+  expect(field('attempt')).toMatch(/^2\D+$/);
+  // The range of the ETA with the remaining time of the download, the layers, and the time in the queue.
+  for (const part of [/\D3 s\D+20 s\D+< 1 s/, /\D1 \D+4/, /\b7\.0 s/]) {
+    expect(detail().textContent).toMatch(part);
   }
   expect(within(detail()).getByRole('link', { name: 'n1' }).getAttribute('href')).toBe('#/nodes/n1');
 });
@@ -71,10 +75,10 @@ test('layers share one axis and have descriptions', async () => {
   );
   const rows = [...detail().querySelectorAll<HTMLElement>('[data-layer]')];
   expect(rows.map((each) => each.dataset.state)).toEqual(['cached', 'downloading', 'waiting']);
-  expect(rows[0]?.textContent).toContain('on node');
   expect(rows[1]?.textContent).toContain('RUN make');
-  expect(rows[1]?.textContent).toMatch(/50 % 100 B\/s.*waited 1\.0 s; 50 %, 100 B\/s; determines the ETA$/);
-  const link = rows[2] && within(rows[2]).getByRole('link', { name: 'from another pull' });
+  // The label, then the description for screen readers.
+  expect(rows[1]?.textContent).toMatch(/50 % 100 B\/s.*\b1\.0 s.*\b50 %.*\b100 B\/s/);
+  const link = rows[2] && within(rows[2]).getByRole('link');
   expect(link?.getAttribute('href')).toBe('#/pulls/other');
   // The marker of the current time moves without new frames.
   const now = () => detail().querySelector<HTMLElement>('[style*="--now"]')?.style.getPropertyValue('--now');
@@ -93,15 +97,15 @@ test('failure shows title, hint, message and retry', async () => {
   } as const;
   const pods = [{ namespace: 'shop', podName: 'web-0', uid: 'u', container: 'app', image: 'i' }];
   await show([ended('a', { phase: 'failed', outcome: 'failed', failure, pods, attempt: 3 })]);
-  expect(field('reason')).toBe('Image not found');
+  expect(field('reason')).toBe(FAILURE_TITLES.not_found);
   expect(field('hint')).toBe('look at the name');
   expect(field('said')).toBe('rpc error: \\x1b[31m<b>not found</b>\\x1b[0m\nsecond line');
   expect(detail().querySelector('[data-field="said"] *')).toBeNull();
-  expect(field('retry')).toBe('retry in 39 s');
-  expect(detail().textContent).toContain('3rd attempt, retry in 39 s');
+  expect(field('retry')).toMatch(/\b39 s$/);
+  expect(screen.getByRole('region', { name: REGION.failure }).textContent).toMatch(/3rd\D+39 s/);
   expect(detail().textContent).toContain('crictl pull registry.example/team/a:1.0');
   const copy = vi.spyOn(navigator.clipboard, 'writeText').mockResolvedValue();
-  await page.user.click(screen.getByRole('button', { name: 'Copy error' }));
+  await page.user.click(screen.getByRole('button', { name: BUTTON.copyError }));
   expect(copy).toHaveBeenCalledWith(error);
 });
 
@@ -109,7 +113,7 @@ test('ended pull shows the duration the kubelet measured', async () => {
   await show([ended('a', { kubelet: { pullSeconds: 14.2, agrees: false } })]);
   expect(field('took')).toBe('5.0 s');
   expect(field('kubelet')).toBe('14.2 s');
-  expect(field('disagrees')).toBe('differs from the 5.0 s observed');
+  expect(field('disagrees')).toContain('5.0 s');
 });
 
 test('side panels show pods, peers and node queue', async () => {
@@ -127,16 +131,19 @@ test('side panels show pods, peers and node queue', async () => {
     ended('c', { ...same, nodeName: 'n3' }),
     pull('d', { phase: 'queued', waitingOn: { kind: 'kubelet_queue', since: at(0), pull: 'a', ahead: 1 } }),
   ]);
-  const pods = within(screen.getByRole('region', { name: 'Waiting pods' }));
-  expect(pods.getByRole('link', { name: 'web' }).getAttribute('href')).toBe('#/pods/shop/web');
-  expect(pods.getByText(/Matched by kubelet event/)).toBeTruthy();
-  expect(pods.getByText(/Possibly one of these/)).toBeTruthy();
-  const peers = screen.getByRole('region', { name: 'Same image on other nodes' });
-  expect(peers.textContent).toContain('1 of 2 ready');
-  expect(peers.textContent).toMatch(/n1.*n22\.00 KiB\/s.*n3ready/);
-  const queue = screen.getByRole('region', { name: 'On this node now' });
-  expect(queue.textContent).toContain('1 running · 1 queued');
-  expect(queue.textContent).toMatch(/a:1\.0.*d:1\.0queued, #1$/);
+  const pods = screen.getByRole('region', { name: REGION.waitingPods });
+  expect(within(pods).getByRole('link', { name: 'web' }).getAttribute('href')).toBe('#/pods/shop/web');
+  expect(pods.querySelector<HTMLElement>('[data-evidence]')?.dataset.evidence).toBe('event');
+  expect(pods.querySelector('[data-field="candidates"]')?.textContent).toMatch(/^perhaps/);
+  const peers = screen.getByRole('region', { name: REGION.peers });
+  const count = (panel: HTMLElement) => panel.querySelector('[data-field="count"]')?.textContent;
+  // One of two is ready.
+  expect(count(peers)).toMatch(/^1 \D+2\b/);
+  expect(peers.textContent).toMatch(/n1.*n22\.00 KiB\/s.*n3/);
+  const queue = screen.getByRole('region', { name: REGION.nodeQueue });
+  // One is running and one queued.
+  expect(count(queue)).toMatch(/^1 \D+1 \D+$/);
+  expect(queue.textContent).toMatch(/a:1\.0.*d:1\.0.*#1$/);
 });
 
 test('queued pull links to the pull ahead', async () => {
@@ -148,14 +155,15 @@ test('queued pull links to the pull ahead', async () => {
     }),
     pull('b', { percent: 40, etaSeconds: 9 }),
   ]);
-  expect(field('note')).toBe('Queued by the kubelet behind b:1.0 (40 %, ~9 s left), 3 ahead');
-  expect(within(detail()).getByText('starts in ~12 s')).toBeTruthy();
+  expect(note('queued')?.querySelector('a')?.getAttribute('href')).toBe('#/pulls/b');
+  expect(note('queued')?.textContent).toMatch(/b:1\.0 \(40 %, ~9 s\D+3 \D+$/);
+  expect(detail().textContent).toContain('~12 s');
 });
 
 test('removed pull stays visible with a message', async () => {
   await show([pull('a', { percent: 61 })]);
   page.pushFrame(2, { rm: ['a'] });
-  expect(message('gone')?.textContent).toBe('No longer on the server. Showing its last known state.');
+  expect(note('gone')).toBeTruthy();
   expect(field('percent')).toBe('61 %');
 });
 
@@ -166,9 +174,8 @@ test('superseded pull redirects and shows the last failure', async () => {
   await page.advance(100);
   expect(window.location.hash).toBe('#/pulls/b');
   expect(detail().dataset.pull).toBe('b');
-  expect(message('gone')).toBeNull();
-  expect(detail().textContent).toContain('Previous attempt failed');
-  expect(detail().textContent).toContain('DNS lookup failed');
+  expect(note('gone')).toBeNull();
+  expect(note('previous-failure')?.textContent).toContain(FAILURE_TITLES.dns);
 });
 
 test('unknown id is reported after the snapshot', async () => {
@@ -177,7 +184,7 @@ test('unknown id is reported after the snapshot', async () => {
   await page.show();
   expect(message('no-pull')).toBeNull();
   page.pushFrame(1);
-  expect(message('no-pull')?.textContent).toContain('Pull not found');
+  expect(message('no-pull')).toBeTruthy();
 });
 
 test('list is expanded when printing', async () => {
@@ -193,7 +200,8 @@ test('list is expanded when printing', async () => {
   expect(shown()).toBe(8);
   act(() => void window.dispatchEvent(new Event('beforeprint')));
   expect(shown()).toBe(20);
-  expect(screen.queryByRole('button', { name: 'Show all 20 pods' })).toBeNull();
+  const waiting = within(screen.getByRole('region', { name: REGION.waitingPods }));
+  expect(waiting.queryByRole('button')).toBeNull();
   act(() => void window.dispatchEvent(new Event('afterprint')));
   expect(shown()).toBe(8);
 });

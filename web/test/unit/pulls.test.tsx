@@ -1,26 +1,20 @@
 import { act, fireEvent, screen, within } from '@testing-library/react';
 import { Profiler } from 'react';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { FAILURE_TITLES } from '../../src/api/gen/failures';
 import type { Phase, PullStatus, WaitingKind } from '../../src/api/gen/wire';
 import { Row } from '../../src/pages/pulls/Row';
 import { changeSettings } from '../../src/settings';
+import { BUTTON, COLUMN, FIELD, LIST, OPTION } from '../names';
 import { at, ended, layer, motion, node, pull } from './fixtures';
-import { type TestPage, testPage } from './testPage';
+import { stubLayout, type TestPage, testPage } from './testPage';
 
-// jsdom has no layout: every element has the height of the window, and the test sets the width.
 let wide = 1440;
 let page: TestPage;
 
 beforeEach(() => {
   wide = 1440;
-  for (const size of ['offsetHeight', 'clientHeight']) {
-    Object.defineProperty(HTMLElement.prototype, size, { configurable: true, get: () => 800 });
-  }
-  window.matchMedia = (query) =>
-    Object.assign(new EventTarget(), {
-      media: query,
-      matches: wide >= Number(/\d+/.exec(query)?.[0]),
-    }) as MediaQueryList;
+  stubLayout(() => wide);
   page = testPage();
 });
 afterEach(() => {
@@ -44,6 +38,9 @@ const order = (): string =>
   [...document.querySelectorAll<HTMLElement>('[data-pull]')].map(({ dataset }) => dataset.pull).join(' ');
 const field = (id: string, name: string): string | null | undefined =>
   row(id).querySelector(`[data-field="${name}"]`)?.textContent;
+const note = (id: string, kind: string) => row(id).querySelector(`[data-note="${kind}"]`)?.textContent;
+const message = (name: string) => document.querySelector<HTMLElement>(`[data-message="${name}"]`);
+const filterField = () => screen.getByLabelText<HTMLInputElement>(FIELD.filterPulls);
 const table = () => document.querySelectorAll('[role="rowgroup"]')[1] as HTMLElement;
 const counted = () => document.querySelector('[data-field="count"]')?.textContent;
 const link = (podName: string, more = {}) => ({
@@ -84,22 +81,20 @@ test('500 frames for one pull render one row', async () => {
 
 test('skeleton is shown before the first frame', async () => {
   await show();
-  expect(document.querySelector('[data-message="loading"]')).toBeTruthy();
-  expect(screen.queryByText('No agents connected')).toBeNull();
+  expect(message('loading')).toBeTruthy();
+  expect(message('no-agents')).toBeNull();
 });
 
 test('empty server shows how to start an agent', async () => {
   await show();
   page.pushFrame(1);
-  expect(screen.getByText('No agents connected')).toBeTruthy();
-  expect(screen.getByText(/PULLTRACE_SERVER_URL=http.* pulltrace-agent/)).toBeTruthy();
+  expect(message('no-agents')?.textContent).toMatch(/PULLTRACE_SERVER_URL=http\S* pulltrace-agent/);
 });
 
 test('idle cluster shows an empty state', async () => {
   await show();
   page.pushFrame(1, { nodes: [node('n1'), node('n2')] });
-  expect(screen.getByText('No pulls running')).toBeTruthy();
-  expect(screen.getByText(/^2 nodes watched/)).toBeTruthy();
+  expect(message('idle')?.textContent).toMatch(/2 /);
 });
 
 test('row shows figures, then layers once loaded', async () => {
@@ -119,14 +114,14 @@ test('row shows figures, then layers once loaded', async () => {
   await show();
   page.pushFrame(1, { rows: [web] });
   expect(field('web', 'percent')).toBe('61 %');
-  expect(field('web', 'bytes')).toBe('610 B of 0.98 KiB');
+  expect(field('web', 'bytes')).toMatch(/^610 B\D+0\.98 KiB$/);
   expect(field('web', 'speed')).toBe('2.00 KiB/s');
   expect(field('web', 'eta')).toBe('~5 s');
-  expect(row('web').querySelector('[data-field="eta"]')?.getAttribute('title')).toBe('3 s to 20 s');
+  expect(row('web').querySelector('[data-field="eta"]')?.getAttribute('title')).toMatch(/^3 s\D+20 s$/);
   expect(row('web').textContent).toContain('1 / 2');
-  const bar = () => within(row('web')).getByRole('progressbar', { name: 'Pull of web:1.0' });
+  const bar = () => within(row('web')).getByRole('progressbar', { name: /\bweb:1\.0$/ });
   expect(bar().getAttribute('aria-valuenow')).toBe('61');
-  expect(bar().getAttribute('aria-valuetext')).toBe('61 %, 610 B of 0.98 KiB, 12 B cached');
+  expect(bar().getAttribute('aria-valuetext')).toMatch(/^61 %, 610 B\D+0\.98 KiB, 12 B\b/);
   expect(row('web').querySelectorAll('[data-layer]')).toHaveLength(0);
   await page.advance(200);
   const states = [...row('web').querySelectorAll<HTMLElement>('[data-layer]')].map(
@@ -141,8 +136,8 @@ test('unknown values are not shown as zero', async () => {
   const unknown: Partial<PullStatus> = { phase: 'resolving', totalKnown: false };
   const { totalBytes, toDownloadBytes, downloadedBytes, imageRef, ...rest } = pull('x', unknown);
   page.pushFrame(1, { rows: [rest] });
-  expect(row('x').textContent).toContain('Unknown image');
-  expect(field('x', 'bytes')).toBe('size unknown');
+  expect(field('x', 'image')).not.toBe('');
+  expect(field('x', 'bytes')).not.toMatch(/\d/);
   expect(row('x').textContent).not.toMatch(/\b0 %|100 %|0 B|undefined|NaN/);
   expect(within(row('x')).getByRole('progressbar').hasAttribute('aria-valuenow')).toBe(false);
 });
@@ -152,10 +147,10 @@ test('stale pull shows no speed and no ETA', async () => {
   page.pushFrame(1, {
     rows: [pull('a', { bytesPerSec: 9, etaSeconds: 9, percent: 50, staleSince: at(-40) })],
   });
-  expect(field('a', 'state')).toBe('Stale');
+  expect(row('a').dataset.state).toBe('unseen');
   expect(field('a', 'speed')).toBe('–');
   expect(field('a', 'eta')).toBe('–');
-  expect(field('a', 'note')).toBe('no report from the node for 41 s');
+  expect(note('a', 'unseen')).toMatch(/\b41 s$/);
 });
 
 test('failed row shows reason, hint and retry', async () => {
@@ -163,15 +158,17 @@ test('failed row shows reason, hint and retry', async () => {
   const failure = { reason: 'no_space', message, hint: 'free some', nextRetryAt: at(13) } as const;
   await show();
   page.pushFrame(1, { rows: [ended('a', { phase: 'failed', outcome: 'failed', failure, attempt: 2 })] });
-  expect(field('a', 'state')).toBe('Failed');
-  expect(field('a', 'reason')).toBe('No space left on device: <b onclick="alert(1)">no</b> \\x1b[31mspace');
+  expect(row('a').dataset.state).toBe('failed');
+  expect(field('a', 'reason')).toBe(
+    `${FAILURE_TITLES.no_space}: <b onclick="alert(1)">no</b> \\x1b[31mspace`,
+  );
   expect(field('a', 'hint')).toBe('free some');
-  expect(field('a', 'took')).toBe('after 5.0 s');
+  expect(field('a', 'took')).toMatch(/ 5\.0 s$/);
   expect(field('a', 'percent')).toBeUndefined();
-  expect(field('a', 'attempt')).toBe('2nd attempt');
-  expect(field('a', 'retry')).toMatch(/^retry in 1\d s$/);
+  expect(field('a', 'attempt')).toMatch(/^2\D+$/);
+  expect(field('a', 'retry')).toMatch(/ 1\d s$/);
   await page.advance(4_000);
-  expect(field('a', 'retry')).toMatch(/^retry in [78] s$/);
+  expect(field('a', 'retry')).toMatch(/ [78] s$/);
   // Every heading still has a cell, counting cells that span several columns.
   const cells = [...row('a').querySelectorAll('[role="cell"]')];
   const spans = cells.map((cell) => Number(cell.getAttribute('aria-colspan') ?? 1));
@@ -181,11 +178,11 @@ test('failed row shows reason, hint and retry', async () => {
 test('ended row shows duration, size, speed and age', async () => {
   await show();
   page.pushFrame(6, { rows: [ended('a', { downloadedBytes: 1000 })] });
-  expect(field('a', 'state')).toBe('Completed');
-  expect(field('a', 'took')).toBe('in 5.0 s');
+  expect(row('a').dataset.state).toBe('completed');
+  expect(field('a', 'took')).toMatch(/ 5\.0 s$/);
   expect(field('a', 'bytes')).toBe('0.98 KiB');
   expect(field('a', 'speed')).toBe('200 B/s');
-  expect(row('a').querySelector('time')?.textContent).toBe('1 s ago');
+  expect(row('a').querySelector('time')?.textContent).toMatch(/^1 s\b/);
 });
 
 test('row links to its pod and counts more', async () => {
@@ -197,17 +194,17 @@ test('row links to its pod and counts more', async () => {
     'shop/a · app\nshop/b · app\nshop/c · app',
   );
   page.pushFrame(2, { rows: [pull('web', { candidates: [link('a'), link('b')] })] });
-  expect(field('web', 'candidates')).toBe('possibly shop/a or shop/b');
+  expect(field('web', 'candidates')).toMatch(/ shop\/a \D+ shop\/b$/);
 });
 
 test('queued row shows the pull ahead', async () => {
   await show();
   const waitingOn = { kind: 'kubelet_queue', since: at(0), pull: 'web', ahead: 3, etaSeconds: 70 } as const;
   page.pushFrame(1, { rows: [pull('db', { phase: 'queued', totalKnown: false, waitingOn })] });
-  expect(field('db', 'note')).toBe('in the kubelet queue (~1 m 10 s left), 3 ahead');
-  expect(field('db', 'bytes')).toBe('not started');
+  expect(note('db', 'queued')).toMatch(/\(~1 m 10 s\D+3 \D+$/);
+  expect(field('db', 'bytes')).not.toMatch(/\d/);
   page.pushFrame(2, { rows: [pull('web', { percent: 61, etaSeconds: 41 })] });
-  expect(field('db', 'note')).toBe('queued behind web:1.0 (61 %, ~40 s left), 3 ahead');
+  expect(note('db', 'queued')).toMatch(/ web:1\.0 \(61 %, ~40 s\D+3 \D+$/);
 });
 
 test('unknown words are shown unchanged', async () => {
@@ -215,7 +212,7 @@ test('unknown words are shown unchanged', async () => {
   const waitingOn = { kind: 'moon_phase' as WaitingKind, since: at(0) };
   page.pushFrame(1, { rows: [pull('a', { phase: 'being_verified' as Phase }), pull('b', { waitingOn })] });
   expect(field('a', 'state')).toBe('being verified');
-  expect(field('b', 'note')).toContain('waiting for moon phase');
+  expect(note('b', 'waiting')).toContain('moon phase');
 });
 
 test('table renders visible rows and counts all', async () => {
@@ -231,27 +228,26 @@ test('table renders visible rows and counts all', async () => {
 test('filter is kept in the URL and cleared', async () => {
   await show('#/pulls?group=node');
   page.pushFrame(1, { rows: [pull('a'), pull('b', { nodeName: 'n2' })], nodes: [node('n1')] });
-  await page.user.type(screen.getByLabelText('Filter pulls'), 'node:n2');
+  await page.user.type(filterField(), 'node:n2');
   expect(window.location.hash).toBe('#/pulls?group=node');
   await page.advance(150);
   expect(window.location.hash).toBe('#/pulls?group=node&q=node%3An2');
   expect(order()).toBe('b');
-  expect(counted()).toBe('1 of 2');
-  await page.user.type(screen.getByLabelText('Filter pulls'), 'x');
+  expect(counted()).toMatch(/^1 \D+ 2$/);
+  await page.user.type(filterField(), 'x');
   await page.advance(150);
-  const message = document.querySelector<HTMLElement>('[data-message="no-match"]');
-  expect(message?.textContent).toContain('node:n2x');
-  await page.user.click(within(message as HTMLElement).getByRole('button', { name: 'Clear filter' }));
+  expect(message('no-match')?.textContent).toContain('node:n2x');
+  await page.user.click(within(message('no-match') as HTMLElement).getByRole('button'));
   await page.advance(150);
   expect(window.location.hash).toBe('#/pulls?group=node');
-  expect(screen.getByLabelText<HTMLInputElement>('Filter pulls').value).toBe('');
+  expect(filterField().value).toBe('');
   expect(order()).toBe('a b');
 });
 
 test('typed text survives URL updates', async () => {
   await show();
   page.pushFrame(1, { rows: [pull('a')] });
-  const input = screen.getByLabelText<HTMLInputElement>('Filter pulls');
+  const input = filterField();
   fireEvent.change(input, { target: { value: 'a' } });
   await page.advance(119);
   fireEvent.change(input, { target: { value: 'ab' } });
@@ -271,15 +267,13 @@ test('typed text survives URL updates', async () => {
 test('unknown filter key is reported', async () => {
   await show('#/pulls?q=owner:me');
   page.pushFrame(1, { rows: [pull('a')] });
-  expect(document.querySelector('[data-field="unknown-keys"]')?.textContent).toContain(
-    '“owner:” unknown key',
-  );
+  expect(document.querySelector('[data-field="unknown-keys"]')?.textContent).toContain('owner:');
 });
 
 test('heading sorts and updates the URL', async () => {
   await show();
   page.pushFrame(1, { rows: [pull('a', { bytesPerSec: 1 }), pull('b', { bytesPerSec: 9 })] });
-  const heading = () => screen.getByRole('columnheader', { name: 'Speed' });
+  const heading = () => screen.getByRole('columnheader', { name: COLUMN.speed });
   expect(heading().getAttribute('aria-sort')).toBeNull();
   await page.user.click(within(heading()).getByRole('button'));
   expect(window.location.hash).toBe('#/pulls?sort=-speed');
@@ -348,9 +342,9 @@ test('group heading shows sums', async () => {
     ],
   });
   const heading = document.querySelector<HTMLElement>('[data-group="shop"]');
-  expect(heading?.textContent).toBe('shop2 pulls25 %500 B of 1.95 KiB1.46 KiB/s~30 s');
+  expect(heading?.textContent).toMatch(/^shop2 \D+25 %500 B\D+1\.95 KiB1\.46 KiB\/s~30 s$/);
   expect(order()).toBe('a b c');
-  await page.user.selectOptions(screen.getByLabelText('Group'), 'Pod');
+  await page.user.selectOptions(screen.getByLabelText(FIELD.group), OPTION.pod);
   expect(window.location.hash).toBe('#/pulls?group=pod');
   const pod = document.querySelector<HTMLElement>('[data-group="shop/x"]') as HTMLElement;
   expect(within(pod).getByRole('link', { name: 'shop/x' }).getAttribute('href')).toBe('#/pods/shop/x');
@@ -359,7 +353,7 @@ test('group heading shows sums', async () => {
 test('group collapses and expands', async () => {
   await show('#/pulls?group=node');
   page.pushFrame(1, { rows: [pull('a'), pull('b'), pull('c', { nodeName: 'n2' })] });
-  const toggle = () => screen.getByRole('button', { name: 'Pulls of n1' });
+  const toggle = () => screen.getByRole('button', { name: / n1$/ });
   expect(toggle().getAttribute('aria-expanded')).toBe('true');
   await page.user.click(toggle());
   expect(toggle().getAttribute('aria-expanded')).toBe('false');
@@ -372,15 +366,15 @@ test('group collapses and expands', async () => {
 test('chosen columns are kept in the URL', async () => {
   await show();
   page.pushFrame(1, { rows: [pull('a')] });
-  await page.user.click(screen.getByRole('button', { name: 'Columns' }));
-  await page.user.click(screen.getByLabelText('Speed'));
+  await page.user.click(screen.getByRole('button', { name: BUTTON.columns }));
+  await page.user.click(screen.getByLabelText(COLUMN.speed));
   expect(window.location.hash).toBe('#/pulls?cols=node%2Cprogress%2Cbytes%2Ceta%2Clayers%2Cpods');
-  expect(screen.queryByRole('columnheader', { name: 'Speed' })).toBeNull();
-  await page.user.click(screen.getByLabelText('Speed'));
+  expect(screen.queryByRole('columnheader', { name: COLUMN.speed })).toBeNull();
+  await page.user.click(screen.getByLabelText(COLUMN.speed));
   expect(window.location.hash).toBe('#/pulls');
   await page.user.keyboard('{Escape}');
-  expect(screen.queryByLabelText('Speed')).toBeNull();
-  expect(document.activeElement).toBe(screen.getByRole('button', { name: 'Columns' }));
+  expect(screen.queryByLabelText(COLUMN.speed)).toBeNull();
+  expect(document.activeElement).toBe(screen.getByRole('button', { name: BUTTON.columns }));
 });
 
 test('export contains the filtered pulls', async () => {
@@ -395,10 +389,10 @@ test('export contains the filtered pulls', async () => {
   vi.spyOn(HTMLAnchorElement.prototype, 'click').mockImplementation(function (this: HTMLAnchorElement) {
     names.push(this.download);
   });
-  await page.user.click(screen.getByRole('button', { name: 'Export' }));
-  await page.user.click(screen.getByRole('button', { name: 'JSON' }));
-  await page.user.click(screen.getByRole('button', { name: 'Export' }));
-  await page.user.click(screen.getByRole('button', { name: 'CSV' }));
+  await page.user.click(screen.getByRole('button', { name: BUTTON.export }));
+  await page.user.click(screen.getByRole('button', { name: BUTTON.json }));
+  await page.user.click(screen.getByRole('button', { name: BUTTON.export }));
+  await page.user.click(screen.getByRole('button', { name: BUTTON.csv }));
   expect(names).toEqual(['pulls.json', 'pulls.csv']);
   const [json, csv] = await Promise.all(blobs.map((blob) => blob.text()));
   expect(JSON.parse(json ?? '').pulls.map(({ id }: PullStatus) => id)).toEqual(['a', 'c']);
@@ -421,14 +415,14 @@ test('keyboard navigation restores focus after opening', async () => {
   await import('../../src/pages/lazyPages');
   await page.navigate(opened);
   await page.advance(10);
-  expect(document.querySelector('[role="table"][aria-label="Pulls"]')).toBeNull();
+  expect(screen.queryByRole('table', { name: LIST.pulls })).toBeNull();
   await page.navigate('#/pulls?group=node');
   await page.advance(10);
   expect(at()).toBe('b');
   // Typed characters are not shortcuts.
-  screen.getByLabelText('Filter pulls').focus();
+  filterField().focus();
   await page.user.keyboard('j');
-  expect(document.activeElement).toBe(screen.getByLabelText('Filter pulls'));
+  expect(document.activeElement).toBe(filterField());
 });
 
 test('focus stays when moved before returning', async () => {
@@ -439,7 +433,7 @@ test('focus stays when moved before returning', async () => {
   await import('../../src/pages/lazyPages');
   await page.navigate(opened);
   await page.advance(10);
-  const elsewhere = screen.getByRole('button', { name: 'Settings' });
+  const elsewhere = screen.getByRole('button', { name: BUTTON.settings });
   elsewhere.focus();
   await page.navigate('#/pulls');
   await page.advance(10);
@@ -463,10 +457,11 @@ test('narrow window shows cards, compact density lowers rows', async () => {
     rows: [pull('a', { percent: 5 }), ended('b', { phase: 'failed', outcome: 'failed' })],
   });
   expect(screen.queryByRole('table')).toBeNull();
-  const cards = screen.getByRole('list', { name: 'Pulls' });
+  const cards = screen.getByRole('list', { name: LIST.pulls });
   expect(within(cards).getAllByRole('listitem')).toHaveLength(2);
   expect(field('a', 'percent')).toBe('5 %');
-  expect(field('b', 'reason')).toBe('No reason given');
+  expect(row('b').dataset.state).toBe('failed');
+  expect(field('b', 'reason')).not.toBe('');
   page.close();
 
   wide = 1440;

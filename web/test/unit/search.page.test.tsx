@@ -2,6 +2,7 @@ import { screen } from '@testing-library/react';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import { useRoute } from '../../src/route';
 import { Search } from '../../src/ui/shell/Search';
+import { FIELD } from '../names';
 import { node, pull } from './fixtures';
 import { type TestPage, testPage } from './testPage';
 
@@ -22,10 +23,12 @@ const link = (podName: string) => ({
   container: 'app',
   image: 'x',
 });
-const field = () => screen.getByRole<HTMLInputElement>('combobox', { name: 'Search' });
-const options = (): string[] => screen.queryAllByRole('option').map(({ textContent }) => textContent ?? '');
+const field = () => screen.getByRole<HTMLInputElement>('combobox', { name: FIELD.search });
+/** Where the options lead. */
+const options = (): (string | null)[] =>
+  screen.queryAllByRole('option').map((option) => option.getAttribute('data-href'));
 const chosen = (): string | null | undefined =>
-  document.getElementById(field().getAttribute('aria-activedescendant') ?? '')?.textContent;
+  document.getElementById(field().getAttribute('aria-activedescendant') ?? '')?.getAttribute('data-href');
 
 const show = async (hash: string) => {
   window.location.hash = hash;
@@ -46,15 +49,16 @@ test('pod is found and opened with Enter', async () => {
   await page.user.type(field(), 'we');
   expect(field().getAttribute('aria-expanded')).toBe('true');
   expect(options()).toEqual([
-    'Filter pulls by “we”Pulls',
-    'web-1shopPods',
-    'web-2shop',
-    'web:1.0registry.example/teamImages',
-    'we\\u202eb:1x',
+    '#/pulls?q=we',
+    '#/pods/shop/web-1',
+    '#/pods/shop/web-2',
+    '#/images?q=registry.example%2Fteam+web%3A1.0',
+    '#/images?q=x+we%E2%80%AEb%3A1',
   ]);
-  expect(chosen()).toBe('Filter pulls by “we”Pulls');
+  expect(screen.getAllByRole('option')[4]?.textContent).toMatch(/^we\\u202eb:1x/);
+  expect(chosen()).toBe('#/pulls?q=we');
   await page.user.keyboard('{ArrowDown}{ArrowDown}');
-  expect(chosen()).toBe('web-2shop');
+  expect(chosen()).toBe('#/pods/shop/web-2');
   await page.user.keyboard('{Enter}');
   expect(window.location.hash).toBe('#/pods/shop/web-2');
   expect(field().value).toBe('');
@@ -84,7 +88,7 @@ test('typing filters pulls when on the pulls page', async () => {
   await page.user.type(field(), 'web');
   await page.advance(150);
   expect(window.location.hash).toBe('#/pulls?sort=node&q=web');
-  expect(options()[0]).toBe('web-1shopPods');
+  expect(options()[0]).toBe('#/pods/shop/web-1');
   expect(chosen()).toBeUndefined();
   await page.user.keyboard('{Enter}');
   expect(options()).toEqual([]);

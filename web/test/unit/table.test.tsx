@@ -36,6 +36,7 @@ const table = (items: readonly Thing[]) => (
 );
 const many = (count: number): Thing[] =>
   Array.from({ length: count }, (_, index) => ({ name: `n${String(index).padStart(5, '0')}`, size: 1 }));
+const more = () => screen.getAllByRole('button').at(-1) as HTMLElement;
 const rows = () => document.querySelectorAll('[data-thing]').length;
 
 afterEach(cleanup);
@@ -43,14 +44,15 @@ afterEach(cleanup);
 test('table renders 200 rows, more on request', () => {
   render(table(many(10_450)));
   expect(rows()).toBe(200);
-  expect(screen.getByText('200 of 10,450 things')).toBeTruthy();
-  fireEvent.click(screen.getByText('Show 200 more'));
+  expect(screen.getByText(/^200 \D+ 10,450 things$/)).toBeTruthy();
+  fireEvent.click(more());
   expect(rows()).toBe(400);
   cleanup();
   render(table(many(250)));
-  fireEvent.click(screen.getByText('Show 50 more'));
+  expect(more().textContent).toContain(' 50 ');
+  fireEvent.click(more());
   expect(rows()).toBe(250);
-  expect(screen.queryByText(/^Show/)).toBeNull();
+  expect(screen.queryAllByRole('button')).toHaveLength(COLUMNS.length);
 });
 
 test('table rerenders only the changed row', () => {

@@ -16,6 +16,8 @@ export interface TestPage {
   user: UserEvent;
   /** API responses by path without the query. */
   answers: Record<string, unknown>;
+  /** API of a story, for the paths that are not in `answers`. */
+  serve: (path: string, query: URLSearchParams) => unknown;
   /** Error for stream requests from now on. */
   rejectWith: RequestError | undefined;
   /** Renders the app, or the given children, and starts the stream. */
@@ -27,6 +29,31 @@ export interface TestPage {
   advance: (ms: number) => Promise<void>;
   navigate: (hash: string) => Promise<void>;
   close: () => void;
+}
+
+/**
+ * Gives elements a height, and media queries a window of this width: jsdom has no layout, without
+ * which a virtual table has no rows.
+ */
+export function stubLayout(width: () => number): void {
+  for (const size of ['offsetHeight', 'clientHeight']) {
+    Object.defineProperty(HTMLElement.prototype, size, { configurable: true, get: () => 800 });
+  }
+  window.matchMedia = (query) =>
+    Object.assign(new EventTarget(), {
+      media: query,
+      matches: width() >= Number(/\d+/.exec(query)?.[0]),
+    }) as MediaQueryList;
+}
+
+/** jsdom does not implement dialogs. */
+export function stubDialogs(): void {
+  HTMLDialogElement.prototype.showModal = function () {
+    this.open = true;
+  };
+  HTMLDialogElement.prototype.close = function () {
+    this.open = false;
+  };
 }
 
 /** Call before each test, at second 0 of the test clock. */
@@ -49,7 +76,8 @@ export function testPage(): TestPage {
             }),
           ),
     get: (path) => {
-      const answer = page.answers[path.split('?')[0] ?? ''];
+      const [name = '', query] = path.split('?');
+      const answer = page.answers[name] ?? page.serve(name, new URLSearchParams(query));
       return answer === undefined
         ? Promise.reject(new RequestError({ kind: 'not_found' }))
         : Promise.resolve(answer);
@@ -65,6 +93,7 @@ export function testPage(): TestPage {
     live,
     user: userEvent.setup({ advanceTimers: vi.advanceTimersByTime }),
     answers: {},
+    serve: () => undefined,
     rejectWith: undefined,
     show: async (children = <App />) => {
       render(<LiveContext value={live}>{children}</LiveContext>);

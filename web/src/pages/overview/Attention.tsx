@@ -74,6 +74,7 @@ export function Attention({ failures, issues }: Props) {
         {nodes.conflict.map(({ name }) => (
           <AttentionItem
             key={name}
+            kind="conflict"
             tone="warn"
             icon="warning"
             title={`${name}: name conflict`}
@@ -112,6 +113,7 @@ function problemNodes(nodes: Iterable<NodeStatus>): Record<'lost' | 'conflict', 
 }
 
 interface AttentionItemProps {
+  kind: 'failure' | 'slow' | 'stalled' | 'silent' | 'conflict' | 'pods';
   tone: 'bad' | 'warn' | 'quiet';
   icon: IconName;
   title: string;
@@ -121,12 +123,16 @@ interface AttentionItemProps {
   children?: ReactNode;
 }
 
-function AttentionItem({ tone, icon, title, to, aside, children }: AttentionItemProps) {
+function AttentionItem({ kind, tone, icon, title, to, aside, children }: AttentionItemProps) {
   return (
-    <li className={`${styles.item} ${styles[tone]}`}>
+    <li className={`${styles.item} ${styles[tone]}`} data-attention={kind}>
       <Icon name={icon} size={16} />
       <h3>{to === undefined ? escapeHidden(title) : <a href={to}>{escapeHidden(title)}</a>}</h3>
-      {aside && <span className={styles.beside}>{aside}</span>}
+      {aside && (
+        <span className={styles.beside} data-field="aside">
+          {aside}
+        </span>
+      )}
       <div className={styles.body}>{children}</div>
     </li>
   );
@@ -144,6 +150,7 @@ function FailureItem({ group }: { group: FailureGroup }) {
   const explanation = last.failure?.hint ?? last.failure?.message ?? last.error;
   return (
     <AttentionItem
+      kind="failure"
       tone="bad"
       icon={reasonIcon(group.reason)}
       title={capitalize(failureTitle(last) ?? 'failed')}
@@ -176,6 +183,7 @@ function IssueItem({ issue: { pull, kind, since, slowdown } }: { issue: PullIssu
   if (kind === 'slow') {
     return (
       <AttentionItem
+        kind="slow"
         tone="warn"
         icon="slow"
         title={
@@ -195,6 +203,7 @@ function IssueItem({ issue: { pull, kind, since, slowdown } }: { issue: PullIssu
   }
   return (
     <AttentionItem
+      kind="stalled"
       tone="warn"
       icon="warning"
       title={`Stalled on ${pull.nodeName}`}
@@ -212,6 +221,7 @@ function SilentNodes({ nodes }: { nodes: readonly NodeStatus[] }) {
   const more = nodes.length - MAX_NODES;
   return (
     <AttentionItem
+      kind="silent"
       tone="warn"
       icon="silent"
       title={`${count(nodes.length, 'node is', 'nodes are')} not reporting`}
@@ -246,7 +256,7 @@ function PodsUnavailable({ cluster }: { cluster: ClusterStatus }) {
   const problem = POD_SOURCE_PROBLEMS[cluster.pods];
   if (problem === undefined) return null;
   return (
-    <AttentionItem tone="quiet" icon="pod" title="Pods unavailable">
+    <AttentionItem kind="pods" tone="quiet" icon="pod" title="Pods unavailable">
       <p>The server {problem}.</p>
       {cluster.podsReason && <p className={styles.said}>{escapeHidden(cluster.podsReason)}</p>}
     </AttentionItem>

@@ -29,6 +29,7 @@ export function Figures({ totals, failures, issues, durations }: Props) {
   return (
     <ul className={styles.figures} aria-label="Summary">
       <FigureItem
+        id="active"
         name="Active pulls"
         value={totals.live.toLocaleString('en')}
         to={href('pulls', [], { q: 'state:live' })}
@@ -42,6 +43,7 @@ export function Figures({ totals, failures, issues, durations }: Props) {
           .join(' · ') || (totals.live === 0 ? 'none running' : 'none queued')}
       </FigureItem>
       <FigureItem
+        id="pods"
         name="Pods waiting"
         value={arePodsUnknown ? UNKNOWN : totals.pods.toLocaleString('en')}
         to={href('overview', [], { group: 'pod' })}
@@ -57,6 +59,7 @@ export function Figures({ totals, failures, issues, durations }: Props) {
         )}
       </FigureItem>
       <FigureItem
+        id="eta"
         name="Longest ETA"
         value={totals.longestEta === undefined ? UNKNOWN : timeLeft(totals.longestEta).replace('~', '')}
         to={totals.longestEtaPull === undefined ? undefined : href('pulls', [totals.longestEtaPull])}
@@ -69,6 +72,7 @@ export function Figures({ totals, failures, issues, durations }: Props) {
           .join(' · ') || 'nothing to download'}
       </FigureItem>
       <FigureItem
+        id="failing"
         name="Failing"
         value={failures.length.toLocaleString('en')}
         className={failures.length > 0 ? styles.bad : undefined}
@@ -81,6 +85,7 @@ export function Figures({ totals, failures, issues, durations }: Props) {
             : `on ${count(new Set(failures.flatMap(({ pulls }) => pulls.map((pull) => pull.nodeName))).size, 'node')}`}
       </FigureItem>
       <FigureItem
+        id="slow"
         name="Slow or stalled"
         value={issues.length.toLocaleString('en')}
         className={worst ? styles.warn : undefined}
@@ -89,6 +94,7 @@ export function Figures({ totals, failures, issues, durations }: Props) {
         {worst ? `${worst.pull.nodeName}, ${describeIssue(worst)}` : 'none'}
       </FigureItem>
       <FigureItem
+        id="duration"
         name="Pull time, p95"
         value={durations.p95 === undefined ? UNKNOWN : seconds(durations.p95)}
         to={href('pulls', [], { q: 'state:completed' })}
@@ -113,6 +119,7 @@ function DurationSince({ at }: { at: number }) {
 }
 
 interface FigureItemProps {
+  id: string;
   name: string;
   value: string;
   className?: string | undefined;
@@ -121,9 +128,9 @@ interface FigureItemProps {
   children: ReactNode;
 }
 
-function FigureItem({ name, value, className, to, children }: FigureItemProps) {
+function FigureItem({ id, name, value, className, to, children }: FigureItemProps) {
   return (
-    <li data-figure={name}>
+    <li data-figure={id}>
       <a className={`${styles.figure} ${className ?? ''}`} href={to}>
         <span className={styles.name}>{name}</span>
         <span className={styles.value}>{value}</span>

@@ -174,6 +174,7 @@ function Eta({ group, by }: { group: RolloutSummary; by: RolloutGrouping }): Rea
         <a
           className={`${styles.who} ${trouble ? styles.trouble : ''}`}
           href={href('pulls', [pull.id])}
+          data-trouble={trouble}
           title={trouble === 'slow' ? `${culprit}: far below the usual speed of this registry` : culprit}
         >
           {trouble && <Icon name="warning" size={12} />}

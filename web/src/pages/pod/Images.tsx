@@ -81,7 +81,7 @@ function Image({ position, image, polled }: ImageProps) {
     attemptText(image) ?? '',
   ].filter(Boolean);
   return (
-    <li className={styles.image} data-image={image.container} data-state={image.state}>
+    <li className={styles.image} data-image={image.container} data-kind={image.kind} data-state={image.state}>
       <span className={styles.place}>{position}</span>
       <div className={styles.what}>
         <span className={styles.name} title={image.image}>

@@ -17,16 +17,16 @@ import styles from './Banners.module.css';
 function Banner({
   icon,
   tone,
+  kind,
   children,
-  name,
 }: {
   icon: IconName;
   tone: string;
+  kind: string;
   children: ReactNode;
-  name?: string;
 }) {
   return (
-    <p className={`${styles.banner} ${styles[tone] ?? ''}`} data-field="note" data-message={name}>
+    <p className={`${styles.banner} ${styles[tone] ?? ''}`} data-note={kind}>
       <Icon name={icon} size={16} />
       <span>{children}</span>
     </p>
@@ -35,7 +35,7 @@ function Banner({
 
 export function GoneBanner({ pull }: { pull: PullStatus }) {
   return (
-    <Banner icon="unknown" tone="warn" name="gone">
+    <Banner icon="unknown" tone="warn" kind="gone">
       No longer on the server. Showing its {isLive(pull) ? 'last known state' : 'final state'}.
     </Banner>
   );
@@ -70,6 +70,7 @@ export function PullBanners({
           key={note.kind}
           icon={ICONS[note.kind] ?? 'unknown'}
           tone={note.kind === 'waiting' ? '' : 'warn'}
+          kind={note.kind}
         >
           <NoteText note={note} />
         </Banner>
@@ -78,7 +79,7 @@ export function PullBanners({
         <BlockedBy on={activeWait} />
       )}
       {failed && (
-        <Banner icon="failed" tone="bad">
+        <Banner icon="failed" tone="bad" kind="previous-failure">
           Previous attempt failed <Ago at={failed.completedAt} />:{' '}
           {escapeHidden(failureTitle(failed) ?? failed.error ?? 'No reason given')}
         </Banner>
@@ -100,7 +101,7 @@ function BlockedBy({ on }: { on: WaitingOn }) {
   ].filter(Boolean);
   const prefix = queue ? 'Queued by the kubelet behind' : 'Waiting for a layer of';
   return (
-    <Banner icon={queue ? 'queued' : 'waiting'} tone="">
+    <Banner icon={queue ? 'queued' : 'waiting'} tone="" kind={queue ? 'queued' : 'waiting'}>
       {on.pull === undefined ? (
         'Queued by the kubelet'
       ) : (

@@ -3,7 +3,7 @@
 import { memo } from 'react';
 import type { PodLink, PullStatus } from '../../api/gen/wire';
 import { useServer } from '../../live/hooks';
-import { type WaitingPod, waitingPods } from '../../model/pods';
+import { evidenceText, type WaitingPod, waitingPods } from '../../model/pods';
 import { isLive } from '../../model/pull';
 import { escapeHidden } from '../../model/text';
 import { href } from '../../route';
@@ -43,7 +43,7 @@ const PodLists = memo(({ live, pods, candidates }: Props) => {
       {candidatePods.length > 0 && (
         <>
           <p className={styles.sub}>Possibly one of these; image not identified yet</p>
-          <ul className={styles.list}>
+          <ul className={styles.list} data-field="candidates">
             <LimitedList ids={candidatePods.map(({ key }) => key)} limit={MAX_PODS} noun="pods">
               {(key, index) => <Pod key={key} pod={candidatePods[index]} />}
             </LimitedList>
@@ -66,7 +66,11 @@ function Pod({ pod }: { pod: WaitingPod | undefined }) {
         {escapeHidden(namespace)}
         {containers !== '' && ` · ${containers.includes(', ') ? 'containers' : 'container'} ${containers}`}
       </span>
-      {pod.evidence && <span className={styles.evidence}>{pod.evidence}</span>}
+      {pod.evidence && (
+        <span className={styles.evidence} data-evidence={pod.evidence}>
+          {evidenceText(pod)}
+        </span>
+      )}
     </li>
   );
 }

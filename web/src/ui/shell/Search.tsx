@@ -167,6 +167,7 @@ function SearchField({ text, setText, filtersPulls }: FieldProps) {
               role="option"
               tabIndex={-1}
               aria-selected={index === selected}
+              data-href={option.href}
               className={styles.option}
               ref={index === selected ? scrollIntoView : undefined}
               // Keep the focus in the field.

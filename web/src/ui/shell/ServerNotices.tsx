@@ -48,7 +48,7 @@ export function ServerNotices({ server }: { server: ServerStatus | undefined }) 
   return (
     <>
       {updated && (
-        <section className={styles.news} aria-label="Update">
+        <section className={styles.news} aria-label="Update" data-message="update">
           <Icon name="hint" size={15} />
           <span>A newer version of this page is available.</span>
           <button type="button" className={styles.button} onClick={() => window.location.reload()}>
@@ -57,7 +57,11 @@ export function ServerNotices({ server }: { server: ServerStatus | undefined }) 
         </section>
       )}
       {restarted && (
-        <section className={styles.news} aria-label="Restart">
+        <section
+          className={styles.news}
+          aria-label="Restart"
+          data-message={initial.startedAt === PREVIOUS_START ? 'started' : 'restarted'}
+        >
           <Icon name="hint" size={15} />
           <span>
             {initial.startedAt === PREVIOUS_START ? 'The server has just started' : 'The server restarted'}:

@@ -130,7 +130,11 @@ function DroppedUpdates() {
     unknownRows > 0 && `${unknownRows.toLocaleString('en')} for unknown rows`,
     outOfOrder > 0 && `${outOfOrder.toLocaleString('en')} out of order`,
   ].filter(Boolean);
-  return parts.length === 0 ? null : <Fact name="Dropped">{parts.join(', ')}</Fact>;
+  return parts.length === 0 ? null : (
+    <Fact name="Dropped">
+      <span data-field="dropped">{parts.join(', ')}</span>
+    </Fact>
+  );
 }
 
 function SettingRow<Name extends keyof Settings>({ name }: { name: Name }) {
