@@ -7,6 +7,7 @@ import { parseInstant } from './format';
 import { shortName } from './image';
 import { imageKey } from './issues';
 import { isFresh, isLive, pullState } from './pull';
+import { positionsOf } from './sort';
 import { podKey } from './totals';
 
 export const ROLLOUT_GROUPINGS = ['image', 'node', 'namespace', 'pod'] as const;
@@ -278,7 +279,7 @@ export class RolloutOrder {
   #order: readonly string[] = [];
 
   sort(found: readonly Rollout[]): Rollout[] {
-    const positions = new Map(this.#order.map((key, place) => [key, place]));
+    const positions = positionsOf(this.#order);
     const isFirstSort = positions.size === 0;
     const rank = (group: Rollout): number => positions.get(group.key) ?? positions.size;
     const sorted = [...found].sort(

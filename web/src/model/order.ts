@@ -6,38 +6,32 @@ import type { Filter } from './filter';
 import { parseInstant } from './format';
 import { imageName, shortName } from './image';
 import { isFresh, isLive, type PullState, pullState } from './pull';
+import { positionsOf, type Sort, type SortValue, sortItems } from './sort';
 
 export const TABLE_GROUPINGS = ['image', 'node', 'namespace', 'pod', 'state'] as const;
 export type TableGrouping = (typeof TABLE_GROUPINGS)[number];
 
-export const SORT_KEYS = [
-  'state',
-  'image',
-  'node',
-  'progress',
-  'bytes',
-  'speed',
-  'eta',
-  'layers',
-  'pods',
-  'started',
-] as const;
-export type SortKey = (typeof SORT_KEYS)[number];
-
-export interface Sort {
-  key: SortKey;
-  descending: boolean;
-}
+export type SortKey =
+  | 'state'
+  | 'image'
+  | 'node'
+  | 'progress'
+  | 'bytes'
+  | 'speed'
+  | 'eta'
+  | 'layers'
+  | 'pods'
+  | 'started';
 
 /** Keys whose values change while a pull is live: sorting by them moves rows. */
 const VOLATILE_KEYS = new Set<SortKey>(['state', 'progress', 'bytes', 'speed', 'eta', 'layers']);
-export const isVolatile = (sort: Sort | undefined): boolean =>
+export const isVolatile = (sort: Sort<SortKey> | undefined): boolean =>
   sort !== undefined && VOLATILE_KEYS.has(sort.key);
 
 export interface TableView {
   filter: Filter;
   /** Undefined: live pulls by start time, then ended ones, latest first. */
-  sort: Sort | undefined;
+  sort: Sort<SortKey> | undefined;
   group: TableGrouping | undefined;
 }
 
@@ -100,15 +94,16 @@ export function arrange(
 ): Arrangement {
   const found: PullStatus[] = [];
   for (const row of rows.values()) if (view.filter.matches(row)) found.push(row);
-  const rank = frozen ? ranks(previous.items) : undefined;
-  const items: Item[] =
-    view.group === undefined
-      ? sortRows(found, view.sort, stableId, rank && ((key) => rank.get(key))).map(({ key, row }) => ({
-          kind: 'row',
-          key,
-          id: row.id,
-        }))
-      : groupRows(found, view.group, view.sort, stableId, rank);
+  const positions = frozen ? positionsOf(previous.items.map(({ key }) => key)) : undefined;
+  const sorted = (members: readonly PullStatus[], prefix = ''): RowItem[] =>
+    sortItems(members, {
+      keyOf: ({ id }) => prefix + stableId(id),
+      value: view.sort && SORT_VALUES[view.sort.key],
+      descending: view.sort?.descending,
+      tieBreaker: defaultRank,
+      positions,
+    }).map(({ key, item }) => ({ kind: 'row', key, id: item.id }));
+  const items = view.group === undefined ? sorted(found) : groupRows(found, view.group, sorted);
   return {
     items: hasSameItems(items, previous.items) ? previous.items : items,
     matched: found.length,
@@ -127,10 +122,6 @@ export function withoutCollapsed(items: readonly Item[], collapsed: ReadonlySet<
   });
 }
 
-function ranks(items: readonly Item[]): Map<string, number> {
-  return new Map(items.map(({ key }, index) => [key, index]));
-}
-
 /** Headings contain figures, so they always count as changed. */
 function hasSameItems(items: readonly Item[], previous: readonly Item[]): boolean {
   return (
@@ -140,46 +131,6 @@ function hasSameItems(items: readonly Item[], previous: readonly Item[]): boolea
       return item.kind === 'row' && other?.kind === 'row' && item.key === other.key && item.id === other.id;
     })
   );
-}
-
-interface SortableRow {
-  row: PullStatus;
-  key: string;
-  rank: number;
-  sortValue: number | string | undefined;
-  /** Rank in the default order; breaks ties. */
-  defaultRank: number;
-}
-
-const UNRANKED = Number.MAX_SAFE_INTEGER;
-
-function sortRows(
-  rows: readonly PullStatus[],
-  sort: Sort | undefined,
-  stableId: (id: string) => string,
-  rank: ((key: string) => number | undefined) | undefined,
-): SortableRow[] {
-  const by = sort && SORT_VALUES[sort.key];
-  const keyed = rows.map((row): SortableRow => {
-    const key = stableId(row.id);
-    return { row, key, rank: rank?.(key) ?? UNRANKED, sortValue: by?.(row), defaultRank: defaultRank(row) };
-  });
-  const direction = sort?.descending ? -1 : 1;
-  return keyed.sort(
-    (a, b) =>
-      a.rank - b.rank ||
-      compare(a.sortValue, b.sortValue, direction) ||
-      a.defaultRank - b.defaultRank ||
-      compare(a.key, b.key, 1),
-  );
-}
-
-/** Unknown values sort last in both directions. */
-function compare(a: number | string | undefined, b: number | string | undefined, direction: number): number {
-  if (a === b) return 0;
-  if (a === undefined) return 1;
-  if (b === undefined) return -1;
-  return a < b ? -direction : direction;
 }
 
 /** Larger than any instant. */
@@ -207,7 +158,7 @@ const BY_URGENCY: readonly PullState[] = [
 
 const isCurrent = (row: PullStatus): boolean => isLive(row) && isFresh(row);
 
-const SORT_VALUES: Record<SortKey, (row: PullStatus) => number | string | undefined> = {
+const SORT_VALUES: Record<SortKey, (row: PullStatus) => SortValue> = {
   state: (row) => BY_URGENCY.indexOf(pullState(row)),
   image: (row) => {
     const { known, name, version } = imageName(row);
@@ -232,7 +183,7 @@ interface RowGroup {
   registry?: string;
   pod?: GroupItem['pod'];
   /** Sort value of the group. */
-  sortValue: number | string;
+  sortValue: SortValue;
   rows: PullStatus[];
 }
 
@@ -240,9 +191,7 @@ interface RowGroup {
 function groupRows(
   rows: readonly PullStatus[],
   by: TableGrouping,
-  sort: Sort | undefined,
-  stableId: (id: string) => string,
-  rank: ReadonlyMap<string, number> | undefined,
+  sorted: (members: readonly PullStatus[], prefix: string) => RowItem[],
 ): Item[] {
   const groups = new Map<string, RowGroup>();
   for (const row of rows) {
@@ -252,18 +201,15 @@ function groupRows(
       else groups.set(group.key, { ...group, rows: [row] });
     }
   }
-  const sorted = [...groups.values()].sort(
-    (a, b) => compare(a.sortValue, b.sortValue, 1) || compare(a.key, b.key, 1),
-  );
-  return sorted.flatMap(({ key: group, name, registry, pod, rows: members }): Item[] => [
-    { kind: 'group', key: `group ${group}`, name, registry, pod, sums: sumRows(members) },
-    ...sortRows(members, sort, stableId, rank && ((key) => rank.get(`${group} ${key}`))).map(
-      ({ key, row }): Item => ({ kind: 'row', key: `${group} ${key}`, id: row.id }),
-    ),
+  const ordered = sortItems([...groups.values()], {
+    keyOf: ({ key }) => key,
+    value: ({ sortValue }) => sortValue,
+  });
+  return ordered.flatMap(({ key, item: { name, registry, pod, rows: members } }): Item[] => [
+    { kind: 'group', key: `group ${key}`, name, registry, pod, sums: sumRows(members) },
+    ...sorted(members, `${key} `),
   ]);
 }
-
-const SORTS_LAST = '\uffff';
 
 /** Groups of a pull; there may be several pods and namespaces. */
 function groupsOf(row: PullStatus, by: TableGrouping): Omit<RowGroup, 'rows'>[] {
@@ -276,7 +222,7 @@ function groupsOf(row: PullStatus, by: TableGrouping): Omit<RowGroup, 'rows'>[] 
           key: `${registry}/${name}`,
           name,
           registry,
-          sortValue: known ? name.toLowerCase() : SORTS_LAST,
+          sortValue: known ? name.toLowerCase() : undefined,
         },
       ];
     }
@@ -288,12 +234,12 @@ function groupsOf(row: PullStatus, by: TableGrouping): Omit<RowGroup, 'rows'>[] 
     }
     case 'namespace': {
       const found = [...new Set((row.pods ?? []).map(({ namespace }) => namespace))];
-      if (found.length === 0) return [{ key: '', name: 'No waiting pod', sortValue: SORTS_LAST }];
+      if (found.length === 0) return [{ key: '', name: 'No waiting pod', sortValue: undefined }];
       return found.map((name) => ({ key: name, name, sortValue: name }));
     }
     case 'pod': {
       const found = new Map((row.pods ?? []).map((link) => [`${link.namespace}/${link.podName}`, link]));
-      if (found.size === 0) return [{ key: '', name: 'No waiting pod', sortValue: SORTS_LAST }];
+      if (found.size === 0) return [{ key: '', name: 'No waiting pod', sortValue: undefined }];
       return [...found].map(([name, { namespace, podName }]) => ({
         key: name,
         name,
@@ -338,22 +284,6 @@ export function sumRows(rows: Iterable<PullStatus>): GroupSums {
     if (row.etaSeconds !== undefined) sum.eta = Math.max(sum.eta ?? 0, row.etaSeconds);
   }
   return sum;
-}
-
-/** Parses `-speed`; undefined if invalid. */
-export function parseSort(text: string | null): Sort | undefined {
-  const key = SORT_KEYS.find((known) => known === text?.replace(/^-/, ''));
-  return key && { key, descending: text?.startsWith('-') ?? false };
-}
-
-export const formatSort = (sort: Sort | undefined): string | undefined =>
-  sort && `${sort.descending ? '-' : ''}${sort.key}`;
-
-/** Cycles numbers from descending, text from ascending, then reversed, then the default order. */
-export function nextSort(sort: Sort | undefined, key: SortKey): Sort | undefined {
-  const descending = !['state', 'image', 'node', 'pods', 'eta'].includes(key);
-  if (sort?.key !== key) return { key, descending };
-  return sort.descending === descending ? { key, descending: !descending } : undefined;
 }
 
 export const parseGroup = (text: string | null): TableGrouping | undefined =>

@@ -1,26 +1,24 @@
 // A sortable table of aggregates over all pulls. Renders a row again only if its item has changed,
 // and shows rows in batches, so that thousands of rows stay fast.
 
-import { type CSSProperties, memo, type ReactNode, useEffect, useMemo, useRef, useState } from 'react';
 import {
-  formatOrder,
-  keepOrder,
-  nextOrder,
-  type SortableColumn,
-  type SortOrder,
-  shallowEqual,
-  sorted,
-} from '../model/columns';
+  type CSSProperties,
+  memo,
+  type ReactNode,
+  useCallback,
+  useEffect,
+  useMemo,
+  useRef,
+  useState,
+} from 'react';
 import { count } from '../model/format';
-import { updateQuery } from '../route';
+import { positionsOf, type Sort, type SortValue, sortItems } from '../model/sort';
+import { ariaSort, type Heading, SortButton } from './SortButton';
 import styles from './Table.module.css';
+import { useFreeze } from './useFreeze';
 
-export interface Column<T> extends SortableColumn<T> {
-  name: string;
-  /** Tooltip of the heading. */
-  title?: string;
-  /** Right-aligned. */
-  isNumeric?: boolean;
+export interface Column<T> extends Heading {
+  sortValue: (item: T) => SortValue;
   /**
    * Columns that need space: `wide` ones are hidden on narrow screens, `middle` ones only on
    * phones.
@@ -37,7 +35,7 @@ interface Props<T> {
   columns: readonly Column<T>[];
   items: readonly T[];
   keyOf: (item: T) => string;
-  order: SortOrder;
+  sort: Sort;
   /** The key of the expanded row, and its details. */
   open?: string | undefined;
   detail?: (item: T) => ReactNode;
@@ -50,22 +48,30 @@ interface Props<T> {
 export const PAGE_SIZE = 200;
 
 export function Table<T extends object>(props: Props<T>) {
-  const { label, columns, items, keyOf, order, open, detail, noun, rowAttributes } = props;
+  const { label, columns, items, keyOf, sort, open, detail, noun, rowAttributes } = props;
   const [shown, setShown] = useState(PAGE_SIZE);
-  const isHovered = useRef(false);
-  const previousKeys = useRef<readonly string[]>([]);
-  const previousOrder = useRef(order);
+  const body = useRef<HTMLTableSectionElement>(null);
+  const isFrozen = useRef(false);
+  const freezeEvents = useFreeze(
+    useCallback((on: boolean) => {
+      isFrozen.current = on;
+    }, []),
+    body,
+  );
+  const previous = useRef<{ sort: Sort; keys: readonly string[] }>({ sort, keys: [] });
   const ordered = useMemo(() => {
-    const list = sorted(items, order, columns, keyOf);
-    // Rows keep their order while the pointer or focus is in the table, unless the user changes the
-    // order.
-    const keepsOrder = isHovered.current && previousOrder.current === order;
-    return keepsOrder ? keepOrder(list, keyOf, previousKeys.current) : list;
-  }, [items, order, columns, keyOf]);
+    // Unless the user changes the order.
+    const keepsOrder = isFrozen.current && previous.current.sort === sort;
+    return sortItems(items, {
+      keyOf,
+      value: columns.find(({ key }) => key === sort.key)?.sortValue,
+      descending: sort.descending,
+      positions: keepsOrder ? positionsOf(previous.current.keys) : undefined,
+    });
+  }, [items, sort, columns, keyOf]);
   useEffect(() => {
-    previousKeys.current = ordered.map(keyOf);
-    previousOrder.current = order;
-  }, [ordered, order, keyOf]);
+    previous.current = { sort, keys: ordered.map(({ key }) => key) };
+  }, [ordered, sort]);
   const hiddenCount = ordered.length - shown;
   return (
     <>
@@ -73,39 +79,31 @@ export function Table<T extends object>(props: Props<T>) {
         <thead>
           <tr>
             {columns.map((column) => (
-              <Heading key={column.key} column={column} order={order} />
+              <th
+                key={column.key}
+                scope="col"
+                aria-sort={ariaSort(column.key, sort)}
+                className={cellClass('heading', column)}
+                style={widthStyle(column)}
+              >
+                <SortButton heading={column} sort={sort} />
+              </th>
             ))}
           </tr>
         </thead>
-        <tbody
-          onPointerEnter={() => {
-            isHovered.current = true;
-          }}
-          onPointerLeave={() => {
-            isHovered.current = false;
-          }}
-          onFocus={() => {
-            isHovered.current = true;
-          }}
-          onBlur={() => {
-            isHovered.current = false;
-          }}
-        >
-          {ordered.slice(0, shown).map((item) => {
-            const key = keyOf(item);
-            return (
-              <Row
-                key={key}
-                item={item}
-                columns={columns as readonly Column<never>[]}
-                detail={key === open ? detail?.(item) : undefined}
-                open={key === open}
-                rowAttributes={
-                  rowAttributes as ((item: never) => Record<string, string | undefined>) | undefined
-                }
-              />
-            );
-          })}
+        <tbody ref={body} {...freezeEvents}>
+          {ordered.slice(0, shown).map(({ item, key }) => (
+            <Row
+              key={key}
+              item={item}
+              columns={columns as readonly Column<never>[]}
+              detail={key === open ? detail?.(item) : undefined}
+              open={key === open}
+              rowAttributes={
+                rowAttributes as ((item: never) => Record<string, string | undefined>) | undefined
+              }
+            />
+          ))}
         </tbody>
       </table>
       {hiddenCount > 0 && (
@@ -119,25 +117,6 @@ export function Table<T extends object>(props: Props<T>) {
         </p>
       )}
     </>
-  );
-}
-
-function Heading<T>({ column, order }: { column: Column<T>; order: SortOrder }) {
-  const isActive = order.key === column.key;
-  const direction = isActive ? (order.descending ? 'descending' : 'ascending') : undefined;
-  return (
-    <th scope="col" aria-sort={direction} className={cellClass('heading', column)} style={widthStyle(column)}>
-      <button
-        type="button"
-        title={column.title}
-        onClick={() => updateQuery({ sort: formatOrder(nextOrder(order, column)) })}
-      >
-        {column.name}
-        <i className={styles.way} aria-hidden="true">
-          {isActive ? (order.descending ? '↓' : '↑') : ''}
-        </i>
-      </button>
-    </th>
   );
 }
 
@@ -185,6 +164,12 @@ const Row = memo(
   ),
   (a, b) => a.open === b.open && !b.open && a.columns === b.columns && shallowEqual(a.item, b.item),
 );
+
+/** Compares flat objects. */
+export function shallowEqual<T extends object>(a: T, b: T): boolean {
+  const keys = Object.keys(a) as (keyof T)[];
+  return keys.length === Object.keys(b).length && keys.every((key) => Object.is(a[key], b[key]));
+}
 
 /** A placeholder until data is loaded. */
 export function TableSkeleton() {

@@ -1,17 +1,12 @@
 import { expect, test } from 'vitest';
 import type { PullStatus } from '../../src/api/gen/wire';
 import { compileFilter } from '../../src/model/filter';
-import {
-  type Arrangement,
-  arrange,
-  formatSort,
-  type GroupItem,
-  nextSort,
-  parseGroup,
-  parseSort,
-  type TableView,
-} from '../../src/model/order';
+import { type Arrangement, arrange, type GroupItem, parseGroup, type TableView } from '../../src/model/order';
+import { parseSort as parse } from '../../src/model/sort';
+import { SORT_KEYS } from '../../src/pages/pulls/columns';
 import { at, ended, pull } from './fixtures';
+
+const parseSort = (text: string) => parse(text, SORT_KEYS);
 
 const itself = (id: string): string => id;
 const view = (more: Partial<TableView> = {}): TableView => ({
@@ -194,19 +189,7 @@ test('frozen order applies within groups', () => {
   expect(ids(arrange(after, v, itself, before))).toBe('[n1] b a');
 });
 
-test('unknown sort and group keys are ignored', () => {
-  expect(parseSort('-speed')).toEqual({ key: 'speed', descending: true });
-  expect(parseSort('node')).toEqual({ key: 'node', descending: false });
-  for (const text of [null, '', '-', 'constructor', '--speed']) expect(parseSort(text)).toBeUndefined();
-  expect(formatSort({ key: 'eta', descending: true })).toBe('-eta');
+test('unknown group keys are ignored', () => {
   expect(parseGroup('pod')).toBe('pod');
   expect(parseGroup('toString')).toBeUndefined();
-});
-
-test('column sorts one way, then reverse, then none', () => {
-  const speed = nextSort(undefined, 'speed');
-  expect(speed).toEqual({ key: 'speed', descending: true });
-  expect(nextSort(speed, 'speed')).toEqual({ key: 'speed', descending: false });
-  expect(nextSort(nextSort(speed, 'speed'), 'speed')).toBeUndefined();
-  expect(nextSort(speed, 'node')).toEqual({ key: 'node', descending: false });
 });

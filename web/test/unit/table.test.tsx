@@ -21,7 +21,7 @@ const COLUMNS: readonly Column<Thing>[] = [
 ];
 const keyOf = ({ name }: Thing): string => name;
 const rowOf = ({ name }: Thing) => ({ 'data-thing': name });
-const ORDER = { key: 'name', descending: false };
+const SORT = { key: 'name', descending: false };
 
 const table = (items: readonly Thing[]) => (
   <Table
@@ -29,7 +29,7 @@ const table = (items: readonly Thing[]) => (
     columns={COLUMNS}
     items={items}
     keyOf={keyOf}
-    order={ORDER}
+    sort={SORT}
     noun={['thing', 'things']}
     rowAttributes={rowOf}
   />

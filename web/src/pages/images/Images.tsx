@@ -2,10 +2,10 @@
 
 import { useMemo } from 'react';
 import { useDataset, useServer, useSyncState } from '../../live/hooks';
-import { parseOrder, type SortOrder } from '../../model/columns';
 import { count, duration, formatPeriod, percent, UNKNOWN } from '../../model/format';
 import { shortDigest } from '../../model/image';
 import { type ImageEntry, imageEntries, imageMatches } from '../../model/images';
+import { parseSort, type Sort } from '../../model/sort';
 import { type PageProps, updateQuery } from '../../route';
 import { Bytes, Figure } from '../../ui/Figure';
 import { Filter, splitWords } from '../../ui/Filter';
@@ -108,7 +108,7 @@ const COLUMNS: readonly Column<ImageEntry>[] = [
   },
 ];
 
-const DEFAULT_ORDER: SortOrder = { key: 'nodes', descending: true };
+const DEFAULT_SORT: Sort = { key: 'nodes', descending: true };
 const keyOf = (entry: ImageEntry): string => entry.key;
 const detail = (entry: ImageEntry) => <OnNodes entry={entry} />;
 const rowOf = (entry: ImageEntry) => ({ 'data-image': entry.key });
@@ -117,8 +117,8 @@ export function Images({ route }: PageProps) {
   const dataset = useDataset();
   const sync = useSyncState();
   const entries = useMemo(() => imageEntries(dataset.rows.values()), [dataset]);
-  const sort = route.query.get('sort');
-  const order = useMemo(() => parseOrder(sort, COLUMNS, DEFAULT_ORDER), [sort]);
+  const sortText = route.query.get('sort');
+  const sort = useMemo(() => parseSort(sortText, COLUMNS) ?? DEFAULT_SORT, [sortText]);
   const q = route.query.get('q') ?? '';
   const shown = useMemo(() => {
     const terms = splitWords(q);
@@ -155,7 +155,7 @@ export function Images({ route }: PageProps) {
             columns={COLUMNS}
             items={shown}
             keyOf={keyOf}
-            order={order}
+            sort={sort}
             open={route.query.get('open') ?? undefined}
             detail={detail}
             noun={['image', 'images']}

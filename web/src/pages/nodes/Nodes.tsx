@@ -2,7 +2,6 @@
 
 import { useMemo } from 'react';
 import { useDataset, useSyncState } from '../../live/hooks';
-import { parseOrder, type SortOrder } from '../../model/columns';
 import { UNKNOWN } from '../../model/format';
 import {
   matchesFilter,
@@ -12,6 +11,7 @@ import {
   nodeEntries,
   nodeMatches,
 } from '../../model/nodes';
+import { parseSort, type Sort } from '../../model/sort';
 import { href, type PageProps, updateQuery } from '../../route';
 import { Bytes, Figure } from '../../ui/Figure';
 import { Filter, splitWords } from '../../ui/Filter';
@@ -154,7 +154,7 @@ const COLUMNS: readonly Column<NodeEntry>[] = [
 ];
 
 const FILTER_NAMES: Record<NodeFilter, string> = { all: 'All', pulling: 'Pulling', trouble: 'Unhealthy' };
-const DEFAULT_ORDER: SortOrder = { key: 'node', descending: false };
+const DEFAULT_SORT: Sort = { key: 'node', descending: false };
 const keyOf = (entry: NodeEntry): string => entry.name;
 const rowOf = (entry: NodeEntry) => ({ 'data-node-row': entry.name, 'data-state': entry.state });
 
@@ -167,8 +167,8 @@ function NodeList({ query }: { query: URLSearchParams }) {
   const dataset = useDataset();
   const sync = useSyncState();
   const entries = useMemo(() => nodeEntries(dataset.nodes.values(), dataset.rows.values()), [dataset]);
-  const sort = query.get('sort');
-  const order = useMemo(() => parseOrder(sort, COLUMNS, DEFAULT_ORDER), [sort]);
+  const sortText = query.get('sort');
+  const sort = useMemo(() => parseSort(sortText, COLUMNS) ?? DEFAULT_SORT, [sortText]);
   const q = query.get('q') ?? '';
   const filter = NODE_FILTERS.find((known) => known === query.get('show')) ?? 'all';
   const shown = useMemo(() => {
@@ -230,7 +230,7 @@ function NodeList({ query }: { query: URLSearchParams }) {
             columns={COLUMNS}
             items={shown}
             keyOf={keyOf}
-            order={order}
+            sort={sort}
             noun={['node', 'nodes']}
             rowAttributes={rowOf}
           />

@@ -1,20 +1,12 @@
 // A virtualized table of pulls, or a list of cards on narrow screens.
 
 import { defaultRangeExtractor, type Range, useVirtualizer } from '@tanstack/react-virtual';
-import {
-  type FocusEvent,
-  type PointerEvent,
-  type RefObject,
-  useCallback,
-  useEffect,
-  useMemo,
-  useRef,
-  useState,
-} from 'react';
-import { formatSort, type Item, nextSort, type Sort } from '../../model/order';
-import { updateQuery } from '../../route';
-import { Icon } from '../../ui/Icon';
+import { type FocusEvent, type RefObject, useCallback, useEffect, useMemo, useRef, useState } from 'react';
+import type { Item } from '../../model/order';
+import type { Sort } from '../../model/sort';
+import { ariaSort, SortButton } from '../../ui/SortButton';
 import { isTextInput } from '../../ui/shell/keys';
+import { useFreeze } from '../../ui/useFreeze';
 import { type AnyColumn, COLUMN_LAYOUTS, type Column, gridLayout } from './columns';
 import { GroupHeading, GroupRow } from './GroupRow';
 import { Card, Row } from './Row';
@@ -158,59 +150,26 @@ function Header({ columns, sort }: { columns: readonly AnyColumn[]; sort: Sort |
       {/* biome-ignore lint/a11y/useSemanticElements: as above. */}
       {/* biome-ignore lint/a11y/useFocusableInteractive: its buttons are focusable. */}
       <div className={styles.headings} role="row" aria-rowindex={1}>
-        {columns.map((column) => {
-          const { name, sort: key, isNumeric } = COLUMN_LAYOUTS[column];
-          const on = sort?.key === key;
+        {columns.map((key) => {
+          const layout = COLUMN_LAYOUTS[key];
+          // Narrow columns cut their names.
+          const heading = { key, title: layout.name, ...layout };
           return (
             // biome-ignore lint/a11y/useSemanticElements: as above.
             // biome-ignore lint/a11y/useFocusableInteractive: its button is focusable.
             <div
-              key={column}
+              key={key}
               role="columnheader"
-              className={isNumeric ? styles.figure : styles.column}
-              aria-sort={on ? (sort.descending ? 'descending' : 'ascending') : undefined}
+              className={heading.isNumeric ? styles.figure : styles.column}
+              aria-sort={ariaSort(key, sort)}
             >
-              <button
-                type="button"
-                title={name}
-                onClick={() => updateQuery({ sort: formatSort(nextSort(sort, key)) })}
-              >
-                <span>{name}</span>
-                {on && (
-                  <span className={sort.descending ? styles.down : styles.up}>
-                    <Icon name="chevron" size={12} />
-                  </span>
-                )}
-              </button>
+              <SortButton heading={heading} sort={sort} isOptional />
             </div>
           );
         })}
       </div>
     </div>
   );
-}
-
-/** Reports whether the pointer or focus is in the table. */
-function useFreeze(setFrozen: (on: boolean) => void, scroller: RefObject<HTMLDivElement | null>) {
-  const reasons = useRef({ pointer: false, focus: false });
-  const update = (change: Partial<typeof reasons.current>) => {
-    Object.assign(reasons.current, change);
-    setFrozen(reasons.current.pointer || reasons.current.focus);
-  };
-  // Removing a focused row fires no blur event.
-  useEffect(() => {
-    if (reasons.current.focus && !scroller.current?.contains(document.activeElement))
-      update({ focus: false });
-  });
-  useEffect(() => () => setFrozen(false), [setFrozen]);
-  return {
-    // Touch has no hover.
-    onPointerEnter: (event: PointerEvent) => update({ pointer: event.pointerType !== 'touch' }),
-    onPointerLeave: () => update({ pointer: false }),
-    onFocus: () => update({ focus: true }),
-    onBlur: (event: FocusEvent) =>
-      update({ focus: event.currentTarget.contains(event.relatedTarget as Node | null) }),
-  };
 }
 
 /** `j` and `k` focus the next and previous row; Enter opens it, like any link. */

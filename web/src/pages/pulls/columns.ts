@@ -2,34 +2,34 @@
 
 import { useSyncExternalStore } from 'react';
 import type { SortKey } from '../../model/order';
+import type { Heading } from '../../ui/SortButton';
 
 export const COLUMNS = ['node', 'progress', 'bytes', 'speed', 'eta', 'layers', 'pods', 'started'] as const;
 export type Column = (typeof COLUMNS)[number];
 /** `state` and `image` are always visible. */
-export type AnyColumn = 'state' | 'image' | Column;
+export type AnyColumn = SortKey;
 
-interface ColumnLayout {
-  name: string;
+interface ColumnLayout extends Omit<Heading<SortKey>, 'key'> {
   /** Minimum width in pixels, and share of the remaining width. */
   minWidth: number;
   grow?: number;
-  sort: SortKey;
-  /** Right-aligned. */
-  isNumeric?: boolean;
 }
 
 export const COLUMN_LAYOUTS: Record<AnyColumn, ColumnLayout> = {
-  state: { name: 'State', minWidth: 118, sort: 'state' },
-  image: { name: 'Image', minWidth: 170, grow: 1.3, sort: 'image' },
-  node: { name: 'Node', minWidth: 92, grow: 0.72, sort: 'node' },
-  progress: { name: 'Layers, by size', minWidth: 160, grow: 1.7, sort: 'progress' },
-  bytes: { name: 'Downloaded', minWidth: 142, sort: 'bytes', isNumeric: true },
-  speed: { name: 'Speed', minWidth: 84, sort: 'speed', isNumeric: true },
-  eta: { name: 'ETA', minWidth: 84, sort: 'eta', isNumeric: true },
-  layers: { name: 'Layers', minWidth: 58, sort: 'layers', isNumeric: true },
-  pods: { name: 'Pod and wait reason', minWidth: 150, grow: 1.6, sort: 'pods' },
-  started: { name: 'Started', minWidth: 96, sort: 'started', isNumeric: true },
+  state: { name: 'State', minWidth: 118 },
+  image: { name: 'Image', minWidth: 170, grow: 1.3 },
+  node: { name: 'Node', minWidth: 92, grow: 0.72 },
+  progress: { name: 'Layers, by size', minWidth: 160, grow: 1.7, descending: true },
+  bytes: { name: 'Downloaded', minWidth: 142, descending: true, isNumeric: true },
+  speed: { name: 'Speed', minWidth: 84, descending: true, isNumeric: true },
+  eta: { name: 'ETA', minWidth: 84, isNumeric: true },
+  layers: { name: 'Layers', minWidth: 58, descending: true, isNumeric: true },
+  pods: { name: 'Pod and wait reason', minWidth: 150, grow: 1.6 },
+  started: { name: 'Started', minWidth: 96, descending: true, isNumeric: true },
 };
+
+/** The columns that a table can be sorted by. */
+export const SORT_KEYS = (Object.keys(COLUMN_LAYOUTS) as SortKey[]).map((key) => ({ key }));
 
 /** The menu has room for longer names. */
 export const MENU_NAMES: Record<Column, string> = {

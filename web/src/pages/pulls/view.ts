@@ -3,15 +3,9 @@
 import { useEffect, useMemo, useRef, useState } from 'react';
 import { useDataset, useLive } from '../../live/hooks';
 import { compileFilter } from '../../model/filter';
-import {
-  type Arrangement,
-  arrange,
-  EMPTY,
-  isVolatile,
-  parseGroup,
-  parseSort,
-  type TableView,
-} from '../../model/order';
+import { type Arrangement, arrange, EMPTY, isVolatile, parseGroup, type TableView } from '../../model/order';
+import { parseSort } from '../../model/sort';
+import { SORT_KEYS } from './columns';
 
 /** Minimum time between reorderings by values that change all the time. */
 const REORDER_MS = 1_000;
@@ -21,7 +15,7 @@ export function useView(query: URLSearchParams): TableView {
   const sort = query.get('sort');
   const group = query.get('group');
   return useMemo(
-    () => ({ filter: compileFilter(text), sort: parseSort(sort), group: parseGroup(group) }),
+    () => ({ filter: compileFilter(text), sort: parseSort(sort, SORT_KEYS), group: parseGroup(group) }),
     [text, sort, group],
   );
 }
