@@ -1,21 +1,16 @@
-// The difference between two worlds as a frame of the stream.
+// The difference between two worlds as a frame of the stream, which has no layers.
 
-import type { Frame, LayerStatus, NodeStatus, PullMotion, PullStatus } from '../src/api/gen/wire';
+import type { Frame, NodeStatus, PullMotion, PullStatus } from '../src/api/gen/wire';
 import type { World } from './world';
 
-export type LayerMode = 'embed' | 'none';
-
-export type WorldDiff = Required<Pick<Frame, 'rows' | 'up' | 'rm' | 'nodes'>>;
-
-/** The row as sent to a reader with or without layers. */
-export function withLayers(row: PullStatus, layers: LayerMode): PullStatus {
-  if (layers === 'embed' || row.layers === undefined) return row;
+export function withoutLayers(row: PullStatus): PullStatus {
+  if (row.layers === undefined) return row;
   const { layers: _, ...rest } = row;
   return rest;
 }
 
 /** The part of a row that does not change with its progress, for comparison. */
-function staticFields(row: PullStatus, layers: LayerMode): string {
+function staticFields(row: PullStatus): string {
   const {
     percent: _percent,
     downloadedBytes: _downloaded,
@@ -25,43 +20,29 @@ function staticFields(row: PullStatus, layers: LayerMode): string {
     etaLowSeconds: _low,
     etaHighSeconds: _high,
     layersDone: _done,
-    layers: all,
+    layers: _layers,
     ...rest
   } = row;
-  return JSON.stringify(rest) + (layers === 'embed' ? (all ?? []).map(staticLayerFields).join() : '');
-}
-
-function staticLayerFields(layer: LayerStatus): string {
-  const { downloadedBytes: _downloaded, unpackedBytes: _unpacked, bytesPerSec: _speed, ...rest } = layer;
   return JSON.stringify(rest);
 }
 
-function motion(before: PullStatus, row: PullStatus, layers: LayerMode): PullMotion {
-  const moving: PullMotion[9] = [];
-  for (const [index, layer] of (layers === 'embed' ? (row.layers ?? []) : []).entries()) {
-    const { downloadedBytes = null, unpackedBytes = null, bytesPerSec = null } = layer;
-    const previous = before.layers?.[index];
-    const isUnchanged =
-      (previous?.downloadedBytes ?? null) === downloadedBytes &&
-      (previous?.unpackedBytes ?? null) === unpackedBytes &&
-      (previous?.bytesPerSec ?? null) === bytesPerSec;
-    if (!isUnchanged) moving.push([index, downloadedBytes, unpackedBytes, bytesPerSec]);
-  }
-  return [
-    row.row ?? 0,
-    row.percent ?? null,
-    row.downloadedBytes ?? null,
-    row.extractedBytes ?? null,
-    row.bytesPerSec ?? null,
-    row.etaSeconds ?? null,
-    row.etaLowSeconds ?? null,
-    row.etaHighSeconds ?? null,
-    row.layersDone ?? null,
-    moving,
-  ];
-}
+const motion = (row: PullStatus): PullMotion => [
+  row.row ?? 0,
+  row.percent ?? null,
+  row.downloadedBytes ?? null,
+  row.extractedBytes ?? null,
+  row.bytesPerSec ?? null,
+  row.etaSeconds ?? null,
+  row.etaLowSeconds ?? null,
+  row.etaHighSeconds ?? null,
+  row.layersDone ?? null,
+  [],
+];
 
-export function diffWorlds(before: World, world: World, layers: LayerMode): WorldDiff {
+export function diffWorlds(
+  before: World,
+  world: World,
+): Required<Pick<Frame, 'rows' | 'up' | 'rm' | 'nodes'>> {
   const previousById = new Map(before.rows.map((row) => [row.id, row]));
   const rows: PullStatus[] = [];
   const up: PullMotion[] = [];
@@ -69,10 +50,9 @@ export function diffWorlds(before: World, world: World, layers: LayerMode): Worl
     const previous = previousById.get(row.id);
     previousById.delete(row.id);
     if (previous === row) continue;
-    if (!previous || row.row === undefined || staticFields(previous, layers) !== staticFields(row, layers))
-      rows.push(withLayers(row, layers));
-    else if (JSON.stringify(withLayers(previous, layers)) !== JSON.stringify(withLayers(row, layers)))
-      up.push(motion(previous, row, layers));
+    if (!previous || row.row === undefined || staticFields(previous) !== staticFields(row))
+      rows.push(withoutLayers(row));
+    else if (JSON.stringify(motion(previous)) !== JSON.stringify(motion(row))) up.push(motion(row));
   }
   return { rows, up, rm: [...previousById.keys()], nodes: diffNodes(before.nodes, world.nodes) };
 }

@@ -3,7 +3,7 @@
 
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Answer, answer, problem } from './answer';
-import { diffWorlds, type LayerMode, withLayers } from './change';
+import { diffWorlds, withoutLayers } from './change';
 import { type Story, storyByName } from './stories';
 import { ORIGIN, type World } from './world';
 
@@ -22,13 +22,6 @@ export interface FeedOptions {
   reportingNodes?: readonly string[];
 }
 
-interface Reader {
-  response: ServerResponse;
-  layers: LayerMode;
-}
-
-type Frames = Record<LayerMode, string>;
-
 export class Feed {
   /** Status of stream requests; 200 serves the stream. */
   status = 200;
@@ -43,8 +36,8 @@ export class Feed {
   #reportingNodes: Set<string> | undefined;
   #seq = 1;
   #world: World;
-  #frames: { seq: number; text: Frames }[] = [];
-  #readers = new Set<Reader>();
+  #frames: { seq: number; text: string }[] = [];
+  #readers = new Set<ServerResponse>();
   #timers: NodeJS.Timeout[] = [];
 
   constructor(
@@ -96,7 +89,7 @@ export class Feed {
 
   /** Disconnects all readers; they may reconnect. */
   disconnect(): void {
-    for (const { response } of this.#readers) response.destroy();
+    for (const response of this.#readers) response.destroy();
     this.#readers.clear();
   }
 
@@ -114,7 +107,7 @@ export class Feed {
 
   /** Sends a raw event that is not part of the story. */
   sendRaw(name: string, data: string): void {
-    for (const { response } of this.#readers) response.write(`event: ${name}\ndata: ${data}\n\n`);
+    for (const response of this.#readers) response.write(`event: ${name}\ndata: ${data}\n\n`);
   }
 
   /** Sends all readers a reset and a new snapshot. */
@@ -122,9 +115,9 @@ export class Feed {
     this.#frames = [];
     this.#world = this.#worldAt(this.#time);
     this.#seq += 1;
-    for (const reader of this.#readers) {
-      reader.response.write(formatEvent('reset', { reason }));
-      this.#snapshot(reader);
+    for (const response of this.#readers) {
+      response.write(formatEvent('reset', { reason }));
+      this.#snapshot(response);
     }
   }
 
@@ -154,17 +147,14 @@ export class Feed {
     }
     const stamp = { seq: this.#seq, now: world.server.now };
     const id = this.#id();
-    const text = {
-      embed: formatEvent('frame', { ...stamp, ...diffWorlds(before, world, 'embed') }, id),
-      none: formatEvent('frame', { ...stamp, ...diffWorlds(before, world, 'none') }, id),
-    };
+    const text = formatEvent('frame', { ...stamp, ...diffWorlds(before, world) }, id);
     this.#frames = [...this.#frames, { seq: this.#seq, text }].slice(-MAX_FRAMES);
-    for (const { response, layers } of this.#readers) response.write(text[layers]);
+    for (const response of this.#readers) response.write(text);
   }
 
   #ping(): void {
     const text = formatEvent('ping', { seq: this.#seq, now: this.#world.server.now }, this.#id());
-    for (const { response } of this.#readers) response.write(text);
+    for (const response of this.#readers) response.write(text);
   }
 
   #id(): string {
@@ -199,30 +189,29 @@ export class Feed {
     const since = query.get('since');
     response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' });
     response.write('retry: 1000\n\n');
-    const reader: Reader = { response, layers: query.get('layers') === 'none' ? 'none' : 'embed' };
     const missed = this.#missed(since);
-    if (missed) for (const { text } of missed) response.write(text[reader.layers]);
+    if (missed) for (const { text } of missed) response.write(text);
     else {
       if (since !== null) response.write(formatEvent('reset', { reason: 'other_epoch' }));
-      this.#snapshot(reader);
+      this.#snapshot(response);
     }
-    this.#readers.add(reader);
-    response.on('close', () => this.#readers.delete(reader));
+    this.#readers.add(response);
+    response.on('close', () => this.#readers.delete(response));
   }
 
-  #snapshot({ response, layers }: Reader): void {
+  #snapshot(response: ServerResponse): void {
     const { rows, nodes, server } = this.#world;
     const stamp = { seq: this.#seq, now: server.now };
     response.write(formatEvent('frame', { ...stamp, nodes }));
     for (let i = 0; i < rows.length; i += ROWS_PER_FRAME) {
-      const chunk = rows.slice(i, i + ROWS_PER_FRAME).map((row) => withLayers(row, layers));
+      const chunk = rows.slice(i, i + ROWS_PER_FRAME).map(withoutLayers);
       response.write(formatEvent('frame', { ...stamp, rows: chunk }));
     }
     if (!this.story.unfinished) response.write(formatEvent('snapshot-end', stamp, this.#id()));
   }
 
   /** Frames after `since`; undefined if some are no longer kept. */
-  #missed(since: string | null): { seq: number; text: Frames }[] | undefined {
+  #missed(since: string | null): { seq: number; text: string }[] | undefined {
     const [, epoch, seq] = /^(.*)-(\d+)$/.exec(since ?? '') ?? [];
     if (epoch !== this.#world.server.epoch) return undefined;
     const from = Number(seq);

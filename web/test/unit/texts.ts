@@ -4,7 +4,7 @@
 
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { answer } from '../../sim/answer';
-import { withLayers } from '../../sim/change';
+import { withoutLayers } from '../../sim/change';
 import { screens } from '../../sim/screens';
 import { storyByName } from '../../sim/stories';
 import type { ServerStatus } from '../../src/api/gen/wire';
@@ -51,7 +51,7 @@ export async function story(name: string, screenName: string, hash?: string): Pr
   window.location.hash = hash ?? screens(found, world)[screenName] ?? '';
   await page.show();
   if (!found.unfinished) {
-    const rows = world.rows.map((row) => withLayers(row, 'none'));
+    const rows = world.rows.map(withoutLayers);
     page.pushFrame(1, { now: world.server.now, rows, nodes: [...world.nodes] });
   }
   await page.advance(300);
