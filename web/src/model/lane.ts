@@ -11,18 +11,35 @@ export interface SpeedSample {
   speed: number | undefined;
 }
 
-/** Maximum number of samples; when reached, every second sample is dropped. */
+/** Maximum number of samples; when reached, every second one is dropped. */
 export const MAX_SAMPLES = 480;
 const SAMPLE_INTERVAL_MS = 500;
-/** Samples further apart than this are not joined by a line. */
+/** Samples taken further apart than this are not joined by a line. */
 const GAP_MS = 5_000;
 
-/** Appends a sample; returns the same array if the last sample is too recent. */
+/**
+ * Appends a sample, after one of unknown speed if there was a gap. Returns the same array if the
+ * last sample is too recent.
+ */
 export function addSample(samples: readonly SpeedSample[], sample: SpeedSample): readonly SpeedSample[] {
   const last = samples.at(-1);
   if (last !== undefined && sample.at - last.at < SAMPLE_INTERVAL_MS) return samples;
-  const kept = samples.length < MAX_SAMPLES ? samples : samples.filter((_, index) => index % 2 === 0);
-  return [...kept, sample];
+  const kept = samples.length < MAX_SAMPLES ? samples : thinned(samples);
+  const hasGap = last !== undefined && sample.at - last.at > GAP_MS;
+  return hasGap ? [...kept, { at: last.at, speed: undefined }, sample] : [...kept, sample];
+}
+
+/** Drops every second known speed. Gaps stay; adjacent ones become one. */
+function thinned(samples: readonly SpeedSample[]): SpeedSample[] {
+  const found: SpeedSample[] = [];
+  let known = 0;
+  for (const sample of samples) {
+    const previous = found.at(-1);
+    const isDropped =
+      sample.speed === undefined ? previous && previous.speed === undefined : known++ % 2 === 1;
+    if (!isDropped) found.push(sample);
+  }
+  return found;
 }
 
 /** Sum of the layers' mean speeds as a step function: each sample is valid until the next. */
@@ -64,8 +81,7 @@ export function speedLane(means: readonly SpeedSample[], samples: readonly Speed
   const observed: SpeedSample[][] = [];
   let piece: SpeedSample[] = [];
   for (const sample of samples) {
-    const before = piece.at(-1);
-    if (sample.speed === undefined || (before && sample.at - before.at > GAP_MS)) {
+    if (sample.speed === undefined) {
       if (piece.length > 1) observed.push(piece);
       piece = [];
     }

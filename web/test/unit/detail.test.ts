@@ -245,6 +245,11 @@ describe('layer label', () => {
 });
 
 describe('speed lane', () => {
+  const sampled = (times: readonly number[], speed: (at: number) => number) =>
+    times.reduce<readonly SpeedSample[]>(
+      (found, when) => addSample(found, { at: when, speed: speed(when) }),
+      [],
+    );
   test('uses layer means before observation', () => {
     const layers = [
       layer('a', {
@@ -273,10 +278,7 @@ describe('speed lane', () => {
       { at: 1000, speed: 10 },
       { at: 9000, speed: 5 },
     ];
-    const samples = [3000, 4000, 5000, 20_000, 21_000].map((when) => ({
-      at: when,
-      speed: when === 5000 ? 90 : 20,
-    }));
+    const samples = sampled([3000, 4000, 5000, 20_000, 21_000], (when) => (when === 5000 ? 90 : 20));
     const found = speedLane(steps, samples);
     expect(found.means).toEqual([
       { at: 1000, speed: 10 },
@@ -288,11 +290,24 @@ describe('speed lane', () => {
     expect(speedLane([], [{ at: 1, speed: undefined }])).toEqual({ means: [], observed: [], peak: 0 });
   });
   test('thins out samples over time', () => {
-    let samples: readonly SpeedSample[] = [];
-    for (let i = 0; i < 10_000; i += 1) samples = addSample(samples, { at: i * 250, speed: i });
+    const times = Array.from({ length: 10_000 }, (_, index) => index * 250);
+    const samples = sampled(times, (when) => when);
     expect(samples.length).toBeLessThanOrEqual(MAX_SAMPLES);
     expect(samples.at(-1)?.at).toBeGreaterThan(9_990 * 250);
     expect(samples[0]?.at).toBe(0);
+    // Wider spacing is no gap.
+    expect(speedLane([], samples).observed.map((piece) => piece[0]?.at)).toEqual([0]);
+  });
+  test('keeps gaps when thinning out', () => {
+    const times = Array.from({ length: 2_000 }, (_, index) => index * 500 + (index < 1_000 ? 0 : 60_000));
+    const { observed } = speedLane(
+      [],
+      sampled(times, () => 1),
+    );
+    expect(observed).toHaveLength(2);
+    expect(observed[1]?.[0]?.at).toBeGreaterThanOrEqual(560_000);
+    const irregular = Array.from({ length: 10_000 }, (_, index) => index * 6_000);
+    expect(sampled(irregular, () => 1).length).toBeLessThanOrEqual(MAX_SAMPLES + 2);
   });
 });
 
