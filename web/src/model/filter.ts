@@ -137,8 +137,10 @@ function textMatcher(text: string, exact: boolean, prefix: boolean): (value: str
 /** State words of a pull: the page's, the wire's and broader ones. */
 function stateWords(pull: PullStatus): string[] {
   const live = isLive(pull);
-  const words = [pullState(pull), pull.phase, ...(live ? ['live', 'active'] : ['done', 'ended'])];
+  const words: string[] = [pullState(pull), pull.phase, ...(live ? ['live', 'active'] : ['done', 'ended'])];
   if (live && pull.slow) words.push('slow');
+  // The page's label of the state.
+  if (words[0] === 'unseen') words.push('stale');
   return words.map((word) => word.toLowerCase());
 }
 

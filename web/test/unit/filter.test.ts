@@ -175,3 +175,9 @@ test('search names are cached when only progress changes', () => {
   expect(searchNames({ ...row, percent: 5, downloadedBytes: 50 })).toBe(found);
   expect(searchNames({ ...row, nodeName: 'n2' })).not.toBe(found);
 });
+
+test('stale pulls match their label', () => {
+  const stale = pull('stale', { staleSince: at(1) });
+  expect(found('state:stale', [...rows, stale])).toBe('stale');
+  expect(found('state:unseen', [...rows, stale])).toBe('stale');
+});
