@@ -2,6 +2,7 @@ import { act, screen, within } from '@testing-library/react';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { FAILURE_TITLES } from '../../src/api/gen/failures';
 import type { LayerStatus, PullStatus } from '../../src/api/gen/wire';
+import { podsUnavailable } from '../../src/model/pod';
 import { BUTTON, REGION } from '../names';
 import { at, ended, layer, node, pull } from './fixtures';
 import { type TestPage, testPage } from './testPage';
@@ -21,6 +22,13 @@ async function show(rows: PullStatus[], layers: LayerStatus[] = [], id = rows[0]
   page.pushFrame(1, { nodes: [node('n1')], rows });
   await page.advance(300);
 }
+const link = (podName: string) => ({
+  namespace: 'shop',
+  podName,
+  uid: podName,
+  container: 'app',
+  image: 'i',
+});
 const detail = (): HTMLElement => {
   const found = document.querySelector<HTMLElement>('[data-pull]');
   if (!found) throw new Error('no pull is shown');
@@ -118,13 +126,6 @@ test('ended pull shows the duration the kubelet measured', async () => {
 
 test('side panels show pods, peers and node queue', async () => {
   const same = { manifestDigest: 'sha256:f' };
-  const link = (podName: string) => ({
-    namespace: 'shop',
-    podName,
-    uid: podName,
-    container: 'app',
-    image: 'i',
-  });
   await show([
     pull('a', { ...same, pods: [{ ...link('web'), evidence: 'event' }], candidates: [link('perhaps')] }),
     pull('b', { ...same, nodeName: 'n2', bytesPerSec: 2048 }),
@@ -144,6 +145,19 @@ test('side panels show pods, peers and node queue', async () => {
   // One is running and one queued.
   expect(count(queue)).toMatch(/^1 \D+1 \D+$/);
   expect(queue.textContent).toMatch(/a:1\.0.*d:1\.0.*#1$/);
+});
+
+test('pull of unknown pods names the cause', async () => {
+  const cluster = { pods: 'odd', events: 'live', podsReason: 'expected a list' } as const;
+  page.answers['api/v1/server'] = { cluster };
+  await show([pull('a', { pods: [] })]);
+  const pods = screen.getByRole('region', { name: REGION.waitingPods });
+  expect(pods.textContent).toContain(podsUnavailable(cluster));
+});
+
+test('short wait is less than a second', async () => {
+  await show([pull('a', { startedAt: at(0.5), pods: [link('web')] })]);
+  expect(detail().textContent).not.toMatch(/≥ </);
 });
 
 test('queued pull links to the pull ahead', async () => {

@@ -210,7 +210,7 @@ function WaitingFigure({ pull }: { pull: PullStatus }) {
   const candidates = waitingPods(pull.candidates).length;
   const from = parseInstant(pull.queuedAt) ?? parseInstant(pull.startedAt);
   const to = parseInstant(pull.completedAt) ?? now;
-  const long = from === undefined || to < from ? undefined : (to - from) / 1000;
+  const waited = seconds(from === undefined || to < from ? undefined : (to - from) / 1000);
   const hasNone = pods === 0 && candidates === 0;
   return (
     <Figure name={isLive(pull) ? 'Pods waiting' : 'Pods that waited'} value={pods > 0 ? pods : UNKNOWN}>
@@ -218,7 +218,7 @@ function WaitingFigure({ pull }: { pull: PullStatus }) {
         ? 'none known'
         : pods === 0
           ? `possibly ${count(candidates, 'pod')}`
-          : `longest ≥ ${seconds(long)}`}
+          : `longest ${waited.startsWith('<') ? '' : '≥ '}${waited}`}
     </Figure>
   );
 }

@@ -3,6 +3,7 @@
 import { memo } from 'react';
 import type { PodLink, PullStatus } from '../../api/gen/wire';
 import { useServer } from '../../live/hooks';
+import { podsUnavailable } from '../../model/pod';
 import { evidenceText, type WaitingPod, waitingPods } from '../../model/pods';
 import { isLive } from '../../model/pull';
 import { escapeHidden } from '../../model/text';
@@ -77,19 +78,15 @@ function Pod({ pod }: { pod: WaitingPod | undefined }) {
 
 /** Explains why there are no pods. */
 function NoPods() {
-  const cluster = useServer()?.cluster;
-  const arePodsKnown = cluster === undefined || cluster.pods === 'live';
+  const unavailable = podsUnavailable(useServer()?.cluster);
   return (
     <p className={styles.none}>
-      {arePodsKnown ? (
+      {unavailable === undefined ? (
         'No pods known. The pull may have been started outside Kubernetes.'
       ) : (
         <>
           <Icon name="unknown" size={14} />
-          <span>
-            Pods unavailable ({String(cluster.pods).replaceAll('_', ' ')})
-            {cluster.podsReason && `: ${cluster.podsReason}`}
-          </span>
+          <span>Pods unavailable: {unavailable}</span>
         </>
       )}
     </p>
