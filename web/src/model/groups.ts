@@ -6,8 +6,8 @@ import { endedAt } from './ended';
 import { parseInstant } from './format';
 import { shortName } from './image';
 import { imageKey } from './issues';
+import { positionsOf } from './keepPositions';
 import { isFresh, isLive, pullState } from './pull';
-import { positionsOf } from './sort';
 import { podKey } from './totals';
 
 export const ROLLOUT_GROUPINGS = ['image', 'node', 'namespace', 'pod'] as const;

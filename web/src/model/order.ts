@@ -5,8 +5,9 @@ import { endedAt } from './ended';
 import type { Filter } from './filter';
 import { parseInstant } from './format';
 import { imageName, shortName } from './image';
+import { positionsOf } from './keepPositions';
 import { isFresh, isLive, type PullState, pullState } from './pull';
-import { positionsOf, type Sort, type SortValue, sortItems } from './sort';
+import { type Sort, type SortValue, sortItems } from './sort';
 
 export const TABLE_GROUPINGS = ['image', 'node', 'namespace', 'pod', 'state'] as const;
 export type TableGrouping = (typeof TABLE_GROUPINGS)[number];

@@ -12,7 +12,8 @@ import {
   useState,
 } from 'react';
 import { count } from '../model/format';
-import { positionsOf, type Sort, type SortValue, sortItems } from '../model/sort';
+import { positionsOf } from '../model/keepPositions';
+import { type Sort, type SortValue, sortItems } from '../model/sort';
 import { ariaSort, type Heading, SortButton } from './SortButton';
 import styles from './Table.module.css';
 import { useFreeze } from './useFreeze';

@@ -1,13 +1,6 @@
 import { expect, test } from 'vitest';
-import {
-  formatSort,
-  keepPositions,
-  nextSort,
-  parseSort,
-  positionsOf,
-  type SortOptions,
-  sortItems,
-} from '../../src/model/sort';
+import { keepPositions, positionsOf } from '../../src/model/keepPositions';
+import { formatSort, nextSort, parseSort, type SortOptions, sortItems } from '../../src/model/sort';
 import { shallowEqual } from '../../src/ui/Table';
 
 interface Thing {
