@@ -6,6 +6,7 @@ import { formatTerm } from '../../model/filter';
 import { UNKNOWN } from '../../model/format';
 import { type NodeEntry, nodeEntries, pullsOfNode } from '../../model/nodes';
 import { href } from '../../route';
+import { Breadcrumbs } from '../../ui/Breadcrumbs';
 import { Bytes } from '../../ui/Figure';
 import { Icon } from '../../ui/Icon';
 import { Message } from '../../ui/Message';
@@ -24,11 +25,9 @@ export function OneNode({ name }: { name: string }) {
   const entry = useMemo(() => nodeEntries(node ? [node] : [], pulls)[0], [node, pulls]);
   return (
     <>
-      <nav className={styles.path} aria-label="Breadcrumbs">
-        <a href={href('nodes')}>Nodes</a>
-        <Icon name="chevron" size={13} />
-        <span title={name}>{name}</span>
-      </nav>
+      <div className={styles.path}>
+        <Breadcrumbs items={[{ text: 'Nodes', href: href('nodes') }, { text: name }]} />
+      </div>
       <h1 className="hidden">Node {name}</h1>
       {entry === undefined ? (
         sync === 'loading' ? (

@@ -106,7 +106,7 @@ function TimelineRow({ id, axis }: { id: string; axis: TimelineAxis }) {
   return (
     <tr data-timeline={id} data-state={state}>
       <th scope="row" className={styles.image}>
-        <a href={href('pulls', [id])}>
+        <a className={styles.link} href={href('pulls', [id])}>
           <Image
             imageRef={pull.imageRef}
             repository={pull.repository}
