@@ -23,7 +23,7 @@ const MANY_ROWS = 1_000;
 export interface DropCounts {
   /** Invalid frames or parts of frames. */
   invalid: number;
-  /** Motions of unknown rows or layers. */
+  /** Motions of unknown rows. */
   unknownRows: number;
   /** Frames older than the current state. */
   outOfOrder: number;
@@ -207,7 +207,6 @@ export class Store {
         this.dropCounts.unknownRows += 1;
         continue;
       }
-      this.dropCounts.unknownRows += motion[9].filter(([index]) => !row.layers?.[index]).length;
       this.#rows.set(row.id, applyMotion(row, motion));
       this.#dirtyRows.add(row.id);
     }

@@ -52,10 +52,9 @@ export const node = (name: string, more: Partial<NodeStatus> = {}): NodeStatus =
 export const motion = (
   id: string,
   more: Partial<Pick<PullStatus, 'percent' | 'downloadedBytes'>> = {},
-  layers: PullMotion[9] = [],
 ): PullMotion => {
   const { percent = null, downloadedBytes = null } = more;
-  return [number(id), percent, downloadedBytes, null, null, null, null, null, null, layers];
+  return [number(id), percent, downloadedBytes, null, null, null, null, null, null, []];
 };
 
 export const frame = (seq: number, more: Partial<Frame> = {}): string =>
