@@ -45,7 +45,7 @@ const serverRows = () => server.feed.world.rows as PullStatus[];
 const expectServerRows = () => expectRows(page(), serverRows);
 const problems = async () => opened?.problems();
 
-/** Waits until the connection is lost for this reason, and the page says so. */
+/** Waits until the connection is lost for this reason and the banner is shown. */
 async function waitForBanner(reason: string): Promise<void> {
   await page().locator(`[data-connection][data-loss="${reason}"]`).waitFor();
   await page().getByRole('region', { name: REGION.connection }).waitFor();
