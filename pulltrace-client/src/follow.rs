@@ -118,7 +118,6 @@ struct ResumePoint {
 
 #[derive(Deserialize)]
 struct PositionData {
-    #[serde(with = "pulltrace_core::wire::time")]
     now: NodeTime,
 }
 

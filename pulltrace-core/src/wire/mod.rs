@@ -1,4 +1,5 @@
-//! The JSON types, separate from the model, which is not serialisable itself.
+//! The JSON types, separate from the model, which is not serialisable itself. Only instants are
+//! the same in both: this module defines their JSON, RFC 3339 text.
 //!
 //! | module | contents |
 //! |---|---|
@@ -18,7 +19,7 @@ mod fixtures;
 pub mod openapi;
 mod read;
 mod report;
-pub mod time;
+mod time;
 #[cfg(feature = "ts")]
 pub mod typescript;
 pub mod v0;

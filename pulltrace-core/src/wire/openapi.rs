@@ -3,14 +3,11 @@
 use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
-use utoipa::openapi::schema::{
-    AllOfBuilder, ArrayBuilder, KnownFormat, ObjectBuilder, SchemaFormat, Type,
-};
+use utoipa::openapi::schema::{AllOfBuilder, ArrayBuilder, ObjectBuilder, Type};
 use utoipa::openapi::{Ref, RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::v1;
-use crate::time::NodeTime;
 
 /// Returns the OpenAPI 3.1 document as JSON. The committed copy is served at `GET
 /// /api/v1/openapi.json`.
@@ -264,22 +261,6 @@ fn remove_null(field: &mut Value) {
         for choice in choices {
             map.extend(choice.as_object().cloned().unwrap_or_default());
         }
-    }
-}
-
-impl PartialSchema for NodeTime {
-    fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new()
-            .schema_type(Type::String)
-            .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
-            .build()
-            .into()
-    }
-}
-
-impl ToSchema for NodeTime {
-    fn name() -> Cow<'static, str> {
-        "Time".into()
     }
 }
 

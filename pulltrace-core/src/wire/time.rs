@@ -1,26 +1,22 @@
-//! Serialises instants as RFC 3339 text, for `#[serde(with = "pulltrace_core::wire::time")]`.
+//! Instants in JSON: RFC 3339 text.
 
 use std::fmt;
 
 use serde::de::{Error, Visitor};
-use serde::{Deserialize, Deserializer, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::time::NodeTime;
 
-/// Serialises an instant.
-///
-/// # Errors
-/// If the serialiser fails.
-pub fn serialize<S: Serializer>(time: &NodeTime, s: S) -> Result<S::Ok, S::Error> {
-    s.collect_str(time)
+impl Serialize for NodeTime {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
 }
 
-/// Deserialises an instant.
-///
-/// # Errors
-/// If the text is not a valid RFC 3339 instant.
-pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<NodeTime, D::Error> {
-    d.deserialize_str(TimeVisitor)
+impl<'de> Deserialize<'de> for NodeTime {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        d.deserialize_str(TimeVisitor)
+    }
 }
 
 /// Parses the text without copying it, as a report contains many instants.
@@ -38,30 +34,43 @@ impl Visitor<'_> for TimeVisitor {
     }
 }
 
-/// The same for optional instants.
-pub mod option {
-    use super::{Deserialize, Deserializer, NodeTime, Serializer};
+#[cfg(feature = "ts")]
+impl ts_rs::TS for NodeTime {
+    type WithoutGenerics = Self;
+    type OptionInnerType = Self;
 
-    /// Serialises an instant, or null.
-    ///
-    /// # Errors
-    /// If the serialiser fails.
-    pub fn serialize<S: Serializer>(time: &Option<NodeTime>, s: S) -> Result<S::Ok, S::Error> {
-        match time {
-            Some(time) => s.collect_str(time),
-            None => s.serialize_none(),
+    fn name(config: &ts_rs::Config) -> String {
+        <String as ts_rs::TS>::name(config)
+    }
+
+    fn inline(config: &ts_rs::Config) -> String {
+        Self::name(config)
+    }
+}
+
+#[cfg(feature = "openapi")]
+mod schema {
+    use std::borrow::Cow;
+
+    use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, SchemaFormat, Type};
+    use utoipa::openapi::{RefOr, Schema};
+    use utoipa::{PartialSchema, ToSchema};
+
+    use crate::time::NodeTime;
+
+    impl PartialSchema for NodeTime {
+        fn schema() -> RefOr<Schema> {
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+                .build()
+                .into()
         }
     }
 
-    /// Deserialises an instant, or null.
-    ///
-    /// # Errors
-    /// If the text is not a valid RFC 3339 instant.
-    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<NodeTime>, D::Error> {
-        #[derive(Deserialize)]
-        struct Rfc3339(#[serde(with = "super")] NodeTime);
-
-        let time = Option::<Rfc3339>::deserialize(d)?;
-        Ok(time.map(|Rfc3339(at)| at))
+    impl ToSchema for NodeTime {
+        fn name() -> Cow<'static, str> {
+            "Time".into()
+        }
     }
 }

@@ -35,11 +35,7 @@ pub struct ServerInfo {
     pub version: String,
     /// When its socket was bound, which is when containerd started; `None` if the socket could not
     /// be read.
-    #[serde(
-        with = "pulltrace_core::wire::time::option",
-        default,
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<NodeTime>,
 }
 
@@ -66,10 +62,8 @@ pub struct Ingest {
     /// Size of the complete blob; 0 if the writer did not specify it.
     pub total: i64,
     /// When the ingest was first opened. A resume keeps it.
-    #[serde(with = "pulltrace_core::wire::time")]
     pub started_at: NodeTime,
     /// When bytes were last written.
-    #[serde(with = "pulltrace_core::wire::time")]
     pub updated_at: NodeTime,
 }
 
@@ -80,7 +74,6 @@ pub struct Lease {
     /// characters.
     pub id: String,
     /// When the lease was created.
-    #[serde(with = "pulltrace_core::wire::time")]
     pub created_at: NodeTime,
     /// The labels.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -159,7 +152,6 @@ pub enum Reply {
         /// Size of the blob in bytes.
         size: i64,
         /// When it was committed in this namespace.
-        #[serde(with = "pulltrace_core::wire::time")]
         created_at: NodeTime,
         /// The labels; `containerd.io/distribution.source.…` contains repositories.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -173,7 +165,6 @@ pub enum Reply {
     /// To [`Query::Stat`].
     Snapshot {
         /// When it was prepared, if active, or committed.
-        #[serde(with = "pulltrace_core::wire::time")]
         created_at: NodeTime,
         /// True if it is committed, i.e. completely unpacked.
         committed: bool,
@@ -205,10 +196,8 @@ pub struct ImageRecord {
     /// The digest of the index or manifest.
     pub target: String,
     /// When the name was first written.
-    #[serde(with = "pulltrace_core::wire::time")]
     pub created_at: NodeTime,
     /// When the record was last written.
-    #[serde(with = "pulltrace_core::wire::time")]
     pub updated_at: NodeTime,
 }
 
@@ -245,7 +234,6 @@ pub enum Event {
         /// The name of the record.
         name: String,
         /// The time of the event.
-        #[serde(with = "pulltrace_core::wire::time")]
         at: NodeTime,
     },
     /// `/images/delete`: an image record was deleted.

@@ -1,5 +1,6 @@
 //! The two stream formats: an event per change, and frames of changes.
 
+use macro_rules_attribute::apply;
 use serde::{Deserialize, Serialize};
 
 use super::list::NodeStatus;
@@ -7,16 +8,11 @@ use super::status::{LayerStatus, PullStatus};
 use crate::time::NodeTime;
 
 /// A change, as streamed by `GET /api/v1/events`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
-#[serde(rename_all = "camelCase")]
+#[apply(response)]
 pub struct PullEvent {
     /// [`SCHEMA_VERSION`](super::SCHEMA_VERSION).
     pub schema_version: String,
     /// When the server sent the event, by its own clock.
-    #[serde(with = "super::super::time")]
-    #[cfg_attr(feature = "ts", ts(as = "String"))]
     pub timestamp: NodeTime,
     /// The type of change.
     #[serde(rename = "type")]
@@ -24,10 +20,8 @@ pub struct PullEvent {
     /// The node.
     pub node_name: String,
     /// The latest state of the pull; without layers in an event about a layer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull: Option<PullStatus>,
     /// The layer, if the event is about one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer: Option<LayerStatus>,
 }
 
@@ -67,16 +61,11 @@ pub enum EventType {
 /// Changes since the reader's last frame: `GET /api/v1/events?format=frame`.
 ///
 /// Apply in this order: `rows`, `up`, `rm`, `nodes`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
-#[serde(rename_all = "camelCase")]
+#[apply(response)]
 pub struct Frame {
     /// The reader's position in the server's sequence of changes.
     pub seq: u64,
     /// The server's clock.
-    #[serde(with = "super::super::time")]
-    #[cfg_attr(feature = "ts", ts(as = "String"))]
     pub now: NodeTime,
     /// Rows that are new, or in which more than the progress changed. Each replaces the row with
     /// its id.

@@ -1,57 +1,45 @@
 //! Pods that wait for images.
 
-use serde::{Deserialize, Serialize};
+use macro_rules_attribute::apply;
 
 use super::enums::{ImageState, PodEndReason, SlotKind, SourceState};
 use super::status::{Failure, PullStatus};
 use crate::time::NodeTime;
 
 /// `GET /api/v1/pods`: the pods that wait for an image, or did within the last minute or so.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
-#[serde(rename_all = "camelCase")]
+#[apply(response)]
 pub struct PodList {
     /// The server's epoch, which changes on every restart.
     pub epoch: String,
     /// The position in the server's changes.
     pub seq: u64,
     /// The server's clock.
-    #[serde(with = "super::super::time")]
-    #[cfg_attr(feature = "ts", ts(as = "String"))]
     pub now: NodeTime,
     /// The state of the sources that the list is based on.
     pub cluster: ClusterStatus,
     /// The pods, ordered by namespace and name.
     pub pods: Vec<PodStatus>,
     /// If there are more, the value of `continue` for the next page.
-    #[serde(rename = "continue", default, skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "continue")]
     pub next: Option<String>,
 }
 
 /// The state of a server's Kubernetes sources.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
-#[serde(rename_all = "camelCase")]
+#[apply(response)]
+#[derive(Eq)]
 pub struct ClusterStatus {
     /// The state of the pod source.
     pub pods: SourceState,
     /// The state of the source of kubelet events.
     pub events: SourceState,
     /// Why pods are not available, for display.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pods_reason: Option<String>,
     /// Why events are not available, for display.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events_reason: Option<String>,
 }
 
 /// A pod, the images it waits for, and the remaining time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
-#[serde(rename_all = "camelCase")]
+#[apply(response)]
 pub struct PodStatus {
     /// The namespace.
     pub namespace: String,
@@ -69,20 +57,15 @@ pub struct PodStatus {
     pub summary: String,
     /// The estimated remaining time until all images are present; absent if that of one image is
     /// unknown.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_seconds: Option<f64>,
     /// The minimum remaining time: the part that can be estimated.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_low_seconds: Option<f64>,
     /// The images in the order in which the kubelet pulls them, including those that are present.
     pub images: Vec<PodImage>,
 }
 
 /// An image that a pod needs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
-#[serde(rename_all = "camelCase")]
+#[apply(response)]
 pub struct PodImage {
     /// The name of the container or volume.
     pub container: String,
@@ -93,35 +76,25 @@ pub struct PodImage {
     /// The state of the image.
     pub state: ImageState,
     /// The id of the pull that the pod waits for, or waited for last.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull: Option<String>,
     /// The number of the attempt, starting at 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
     /// The waiting reason in the pod's status: `ContainerCreating`, `ImagePullBackOff`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_reason: Option<String>,
     /// Why the last attempt failed, if it did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
     /// The estimated remaining time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_seconds: Option<f64>,
 }
 
 /// `GET /api/v1/namespaces/{namespace}/pods/{pod}/pulls`: a pod with its pulls.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
-#[serde(rename_all = "camelCase")]
+#[apply(response)]
 pub struct PodPulls {
     /// The server's epoch, which changes on every restart.
     pub epoch: String,
     /// The position in the server's changes.
     pub seq: u64,
     /// The server's clock.
-    #[serde(with = "super::super::time")]
-    #[cfg_attr(feature = "ts", ts(as = "String"))]
     pub now: NodeTime,
     /// The pod.
     pub pod: PodStatus,
@@ -130,17 +103,13 @@ pub struct PodPulls {
 }
 
 /// The `end` event of a followed pod, which is the last one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
-#[serde(rename_all = "camelCase")]
+#[apply(response)]
+#[derive(Eq)]
 pub struct PodEnd {
     /// The reason.
     pub reason: PodEndReason,
     /// The position in the server's changes.
     pub seq: u64,
     /// The server's clock.
-    #[serde(with = "super::super::time")]
-    #[cfg_attr(feature = "ts", ts(as = "String"))]
     pub now: NodeTime,
 }

@@ -6,23 +6,20 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use macro_rules_attribute::apply;
 
 use super::enums::{EtaBasis, LayerState, Phase};
 use super::status::{Failure, WaitingOn};
 use crate::time::NodeTime;
 
 /// The state of a node's pulls, either complete or only the changes: `POST /api/v1/report`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase")]
+#[apply(json_object)]
 pub struct AgentReport {
     /// [`SCHEMA_VERSION`](super::SCHEMA_VERSION). Agents of version 0.1 do not send it.
     pub schema_version: String,
     /// The node.
     pub node_name: String,
     /// When the state was observed, by the node's clock.
-    #[serde(with = "super::super::time")]
     pub timestamp: NodeTime,
     /// Grows with each report of this agent instance.
     pub sequence: u64,
@@ -47,16 +44,14 @@ pub struct AgentReport {
 }
 
 /// The agent that sends a report.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase")]
+#[apply(json_object)]
+#[derive(Eq)]
 pub struct AgentInfo {
     /// The version, e.g. `0.1.0`.
     pub version: String,
     /// An id that is new for each start of the agent.
     pub instance: String,
     /// When it started, by the node's clock.
-    #[serde(with = "super::super::time")]
     pub started_at: NodeTime,
     /// The maximum time until the next report, in milliseconds. An agent that is silent for several
     /// of these intervals is lost.
@@ -64,41 +59,34 @@ pub struct AgentInfo {
 }
 
 /// The container runtime that an agent observes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase")]
+#[apply(json_object)]
+#[derive(Default, Eq)]
 pub struct NodeInfo {
     /// The name and version of the runtime, e.g. `containerd 2.4.2`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime_version: Option<String>,
     /// The containerd namespace that is observed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime_namespace: Option<String>,
     /// The snapshotter, if known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshotter: Option<String>,
 }
 
 /// The immutable data of an image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase")]
+#[apply(json_object)]
+#[derive(Eq)]
 pub struct ReportImage {
     /// The digest that the image name points to. `pulls` refer to the image by it.
     pub root_digest: String,
     /// The selected manifests. Containers run the first one.
     pub manifest_digests: Vec<String>,
     /// The platform, e.g. `linux/amd64`, if the image declares it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
     /// Each layer once, lowest first.
     pub layers: Vec<ReportImageLayer>,
 }
 
 /// The immutable data of a layer.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase")]
+#[apply(json_object)]
+#[derive(Eq)]
 pub struct ReportImageLayer {
     /// The digest of its blob.
     pub digest: String,
@@ -108,25 +96,19 @@ pub struct ReportImageLayer {
     pub media_type: String,
     /// The build step that created the layer: at most 120 characters, without the values of `ARG`
     /// and `ENV`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<String>,
 }
 
 /// The mutable data of a pull.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase")]
+#[apply(json_object)]
 pub struct ReportPull {
     /// The id, which never changes.
     pub id: String,
     /// The root digest of its image, once the immutable data of the image has been sent.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
     /// The digest that the image name points to, known before the image.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root_digest: Option<String>,
     /// Host (without port) and path of the image.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
     /// The full names of the image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -134,13 +116,10 @@ pub struct ReportPull {
     /// The phase, or the outcome of an ended pull.
     pub phase: Phase,
     /// Why it failed, if it did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
     /// The current wait, if no part of the pull makes progress.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_on: Option<WaitingOn>,
     /// The progress, 0 to 100.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percent: Option<f64>,
     /// Bytes that were on the node before, or are served remotely.
     #[serde(default)]
@@ -149,7 +128,6 @@ pub struct ReportPull {
     #[serde(default)]
     pub downloaded_bytes: u64,
     /// Compressed bytes to unpack.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_extract_bytes: Option<u64>,
     /// Bytes of `to_extract_bytes` that are unpacked.
     #[serde(default)]
@@ -158,40 +136,28 @@ pub struct ReportPull {
     #[serde(default)]
     pub wasted_bytes: u64,
     /// The download rate.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_per_sec: Option<f64>,
     /// The estimated remaining time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_seconds: Option<f64>,
     /// The optimistic bound of the remaining time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_low_seconds: Option<f64>,
     /// The pessimistic bound of the remaining time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_high_seconds: Option<f64>,
     /// The basis of the unpacking part of the remaining time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_basis: Option<EtaBasis>,
     /// When it started.
-    #[serde(with = "super::super::time")]
     pub started_at: NodeTime,
     /// When the manifest was first observed.
-    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
     pub downloading_at: Option<NodeTime>,
     /// When all bytes were first observed.
-    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
     pub extracting_at: Option<NodeTime>,
     /// When it ended, with any outcome.
-    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
     pub completed_at: Option<NodeTime>,
     /// The time of the last progress, if the pull is stalled.
-    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
     pub stalled_since: Option<NodeTime>,
     /// Since when it has been far slower than usual for its registry on its node.
-    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
     pub slow_since: Option<NodeTime>,
     /// Since when the agent has been unable to observe it.
-    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
     pub stale_since: Option<NodeTime>,
     /// The layers, by their index in the image.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -213,40 +179,33 @@ pub struct ReportLayer {
 
 /// Details of a layer beyond its bytes and state. Times are in milliseconds after the pull's
 /// `startedAt`; negative if before it.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase", default)]
+#[apply(json_object)]
+#[derive(Default)]
+#[serde(default)]
 pub struct LayerDetail {
     /// True if all bytes were on the node before the pull started and only have to be unpacked.
     #[serde(skip_serializing_if = "super::is_false")]
     pub blob_cached: bool,
     /// Uncompressed bytes written by unpacking so far.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub unpacked_bytes: Option<u64>,
     /// The download rate.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub bytes_per_sec: Option<f64>,
     /// The current wait, if any.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub waiting_on: Option<WaitingOn>,
     /// When the first byte was observed.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub started_ms: Option<i64>,
     /// When all bytes were first observed.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub downloaded_ms: Option<i64>,
     /// When unpacking was first observed.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub extracting_ms: Option<i64>,
     /// When the layer was first observed unpacked.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub completed_ms: Option<i64>,
 }
 
 /// Data that an agent omitted or lost since it started.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase", default)]
+#[apply(json_object)]
+#[derive(Default, Eq)]
+#[serde(default)]
 pub struct Dropped {
     /// Pulls that were refused because too many were live.
     #[serde(skip_serializing_if = "super::is_zero")]
@@ -263,9 +222,8 @@ pub struct Dropped {
 }
 
 /// The response to a report, with status 202 (200 for agents of version 0.1).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[serde(rename_all = "camelCase")]
+#[apply(json_object)]
+#[derive(Eq)]
 pub struct ReportAck {
     /// The server's epoch, which changes on every restart. A restarted server has no earlier
     /// reports.
@@ -276,7 +234,6 @@ pub struct ReportAck {
     #[serde(default)]
     pub need_full: bool,
     /// The minimum time until the next report, in milliseconds.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next_report_ms: Option<u64>,
 }
 

@@ -1,36 +1,27 @@
 //! The server's own status, and totals over all nodes.
 
-use serde::{Deserialize, Serialize};
+use macro_rules_attribute::apply;
 
 use super::pod::ClusterStatus;
 use crate::time::NodeTime;
 
 /// `GET /api/v1/server`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
-#[serde(rename_all = "camelCase")]
+#[apply(response)]
 pub struct ServerStatus {
     /// The server's epoch, which changes on every restart.
     pub epoch: String,
     /// The position in the server's changes.
     pub seq: u64,
     /// The server's clock.
-    #[serde(with = "super::super::time")]
-    #[cfg_attr(feature = "ts", ts(as = "String"))]
     pub now: NodeTime,
     /// The version and revision, for display: `0.1.0 (0123456789ab)`.
     pub version: String,
     /// A value that changes with each build of the web page, so that a loaded page notices a newer
     /// server; absent if the server has no page.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub page: Option<String>,
     /// The display name of the cluster, if configured.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_name: Option<String>,
     /// When the server started. Pulls that ended earlier are known only from reports.
-    #[serde(with = "super::super::time")]
-    #[cfg_attr(feature = "ts", ts(as = "String"))]
     pub started_at: NodeTime,
     /// The retention period of ended pulls.
     pub keeps_ended_seconds: f64,
@@ -42,16 +33,11 @@ pub struct ServerStatus {
 
 /// The download rate of all nodes together, in equal steps until now. It covers at most 15 minutes,
 /// and starts with the server.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
-#[serde(rename_all = "camelCase")]
+#[apply(response)]
 pub struct Throughput {
     /// The time between two values.
     pub step_seconds: f64,
     /// When the last value was measured, by the server's clock; absent before the first.
-    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub ends_at: Option<NodeTime>,
     /// The values, oldest first: the sum over the nodes whose rate was known, or null if none was.
     pub bytes_per_sec: Vec<Option<f64>>,

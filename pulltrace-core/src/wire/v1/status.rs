@@ -1,6 +1,6 @@
 //! Pulls and their layers, as returned by the server.
 
-use serde::{Deserialize, Serialize};
+use macro_rules_attribute::apply;
 
 use super::enums::{
     EtaBasis, FailureReason, LayerState, LinkEvidence, Outcome, Phase, WaitingKind,
@@ -19,33 +19,24 @@ use crate::time::NodeTime;
 /// assert_eq!(pull.total_bytes, None);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
-#[serde(rename_all = "camelCase")]
+#[apply(response)]
 #[non_exhaustive]
 pub struct PullStatus {
     /// The id, which never changes and is safe in a URL path.
     pub id: String,
     /// The number that frames use for the pull; valid until the server restarts.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row: Option<u64>,
     /// The node of the pull.
     pub node_name: String,
     /// The full image name with its tag or digest, if known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_ref: Option<String>,
     /// Host (without port) and path of the image, known before the full name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
     /// The digest that the image name points to: that of an index, or of the only manifest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub root_digest: Option<String>,
     /// The digest of the manifest that containers run.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub manifest_digest: Option<String>,
     /// The platform, e.g. `linux/amd64`, if the image declares it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub platform: Option<String>,
     /// The pods that wait or waited for it; absent if none are known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -56,107 +47,71 @@ pub struct PullStatus {
     #[cfg_attr(feature = "ts", ts(as = "Option<Vec<PodLink>>"))]
     pub candidates: Vec<PodLink>,
     /// The number of the attempt for this image and pod, starting at 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
     /// The id of the announced pull that this one replaces: a row with that id is the same pull.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub supersedes: Option<String>,
     /// The phase, or the outcome of an ended pull.
     pub phase: Phase,
     /// The outcome; absent for a live pull.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<Outcome>,
     /// Why it failed, if it did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
     /// Why it failed, as one text for display.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
     /// The current wait, if no part of the pull makes progress.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_on: Option<WaitingOn>,
     /// The progress, 0 to 100. It never decreases, and is 100 only for a completed pull.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub percent: Option<f64>,
     /// True if the sizes are known. They are exact, and known once the manifest is.
     pub total_known: bool,
     /// The compressed size of the image.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total_bytes: Option<u64>,
     /// Bytes of `total_bytes` that were on the node before, or are served remotely.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cached_bytes: Option<u64>,
     /// Bytes to download, by this pull or another one: `total_bytes` minus `cached_bytes`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_download_bytes: Option<u64>,
     /// Bytes of `to_download_bytes` that are present.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub downloaded_bytes: Option<u64>,
     /// Compressed bytes to unpack, by this pull or another one: all layers but those that were
     /// unpacked before, or are served remotely.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to_extract_bytes: Option<u64>,
     /// Bytes of `to_extract_bytes` that are unpacked.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub extracted_bytes: Option<u64>,
     /// Downloaded bytes that had to be fetched again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wasted_bytes: Option<u64>,
     /// The download rate; absent if it is unknown, or no bytes are missing.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_per_sec: Option<f64>,
     /// The estimated remaining time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_seconds: Option<f64>,
     /// The optimistic bound of the remaining time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_low_seconds: Option<f64>,
     /// The pessimistic bound of the remaining time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_high_seconds: Option<f64>,
     /// The basis of the unpacking part of the remaining time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_basis: Option<EtaBasis>,
     /// When the kubelet announced it, before its queue.
-    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub queued_at: Option<NodeTime>,
     /// When it started; for a queued pull, when it was announced.
-    #[serde(with = "super::super::time")]
-    #[cfg_attr(feature = "ts", ts(as = "String"))]
     pub started_at: NodeTime,
     /// When the manifest was first observed, which starts the download.
-    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub downloading_at: Option<NodeTime>,
     /// When all bytes were first observed.
-    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub extracting_at: Option<NodeTime>,
     /// When it ended, with any outcome.
-    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub completed_at: Option<NodeTime>,
     /// The time of the last progress, if the pull is stalled.
-    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub stalled_since: Option<NodeTime>,
     /// True if it is far slower than usual for its registry on its node.
     #[serde(default, skip_serializing_if = "is_false")]
     #[cfg_attr(feature = "ts", ts(as = "Option<bool>"))]
     pub slow: bool,
     /// Since when no source has been able to observe it.
-    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub stale_since: Option<NodeTime>,
     /// The duration as measured by the kubelet.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kubelet: Option<KubeletTimes>,
     /// The number of layers; absent until the manifest is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer_count: Option<u64>,
     /// The number of layers that have no work left.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layers_done: Option<u64>,
     /// The layers, lowest first; absent until the manifest is known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -165,63 +120,44 @@ pub struct PullStatus {
 }
 
 /// A layer of a pull.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
-#[serde(rename_all = "camelCase")]
+#[apply(response)]
 #[non_exhaustive]
 pub struct LayerStatus {
     /// The digest of its blob.
     pub digest: String,
     /// The media type according to the manifest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
     /// The build step that created it, if the image contains it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub created_by: Option<String>,
     /// The state.
     pub state: LayerState,
     /// The compressed size.
     pub total_bytes: u64,
     /// Bytes that are present; absent if the layer is used without its bytes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub downloaded_bytes: Option<u64>,
     /// True if all bytes were on the node before the pull started and only have to be unpacked.
     #[serde(default, skip_serializing_if = "is_false")]
     #[cfg_attr(feature = "ts", ts(as = "Option<bool>"))]
     pub blob_cached: bool,
     /// Uncompressed bytes written by unpacking so far, if the runtime reports them.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unpacked_bytes: Option<u64>,
     /// The download rate; absent if it is unknown or the download has ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bytes_per_sec: Option<f64>,
     /// The current wait, if any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waiting_on: Option<WaitingOn>,
     /// When the first byte was observed.
-    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub started_at: Option<NodeTime>,
     /// When all bytes were first observed.
-    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub downloaded_at: Option<NodeTime>,
     /// When unpacking was first observed.
-    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub extracting_at: Option<NodeTime>,
     /// When it was first observed unpacked.
-    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub completed_at: Option<NodeTime>,
 }
 
 /// A container or volume of a pod that waits, or waited, for a pull.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
-#[serde(rename_all = "camelCase")]
+#[apply(response)]
+#[derive(Eq)]
 #[non_exhaustive]
 pub struct PodLink {
     /// The pod's namespace.
@@ -235,75 +171,54 @@ pub struct PodLink {
     /// The requested image.
     pub image: String,
     /// The evidence for the link; absent for a candidate.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<LinkEvidence>,
 }
 
 /// The duration of a pull as measured by the kubelet.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
-#[serde(rename_all = "camelCase")]
+#[apply(response)]
+#[derive(Copy)]
 #[non_exhaustive]
 pub struct KubeletTimes {
     /// The duration of the pull.
     pub pull_seconds: f64,
     /// The duration including the wait in the kubelet's queue; older kubelets do not report it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub with_waiting_seconds: Option<f64>,
     /// The image size reported by the kubelet.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_bytes: Option<u64>,
     /// True if pulltrace's own measurement is within 20 % or one second of it; absent if pulltrace
     /// did not observe the whole pull.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agrees: Option<bool>,
 }
 
 /// Why a pull failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
-#[serde(rename_all = "camelCase")]
+#[apply(response)]
+#[derive(Eq)]
 #[non_exhaustive]
 pub struct Failure {
     /// The reason, e.g. `unexplained`. Others may be added.
     pub reason: FailureReason,
     /// The error message, for display.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// Advice in one line. Agents do not send it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
     /// When the kubelet retries, according to its back-off.
-    #[serde(with = "super::super::time::option", default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "ts", ts(as = "Option<String>"))]
     pub next_retry_at: Option<NodeTime>,
 }
 
 /// A wait of a pull or layer.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
-#[serde(rename_all = "camelCase")]
+#[apply(response)]
 #[non_exhaustive]
 pub struct WaitingOn {
     /// The kind of wait.
     pub kind: WaitingKind,
     /// When the wait was first observed.
-    #[serde(with = "super::super::time")]
-    #[cfg_attr(feature = "ts", ts(as = "String"))]
     pub since: NodeTime,
     /// The id of the pull that must make progress first, if any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pull: Option<String>,
     /// The digest of the layer that must make progress first, if any.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer: Option<String>,
     /// The number of pulls ahead in the queue, if queued.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ahead: Option<u32>,
     /// The estimated remaining wait, if known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eta_seconds: Option<f64>,
 }
