@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use pulltrace_core::wire::v1::{Problem, PullStatus};
+use pulltrace_core::wire::v1::{Outcome, Problem, PullStatus};
 
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
@@ -174,10 +174,9 @@ pub enum WaitError {
 }
 
 fn describe_end(pull: &PullStatus) -> String {
-    let outcome = serde_json::to_value(pull.outcome).unwrap_or_default();
-    let outcome = outcome.as_str().unwrap_or("unknown").to_owned();
+    let outcome = pull.outcome.unwrap_or(Outcome::Unknown);
     match &pull.error {
         Some(error) => format!("{outcome}, {error}"),
-        None => outcome,
+        None => outcome.to_string(),
     }
 }

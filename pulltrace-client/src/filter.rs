@@ -112,11 +112,9 @@ impl Filter {
     fn query(&self, layers: &str) -> Vec<(&'static str, String)> {
         let mut query = vec![("layers", layers.to_owned())];
         query.extend(self.pods_query());
-        let words = self.phases.iter().filter_map(|phase| serde_json::to_value(phase).ok());
-        let words: Vec<String> =
-            words.filter_map(|word| word.as_str().map(ToOwned::to_owned)).collect();
-        if !words.is_empty() {
-            query.push(("phase", words.join(",")));
+        if !self.phases.is_empty() {
+            let names: Vec<_> = self.phases.iter().map(|phase| phase.as_str()).collect();
+            query.push(("phase", names.join(",")));
         }
         query
     }

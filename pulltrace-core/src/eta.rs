@@ -22,23 +22,13 @@ pub struct Eta {
     pub basis: EtaBasis,
 }
 
-/// The basis of the unpacking part of an [`Eta`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum EtaBasis {
-    /// Layers with this compression were unpacked on this node before.
-    Learned,
-    /// No such measurement yet; a typical speed is assumed.
-    Assumed,
-}
-
-impl EtaBasis {
-    /// Returns the wire name, e.g. `learned`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Learned => "learned",
-            Self::Assumed => "assumed",
-        }
+words! {
+    /// The basis of the unpacking part of an [`Eta`].
+    pub enum EtaBasis {
+        /// Layers with this compression were unpacked on this node before.
+        Learned = "learned",
+        /// No such measurement yet; a typical speed is assumed.
+        Assumed = "assumed",
     }
 }
 

@@ -1,30 +1,30 @@
 //! The lifecycle of one layer of a pull.
 
-use std::fmt;
-
 use crate::id::Digest;
 use crate::time::NodeTime;
 use crate::unit::{Bytes, BytesPerSecond};
 use crate::wait::WaitingOn;
 
-/// The state of a layer. Its names are those on the wire.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum LayerState {
-    /// No bytes have arrived, whether or not they were requested.
-    #[default]
-    Waiting,
-    /// Some bytes have arrived, others are missing.
-    Downloading,
-    /// All bytes are present; unpacking has not started.
-    Downloaded,
-    /// All bytes are present and are being unpacked.
-    Extracting,
-    /// Unpacked during this pull.
-    Complete,
-    /// Unpacked before this pull started: no work.
-    Cached,
-    /// Served by a lazy snapshotter without its bytes: no work.
-    Remote,
+words! {
+    /// The state of a layer. Its names are those on the wire.
+    #[derive(Default)]
+    pub enum LayerState {
+        /// No bytes have arrived, whether or not they were requested.
+        #[default]
+        Waiting = "waiting",
+        /// Some bytes have arrived, others are missing.
+        Downloading = "downloading",
+        /// All bytes are present; unpacking has not started.
+        Downloaded = "downloaded",
+        /// All bytes are present and are being unpacked.
+        Extracting = "extracting",
+        /// Unpacked during this pull.
+        Complete = "complete",
+        /// Unpacked before this pull started: no work.
+        Cached = "cached",
+        /// Served by a lazy snapshotter without its bytes: no work.
+        Remote = "remote",
+    }
 }
 
 /// The inputs that determine a layer's next state.
@@ -84,26 +84,6 @@ impl LayerState {
     #[must_use]
     pub const fn is_idle(self) -> bool {
         matches!(self, Self::Cached | Self::Remote)
-    }
-
-    /// Returns the wire name, e.g. `downloading`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Downloading => "downloading",
-            Self::Downloaded => "downloaded",
-            Self::Extracting => "extracting",
-            Self::Complete => "complete",
-            Self::Cached => "cached",
-            Self::Remote => "remote",
-        }
-    }
-}
-
-impl fmt::Display for LayerState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
     }
 }
 
@@ -174,9 +154,6 @@ mod tests {
     use super::LayerState::*;
     use super::*;
 
-    const ALL: [LayerState; 7] =
-        [Waiting, Downloading, Downloaded, Extracting, Complete, Cached, Remote];
-
     /// All 128 combinations of facts.
     fn all_facts() -> impl Iterator<Item = LayerFacts> {
         (0..128_u32).map(|bits| {
@@ -203,7 +180,7 @@ mod tests {
 
     #[test]
     fn state_regresses_only_after_restart() {
-        for state in ALL {
+        for state in LayerState::ALL {
             for facts in all_facts().filter(|facts| !facts.restarted) {
                 assert!(state.next(facts) >= state, "{state} regressed with {facts:?}");
             }
@@ -214,7 +191,7 @@ mod tests {
 
     #[test]
     fn done_requires_evidence() {
-        for state in ALL.into_iter().filter(|state| !state.is_done()) {
+        for state in LayerState::ALL.into_iter().filter(|state| !state.is_done()) {
             for facts in all_facts().filter(|f| !f.unpacked && !f.cached && !f.remote) {
                 assert!(
                     !state.next(facts).is_done(),
@@ -226,7 +203,7 @@ mod tests {
 
     #[test]
     fn done_state_is_final() {
-        for state in ALL.into_iter().filter(|state| state.is_done()) {
+        for state in LayerState::ALL.into_iter().filter(|state| state.is_done()) {
             for facts in all_facts() {
                 assert_eq!(state.next(facts), state);
             }

@@ -2,6 +2,9 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+#[macro_use]
+mod words;
+
 mod activity;
 pub mod backoff;
 mod baseline;

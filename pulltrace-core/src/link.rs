@@ -87,39 +87,20 @@ pub struct Waiter {
     pub image: RequestedImage,
 }
 
-/// The evidence that a pull is the one a pod waits for, weakest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum LinkEvidence {
-    /// The only image that can match among those that pods on the node wait for, according to the
-    /// pod specs.
-    OnlyCandidate,
-    /// The kubelet announced this image, and no other pull can match.
-    Event,
-    /// The pulled digest was seen under this name before, on any node.
-    LearnedTag,
-    /// The pod references the pulled digest.
-    Digest,
-    /// The runtime recorded the finished image under this name.
-    ImageRecord,
-}
-
-impl LinkEvidence {
-    /// Returns the wire name, e.g. `image_record`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::OnlyCandidate => "only_candidate",
-            Self::Event => "event",
-            Self::LearnedTag => "learned_tag",
-            Self::Digest => "digest",
-            Self::ImageRecord => "image_record",
-        }
-    }
-}
-
-impl fmt::Display for LinkEvidence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+words! {
+    /// The evidence that a pull is the one a pod waits for, weakest first.
+    pub enum LinkEvidence {
+        /// The only image that can match among those that pods on the node wait for, according to the
+        /// pod specs.
+        OnlyCandidate = "only_candidate",
+        /// The kubelet announced this image, and no other pull can match.
+        Event = "event",
+        /// The pulled digest was seen under this name before, on any node.
+        LearnedTag = "learned_tag",
+        /// The pod references the pulled digest.
+        Digest = "digest",
+        /// The runtime recorded the finished image under this name.
+        ImageRecord = "image_record",
     }
 }
 

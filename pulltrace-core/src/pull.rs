@@ -33,17 +33,18 @@ pub enum Phase {
     Ended(Outcome),
 }
 
-/// The outcome of a pull. The names are used on the wire and as metric labels.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Outcome {
-    /// The image is present and unpacked, with evidence of both.
-    Completed,
-    /// The pull ended without the image.
-    Failed,
-    /// The caller or the runtime cancelled the pull.
-    Cancelled,
-    /// It is unknown how the pull ended, or whether it did.
-    Unknown,
+words! {
+    /// The outcome of a pull. The names are used on the wire and as metric labels.
+    pub enum Outcome {
+        /// The image is present and unpacked, with evidence of both.
+        Completed = "completed",
+        /// The pull ended without the image.
+        Failed = "failed",
+        /// The caller or the runtime cancelled the pull.
+        Cancelled = "cancelled",
+        /// It is unknown how the pull ended, or whether it did.
+        Unknown = "unknown",
+    }
 }
 
 /// The inputs that determine a pull's next phase.
@@ -105,17 +106,6 @@ impl fmt::Display for Phase {
 }
 
 impl Outcome {
-    /// Returns the wire name, e.g. `completed`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Cancelled => "cancelled",
-            Self::Unknown => "unknown",
-        }
-    }
-
     /// Returns the outcome that the evidence proves, and the failure if it failed.
     #[must_use]
     pub fn from_evidence(evidence: &EndEvidence) -> (Self, Option<Failure>) {
@@ -126,12 +116,6 @@ impl Outcome {
             EndEvidence::RuntimeRestarted => failed(FailureReason::RuntimeRestarted),
             EndEvidence::Inactive | EndEvidence::Unobserved => (Self::Unknown, None),
         }
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
     }
 }
 

@@ -1,6 +1,5 @@
 //! Waits of pulls and layers. A waiting pull is never stalled.
 
-use std::fmt;
 use std::time::Duration;
 
 use crate::id::{Digest, PullId};
@@ -32,39 +31,20 @@ impl WaitingOn {
     }
 }
 
-/// The kind of a wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum WaitingKind {
-    /// The runtime already fetches as many blobs as it may on this node.
-    DownloadSlot,
-    /// Another pull fetches or unpacks a layer that this one needs too.
-    SharedLayer,
-    /// A lower layer of the same image must be unpacked first.
-    ParentLayer,
-    /// The registry has not returned the manifest yet.
-    Registry,
-    /// The kubelet limits concurrent image pulls, and others are ahead in its queue.
-    KubeletQueue,
-}
-
-impl WaitingKind {
-    /// Returns the wire name, e.g. `shared_layer`.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::DownloadSlot => "download_slot",
-            Self::SharedLayer => "shared_layer",
-            Self::ParentLayer => "parent_layer",
-            Self::Registry => "registry",
-            Self::KubeletQueue => "kubelet_queue",
-        }
-    }
-}
-
-impl fmt::Display for WaitingKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
+words! {
+    /// The kind of a wait.
+    #[non_exhaustive]
+    pub enum WaitingKind {
+        /// The runtime already fetches as many blobs as it may on this node.
+        DownloadSlot = "download_slot",
+        /// Another pull fetches or unpacks a layer that this one needs too.
+        SharedLayer = "shared_layer",
+        /// A lower layer of the same image must be unpacked first.
+        ParentLayer = "parent_layer",
+        /// The registry has not returned the manifest yet.
+        Registry = "registry",
+        /// The kubelet limits concurrent image pulls, and others are ahead in its queue.
+        KubeletQueue = "kubelet_queue",
     }
 }
 

@@ -16,13 +16,9 @@ pub(crate) fn server(text: &str) -> Result<String, String> {
 
 /// Parses the name of a phase.
 pub(crate) fn phase(text: &str) -> Result<Phase, String> {
-    match serde_json::from_value(text.into()) {
-        Ok(Phase::Other) | Err(_) => Err(
-            "invalid phase: expected queued, resolving, downloading, extracting, completed, failed, cancelled, unknown"
-                .to_owned(),
-        ),
-        Ok(phase) => Ok(phase),
-    }
+    Phase::from_name(text).ok_or_else(|| {
+        format!("invalid phase: expected {}", Phase::ALL.map(Phase::as_str).join(", "))
+    })
 }
 
 /// Parses a replay speed: a factor such as `1`, `10` or `0.5`; `max` or `0` to not wait.

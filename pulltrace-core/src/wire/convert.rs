@@ -150,7 +150,7 @@ fn layer_status(layer: &Layer, image_layer: Option<&ImageLayer>) -> v1::LayerSta
 impl From<&Failure> for v1::Failure {
     fn from(failure: &Failure) -> Self {
         Self {
-            reason: failure.reason.into(),
+            reason: failure.reason,
             message: failure.message.clone(),
             hint: failure.reason.hint().map(str::to_owned),
             next_retry_at: None,

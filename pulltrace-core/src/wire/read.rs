@@ -50,7 +50,7 @@ impl TryFrom<&v1::PullStatus> for Pull {
             id: status.id.parse().map_err(|_| invalid("id"))?,
             phase: status.phase.try_into().map_err(|_| invalid("phase"))?,
             failure: status.failure.as_ref().map(|failure| Failure {
-                reason: failure.reason.into(),
+                reason: failure.reason,
                 message: failure.message.clone(),
             }),
             root: parse_optional(status.root_digest.as_ref()),

@@ -3,9 +3,7 @@
 use std::collections::BTreeSet;
 
 use pulltrace_core::wire::v1::Phase as WirePhase;
-use pulltrace_core::{
-    NodeName, Outcome, Phase, PodRef, Pull, PullId, RequestedImage, TagOrDigest, Waiter,
-};
+use pulltrace_core::{NodeName, Phase, PodRef, Pull, PullId, RequestedImage, TagOrDigest, Waiter};
 
 use super::problem::ProblemResponse;
 use crate::table::Row;
@@ -227,22 +225,12 @@ fn image_matches(image: &RequestedImage, asked: &str) -> bool {
     }
 }
 
-fn parse_phase(word: &str) -> Result<Phase, ProblemResponse> {
-    let read = serde_json::from_value(serde_json::Value::from(word));
-    Ok(match read.unwrap_or(WirePhase::Other) {
-        WirePhase::Queued => Phase::Queued,
-        WirePhase::Resolving => Phase::Resolving,
-        WirePhase::Downloading => Phase::Downloading,
-        WirePhase::Extracting => Phase::Extracting,
-        WirePhase::Completed => Phase::Ended(Outcome::Completed),
-        WirePhase::Failed => Phase::Ended(Outcome::Failed),
-        WirePhase::Cancelled => Phase::Ended(Outcome::Cancelled),
-        WirePhase::Unknown => Phase::Ended(Outcome::Unknown),
-        _ => {
-            return Err(ProblemResponse::invalid_query().with_detail(
-                "invalid `phase`: expected a list of queued, resolving, downloading, extracting, completed, failed, cancelled, unknown",
-            ));
-        }
+fn parse_phase(name: &str) -> Result<Phase, ProblemResponse> {
+    let phase = WirePhase::from_name(name).and_then(|phase| phase.try_into().ok());
+    phase.ok_or_else(|| {
+        let known = WirePhase::ALL.map(WirePhase::as_str).join(", ");
+        ProblemResponse::invalid_query()
+            .with_detail(format!("invalid `phase`: expected a list of {known}"))
     })
 }
 
@@ -250,7 +238,7 @@ fn parse_phase(word: &str) -> Result<Phase, ProblemResponse> {
 mod tests {
     use std::sync::Arc;
 
-    use pulltrace_core::{ChangeKind, LinkEvidence, Links, PullId};
+    use pulltrace_core::{ChangeKind, LinkEvidence, Links, Outcome, PullId};
 
     use super::*;
     use crate::fleet::{Changes, PullChange};

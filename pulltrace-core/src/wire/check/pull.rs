@@ -14,8 +14,8 @@ use crate::pull::{Outcome, Phase, Pull};
 use crate::reference::{ImageRef, Repository};
 use crate::unit::{Bytes, BytesPerSecond, Percent};
 use crate::wait::WaitingOn;
-use crate::wire::enums::UnknownVariant;
 use crate::wire::v1;
+use crate::wire::v1::UnknownVariant;
 
 /// A checked pull of a report, without its image.
 #[derive(Clone, Debug)]
@@ -254,7 +254,7 @@ fn check_layer(
 
 fn check_failure(reported: v1::Failure) -> Result<Failure, ReportError> {
     check_text("pulls.failure.message", reported.message.as_ref())?;
-    Ok(Failure { reason: reported.reason.into(), message: reported.message })
+    Ok(Failure { reason: reported.reason, message: reported.message })
 }
 
 fn check_waiting(reported: &v1::WaitingOn, node: &NodeName) -> Result<WaitingOn, ReportError> {

@@ -4,6 +4,7 @@ use super::*;
 use crate::eta::EtaBasis;
 use crate::failure::FailureReason;
 use crate::layer::LayerState;
+use crate::link::LinkEvidence;
 use crate::pull::{Outcome, Phase};
 use crate::wait::WaitingKind;
 use crate::wire::fixtures::{failed, live, resolving};
@@ -50,53 +51,48 @@ fn unknown_fields_and_variants_are_accepted() {
     assert_eq!(read.waiting_on.unwrap().kind, v1::WaitingKind::Other);
 }
 
+#[track_caller]
+fn assert_same_name(wire: &impl serde::Serialize, model: &str) {
+    assert_eq!(serde_json::to_value(wire).unwrap(), model);
+}
+
 #[test]
 fn model_names_equal_wire_names() {
-    let word = |value: serde_json::Value| value.as_str().unwrap().to_owned();
-    for phase in [
-        Phase::Resolving,
-        Phase::Downloading,
-        Phase::Extracting,
-        Phase::Ended(Outcome::Completed),
-        Phase::Ended(Outcome::Failed),
-        Phase::Ended(Outcome::Cancelled),
-        Phase::Ended(Outcome::Unknown),
-    ] {
-        let wire = serde_json::to_value(v1::Phase::from(phase)).unwrap();
-        assert_eq!(word(wire), phase.as_str());
-        if let Some(outcome) = phase.outcome() {
-            let wire = serde_json::to_value(v1::Outcome::from(outcome)).unwrap();
-            assert_eq!(word(wire), outcome.as_str());
-        }
+    let live = [Phase::Queued, Phase::Resolving, Phase::Downloading, Phase::Extracting];
+    for phase in live.into_iter().chain(Outcome::ALL.map(Phase::Ended)) {
+        assert_same_name(&v1::Phase::from(phase), phase.as_str());
+        assert_eq!(Phase::try_from(v1::Phase::from(phase)), Ok(phase));
     }
-    for state in [
-        LayerState::Waiting,
-        LayerState::Downloading,
-        LayerState::Downloaded,
-        LayerState::Extracting,
-        LayerState::Complete,
-        LayerState::Cached,
-        LayerState::Remote,
-    ] {
-        let wire = serde_json::to_value(v1::LayerState::from(state)).unwrap();
-        assert_eq!(word(wire), state.as_str());
+    for outcome in Outcome::ALL {
+        assert_same_name(&v1::Outcome::from(outcome), outcome.as_str());
     }
-    for kind in [
-        WaitingKind::DownloadSlot,
-        WaitingKind::SharedLayer,
-        WaitingKind::ParentLayer,
-        WaitingKind::Registry,
-    ] {
-        let wire = serde_json::to_value(v1::WaitingKind::from(kind)).unwrap();
-        assert_eq!(word(wire), kind.as_str());
+    for state in LayerState::ALL {
+        assert_same_name(&v1::LayerState::from(state), state.as_str());
+    }
+    for kind in WaitingKind::ALL {
+        assert_same_name(&v1::WaitingKind::from(kind), kind.as_str());
+    }
+    for evidence in LinkEvidence::ALL {
+        assert_same_name(&v1::LinkEvidence::from(evidence), evidence.as_str());
+    }
+    for basis in EtaBasis::ALL {
+        assert_same_name(&v1::EtaBasis::from(basis), basis.as_str());
     }
     for reason in FailureReason::ALL {
-        let wire = v1::FailureReason::from(reason);
-        assert_eq!(FailureReason::from(wire), reason);
-        assert_eq!(word(serde_json::to_value(wire).unwrap()), reason.as_str());
+        assert_same_name(&reason, reason.as_str());
     }
-    for basis in [EtaBasis::Learned, EtaBasis::Assumed] {
-        let wire = serde_json::to_value(v1::EtaBasis::from(basis)).unwrap();
-        assert_eq!(word(wire), basis.as_str());
+}
+
+#[test]
+fn wire_names_are_parsed() {
+    for phase in v1::Phase::ALL {
+        assert_same_name(&phase, phase.as_str());
+        assert_eq!(v1::Phase::from_name(phase.as_str()), Some(phase));
     }
+    for kind in v1::EventType::ALL {
+        assert_same_name(&kind, kind.as_str());
+        assert_eq!(v1::EventType::from_name(kind.as_str()), Some(kind));
+    }
+    assert_eq!(v1::Phase::from_name("other"), None);
+    assert_same_name(&v1::Phase::Other, v1::Phase::Other.as_str());
 }

@@ -3,6 +3,7 @@
 use macro_rules_attribute::apply;
 use serde::{Deserialize, Serialize};
 
+use super::enums::EventType;
 use super::list::NodeStatus;
 use super::status::{LayerStatus, PullStatus};
 use crate::time::NodeTime;
@@ -23,39 +24,6 @@ pub struct PullEvent {
     pub pull: Option<PullStatus>,
     /// The layer, if the event is about one.
     pub layer: Option<LayerStatus>,
-}
-
-/// The type of a change to a pull or layer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
-#[non_exhaustive]
-pub enum EventType {
-    /// The pull is new to the reader.
-    #[serde(rename = "pull.started")]
-    PullStarted,
-    /// The pull changed.
-    #[serde(rename = "pull.progress")]
-    PullProgress,
-    /// The pull ended, and the image is present.
-    #[serde(rename = "pull.completed")]
-    PullCompleted,
-    /// The pull ended, and the image is absent or this is unknown: see `outcome`.
-    #[serde(rename = "pull.failed")]
-    PullFailed,
-    /// The first byte of the layer arrived.
-    #[serde(rename = "layer.started")]
-    LayerStarted,
-    /// The layer changed.
-    #[serde(rename = "layer.progress")]
-    LayerProgress,
-    /// The layer has no work left.
-    #[serde(rename = "layer.completed")]
-    LayerCompleted,
-    /// A value that this version does not know.
-    #[serde(other)]
-    #[cfg_attr(feature = "ts", ts(skip))]
-    Other,
 }
 
 /// Changes since the reader's last frame: `GET /api/v1/events?format=frame`.

@@ -39,10 +39,10 @@ mod server;
 mod status;
 
 pub use enums::{
-    EtaBasis, FailureReason, ImageState, LayerState, LinkEvidence, NodeState, Outcome, Phase,
-    PodEndReason, SlotKind, SourceState, WaitingKind,
+    EtaBasis, EventType, FailureReason, ImageState, LayerState, LinkEvidence, NodeState, Outcome,
+    Phase, PodEndReason, SlotKind, SourceState, UnknownVariant, WaitingKind,
 };
-pub use event::{EventType, Frame, LayerMotion, PullEvent, PullMotion};
+pub use event::{Frame, LayerMotion, PullEvent, PullMotion};
 pub use list::{ImageList, ImageStatus, NodeList, NodeStatus, Problem, PullList};
 pub use pod::{ClusterStatus, PodEnd, PodImage, PodList, PodPulls, PodStatus};
 pub use report::{
