@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::failure::{Failure, FailureReason};
+use crate::time::parse_go_duration;
 use crate::unit::Bytes;
 
 /// The content of a kubelet event about an image. Image names are as in the pod, not normalised.
@@ -122,14 +123,14 @@ fn parse_pulled(message: &str) -> Option<KubeletMessage<'_>> {
     };
     let times = times.strip_prefix(" in ").unwrap_or_default();
     let (took, with_waiting) = match times.split_once(" (") {
-        Some((took, all)) => (parse_duration(took), all.strip_suffix(" including waiting)")),
+        Some((took, all)) => (parse_go_duration(took), all.strip_suffix(" including waiting)")),
         // Older kubelets report a single duration, which includes waiting.
         None => (None, Some(times)),
     };
     Some(KubeletMessage::Pulled {
         image,
         took,
-        with_waiting: with_waiting.and_then(parse_duration),
+        with_waiting: with_waiting.and_then(parse_go_duration),
         // The kubelet reports 0 if the runtime reported no size.
         size: size.and_then(|size| size.parse().ok()).filter(|size| *size > 0).map(Bytes),
     })
@@ -228,71 +229,9 @@ fn parse_hex_escape(chars: &mut std::str::Chars<'_>, digits: usize) -> Option<ch
     Some(known.unwrap_or(char::REPLACEMENT_CHARACTER))
 }
 
-/// Parses a Go duration: `412ms`, `7.434s`, `1m2.5s`, `1h0m0s`.
-fn parse_duration(text: &str) -> Option<Duration> {
-    let mut rest = text;
-    let mut whole = Duration::ZERO;
-    while !rest.is_empty() {
-        let number = rest.split(|c: char| !c.is_ascii_digit() && c != '.').next()?;
-        rest = rest.strip_prefix(number)?;
-        let (nanos, length) = [
-            ("ns", 1),
-            ("µs", 1_000),
-            ("ms", 1_000_000),
-            ("s", 1_000_000_000),
-            ("m", 60_000_000_000),
-            ("h", 3_600_000_000_000),
-        ]
-        .into_iter()
-        .find_map(|(unit, nanos): (&str, u64)| {
-            rest.starts_with(unit).then_some((nanos, unit.len()))
-        })?;
-        rest = rest.get(length..)?;
-        let (count, part) = number.split_once('.').unwrap_or((number, "0"));
-        let whole_nanos = count.parse::<u64>().ok()?.checked_mul(nanos)?;
-        let scale = 10_u64.checked_pow(u32::try_from(part.len()).ok()?)?;
-        let part_nanos = part.parse::<u64>().ok()?.checked_mul(nanos)? / scale;
-        let nanos = whole_nanos.checked_add(part_nanos)?;
-        whole = whole.checked_add(Duration::from_nanos(nanos))?;
-    }
-    (!text.is_empty()).then_some(whole)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[track_caller]
-    fn check_duration(text: &str, expected: Option<Duration>) {
-        assert_eq!(parse_duration(text), expected, "{text}");
-    }
-
-    #[test]
-    fn parses_go_durations() {
-        check_duration("0s", Some(Duration::ZERO));
-        check_duration("412ms", Some(Duration::from_millis(412)));
-        check_duration("7.434s", Some(Duration::from_millis(7_434)));
-        check_duration("2.989123456s", Some(Duration::from_nanos(2_989_123_456)));
-        check_duration("1m2.5s", Some(Duration::from_millis(62_500)));
-        check_duration("1h0m0.001s", Some(Duration::from_millis(3_600_001)));
-        check_duration("1.5µs", Some(Duration::from_nanos(1_500)));
-        check_duration("1.000000001ms", Some(Duration::from_millis(1)));
-        for bad in [
-            "",
-            "s",
-            "1",
-            "1.5",
-            "-1s",
-            "1d",
-            "1..5s",
-            ".s",
-            "1s ",
-            "99999999999999999999s",
-            "9999999999h",
-        ] {
-            check_duration(bad, None);
-        }
-    }
 
     #[track_caller]
     fn check_name(quoted: &str, expected: &str) {

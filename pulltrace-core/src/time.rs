@@ -1,4 +1,4 @@
-//! Instants, which callers pass in: this crate reads no clock.
+//! Instants, which callers pass in: this crate reads no clock. Durations in Go's syntax.
 //!
 //! Separate types keep the clocks apart. [`Mono`] orders the observations of one process and
 //! measures rates. [`NodeTime`] is the node's wall clock, which timestamps leases, content and
@@ -158,6 +158,29 @@ impl Now {
     }
 }
 
+/// Parses a duration in Go's syntax, as the kubelet writes it: `412ms`, `7.434s`, `1h0m0s`. The
+/// units descend, and only the last number may have a fraction. Returns `None` if the text is
+/// invalid, or exceeds Go's longest duration (292 years).
+///
+/// ```
+/// use std::time::Duration;
+/// use pulltrace_core::time::parse_go_duration;
+/// assert_eq!(parse_go_duration("1m2.5s"), Some(Duration::from_millis(62_500)));
+/// assert_eq!(parse_go_duration("1 minute"), None);
+/// ```
+#[must_use]
+pub fn parse_go_duration(text: &str) -> Option<Duration> {
+    // jiff also accepts spaces, commas, signs, words and longer units.
+    if text.chars().any(|c| !c.is_ascii_digit() && !".hmsnuµμ".contains(c)) {
+        return None;
+    }
+    // It only accepts one of the two characters for micro, and requires a digit before the point.
+    let zero = if text.starts_with('.') { "0" } else { "" };
+    let text = format!("{zero}{}", text.replace('μ', "µ"));
+    let duration = jiff::fmt::friendly::SpanParser::new().parse_unsigned_duration(text).ok()?;
+    (duration.as_nanos() <= i64::MAX.unsigned_abs().into()).then_some(duration)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -213,5 +236,62 @@ mod tests {
     #[test]
     fn optional_node_time_takes_eight_bytes() {
         assert_eq!(size_of::<Option<NodeTime>>(), 8);
+    }
+
+    #[track_caller]
+    fn check_duration(text: &str, expected: Option<Duration>) {
+        assert_eq!(parse_go_duration(text), expected, "{text}");
+    }
+
+    #[test]
+    fn parses_go_durations() {
+        check_duration("0s", Some(Duration::ZERO));
+        check_duration("412ms", Some(Duration::from_millis(412)));
+        check_duration("7.434s", Some(Duration::from_millis(7_434)));
+        check_duration("2.989123456s", Some(Duration::from_nanos(2_989_123_456)));
+        check_duration(".5s", Some(Duration::from_millis(500)));
+        check_duration("1m2.5s", Some(Duration::from_millis(62_500)));
+        check_duration("30m", Some(Duration::from_mins(30)));
+        check_duration("1h0m0.001s", Some(Duration::from_millis(3_600_001)));
+        check_duration("1h30m", Some(Duration::from_mins(90)));
+        check_duration("1h2m3s4ms", Some(Duration::from_millis(3_723_004)));
+        for micro in ["us", "µs", "μs"] {
+            check_duration(&format!("1.5{micro}"), Some(Duration::from_nanos(1_500)));
+        }
+        check_duration("12ns", Some(Duration::from_nanos(12)));
+        check_duration("1.000000001ms", Some(Duration::from_millis(1)));
+    }
+
+    #[test]
+    fn rejects_other_durations() {
+        for text in [
+            "",
+            "s",
+            ".s",
+            "1",
+            "5",
+            "1.5",
+            "-1s",
+            "+1s",
+            "1d",
+            "5 s",
+            "1s ",
+            "1s1",
+            "1..5s",
+            "1.2.3s",
+            "1e9s",
+            "1,5s",
+            "1m, 2s",
+            "1:00:00",
+            "1min",
+            "1s ago",
+            "PT1S",
+            "∞s",
+            "99999999h",
+            "9999999999h",
+            "99999999999999999999s",
+        ] {
+            check_duration(text, None);
+        }
     }
 }
