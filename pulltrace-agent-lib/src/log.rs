@@ -66,7 +66,7 @@ fn message(pull: &Pull, now: NodeTime) -> String {
             let how = match outcome {
                 Outcome::Completed | Outcome::Failed => "failed",
                 Outcome::Cancelled => "was cancelled",
-                Outcome::Unknown => "ended with unknown outcome",
+                _ => "ended with unknown outcome",
             };
             format!("the pull of {title} {how} after {:.1} s", took.as_secs_f64())
         }
@@ -122,7 +122,7 @@ pub(crate) fn write(pull: &Pull, now: NodeTime) {
     }
     match pull.outcome() {
         None | Some(Outcome::Completed) => line!(info),
-        Some(Outcome::Failed | Outcome::Cancelled | Outcome::Unknown) => line!(warn),
+        Some(_) => line!(warn),
     }
 }
 

@@ -24,6 +24,7 @@ pub struct Eta {
 
 words! {
     /// The basis of the unpacking part of an [`Eta`].
+    #[non_exhaustive]
     pub enum EtaBasis {
         /// Layers with this compression were unpacked on this node before.
         Learned = "learned",

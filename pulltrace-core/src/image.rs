@@ -61,6 +61,7 @@ pub struct ImageLayer {
 
 /// The compression of a layer, which affects its unpack time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum Compression {
     /// gzip, used by nearly all images.
     Gzip,

@@ -8,6 +8,7 @@ use crate::wait::WaitingOn;
 words! {
     /// The state of a layer. Its names are those on the wire.
     #[derive(Default)]
+    #[non_exhaustive]
     pub enum LayerState {
         /// No bytes have arrived, whether or not they were requested.
         #[default]

@@ -89,6 +89,7 @@ pub struct Waiter {
 
 words! {
     /// The evidence that a pull is the one a pod waits for, weakest first.
+    #[non_exhaustive]
     pub enum LinkEvidence {
         /// The only image that can match among those that pods on the node wait for, according to the
         /// pod specs.

@@ -35,6 +35,7 @@ pub enum Phase {
 
 words! {
     /// The outcome of a pull. The names are used on the wire and as metric labels.
+    #[non_exhaustive]
     pub enum Outcome {
         /// The image is present and unpacked, with evidence of both.
         Completed = "completed",

@@ -198,7 +198,7 @@ pub(crate) fn outcome_text(pull: &Pull, outcome: Outcome) -> String {
         Outcome::Completed => ("completed", "in"),
         Outcome::Failed => ("failed", "after"),
         Outcome::Cancelled => ("cancelled", "after"),
-        Outcome::Unknown => ("ended with unknown outcome", "after"),
+        _ => ("ended with unknown outcome", "after"),
     };
     let mut text = took.map_or_else(|| how.to_owned(), |took| format!("{how} {link} {took}"));
     if let Some(failure) = &pull.failure {
@@ -293,7 +293,7 @@ const fn layer_order(state: LayerState) -> LayerOrder {
         LayerState::Extracting => 3,
         LayerState::Downloaded => 4,
         LayerState::Downloading => 5,
-        LayerState::Waiting => 6,
+        _ => 6,
     })
 }
 

@@ -243,10 +243,7 @@ impl Drawer<'_> {
         let tone = match layer.state {
             LayerState::Downloading => Tone::Active,
             LayerState::Extracting | LayerState::Complete => Tone::Good,
-            LayerState::Waiting
-            | LayerState::Downloaded
-            | LayerState::Cached
-            | LayerState::Remote => Tone::Faint,
+            _ => Tone::Faint,
         };
         row.left(format::layer_state(layer), STATE_WIDTH, tone);
         if layer.state == LayerState::Downloading {
@@ -315,13 +312,13 @@ impl Drawer<'_> {
             Outcome::Completed => ("✓ ", "+ ", Tone::Good),
             Outcome::Failed => ("✗ ", "! ", Tone::Bad),
             Outcome::Cancelled => ("⊘ ", "- ", Tone::Warning),
-            Outcome::Unknown => ("? ", "? ", Tone::Warning),
+            _ => ("? ", "? ", Tone::Warning),
         };
         let sign = if self.style.unicode { sign } else { plain };
         let end = format::outcome_text(pull, outcome);
         let size = match outcome {
             Outcome::Completed => format::size_text(pull).map(|size| format!(", {size}")),
-            Outcome::Failed | Outcome::Cancelled | Outcome::Unknown => None,
+            _ => None,
         };
         let mut title = format::title(pull);
         if self.grouped {
@@ -349,7 +346,7 @@ fn has_own_line(layer: &Layer) -> bool {
     match layer.state {
         LayerState::Downloading | LayerState::Extracting => true,
         LayerState::Waiting | LayerState::Downloaded => layer.waiting_on.is_some(),
-        LayerState::Complete | LayerState::Cached | LayerState::Remote => false,
+        _ => false,
     }
 }
 
@@ -361,7 +358,7 @@ const fn line_priority(state: LayerState) -> u8 {
         LayerState::Downloaded => 2,
         LayerState::Waiting => 3,
         LayerState::Complete => 4,
-        LayerState::Cached | LayerState::Remote => 5,
+        _ => 5,
     }
 }
 
