@@ -4,7 +4,10 @@
 //! Each phrase contains a space or is surrounded by spaces, so that no image name or address can
 //! contain it. `tests/failures.tsv` lists the texts that the phrases are taken from.
 
-use super::{Failure, FailureReason as R};
+use super::reason::FailureReason as R;
+
+/// The number of bytes of a text that are read and kept.
+pub(super) const MAX_TEXT: usize = 8 << 10;
 
 impl R {
     /// Classifies an error text: a runtime error, or the message of a kubelet event or container
@@ -197,7 +200,7 @@ fn normalise(text: &str) -> String {
 
 /// Returns the first bytes of a text, cut at a character boundary.
 pub(super) fn truncate(text: &str) -> &str {
-    let end = text.floor_char_boundary(Failure::MAX_TEXT);
+    let end = text.floor_char_boundary(MAX_TEXT);
     text.get(..end).unwrap_or_default()
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::ReportError;
+use super::error::ReportError;
 use super::limits::{MAX_NAMES, check_count, check_number, check_text, check_unique, parse_name};
 use crate::image::{Compression, Image, ImageLayer, MAX_LAYERS};
 use crate::unit::Bytes;

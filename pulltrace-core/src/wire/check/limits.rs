@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use super::ReportError;
+use super::error::ReportError;
 use crate::id::NameError;
 
 /// The maximum number of pulls in a report: the live and ended pulls that an agent keeps.

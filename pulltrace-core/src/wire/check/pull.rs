@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ReportError;
+use super::error::ReportError;
 use super::limits::{MAX_NAMES, check_count, check_float, check_number, check_text, parse_name};
 use crate::eta::Eta;
 use crate::failure::Failure;

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use super::error::ReportError;
 use super::limits::{
     MAX_ANOMALIES, MAX_IMAGES, MAX_PULLS, MAX_TEXT, check_count, check_number, check_text,
     check_unique, parse_name,
 };
-use super::{CheckedPull, ReportError};
+use super::pull::CheckedPull;
 use crate::id::NodeName;
 use crate::image::Image;
 use crate::time::NodeTime;

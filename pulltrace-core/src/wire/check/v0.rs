@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use super::ReportError;
+use super::error::ReportError;
 use super::limits::{MAX_PULLS, check_count, parse_name};
 use crate::id::{Digest, NodeName};
 use crate::reference::ImageRef;

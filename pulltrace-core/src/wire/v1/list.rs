@@ -46,7 +46,7 @@ pub struct NodeStatus {
     /// The state of its agent.
     pub state: NodeState,
     /// True if the server no longer keeps the node; only in a [`Frame`](super::Frame).
-    #[serde(default, skip_serializing_if = "super::is_false")]
+    #[serde(default, skip_serializing_if = "super::attributes::is_false")]
     #[cfg_attr(feature = "ts", ts(as = "Option<bool>"))]
     pub removed: bool,
     /// When its agent last reported, by the server's clock.

@@ -8,28 +8,8 @@
 //! | agent | server | [`AgentReport`], answered with [`ReportAck`] |
 //! | server | users and programs | [`PullStatus`], [`PullList`], [`PullEvent`], [`Frame`], [`NodeStatus`], [`ImageStatus`], [`PodStatus`], [`ServerStatus`], [`Problem`] |
 
-/// The attributes of all objects: camelCase, unknown values absent, a schema with feature `openapi`.
-macro_rules! json_object {
-    ($($item:tt)*) => {
-        #[serde_with::skip_serializing_none]
-        #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
-        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-        #[serde(rename_all = "camelCase")]
-        $($item)*
-    };
-}
-
-/// The attributes of objects that the server sends: a [`json_object`], and a type in TypeScript
-/// with feature `ts`.
-macro_rules! response {
-    ($($item:tt)*) => {
-        json_object! {
-            #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(optional_fields))]
-            $($item)*
-        }
-    };
-}
-
+#[macro_use]
+mod attributes;
 mod enums;
 mod event;
 mod list;
@@ -54,19 +34,3 @@ pub use status::{Failure, KubeletTimes, LayerStatus, PodLink, PullStatus, Waitin
 
 /// The value of [`AgentReport::schema_version`] and [`PullEvent::schema_version`].
 pub const SCHEMA_VERSION: &str = "v1";
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde's `skip_serializing_if` passes a reference to the field"
-)]
-const fn is_false(value: &bool) -> bool {
-    !*value
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde's `skip_serializing_if` passes a reference to the field"
-)]
-const fn is_zero(value: &u64) -> bool {
-    *value == 0
-}

@@ -184,7 +184,7 @@ pub struct ReportLayer {
 #[serde(default)]
 pub struct LayerDetail {
     /// True if all bytes were on the node before the pull started and only have to be unpacked.
-    #[serde(skip_serializing_if = "super::is_false")]
+    #[serde(skip_serializing_if = "super::attributes::is_false")]
     pub blob_cached: bool,
     /// Uncompressed bytes written by unpacking so far.
     pub unpacked_bytes: Option<u64>,
@@ -208,13 +208,13 @@ pub struct LayerDetail {
 #[serde(default)]
 pub struct Dropped {
     /// Pulls that were refused because too many were live.
-    #[serde(skip_serializing_if = "super::is_zero")]
+    #[serde(skip_serializing_if = "super::attributes::is_zero")]
     pub refused: u64,
     /// Ended pulls that were evicted early because too many were kept.
-    #[serde(skip_serializing_if = "super::is_zero")]
+    #[serde(skip_serializing_if = "super::attributes::is_zero")]
     pub evicted: u64,
     /// Ends of pulls that were never reported.
-    #[serde(skip_serializing_if = "super::is_zero")]
+    #[serde(skip_serializing_if = "super::attributes::is_zero")]
     pub ends_lost: u64,
     /// Rejected input, by kind of anomaly.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]

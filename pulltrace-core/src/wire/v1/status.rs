@@ -2,10 +2,10 @@
 
 use macro_rules_attribute::apply;
 
+use super::attributes::is_false;
 use super::enums::{
     EtaBasis, FailureReason, LayerState, LinkEvidence, Outcome, Phase, WaitingKind,
 };
-use super::is_false;
 use crate::time::NodeTime;
 
 /// A pull at one moment.
