@@ -1,4 +1,7 @@
 //! Reads error types from Rust source: `#[error("…")]`, `help()` and `is_transient()`.
+//!
+//! A struct without `#[error("…")]` has one text for each of its kinds: `text()` of the enum
+//! `…Kind` in the same file returns it, and has `help()` and `is_transient()` too.
 
 use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens as _;
@@ -44,8 +47,14 @@ pub(super) fn types(source: &str) -> syn::Result<Vec<ErrorType>> {
         if matches!(visibility, syn::Visibility::Inherited) || !derives_error(attributes) {
             continue;
         }
+        let kinds = match item {
+            syn::Item::Struct(_) if !has_text(attributes) => kinds(&items, name),
+            _ => None,
+        };
+        let name = kinds.map_or(name, |kinds| &kinds.ident);
         let help = method(&items, name, "help");
         let is_transient = method(&items, name, "is_transient");
+        let kind_text = kinds.and_then(|_| method(&items, name, "text"));
         let type_docs = docs(attributes);
         let row = |variant: Option<&syn::Ident>, attributes: &[syn::Attribute]| {
             let name = variant.map_or(name.to_string(), |variant| format!("{name}::{variant}"));
@@ -55,20 +64,23 @@ pub(super) fn types(source: &str) -> syn::Result<Vec<ErrorType>> {
                 None => retry_from_docs(&docs(attributes)).or(retry_from_docs(&type_docs)),
             };
             let advice = help.map(|body| advice(&arms(body, &variant)));
-            syn::Result::Ok(Row {
-                name,
-                text: text(attributes)?,
-                advice: advice.unwrap_or_default(),
-                retry,
-            })
+            let text = match kind_text {
+                Some(body) => formatted_text(&arms(body, &variant))?,
+                None => text(attributes)?,
+            };
+            syn::Result::Ok(Row { name, text, advice: advice.unwrap_or_default(), retry })
         };
-        let rows = match item {
-            syn::Item::Enum(item) => item
+        let variants = match item {
+            syn::Item::Enum(item) => Some(item),
+            _ => kinds,
+        };
+        let rows = match variants {
+            Some(item) => item
                 .variants
                 .iter()
                 .map(|variant| row(Some(&variant.ident), &variant.attrs))
                 .collect::<syn::Result<_>>()?,
-            _ => vec![row(None, attributes)?],
+            None => vec![row(None, attributes)?],
         };
         found.push(ErrorType { operation: summary(&type_docs), rows });
     }
@@ -213,18 +225,51 @@ fn retry_value(arms: &[TokenStream]) -> Retry {
     if values.all(|value| value == first) { first } else { Retry::Depends }
 }
 
+fn has_text(attributes: &[syn::Attribute]) -> bool {
+    attributes.iter().any(|one| one.path().is_ident("error"))
+}
+
+/// Returns the enum of the kinds of an error.
+fn kinds<'a>(items: &'a [syn::Item], error: &syn::Ident) -> Option<&'a syn::ItemEnum> {
+    let wanted = format!("{error}Kind");
+    items.iter().find_map(|item| match item {
+        syn::Item::Enum(item) if item.ident == wanted => Some(item),
+        _ => None,
+    })
+}
+
+/// Returns the text of the first `format!(…)` in the arms.
+fn formatted_text(arms: &[TokenStream]) -> syn::Result<String> {
+    for token in arms.iter().cloned().flatten() {
+        let TokenTree::Group(group) = token else { continue };
+        if matches!(group.stream().into_iter().next(), Some(TokenTree::Literal(_))) {
+            return format_text(group.stream());
+        }
+        let nested = formatted_text(&[group.stream()])?;
+        if !nested.is_empty() {
+            return Ok(nested);
+        }
+    }
+    Ok(String::new())
+}
+
 /// Returns the text of `#[error(…)]`.
 fn text(attributes: &[syn::Attribute]) -> syn::Result<String> {
     for attribute in attributes.iter().filter(|one| one.path().is_ident("error")) {
-        let mut tokens = attribute.meta.require_list()?.tokens.clone().into_iter();
-        let Some(first) = tokens.next() else { continue };
-        if matches!(&first, TokenTree::Ident(word) if word == "transparent") {
-            return Ok(OF_CAUSE.to_owned());
-        }
-        let format = syn::parse2::<syn::LitStr>(first.into())?.value();
-        return Ok(fill_in(&format, &arguments(tokens)));
+        return format_text(attribute.meta.require_list()?.tokens.clone());
     }
     Ok(String::new())
+}
+
+/// Returns the text of a format string and its arguments, or of `transparent`.
+fn format_text(tokens: TokenStream) -> syn::Result<String> {
+    let mut tokens = tokens.into_iter();
+    let Some(first) = tokens.next() else { return Ok(String::new()) };
+    if matches!(&first, TokenTree::Ident(word) if word == "transparent") {
+        return Ok(OF_CAUSE.to_owned());
+    }
+    let format = syn::parse2::<syn::LitStr>(first.into())?.value();
+    Ok(fill_in(&format, &arguments(tokens)))
 }
 
 /// Returns a name for each argument of a format string.
@@ -333,6 +378,27 @@ mod tests {
         impl AddressError {
             fn help(&self) -> Option<&'static str> { Some("Stop the other process.") }
         }
+        /// A failed request.
+        #[derive(Debug, thiserror::Error)]
+        pub struct RequestError { kind: RequestErrorKind, server: String }
+        #[derive(Debug)]
+        pub enum RequestErrorKind { Busy, Status(u16) }
+        impl RequestErrorKind {
+            const fn is_transient(self) -> bool {
+                match self { Self::Busy => true, Self::Status(_) => false }
+            }
+            const fn help(self) -> Option<&'static str> {
+                match self { Self::Busy => Some("Wait."), _ => None }
+            }
+            fn text(self, server: &str) -> String {
+                match self {
+                    Self::Busy => format!("{server} is busy for {} s", BUSY.as_secs()),
+                    Self::Status(status) => {
+                        format!("{server} failed with {status}")
+                    }
+                }
+            }
+        }
         #[derive(Debug, thiserror::Error)]
         #[error("private")]
         struct Private;
@@ -359,6 +425,8 @@ mod tests {
             "CallError::Timeout",
             "CallError::Other",
             "AddressError",
+            "RequestErrorKind::Busy",
+            "RequestErrorKind::Status",
         ];
         assert_eq!(names, expected);
         assert_eq!(rows[0].0, "A failed call of `Client`");
@@ -373,6 +441,8 @@ mod tests {
             "no response from … within {DEADLINE} s",
             OF_CAUSE,
             "{address} in use",
+            "{server} is busy for {BUSY} s",
+            "{server} failed with {status}",
         ];
         assert_eq!(texts, expected);
         assert_eq!(fill_in("{{a}} {}", &["b".to_owned()]), "{a} {b}");
@@ -382,13 +452,21 @@ mod tests {
     fn advice_is_found_by_variant() {
         let advice: Vec<_> = rows().into_iter().map(|(_, row)| row.advice).collect();
         let start = "Start the server.";
-        assert_eq!(advice, [start, "", start, OF_CAUSE, "Stop the other process."]);
+        assert_eq!(advice, [start, "", start, OF_CAUSE, "Stop the other process.", "Wait.", ""]);
     }
 
     #[test]
     fn retry_is_found_in_method_or_docs() {
         let retries: Vec<_> = rows().into_iter().map(|(_, row)| row.retry).collect();
-        let expected = [Retry::Yes, Retry::No, Retry::Depends, Retry::Depends, Retry::Yes];
+        let expected = [
+            Retry::Yes,
+            Retry::No,
+            Retry::Depends,
+            Retry::Depends,
+            Retry::Yes,
+            Retry::Yes,
+            Retry::No,
+        ];
         assert_eq!(retries, expected.map(Some));
     }
 }

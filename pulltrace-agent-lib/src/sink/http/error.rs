@@ -1,6 +1,7 @@
 //! Errors of the HTTP sink. Messages never contain a token, nor more of a URL than scheme, host and
 //! path.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -78,195 +79,144 @@ pub enum TokenError {
     Invalid,
 }
 
-/// A failed request to the server. [`is_transient`](Self::is_transient) is true if a retry helps; the other
-/// errors need a change of configuration.
+/// A failed request to the server. Most kinds need a change of configuration;
+/// [`is_transient`](Self::is_transient) is true for those that a retry may resolve.
+///
+/// ```
+/// use pulltrace_agent_lib::sink::http::{HttpErrorKind, HttpSink};
+///
+/// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let sink = HttpSink::builder("http://127.0.0.1:9").build()?;
+/// let error = sink.check_health().await.unwrap_err();
+/// assert_eq!(error.kind(), HttpErrorKind::Connect);
+/// assert!(error.is_transient());
+/// # Ok(()) }
+/// ```
 #[derive(Debug, thiserror::Error)]
+pub struct HttpError {
+    server: String,
+    kind: HttpErrorKind,
+    detail: Detail,
+    retry_after: Option<Duration>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// The kind of an [`HttpError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum HttpError {
+pub enum HttpErrorKind {
     /// The connection could not be established.
-    #[error("failed to connect to {server}")]
-    Connect {
-        /// The server.
-        server: String,
-        /// The cause.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    Connect,
     /// The TLS handshake failed, usually because the certificate is not trusted.
-    #[error("TLS handshake with {server} failed")]
-    Tls {
-        /// The server.
-        server: String,
-        /// The cause.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    Tls,
     /// The server did not answer in time.
-    #[error("{server} did not respond within {} s", super::TIMEOUT.as_secs())]
-    Timeout {
-        /// The server.
-        server: String,
-    },
+    Timeout,
     /// The connection was lost before the response was complete.
-    #[error("connection to {server} lost")]
-    Disconnected {
-        /// The server.
-        server: String,
-        /// The cause.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
+    Disconnected,
     /// 401: a token is required, and none was sent.
-    #[error("{server} requires a token")]
-    TokenRequired {
-        /// The server.
-        server: String,
-    },
+    TokenRequired,
     /// 401: the token was rejected.
-    #[error("{server} rejected the agent's token{detail}")]
-    TokenRejected {
-        /// The server.
-        server: String,
-        /// The server's message.
-        detail: Detail,
-    },
+    TokenRejected,
     /// 403: the token does not permit this report.
-    #[error("{server} does not permit this agent to report for this node{detail}")]
-    Forbidden {
-        /// The server.
-        server: String,
-        /// The server's message.
-        detail: Detail,
-    },
+    Forbidden,
     /// 409: another agent reports for this node.
-    #[error("another agent reports to {server} for this node{detail}")]
-    Conflict {
-        /// The server.
-        server: String,
-        /// The server's message.
-        detail: Detail,
-    },
+    Conflict,
     /// 413: the report exceeds the server's size limit.
-    #[error(
-        "report too large for {server}: the limit of the server is below {} KiB{detail}",
-        super::MAX_BODY / 1024
-    )]
-    TooLarge {
-        /// The server.
-        server: String,
-        /// The server's message.
-        detail: Detail,
-    },
+    TooLarge,
     /// 429, or 503 with `Retry-After`: the server is overloaded.
-    #[error("{server} is overloaded{detail}")]
-    Busy {
-        /// The server.
-        server: String,
-        /// The value of `Retry-After`.
-        retry_after: Option<Duration>,
-        /// The server's message.
-        detail: Detail,
-    },
+    Busy,
     /// 3xx: redirects are not followed, because the token is meant for this server only.
-    #[error("{server} returned a redirect ({status})")]
-    Redirected {
-        /// The server.
-        server: String,
-        /// The status.
-        status: u16,
-    },
+    Redirected(u16),
     /// Any other 4xx.
-    #[error("{server} rejected the request with {status}{detail}")]
-    Rejected {
-        /// The server.
-        server: String,
-        /// The status.
-        status: u16,
-        /// The server's message.
-        detail: Detail,
-    },
+    Rejected(u16),
     /// 5xx: an internal error of the server.
-    #[error("{server} failed with {status}{detail}")]
-    ServerError {
-        /// The server.
-        server: String,
-        /// The status.
-        status: u16,
-        /// The value of `Retry-After`.
-        retry_after: Option<Duration>,
-        /// The server's message.
-        detail: Detail,
-    },
-    /// A response that a pulltrace server never sends.
-    #[error("{server} is not a pulltrace server: {what}")]
-    UnexpectedResponse {
-        /// The server.
-        server: String,
-        /// Description of the response.
-        what: &'static str,
-    },
+    ServerError(u16),
+    /// A response that a pulltrace server never sends, and its description.
+    UnexpectedResponse(&'static str),
+}
+
+impl HttpErrorKind {
+    const fn is_transient(self) -> bool {
+        match self {
+            Self::Connect
+            | Self::Timeout
+            | Self::Disconnected
+            | Self::Busy
+            | Self::ServerError(_) => true,
+            Self::Tls
+            | Self::TokenRequired
+            | Self::TokenRejected
+            | Self::Forbidden
+            | Self::Conflict
+            | Self::TooLarge
+            | Self::Redirected(_)
+            | Self::Rejected(_)
+            | Self::UnexpectedResponse(_) => false,
+        }
+    }
+
+    const fn help(self) -> Option<&'static str> {
+        match self {
+            Self::Connect => Some("Check that the server is running and that its URL is correct."),
+            Self::Tls => Some("Pass a PEM file with the CA that issued the server's certificate."),
+            Self::TokenRequired => Some("Configure a token for the agent."),
+            Self::TokenRejected => Some("Configure the same token on agent and server."),
+            Self::Conflict => Some("Stop one of the agents, or change its node name."),
+            Self::Redirected(_) => Some("Use the URL of the server itself."),
+            Self::Rejected(_) => {
+                Some("Check that the URL is that of a pulltrace server of a compatible version.")
+            }
+            Self::ServerError(_) => Some("Check the server's log."),
+            _ => None,
+        }
+    }
+
+    /// Returns the text of the error. `docs/errors.md` is generated from it.
+    fn text(self, server: &str, detail: &Detail) -> String {
+        match self {
+            Self::Connect => format!("failed to connect to {server}"),
+            Self::Tls => format!("TLS handshake with {server} failed"),
+            Self::Timeout => {
+                format!("{server} did not respond within {} s", super::TIMEOUT.as_secs())
+            }
+            Self::Disconnected => format!("connection to {server} lost"),
+            Self::TokenRequired => format!("{server} requires a token"),
+            Self::TokenRejected => format!("{server} rejected the agent's token{detail}"),
+            Self::Forbidden => {
+                format!("{server} does not permit this agent to report for this node{detail}")
+            }
+            Self::Conflict => {
+                format!("another agent reports to {server} for this node{detail}")
+            }
+            Self::TooLarge => format!(
+                "report too large for {server}: the limit of the server is below {} KiB{detail}",
+                super::MAX_BODY / 1024
+            ),
+            Self::Busy => format!("{server} is overloaded{detail}"),
+            Self::Redirected(status) => format!("{server} returned a redirect ({status})"),
+            Self::Rejected(status) => {
+                format!("{server} rejected the request with {status}{detail}")
+            }
+            Self::ServerError(status) => format!("{server} failed with {status}{detail}"),
+            Self::UnexpectedResponse(what) => {
+                format!("{server} is not a pulltrace server: {what}")
+            }
+        }
+    }
 }
 
 impl HttpError {
-    /// Returns whether the same request may succeed later without a change of configuration.
-    #[must_use]
-    pub const fn is_transient(&self) -> bool {
-        match self {
-            Self::Connect { .. }
-            | Self::Timeout { .. }
-            | Self::Disconnected { .. }
-            | Self::Busy { .. }
-            | Self::ServerError { .. } => true,
-            Self::Tls { .. }
-            | Self::TokenRequired { .. }
-            | Self::TokenRejected { .. }
-            | Self::Forbidden { .. }
-            | Self::Conflict { .. }
-            | Self::TooLarge { .. }
-            | Self::Redirected { .. }
-            | Self::Rejected { .. }
-            | Self::UnexpectedResponse { .. } => false,
-        }
-    }
-
-    /// Returns advice for the user.
-    #[must_use]
-    pub const fn help(&self) -> Option<&'static str> {
-        match self {
-            Self::Connect { .. } => {
-                Some("Check that the server is running and that its URL is correct.")
-            }
-            Self::Tls { .. } => {
-                Some("Pass a PEM file with the CA that issued the server's certificate.")
-            }
-            Self::TokenRequired { .. } => Some("Configure a token for the agent."),
-            Self::TokenRejected { .. } => Some("Configure the same token on agent and server."),
-            Self::Conflict { .. } => Some("Stop one of the agents, or change its node name."),
-            Self::Redirected { .. } => Some("Use the URL of the server itself."),
-            Self::Rejected { .. } => {
-                Some("Check that the URL is that of a pulltrace server of a compatible version.")
-            }
-            Self::ServerError { .. } => Some("Check the server's log."),
-            _ => None,
-        }
-    }
-
-    /// Returns the value of the server's `Retry-After`.
-    #[must_use]
-    pub const fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::Busy { retry_after, .. } | Self::ServerError { retry_after, .. } => *retry_after,
-            _ => None,
-        }
+    pub(super) fn new(server: &str, kind: HttpErrorKind) -> Self {
+        let server = server.to_owned();
+        Self { server, kind, detail: Detail::default(), retry_after: None, source: None }
     }
 
     /// Converts a failure without a response.
     pub(super) fn from_reqwest(server: &str, error: &reqwest::Error) -> Self {
-        let server = server.to_owned();
         let mut root: &(dyn std::error::Error + 'static) = error;
-        let mut tls = false;
+        let mut is_tls = false;
         loop {
-            tls |= root.is::<rustls::Error>();
+            is_tls |= root.is::<rustls::Error>();
             // `io::Error::source` skips the wrapped error itself.
             let wrapped = root.downcast_ref().and_then(io::Error::get_ref);
             match wrapped.map_or_else(|| root.source(), |inner| Some(inner as _)) {
@@ -274,16 +224,16 @@ impl HttpError {
                 None => break,
             }
         }
-        let source: Box<dyn std::error::Error + Send + Sync> = root.to_string().into();
-        if tls {
-            Self::Tls { server, source }
+        let kind = if is_tls {
+            HttpErrorKind::Tls
         } else if error.is_timeout() {
-            Self::Timeout { server }
+            return Self::new(server, HttpErrorKind::Timeout);
         } else if error.is_connect() {
-            Self::Connect { server, source }
+            HttpErrorKind::Connect
         } else {
-            Self::Disconnected { server, source }
-        }
+            HttpErrorKind::Disconnected
+        };
+        Self { source: Some(root.to_string().into()), ..Self::new(server, kind) }
     }
 
     /// Converts an error status.
@@ -294,25 +244,63 @@ impl HttpError {
         detail: Detail,
         with_token: bool,
     ) -> Self {
-        let server = server.to_owned();
-        match status.as_u16() {
-            401 if !with_token => Self::TokenRequired { server },
-            401 => Self::TokenRejected { server, detail },
-            403 => Self::Forbidden { server, detail },
-            409 => Self::Conflict { server, detail },
-            413 => Self::TooLarge { server, detail },
-            429 => Self::Busy { server, retry_after, detail },
-            503 if retry_after.is_some() => Self::Busy { server, retry_after, detail },
-            status @ 300..=399 => Self::Redirected { server, status },
-            status @ 400..=499 => Self::Rejected { server, status, detail },
-            status => Self::ServerError { server, status, retry_after, detail },
-        }
+        let kind = match status.as_u16() {
+            401 if !with_token => HttpErrorKind::TokenRequired,
+            401 => HttpErrorKind::TokenRejected,
+            403 => HttpErrorKind::Forbidden,
+            409 => HttpErrorKind::Conflict,
+            413 => HttpErrorKind::TooLarge,
+            429 => HttpErrorKind::Busy,
+            503 if retry_after.is_some() => HttpErrorKind::Busy,
+            status @ 300..=399 => HttpErrorKind::Redirected(status),
+            status @ 400..=499 => HttpErrorKind::Rejected(status),
+            status => HttpErrorKind::ServerError(status),
+        };
+        let retry_after = retry_after.filter(|_| kind.is_transient());
+        Self { detail, retry_after, ..Self::new(server, kind) }
+    }
+
+    /// Returns the kind of the failure.
+    #[must_use]
+    pub const fn kind(&self) -> HttpErrorKind {
+        self.kind
+    }
+
+    /// Returns whether the same request may succeed later without a change of configuration.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        self.kind.is_transient()
+    }
+
+    /// Returns advice for the user.
+    #[must_use]
+    pub const fn help(&self) -> Option<&'static str> {
+        self.kind.help()
+    }
+
+    /// Returns the value of the server's `Retry-After`, if it is overloaded or failed.
+    #[must_use]
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// Returns the server's error message, limited to one line of 200 characters; empty if it sent
+    /// none.
+    #[must_use]
+    pub fn detail(&self) -> &str {
+        &self.detail.0
+    }
+}
+
+impl fmt::Display for HttpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.kind.text(&self.server, &self.detail))
     }
 }
 
 /// A server's error message, limited to one line of 200 characters.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Detail(String);
+#[derive(Debug, Default)]
+pub(super) struct Detail(String);
 
 impl Detail {
     const MAX_CHARS: usize = 200;
@@ -326,17 +314,11 @@ impl Detail {
         let line = line.collect::<Vec<_>>().join(" ");
         Self(line.chars().filter(|c| !c.is_control()).take(Self::MAX_CHARS).collect())
     }
-
-    /// Returns the message; empty if the server sent none.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 /// Appends the message in parentheses, after a space.
-impl std::fmt::Display for Detail {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Detail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() {
             return Ok(());
         }

@@ -19,7 +19,8 @@ use reqwest::{RequestBuilder, Response, Url};
 
 pub use self::body::MAX_BODY;
 use self::body::{Identity, SentImages};
-pub use self::error::{Detail, HttpError, HttpSetupError, TokenError};
+use self::error::Detail;
+pub use self::error::{HttpError, HttpErrorKind, HttpSetupError, TokenError};
 use self::token::Token;
 use super::{Ack, Report, ReportSink, SinkError};
 use crate::clock::Clock;
@@ -216,7 +217,7 @@ impl HttpSink {
     }
 
     fn unexpected_response(&self, what: &'static str) -> HttpError {
-        HttpError::UnexpectedResponse { server: self.display_url().to_owned(), what }
+        HttpError::new(self.display_url(), HttpErrorKind::UnexpectedResponse(what))
     }
 
     /// Returns the server's URL for messages.
