@@ -18,8 +18,8 @@ use crate::source::{PullSource, SourceError};
 /// Watches the pulls of a node through a source and reports them to a sink.
 ///
 /// - A report is sent immediately when a pull starts or ends or its size becomes known. Other
-///   changes are sent at most once per [`report_interval`](Builder::report_interval). Without
-///   changes, a report is sent every [`heartbeat`](Builder::heartbeat).
+///   changes are sent at most once per [`report_interval`](Settings::report_interval). Without
+///   changes, a report is sent every [`heartbeat`](Settings::heartbeat).
 /// - A slow sink never delays the source: changes that happen meanwhile are merged into the next
 ///   report, with the latest state of each pull.
 /// - The first report waits for the source's initial sync, at most 2 s after it connects. Otherwise
@@ -30,12 +30,12 @@ use crate::source::{PullSource, SourceError};
 ///
 /// ```no_run
 /// # #[cfg(feature = "testing")] {
-/// use pulltrace_agent_lib::{Clock, Collector, sink, source::ScriptedSource};
+/// use pulltrace_agent_lib::{Clock, Collector, Settings, sink, source::ScriptedSource};
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let (source, _script) = ScriptedSource::new(Clock::system());
 /// let (sink, mut reports) = sink::channel(16);
-/// let collector = Collector::builder("worker-1".parse()?).source(source).sink(sink).build()?;
+/// let collector = Collector::new(source, sink, Settings::new("worker-1".parse()?))?;
 /// let running = tokio::spawn(collector.run(async {
 ///     // e.g. a signal; this one stops after a minute
 ///     tokio::time::sleep(std::time::Duration::from_secs(60)).await;
@@ -49,48 +49,23 @@ use crate::source::{PullSource, SourceError};
 /// ```
 #[derive(Debug)]
 pub struct Collector<S, K> {
-    node: NodeName,
     source: S,
     sink: K,
-    limits: Limits,
-    schedule: ReportSchedule,
-    grace_period: Duration,
-    clock: Clock,
-    seed: u64,
+    settings: Settings,
     monitor: Monitor,
 }
 
-impl Collector<(), ()> {
-    /// Returns a builder for this node. It needs a [`source`](Builder::source) and a
-    /// [`sink`](Builder::sink).
-    pub fn builder(node: NodeName) -> Builder<(), ()> {
-        let clock = Clock::system();
-        Builder(Collector {
-            node,
-            source: (),
-            sink: (),
-            limits: Limits::default(),
-            schedule: ReportSchedule {
-                interval: Duration::from_secs(1),
-                heartbeat: Duration::from_secs(5),
-            },
-            grace_period: Duration::from_secs(5),
-            clock,
-            seed: fastrand::u64(..),
-            monitor: Monitor::new(clock),
-        })
-    }
-}
-
-impl<S, K> Collector<S, K> {
-    /// Returns a handle that reports statistics and health while the collector runs.
-    #[must_use]
-    pub fn monitor(&self) -> Monitor {
-        self.monitor.clone()
-    }
-}
-
 impl<S: PullSource, K: ReportSink> Collector<S, K> {
+    /// Creates a collector that connects `source` to `sink`.
+    ///
+    /// # Errors
+    /// Returns an error if a setting is invalid.
+    pub fn new(source: S, sink: K, settings: Settings) -> Result<Self, SettingsError> {
+        settings.check()?;
+        let monitor = Monitor::new(settings.clock);
+        Ok(Self { source, sink, settings, monitor })
+    }
+
     /// Runs until `shutdown` is ready or the source ends, then delivers the final state.
     ///
     /// [`Summary::delivered`] is true if that delivery succeeded. Dropping the future stops
@@ -104,73 +79,60 @@ impl<S: PullSource, K: ReportSink> Collector<S, K> {
     }
 }
 
-/// Builds a [`Collector`].
-#[derive(Debug)]
-#[must_use]
-pub struct Builder<S, K>(Collector<S, K>);
-
-impl<S, K> Builder<S, K> {
-    /// Sets the source of observations.
-    pub fn source<T: PullSource>(self, source: T) -> Builder<T, K> {
-        let Collector {
-            node,
-            source: _,
-            sink,
-            limits,
-            schedule: pace,
-            grace_period: grace,
-            clock,
-            seed,
-            monitor,
-        } = self.0;
-        Builder(Collector {
-            node,
-            source,
-            sink,
-            limits,
-            schedule: pace,
-            grace_period: grace,
-            clock,
-            seed,
-            monitor,
-        })
+impl<S, K> Collector<S, K> {
+    /// Returns a handle that reports statistics and health while the collector runs.
+    #[must_use]
+    pub fn monitor(&self) -> Monitor {
+        self.monitor.clone()
     }
+}
 
-    /// Sets the receiver of reports.
-    pub fn sink<T: ReportSink>(self, sink: T) -> Builder<S, T> {
-        let Collector {
+/// The settings of a [`Collector`].
+///
+/// ```
+/// use std::time::Duration;
+/// use pulltrace_agent_lib::Settings;
+///
+/// # fn main() -> Result<(), pulltrace_core::NameError> {
+/// let settings = Settings::new("worker-1".parse()?).report_interval(Duration::from_millis(250));
+/// # let _ = settings; Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Settings {
+    node: NodeName,
+    limits: Limits,
+    schedule: ReportSchedule,
+    grace_period: Duration,
+    clock: Clock,
+    seed: u64,
+}
+
+impl Settings {
+    /// Returns the defaults for this node.
+    pub fn new(node: NodeName) -> Self {
+        Self {
             node,
-            source,
-            sink: _,
-            limits,
-            schedule: pace,
-            grace_period: grace,
-            clock,
-            seed,
-            monitor,
-        } = self.0;
-        Builder(Collector {
-            node,
-            source,
-            sink,
-            limits,
-            schedule: pace,
-            grace_period: grace,
-            clock,
-            seed,
-            monitor,
-        })
+            limits: Limits::default(),
+            schedule: ReportSchedule {
+                interval: Duration::from_secs(1),
+                heartbeat: Duration::from_secs(5),
+            },
+            grace_period: Duration::from_secs(5),
+            clock: Clock::system(),
+            seed: fastrand::u64(..),
+        }
     }
 
     /// Sets the limits of the pull table. Defaults to [`Limits::default`].
     pub fn limits(mut self, limits: Limits) -> Self {
-        self.0.limits = limits;
+        self.limits = limits;
         self
     }
 
     /// Sets the minimum time between two reports while no pull starts or ends. Default: 1 s.
     pub fn report_interval(mut self, interval: Duration) -> Self {
-        self.0.schedule.interval = interval;
+        self.schedule.interval = interval;
         self
     }
 
@@ -178,41 +140,34 @@ impl<S, K> Builder<S, K> {
     ///
     /// A restarted receiver uses the heartbeat to request a full report.
     pub fn heartbeat(mut self, heartbeat: Duration) -> Self {
-        self.0.schedule.heartbeat = heartbeat;
+        self.schedule.heartbeat = heartbeat;
         self
     }
 
     /// Sets how long the delivery of the final state may take. Default: 5 s.
     pub fn grace_period(mut self, grace: Duration) -> Self {
-        self.0.grace_period = grace;
+        self.grace_period = grace;
         self
     }
 
     /// Sets the clock of the collector. Default: the system's.
     pub fn clock(mut self, clock: Clock) -> Self {
-        self.0.clock = clock;
-        self.0.monitor = Monitor::new(clock);
+        self.clock = clock;
         self
     }
-}
 
-impl<S: PullSource, K: ReportSink> Builder<S, K> {
-    /// Builds the collector.
-    ///
-    /// # Errors
-    /// Returns an error if a setting is invalid.
-    pub fn build(self) -> Result<Collector<S, K>, BuildError> {
-        let ReportSchedule { interval, heartbeat } = self.0.schedule;
+    fn check(&self) -> Result<(), SettingsError> {
+        let ReportSchedule { interval, heartbeat } = self.schedule;
         if interval < MIN_REPORT_INTERVAL {
-            return Err(BuildError::ReportInterval(interval));
+            return Err(SettingsError::ReportInterval(interval));
         }
         if heartbeat < interval {
-            return Err(BuildError::Heartbeat { heartbeat, interval });
+            return Err(SettingsError::Heartbeat { heartbeat, interval });
         }
-        if self.0.limits.max_live == 0 {
-            return Err(BuildError::ZeroLiveLimit);
+        if self.limits.max_live == 0 {
+            return Err(SettingsError::ZeroLiveLimit);
         }
-        Ok(self.0)
+        Ok(())
     }
 }
 
@@ -222,7 +177,7 @@ const MIN_REPORT_INTERVAL: Duration = Duration::from_millis(10);
 /// An invalid setting of a [`Collector`]. A retry does not help.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum BuildError {
+pub enum SettingsError {
     /// The report interval is too short.
     #[error("invalid report interval {0:?}: expected at least 10 ms")]
     ReportInterval(Duration),

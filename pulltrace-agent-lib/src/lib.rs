@@ -14,5 +14,5 @@ pub mod source;
 pub mod testing;
 
 pub use clock::Clock;
-pub use collector::{BuildError, Builder, Collector, RunError, Summary};
+pub use collector::{Collector, RunError, Settings, SettingsError, Summary};
 pub use monitor::{CollectorStats, HealthError, Monitor};

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use pulltrace_agent_lib::metrics::{ListenError, MetricsError};
 use pulltrace_agent_lib::sink::http::{HttpSetupError, TokenError};
-use pulltrace_agent_lib::{BuildError, RunError};
+use pulltrace_agent_lib::{RunError, SettingsError};
 use pulltrace_core::NameError;
 
 /// An error that ends the agent. The exit code is 1, or 2 for a usage error.
@@ -16,7 +16,7 @@ pub(crate) enum Error {
     #[error("host name is not a valid node name")]
     NodeName(#[source] NameError),
     #[error("--report-interval")]
-    Setting(#[source] BuildError),
+    Setting(#[source] SettingsError),
     #[error("failed to set up reporting")]
     Setup(#[source] HttpSetupError),
     #[error("--metrics-addr")]

@@ -10,10 +10,10 @@ mod error;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use pulltrace_agent_lib::Collector;
 use pulltrace_agent_lib::metrics::{Endpoint, Metrics};
 use pulltrace_agent_lib::sink::HttpSink;
 use pulltrace_agent_lib::source::containerd::Containerd;
+use pulltrace_agent_lib::{Collector, Settings};
 use pulltrace_shell::shutdown::Shutdown;
 use pulltrace_shell::value::MetricsAddress;
 
@@ -77,15 +77,12 @@ async fn report(cli: Cli) -> Result<(), Error> {
     let source = source.start();
     pulltrace_shell::log::init_stderr(cli.log);
     let stats = source.stats_reader();
-    let collector = Collector::builder(node.clone())
-        .source(source)
-        .sink(sink)
+    let settings = Settings::new(node.clone())
         .limits(cli.source.limits.limits())
         .report_interval(interval)
         .heartbeat(HEARTBEAT.max(interval))
-        .grace_period(GRACE)
-        .build()
-        .map_err(Error::Setting)?;
+        .grace_period(GRACE);
+    let collector = Collector::new(source, sink, settings).map_err(Error::Setting)?;
     tracing::info!(
         target: "pulltrace::agent",
         version = pulltrace_shell::VERSION,

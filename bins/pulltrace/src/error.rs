@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use pulltrace_agent_lib::sink::http::HttpSetupError;
 use pulltrace_agent_lib::source::SourceError;
 use pulltrace_agent_lib::source::containerd::recording::RecordingError;
-use pulltrace_agent_lib::{BuildError, RunError};
+use pulltrace_agent_lib::{RunError, SettingsError};
 use pulltrace_client::SetupError;
 use pulltrace_core::NameError;
 use pulltrace_server_lib::{ListenError, OpenListenerError, ServerError, TokenError};
@@ -20,7 +20,7 @@ pub(crate) enum Error {
     #[error("host name is not a valid node name")]
     NodeName(#[source] NameError),
     #[error("--report-interval")]
-    ReportInterval(#[source] BuildError),
+    ReportInterval(#[source] SettingsError),
     #[error("file `{}` already exists", path.display())]
     Exists { path: PathBuf },
     #[error("failed to create recording `{}`", path.display())]

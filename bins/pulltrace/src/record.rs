@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use pulltrace_agent_lib::sink::channel;
 use pulltrace_agent_lib::source::containerd::Containerd;
 use pulltrace_agent_lib::source::{Batch, PullSource, SourceError};
-use pulltrace_agent_lib::{Clock, Collector};
+use pulltrace_agent_lib::{Clock, Collector, Settings};
 use pulltrace_core::Bytes;
 
 use pulltrace_shell::log::LogArgs;
@@ -36,13 +36,9 @@ pub(crate) async fn run(args: RecordArgs, log: LogArgs, stop: Shutdown) -> Resul
     }
     let (source, status) = MonitoredSource::new(RecordingSource(source.start()));
     let (sink, reports) = channel(4);
-    let collector = Collector::builder(node.clone())
-        .source(source)
-        .sink(sink)
-        .limits(args.source.limits.limits())
-        .grace_period(GRACE / 3)
-        .build()
-        .map_err(Error::ReportInterval)?;
+    let settings =
+        Settings::new(node.clone()).limits(args.source.limits.limits()).grace_period(GRACE / 3);
+    let collector = Collector::new(source, sink, settings).map_err(Error::ReportInterval)?;
     let clock = Clock::system();
     let scene = Scene::new(Origin::Containerd(node), clock.now().node);
     let view = View::new(OutputMode::Plain, scene, status, io::stderr());

@@ -10,7 +10,7 @@ use std::time::Duration;
 use pulltrace_agent_lib::sink::HttpSink;
 use pulltrace_agent_lib::source::containerd::{Containerd, Replay};
 use pulltrace_agent_lib::source::{Batch, PullSource, SourceError};
-use pulltrace_agent_lib::{Collector, RunError};
+use pulltrace_agent_lib::{Collector, RunError, Settings};
 use pulltrace_core::{Namespace, NodeName};
 use pulltrace_server_lib::{Access, Limits, Listener, ServeLimits, Server};
 use tokio::sync::oneshot;
@@ -111,14 +111,11 @@ impl Agent {
             .version(env!("CARGO_PKG_VERSION"))
             .namespace(namespace)
             .build()?;
-        let collector = Collector::builder(node)
-            .source(source)
-            .sink(sink)
+        let settings = Settings::new(node)
             .limits(self.limits.limits())
             .report_interval(REPORT_INTERVAL)
-            .grace_period(GRACE / 3)
-            .build()
-            .map_err(Error::ReportInterval)?;
+            .grace_period(GRACE / 3);
+        let collector = Collector::new(source, sink, settings).map_err(Error::ReportInterval)?;
         let ran = collector.run(async { stop.wait().await }).await;
         ran.map(drop).map_err(Error::Run)
     }

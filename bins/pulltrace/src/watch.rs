@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use pulltrace_agent_lib::sink::{NdjsonSink, Reports, channel};
 use pulltrace_agent_lib::source::containerd::Containerd;
-use pulltrace_agent_lib::{Clock, Collector};
+use pulltrace_agent_lib::{Clock, Collector, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 
 use pulltrace_shell::log::LogArgs;
@@ -47,8 +47,7 @@ pub(crate) async fn run(args: WatchArgs, log: LogArgs, stop: Shutdown) -> Result
         source = source.socket(socket);
     }
     let (source, status) = MonitoredSource::new(source.start());
-    let collector = Collector::builder(node.clone())
-        .source(source)
+    let settings = Settings::new(node.clone())
         .limits(args.source.limits.limits())
         .report_interval(interval)
         .heartbeat(interval.max(TICK))
@@ -56,12 +55,12 @@ pub(crate) async fn run(args: WatchArgs, log: LogArgs, stop: Shutdown) -> Result
     let stopped = async move { stop.wait().await };
 
     if let OutputMode::Json = form {
-        let collector = collector.sink(NdjsonSink::new(io::stdout())).build();
+        let collector = Collector::new(source, NdjsonSink::new(io::stdout()), settings);
         let ran = collector.map_err(Error::ReportInterval)?.run(stopped).await;
         return ran.map(drop).map_err(Error::Run);
     }
     let (sink, reports) = channel(4);
-    let collector = collector.sink(sink).build().map_err(Error::ReportInterval)?;
+    let collector = Collector::new(source, sink, settings).map_err(Error::ReportInterval)?;
     let clock = Clock::system();
     let scene = Scene::new(Origin::Containerd(node), clock.now().node);
     let view = View::new(form, scene, status, io::stdout());

@@ -7,11 +7,11 @@ use std::error::Error;
 use std::fs::File;
 use std::io::{self, BufReader, Write as _};
 
-use pulltrace_agent_lib::Collector;
 use pulltrace_agent_lib::sink::{Ack, Report, ReportSink, SinkError};
 use pulltrace_agent_lib::source::PullSource;
 use pulltrace_agent_lib::source::containerd::Containerd;
 use pulltrace_agent_lib::source::containerd::replay::{Replay, Speed};
+use pulltrace_agent_lib::{Collector, Settings};
 use pulltrace_core::Outcome;
 
 struct StatusSink;
@@ -39,8 +39,7 @@ fn write(report: &Report) -> io::Result<()> {
 }
 
 async fn watch(source: impl PullSource) -> Result<(), Box<dyn Error>> {
-    let builder = Collector::builder("this-node".parse()?).source(source);
-    let collector = builder.sink(StatusSink).build()?;
+    let collector = Collector::new(source, StatusSink, Settings::new("this-node".parse()?))?;
     collector.run(std::future::pending()).await?;
     Ok(())
 }

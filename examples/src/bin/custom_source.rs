@@ -6,7 +6,7 @@ use std::error::Error;
 
 use pulltrace_agent_lib::sink::NdjsonSink;
 use pulltrace_agent_lib::source::{Batch, PullSource, SourceError};
-use pulltrace_agent_lib::{Clock, Collector};
+use pulltrace_agent_lib::{Clock, Collector, Settings};
 use pulltrace_core::{EndEvidence, NameError, NodeTime, Observation, PullId};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines, Stdin, stdin};
 
@@ -53,8 +53,8 @@ impl StdinSource {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let source = StdinSource(BufReader::new(stdin()).lines(), Clock::system(), None);
-    let builder = Collector::builder("this-node".parse()?).source(source);
-    let collector = builder.sink(NdjsonSink::new(std::io::stdout())).build()?;
+    let sink = NdjsonSink::new(std::io::stdout());
+    let collector = Collector::new(source, sink, Settings::new("this-node".parse()?))?;
     collector.run(std::future::pending()).await?;
     Ok(())
 }

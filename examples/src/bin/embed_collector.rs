@@ -7,7 +7,7 @@ use std::error::Error;
 use std::fs::File;
 
 use pulltrace_agent_lib::source::containerd::Containerd;
-use pulltrace_agent_lib::{Collector, sink};
+use pulltrace_agent_lib::{Collector, Settings, sink};
 use pulltrace_core::{NodeName, Pull};
 
 #[tokio::main(flavor = "current_thread")]
@@ -30,8 +30,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 
     let (sink, mut reports) = sink::channel(16);
-    let builder = Collector::builder(node).source(containerd.start());
-    let collector = builder.sink(sink).build()?;
+    let collector = Collector::new(containerd.start(), sink, Settings::new(node))?;
     // Without a handler, Ctrl-C ends the process anyway.
     let running = tokio::spawn(collector.run(async {
         if tokio::signal::ctrl_c().await.is_err() {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pulltrace_agent_lib::source::{Batch, PullSource, SourceError};
-use pulltrace_agent_lib::{Clock, Collector, sink::HttpSink};
+use pulltrace_agent_lib::{Clock, Collector, Settings, sink::HttpSink};
 use pulltrace_core::{BlobObservation, Bytes, Compression, Digest, EndEvidence, Image, ImageLayer};
 use pulltrace_core::{NameError, NodeTime, Observation as Obs, PullId};
 
@@ -50,8 +50,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let url = std::env::args().nth(1).ok_or("usage: URL")?;
     let clock = Clock::system();
     let source = Script(script(clock.now().node)?.into_iter(), clock);
-    let builder = Collector::builder("my-node".parse()?).source(source);
-    let collector = builder.sink(HttpSink::builder(url).build()?).build()?;
+    let sink = HttpSink::builder(url).build()?;
+    let collector = Collector::new(source, sink, Settings::new("my-node".parse()?))?;
     collector.run(std::future::pending()).await?;
     Ok(())
 }

@@ -78,7 +78,7 @@ pub(super) async fn run<S: PullSource, K: ReportSink>(
     shutdown: impl Future<Output = ()>,
 ) -> Result<Summary, RunError> {
     let mut shutdown = pin!(shutdown);
-    let node = collector.node.clone();
+    let node = collector.settings.node.clone();
     let mut run = Run::new(collector);
     while !run.is_finished() {
         run.start_delivery();
@@ -101,11 +101,12 @@ pub(super) async fn run<S: PullSource, K: ReportSink>(
 
 impl<'a, S: PullSource + 'a, K: ReportSink + 'a> Run<'a, S, K> {
     fn new(collector: Collector<S, K>) -> Self {
+        let settings = collector.settings;
         Self {
-            clock: collector.clock,
-            grace_period: collector.grace_period,
-            table: PullTable::new(collector.limits),
-            outbox: Outbox::new(collector.node, collector.schedule, collector.seed),
+            clock: settings.clock,
+            grace_period: settings.grace_period,
+            table: PullTable::new(settings.limits),
+            outbox: Outbox::new(settings.node, settings.schedule, settings.seed),
             log: PullLog::default(),
             next_batch: Some(next_batch(collector.source)),
             sink: Some(collector.sink),

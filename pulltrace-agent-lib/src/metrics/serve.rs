@@ -37,7 +37,7 @@ const EXPOSITION_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// ```no_run
 /// use pulltrace_agent_lib::metrics::{Endpoint, Metrics};
 /// use pulltrace_agent_lib::source::containerd::Containerd;
-/// use pulltrace_agent_lib::{Collector, sink};
+/// use pulltrace_agent_lib::{Collector, Settings, sink};
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let endpoint = Endpoint::bind("127.0.0.1:9090".parse()?).await?;
@@ -45,7 +45,7 @@ const EXPOSITION_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// let source = Containerd::builder("worker-1".parse()?).on_call(metrics.on_call()).start();
 /// metrics.register_source(source.stats_reader());
 /// let (sink, _reports) = sink::channel(16);
-/// let collector = Collector::builder("worker-1".parse()?).source(source).sink(sink).build()?;
+/// let collector = Collector::new(source, sink, Settings::new("worker-1".parse()?))?;
 /// tokio::spawn(endpoint.serve(metrics, collector.monitor()));
 /// collector.run(std::future::pending()).await?;
 /// # Ok(()) }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pulltrace_agent_lib::source::{Batch, PullSource, Script, ScriptedSource, SourceError};
 use pulltrace_agent_lib::testing::{FailingSink, SinkHandle};
-use pulltrace_agent_lib::{BuildError, Clock, Collector, RunError, Summary, sink};
+use pulltrace_agent_lib::{Clock, Collector, RunError, Settings, SettingsError, Summary, sink};
 use pulltrace_core::{EndEvidence, Limits, Observation, Outcome};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -28,13 +28,9 @@ impl TestBench {
         let clock = Clock::anchored(start());
         let (source, script) = ScriptedSource::new(clock);
         let (sink, handle) = FailingSink::new();
-        let collector = Collector::builder(node())
-            .source(source.with_poll_interval(Duration::from_millis(250)))
-            .sink(sink)
-            .limits(limits)
-            .clock(clock)
-            .build()
-            .unwrap();
+        let source = source.with_poll_interval(Duration::from_millis(250));
+        let settings = Settings::new(node()).limits(limits).clock(clock);
+        let collector = Collector::new(source, sink, settings).unwrap();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(collector.run(async {
             stopped.await.unwrap();
@@ -414,12 +410,8 @@ impl PullSource for SleepingSource {
 async fn slow_source_is_not_starved_by_reports() {
     let clock = Clock::anchored(start());
     let (sink, handle) = FailingSink::new();
-    let collector = Collector::builder(node())
-        .source(SleepingSource(clock, 0))
-        .sink(sink)
-        .clock(clock)
-        .build()
-        .unwrap();
+    let settings = Settings::new(node()).clock(clock);
+    let collector = Collector::new(SleepingSource(clock, 0), sink, settings).unwrap();
     let running = tokio::spawn(collector.run(std::future::pending()));
     within_ten_minutes(
         "three pulls are received",
@@ -441,8 +433,8 @@ impl PullSource for ReadySource {
 #[tokio::test]
 async fn always_ready_source_yields_to_sink() {
     let (sink, mut reports) = sink::channel(1);
-    let collector =
-        Collector::builder(node()).source(ReadySource(Clock::system())).sink(sink).build().unwrap();
+    let source = ReadySource(Clock::system());
+    let collector = Collector::new(source, sink, Settings::new(node())).unwrap();
     let (stop, stopped) = oneshot::channel();
     let running = tokio::spawn(collector.run(async {
         stopped.await.unwrap();
@@ -455,32 +447,20 @@ async fn always_ready_source_yields_to_sink() {
 }
 
 #[test]
-fn invalid_settings_are_rejected_with_minimum() {
-    let clock = Clock::anchored(start());
+fn invalid_settings_are_rejected() {
     let build = |interval, heartbeat, live| {
         let mut limits = Limits::default();
         limits.max_live = live;
-        let built = Collector::builder(node())
-            .source(ScriptedSource::new(clock).0)
-            .sink(FailingSink::new().0)
-            .limits(limits)
-            .report_interval(interval)
-            .heartbeat(heartbeat)
-            .build();
-        built.map(|_| ()).map_err(|error: BuildError| error.to_string())
+        let settings =
+            Settings::new(node()).limits(limits).report_interval(interval).heartbeat(heartbeat);
+        let (source, _script) = ScriptedSource::new(Clock::anchored(start()));
+        Collector::new(source, FailingSink::new().0, settings).map(drop)
     };
-    let second = Duration::from_secs(1);
+    let (second, half) = (Duration::from_secs(1), Duration::from_millis(500));
     assert_eq!(build(second, second, 1), Ok(()));
-    for (interval, heartbeat, live, message) in [
-        (Duration::ZERO, second, 1, "invalid report interval 0ns: expected at least 10 ms"),
-        (
-            second,
-            second / 2,
-            1,
-            "invalid heartbeat 500ms: expected at least the report interval of 1s",
-        ),
-        (second, second, 0, "invalid limit of live pulls 0: expected at least 1"),
-    ] {
-        assert_eq!(build(interval, heartbeat, live), Err(message.into()));
-    }
+    let error = SettingsError::ReportInterval(Duration::ZERO);
+    assert_eq!(build(Duration::ZERO, second, 1), Err(error));
+    let error = SettingsError::Heartbeat { heartbeat: half, interval: second };
+    assert_eq!(build(second, half, 1), Err(error));
+    assert_eq!(build(second, second, 0), Err(SettingsError::ZeroLiveLimit));
 }

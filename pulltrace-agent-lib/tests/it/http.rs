@@ -5,7 +5,7 @@ use std::time::Duration;
 use pulltrace_agent_lib::sink::http::{HttpErrorKind, HttpSetupError, MAX_BODY};
 use pulltrace_agent_lib::sink::{Ack, HttpSink, Report, ReportSink, SinkError};
 use pulltrace_agent_lib::source::{Script, ScriptedSource};
-use pulltrace_agent_lib::{Clock, Collector, RunError, Summary};
+use pulltrace_agent_lib::{Clock, Collector, RunError, Settings, Summary};
 use pulltrace_core::{EndEvidence, Observation};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -74,14 +74,10 @@ impl TestBench {
         let clock = Clock::anchored(start());
         let (source, script) = ScriptedSource::new(clock);
         let (sender, errors) = watch::channel(Vec::new());
-        let collector = Collector::builder(node())
-            .source(source)
-            .sink(ErrorRecordingSink { sink, errors: sender })
-            .report_interval(interval)
-            .heartbeat(heartbeat)
-            .clock(clock)
-            .build()
-            .unwrap();
+        let sink = ErrorRecordingSink { sink, errors: sender };
+        let settings =
+            Settings::new(node()).report_interval(interval).heartbeat(heartbeat).clock(clock);
+        let collector = Collector::new(source, sink, settings).unwrap();
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(collector.run(async {
             stopped.await.unwrap();

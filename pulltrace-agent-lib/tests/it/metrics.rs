@@ -7,7 +7,7 @@ use pulltrace_agent_lib::metrics::{Endpoint, Metrics};
 use pulltrace_agent_lib::source::containerd::{Containerd, methods};
 use pulltrace_agent_lib::source::{Script, ScriptedSource};
 use pulltrace_agent_lib::testing::{FailingSink, SinkHandle};
-use pulltrace_agent_lib::{Clock, Collector};
+use pulltrace_agent_lib::{Clock, Collector, Settings};
 use pulltrace_core::EndEvidence;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -36,8 +36,8 @@ impl TestBench {
         metrics.register_source(containerd.stats_reader());
         let (source, script) = ScriptedSource::new(clock);
         let (sink, handle) = FailingSink::new();
-        let collector = Collector::builder(node()).source(source).sink(sink).clock(clock);
-        let collector = collector.build().unwrap();
+        let settings = Settings::new(node()).clock(clock);
+        let collector = Collector::new(source, sink, settings).unwrap();
         let serving = tokio::spawn(endpoint.serve(metrics, collector.monitor()));
         let running = tokio::spawn(async {
             collector.run(std::future::pending()).await.unwrap();

@@ -54,17 +54,15 @@ const MIN_COMPRESS_SIZE: usize = 1 << 10;
 /// ```no_run
 /// # #[cfg(feature = "containerd")] {
 /// use pulltrace_agent_lib::source::containerd::Containerd;
-/// use pulltrace_agent_lib::{Collector, sink::HttpSink};
+/// use pulltrace_agent_lib::{Collector, Settings, sink::HttpSink};
 ///
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 /// let sink = HttpSink::builder("https://pulltrace.example")
 ///     .token_file("/var/run/secrets/pulltrace/token")
 ///     .build()?;
 /// let node: pulltrace_core::NodeName = "worker-1".parse()?;
-/// let collector = Collector::builder(node.clone())
-///     .source(Containerd::builder(node).start())
-///     .sink(sink)
-///     .build()?;
+/// let source = Containerd::builder(node.clone()).start();
+/// let collector = Collector::new(source, sink, Settings::new(node))?;
 /// collector.run(std::future::pending()).await?;
 /// # Ok(()) }
 /// # }
