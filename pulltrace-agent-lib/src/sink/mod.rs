@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use pulltrace_core::{Counters, NodeName, NodeTotals, Now, Pull};
 
+mod boxed;
 mod channel;
 #[cfg(feature = "http")]
 pub mod http;
 mod ndjson;
 pub(crate) mod outbox;
 
+pub use boxed::BoxReportSink;
 pub use channel::{ChannelSink, Reports, channel};
 #[cfg(feature = "http")]
 pub use http::HttpSink;
@@ -50,6 +52,14 @@ pub trait ReportSink: Send {
     /// # Errors
     /// Returns an error if the report was not delivered, or if it is unknown whether it was.
     fn deliver(&mut self, report: Report) -> impl Future<Output = Result<Ack, SinkError>> + Send;
+
+    /// Moves the sink behind a pointer, so that its type can be chosen at run time.
+    fn boxed(self) -> BoxReportSink
+    where
+        Self: Sized + 'static,
+    {
+        BoxReportSink::new(self)
+    }
 }
 
 /// The state of a node's pulls, or the changes since the last acknowledged report.

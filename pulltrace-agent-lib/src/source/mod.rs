@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use pulltrace_core::{Anomaly, Now, Observation};
 
+mod adapter;
 #[cfg(feature = "containerd")]
 pub mod containerd;
 #[cfg(feature = "testing")]
 mod scripted;
 
+pub use adapter::{BoxPullSource, FromStream, from_stream};
 #[cfg(feature = "testing")]
 pub use scripted::{Script, ScriptError, ScriptedSource};
 
@@ -55,6 +57,14 @@ pub trait PullSource: Send {
     /// # Errors
     /// Returns an error if the source failed permanently.
     fn next(&mut self) -> impl Future<Output = Result<Option<Batch>, SourceError>> + Send;
+
+    /// Moves the source behind a pointer, so that its type can be chosen at run time.
+    fn boxed(self) -> BoxPullSource
+    where
+        Self: Sized + 'static,
+    {
+        BoxPullSource::new(self)
+    }
 }
 
 /// The observations of a source at one point in time.

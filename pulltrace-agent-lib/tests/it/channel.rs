@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use pulltrace_agent_lib::source::{Script, ScriptedSource};
+use pulltrace_agent_lib::sink::ReportSink as _;
+use pulltrace_agent_lib::source::{PullSource as _, Script, ScriptedSource};
 use pulltrace_agent_lib::{Clock, Collector, RunError, Settings, Summary, sink};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -61,6 +62,23 @@ async fn dropped_reader_ends_run() {
     let error = within_ten_minutes("the run ends", running).await.unwrap().unwrap_err();
     assert!(!error.summary().delivered);
     assert!(matches!(&error, RunError::SinkClosed { node: of, .. } if *of == node()), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn boxed_source_and_sink_run() {
+    let clock = Clock::anchored(start());
+    let (source, script) = ScriptedSource::new(clock);
+    let (sink, mut reports) = sink::channel(1);
+    let settings = Settings::new(node()).clock(clock);
+    let collector = Collector::new(source.boxed(), sink.boxed().boxed(), settings).unwrap();
+    script.emit(vec![began(1)]).unwrap();
+    let running = tokio::spawn(collector.run(std::future::pending()));
+    let report = within_ten_minutes("a report", reports.next()).await.unwrap();
+    assert_eq!(report.pulls.len(), 1);
+    drop(reports);
+    script.emit(vec![began(2)]).unwrap();
+    let error = within_ten_minutes("the run ends", running).await.unwrap().unwrap_err();
+    assert!(matches!(error, RunError::SinkClosed { .. }), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

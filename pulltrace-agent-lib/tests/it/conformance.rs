@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::time::Duration;
 
+use futures_util::stream;
 use pulltrace_agent_lib::Clock;
-use pulltrace_agent_lib::source::{Batch, PullSource, Script, ScriptedSource, SourceError};
+use pulltrace_agent_lib::source::{
+    Batch, PullSource, Script, ScriptedSource, SourceError, from_stream,
+};
 use pulltrace_agent_lib::testing::conformance::{
     Rule, TestRuntime, Violation, check, check_finite,
 };
@@ -38,16 +41,18 @@ enum Fault {
     Fails,
 }
 
-struct ScriptedRuntime {
+struct ScriptedRuntime<S> {
     fault: Fault,
+    /// Wraps each source in the adapter under test, if any.
+    adapt: fn(Faulty) -> S,
     clock: Clock,
     script: Option<Script>,
     live: BTreeSet<u32>,
 }
 
-impl ScriptedRuntime {
-    fn new(fault: Fault) -> Self {
-        Self { fault, clock: Clock::anchored(start()), script: None, live: BTreeSet::new() }
+impl<S> ScriptedRuntime<S> {
+    fn new(fault: Fault, adapt: fn(Faulty) -> S) -> Self {
+        Self { fault, adapt, clock: Clock::anchored(start()), script: None, live: BTreeSet::new() }
     }
 
     fn emit(&self, observations: Vec<Observation>) {
@@ -79,11 +84,11 @@ impl ScriptedRuntime {
     }
 }
 
-impl TestRuntime for ScriptedRuntime {
-    type Source = Faulty;
+impl<S: PullSource> TestRuntime for ScriptedRuntime<S> {
+    type Source = S;
     type Error = Infallible;
 
-    async fn source(&mut self) -> Result<Faulty, Infallible> {
+    async fn source(&mut self) -> Result<S, Infallible> {
         let (source, script) = ScriptedSource::new(self.clock);
         self.script = Some(script);
         let shift = if self.fault == Fault::ChangesIds { 10 } else { 0 };
@@ -92,7 +97,7 @@ impl TestRuntime for ScriptedRuntime {
             self.emit(vec![]);
         }
         self.emit(live);
-        Ok(Faulty { fault: self.fault, source, batches: 0 })
+        Ok((self.adapt)(Faulty { fault: self.fault, source, batches: 0 }))
     }
 
     async fn start_pull(&mut self, pull: u32) -> Result<(), Infallible> {
@@ -177,12 +182,32 @@ impl PullSource for Faulty {
 }
 
 async fn check_fault(fault: Fault) -> Result<(), Violation> {
-    within_ten_minutes("the suite", check(&mut ScriptedRuntime::new(fault))).await
+    check_adapter(fault, |source| source).await
+}
+
+async fn check_adapter<S: PullSource>(
+    fault: Fault,
+    adapt: fn(Faulty) -> S,
+) -> Result<(), Violation> {
+    within_ten_minutes("the suite", check(&mut ScriptedRuntime::new(fault, adapt))).await
 }
 
 #[tokio::test(start_paused = true)]
 async fn scripted_source_conforms() {
     check_fault(Fault::None).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn adapters_conform() {
+    check_adapter(Fault::None, |source| source.boxed().boxed()).await.unwrap();
+    let streamed = |source| {
+        from_stream(stream::unfold(source, async |mut source: Faulty| {
+            source.next().await.transpose().map(|batch| (batch, source))
+        }))
+    };
+    check_adapter(Fault::None, streamed).await.unwrap();
+    let violation = check_adapter(Fault::Fails, streamed).await.unwrap_err();
+    assert_eq!(violation.rule(), Some(Rule::StaysAlive));
 }
 
 #[tokio::test(start_paused = true)]
