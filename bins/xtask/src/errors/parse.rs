@@ -255,10 +255,10 @@ fn formatted_text(arms: &[TokenStream]) -> syn::Result<String> {
 
 /// Returns the text of `#[error(…)]`.
 fn text(attributes: &[syn::Attribute]) -> syn::Result<String> {
-    for attribute in attributes.iter().filter(|one| one.path().is_ident("error")) {
-        return format_text(attribute.meta.require_list()?.tokens.clone());
+    match attributes.iter().find(|one| one.path().is_ident("error")) {
+        Some(attribute) => format_text(attribute.meta.require_list()?.tokens.clone()),
+        None => Ok(String::new()),
     }
-    Ok(String::new())
 }
 
 /// Returns the text of a format string and its arguments, or of `transparent`.
