@@ -10,7 +10,7 @@ use crate::layer::LayerState;
 use crate::pull::{Phase, Pull};
 use crate::time::Now;
 use crate::unit::Bytes;
-use crate::wait::{WaitingKind, update_waiting};
+use crate::wait::{WaitCause, WaitingKind, update_waiting};
 
 /// The stall timeout of unpacking if its written bytes are known.
 const UNPACK_STALL_TIMEOUT: Duration = Duration::from_mins(1);
@@ -110,11 +110,7 @@ impl Entry {
     }
 
     /// Returns the cause of a wait of the whole pull; `None` while any part of it makes progress.
-    fn pull_waiting_on(
-        &self,
-        pull: &Pull,
-        node: &NodeContext<'_>,
-    ) -> Option<(WaitingKind, Option<PullId>, Option<Digest>)> {
+    fn pull_waiting_on(&self, pull: &Pull, node: &NodeContext<'_>) -> Option<WaitCause> {
         let blob = |digest: &Digest| node.blobs.get(&(pull.id.namespace().clone(), digest.clone()));
         if pull.phase == Phase::Resolving {
             let queued = node.slots_exhausted
@@ -122,7 +118,7 @@ impl Entry {
                     |b| matches!(&b.state, BlobState::Ingesting { offset, .. } if *offset == Bytes::ZERO),
                 );
             let kind = if queued { WaitingKind::DownloadSlot } else { WaitingKind::Registry };
-            return Some((kind, None, None));
+            return Some(WaitCause::new(kind));
         }
         let mut shared = None;
         let mut asked = true;
@@ -136,26 +132,25 @@ impl Entry {
                         return None;
                     }
                     if !own {
-                        shared = shared.or_else(|| by.clone().map(|by| (by, layer.digest.clone())));
+                        shared = shared.or_else(|| {
+                            by.clone().map(|by| WaitCause::shared_layer(by, layer.digest.clone()))
+                        });
                     }
                 }
                 Some(BlobState::Complete) => match &track.unpacked_by {
                     Some(by) if *by == pull.id => return None,
                     Some(by) => {
-                        shared = shared.or_else(|| Some((by.clone(), layer.digest.clone())))
+                        shared = shared.or_else(|| {
+                            Some(WaitCause::shared_layer(by.clone(), layer.digest.clone()))
+                        })
                     }
                     None => {}
                 },
                 Some(BlobState::Absent) | None => asked = false,
             }
         }
-        match shared {
-            Some((by, layer)) => Some((WaitingKind::SharedLayer, Some(by), Some(layer))),
-            None if pull.phase == Phase::Downloading && asked && node.slots_exhausted => {
-                Some((WaitingKind::DownloadSlot, None, None))
-            }
-            None => None,
-        }
+        let slot = pull.phase == Phase::Downloading && asked && node.slots_exhausted;
+        shared.or_else(|| slot.then(|| WaitCause::new(WaitingKind::DownloadSlot)))
     }
 
     fn refresh_layer_waiting(&self, pull: &mut Pull, node: &NodeContext<'_>, now: Now) {
@@ -167,19 +162,17 @@ impl Entry {
             let other = |by: &Option<PullId>| by.clone().filter(|by| *by != id);
             let waiting = match (layer.state, blob.map(|blob| &blob.state)) {
                 (LayerState::Downloaded, _) if below.is_some() => {
-                    Some((WaitingKind::ParentLayer, None, below.clone()))
+                    below.clone().map(WaitCause::parent_layer)
                 }
                 (LayerState::Extracting | LayerState::Downloaded, _) => other(&track.unpacked_by)
-                    .map(|by| (WaitingKind::SharedLayer, Some(by), Some(layer.digest.clone()))),
+                    .map(|by| WaitCause::shared_layer(by, layer.digest.clone())),
                 (
                     LayerState::Downloading | LayerState::Waiting,
                     Some(BlobState::Ingesting { offset, by, .. }),
                 ) => match other(by) {
-                    Some(by) => {
-                        Some((WaitingKind::SharedLayer, Some(by), Some(layer.digest.clone())))
-                    }
+                    Some(by) => Some(WaitCause::shared_layer(by, layer.digest.clone())),
                     None if *offset == Bytes::ZERO && node.slots_exhausted => {
-                        Some((WaitingKind::DownloadSlot, None, None))
+                        Some(WaitCause::new(WaitingKind::DownloadSlot))
                     }
                     None => None,
                 },

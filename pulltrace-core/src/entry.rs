@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::blob::{Blob, BlobState};
 use crate::eta::{Speeds, UnpackSpeeds};
+use crate::failure::Failure;
 use crate::id::{Digest, Namespace, PullId};
 use crate::image::Image;
 use crate::layer::{Layer, LayerFacts, LayerState};
@@ -32,7 +33,7 @@ pub(crate) struct Entry {
     pub(crate) pull: Arc<Pull>,
     pub(crate) revision: u64,
     pub(crate) trackers: Vec<LayerTracker>,
-    pub(crate) ended: Option<(Outcome, Option<crate::failure::Failure>, NodeTime)>,
+    pub(crate) ended: Option<PullEnd>,
     pub(crate) alive: bool,
     pub(crate) stale_since: Option<NodeTime>,
     pub(crate) slow_since: Option<NodeTime>,
@@ -40,6 +41,13 @@ pub(crate) struct Entry {
     pub(crate) last_activity: Now,
     /// The longest expected unpack time, estimated when only unpacking was left.
     pub(crate) expected_unpack_time: Duration,
+}
+
+/// How and when a pull ended.
+pub(crate) struct PullEnd {
+    pub(crate) outcome: Outcome,
+    pub(crate) failure: Option<Failure>,
+    pub(crate) at: NodeTime,
 }
 
 /// Evidence about one layer beyond its blob.
@@ -132,7 +140,7 @@ impl Entry {
 
     /// Returns the outcome that was reported for the pull.
     pub(crate) fn outcome(&self) -> Option<Outcome> {
-        self.ended.as_ref().map(|(outcome, ..)| *outcome)
+        self.ended.as_ref().map(|end| end.outcome)
     }
 
     /// Recomputes the public pull. An ended pull is recomputed once more and then stays unchanged.
@@ -216,9 +224,9 @@ impl Entry {
             pull.resolved_at.get_or_insert(now.node);
         }
         match (pull.phase.outcome(), &self.ended) {
-            (Some(outcome), Some((_, failure, at))) => {
-                pull.failure.clone_from(failure);
-                pull.ended_at = Some((*at).max(pull.started_at));
+            (Some(outcome), Some(end)) => {
+                pull.failure.clone_from(&end.failure);
+                pull.ended_at = Some(end.at.max(pull.started_at));
                 if outcome == Outcome::Completed {
                     complete_layers(pull);
                 }

@@ -38,7 +38,9 @@ pub use id::{
 pub use image::{Compression, Image, ImageLayer};
 pub use layer::{Layer, LayerState};
 pub use link::{KubeletTimes, LinkEvidence, Links, PodRef, RequestedImage, Waiter};
-pub use observation::{Anomaly, BlobObservation, EndEvidence, LayerObservation, Observation};
+pub use observation::{
+    Anomaly, BlobObservation, EndEvidence, LayerObservation, Observation, PullFact,
+};
 pub use pull::{Outcome, Phase, Pull};
 pub use rate::{RateForecast, RateMeter};
 pub use reference::{ImageRef, Repository, TagOrDigest};

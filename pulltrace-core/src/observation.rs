@@ -12,46 +12,27 @@ use crate::reference::{ImageRef, Repository};
 use crate::time::NodeTime;
 use crate::unit::Bytes;
 
-/// A fact reported by a source.
+/// A fact reported by a source: about a pull, about a blob of the node, or about the source.
+///
+/// ```
+/// use pulltrace_core::{NodeTime, Observation, PullFact, PullId};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let at: NodeTime = "2026-11-24T20:00:00Z".parse()?;
+/// let pull: PullId = "lease~worker-1~k8s.io~27~1764014400000000000".parse()?;
+/// let name = PullFact::Named("docker.io/library/nginx:1.29".parse()?);
+/// let batch: Vec<Observation> = vec![PullFact::Started { at }.of(pull.clone()), name.of(pull)];
+/// # assert_eq!(batch.len(), 2); Ok(()) }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Observation {
-    /// A pull is running.
-    ///
-    /// This revives a pull whose outcome is unknown; any other outcome is final.
-    Started {
+    /// A fact about a pull. [`PullFact::of`] creates it.
+    Pull {
         /// The pull.
         pull: PullId,
-        /// When it started.
-        at: NodeTime,
-    },
-    /// The digest that the image name points to.
-    Root {
-        /// The pull.
-        pull: PullId,
-        /// The digest of an index, or of the only manifest.
-        root: Digest,
-    },
-    /// The repository of the image.
-    Repository {
-        /// The pull.
-        pull: PullId,
-        /// Host and path.
-        repository: Repository,
-    },
-    /// A full name of the image, as recorded by the runtime.
-    Named {
-        /// The pull.
-        pull: PullId,
-        /// With its tag or digest.
-        name: ImageRef,
-    },
-    /// The manifest is known; sizes are exact from now on.
-    Image {
-        /// The pull.
-        pull: PullId,
-        /// The layers and their sizes.
-        image: Arc<Image>,
+        /// The fact.
+        fact: PullFact,
     },
     /// The state of a blob on this node, for all pulls that need it.
     Blob {
@@ -61,24 +42,6 @@ pub enum Observation {
         digest: Digest,
         /// The observed state.
         observed: BlobObservation,
-    },
-    /// The state of a layer of a pull, beyond the bytes of its blob.
-    Layer {
-        /// The pull.
-        pull: PullId,
-        /// The digest of the layer's blob.
-        digest: Digest,
-        /// The observed state.
-        observed: LayerObservation,
-    },
-    /// The pull ended.
-    Ended {
-        /// The pull.
-        pull: PullId,
-        /// The evidence, which determines the outcome.
-        evidence: EndEvidence,
-        /// When it ended, as precisely as known.
-        at: NodeTime,
     },
     /// The container runtime, as it identifies itself: `containerd 2.4.2`.
     Runtime {
@@ -95,6 +58,49 @@ pub enum Observation {
     SourceLost,
     /// The source can observe the node again.
     SourceRecovered,
+}
+
+/// A fact about a pull.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum PullFact {
+    /// The pull is running.
+    ///
+    /// This revives a pull whose outcome is unknown; any other outcome is final.
+    Started {
+        /// When it started.
+        at: NodeTime,
+    },
+    /// The digest that the image name points to: that of an index, or of the only manifest.
+    Root(Digest),
+    /// The repository of the image: host and path.
+    Repository(Repository),
+    /// A full name of the image, as recorded by the runtime, with its tag or digest.
+    Named(ImageRef),
+    /// The manifest is known: the layers and their sizes. Sizes are exact from now on.
+    Image(Arc<Image>),
+    /// The state of a layer of the pull, beyond the bytes of its blob.
+    Layer {
+        /// The digest of the layer's blob.
+        digest: Digest,
+        /// The observed state.
+        observed: LayerObservation,
+    },
+    /// The pull ended.
+    Ended {
+        /// The evidence, which determines the outcome.
+        evidence: EndEvidence,
+        /// When it ended, as precisely as known.
+        at: NodeTime,
+    },
+}
+
+impl PullFact {
+    /// Returns the observation of this fact about a pull.
+    #[must_use]
+    pub const fn of(self, pull: PullId) -> Observation {
+        Observation::Pull { pull, fact: self }
+    }
 }
 
 /// The observed state of a blob.

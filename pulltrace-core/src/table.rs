@@ -9,11 +9,11 @@ use std::time::Duration;
 use crate::baseline::RateBaseline;
 use crate::blob::{Blob, BlobState};
 use crate::change::{Change, ChangeKind, Counters, NodeTotals};
-use crate::entry::{Blobs, Entry, NodeContext};
+use crate::entry::{Blobs, Entry, NodeContext, PullEnd};
 use crate::eta::{Speeds, UnpackSpeeds};
 use crate::id::{Digest, Namespace, PullId};
 use crate::image::Image;
-use crate::observation::{Anomaly, BlobObservation, Observation};
+use crate::observation::{Anomaly, BlobObservation, Observation, PullFact};
 use crate::pull::{Outcome, Phase, Pull};
 use crate::rate::RateMeter;
 use crate::time::{NodeTime, Now};
@@ -49,7 +49,7 @@ impl Default for Limits {
 /// A bounded table of one node's pulls.
 ///
 /// ```
-/// use pulltrace_core::{ChangeKind, Limits, Mono, NodeTime, Now, Observation, PullId, PullTable};
+/// use pulltrace_core::{ChangeKind, Limits, Mono, NodeTime, Now, PullFact, PullId, PullTable};
 /// let now = Now { mono: Mono::default(), node: "2026-11-24T20:00:00Z".parse()? };
 /// let pull = PullId::Lease {
 ///     node: "worker-1".parse()?,
@@ -58,7 +58,7 @@ impl Default for Limits {
 ///     created: now.node,
 /// };
 /// let mut table = PullTable::new(Limits::default());
-/// let changes = table.apply(&[Observation::Started { pull, at: now.node }], now);
+/// let changes = table.apply(&[PullFact::Started { at: now.node }.of(pull)], now);
 /// assert_eq!(changes[0].kind, ChangeKind::Started);
 /// assert_eq!(changes[0].pull.phase.as_str(), "resolving");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -204,55 +204,9 @@ impl PullTable {
         touched: &mut HashSet<PullId>,
     ) -> Result<(), Anomaly> {
         match observation {
-            Observation::Started { pull, at } => self.start_pull(pull, *at, now),
-            Observation::Root { pull, root } => {
-                let shown = Arc::make_mut(&mut self.live_entry_mut(pull)?.pull);
-                match &shown.root {
-                    Some(known) if known == root => return Ok(()),
-                    Some(_) => return Err(Anomaly::RootChanged),
-                    None => shown.root = Some(root.clone()),
-                }
-                touched.insert(pull.clone());
-                self.blobs.entry((pull.namespace().clone(), root.clone())).or_default();
-                Ok(())
-            }
-            Observation::Repository { pull, repository } => {
-                let shown = Arc::make_mut(&mut self.entry_mut(pull)?.pull);
-                if shown.repository.as_ref() != Some(repository) {
-                    shown.repository = Some(repository.clone());
-                    touched.insert(pull.clone());
-                }
-                Ok(())
-            }
-            Observation::Named { pull, name } => {
-                const MAX_NAMES: usize = 16;
-                let shown = Arc::make_mut(&mut self.entry_mut(pull)?.pull);
-                if !shown.names.contains(name) && shown.names.len() < MAX_NAMES {
-                    shown.names.push(name.clone());
-                    touched.insert(pull.clone());
-                }
-                Ok(())
-            }
-            Observation::Image { pull, image } => self.set_image(pull, image),
+            Observation::Pull { pull, fact } => self.observe_pull(pull, fact, now, touched),
             Observation::Blob { namespace, digest, observed: blob } => {
                 self.observe_blob(namespace, digest, blob, now)
-            }
-            Observation::Layer { pull, digest, observed: layer } => {
-                self.live_entry_mut(pull)?.observe_layer(digest, layer, now).map_or(Ok(()), Err)
-            }
-            Observation::Ended { pull, evidence, at } => {
-                let (outcome, failure) = Outcome::from_evidence(evidence);
-                let entry = self.entry_mut(pull)?;
-                match entry.pull.outcome() {
-                    Some(Outcome::Completed | Outcome::Failed | Outcome::Cancelled) => {
-                        Err(Anomaly::EndedTwice)
-                    }
-                    Some(Outcome::Unknown) | None => {
-                        entry.ended = Some((outcome, failure, *at));
-                        touched.insert(pull.clone());
-                        Ok(())
-                    }
-                }
             }
             Observation::Runtime { version } => {
                 self.runtime = Some(version.chars().take(128).collect());
@@ -275,6 +229,64 @@ impl PullTable {
                     entry.stale_since = None;
                 }
                 Ok(())
+            }
+        }
+    }
+
+    fn observe_pull(
+        &mut self,
+        pull: &PullId,
+        fact: &PullFact,
+        now: Now,
+        touched: &mut HashSet<PullId>,
+    ) -> Result<(), Anomaly> {
+        match fact {
+            PullFact::Started { at } => self.start_pull(pull, *at, now),
+            PullFact::Root(root) => {
+                let shown = Arc::make_mut(&mut self.live_entry_mut(pull)?.pull);
+                match &shown.root {
+                    Some(known) if known == root => return Ok(()),
+                    Some(_) => return Err(Anomaly::RootChanged),
+                    None => shown.root = Some(root.clone()),
+                }
+                touched.insert(pull.clone());
+                self.blobs.entry((pull.namespace().clone(), root.clone())).or_default();
+                Ok(())
+            }
+            PullFact::Repository(repository) => {
+                let shown = Arc::make_mut(&mut self.entry_mut(pull)?.pull);
+                if shown.repository.as_ref() != Some(repository) {
+                    shown.repository = Some(repository.clone());
+                    touched.insert(pull.clone());
+                }
+                Ok(())
+            }
+            PullFact::Named(name) => {
+                const MAX_NAMES: usize = 16;
+                let shown = Arc::make_mut(&mut self.entry_mut(pull)?.pull);
+                if !shown.names.contains(name) && shown.names.len() < MAX_NAMES {
+                    shown.names.push(name.clone());
+                    touched.insert(pull.clone());
+                }
+                Ok(())
+            }
+            PullFact::Image(image) => self.set_image(pull, image),
+            PullFact::Layer { digest, observed: layer } => {
+                self.live_entry_mut(pull)?.observe_layer(digest, layer, now).map_or(Ok(()), Err)
+            }
+            PullFact::Ended { evidence, at } => {
+                let (outcome, failure) = Outcome::from_evidence(evidence);
+                let entry = self.entry_mut(pull)?;
+                match entry.pull.outcome() {
+                    Some(Outcome::Completed | Outcome::Failed | Outcome::Cancelled) => {
+                        Err(Anomaly::EndedTwice)
+                    }
+                    Some(Outcome::Unknown) | None => {
+                        entry.ended = Some(PullEnd { outcome, failure, at: *at });
+                        touched.insert(pull.clone());
+                        Ok(())
+                    }
+                }
             }
         }
     }

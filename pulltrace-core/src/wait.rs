@@ -48,13 +48,35 @@ words! {
     }
 }
 
+/// The cause of a wait.
+pub(crate) struct WaitCause {
+    kind: WaitingKind,
+    pull: Option<PullId>,
+    layer: Option<Digest>,
+}
+
+impl WaitCause {
+    /// A cause that is no other pull or layer.
+    pub(crate) const fn new(kind: WaitingKind) -> Self {
+        Self { kind, pull: None, layer: None }
+    }
+
+    pub(crate) const fn parent_layer(layer: Digest) -> Self {
+        Self { kind: WaitingKind::ParentLayer, pull: None, layer: Some(layer) }
+    }
+
+    pub(crate) const fn shared_layer(by: PullId, layer: Digest) -> Self {
+        Self { kind: WaitingKind::SharedLayer, pull: Some(by), layer: Some(layer) }
+    }
+}
+
 /// Returns the current wait. `since` is kept while the kind and the other pull stay the same.
 pub(crate) fn update_waiting(
     before: Option<&WaitingOn>,
-    now: Option<(WaitingKind, Option<PullId>, Option<Digest>)>,
+    cause: Option<WaitCause>,
     at: NodeTime,
 ) -> Option<WaitingOn> {
-    let (kind, pull, layer) = now?;
+    let WaitCause { kind, pull, layer } = cause?;
     let since = before.filter(|b| b.kind == kind && b.pull == pull).map_or(at, |b| b.since);
     Some(WaitingOn { pull, layer, ..WaitingOn::new(kind, since) })
 }

@@ -7,7 +7,7 @@ use std::error::Error;
 use pulltrace_agent_lib::sink::NdjsonSink;
 use pulltrace_agent_lib::source::{Batch, PullSource, SourceError};
 use pulltrace_agent_lib::{Clock, Collector, Settings};
-use pulltrace_core::{EndEvidence, NameError, NodeTime, Observation, PullId};
+use pulltrace_core::{EndEvidence, NameError, NodeTime, Observation, PullFact, PullId};
 use tokio::io::{AsyncBufReadExt as _, BufReader, Lines, Stdin, stdin};
 
 struct StdinSource(Lines<BufReader<Stdin>>, Clock, Option<PullId>);
@@ -34,7 +34,7 @@ impl StdinSource {
             image => return self.start_pull(image, at),
         };
         let pull = self.2.take();
-        let ended = pull.map(|pull| Observation::Ended { pull, evidence, at });
+        let ended = pull.map(|pull| PullFact::Ended { evidence, at }.of(pull));
         Ok(ended.into_iter().collect())
     }
 
@@ -45,8 +45,8 @@ impl StdinSource {
         self.2 = Some(pull.clone());
         let name = image.parse()?;
         let begun = pull.clone();
-        let began = Observation::Started { pull: begun, at };
-        Ok(vec![began, Observation::Named { pull, name }])
+        let began = PullFact::Started { at }.of(begun);
+        Ok(vec![began, PullFact::Named(name).of(pull)])
     }
 }
 

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use pulltrace_agent_lib::source::{Batch, PullSource, SourceError};
 use pulltrace_agent_lib::{Clock, Collector, Settings, sink::HttpSink};
-use pulltrace_core::{BlobObservation, Bytes, Compression, Digest, EndEvidence, Image, ImageLayer};
+use pulltrace_core::{
+    BlobObservation, Bytes, Compression, Digest, EndEvidence, Image, ImageLayer, PullFact,
+};
 use pulltrace_core::{NameError, NodeTime, Observation as Obs, PullId};
 
 /// The observations, one step every 200 ms.
@@ -37,11 +39,11 @@ fn script(at: NodeTime) -> Result<Vec<Vec<Obs>>, NameError> {
     let here = Bytes(400_000);
     let observed = BlobObservation::Ingest { offset: here, started_at: at, updated_at: at, by: Some(pull()) };
     Ok(vec![
-        vec![Obs::Started { pull: pull(), at }, Obs::Named { pull: pull(), name }],
-        vec![Obs::Root { pull: pull(), root: digest.clone() }, Obs::Image { pull: pull(), image }],
+        vec![PullFact::Started { at }.of(pull()), PullFact::Named(name).of(pull())],
+        vec![PullFact::Root(digest.clone()).of(pull()), PullFact::Image(image).of(pull())],
         vec![Obs::Blob { namespace, digest, observed }],
         // A pull ends only with evidence.
-        vec![Obs::Ended { pull: pull(), evidence: EndEvidence::ImagePresent, at }],
+        vec![PullFact::Ended { evidence: EndEvidence::ImagePresent, at }.of(pull())],
     ])
 }
 

@@ -1,7 +1,7 @@
 //! Which pulls are logged, and the fields of each line.
 
 use super::*;
-use pulltrace_core::{EndEvidence, Limits, NodeTime, Observation};
+use pulltrace_core::{EndEvidence, Limits, NodeTime, Observation, PullFact};
 
 fn at(seconds: u64) -> Now {
     let start = Now { mono: Mono::default(), node: NodeTime::from_unix(1_764_016_180, 0) };
@@ -18,11 +18,11 @@ fn id(pull: u32) -> PullId {
 }
 
 fn began(pull: u32) -> Observation {
-    Observation::Started { pull: id(pull), at: at(0).node }
+    PullFact::Started { at: at(0).node }.of(id(pull))
 }
 
 fn ended(pull: u32, evidence: EndEvidence, seconds: u64) -> Observation {
-    Observation::Ended { pull: id(pull), evidence, at: at(seconds).node }
+    PullFact::Ended { evidence, at: at(seconds).node }.of(id(pull))
 }
 
 struct TestBench {
@@ -154,7 +154,7 @@ mod output {
 
     #[test]
     fn failed_pull_logs_warning_with_reason() {
-        let named = Observation::Named { pull: id(1), name: "nginx".parse().unwrap() };
+        let named = PullFact::Named("nginx".parse().unwrap()).of(id(1));
         let line = line(&[began(1), named, ended(1, EndEvidence::ImageAbsent, 4)], 9);
         assert_eq!(line["level"], "WARN");
         assert_eq!(line["outcome"], "\"failed\"");
@@ -184,7 +184,7 @@ mod output {
                 created_by: None,
             }],
         };
-        let image = Observation::Image { pull: id(1), image: Arc::new(image) };
+        let image = PullFact::Image(Arc::new(image)).of(id(1));
         let blob = Observation::Blob {
             namespace: "k8s.io".parse().unwrap(),
             digest: layer.parse().unwrap(),

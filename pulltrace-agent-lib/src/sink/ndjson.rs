@@ -76,7 +76,7 @@ mod tests {
     use std::sync::Arc;
 
     use pulltrace_core::{
-        Counters, Limits, Mono, NodeTotals, Now, Observation, Pull, PullId, PullTable,
+        Counters, Limits, Mono, NodeTotals, Now, Pull, PullFact, PullId, PullTable,
     };
 
     use super::*;
@@ -127,7 +127,7 @@ mod tests {
                 lease: lease.parse().unwrap(),
                 created: now().node,
             };
-            table.apply(&[Observation::Started { pull, at: now().node }], now());
+            table.apply(&[PullFact::Started { at: now().node }.of(pull)], now());
         }
         table.pulls().cloned().collect()
     }

@@ -36,7 +36,8 @@ pub use scripted::{Script, ScriptError, ScriptedSource};
 ///   receivers take pulls missing from it as ended.
 /// - **Stable ids.** A new source for the same runtime gives a running pull the same id.
 ///
-/// A pull ends only by [`Observation::Ended`], which carries evidence; never by being absent.
+/// A pull ends only by [`PullFact::Ended`](pulltrace_core::PullFact::Ended), which carries evidence;
+/// never by being absent.
 ///
 /// ```
 /// use pulltrace_agent_lib::source::{Batch, PullSource, SourceError};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pulltrace_agent_lib::Clock;
 use pulltrace_core::{
     BlobObservation, Bytes, Compression, Digest, EndEvidence, Image, ImageLayer, NodeName,
-    NodeTime, Observation, PullId,
+    NodeTime, Observation, PullFact, PullId,
 };
 
 pub(crate) fn node() -> NodeName {
@@ -27,15 +27,15 @@ pub(crate) fn id(pull: u32) -> PullId {
 }
 
 pub(crate) fn began(pull: u32) -> Observation {
-    Observation::Started { pull: id(pull), at: start() }
+    PullFact::Started { at: start() }.of(id(pull))
 }
 
 pub(crate) fn named(pull: u32, name: &str) -> Observation {
-    Observation::Named { pull: id(pull), name: name.parse().unwrap() }
+    PullFact::Named(name.parse().unwrap()).of(id(pull))
 }
 
 pub(crate) fn ended(pull: u32, evidence: EndEvidence, clock: &Clock) -> Observation {
-    Observation::Ended { pull: id(pull), evidence, at: clock.now().node }
+    PullFact::Ended { evidence, at: clock.now().node }.of(id(pull))
 }
 
 /// Awaits a future for up to ten minutes of paused time, which pass instantly.
@@ -61,7 +61,7 @@ pub(crate) fn image(pull: u32) -> Observation {
             created_by: None,
         }],
     };
-    Observation::Image { pull: id(pull), image: Arc::new(image) }
+    PullFact::Image(Arc::new(image)).of(id(pull))
 }
 
 /// Progress of that layer.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pulltrace_agent_lib::source::containerd::replay::{Replay, Speed};
 use pulltrace_agent_lib::testing::conformance::check_finite;
-use pulltrace_core::Observation;
+use pulltrace_core::{Observation, PullFact};
 
 use crate::common::within_ten_minutes;
 
@@ -18,7 +18,8 @@ async fn recorded_replay_conforms_at_any_speed() {
         let said = within_ten_minutes("the suite", check_finite(make, Duration::from_secs(60)));
         let said = said.await.unwrap();
         let all = said.iter().flat_map(|batch| &batch.observations);
-        let ends = all.filter(|said| matches!(said, Observation::Ended { .. }));
+        let ends = all
+            .filter(|said| matches!(said, Observation::Pull { fact: PullFact::Ended { .. }, .. }));
         assert_eq!(ends.count(), 3, "{speed:?}");
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pulltrace_core::{
     BlobObservation, Bytes, Compression, Digest, EndEvidence, Image, ImageLayer, LayerObservation,
-    Limits, Mono, NodeTime, Now, Observation, Pull, PullId, PullTable, Repository,
+    Limits, Mono, NodeTime, Now, Observation, Pull, PullFact, PullId, PullTable, Repository,
 };
 
 /// A node that pulls images of one layer, each with a different digest.
@@ -56,12 +56,9 @@ impl TestNode {
             layers: vec![layer],
         };
         self.observe(&[
-            Observation::Started { pull: pull.clone(), at: self.now.node },
-            Observation::Repository {
-                pull: pull.clone(),
-                repository: Repository::new("r.example", "app").unwrap(),
-            },
-            Observation::Image { pull: pull.clone(), image: Arc::new(image) },
+            PullFact::Started { at: self.now.node }.of(pull.clone()),
+            PullFact::Repository(Repository::new("r.example", "app").unwrap()).of(pull.clone()),
+            PullFact::Image(Arc::new(image)).of(pull.clone()),
         ]);
         self.write_bytes(&digest, 0);
         (pull, digest)
@@ -98,8 +95,8 @@ impl TestNode {
         }
         self.observe_blob(&digest, BlobObservation::Complete);
         self.observe(&[
-            Observation::Layer { pull: pull.clone(), digest, observed: LayerObservation::Unpacked },
-            Observation::Ended { pull, evidence: EndEvidence::ImagePresent, at: self.now.node },
+            PullFact::Layer { digest, observed: LayerObservation::Unpacked }.of(pull.clone()),
+            PullFact::Ended { evidence: EndEvidence::ImagePresent, at: self.now.node }.of(pull),
         ]);
     }
 }
@@ -143,7 +140,7 @@ fn silent_unpack_stalls_after_five_minutes() {
     let (pull, digest) = node.start_pull(MIB);
     node.observe_blob(&digest, BlobObservation::Complete);
     let unpacking = LayerObservation::Unpacking { by: pull.clone(), written: None };
-    node.observe(&[Observation::Layer { pull: pull.clone(), digest, observed: unpacking }]);
+    node.observe(&[PullFact::Layer { digest, observed: unpacking }.of(pull.clone())]);
     assert_eq!(node.get(&pull).phase.as_str(), "extracting");
     node.advance(4 * 60 + 50);
     assert_eq!(node.get(&pull).stalled_since, None);
@@ -202,7 +199,7 @@ fn prepared_snapshot_does_not_clear_stall() {
     let since = node.get(&pull).stalled_since;
     assert!(since.is_some());
     let unpacking = LayerObservation::Unpacking { by: pull.clone(), written: Some(Bytes(4_096)) };
-    node.observe(&[Observation::Layer { pull: pull.clone(), digest, observed: unpacking }]);
+    node.observe(&[PullFact::Layer { digest, observed: unpacking }.of(pull.clone())]);
     assert_eq!(node.get(&pull).stalled_since, since);
 }
 
@@ -227,16 +224,14 @@ fn late_name_changes_nothing_else() {
     node.advance(1);
     node.write_bytes(&digest, 4_000_000);
     let now = node.now.node;
-    node.observe(&[Observation::Ended {
-        pull: pull.clone(),
-        evidence: EndEvidence::ImageAbsent,
-        at: now,
-    }]);
+    node.observe(&[
+        PullFact::Ended { evidence: EndEvidence::ImageAbsent, at: now }.of(pull.clone())
+    ]);
     let mut before = node.get(&pull).clone();
     assert_eq!(before.downloaded, Bytes(4_000_000));
     let name: pulltrace_core::ImageRef = "r.example/app:1".parse().unwrap();
     node.advance(1);
-    node.observe(&[Observation::Named { pull: pull.clone(), name: name.clone() }]);
+    node.observe(&[PullFact::Named(name.clone()).of(pull.clone())]);
     before.names.push(name);
     assert_eq!(*node.get(&pull), before);
 }

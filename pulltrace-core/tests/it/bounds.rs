@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pulltrace_core::{
-    ChangeKind, EndEvidence, Limits, Mono, NodeTime, Now, Observation, PullId, PullTable,
+    ChangeKind, EndEvidence, Limits, Mono, NodeTime, Now, Observation, PullFact, PullId, PullTable,
 };
 
 fn id(lease: usize) -> PullId {
@@ -23,11 +23,11 @@ fn at(second: u32) -> Now {
 }
 
 fn started(lease: usize, now: Now) -> Observation {
-    Observation::Started { pull: id(lease), at: now.node }
+    PullFact::Started { at: now.node }.of(id(lease))
 }
 
 fn ended(lease: usize, now: Now) -> Observation {
-    Observation::Ended { pull: id(lease), evidence: EndEvidence::ImageAbsent, at: now.node }
+    PullFact::Ended { evidence: EndEvidence::ImageAbsent, at: now.node }.of(id(lease))
 }
 
 fn limits(live: usize, ended: usize) -> Limits {

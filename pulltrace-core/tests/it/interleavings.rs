@@ -7,7 +7,8 @@ use std::time::Duration;
 use proptest::prelude::*;
 use pulltrace_core::{
     BlobObservation, Bytes, Compression, Digest, EndEvidence, Image, ImageLayer, LayerObservation,
-    Limits, Mono, NodeTime, Now, Observation, Outcome, Percent, Phase, Pull, PullId, PullTable,
+    Limits, Mono, NodeTime, Now, Observation, Outcome, Percent, Phase, Pull, PullFact, PullId,
+    PullTable,
 };
 
 const PULLS: usize = 3;
@@ -94,17 +95,17 @@ fn end_evidence() -> impl Strategy<Value = EndEvidence> {
 fn observations() -> impl Strategy<Value = Observation> {
     let pull = 0..PULLS;
     prop_oneof![
-        4 => pull.clone().prop_map(|pull| Observation::Started { pull: id(pull), at: time(0) }),
-        2 => (pull.clone(), 0..PULLS).prop_map(|(pull, root)| Observation::Root { pull: id(pull), root: digest('r', root) }),
-        4 => pull.clone().prop_map(|pull| Observation::Image { pull: id(pull), image: image(pull) }),
+        4 => pull.clone().prop_map(|pull| PullFact::Started { at: time(0) }.of(id(pull))),
+        2 => (pull.clone(), 0..PULLS).prop_map(|(pull, root)| PullFact::Root(digest('r', root)).of(id(pull))),
+        4 => pull.clone().prop_map(|pull| PullFact::Image(image(pull)).of(id(pull))),
         12 => (0..LAYERS, any::<bool>(), blob_observations()).prop_map(|(layer, other, observed)| Observation::Blob {
             namespace: if other { "default" } else { "k8s.io" }.parse().unwrap(),
             digest: digest('l', layer),
             observed,
         }),
         8 => (pull.clone(), 0..LAYERS, layer_observations())
-            .prop_map(|(pull, layer, observed)| Observation::Layer { pull: id(pull), digest: digest('l', layer), observed }),
-        1 => (pull, end_evidence()).prop_map(|(pull, evidence)| Observation::Ended { pull: id(pull), evidence, at: time(20) }),
+            .prop_map(|(pull, layer, observed)| PullFact::Layer { digest: digest('l', layer), observed }.of(id(pull))),
+        1 => (pull, end_evidence()).prop_map(|(pull, evidence)| PullFact::Ended { evidence, at: time(20) }.of(id(pull))),
         1 => Just(Observation::DownloadSlots { per_node: Some(3) }),
         1 => Just(Observation::SourceLost),
         1 => Just(Observation::SourceRecovered),
@@ -175,7 +176,10 @@ proptest! {
         for (batch, milliseconds) in batches {
             now = now.plus(Duration::from_millis(milliseconds));
             for observation in &batch {
-                if let Observation::Ended { pull, evidence: EndEvidence::ImagePresent, .. } = observation {
+                if let Observation::Pull {
+                    pull,
+                    fact: PullFact::Ended { evidence: EndEvidence::ImagePresent, .. },
+                } = observation {
                     present.insert(pull.clone());
                 }
             }
@@ -200,7 +204,13 @@ proptest! {
     fn repeated_observations_change_nothing(batch in proptest::collection::vec(observations(), 0..30)) {
         let now = Now { mono: Mono(Duration::from_secs(50)), node: time(50) };
         let mut table = PullTable::new(Limits::default());
-        let quiet = |o: &&Observation| !matches!(o, Observation::Ended { .. } | Observation::Blob { .. } | Observation::Root { .. });
+        let quiet = |o: &&Observation| {
+            !matches!(
+                o,
+                Observation::Blob { .. }
+                    | Observation::Pull { fact: PullFact::Ended { .. } | PullFact::Root(_), .. }
+            )
+        };
         let batch: Vec<Observation> = batch.iter().filter(quiet).cloned().collect();
         // An observation is lost if it precedes one that it depends on, so it takes several rounds
         // until everything is known.

@@ -57,7 +57,7 @@ impl ClockOffset {
 /// Returns the wire type of a pull and its links, with times on the server's clock.
 ///
 /// ```
-/// # use pulltrace_core::{Limits, Mono, NodeTime, Now, Observation, PullId, PullTable};
+/// # use pulltrace_core::{Limits, Mono, NodeTime, Now, PullFact, PullId, PullTable};
 /// use pulltrace_server_lib::fleet::{Correction, pull_status};
 /// # let now = Now { mono: Mono::default(), node: "2026-11-24T20:00:00Z".parse()? };
 /// # let pull = PullId::Lease {
@@ -67,7 +67,7 @@ impl ClockOffset {
 /// #     created: now.node,
 /// # };
 /// # let mut table = PullTable::new(Limits::default());
-/// # let changes = table.apply(&[Observation::Started { pull, at: now.node }], now);
+/// # let changes = table.apply(&[PullFact::Started { at: now.node }.of(pull)], now);
 /// let status = pull_status(&changes[0].pull, None, Correction::from_millis(90_000));
 /// assert_eq!(status.started_at.to_string(), "2026-11-24T20:01:30Z");
 /// # Ok::<(), Box<dyn std::error::Error>>(())

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use pulltrace_core::wire::check::{V0Ingest, V0Report};
 use pulltrace_core::wire::v1::{AgentInfo, ReportAck};
 use pulltrace_core::{
-    Bytes, Digest, Limits, Mono, NodeName, NodeTime, Now, Observation, Percent, Phase, Pull,
-    PullId, PullTable, RateMeter,
+    Bytes, Digest, Limits, Mono, NodeName, NodeTime, Now, Percent, Phase, Pull, PullFact, PullId,
+    PullTable, RateMeter,
 };
 
 use super::node::Node;
@@ -129,7 +129,7 @@ fn new_pull(node: &NodeName, ingest: &V0Ingest, sent: NodeTime) -> Option<Pull> 
     };
     let now = Now { mono: Mono::default(), node: at };
     let changes =
-        PullTable::new(Limits::default()).apply(&[Observation::Started { pull, at }], now);
+        PullTable::new(Limits::default()).apply(&[PullFact::Started { at }.of(pull)], now);
     changes.first().map(|change| (*change.pull).clone())
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pulltrace_core::eta::{LayerWork, Speeds, UnpackSpeeds, estimate};
 use pulltrace_core::{
     Bytes, BytesPerSecond, Compression, Digest, Eta, Failure, FailureReason, Image, ImageLayer,
-    Layer, LayerState, Limits, Mono, NodeTime, Now, Observation, Outcome, Percent, Phase, Pull,
+    Layer, LayerState, Limits, Mono, NodeTime, Now, Outcome, Percent, Phase, Pull, PullFact,
     PullId, PullTable, Repository, WaitingKind, WaitingOn,
 };
 
@@ -82,10 +82,10 @@ pub(super) fn pull(lease: &str, path: &str, sizes: &[u64]) -> Pull {
     let repository = Repository::new("registry.example", path).unwrap();
     let changes = table.apply(
         &[
-            Observation::Started { pull: pull.clone(), at: at(0) },
-            Observation::Root { pull: pull.clone(), root: digest('0') },
-            Observation::Repository { pull: pull.clone(), repository },
-            Observation::Image { pull, image },
+            PullFact::Started { at: at(0) }.of(pull.clone()),
+            PullFact::Root(digest('0')).of(pull.clone()),
+            PullFact::Repository(repository).of(pull.clone()),
+            PullFact::Image(image).of(pull),
         ],
         now(0),
     );
@@ -102,7 +102,7 @@ pub(super) fn pull(lease: &str, path: &str, sizes: &[u64]) -> Pull {
 pub(super) fn unresolved_pull(lease: &str) -> Pull {
     let mut table = PullTable::new(Limits::default());
     let pull = id(lease);
-    let changes = table.apply(&[Observation::Started { pull, at: at(0) }], now(0));
+    let changes = table.apply(&[PullFact::Started { at: at(0) }.of(pull)], now(0));
     changes[0].pull.as_ref().clone()
 }
 
@@ -110,7 +110,7 @@ pub(super) fn unresolved_pull(lease: &str) -> Pull {
 pub(super) fn waiting(kind: WaitingKind, since: i64) -> WaitingOn {
     let mut table = PullTable::new(Limits::default());
     let pull = id("0-waiting");
-    table.apply(&[Observation::Started { pull: pull.clone(), at: at(0) }], now(0));
+    table.apply(&[PullFact::Started { at: at(0) }.of(pull.clone())], now(0));
     table.apply(&[], now(20));
     let mut waiting = table.get(&pull).unwrap().waiting_on.clone().unwrap();
     (waiting.kind, waiting.since) = (kind, at(since));

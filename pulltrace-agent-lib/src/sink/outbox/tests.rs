@@ -1,7 +1,7 @@
 //! Timing and content of reports, also when reports or acknowledgements are lost.
 
 use super::*;
-use pulltrace_core::{Digest, EndEvidence, Image, Limits, NodeTime, Observation};
+use pulltrace_core::{Digest, EndEvidence, Image, Limits, NodeTime, Observation, PullFact};
 
 const INTERVAL: Duration = Duration::from_secs(1);
 const HEARTBEAT: Duration = Duration::from_secs(5);
@@ -51,12 +51,12 @@ impl TestBench {
     }
 
     fn begin(&mut self, pull: u32, ms: u64) {
-        let began = Observation::Started { pull: id(pull), at: at(ms).node };
+        let began = PullFact::Started { at: at(ms).node }.of(id(pull));
         self.apply(&[began], ms);
     }
 
     fn end(&mut self, pull: u32, evidence: EndEvidence, ms: u64) {
-        let ended = Observation::Ended { pull: id(pull), evidence, at: at(ms).node };
+        let ended = PullFact::Ended { evidence, at: at(ms).node }.of(id(pull));
         self.apply(&[ended], ms);
     }
 
@@ -66,14 +66,14 @@ impl TestBench {
         let image =
             Image { manifests: vec![root.clone()], root, platform: None, layers: Vec::new() };
         let (pull, image) = (id(pull), image.into());
-        self.apply(&[Observation::Image { pull, image }], ms);
+        self.apply(&[PullFact::Image(image).of(pull)], ms);
     }
 
     /// A change that is neither a start nor an end.
     fn progress(&mut self, pull: u32, ms: u64) {
         let name = format!("registry.example/app:{ms}").parse().unwrap();
         let pull = id(pull);
-        self.apply(&[Observation::Named { pull, name }], ms);
+        self.apply(&[PullFact::Named(name).of(pull)], ms);
     }
 
     fn due(&self) -> Option<u64> {

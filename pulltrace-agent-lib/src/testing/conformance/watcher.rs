@@ -6,7 +6,9 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use pulltrace_core::{Anomaly, EndEvidence, Limits, Mono, Observation, Outcome, PullId, PullTable};
+use pulltrace_core::{
+    Anomaly, EndEvidence, Limits, Mono, Observation, Outcome, PullFact, PullId, PullTable,
+};
 
 use super::{Rule, Violation};
 use crate::source::{Batch, PullSource};
@@ -267,35 +269,45 @@ impl<S: PullSource> Watcher<S> {
         match observation {
             Observation::SourceLost => self.lost = true,
             Observation::SourceRecovered => self.lost = false,
-            Observation::Started { pull, .. } => {
-                if let Some(evidence) = self.ended.get(pull) {
-                    if Outcome::from_evidence(evidence).0 != Outcome::Unknown {
-                        let what = format!("pull {pull} ended by {evidence:?} and started again");
-                        return Err(self.violation(Rule::EndIsFinal, what));
-                    }
-                    self.ended.remove(pull);
-                }
-                if !self.began.contains(pull) {
-                    self.began.push(pull.clone());
-                }
+            Observation::Pull { pull, fact: PullFact::Started { .. } } => {
+                return self.check_start(pull);
             }
-            Observation::Ended { pull, evidence, .. } => {
-                if self.lost {
-                    let what = format!("pull {pull} ended by {evidence:?} during an outage");
-                    return Err(self.violation(Rule::Outage, what));
-                }
-                if !self.began.contains(pull) {
-                    let what = format!("pull {pull} ended without a start");
-                    return Err(self.violation(Rule::Consistent, what));
-                }
-                if let Some(before) = self.ended.insert(pull.clone(), evidence.clone())
-                    && Outcome::from_evidence(&before).0 != Outcome::Unknown
-                {
-                    let what = format!("pull {pull} ended by {before:?} and then by {evidence:?}");
-                    return Err(self.violation(Rule::EndIsFinal, what));
-                }
+            Observation::Pull { pull, fact: PullFact::Ended { evidence, .. } } => {
+                return self.check_end(pull, evidence);
             }
             _ => {}
+        }
+        Ok(())
+    }
+
+    fn check_start(&mut self, pull: &PullId) -> Result<(), Violation> {
+        if let Some(evidence) = self.ended.get(pull) {
+            if Outcome::from_evidence(evidence).0 != Outcome::Unknown {
+                let what = format!("pull {pull} ended by {evidence:?} and started again");
+                return Err(self.violation(Rule::EndIsFinal, what));
+            }
+            self.ended.remove(pull);
+        }
+        if !self.began.contains(pull) {
+            self.began.push(pull.clone());
+        }
+        Ok(())
+    }
+
+    fn check_end(&mut self, pull: &PullId, evidence: &EndEvidence) -> Result<(), Violation> {
+        if self.lost {
+            let what = format!("pull {pull} ended by {evidence:?} during an outage");
+            return Err(self.violation(Rule::Outage, what));
+        }
+        if !self.began.contains(pull) {
+            let what = format!("pull {pull} ended without a start");
+            return Err(self.violation(Rule::Consistent, what));
+        }
+        if let Some(before) = self.ended.insert(pull.clone(), evidence.clone())
+            && Outcome::from_evidence(&before).0 != Outcome::Unknown
+        {
+            let what = format!("pull {pull} ended by {before:?} and then by {evidence:?}");
+            return Err(self.violation(Rule::EndIsFinal, what));
         }
         Ok(())
     }

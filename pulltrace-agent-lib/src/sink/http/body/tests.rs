@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pulltrace_core::wire::check::CheckedReport;
 use pulltrace_core::{
     Anomaly, Bytes, Compression, Counters, EndEvidence, ImageLayer, Limits, Mono, NodeName,
-    NodeTime, NodeTotals, Now, Observation, PullId, PullTable,
+    NodeTime, NodeTotals, Now, Observation, PullFact, PullId, PullTable,
 };
 
 use super::*;
@@ -265,13 +265,13 @@ fn sizes_beyond_json_limit_are_omitted_and_counted() {
 }
 
 fn began(pull: usize, image: &Arc<Image>) -> [Observation; 2] {
-    let began = Observation::Started { pull: id(pull), at: at(0).node };
-    let image = Observation::Image { pull: id(pull), image: Arc::clone(image) };
+    let began = PullFact::Started { at: at(0).node }.of(id(pull));
+    let image = PullFact::Image(Arc::clone(image)).of(id(pull));
     [began, image]
 }
 
 fn ended(pull: usize, ms: u64) -> Observation {
-    Observation::Ended { pull: id(pull), evidence: EndEvidence::ImagePresent, at: at(ms).node }
+    PullFact::Ended { evidence: EndEvidence::ImagePresent, at: at(ms).node }.of(id(pull))
 }
 
 /// 1,500 pulls of ten images; the first `live` of them have not ended.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
-use pulltrace_core::Observation;
+use pulltrace_core::{Observation, PullFact};
 use tokio::time::timeout;
 
 use super::super::client::Cause;
@@ -284,7 +284,9 @@ async fn active_pull_shortens_poll_interval() {
     let polls = fake.update(|state| state.polls.clone());
     assert_eq!(polls, [0.0, 0.25, 0.5, 0.75, 1.0].map(seconds));
     assert!(batches.iter().any(|batch| batch.poll_interval == Some(seconds(0.25))));
-    let began = |observation: &Observation| matches!(observation, Observation::Started { .. });
+    let began = |observation: &Observation| {
+        matches!(observation, Observation::Pull { fact: PullFact::Started { .. }, .. })
+    };
     assert!(observations(&batches).iter().any(began));
 }
 
@@ -538,7 +540,10 @@ async fn replay_reproduces_observations_and_timing() {
     live.extend(collect_batches(&mut source, seconds(3.0)).await);
     drop(source);
     let live = observations(&live);
-    assert!(live.iter().any(|o| matches!(o, Observation::Ended { .. })), "{live:?}");
+    assert!(
+        live.iter().any(|o| matches!(o, Observation::Pull { fact: PullFact::Ended { .. }, .. })),
+        "{live:?}"
+    );
 
     let bytes = recorded.bytes();
     let length = recorded.inputs().last().unwrap().0;

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use pulltrace_core::{
-    Anomaly, BlobObservation, Digest, EndEvidence, ImageRef, NodeTime, Now, Observation, PullId,
+    Anomaly, BlobObservation, Digest, EndEvidence, ImageRef, NodeTime, Now, Observation, PullFact,
+    PullId,
 };
 
 use super::super::input::ImageRecord;
@@ -49,7 +50,7 @@ impl Tracker {
                 && !pull.inactive
                 && written.any(|digest| is_taken_over(pull, self.view.writers.get(digest)))
             {
-                self.output.observe(inactive_end(pull));
+                pull.emit(inactive_end(pull), &mut self.output);
                 self.ignored.insert(key.clone());
                 continue;
             }
@@ -57,12 +58,8 @@ impl Tracker {
             if !pull.evaluate_lease(resources, context, &mut self.output) {
                 if pull.reported_start {
                     self.output.report_anomaly(Anomaly::NoPull);
-                    let (pull, at) = (pull.id.clone(), now.node);
-                    self.output.observe(Observation::Ended {
-                        pull,
-                        evidence: EndEvidence::Unobserved,
-                        at,
-                    });
+                    let evidence = EndEvidence::Unobserved;
+                    pull.emit(PullFact::Ended { evidence, at: now.node }, &mut self.output);
                 }
                 self.ignored.insert(key.clone());
                 continue;
@@ -73,7 +70,7 @@ impl Tracker {
             let idle = now.node.since(pull.last_activity.node) > self.inactivity_timeout && !waits;
             if pull.reported_start && !was_inactive && !pull.inactive && idle {
                 pull.inactive = true;
-                self.output.observe(inactive_end(pull));
+                pull.emit(inactive_end(pull), &mut self.output);
             }
         }
         let ignored = &self.ignored;
@@ -153,7 +150,7 @@ impl Tracker {
                 finished_at.node
             };
             let completed = evidence == EndEvidence::ImagePresent;
-            self.output.observe(Observation::Ended { pull: pull.id.clone(), evidence, at });
+            pull.emit(PullFact::Ended { evidence, at }, &mut self.output);
             if let Some(root) = pull.root {
                 self.records.add_ended(EndedPull {
                     root,
@@ -228,7 +225,7 @@ impl Tracker {
 
     fn emit_name(&mut self, pull: Option<PullId>, name: Option<ImageRef>) {
         if let (Some(pull), Some(name)) = (pull, name) {
-            self.output.observe(Observation::Named { pull, name });
+            self.output.observe(PullFact::Named(name).of(pull));
         }
     }
 
@@ -324,7 +321,7 @@ fn determine_end(
                     pull.created_at
                 }
             };
-            out.observe(Observation::Started { pull: pull.id.clone(), at });
+            pull.emit(PullFact::Started { at }, out);
             observations.into_iter().for_each(|observation| out.observe(observation));
         }
     }
@@ -341,19 +338,15 @@ fn determine_end(
             .chain(pull.names.clone())
             .collect();
         for name in names {
-            out.observe(Observation::Named { pull: pull.id.clone(), name });
+            pull.emit(PullFact::Named(name), out);
         }
     }
     evidence
 }
 
 /// Returns the end of a pull that is inactive.
-fn inactive_end(pull: &TrackedPull) -> Observation {
-    Observation::Ended {
-        pull: pull.id.clone(),
-        evidence: EndEvidence::Inactive,
-        at: pull.last_activity.node,
-    }
+fn inactive_end(pull: &TrackedPull) -> PullFact {
+    PullFact::Ended { evidence: EndEvidence::Inactive, at: pull.last_activity.node }
 }
 
 /// Returns whether a newer pull writes a blob of an older one that had been inactive before. A blob

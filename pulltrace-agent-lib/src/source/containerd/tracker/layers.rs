@@ -1,6 +1,6 @@
 //! The layers of a pull: which chains are unpacked, by which pull, and how old they are.
 
-use pulltrace_core::{Anomaly, Bytes, Digest, LayerObservation, NodeTime, Observation};
+use pulltrace_core::{Anomaly, Bytes, Digest, LayerObservation, NodeTime, PullFact};
 
 use super::super::input::Query;
 use super::OutputBuilder;
@@ -92,7 +92,7 @@ impl TrackedPull {
         observed: LayerObservation,
         out: &mut OutputBuilder,
     ) {
-        out.observe(Observation::Layer { pull: self.id.clone(), digest: digest.clone(), observed });
+        self.emit(PullFact::Layer { digest: digest.clone(), observed }, out);
     }
 
     pub(super) fn update_chains(

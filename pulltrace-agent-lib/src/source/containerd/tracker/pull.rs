@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pulltrace_core::{
-    Anomaly, BlobObservation, Bytes, Digest, Image, ImageLayer, ImageRef, NodeTime, Now,
-    Observation, PullId,
+    Anomaly, BlobObservation, Bytes, Digest, Image, ImageLayer, ImageRef, NodeTime, Now, PullFact,
+    PullId,
 };
 
 use super::super::input::{ImageRecord, Query};
@@ -148,6 +148,11 @@ impl TrackedPull {
         }
     }
 
+    /// Emits a fact about this pull.
+    pub(super) fn emit(&self, fact: PullFact, out: &mut OutputBuilder) {
+        out.observe(fact.of(self.id.clone()));
+    }
+
     /// Returns the root of the image or, while it is unknown, all candidates.
     pub(super) fn possible_roots(&self) -> impl Iterator<Item = &Digest> {
         let held = self.unrooted_content.iter().filter(|_| self.root.is_none());
@@ -205,9 +210,9 @@ impl TrackedPull {
         if self.inactive {
             return true;
         }
-        out.observe(Observation::Started { pull: self.id.clone(), at: self.created_at });
+        self.emit(PullFact::Started { at: self.created_at }, out);
         for name in &self.names {
-            out.observe(Observation::Named { pull: self.id.clone(), name: name.clone() });
+            self.emit(PullFact::Named(name.clone()), out);
         }
         self.emit_root(documents, out);
         self.find_image(lease, documents, context.platform, out);
@@ -303,7 +308,7 @@ impl TrackedPull {
 
     pub(super) fn emit_root(&mut self, documents: &Documents, out: &mut OutputBuilder) {
         let Some(root) = &self.root else { return };
-        out.observe(Observation::Root { pull: self.id.clone(), root: root.clone() });
+        self.emit(PullFact::Root(root.clone()), out);
         let Some(info) = documents.info(root) else {
             return;
         };
@@ -313,10 +318,7 @@ impl TrackedPull {
             .first()
             .filter(|_| info.repositories.len() == 1 && self.max_sources < 2)
         {
-            out.observe(Observation::Repository {
-                pull: self.id.clone(),
-                repository: repository.clone(),
-            });
+            self.emit(PullFact::Repository(repository.clone()), out);
         }
         self.max_sources = self.max_sources.max(info.repositories.len());
     }
@@ -339,7 +341,7 @@ impl TrackedPull {
         match state {
             ImageState::Complete(image) => self.set_image(image, out),
             ImageState::SizesOnly(image) => {
-                out.observe(Observation::Image { pull: self.id.clone(), image: image.clone() });
+                self.emit(PullFact::Image(image.clone()), out);
                 for layer in &image.layers {
                     if lease.ingests.contains_key(&layer.digest) {
                         self.seen_fetching.insert(layer.digest.clone());
@@ -356,7 +358,7 @@ impl TrackedPull {
     }
 
     pub(super) fn set_image(&mut self, image: AssembledImage, out: &mut OutputBuilder) {
-        out.observe(Observation::Image { pull: self.id.clone(), image: image.image.clone() });
+        self.emit(PullFact::Image(image.image.clone()), out);
         self.image = Some(image);
         self.sizes_only = None;
     }
