@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use super::call::OnCall;
 use super::client::{Cause, Client, ClientError, DEADLINE};
 use super::input::ServerInfo;
+use super::version::Version;
 
 /// Default socket paths, in order of preference.
 ///
@@ -129,7 +130,7 @@ pub async fn detect(
     let found = find(socket, namespace, &OnCall::default()).await?;
     Ok(ContainerdInfo {
         socket: found.path,
-        is_supported: is_supported(&found.server.version),
+        is_supported: Version::parse(&found.server.version).is_supported(),
         version: found.server.version,
         has_namespace: found.has_namespace,
     })
@@ -240,35 +241,12 @@ fn classify_io_error(path: PathBuf, error: io::Error) -> DiscoverError {
     }
 }
 
-/// Returns whether the tracker's rules were verified with this containerd version: 1.6 to 2.x.
-pub(super) fn is_supported(version: &str) -> bool {
-    let mut numbers = version.trim_start_matches('v').split('.').map(|part| {
-        let end = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
-        part.get(..end).and_then(|digits| digits.parse::<u32>().ok())
-    });
-    match (numbers.next().flatten(), numbers.next().flatten()) {
-        (Some(1), Some(minor)) => minor >= 6,
-        (Some(2), Some(_)) => true,
-        _ => false,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::net::UnixListener;
     use std::time::Duration;
 
     use super::*;
-
-    #[test]
-    fn tested_versions_are_supported() {
-        for known in ["1.6.20~ds1", "v1.7.34", "v2.0.0-rc.1", "v2.4.2", "2.9.0+k3s1"] {
-            assert!(is_supported(known), "{known}");
-        }
-        for other in ["v1.5.18", "v3.0.0", "", "dev", "1", "1.x", "v1..6", "99999999999.1"] {
-            assert!(!is_supported(other), "{other}");
-        }
-    }
 
     fn missing() -> DiscoverError {
         DiscoverError::NotFound { path: "/a".into() }

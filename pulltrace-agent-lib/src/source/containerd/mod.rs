@@ -7,17 +7,22 @@
 
 mod call;
 mod client;
+mod connection;
 mod daemon;
 pub mod discover;
 mod event_queue;
+mod feed;
 pub mod image;
 pub mod input;
 mod interval;
 mod query_queue;
+mod reconnect;
 pub mod recording;
 pub mod replay;
+mod stats;
 mod task;
 pub mod tracker;
+mod version;
 
 use std::fmt;
 use std::io::Write;
@@ -35,10 +40,11 @@ use self::client::Client;
 pub use self::client::{Cause, ClientError};
 use self::daemon::{Connect, Connected, Daemon};
 use self::discover::DiscoverError;
+use self::feed::Feed;
 use self::input::{Event, Poll, Query, Reply};
 use self::recording::Recorder;
 pub use self::replay::Replay;
-use self::task::Task;
+pub use self::stats::SourceStats;
 use self::tracker::Tracker;
 use super::{Batch, PullSource, SourceError};
 use crate::clock::Clock;
@@ -60,38 +66,6 @@ pub struct Containerd {
     stats: Arc<Mutex<SourceStats>>,
     /// Aborts the task when dropped.
     _task: JoinSet<()>,
-}
-
-/// Counters of a [`Containerd`] source since it started.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct SourceStats {
-    /// Connections to containerd, including reconnects.
-    pub connections: u64,
-    /// Successful polls.
-    pub polls: u64,
-    /// Failed polls.
-    pub failed_polls: u64,
-    /// Events passed to the tracker.
-    pub events: u64,
-    /// Event stream interruptions and overflows, after which events may be missing.
-    pub event_gaps: u64,
-    /// Events dropped because they arrived faster than they were processed.
-    pub dropped_events: u64,
-    /// Queries sent to containerd.
-    pub queries: u64,
-    /// Failed queries. A "not found" answer is not a failure.
-    pub failed_queries: u64,
-    /// Queries that were not sent because too many were queued.
-    pub dropped_queries: u64,
-    /// List items from containerd that were invalid or exceeded a limit.
-    pub skipped_items: u64,
-    /// Inputs written to the recording.
-    pub recorded_inputs: u64,
-    /// Bytes written to the recording.
-    pub recorded_bytes: u64,
-    /// Why the recording stopped early; `None` if it continues or there is none.
-    pub recording_error: Option<String>,
 }
 
 /// Builds a [`Containerd`] source; created by [`Containerd::builder`].
@@ -142,9 +116,9 @@ impl Containerd {
     ) -> Self {
         let (out, batches) = mpsc::channel(BATCH_CAPACITY);
         let stats = Arc::new(Mutex::new(SourceStats::default()));
-        let task = Task::new(connect, clock, tracker, recorder, out, Arc::clone(&stats));
+        let feed = Feed::new(clock, tracker, recorder, out, Arc::clone(&stats));
         let mut tasks = JoinSet::new();
-        tasks.spawn(task.run());
+        tasks.spawn(task::run(connect, feed));
         Self { batches, stats, _task: tasks }
     }
 }

@@ -2,19 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::io::Write;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use pulltrace_core::{Observation, PullFact};
+use pulltrace_core::error::error_chain;
+use pulltrace_core::{NodeTime, Observation, PullFact};
+use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use super::super::client::Cause;
+use super::super::client::{Cause, ClientError};
+use super::super::daemon::{Connect, Connected, Daemon};
 use super::super::discover::DiscoverError;
-use super::super::input::{Ingest, Lease, Query, Resource};
-use super::super::recording::Recording;
+use super::super::input::{Event, Ingest, Input, Lease, Poll, Query, Reply, Resource, ServerInfo};
+use super::super::query_queue::MAX_PER_ROUND;
+use super::super::recording::{Recorder, Recording};
 use super::super::replay::{Replay, Speed};
+use super::super::tracker::Tracker;
 use super::super::{Containerd, KUBERNETES_NAMESPACE};
-use super::*;
-use crate::source::PullSource;
+use crate::clock::Clock;
+use crate::source::{Batch, PullSource};
 
 /// A containerd controlled by the test.
 #[derive(Clone)]

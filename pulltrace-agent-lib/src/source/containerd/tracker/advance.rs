@@ -10,20 +10,20 @@ use pulltrace_core::{
 };
 
 use super::super::input::ImageRecord;
+use super::super::version::Version;
 use super::outcome::EndAssessment;
+use super::output::OutputBuilder;
 use super::pull::{Finished, PullContext, TrackedPull};
 use super::records::{EndedPull, NameMatch, WrittenNames, is_config_id};
 use super::view::LeaseKey;
-use super::{
-    LAYER_AGE_TIMEOUT, MAX_PULLS, OUTCOME_TIMEOUT, OutputBuilder, Tracker, has_shared_slots,
-    skips_existing_names,
-};
+use super::{LAYER_AGE_TIMEOUT, MAX_PULLS, OUTCOME_TIMEOUT, Tracker};
 
 impl Tracker {
     /// Evaluates all pulls with the current state.
     pub(super) fn advance(&mut self, now: Now) {
         let mut ended = Vec::new();
         let recent = self.records.has_pending();
+        let has_shared_slots = self.version().is_some_and(Version::has_shared_slots);
         let context = PullContext {
             view: &self.view,
             documents: &self.documents,
@@ -64,9 +64,7 @@ impl Tracker {
                 self.ignored.insert(key.clone());
                 continue;
             }
-            let waits =
-                self.server.as_ref().is_some_and(|server| has_shared_slots(&server.version))
-                    && pull.waits_for_slot(resources, &self.view);
+            let waits = has_shared_slots && pull.waits_for_slot(resources, &self.view);
             let idle = now.node.since(pull.last_activity.node) > self.inactivity_timeout && !waits;
             if pull.reported_start && !was_inactive && !pull.inactive && idle {
                 pull.inactive = true;
@@ -236,8 +234,7 @@ impl Tracker {
     fn find_writer(&mut self, root: &Digest, name: &str, at: NodeTime) -> Option<NameWriter> {
         /// The lists of a poll may be this much older than its time.
         const MAX_POLL_DELAY: Duration = Duration::from_millis(100);
-        let skips_existing =
-            self.server.as_ref().is_some_and(|server| skips_existing_names(&server.version));
+        let skips_existing = self.version().is_some_and(Version::skips_existing_names);
         for wanted in [NameMatch::Expected, NameMatch::Possible] {
             let matches =
                 |wrote: &WrittenNames| wrote.match_name(name, at, skips_existing) == Some(wanted);

@@ -3,9 +3,9 @@
 use pulltrace_core::{Anomaly, Bytes, Digest, LayerObservation, NodeTime, PullFact};
 
 use super::super::input::Query;
-use super::OutputBuilder;
 use super::documents::{AssembledImage, Documents};
 use super::lease_resources::LeaseResources;
+use super::output::OutputBuilder;
 use super::pull::{ChainAge, TrackedPull};
 use super::view::View;
 

@@ -9,6 +9,7 @@ mod documents;
 mod layers;
 mod lease_resources;
 mod outcome;
+mod output;
 mod pull;
 mod records;
 mod view;
@@ -19,9 +20,12 @@ use std::time::Duration;
 use pulltrace_core::{Anomaly, Digest, LeaseId, Namespace, NodeName, Now, Observation, PullId};
 
 use super::input::{Answer, Event, Input, Poll, Query, Reply, ServerInfo};
+use super::version::Version;
 use documents::Documents;
 pub use lease_resources::is_pull_lease;
 use lease_resources::parse_extract_key;
+use output::OutputBuilder;
+pub use output::TrackerOutput;
 use pull::{Finished, TrackedPull};
 use records::Records;
 use view::{LeaseKey, View};
@@ -35,9 +39,6 @@ const NODE_DOWNLOAD_SLOTS: u32 = 3;
 
 /// The maximum number of tracked leases; further ones are skipped and counted as an anomaly.
 const MAX_PULLS: usize = 1_024;
-
-/// The maximum number of queries per poll; the rest is requested after the next one.
-const MAX_QUERIES: usize = 1_024;
 
 /// Time to find evidence of how a pull ended; after that its outcome is unknown.
 const OUTCOME_TIMEOUT: Duration = Duration::from_secs(30);
@@ -62,50 +63,6 @@ pub struct Tracker {
     documents: Documents,
     records: Records,
     output: OutputBuilder,
-}
-
-/// The output of a step.
-#[derive(Debug, Default, PartialEq)]
-#[non_exhaustive]
-pub struct TrackerOutput {
-    /// Queries for containerd. Unanswered ones are returned again after the next poll.
-    pub queries: Vec<Query>,
-    /// The observations.
-    pub observations: Vec<Observation>,
-    /// Contradictions in the input.
-    pub anomalies: Vec<Anomaly>,
-}
-
-/// Collects the output of a step. Each query is emitted once per poll.
-#[derive(Debug, Default)]
-struct OutputBuilder {
-    collected: TrackerOutput,
-    queried: BTreeSet<Query>,
-}
-
-impl OutputBuilder {
-    fn observe(&mut self, observation: Observation) {
-        self.collected.observations.push(observation);
-    }
-
-    fn report_anomaly(&mut self, anomaly: Anomaly) {
-        self.collected.anomalies.push(anomaly);
-    }
-
-    fn query(&mut self, query: Query) {
-        if self.queried.len() < MAX_QUERIES && self.queried.insert(query.clone()) {
-            self.collected.queries.push(query);
-        }
-    }
-
-    fn query_all(&mut self, queries: impl IntoIterator<Item = Query>) {
-        queries.into_iter().for_each(|query| self.query(query));
-    }
-
-    /// Removes and returns the observations from this index on.
-    fn split_off_observations(&mut self, from: usize) -> Vec<Observation> {
-        self.collected.observations.split_off(from)
-    }
 }
 
 impl Tracker {
@@ -134,6 +91,11 @@ impl Tracker {
     pub fn with_inactivity_timeout(mut self, inactivity_timeout: Duration) -> Self {
         self.inactivity_timeout = inactivity_timeout;
         self
+    }
+
+    /// Returns containerd's version, once connected.
+    fn version(&self) -> Option<Version> {
+        self.server.as_ref().map(|server| Version::parse(&server.version))
     }
 
     /// Processes one input.
@@ -165,7 +127,9 @@ impl Tracker {
         let version = version.split('+').next().unwrap_or(version);
         self.output.observe(Observation::Runtime { version: format!("containerd {version}") });
         self.output.observe(Observation::DownloadSlots {
-            per_node: has_shared_slots(&server.version).then_some(NODE_DOWNLOAD_SLOTS),
+            per_node: Version::parse(&server.version)
+                .has_shared_slots()
+                .then_some(NODE_DOWNLOAD_SLOTS),
         });
         if let Some(started) = server.started_at {
             // A pull does not survive a restart of containerd, but its lease does.
@@ -181,13 +145,13 @@ impl Tracker {
 
     fn on_lost(&mut self) {
         self.disconnected = true;
-        self.output.queried.clear();
+        self.output.forget_queried();
         self.output.observe(Observation::SourceLost);
     }
 
     fn on_poll(&mut self, poll: &Poll, now: Now) {
         self.polls += 1;
-        self.output.queried.clear();
+        self.output.forget_queried();
         self.documents.on_poll();
         let started = self.server.as_ref().and_then(|server| server.started_at);
         let listed: BTreeSet<LeaseKey> =
@@ -346,35 +310,6 @@ impl Tracker {
             | Event::Gap => {}
         }
     }
-}
-
-/// From 2.1 on, all pulls of a node share the download slots.
-fn has_shared_slots(version: &str) -> bool {
-    major_minor(version) >= Some((2, 1))
-}
-
-/// Returns whether the CRI plugin skips names that already exist, except for the pulled one. It
-/// does from 1.6.30 and 1.7.14 on (observed on 1.6.20, 1.7.35, 2.0 and 2.4; also in the source).
-fn skips_existing_names(version: &str) -> bool {
-    let patch = version_numbers(version).nth(2).flatten().unwrap_or_default();
-    match major_minor(version) {
-        Some((1, 6)) => patch >= 30,
-        Some((1, 7)) => patch >= 14,
-        version => version >= Some((2, 0)),
-    }
-}
-
-/// Returns the major and minor version.
-fn major_minor(version: &str) -> Option<(u32, u32)> {
-    let mut numbers = version_numbers(version);
-    Some((numbers.next().flatten()?, numbers.next().flatten()?))
-}
-
-/// Parses the numbers of a version.
-fn version_numbers(version: &str) -> impl Iterator<Item = Option<u32>> {
-    version.trim_start_matches('v').split('.').map(|part| {
-        part.split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse().ok())
-    })
 }
 
 /// Returns the platform of this node, which selects the manifest of an index.

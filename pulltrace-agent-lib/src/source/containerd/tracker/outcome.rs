@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use pulltrace_core::{Anomaly, Digest, EndEvidence, PullId};
 
 use super::super::input::{ImageRecord, Query};
-use super::OutputBuilder;
 use super::documents::{Documents, ImageState};
+use super::output::OutputBuilder;
 use super::pull::{ChainAge, Finished, PullContext, TrackedPull};
 
 /// The result of evaluating a finished pull.

@@ -13,9 +13,9 @@ use pulltrace_core::{
 };
 
 use super::super::input::{ImageRecord, Query};
-use super::OutputBuilder;
 use super::documents::{AssembledImage, Documents, ImageState};
 use super::lease_resources::{BlobKind, LeaseResources};
+use super::output::OutputBuilder;
 use super::records::WrittenNames;
 use super::view::View;
 

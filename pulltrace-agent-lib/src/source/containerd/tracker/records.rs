@@ -7,7 +7,7 @@ use std::time::Duration;
 use pulltrace_core::{Digest, NodeTime, PullId};
 
 use super::super::input::Query;
-use super::OutputBuilder;
+use super::output::OutputBuilder;
 
 /// The maximum number of written names waiting for their lookup; further ones are skipped and
 /// counted as an anomaly.
