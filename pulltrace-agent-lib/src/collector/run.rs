@@ -47,6 +47,27 @@ enum StopReason {
     SinkClosed,
 }
 
+/// The run stops after the final report, at the latest at the deadline.
+struct Stopping {
+    reason: StopReason,
+    deadline: Mono,
+}
+
+/// The last time passed to the table, and when that was on this loop's clock. They differ for a
+/// replay, whose batches carry the time of the recording.
+#[derive(Clone, Copy)]
+struct TableTime {
+    table: Now,
+    at: Mono,
+}
+
+impl TableTime {
+    /// Returns the table's time at a time of this loop's clock.
+    fn at(self, at: Mono) -> Now {
+        self.table.plus(at.since(self.at))
+    }
+}
+
 struct Run<'a, S, K> {
     clock: Clock,
     grace_period: Duration,
@@ -58,9 +79,8 @@ struct Run<'a, S, K> {
     next_batch: Option<NextBatch<'a, S>>,
     sink: Option<K>,
     delivery: Option<Delivery<'a, K>>,
-    /// The last time passed to the table, and when that was on this loop's clock. They differ for a
-    /// replay, whose batches carry the time of the recording.
-    table_time: Option<(Now, Mono)>,
+    /// The table's time, once there is one.
+    table_time: Option<TableTime>,
     /// True if the source reported that it lost the runtime.
     disconnected: bool,
     /// When the source connected, while its initial sync is incomplete.
@@ -68,7 +88,7 @@ struct Run<'a, S, K> {
     /// True if the initial sync is complete or has timed out.
     synced: bool,
     poll_interval: Option<Duration>,
-    stopping: Option<(StopReason, Mono)>,
+    stopping: Option<Stopping>,
     summary: Summary,
     monitor: MonitorWriter,
 }
@@ -195,7 +215,7 @@ impl<'a, S: PullSource + 'a, K: ReportSink + 'a> Run<'a, S, K> {
         };
         // Timers may have advanced the table beyond this batch, and its time must not run
         // backwards.
-        let last = self.table_time.map(|(now, _)| now.mono).unwrap_or_default();
+        let last = self.table_time.map(|time| time.table.mono).unwrap_or_default();
         let now = Now { mono: batch.now.mono.max(last), node: batch.now.node };
         self.advance(&batch.observations, now, at);
     }
@@ -230,17 +250,16 @@ impl<'a, S: PullSource + 'a, K: ReportSink + 'a> Run<'a, S, K> {
             self.synced = true;
             self.syncing_since = None;
         }
-        let Some((now, when)) = self.table_time else {
+        let Some(time) = self.table_time else {
             return;
         };
-        let passed = at.since(when);
-        if passed >= TICK && self.stopping.is_none() {
-            self.advance(&[], now.plus(passed), at);
+        if at.since(time.at) >= TICK && self.stopping.is_none() {
+            self.advance(&[], time.at(at), at);
         }
     }
 
     fn advance(&mut self, observations: &[Observation], now: Now, at: Mono) {
-        self.table_time = Some((now, at));
+        self.table_time = Some(TableTime { table: now, at });
         let changes = self.table.apply(observations, now);
         if !changes.is_empty() {
             self.monitor.record_phases(&self.table);
@@ -255,23 +274,22 @@ impl<'a, S: PullSource + 'a, K: ReportSink + 'a> Run<'a, S, K> {
     }
 
     /// Stops polling the source. The first reason is kept.
-    fn stop(&mut self, why: StopReason, at: Mono) {
+    fn stop(&mut self, reason: StopReason, at: Mono) {
         self.next_batch = None;
-        if self.stopping.is_none() {
-            self.stopping = Some((why, at + self.grace_period));
-        }
+        let deadline = at + self.grace_period;
+        self.stopping.get_or_insert(Stopping { reason, deadline });
     }
 
     fn start_delivery(&mut self) {
         let at = self.clock.now().mono;
-        let Some((table_now, when)) = self.table_time else {
+        let Some(time) = self.table_time else {
             return;
         };
         if self.report_due().is_none_or(|due| due > at) {
             return;
         }
         if let Some(mut sink) = self.sink.take() {
-            let now = table_now.plus(at.since(when));
+            let now = time.at(at);
             let report = self.outbox.build_report(&self.table, now, at, self.poll_interval);
             self.delivery = Some(Box::pin(async move {
                 let result = sink.deliver(report).await;
@@ -296,8 +314,8 @@ impl<'a, S: PullSource + 'a, K: ReportSink + 'a> Run<'a, S, K> {
     /// When to act next without an event from source or sink.
     fn next_deadline(&self) -> Option<Mono> {
         let other = match (&self.stopping, &self.table_time) {
-            (Some((_, last)), _) => Some(*last),
-            (None, Some((_, when))) => Some(*when + TICK),
+            (Some(stopping), _) => Some(stopping.deadline),
+            (None, Some(time)) => Some(time.at + TICK),
             (None, None) => None,
         };
         let sync_deadline = self.syncing_since.map(|since| since + INITIAL_SYNC_TIMEOUT);
@@ -310,8 +328,8 @@ impl<'a, S: PullSource + 'a, K: ReportSink + 'a> Run<'a, S, K> {
 
     fn is_finished(&self) -> bool {
         let has_sink = self.sink.is_some() || self.delivery.is_some();
-        self.stopping.as_ref().is_some_and(|(_, last)| {
-            !has_sink || self.is_delivered() || self.clock.now().mono >= *last
+        self.stopping.as_ref().is_some_and(|stopping| {
+            !has_sink || self.is_delivered() || self.clock.now().mono >= stopping.deadline
         })
     }
 
@@ -320,7 +338,7 @@ impl<'a, S: PullSource + 'a, K: ReportSink + 'a> Run<'a, S, K> {
         self.summary.delivered = self.is_delivered() && (self.synced || self.table.revision() == 0);
         self.summary.undelivered_ends = self.outbox.undelivered_ends();
         self.summary.counters = self.table.counters().clone();
-        let reason = self.stopping.map_or(StopReason::Normal, |(over, _)| over);
+        let reason = self.stopping.map_or(StopReason::Normal, |stopping| stopping.reason);
         (self.summary, reason)
     }
 }

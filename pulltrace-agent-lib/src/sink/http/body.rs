@@ -118,12 +118,18 @@ struct OpenPart<'a> {
     images_by_root: BTreeMap<&'a Digest, &'a Image>,
 }
 
+/// An image that the server does not have.
+struct NewImage {
+    wire: v1::ReportImage,
+    fingerprint: u64,
+}
+
 /// A pull, encoded for the current part.
 struct PullItem<'a> {
     pull: v1::ReportPull,
     image: Option<&'a Image>,
-    /// The image and its fingerprint, if it must be sent along.
-    new_image: Option<(v1::ReportImage, u64)>,
+    /// The image, if it must be sent along.
+    new_image: Option<NewImage>,
     size: usize,
 }
 
@@ -218,13 +224,14 @@ impl<'a> Splitter<'a> {
         let new_image = if self.current.images_by_root.contains_key(&image.root) {
             None
         } else {
-            let mark = fingerprint(image);
+            let fingerprint = fingerprint(image);
             let earlier = self.parts.iter().rev();
             let known = earlier
                 .map(|part| &part.images)
                 .chain(self.sent_images)
                 .find_map(|marks| marks.get(&image.root));
-            (known != Some(&mark)).then(|| (v1::ReportImage::from(image), mark))
+            (known != Some(&fingerprint))
+                .then(|| NewImage { wire: v1::ReportImage::from(image), fingerprint })
         };
         self.build_item(wire, Some(image), new_image)
     }
@@ -233,14 +240,14 @@ impl<'a> Splitter<'a> {
         &self,
         pull: v1::ReportPull,
         image: Option<&'a Image>,
-        tell: Option<(v1::ReportImage, u64)>,
+        new_image: Option<NewImage>,
     ) -> serde_json::Result<PullItem<'a>> {
-        let size = match (self.limit_size, &tell) {
+        let size = match (self.limit_size, &new_image) {
             (false, _) => 0,
             (true, None) => json_length(&pull)?,
-            (true, Some((told, _))) => json_length(&pull)? + json_length(told)?,
+            (true, Some(image)) => json_length(&pull)? + json_length(&image.wire)?,
         };
-        Ok(PullItem { pull, image, new_image: tell, size })
+        Ok(PullItem { pull, image, new_image, size })
     }
 
     fn fits(&self, size: usize) -> bool {
@@ -260,11 +267,11 @@ impl<'a> Splitter<'a> {
         if let Some(image) = item.image {
             part.images_by_root.entry(&image.root).or_insert(image);
         }
-        if let Some((told, mark)) = item.new_image
+        if let Some(new_image) = item.new_image
             && let Some(image) = item.image
         {
-            part.images.push(told);
-            part.fingerprints.insert(image.root.clone(), mark);
+            part.images.push(new_image.wire);
+            part.fingerprints.insert(image.root.clone(), new_image.fingerprint);
         }
         Ok(())
     }

@@ -246,7 +246,8 @@ impl<R: BufRead> Recording<R> {
     /// # Errors
     /// Returns an error if the first line is not a valid header or has a newer version.
     pub fn open(mut input: R) -> Result<Self, RecordingError> {
-        let (text, whole) = read_line(&mut input, 1)?.ok_or(RecordingError::NotARecording)?;
+        let RawLine { text, is_complete } =
+            read_line(&mut input, 1)?.ok_or(RecordingError::NotARecording)?;
         // serde would also accept an array.
         if !text.starts_with(b"{") {
             return Err(RecordingError::NotARecording);
@@ -255,7 +256,9 @@ impl<R: BufRead> Recording<R> {
             Ok(RawVersion { pulltrace_recording: Some(version) }) => version,
             // The header was cut off.
             Err(error)
-                if error.is_eof() && !whole && text.starts_with(b"{\"pulltrace_recording\"") =>
+                if error.is_eof()
+                    && !is_complete
+                    && text.starts_with(b"{\"pulltrace_recording\"") =>
             {
                 return Err(RecordingError::Truncated { line: 1 });
             }
@@ -282,13 +285,13 @@ impl<R: BufRead> Recording<R> {
 
     fn read_next(&mut self) -> Result<Option<Line>, RecordingError> {
         let number = self.line + 1;
-        let Some((text, whole)) = read_line(&mut self.input, number)? else {
+        let Some(RawLine { text, is_complete }) = read_line(&mut self.input, number)? else {
             return Ok(None);
         };
         self.line = number;
         let raw: LineIn = match serde_json::from_slice(&text) {
             Ok(raw) => raw,
-            Err(_) if !whole => return Err(RecordingError::Truncated { line: number }),
+            Err(_) if !is_complete => return Err(RecordingError::Truncated { line: number }),
             Err(error) => return Err(invalid_line(number, &error)),
         };
         let mono = Mono(Duration::from_nanos(raw.mono_ns));
@@ -317,25 +320,28 @@ impl<R: BufRead> Iterator for Recording<R> {
     }
 }
 
-/// Returns the next line without its newline, and whether it had one; `None` at the end of the
-/// input.
-fn read_line(
-    input: &mut impl BufRead,
-    number: u64,
-) -> Result<Option<(Vec<u8>, bool)>, RecordingError> {
+struct RawLine {
+    /// Without the newline.
+    text: Vec<u8>,
+    /// True if the line ends with a newline.
+    is_complete: bool,
+}
+
+/// Returns the next line; `None` at the end of the input.
+fn read_line(input: &mut impl BufRead, number: u64) -> Result<Option<RawLine>, RecordingError> {
     let mut text = Vec::new();
     let read = input.take(MAX_LINE as u64 + 1).read_until(b'\n', &mut text);
     read.map_err(|source| RecordingError::Read { line: number, source })?;
     if text.is_empty() {
         return Ok(None);
     }
-    let whole = text.last() == Some(&b'\n');
-    if whole {
+    let is_complete = text.last() == Some(&b'\n');
+    if is_complete {
         text.pop();
     } else if text.len() > MAX_LINE {
         return Err(RecordingError::TooLong { line: number });
     }
-    Ok(Some((text, whole)))
+    Ok(Some(RawLine { text, is_complete }))
 }
 
 fn invalid_line(line: u64, reason: &impl std::fmt::Display) -> RecordingError {

@@ -51,12 +51,20 @@ pub struct Replay<R> {
     tracker: Tracker,
     speed: Speed,
     clock: Clock,
-    /// When the first line was recorded, and when it was replayed.
-    started: Option<(Mono, Mono)>,
+    start: Option<ReplayStart>,
     /// The line that was read and waits for its time.
     pending: Option<Line>,
     truncated: bool,
     sync: SyncState,
+}
+
+/// The start of a replay.
+#[derive(Clone, Copy, Debug)]
+struct ReplayStart {
+    /// When the first line was recorded.
+    recorded: Mono,
+    /// When it was replayed.
+    replayed: Mono,
 }
 
 /// Progress of the initial sync after a connection.
@@ -95,7 +103,7 @@ impl<R: BufRead> Replay<R> {
             tracker,
             speed,
             clock: Clock::system(),
-            started: None,
+            start: None,
             pending: None,
             truncated: false,
             sync: SyncState::AwaitingPoll,
@@ -144,8 +152,9 @@ impl<R: BufRead + Send> PullSource for Replay<R> {
             if let Some(line) = &self.pending {
                 let recorded = line.now.mono;
                 let now = self.clock.now().mono;
-                let (first, started) = *self.started.get_or_insert((recorded, now));
-                let at = started + self.speed.playback_offset(recorded.since(first));
+                let start = self.start.get_or_insert(ReplayStart { recorded, replayed: now });
+                let at =
+                    start.replayed + self.speed.playback_offset(recorded.since(start.recorded));
                 // Also without a delay, so that other tasks can run.
                 sleep(at.since(now)).await;
             }

@@ -65,7 +65,7 @@ impl Tracker {
                 continue;
             }
             let waits = has_shared_slots && pull.waits_for_slot(resources, &self.view);
-            let idle = now.node.since(pull.last_activity.node) > self.inactivity_timeout && !waits;
+            let idle = now.node.since(pull.activity.last.node) > self.inactivity_timeout && !waits;
             if pull.reported_start && !was_inactive && !pull.inactive && idle {
                 pull.inactive = true;
                 pull.emit(inactive_end(pull), &mut self.output);
@@ -218,7 +218,7 @@ impl Tracker {
         pull.names.extend(name);
         pull.written_names.record(&record.name, at);
         pull.finished = Some(Finished { since: now, restarted: false, polls: self.polls });
-        self.pulls.insert((at, record.name.clone()), pull);
+        self.pulls.insert(LeaseKey { created_at: at, id: record.name.clone() }, pull);
     }
 
     fn emit_name(&mut self, pull: Option<PullId>, name: Option<ImageRef>) {
@@ -343,7 +343,7 @@ fn determine_end(
 
 /// Returns the end of a pull that is inactive.
 fn inactive_end(pull: &TrackedPull) -> PullFact {
-    PullFact::Ended { evidence: EndEvidence::Inactive, at: pull.last_activity.node }
+    PullFact::Ended { evidence: EndEvidence::Inactive, at: pull.activity.last.node }
 }
 
 /// Returns whether a newer pull writes a blob of an older one that had been inactive before. A blob
@@ -352,7 +352,7 @@ fn is_taken_over(pull: &TrackedPull, writer: Option<&Option<PullId>>) -> bool {
     const STOPPED: Duration = Duration::from_secs(30);
     match writer {
         Some(Some(PullId::Lease { created, .. })) => {
-            *created > pull.created_at && created.since(pull.last_activity.node) > STOPPED
+            *created > pull.created_at && created.since(pull.activity.last.node) > STOPPED
         }
         _ => false,
     }

@@ -46,12 +46,21 @@ pub(super) struct BlobInfo {
     queried: u32,
 }
 
+/// A chain of layers of an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Chain {
+    /// The chain id.
+    pub(super) id: Digest,
+    /// The blob of its topmost layer.
+    pub(super) layer: Digest,
+}
+
 /// An image built from its documents.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct AssembledImage {
     pub(super) image: Arc<Image>,
-    /// For each manifest, lowest layer first: the chain and its topmost layer.
-    pub(super) chains: Vec<Vec<(Digest, Digest)>>,
+    /// The chains of each manifest, lowest layer first.
+    pub(super) chains: Vec<Vec<Chain>>,
     /// The config of each manifest.
     pub(super) configs: Vec<Digest>,
 }
@@ -292,6 +301,7 @@ impl Documents {
                     image::config_chain_ids(config)
                         .into_iter()
                         .zip(manifest.layers().cloned())
+                        .map(|(id, layer)| Chain { id, layer })
                         .collect()
                 });
                 let chains = chains.collect();

@@ -3,10 +3,11 @@
 use pulltrace_core::{Anomaly, Bytes, Digest, LayerObservation, NodeTime, PullFact};
 
 use super::super::input::Query;
-use super::documents::{AssembledImage, Documents};
+use super::chains::ChainAge;
+use super::documents::{AssembledImage, Chain, Documents};
 use super::lease_resources::LeaseResources;
 use super::output::OutputBuilder;
-use super::pull::{ChainAge, TrackedPull};
+use super::pull::TrackedPull;
 use super::view::View;
 
 impl TrackedPull {
@@ -35,7 +36,7 @@ impl TrackedPull {
                 self.emit_layer(&layer.digest, LayerObservation::BlobCached, out);
             }
             let ages: Option<Vec<ChainAge>> =
-                layer.chains.iter().map(|chain| self.unpacked.get(chain).copied()).collect();
+                layer.chains.iter().map(|chain| self.chains.unpacked.get(chain).copied()).collect();
             match ages {
                 Some(ages) if ages.contains(&ChainAge::Unknown) => {}
                 Some(ages) if ages.iter().all(|age| *age == ChainAge::Preexisting) => {
@@ -44,7 +45,10 @@ impl TrackedPull {
                 Some(_) => {
                     let fetched = complete
                         || self.seen_fetching.contains(&layer.digest)
-                        || layer.chains.iter().any(|chain| self.seen_unpacking.contains(chain));
+                        || layer
+                            .chains
+                            .iter()
+                            .any(|chain| self.chains.seen_unpacking.contains(chain));
                     // Unpacked but never fetched: provided by a lazy snapshotter, if the blob is
                     // not on the node.
                     let remote = !fetched && documents.is_missing(&layer.digest);
@@ -68,7 +72,8 @@ impl TrackedPull {
                             .is_some_and(|resources| resources.extracts.contains_key(chain));
                         let by = if own { Some(self.id.clone()) } else { by.clone() };
                         let written = self
-                            .unpacked_bytes
+                            .chains
+                            .written
                             .get(chain)
                             .and_then(|bytes| u64::try_from(*bytes).ok())
                             .map(Bytes);
@@ -103,32 +108,30 @@ impl TrackedPull {
         out: &mut OutputBuilder,
     ) {
         for chains in &image.chains {
-            for (chain, _) in chains {
-                if view.extracts.contains_key(chain) {
-                    self.seen_unpacking.insert(chain.clone());
+            for chain in chains {
+                if view.extracts.contains_key(&chain.id) {
+                    self.chains.seen_unpacking.insert(chain.id.clone());
                 }
-                if view.committed.contains(chain) {
-                    self.mark_unpacked(chain);
+                if view.committed.contains(&chain.id) {
+                    self.chains.mark_unpacked(&chain.id);
                 }
             }
             // Layers are unpacked in order, so all chains below one being unpacked exist.
             let lowest = resources.and_then(|resources| {
-                chains.iter().position(|(chain, _)| resources.extracts.contains_key(chain))
+                chains.iter().position(|chain| resources.extracts.contains_key(&chain.id))
             });
-            for (chain, _) in chains.iter().take(lowest.unwrap_or(0)) {
-                self.mark_unpacked(chain);
+            for chain in chains.iter().take(lowest.unwrap_or(0)) {
+                self.chains.mark_unpacked(&chain.id);
             }
             if lowest.is_none() {
                 self.search_chains(chains, view, out);
             }
             // Chains below an old chain are old as well, so query the highest chain of unknown age
             // first.
-            if let Some((chain, _)) = chains
-                .iter()
-                .rev()
-                .find(|(chain, _)| self.unpacked.get(chain) == Some(&ChainAge::Unknown))
-            {
-                self.query_chain(chain, out);
+            let is_unknown =
+                |chain: &&Chain| self.chains.unpacked.get(&chain.id) == Some(&ChainAge::Unknown);
+            if let Some(chain) = chains.iter().rev().find(is_unknown) {
+                self.query_chain(&chain.id, out);
             }
         }
     }
@@ -137,40 +140,30 @@ impl TrackedPull {
     ///
     /// A chain requires those below it, so the highest existing one is found by binary search.
     /// After this search, later polls only query the next chain.
-    pub(super) fn search_chains(
-        &mut self,
-        chains: &[(Digest, Digest)],
-        view: &View,
-        out: &mut OutputBuilder,
-    ) {
-        let Some(low) = chains.iter().position(|(chain, _)| !self.unpacked.contains_key(chain))
+    pub(super) fn search_chains(&mut self, chains: &[Chain], view: &View, out: &mut OutputBuilder) {
+        let Some(low) =
+            chains.iter().position(|chain| !self.chains.unpacked.contains_key(&chain.id))
         else {
             return;
         };
         let open = &chains[low..];
-        if view.extracts.contains_key(&open[0].0) {
+        if view.extracts.contains_key(&open[0].id) {
             return;
         }
         let high = open
             .iter()
-            .position(|(chain, _)| self.absent_chains.contains(chain))
+            .position(|chain| self.chains.absent.contains(&chain.id))
             .unwrap_or(open.len());
         if high == 0 {
-            self.searched_chains = true;
+            self.chains.is_searched = true;
             return;
         }
-        let place = match (self.searched_chains, high == open.len()) {
+        let place = match (self.chains.is_searched, high == open.len()) {
             (true, _) => 0,
             (false, true) => high - 1,
             (false, false) => high / 2,
         };
-        self.query_chain(&open[place.min(high - 1)].0, out);
-    }
-
-    pub(super) fn mark_unpacked(&mut self, chain: &Digest) {
-        let age =
-            if self.seen_unpacking.contains(chain) { ChainAge::New } else { ChainAge::Unknown };
-        self.unpacked.entry(chain.clone()).or_insert(age);
+        self.query_chain(&open[place.min(high - 1)].id, out);
     }
 
     pub(super) fn query_chain(&self, chain: &Digest, out: &mut OutputBuilder) {
@@ -187,19 +180,20 @@ impl TrackedPull {
     pub(super) fn on_chain_absent(&mut self, chain: &Digest) {
         let chains = self.image.iter().flat_map(|known| &known.chains);
         let chains_above = chains.filter_map(|chains| {
-            let place = chains.iter().position(|(other, _)| other == chain)?;
-            Some(chains[place + 1..].iter().any(|(above, _)| self.unpacked.contains_key(above)))
+            let place = chains.iter().position(|other| other.id == *chain)?;
+            let mut above = chains[place + 1..].iter();
+            Some(above.any(|above| self.chains.unpacked.contains_key(&above.id)))
         });
         // One result for each manifest that contains the chain.
         let has_chain_above: Vec<bool> = chains_above.collect();
         if has_chain_above.is_empty() {
             return;
         }
-        self.absent_chains.insert(chain.clone());
-        if self.unpacked.get(chain) == Some(&ChainAge::Unknown) {
-            self.unpacked.remove(chain);
+        self.chains.absent.insert(chain.clone());
+        if self.chains.unpacked.get(chain) == Some(&ChainAge::Unknown) {
+            self.chains.unpacked.remove(chain);
         }
-        self.broken_chain |= has_chain_above.contains(&true);
+        self.chains.is_broken |= has_chain_above.contains(&true);
     }
 
     /// Counts, once per pull, an extracted chain that belongs to none of the selected manifests.
@@ -208,21 +202,14 @@ impl TrackedPull {
         resources: &LeaseResources,
         out: &mut OutputBuilder,
     ) {
-        let Some(image) = self.image.as_ref().filter(|_| !self.has_unknown_chain) else {
+        let Some(image) = self.image.as_ref().filter(|_| !self.chains.has_unknown) else {
             return;
         };
         let is_known =
-            |chain: &Digest| image.chains.iter().flatten().any(|(other, _)| other == chain);
+            |chain: &Digest| image.chains.iter().flatten().any(|other| other.id == *chain);
         if !resources.extracts.keys().all(is_known) {
-            self.has_unknown_chain = true;
+            self.chains.has_unknown = true;
             out.report_anomaly(Anomaly::UnknownChain);
-        }
-    }
-
-    /// Records the bytes written by the unpacking of a chain.
-    pub(super) fn on_usage(&mut self, chain: &Digest, size: i64) {
-        if self.seen_unpacking.contains(chain) {
-            self.unpacked_bytes.insert(chain.clone(), size);
         }
     }
 
@@ -240,16 +227,16 @@ impl TrackedPull {
         let Some(image) = &self.image else { return };
         let age = if created < self.created_at { ChainAge::Preexisting } else { ChainAge::New };
         for chains in &image.chains {
-            let Some(place) = chains.iter().position(|(other, _)| other == chain) else {
+            let Some(place) = chains.iter().position(|other| other.id == *chain) else {
                 continue;
             };
-            for (index, (below, _)) in chains[..=place].iter().enumerate() {
-                let seen = if self.seen_unpacking.contains(below) {
+            for (index, below) in chains[..=place].iter().enumerate() {
+                let seen = if self.chains.seen_unpacking.contains(&below.id) {
                     ChainAge::New
                 } else {
                     ChainAge::Unknown
                 };
-                let entry = self.unpacked.entry(below.clone()).or_insert(seen);
+                let entry = self.chains.unpacked.entry(below.id.clone()).or_insert(seen);
                 if *entry == ChainAge::Unknown && (index == place || age == ChainAge::Preexisting) {
                     *entry = age;
                 }
@@ -264,15 +251,16 @@ impl TrackedPull {
             .chains
             .iter()
             .flatten()
-            .find(|(other, _)| other == chain)
-            .map(|(_, layer)| layer.clone());
+            .find(|other| other.id == *chain)
+            .map(|chain| chain.layer.clone());
         if let Some(layer) = layer {
-            self.seen_unpacking.insert(chain.clone());
-            self.unpacked.insert(chain.clone(), ChainAge::New);
+            self.chains.seen_unpacking.insert(chain.clone());
+            self.chains.unpacked.insert(chain.clone(), ChainAge::New);
             let whole = image.image.layers.iter().find(|l| l.digest == layer);
             if self.reported_start
-                && whole
-                    .is_some_and(|l| l.chains.iter().all(|chain| self.unpacked.contains_key(chain)))
+                && whole.is_some_and(|l| {
+                    l.chains.iter().all(|chain| self.chains.unpacked.contains_key(chain))
+                })
             {
                 self.emit_layer(&layer, LayerObservation::Unpacked, out);
             }

@@ -5,6 +5,7 @@
 //! again. `docs/containerd.md` describes containerd's behaviour, version by version.
 
 mod advance;
+mod chains;
 mod documents;
 mod layers;
 mod lease_resources;
@@ -133,8 +134,8 @@ impl Tracker {
         });
         if let Some(started) = server.started_at {
             // A pull does not survive a restart of containerd, but its lease does.
-            for ((created, _), pull) in &mut self.pulls {
-                if *created < started && pull.finished.is_none() {
+            for (key, pull) in &mut self.pulls {
+                if key.created_at < started && pull.finished.is_none() {
                     pull.finished =
                         Some(Finished { since: now, restarted: true, polls: self.polls });
                 }
@@ -154,13 +155,12 @@ impl Tracker {
         self.output.forget_queried();
         self.documents.on_poll();
         let started = self.server.as_ref().and_then(|server| server.started_at);
-        let listed: BTreeSet<LeaseKey> =
-            poll.leases.iter().map(|lease| (lease.created_at, lease.id.clone())).collect();
+        let listed: BTreeSet<LeaseKey> = poll.leases.iter().map(LeaseKey::of).collect();
         self.ignored.retain(|key| listed.contains(key));
         for lease in
             poll.leases.iter().filter(|lease| is_pull_lease(lease) && lease.resources.is_some())
         {
-            let key = (lease.created_at, lease.id.clone());
+            let key = LeaseKey::of(lease);
             if self.pulls.contains_key(&key) || self.ignored.contains(&key) {
                 continue;
             }
@@ -200,7 +200,7 @@ impl Tracker {
             pull.on_poll(&self.documents);
             if listed.contains(key) {
                 pull.last_listed = now.node;
-                if std::mem::take(&mut pull.broken_chain) {
+                if std::mem::take(&mut pull.chains.is_broken) {
                     self.output.report_anomaly(Anomaly::BrokenChain);
                 }
             }
@@ -244,7 +244,7 @@ impl Tracker {
             }
             (Query::Usage { key, .. }, Reply::Usage { size }) => {
                 if let Some(chain) = parse_extract_key(key) {
-                    self.pulls.values_mut().for_each(|pull| pull.on_usage(&chain, *size));
+                    self.pulls.values_mut().for_each(|pull| pull.chains.on_usage(&chain, *size));
                 }
             }
             (Query::RecordsOf { target }, Reply::Records { .. } | Reply::NotFound) => {

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use pulltrace_core::{Anomaly, Digest, EndEvidence, PullId};
+use pulltrace_core::{Anomaly, EndEvidence, PullId};
 
 use super::super::input::{ImageRecord, Query};
-use super::documents::{Documents, ImageState};
+use super::chains::ChainAge;
+use super::documents::{Chain, Documents, ImageState};
 use super::output::OutputBuilder;
-use super::pull::{ChainAge, Finished, PullContext, TrackedPull};
+use super::pull::{Finished, PullContext, TrackedPull};
 
 /// The result of evaluating a finished pull.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +107,7 @@ impl TrackedPull {
         let mut queried = false;
         let mut present = false;
         for (chains, config) in image.chains.iter().zip(&image.configs) {
-            let Some((last, _)) = chains.last() else {
+            let Some(last) = chains.last().map(|chain| &chain.id) else {
                 return EndAssessment::Certain(EndEvidence::ImagePresent);
             };
             // A label on the config names the chain it was unpacked to, and the snapshotter.
@@ -125,14 +126,17 @@ impl TrackedPull {
                     queried = true;
                 }
             }
-            if self.unpacked.contains_key(last) {
+            if self.chains.unpacked.contains_key(last) {
                 present = true;
-            } else if !present && self.snapshotter.is_some() && !self.absent_chains.contains(last) {
+            } else if !present && self.snapshotter.is_some() && !self.chains.absent.contains(last) {
                 self.query_chain(last, out);
                 queried = true;
             }
-            let unknown = |(chain, _): &(Digest, Digest)| {
-                !matches!(self.unpacked.get(chain), Some(ChainAge::Preexisting | ChainAge::New))
+            let unknown = |chain: &Chain| {
+                !matches!(
+                    self.chains.unpacked.get(&chain.id),
+                    Some(ChainAge::Preexisting | ChainAge::New)
+                )
             };
             queried |= present && self.snapshotter.is_some() && chains.iter().any(unknown);
         }

@@ -13,6 +13,7 @@ use pulltrace_core::{
 };
 
 use super::super::input::{ImageRecord, Query};
+use super::chains::ChainStates;
 use super::documents::{AssembledImage, Documents, ImageState};
 use super::lease_resources::{BlobKind, LeaseResources};
 use super::output::OutputBuilder;
@@ -55,26 +56,13 @@ pub(super) struct TrackedPull {
     pub(super) sizes_only: Option<Arc<Image>>,
     /// True if the image's documents are invalid.
     pub(super) invalid_image: bool,
-    /// True if an unknown chain was already counted as an anomaly.
-    pub(super) has_unknown_chain: bool,
-    /// Unpacked chains and their age.
-    pub(super) unpacked: BTreeMap<Digest, ChainAge>,
-    /// Chains that were being unpacked at some time during the pull.
-    pub(super) seen_unpacking: BTreeSet<Digest>,
+    pub(super) chains: ChainStates,
     /// Blobs that were being written at some time during the pull.
     pub(super) seen_fetching: BTreeSet<Digest>,
-    /// Bytes written by the unpacking of each chain.
-    pub(super) unpacked_bytes: BTreeMap<Digest, i64>,
     /// Kinds of the blobs, taken from the refs of their ingests.
     pub(super) blob_kinds: BTreeMap<Digest, BlobKind>,
     pub(super) max_sources: usize,
     pub(super) unlabelled_polls: u32,
-    /// Chains found missing since the last poll.
-    pub(super) absent_chains: BTreeSet<Digest>,
-    /// True if a chain is missing although one above it exists.
-    pub(super) broken_chain: bool,
-    /// True if the search for existing chains is complete.
-    pub(super) searched_chains: bool,
     pub(super) snapshotter: Option<String>,
     pub(super) names: BTreeSet<ImageRef>,
     /// The image names known to be written by this pull.
@@ -83,10 +71,8 @@ pub(super) struct TrackedPull {
     pub(super) last_listed: NodeTime,
     /// The image records that point to the root, queried after the pull has finished.
     pub(super) records: Option<Vec<ImageRecord>>,
-    /// Hash of everything that changes with activity, and whether the image was known at that time.
-    pub(super) activity_hash: Option<(bool, u64)>,
-    pub(super) last_activity: Now,
-    pub(super) usage_queried: Now,
+    pub(super) activity: Activity,
+    /// True if the pull counts as dead.
     pub(super) inactive: bool,
     /// Set when the lease is gone or containerd has restarted. The outcome remains to be
     /// determined.
@@ -102,15 +88,22 @@ pub(super) struct Finished {
     pub(super) polls: u64,
 }
 
-/// The age of an unpacked chain.
+/// The progress of a pull, of any kind.
+#[derive(Debug)]
+pub(super) struct Activity {
+    pub(super) last: Now,
+    /// The state at that time.
+    hash: Option<ActivityHash>,
+    usage_queried: Now,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ChainAge {
-    /// Not yet queried.
-    Unknown,
-    /// It existed before the pull.
-    Preexisting,
-    /// It was created during the pull.
-    New,
+struct ActivityHash {
+    /// Hash of everything that changes with activity.
+    value: u64,
+    /// True if the image was known. When it becomes known, more state enters the hash, which is
+    /// not activity.
+    has_image: bool,
 }
 
 impl TrackedPull {
@@ -124,25 +117,17 @@ impl TrackedPull {
             image: None,
             sizes_only: None,
             invalid_image: false,
-            has_unknown_chain: false,
-            unpacked: BTreeMap::new(),
-            seen_unpacking: BTreeSet::new(),
+            chains: ChainStates::default(),
             seen_fetching: BTreeSet::new(),
-            unpacked_bytes: BTreeMap::new(),
             blob_kinds: BTreeMap::new(),
             max_sources: 0,
             unlabelled_polls: 0,
-            absent_chains: BTreeSet::new(),
-            broken_chain: false,
-            searched_chains: false,
             snapshotter: None,
             names: BTreeSet::new(),
             written_names: WrittenNames::default(),
             last_listed: now.node,
             records: None,
-            activity_hash: None,
-            last_activity: now,
-            usage_queried: now,
+            activity: Activity { last: now, hash: None, usage_queried: now },
             inactive: false,
             finished: None,
         }
@@ -202,7 +187,7 @@ impl TrackedPull {
                 return !stuck;
             }
             // Inactive since before it was first seen: not reported.
-            if now.node.since(self.last_activity.node) > context.inactivity_timeout {
+            if now.node.since(self.activity.last.node) > context.inactivity_timeout {
                 return true;
             }
             self.reported_start = true;
@@ -244,7 +229,7 @@ impl TrackedPull {
             let waits = info.repositories.is_empty();
             self.unlabelled_polls = if waits { self.unlabelled_polls.saturating_add(1) } else { 0 };
         }
-        self.absent_chains.clear();
+        self.chains.absent.clear();
     }
 
     fn find_root(
@@ -376,7 +361,7 @@ impl TrackedPull {
         let mut hasher = DefaultHasher::new();
         (&lease.content, &lease.extracts, &lease.committed).hash(&mut hasher);
         lease.ingests.keys().for_each(|digest| digest.hash(&mut hasher));
-        self.unpacked_bytes.hash(&mut hasher);
+        self.chains.written.hash(&mut hasher);
         let layers = self
             .image
             .iter()
@@ -389,39 +374,37 @@ impl TrackedPull {
             view.content.contains(digest).hash(&mut hasher);
         }
         let chains = self.image.iter().flat_map(|known| known.chains.iter().flatten());
-        chains.for_each(|(chain, _)| view.committed.contains(chain).hash(&mut hasher));
-        // When the image becomes known, more state enters the hash. That is not activity.
-        let activity_hash = Some((self.image.is_some(), hasher.finish()));
-        match self.activity_hash {
+        chains.for_each(|chain| view.committed.contains(&chain.id).hash(&mut hasher));
+        let hash = ActivityHash { value: hasher.finish(), has_image: self.image.is_some() };
+        match self.activity.hash {
             None => {
-                self.last_activity =
+                self.activity.last =
                     Now { node: self.initial_activity(lease, view, now), mono: now.mono }
             }
-            Some((known, _)) if known != self.image.is_some() => {}
-            before if before != activity_hash => {
-                self.last_activity = now;
+            Some(before) if before.has_image == hash.has_image && before != hash => {
+                self.activity.last = now;
                 self.inactive = false;
             }
             Some(_) => {}
         }
-        self.activity_hash = activity_hash;
+        self.activity.hash = Some(hash);
     }
 
     fn query_usage(&mut self, lease: &LeaseResources, now: Now, out: &mut OutputBuilder) {
-        if now.mono.since(self.last_activity.mono) < USAGE_INTERVAL
-            || now.mono.since(self.usage_queried.mono) < USAGE_INTERVAL
+        if now.mono.since(self.activity.last.mono) < USAGE_INTERVAL
+            || now.mono.since(self.activity.usage_queried.mono) < USAGE_INTERVAL
         {
             return;
         }
         // A snapshot is prepared before its layer is downloaded. Until then its usage is
         // meaningless.
         let chains = self.image.iter().flat_map(|known| known.chains.iter().flatten());
-        let mut unpacked = chains.filter(|(_, layer)| lease.content.contains(layer));
-        let key = unpacked.find_map(|(chain, _)| lease.extracts.get(chain));
+        let mut unpacked = chains.filter(|chain| lease.content.contains(&chain.layer));
+        let key = unpacked.find_map(|chain| lease.extracts.get(&chain.id));
         let (Some(key), Some(snapshotter)) = (key, &lease.snapshotter) else {
             return;
         };
-        self.usage_queried = now;
+        self.activity.usage_queried = now;
         out.query(Query::Usage { snapshotter: snapshotter.clone(), key: key.clone() });
     }
 

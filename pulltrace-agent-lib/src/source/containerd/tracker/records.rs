@@ -24,8 +24,15 @@ const MAX_UNPOLLED_PULL: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Default)]
 pub(super) struct Records {
-    pending: Vec<(String, NodeTime)>,
+    pending: Vec<WrittenName>,
     ended: VecDeque<EndedPull>,
+}
+
+/// A name whose target is still unknown.
+#[derive(Debug)]
+struct WrittenName {
+    name: String,
+    at: NodeTime,
 }
 
 /// The names that a pull is known to have written.
@@ -141,7 +148,7 @@ impl Records {
     pub(super) fn add(&mut self, name: &str, at: NodeTime) -> bool {
         let full = self.pending.len() >= MAX_PENDING || name.len() > 1_024;
         if !full {
-            self.pending.push((name.to_owned(), at));
+            self.pending.push(WrittenName { name: name.to_owned(), at });
         }
         full
     }
@@ -149,15 +156,15 @@ impl Records {
     /// Queries the targets of pending names. Called after a poll, which is at least as recent as
     /// the names and therefore shows the pulls that wrote them.
     pub(super) fn query_pending(&self, out: &mut OutputBuilder) {
-        out.query_all(self.pending.iter().map(|(name, _)| Query::Record { name: name.clone() }));
+        out.query_all(
+            self.pending.iter().map(|written| Query::Record { name: written.name.clone() }),
+        );
     }
 
     /// Removes a name that was looked up and returns the times it was written.
     pub(super) fn take_pending(&mut self, name: &str) -> Vec<NodeTime> {
-        let at =
-            self.pending.iter().filter(|(known, _)| known == name).map(|(_, at)| *at).collect();
-        self.pending.retain(|(known, _)| known != name);
-        at
+        let looked_up = self.pending.extract_if(.., |written| written.name == name);
+        looked_up.map(|written| written.at).collect()
     }
 
     /// Remembers an ended pull.

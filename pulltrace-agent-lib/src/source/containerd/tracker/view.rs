@@ -5,14 +5,24 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pulltrace_core::{Anomaly, Digest, NodeTime, PullId};
 
-use super::super::input::{Ingest, Poll};
+use super::super::input::{Ingest, Lease, Poll};
 use super::lease_resources::{LeaseResources, parse_ingest_ref};
 
 /// The maximum number of ingests; further ones are skipped and counted as an anomaly.
 const MAX_INGESTS: usize = 20_000;
 
 /// Identifies a lease. Ids are random and may repeat, so the creation time is part of the key.
-pub(super) type LeaseKey = (NodeTime, String);
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct LeaseKey {
+    pub(super) created_at: NodeTime,
+    pub(super) id: String,
+}
+
+impl LeaseKey {
+    pub(super) fn of(lease: &Lease) -> Self {
+        Self { created_at: lease.created_at, id: lease.id.clone() }
+    }
+}
 
 #[derive(Debug, Default)]
 pub(super) struct View {
@@ -77,7 +87,7 @@ impl View {
             if lease_resources.unreadable > 0 {
                 anomalies.push(Anomaly::Unreadable);
             }
-            self.leases.insert((lease.created_at, lease.id.clone()), lease_resources);
+            self.leases.insert(LeaseKey::of(lease), lease_resources);
         }
         // Ordered by age, so that the newest lease overwrites older ones.
         for (key, resources) in &self.leases {
