@@ -231,12 +231,12 @@ impl<'a, S: PullSource + 'a, K: ReportSink + 'a> Run<'a, S, K> {
                 self.stop(StopReason::SinkClosed, at);
                 return;
             }
-            Err(ref error @ SinkError::Unavailable { retry_after, ref source }) => {
+            Err(SinkError::Unavailable { retry_after, help, source }) => {
                 self.outbox.on_failure(retry_after, at);
                 tracing::warn!(
                     target: "pulltrace::report",
-                    error = &**source as &(dyn std::error::Error + 'static),
-                    help = error.help(),
+                    error = &*source as &(dyn std::error::Error + 'static),
+                    help,
                     retry_ms = self.retry_delay(at).map(|wait| wait.as_millis() as u64),
                     "report delivery failed; its changes will be sent again"
                 );

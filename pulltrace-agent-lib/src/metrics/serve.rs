@@ -17,7 +17,7 @@ use pulltrace_core::wire::v1::Problem;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
-use super::Metrics;
+use super::families::Metrics;
 use crate::monitor::Monitor;
 
 /// The maximum number of concurrent connections; further ones wait. Expected clients are one or two

@@ -130,6 +130,8 @@ pub enum SinkError {
     Unavailable {
         /// Minimum time before the retry.
         retry_after: Option<Duration>,
+        /// Advice for the user.
+        help: Option<&'static str>,
         /// The cause.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -140,14 +142,16 @@ pub enum SinkError {
 }
 
 impl SinkError {
+    /// Returns the error of a failed delivery, without advice or a minimum time before the retry.
+    pub fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Unavailable { retry_after: None, help: None, source: source.into() }
+    }
+
     /// Returns advice for the user: that of the cause.
     #[must_use]
-    pub fn help(&self) -> Option<&'static str> {
+    pub const fn help(&self) -> Option<&'static str> {
         match self {
-            #[cfg(feature = "http")]
-            Self::Unavailable { source, .. } => source.downcast_ref::<http::HttpError>()?.help(),
-            #[cfg(not(feature = "http"))]
-            Self::Unavailable { .. } => None,
+            Self::Unavailable { help, .. } => *help,
             Self::Closed => None,
         }
     }

@@ -65,7 +65,7 @@ impl<W: Write + Send> ReportSink for NdjsonSink<W> {
         match self.write(&report) {
             Ok(()) => Ok(Ack::for_report(&report)),
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(SinkError::Closed),
-            Err(error) => Err(SinkError::Unavailable { retry_after: None, source: error.into() }),
+            Err(error) => Err(SinkError::unavailable(error)),
         }
     }
 }

@@ -83,8 +83,11 @@ impl SinkState {
         if self.closed {
             return Err(SinkError::Closed);
         }
-        let unavailable =
-            |retry_after| SinkError::Unavailable { retry_after, source: Box::new(InjectedFailure) };
+        let unavailable = |retry_after| SinkError::Unavailable {
+            retry_after,
+            help: None,
+            source: Box::new(InjectedFailure),
+        };
         if self.failures > 0 {
             self.failures -= 1;
             return Err(unavailable(self.retry_after));

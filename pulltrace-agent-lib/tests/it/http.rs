@@ -24,7 +24,7 @@ struct ErrorRecordingSink {
 impl ReportSink for ErrorRecordingSink {
     async fn deliver(&mut self, report: Report) -> Result<Ack, SinkError> {
         let result = self.sink.deliver(report).await;
-        if let Err(SinkError::Unavailable { retry_after, source }) = &result {
+        if let Err(SinkError::Unavailable { retry_after, source, .. }) = &result {
             let mut text = source.to_string();
             let mut cause = source.source();
             while let Some(error) = cause {
@@ -367,8 +367,7 @@ async fn health_and_token_checks_report_server_state() {
     assert!(!error.is_transient());
     let help = error.help().unwrap();
     assert!(!error.to_string().contains(help), "{error}");
-    let wrapped = SinkError::Unavailable { retry_after: None, source: error.into() };
-    assert_eq!(wrapped.help(), Some(help));
+    assert_eq!(SinkError::from(error).help(), Some(help));
     server.respond(200, "", "{}");
     let error = with(SECRET).check_token().await.unwrap_err();
     assert!(matches!(error.kind(), HttpErrorKind::UnexpectedResponse(_)), "{error}");

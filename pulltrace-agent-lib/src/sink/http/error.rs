@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use reqwest::StatusCode;
 
+/// Timeout of a request, to the end of the response.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The maximum length of a token. Kubernetes tokens have about 1,000 characters.
 pub(super) const LONGEST_TOKEN: usize = 16 << 10;
 
@@ -177,7 +180,7 @@ impl HttpErrorKind {
             Self::Connect => format!("failed to connect to {server}"),
             Self::Tls => format!("TLS handshake with {server} failed"),
             Self::Timeout => {
-                format!("{server} did not respond within {} s", super::TIMEOUT.as_secs())
+                format!("{server} did not respond within {} s", TIMEOUT.as_secs())
             }
             Self::Disconnected => format!("connection to {server} lost"),
             Self::TokenRequired => format!("{server} requires a token"),
@@ -190,7 +193,7 @@ impl HttpErrorKind {
             }
             Self::TooLarge => format!(
                 "report too large for {server}: the limit of the server is below {} KiB{detail}",
-                super::MAX_BODY / 1024
+                super::body::MAX_BODY / 1024
             ),
             Self::Busy => format!("{server} is overloaded{detail}"),
             Self::Redirected(status) => format!("{server} returned a redirect ({status})"),

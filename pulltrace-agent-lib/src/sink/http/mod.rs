@@ -19,14 +19,11 @@ use reqwest::{RequestBuilder, Response, Url};
 
 pub use self::body::MAX_BODY;
 use self::body::{Identity, SentImages};
-use self::error::Detail;
+use self::error::{Detail, TIMEOUT};
 pub use self::error::{HttpError, HttpErrorKind, HttpSetupError, TokenError};
 use self::token::Token;
 use super::{Ack, Report, ReportSink, SinkError};
 use crate::clock::Clock;
-
-/// Timeout of a request, to the end of the response.
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Timeout of the connection; part of `TIMEOUT`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -235,16 +232,12 @@ impl ReportSink for HttpSink {
     async fn deliver(&mut self, report: Report) -> Result<Ack, SinkError> {
         let first = report.sequence.saturating_add(self.extra_requests);
         let parts = body::split(&report, &mut self.identity, &self.sent_images, first)
-            .map_err(|error| SinkError::Unavailable { retry_after: None, source: error.into() })?;
+            .map_err(SinkError::unavailable)?;
         self.extra_requests += parts.len().saturating_sub(1) as u64;
         let mut ack = Ack::for_report(&report);
         for (index, mut part) in parts.into_iter().enumerate() {
             let json = std::mem::take(&mut part.json);
-            let answer = self.post_report(json).await.map_err(|error| {
-                let retry_after = error.retry_after();
-                let source = error.into();
-                SinkError::Unavailable { retry_after, source }
-            })?;
+            let answer = self.post_report(json).await?;
             // The server restarted between two parts and has only this one.
             let server_changed = index > 0 && ack.epoch != answer.server_epoch;
             // The server acknowledges the request's number, which may differ from the report's.
@@ -261,6 +254,16 @@ impl ReportSink for HttpSink {
             }
         }
         Ok(ack)
+    }
+}
+
+impl From<HttpError> for SinkError {
+    fn from(error: HttpError) -> Self {
+        Self::Unavailable {
+            retry_after: error.retry_after(),
+            help: error.help(),
+            source: error.into(),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use pulltrace_core::{
     Anomaly, EndEvidence, Limits, Mono, Observation, Outcome, PullFact, PullId, PullTable,
 };
 
-use super::{Rule, Violation};
+use super::violation::{Rule, Violation};
 use crate::source::{Batch, PullSource};
 
 /// The way to call `next`.

@@ -2,8 +2,12 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use tonic::{Code, Status};
+
+/// Timeout of a call, to the end of its response.
+pub(in super::super) const DEADLINE: Duration = Duration::from_secs(2);
 
 /// A failed call to containerd. The variant identifies the call. [`is_transient`](Self::is_transient)
 /// reports whether a retry may help.
@@ -61,7 +65,7 @@ pub enum Cause {
     #[error("{0}")]
     Unreachable(String),
     /// containerd did not answer in time.
-    #[error("no response within {} s", super::DEADLINE.as_secs())]
+    #[error("no response within {} s", DEADLINE.as_secs())]
     Timeout,
     /// The object does not exist.
     #[error("not found")]

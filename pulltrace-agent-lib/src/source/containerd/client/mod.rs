@@ -20,13 +20,11 @@ use tonic::{Response, Status, Streaming};
 
 use self::allow::GuardedChannel;
 pub(super) use self::allow::Method;
+pub(super) use self::error::DEADLINE;
 pub use self::error::{Cause, ClientError};
 use super::call::{Call, OnCall};
 use super::input::{Event, ImageRecord, Lease, Poll, Query, Reply, ServerInfo};
 use crate::clock::Clock;
-
-/// Timeout of a call, to the end of its response.
-pub(super) const DEADLINE: Duration = Duration::from_secs(2);
 
 /// The largest message that is accepted; containerd's own limit for responses.
 const MAX_MESSAGE: usize = 16 << 20;
