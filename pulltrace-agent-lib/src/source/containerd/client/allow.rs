@@ -14,7 +14,7 @@ use tonic::codegen::{BoxFuture, Service, StdError};
 
 /// The allowed methods. None of them changes anything.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in super::super) enum Method {
+pub(crate) enum Method {
     ContentInfo,
     ContentListStatuses,
     ContentRead,
@@ -30,7 +30,7 @@ pub(in super::super) enum Method {
 }
 
 impl Method {
-    pub(in super::super) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::ContentInfo,
         Self::ContentListStatuses,
         Self::ContentRead,
@@ -64,7 +64,7 @@ impl Method {
     }
 
     /// Returns service and method: `Leases/List`.
-    pub(in super::super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         let path = self.path();
         path.rsplit_once('.').map_or(path, |(_, name)| name)
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tonic::{Code, Status};
 
 /// Timeout of a call, to the end of its response.
-pub(in super::super) const DEADLINE: Duration = Duration::from_secs(2);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(2);
 
 /// A failed call to containerd. The variant identifies the call. [`is_transient`](Self::is_transient)
 /// reports whether a retry may help.

@@ -23,14 +23,15 @@ pub(super) use self::allow::Method;
 pub(super) use self::error::DEADLINE;
 pub use self::error::{Cause, ClientError};
 use super::call::{Call, OnCall};
+use super::image;
 use super::input::{Event, ImageRecord, Lease, Poll, Query, Reply, ServerInfo};
 use crate::clock::Clock;
 
 /// The largest message that is accepted; containerd's own limit for responses.
 const MAX_MESSAGE: usize = 16 << 20;
 
-/// The largest blob that is read as a document; containerd's own limit for manifests.
-pub(crate) const MAX_DOCUMENT: u64 = 4 << 20;
+/// The largest blob that is read as a document.
+const MAX_DOCUMENT: u64 = image::MAX_DOCUMENT as u64;
 
 /// The maximum number of leases whose resources are listed in one poll; the newest ones win.
 const MAX_LISTED_LEASES: usize = 256;
