@@ -9,7 +9,7 @@ use crate::layer::Layer;
 use crate::link::{KubeletTimes, LinkEvidence, Links, Waiter};
 use crate::pull::Pull;
 use crate::reference::TagOrDigest;
-use crate::unit::{BytesPerSecond, Percent};
+use crate::unit::{Bytes, BytesPerSecond, Percent};
 use crate::wait::WaitingOn;
 
 impl From<&Pull> for v1::PullStatus {
@@ -17,8 +17,17 @@ impl From<&Pull> for v1::PullStatus {
         let tagged =
             pull.names.iter().find(|name| matches!(name.tag_or_digest(), TagOrDigest::Tag(_)));
         let image = pull.image.as_deref();
-        // Sizes are unknown until the manifest is known; the model's counters start at zero.
-        let known = |bytes: crate::unit::Bytes| pull.total.map(|_| bytes.0);
+        let v1::PullMotion {
+            percent,
+            downloaded_bytes,
+            extracted_bytes,
+            bytes_per_sec,
+            eta_seconds,
+            eta_low_seconds,
+            eta_high_seconds,
+            layers_done,
+            ..
+        } = pull.into();
         let layers: Vec<_> = pull
             .layers
             .iter()
@@ -48,19 +57,19 @@ impl From<&Pull> for v1::PullStatus {
                 failure.message.clone().unwrap_or_else(|| failure.reason.to_string())
             }),
             waiting_on: pull.waiting_on.as_ref().map(Into::into),
-            percent: pull.percent.map(percent),
+            percent,
             total_known: pull.total.is_some(),
             total_bytes: pull.total.map(|bytes| bytes.0),
-            cached_bytes: known(pull.cached),
+            cached_bytes: if_resolved(pull, pull.cached),
             to_download_bytes: pull.to_download.map(|bytes| bytes.0),
-            downloaded_bytes: known(pull.downloaded),
+            downloaded_bytes,
             to_extract_bytes: pull.to_extract.map(|bytes| bytes.0),
-            extracted_bytes: known(pull.extracted),
-            wasted_bytes: known(pull.wasted),
-            bytes_per_sec: pull.rate.map(rate),
-            eta_seconds: pull.eta.map(|eta| seconds(eta.left)),
-            eta_low_seconds: pull.eta.map(|eta| seconds(eta.low)),
-            eta_high_seconds: pull.eta.map(|eta| seconds(eta.high)),
+            extracted_bytes,
+            wasted_bytes: if_resolved(pull, pull.wasted),
+            bytes_per_sec,
+            eta_seconds,
+            eta_low_seconds,
+            eta_high_seconds,
             eta_basis: pull.eta.map(|eta| eta.basis.into()),
             started_at: pull.started_at,
             downloading_at: pull.resolved_at,
@@ -70,14 +79,50 @@ impl From<&Pull> for v1::PullStatus {
             slow: pull.slow_since.is_some(),
             stale_since: pull.stale_since,
             layer_count: image.map(|image| count(image.layers.len())),
-            // The layers of a pull that ended long ago may have been dropped.
-            layers_done: image.filter(|image| image.layers.len() == pull.layers.len()).map(|_| {
-                let states = pull.layers.iter().map(|layer| layer.state);
-                count(states.filter(|state| state.is_done()).count())
-            }),
+            layers_done,
             layers,
         }
     }
+}
+
+/// The caller sets the row, and adds layers with [`v1::PullMotion::push_layer`].
+impl From<&Pull> for v1::PullMotion {
+    fn from(pull: &Pull) -> Self {
+        // The layers of a pull that ended long ago may have been dropped.
+        let complete = pull.image.iter().find(|image| image.layers.len() == pull.layers.len());
+        let done = || pull.layers.iter().filter(|layer| layer.state.is_done());
+        Self {
+            row: 0,
+            percent: pull.percent.map(percent),
+            downloaded_bytes: if_resolved(pull, pull.downloaded),
+            extracted_bytes: if_resolved(pull, pull.extracted),
+            bytes_per_sec: pull.rate.map(rate),
+            eta_seconds: pull.eta.map(|eta| seconds(eta.left)),
+            eta_low_seconds: pull.eta.map(|eta| seconds(eta.low)),
+            eta_high_seconds: pull.eta.map(|eta| seconds(eta.high)),
+            layers_done: complete.map(|_| count(done().count())),
+            layers: Vec::new(),
+        }
+    }
+}
+
+impl v1::PullMotion {
+    /// Adds the layer with this index in its pull.
+    pub fn push_layer(&mut self, index: usize, layer: &Layer) {
+        let index = u32::try_from(index).unwrap_or(u32::MAX);
+        let unpacked = layer.unpacked_bytes.map(|bytes| bytes.0);
+        self.layers.push((index, downloaded(layer), unpacked, layer.rate.map(rate)));
+    }
+}
+
+/// Sizes are unknown until the manifest is known; the model's counters start at zero.
+fn if_resolved(pull: &Pull, bytes: Bytes) -> Option<u64> {
+    pull.total.map(|_| bytes.0)
+}
+
+/// Bytes of a layer, which are unknown before its download.
+fn downloaded(layer: &Layer) -> Option<u64> {
+    (!layer.state.is_idle()).then_some(layer.downloaded.0)
 }
 
 impl From<(&Pull, &Links)> for v1::PullStatus {
@@ -135,7 +180,7 @@ fn layer_status(layer: &Layer, image_layer: Option<&ImageLayer>) -> v1::LayerSta
         created_by: image_layer.and_then(|told| told.created_by.clone()),
         state: layer.state.into(),
         total_bytes: layer.size.0,
-        downloaded_bytes: (!layer.state.is_idle()).then_some(layer.downloaded.0),
+        downloaded_bytes: downloaded(layer),
         blob_cached: layer.blob_cached,
         unpacked_bytes: layer.unpacked_bytes.map(|bytes| bytes.0),
         bytes_per_sec: layer.rate.map(rate),

@@ -3,10 +3,9 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
-use pulltrace_core::wire::v1::{LayerMotion, NodeStatus, PullMotion, PullStatus};
-use pulltrace_core::{Bytes, Image, Layer, Links, Pull, Waiter};
+use pulltrace_core::wire::v1::{NodeStatus, PullMotion, PullStatus};
+use pulltrace_core::{Layer, Links, Pull, Waiter};
 
 use crate::fleet::{
     Correction, NodeView, PullChange, Scope, pull_status, pull_status_without_layers,
@@ -183,36 +182,18 @@ impl Row {
     /// layers whose bytes changed since [`full_seq`](Self::full_seq).
     #[must_use]
     pub fn motion(&self, layers: bool) -> PullMotion {
-        let pull = &self.pull;
-        let known = |bytes: Bytes| pull.total.map(|_| bytes.0);
-        let moved = |(layer, seqs): &(&Layer, &LayerSeqs)| {
-            layers && seqs.changed > self.full_seq && !layer.state.is_idle()
-        };
-        let moving = pull.layers.iter().zip(&self.layer_seqs).enumerate();
-        let moving = moving.filter(|(_, both)| moved(both));
-        let moving = moving.filter_map(|(index, (layer, _))| -> Option<LayerMotion> {
-            Some((
-                u32::try_from(index).ok()?,
-                Some(layer.downloaded.0),
-                layer.unpacked_bytes.map(|bytes| bytes.0),
-                layer.rate.map(|rate| rate.get().round()),
-            ))
-        });
-        // The layers of a pull that ended long ago may have been dropped.
-        let kept = |image: &&Arc<Image>| image.layers.len() == pull.layers.len();
-        let done = || pull.layers.iter().filter(|layer| layer.state.is_done());
-        PullMotion {
-            row: self.number,
-            percent: pull.percent.map(|percent| round_tenths(percent.get(), f64::floor)),
-            downloaded_bytes: known(pull.downloaded),
-            extracted_bytes: known(pull.extracted),
-            bytes_per_sec: pull.rate.map(|rate| rate.get().round()),
-            eta_seconds: pull.eta.map(|eta| seconds(eta.left)),
-            eta_low_seconds: pull.eta.map(|eta| seconds(eta.low)),
-            eta_high_seconds: pull.eta.map(|eta| seconds(eta.high)),
-            layers_done: pull.image.as_ref().filter(kept).map(|_| done().count() as u64),
-            layers: moving.collect(),
+        let mut motion = PullMotion::from(&*self.pull);
+        motion.row = self.number;
+        if layers {
+            let moved = |(layer, seqs): &(&Layer, &LayerSeqs)| {
+                seqs.changed > self.full_seq && !layer.state.is_idle()
+            };
+            let layers = self.pull.layers.iter().zip(&self.layer_seqs).enumerate();
+            for (index, (layer, _)) in layers.filter(|(_, both)| moved(both)) {
+                motion.push_layer(index, layer);
+            }
         }
+        motion
     }
 
     /// Returns the row as JSON, serialised once for all readers while the row is recent.
@@ -277,15 +258,6 @@ impl NodeRow {
         let write = || json::to_string(&self.status()).into();
         Arc::clone(self.json.get_or_init(write))
     }
-}
-
-/// Rounds like [`PullStatus`], which a motion updates; a test compares the two.
-fn seconds(duration: Duration) -> f64 {
-    round_tenths(duration.as_secs_f64(), f64::round)
-}
-
-fn round_tenths(number: f64, round: fn(f64) -> f64) -> f64 {
-    round(number * 10.0) / 10.0
 }
 
 /// Returns the changes of the current layers.

@@ -41,6 +41,23 @@ fn unknown_values_are_absent() {
 }
 
 #[test]
+fn motion_has_progress_of_status() {
+    let pull = live();
+    let status = v1::PullStatus::from(&pull);
+    let mut motion = v1::PullMotion::from(&pull);
+    assert!(motion.layers.is_empty());
+    assert!(motion.percent.is_some() && motion.percent == status.percent);
+    assert!(motion.layers_done.is_some() && motion.layers_done == status.layers_done);
+    for (index, (layer, shown)) in pull.layers.iter().zip(&status.layers).enumerate() {
+        motion.push_layer(index, layer);
+        let pushed = *motion.layers.last().unwrap();
+        let shown = (shown.downloaded_bytes, shown.unpacked_bytes, shown.bytes_per_sec);
+        assert_eq!((pushed.0 as usize, (pushed.1, pushed.2, pushed.3)), (index, shown));
+    }
+    assert_eq!(v1::PullMotion::from(&resolving()), v1::PullMotion::default());
+}
+
+#[test]
 fn unknown_fields_and_variants_are_accepted() {
     let newer = RESOLVING
         .replacen('{', r#"{"later":{"x":[1]},"#, 1)
