@@ -34,6 +34,7 @@ mod throughput;
 mod ui;
 pub mod writer;
 
+// One path for each type: that of its public module, or the root if its module is private.
 #[cfg(feature = "http")]
 pub use access::{Access, OpenListenerError, TokenError};
 #[cfg(feature = "http")]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The bounds of a server's state. [`Counters`](crate::fleet::Counters) counts everything beyond
+/// The bounds of a server's state. [`Counters`](crate::change::Counters) counts everything beyond
 /// them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -9,8 +9,8 @@ use std::time::Duration;
 use pulltrace_core::wire::v1::{self, NodeState};
 use pulltrace_core::{Mono, NodeTime};
 
+use crate::change::NodeView;
 use crate::clock::ServerNow;
-use crate::fleet::NodeView;
 
 /// The sampling interval.
 pub(crate) const STEP: Duration = Duration::from_secs(2);
@@ -150,7 +150,7 @@ mod tests {
             agent_version: None::<Arc<str>>,
             runtime_version: None,
             clock_offset_ms: None,
-            live: crate::fleet::LiveTotals {
+            live: crate::change::LiveTotals {
                 pulls: 1,
                 to_download: Bytes(10),
                 downloaded: Bytes(here),

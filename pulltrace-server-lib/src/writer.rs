@@ -14,10 +14,11 @@ use pulltrace_core::wire::v1::ReportAck;
 use tokio::sync::{oneshot, watch};
 use tokio::time::MissedTickBehavior;
 
+use crate::change::{Changes, Stats};
 use crate::clock::{Clock, ServerNow};
 use crate::cluster::{PodSource, PodUpdate, PullEventSource, PullEventUpdate};
 use crate::correlate::Correlator;
-use crate::fleet::{Applied, ApplyError, Changes, Fleet, Stats};
+use crate::fleet::{Applied, ApplyError, Fleet};
 use crate::limits::Limits;
 use crate::table::{SharedTable, Table};
 pub use error::IntakeError;

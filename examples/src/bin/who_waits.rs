@@ -12,9 +12,9 @@ use std::time::Duration;
 use pulltrace_agent_lib::source::PullSource as _;
 use pulltrace_agent_lib::source::containerd::replay::{Replay, Speed};
 use pulltrace_core::{NodeName, NodeTime, PodRef, PullTable};
+use pulltrace_server_lib::change::{Changes, PullChange};
 use pulltrace_server_lib::cluster::{PullEvent, PullEventKind, PullEventUpdate};
 use pulltrace_server_lib::correlate::Correlator;
-use pulltrace_server_lib::fleet::{Changes, PullChange};
 use pulltrace_server_lib::{Limits, ServerNow};
 
 #[tokio::main(flavor = "current_thread")]

@@ -36,15 +36,13 @@ use pulltrace_core::{ChangeKind, Mono, NodeName, Outcome, PodUid, PullId};
 use self::node::{Evaluation, EvaluationContext, Node};
 use self::pending::PendingOutcomes;
 use self::tag_index::TagIndex;
-use crate::change::{Changes, PullChange, Scope};
+use crate::change::{Changes, CorrelateStats, PullChange, Scope};
 use crate::clock::ServerNow;
 use crate::cluster::{ImagePresence, Pod, PodUpdate, PullEventUpdate, SourceFailure};
 use crate::fleet::ended_pull;
 use crate::limits::Limits;
 
 pub use view::pod_status;
-
-pub use crate::change::{CorrelateStats, ImageState, ImageView, PodView};
 
 /// Cleanup interval for stale demands.
 const CLEANUP_INTERVAL: Duration = Duration::from_secs(10);
@@ -58,7 +56,7 @@ const CLEANUP_INTERVAL: Duration = Duration::from_secs(10);
 /// use pulltrace_core::{ChangeKind, Mono, Phase, Pull, PullId};
 /// use pulltrace_server_lib::cluster::{PullEvent, PullEventKind, PullEventUpdate};
 /// use pulltrace_server_lib::correlate::Correlator;
-/// use pulltrace_server_lib::fleet::{Changes, Correction, PullChange, Scope};
+/// use pulltrace_server_lib::change::{Changes, Correction, PullChange, Scope};
 /// use pulltrace_server_lib::{Limits, ServerNow};
 ///
 /// let now = ServerNow { mono: Mono::default(), at: "2026-11-24T16:08:05Z".parse()? };

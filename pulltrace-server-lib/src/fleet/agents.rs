@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pulltrace_core::wire::v1::AgentInfo;
-use pulltrace_core::{Mono, NodeName, NodeTime};
-
-use crate::clock::ServerNow;
+use pulltrace_core::{Mono, NodeTime};
 
 /// Longer report intervals of an agent are capped.
 const MAX_INTERVAL: Duration = Duration::from_mins(5);
@@ -139,24 +137,6 @@ impl NodeAgents {
         let silent = |other: &Agent| other.is_silent(now, lost_after);
         self.conflict &= !self.other.as_ref().is_none_or(silent);
         self.conflict
-    }
-}
-
-/// A report without its images and pulls.
-#[derive(Debug)]
-pub(super) struct ReportHeader {
-    pub(super) node: NodeName,
-    /// By the node's clock.
-    pub(super) sent_at: NodeTime,
-    pub(super) sequence: u64,
-    pub(super) full: bool,
-    pub(super) agent: AgentInfo,
-    pub(super) runtime_version: Option<String>,
-}
-
-impl ReportHeader {
-    pub(super) fn to_agent(&self, now: ServerNow) -> Agent {
-        Agent::new(&self.agent, self.sequence, now.mono)
     }
 }
 

@@ -58,7 +58,8 @@ impl ClockOffset {
 ///
 /// ```
 /// # use pulltrace_core::{Limits, Mono, NodeTime, Now, PullFact, PullId, PullTable};
-/// use pulltrace_server_lib::fleet::{Correction, pull_status};
+/// use pulltrace_server_lib::change::Correction;
+/// use pulltrace_server_lib::fleet::pull_status;
 /// # let now = Now { mono: Mono::default(), node: "2026-11-24T20:00:00Z".parse()? };
 /// # let pull = PullId::Lease {
 /// #     node: "worker-1".parse()?,

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use pulltrace_core::{Bytes, BytesPerSecond, Digest, Layer, LayerState, Pull, PullId};
 
-use super::EndedPull;
 use super::merge::registry_host;
 use super::v0;
+use crate::change::{DownloadedBytes, EndedPull};
 
 /// Maximum layers tracked per node. Beyond it all are forgotten, and a layer shared by several
 /// pulls may count more than once.
@@ -19,12 +19,12 @@ pub(super) struct BlobProgress(HashMap<Digest, Bytes>);
 
 impl BlobProgress {
     /// Returns the bytes downloaded since `before` that were not counted for another pull of the
-    /// node, and the number of layers that restarted.
-    pub(super) fn record(&mut self, before: Option<&Pull>, now: &Pull) -> (Bytes, u64) {
-        if matches!(now.id, PullId::Ingest { .. }) {
-            return (v0::downloaded_since(before, now), 0);
-        }
+    /// node; `None` if nothing was downloaded or restarted.
+    pub(super) fn record(&mut self, before: Option<&Pull>, now: &Pull) -> Option<DownloadedBytes> {
         let (mut grown, mut restarts) = (Bytes::ZERO, 0);
+        if matches!(now.id, PullId::Ingest { .. }) {
+            grown = v0::downloaded_since(before, now);
+        }
         let before = before.map_or(&[][..], |pull| &pull.layers);
         for (index, layer) in now.layers.iter().enumerate() {
             let old = before.get(index).map(|layer| layer.downloaded);
@@ -52,7 +52,8 @@ impl BlobProgress {
                 }
             }
         }
-        (grown, restarts)
+        let any = grown > Bytes::ZERO || restarts > 0;
+        any.then(|| DownloadedBytes { registry: registry_host(now), bytes: grown, restarts })
     }
 
     /// Keeps only the layers of these live pulls, so that later downloads count again.

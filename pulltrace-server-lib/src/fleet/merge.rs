@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use pulltrace_core::{ChangeKind, NodeTime, Outcome, Phase, Pull};
 
-use super::{Counters, Scope};
+use crate::change::{Counters, Scope};
 
 /// A pull with a report merged into it, and the kind of change.
 #[derive(Debug)]

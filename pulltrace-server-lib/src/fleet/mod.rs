@@ -3,12 +3,14 @@
 //! | file | purpose |
 //! |---|---|
 //! | `agents` | which agent is accepted if several report for one node |
-//! | `merge` | merges a report into the known state of a pull |
-//! | `node` | the state of one node |
+//! | `report` | reports of both versions, as they are applied |
 //! | `v0` | reports of agents of version 0.1 |
-//! | `history` | which ended pulls are kept |
-//! | `count` | the ends and bytes that metrics count |
+//! | `merge` | merges a report into the known state of a pull |
 //! | `correction` | conversion of node times to the server's clock |
+//! | `count` | the ends and bytes that metrics count |
+//! | `history` | which ended pulls are kept |
+//! | `state` | the state shared by all nodes, and one step |
+//! | `node` | the state of one node |
 
 mod agents;
 mod correction;
@@ -16,25 +18,26 @@ mod count;
 mod history;
 mod merge;
 mod node;
+mod report;
+mod state;
 mod v0;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Weak};
 
-use pulltrace_core::wire::check::{AnyReport, CheckedPull, CheckedReport, ReportError};
+use pulltrace_core::wire::check::{AnyReport, CheckedPull, CheckedReport, ReportError, V0Report};
 use pulltrace_core::wire::v1::{NodeState, ReportAck};
-use pulltrace_core::{Digest, Image, NodeName, NodeTime, Pull, PullId};
+use pulltrace_core::{Digest, Image, NodeName, NodeTime, PullId};
 
-use self::agents::{ReportDecision, ReportHeader};
+use self::agents::ReportDecision;
 use self::history::History;
-use self::node::{FleetState, Node};
+use self::node::Node;
+use self::report::{AcceptedReport, ReportHeader, ReportedPulls};
+use self::state::{FleetState, Update};
+use crate::change::{Changes, Stats};
 use crate::clock::ServerNow;
 use crate::limits::Limits;
 
-pub use crate::change::{
-    Changes, Correction, Counters, DownloadedBytes, EndedPull, LiveTotals, NodeView, PerPhase,
-    PullChange, Scope, Stats,
-};
 pub use correction::pull_status;
 pub(crate) use correction::pull_status_without_layers;
 pub(crate) use count::ended_pull;
@@ -112,20 +115,17 @@ impl ApplyError {
     }
 }
 
-/// The decision about a report.
-enum Admission {
+/// A report that is not applied.
+enum NotApplied {
     /// It is ignored, with this response.
     Stale(ReportAck),
-    /// It is accepted; `None` if its node is new.
-    Accepted(Option<ReportDecision>),
+    Rejected(ApplyError),
 }
 
-/// The pulls of a report, and the number of pulls dropped because their image is unknown.
-struct ReportedPulls {
-    pulls: Vec<Pull>,
-    /// All pulls in a full report.
-    ids: HashSet<PullId>,
-    missing_images: u64,
+impl From<ApplyError> for NotApplied {
+    fn from(error: ApplyError) -> Self {
+        Self::Rejected(error)
+    }
 }
 
 impl Fleet {
@@ -163,11 +163,16 @@ impl Fleet {
     /// Reports of version 0.1 are always full. They have no sequence, so their time is used. They
     /// are rejected while a newer agent reports for the node, since that one has more data.
     pub fn apply(&mut self, report: AnyReport, now: ServerNow) -> Applied {
+        let accepted = match report {
+            AnyReport::V1(report) => self.accept_v1(report, now),
+            AnyReport::V0(report) => self.accept_v0(&report, now),
+            _ => Err(ApplyError::UnsupportedVersion.into()),
+        };
         let mut changes = Changes::default();
-        let response = match report {
-            AnyReport::V1(report) => self.apply_v1(report, now, &mut changes),
-            AnyReport::V0(report) => self.apply_v0(report, now, &mut changes),
-            _ => Err(ApplyError::UnsupportedVersion),
+        let response = match accepted {
+            Ok(report) => Ok(self.commit(report, now, &mut changes)),
+            Err(NotApplied::Stale(ack)) => Ok(ack),
+            Err(NotApplied::Rejected(error)) => Err(error),
         };
         Applied { response, changes }
     }
@@ -177,33 +182,33 @@ impl Fleet {
     pub fn expire(&mut self, now: ServerNow) -> Changes {
         let mut changes = Changes::default();
         let Limits { lost_after, history_ttl, .. } = self.state.limits;
-        let fleet = &mut self.state;
+        let mut update = Update { fleet: &mut self.state, changes: &mut changes, now };
         for node in self.nodes.values_mut() {
             let silence = node.agents.silent_for(now.mono);
             if node.agents.is_lost(now.mono, lost_after) {
                 if node.state() != NodeState::Lost {
-                    node.mark_lost(fleet, &mut changes);
+                    node.mark_lost(&mut update);
                 }
                 if silence > history_ttl {
                     node.synced = false;
-                    node.end_as_unknown(|_| true, now, fleet, &mut changes);
-                    node.prune(fleet, &mut changes);
+                    node.end_as_unknown(|_| true, &mut update);
+                    node.prune(&mut update);
                 }
             } else if !node.agents.has_conflict(now.mono, lost_after) {
                 node.set_state(NodeState::Live);
             }
         }
         let oldest = now.at.saturating_sub(history_ttl);
-        while let Some((_, id)) = self.state.history.ended_before(oldest).cloned() {
-            self.remove_pull(&id, &mut changes);
+        while let Some((_, id)) = update.fleet.history.ended_before(oldest).cloned() {
+            remove_pull(&mut self.nodes, &id, &mut update);
         }
-        self.evict(&mut changes);
+        evict(&mut self.nodes, &mut update);
         self.nodes.retain(|name, node| {
             let expired = node.is_empty() && node.agents.silent_for(now.mono) > history_ttl;
             if expired {
-                changes.removed_nodes.push(name.clone());
+                update.changes.removed_nodes.push(name.clone());
             } else {
-                node.publish_view(&mut changes);
+                node.publish_view(&mut update);
             }
             !expired
         });
@@ -211,53 +216,68 @@ impl Fleet {
         changes
     }
 
-    fn apply_v1(
+    fn accept_v1(
         &mut self,
         report: CheckedReport,
         now: ServerNow,
-        changes: &mut Changes,
-    ) -> Result<ReportAck, ApplyError> {
+    ) -> Result<AcceptedReport, NotApplied> {
         let CheckedReport {
-            node,
-            timestamp: sent,
-            sequence,
-            full,
-            agent,
-            node_info: info,
-            images,
-            pulls,
-            ..
+            node, timestamp, sequence, full, agent, node_info, images, pulls, ..
         } = report;
         let header = ReportHeader {
             node,
-            sent_at: sent,
+            sent_at: timestamp,
             sequence,
             full,
             agent,
-            runtime_version: info.runtime_version,
+            runtime_version: node_info.runtime_version,
         };
-        let decision = match self.admit(&header, now)? {
-            Admission::Stale(ack) => return Ok(ack),
-            Admission::Accepted(decision) => decision,
-        };
+        let decision = self.admit(&header, now)?;
         let images = self.intern(images);
         let reported = self
             .resolve_pulls(&header, &images, pulls)
             .inspect_err(|_| self.state.stats.counters.reports_invalid += 1)
             .map_err(ApplyError::Invalid)?;
-        Ok(self.commit(&header, decision, reported, images, now, changes))
+        Ok(AcceptedReport { header, decision, images, reported })
     }
 
-    /// Decides whether a report is accepted.
-    fn admit(&mut self, header: &ReportHeader, now: ServerNow) -> Result<Admission, ApplyError> {
+    fn accept_v0(
+        &mut self,
+        report: &V0Report,
+        now: ServerNow,
+    ) -> Result<AcceptedReport, NotApplied> {
+        let header = v0::header(report);
+        let lost_after = self.state.limits.lost_after;
+        let newer = self.nodes.get(&header.node).is_some_and(|node| {
+            let active = &node.agents.active;
+            !active.matches(&header.agent) && !active.is_silent(now.mono, lost_after)
+        });
+        if newer {
+            self.state.stats.counters.reports_conflict += 1;
+            return Err(ApplyError::Conflict(header.node).into());
+        }
+        let decision = self.admit(&header, now)?;
+        let node = self.nodes.get_mut(&header.node);
+        let meters = node.map(|node| std::mem::take(&mut node.rate_meters)).unwrap_or_default();
+        let live = self.nodes.get(&header.node).into_iter().flat_map(Node::live_pulls);
+        let reported = v0::to_pulls(report, live, meters, now.mono);
+        Ok(AcceptedReport { header, decision, images: Vec::new(), reported })
+    }
+
+    /// Decides about a report. Returns `None` if its node is new.
+    fn admit(
+        &mut self,
+        header: &ReportHeader,
+        now: ServerNow,
+    ) -> Result<Option<ReportDecision>, NotApplied> {
         let Limits { lost_after, nodes, .. } = self.state.limits;
         let counters = &mut self.state.stats.counters;
         let Some(node) = self.nodes.get_mut(&header.node) else {
             if self.nodes.len() < nodes {
-                return Ok(Admission::Accepted(None));
+                return Ok(None);
             }
             counters.nodes_refused += 1;
-            return Err(ApplyError::TooManyNodes { most: nodes });
+            return Err(ApplyError::TooManyNodes { most: nodes }.into());
         };
         let decision = node.agents.decide(
             &header.agent,
@@ -270,55 +290,55 @@ impl Fleet {
             ReportDecision::Stale { accepted } => {
                 counters.reports_late += 1;
                 let synced = node.synced;
-                Ok(Admission::Stale(self.ack(accepted, !synced)))
+                Err(NotApplied::Stale(self.ack(accepted, !synced)))
             }
             ReportDecision::Reject => {
                 node.agents.apply(decision, header.to_agent(now));
                 counters.reports_conflict += 1;
-                Err(ApplyError::Conflict(header.node.clone()))
+                Err(ApplyError::Conflict(header.node.clone()).into())
             }
             ReportDecision::Accept | ReportDecision::Takeover | ReportDecision::Conflict => {
-                Ok(Admission::Accepted(Some(decision)))
+                Ok(Some(decision))
             }
         }
     }
 
-    /// Applies an accepted and valid report.
     fn commit(
         &mut self,
-        header: &ReportHeader,
-        decision: Option<ReportDecision>,
-        reported: ReportedPulls,
-        images: Vec<Arc<Image>>,
+        report: AcceptedReport,
         now: ServerNow,
         changes: &mut Changes,
     ) -> ReportAck {
-        let fleet = &mut self.state;
-        fleet.stats.counters.reports += 1;
-        fleet.stats.counters.images_missing += reported.missing_images;
-        let node = self.nodes.entry(header.node.clone()).or_insert_with(|| Node::new(header, now));
+        let AcceptedReport { header, decision, images, reported } = report;
+        let mut update = Update { fleet: &mut self.state, changes, now };
+        update.fleet.stats.counters.reports += 1;
+        update.fleet.stats.counters.images_missing += reported.missing_images;
+        let node = self.nodes.entry(header.node.clone());
+        let node = node.or_insert_with(|| Node::new(&header, now));
         let agent_changed =
             matches!(decision, Some(ReportDecision::Takeover | ReportDecision::Conflict));
-        if let Some(standing) = decision {
-            node.agents.apply(standing, header.to_agent(now));
-            fleet.stats.counters.conflicts += u64::from(standing == ReportDecision::Conflict);
+        if let Some(decision) = decision {
+            node.agents.apply(decision, header.to_agent(now));
+            let conflict = decision == ReportDecision::Conflict;
+            update.fleet.stats.counters.conflicts += u64::from(conflict);
         }
-        node.record_report(header, agent_changed, now, changes);
-        let conflict = node.agents.has_conflict(now.mono, fleet.limits.lost_after);
+        node.record_report(&header, agent_changed, &mut update);
+        let conflict = node.agents.has_conflict(now.mono, update.fleet.limits.lost_after);
         node.set_state(if conflict { NodeState::Conflict } else { NodeState::Live });
+        node.rate_meters = reported.rate_meters;
         for pull in reported.pulls {
-            node.apply_pull(pull, now, fleet, changes);
+            node.apply_pull(pull, &mut update);
         }
         node.store_images(images);
         if header.full {
-            node.end_as_unknown(|id| !reported.ids.contains(id), now, fleet, changes);
+            node.end_as_unknown(|id| !reported.ids.contains(id), &mut update);
             node.synced = true;
         }
-        node.prune(fleet, changes);
+        node.prune(&mut update);
         let need_full = !node.synced || reported.missing_images > 0;
-        self.evict(changes);
+        evict(&mut self.nodes, &mut update);
         if let Some(node) = self.nodes.get_mut(&header.node) {
-            node.publish_view(changes);
+            node.publish_view(&mut update);
         }
         self.ack(header.sequence, need_full)
     }
@@ -346,11 +366,7 @@ impl Fleet {
             let in_report = images.get(root).copied();
             in_report.or_else(|| node?.image(root)).cloned()
         };
-        let mut reported = ReportedPulls {
-            pulls: Vec::with_capacity(pulls.len()),
-            ids: HashSet::new(),
-            missing_images: 0,
-        };
+        let mut reported = ReportedPulls::default();
         for pull in pulls {
             if header.full {
                 reported.ids.insert(pull.id().clone());
@@ -387,34 +403,34 @@ impl Fleet {
         images.into_iter().map(deduplicate).collect()
     }
 
-    /// Enforces the limits of the history, oldest first. Layers are dropped before rows.
-    fn evict(&mut self, changes: &mut Changes) {
-        let most = self.state.limits.ended;
-        while let Some(id) = self.state.history.drop_oldest_layers(most / 2) {
-            let node = self.nodes.get_mut(id.node());
-            let stripped = node.is_some_and(|node| node.drop_layers(&id, changes));
-            self.state.stats.counters.layers_evicted += u64::from(stripped);
-        }
-        while let Some((since, id)) = self.state.history.over_limit(most).cloned() {
-            self.state.eviction_floor = self.state.eviction_floor.max(Some(since));
-            self.state.stats.counters.ended_evicted += 1;
-            self.remove_pull(&id, changes);
-        }
-        self.state.stats.ended = self.state.history.len() as u64;
-    }
-
-    fn remove_pull(&mut self, id: &PullId, changes: &mut Changes) {
-        if let Some(node) = self.nodes.get_mut(id.node()) {
-            node.remove_pull(id, &mut self.state, changes);
-        }
-    }
-
     fn count_nodes(&mut self) {
         let count = |state| self.nodes.values().filter(|n| n.state() == state).count() as u64;
         let stats = &mut self.state.stats;
         stats.nodes_live = count(NodeState::Live);
         stats.nodes_lost = count(NodeState::Lost);
         stats.nodes_conflict = count(NodeState::Conflict);
+    }
+}
+
+/// Enforces the limits of the history, oldest first. Layers are dropped before rows.
+fn evict(nodes: &mut BTreeMap<NodeName, Node>, update: &mut Update<'_>) {
+    let most = update.fleet.limits.ended;
+    while let Some(id) = update.fleet.history.drop_oldest_layers(most / 2) {
+        let node = nodes.get_mut(id.node());
+        let stripped = node.is_some_and(|node| node.drop_layers(&id, update));
+        update.fleet.stats.counters.layers_evicted += u64::from(stripped);
+    }
+    while let Some((since, id)) = update.fleet.history.over_limit(most).cloned() {
+        update.fleet.eviction_floor = update.fleet.eviction_floor.max(Some(since));
+        update.fleet.stats.counters.ended_evicted += 1;
+        remove_pull(nodes, &id, update);
+    }
+    update.fleet.stats.ended = update.fleet.history.len() as u64;
+}
+
+fn remove_pull(nodes: &mut BTreeMap<NodeName, Node>, id: &PullId, update: &mut Update<'_>) {
+    if let Some(node) = nodes.get_mut(id.node()) {
+        node.remove_pull(id, update);
     }
 }
 

@@ -5,35 +5,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pulltrace_core::wire::v1::NodeState;
-use pulltrace_core::{Bytes, ChangeKind, Digest, Image, NodeName, NodeTime, Pull, PullId};
+use pulltrace_core::{ChangeKind, Digest, Image, NodeName, NodeTime, Pull, PullId};
 
-use super::agents::{NodeAgents, ReportHeader};
+use super::agents::NodeAgents;
 use super::correction::ClockOffset;
 use super::count::{self, BlobProgress};
-use super::history::{EndedKey, History};
+use super::history::EndedKey;
 use super::merge::{self, MergedPull, merge};
-use super::v0::RateMeters;
-use crate::change::{
-    Changes, DownloadedBytes, LiveTotals, NodeView, PullChange, Scope, Stats, shift,
-};
+use super::report::{RateMeters, ReportHeader};
+use super::state::{FleetState, Update};
+use crate::change::{LiveTotals, NodeView, PullChange, Scope, shift};
 use crate::clock::ServerNow;
-use crate::limits::Limits;
 
 /// Minimum time since the last published report if only totals and times changed. Shorter than the
 /// interval of heartbeats, so that each is published.
 const MIN_VIEW_INTERVAL: Duration = Duration::from_millis(1_500);
-
-/// State shared by all nodes.
-#[derive(Debug)]
-pub(super) struct FleetState {
-    pub(super) limits: Limits,
-    /// When this server started.
-    pub(super) started: NodeTime,
-    pub(super) history: History,
-    /// Pulls that ended before this were evicted to stay within the limit.
-    pub(super) eviction_floor: Option<NodeTime>,
-    pub(super) stats: Stats,
-}
 
 #[derive(Debug)]
 pub(super) struct Node {
@@ -58,7 +44,6 @@ pub(super) struct Node {
     blobs: BlobProgress,
     /// Set when a pull has ended since blobs were last pruned.
     blobs_outdated: bool,
-    /// Download rates of the ingests that an agent of version 0.1 reports.
     pub(super) rate_meters: RateMeters,
     /// Time of the report that was last published; `None` if a change must be published
     /// immediately.
@@ -115,9 +100,9 @@ impl Node {
         &mut self,
         header: &ReportHeader,
         agent_changed: bool,
-        now: ServerNow,
-        changes: &mut Changes,
+        update: &mut Update<'_>,
     ) {
+        let now = update.now;
         let difference = millis_between(header.sent_at, now.at);
         let (before, millis) = (self.offset.correction(), self.offset.millis());
         if agent_changed {
@@ -139,17 +124,11 @@ impl Node {
             self.last_published = None;
         }
         if self.state == NodeState::Lost {
-            self.restore_live(changes);
+            self.restore_live(update);
         }
         if self.offset.correction() != before {
             for entry in self.pulls.values() {
-                changes.pulls.push(PullChange {
-                    kind: ChangeKind::Progressed,
-                    pull: Arc::clone(&entry.shown),
-                    correction: self.offset.correction(),
-                    scope: Scope::Full,
-                    links: None,
-                });
+                update.push_progress(Arc::clone(&entry.shown), self.offset.correction());
             }
         }
     }
@@ -168,62 +147,51 @@ impl Node {
     }
 
     /// Applies a reported pull.
-    pub(super) fn apply_pull(
-        &mut self,
-        reported: Pull,
-        now: ServerNow,
-        fleet: &mut FleetState,
-        changes: &mut Changes,
-    ) {
+    pub(super) fn apply_pull(&mut self, reported: Pull, update: &mut Update<'_>) {
         let Some(entry) = self.pulls.get(&reported.id) else {
-            return self.insert_new(reported, now, fleet, changes);
+            return self.insert_new(reported, update);
         };
         if entry.layers_dropped && entry.shown.outcome() == reported.outcome() {
             return;
         }
         let before = Arc::clone(&entry.shown);
-        let Some(merged) = merge(&before, reported, &mut fleet.stats.counters) else {
+        let Some(merged) = merge(&before, reported, &mut update.fleet.stats.counters) else {
             return;
         };
-        if merged.kind == ChangeKind::Started && self.refuse_if_full(fleet) {
+        if merged.kind == ChangeKind::Started && self.refuse_if_full(update.fleet) {
             return;
         }
-        let grown = self.blobs.record(Some(&before), &merged.pull);
-        add_downloaded(grown, &merged.pull, changes);
-        self.store(merged, now, fleet, changes);
+        if let Some(grown) = self.blobs.record(Some(&before), &merged.pull) {
+            update.add_downloaded(grown);
+        }
+        self.store(merged, update);
     }
 
-    fn insert_new(
-        &mut self,
-        reported: Pull,
-        now: ServerNow,
-        fleet: &mut FleetState,
-        changes: &mut Changes,
-    ) {
+    fn insert_new(&mut self, reported: Pull, update: &mut Update<'_>) {
         let kind = if let Some(ended_at) = reported.ended_at {
-            let since = self.server_time(ended_at, now);
-            if now.at.since(since) > fleet.limits.history_ttl {
+            let since = self.server_time(ended_at, update.now);
+            if update.now.at.since(since) > update.fleet.limits.history_ttl {
                 return;
             }
-            if Some(since) <= self.eviction_floor.max(fleet.eviction_floor) {
-                fleet.stats.counters.ended_evicted += 1;
+            if Some(since) <= self.eviction_floor.max(update.fleet.eviction_floor) {
+                update.fleet.stats.counters.ended_evicted += 1;
                 return;
             }
             ChangeKind::Ended
         } else {
-            if self.refuse_if_full(fleet) {
+            if self.refuse_if_full(update.fleet) {
                 return;
             }
             ChangeKind::Started
         };
         // Earlier bytes were counted by the previous server, if at all.
         let grown = self.blobs.record(None, &reported);
-        if self.server_time(reported.started_at, now) >= fleet.started {
-            add_downloaded(grown, &reported, changes);
+        if self.server_time(reported.started_at, update.now) >= update.fleet.started
+            && let Some(grown) = grown
+        {
+            update.add_downloaded(grown);
         }
-        let scope = Scope::Full;
-        let pull = reported;
-        self.store(MergedPull { pull, kind, scope }, now, fleet, changes);
+        self.store(MergedPull { pull: reported, kind, scope: Scope::Full }, update);
     }
 
     /// Reports whether the limit of live pulls is reached, and counts a refusal if so.
@@ -235,20 +203,14 @@ impl Node {
     }
 
     /// Stores the new version of a pull.
-    fn store(
-        &mut self,
-        merged: MergedPull,
-        now: ServerNow,
-        fleet: &mut FleetState,
-        changes: &mut Changes,
-    ) {
+    fn store(&mut self, merged: MergedPull, update: &mut Update<'_>) {
         let MergedPull { pull, kind, scope } = merged;
         // A pull whose end is reported late is timestamped now, so that every reader still sees it
         // end.
         let since = pull.ended_at.map(|at| match (self.pulls.get(&pull.id), kind) {
-            (None, _) => self.server_time(at, now),
-            (Some(_), ChangeKind::Ended) => now.at,
-            (Some(before), _) => before.ended_at_server.unwrap_or(now.at),
+            (None, _) => self.server_time(at, update.now),
+            (Some(_), ChangeKind::Ended) => update.now.at,
+            (Some(before), _) => before.ended_at_server.unwrap_or(update.now.at),
         });
         let pull = Arc::new(pull);
         let entry = PullEntry {
@@ -260,19 +222,17 @@ impl Node {
         let before = self.pulls.insert(pull.id.clone(), entry);
         let first = before.is_none();
         if let Some(before) = before {
-            self.remove_from_totals(&before, &pull.id, fleet);
+            self.remove_from_totals(&before, &pull.id, update.fleet);
         }
-        self.add_to_totals(&pull, since, fleet);
+        self.add_to_totals(&pull, since, update.fleet);
         self.blobs_outdated |= since.is_some();
-        if kind == ChangeKind::Ended && (!first || since >= Some(fleet.started)) {
-            changes.ended.extend(count::ended_pull(&pull));
+        if kind == ChangeKind::Ended && (!first || since >= Some(update.fleet.started)) {
+            update.changes.ended.extend(count::ended_pull(&pull));
         }
-        changes.pulls.push(PullChange {
-            kind,
-            pull,
+        update.changes.pulls.push(PullChange {
             correction: self.offset.correction(),
             scope,
-            links: None,
+            ..PullChange::new(kind, pull)
         });
         if kind != ChangeKind::Progressed {
             self.last_published = None;
@@ -310,52 +270,37 @@ impl Node {
     pub(super) fn end_as_unknown(
         &mut self,
         is_gone: impl Fn(&PullId) -> bool,
-        now: ServerNow,
-        fleet: &mut FleetState,
-        changes: &mut Changes,
+        update: &mut Update<'_>,
     ) {
-        let at = shift(now.at, self.offset.millis().saturating_neg());
+        let at = shift(update.now.at, self.offset.millis().saturating_neg());
         let live = self.live_pulls().filter(|pull| is_gone(&pull.id));
         let gone: Vec<Arc<Pull>> = live.cloned().collect();
         for pull in gone {
             let pull = merge::ended_unknown(&pull, at);
-            let (kind, scope) = (ChangeKind::Ended, Scope::Full);
-            self.store(MergedPull { pull, kind, scope }, now, fleet, changes);
+            self.store(MergedPull { pull, kind: ChangeKind::Ended, scope: Scope::Full }, update);
         }
     }
 
     /// Marks the node as lost and its live pulls as stale.
-    pub(super) fn mark_lost(&mut self, fleet: &mut FleetState, changes: &mut Changes) {
-        fleet.stats.counters.nodes_lost += 1;
+    pub(super) fn mark_lost(&mut self, update: &mut Update<'_>) {
+        update.fleet.stats.counters.nodes_lost += 1;
         self.set_state(NodeState::Lost);
         let correction = self.offset.correction();
         for entry in self.pulls.values_mut().filter(|e| e.ended_at_server.is_none()) {
             let stale = Arc::new(merge::as_stale(&entry.shown, self.last_sent_at));
             entry.reported = Some(std::mem::replace(&mut entry.shown, Arc::clone(&stale)));
-            changes.pulls.push(PullChange {
-                kind: ChangeKind::Progressed,
-                pull: stale,
-                correction,
-                scope: Scope::Full,
-                links: None,
-            });
+            update.push_progress(stale, correction);
         }
     }
 
     /// Marks the node as live and shows its live pulls as reported.
-    fn restore_live(&mut self, changes: &mut Changes) {
+    fn restore_live(&mut self, update: &mut Update<'_>) {
         self.set_state(NodeState::Live);
         let correction = self.offset.correction();
         for entry in self.pulls.values_mut() {
             if let Some(reported) = entry.reported.take() {
                 entry.shown = Arc::clone(&reported);
-                changes.pulls.push(PullChange {
-                    kind: ChangeKind::Progressed,
-                    pull: reported,
-                    correction,
-                    scope: Scope::Full,
-                    links: None,
-                });
+                update.push_progress(reported, correction);
             }
         }
     }
@@ -368,7 +313,7 @@ impl Node {
     }
 
     /// Drops the layers of an ended pull. Returns whether it had any.
-    pub(super) fn drop_layers(&mut self, id: &PullId, changes: &mut Changes) -> bool {
+    pub(super) fn drop_layers(&mut self, id: &PullId, update: &mut Update<'_>) -> bool {
         let correction = self.offset.correction();
         let Some(entry) = self.pulls.get_mut(id) else {
             return false;
@@ -378,38 +323,27 @@ impl Node {
             return false;
         }
         entry.shown = Arc::new(merge::without_layers(&entry.shown));
-        changes.pulls.push(PullChange {
-            kind: ChangeKind::Progressed,
-            pull: Arc::clone(&entry.shown),
-            correction,
-            scope: Scope::Full,
-            links: None,
-        });
+        update.push_progress(Arc::clone(&entry.shown), correction);
         true
     }
 
     /// Removes a pull.
-    pub(super) fn remove_pull(
-        &mut self,
-        id: &PullId,
-        fleet: &mut FleetState,
-        changes: &mut Changes,
-    ) {
+    pub(super) fn remove_pull(&mut self, id: &PullId, update: &mut Update<'_>) {
         if let Some(entry) = self.pulls.remove(id) {
-            self.remove_from_totals(&entry, id, fleet);
-            changes.removed_pulls.push(id.clone());
+            self.remove_from_totals(&entry, id, update.fleet);
+            update.changes.removed_pulls.push(id.clone());
             self.last_published = None;
         }
     }
 
     /// Evicts the oldest ended pulls beyond the limit, and data that only live pulls need.
-    pub(super) fn prune(&mut self, fleet: &mut FleetState, changes: &mut Changes) {
-        while self.ended.len() > fleet.limits.ended_per_node
+    pub(super) fn prune(&mut self, update: &mut Update<'_>) {
+        while self.ended.len() > update.fleet.limits.ended_per_node
             && let Some((since, id)) = self.ended.first().cloned()
         {
             self.eviction_floor = self.eviction_floor.max(Some(since));
-            fleet.stats.counters.ended_evicted += 1;
-            self.remove_pull(&id, fleet, changes);
+            update.fleet.stats.counters.ended_evicted += 1;
+            self.remove_pull(&id, update);
         }
         if std::mem::take(&mut self.blobs_outdated) {
             self.blobs.retain_live(live_entries(&self.pulls));
@@ -426,7 +360,7 @@ impl Node {
     }
 
     /// Publishes the node, if that is due.
-    pub(super) fn publish_view(&mut self, changes: &mut Changes) {
+    pub(super) fn publish_view(&mut self, update: &mut Update<'_>) {
         let is_due = self
             .last_published
             .is_none_or(|published| self.last_report_at.since(published) >= MIN_VIEW_INTERVAL);
@@ -434,7 +368,7 @@ impl Node {
             return;
         }
         self.last_published = Some(self.last_report_at);
-        changes.nodes.push(NodeView {
+        update.changes.nodes.push(NodeView {
             name: self.name.clone(),
             state: self.state,
             last_report_at: self.last_report_at,
@@ -449,20 +383,6 @@ impl Node {
     /// Converts a node time to the server's clock; at most now.
     fn server_time(&self, at: NodeTime, now: ServerNow) -> NodeTime {
         shift(at, self.offset.millis()).min(now.at)
-    }
-}
-
-fn add_downloaded((bytes, restarts): (Bytes, u64), pull: &Pull, changes: &mut Changes) {
-    if bytes == Bytes::ZERO && restarts == 0 {
-        return;
-    }
-    let registry = merge::registry_host(pull);
-    match changes.downloaded.iter_mut().find(|known| known.registry == registry) {
-        Some(known) => {
-            known.bytes += bytes;
-            known.restarts += restarts;
-        }
-        None => changes.downloaded.push(DownloadedBytes { registry, bytes, restarts }),
     }
 }
 

@@ -7,6 +7,7 @@ use pulltrace_core::{Phase, Pull, Repository};
 use serde_json::json;
 
 use super::*;
+use crate::change::{Counters, NodeView};
 use crate::fixture::{ReportBuilder, digest, id, now, time};
 use crate::table::Table;
 

@@ -8,16 +8,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use pulltrace_core::wire::check::{V0Ingest, V0Report};
-use pulltrace_core::wire::v1::{AgentInfo, ReportAck};
+use pulltrace_core::wire::v1::AgentInfo;
 use pulltrace_core::{
     Bytes, Digest, Limits, Mono, NodeName, NodeTime, Now, Percent, Phase, Pull, PullFact, PullId,
-    PullTable, RateMeter,
+    PullTable,
 };
 
-use super::node::Node;
-use super::{Admission, ApplyError, Fleet, ReportHeader, ReportedPulls};
-use crate::change::Changes;
-use crate::clock::ServerNow;
+use super::report::{RateMeters, ReportHeader, ReportedPulls};
 
 /// Replaces the missing instance id. Any other agent counts as newer.
 const INSTANCE: &str = "v0.1";
@@ -28,76 +25,36 @@ const NAMESPACE: &str = "k8s.io";
 /// The report interval of such agents.
 const INTERVAL_MS: u64 = 1_000;
 
-impl Fleet {
-    pub(super) fn apply_v0(
-        &mut self,
-        report: V0Report,
-        now: ServerNow,
-        changes: &mut Changes,
-    ) -> Result<ReportAck, ApplyError> {
-        let millis = report.timestamp.unix_nanos() / 1_000_000;
-        let header = ReportHeader {
-            node: report.node,
-            sent_at: report.timestamp,
-            sequence: u64::try_from(millis).unwrap_or(0),
-            full: true,
-            agent: AgentInfo {
-                version: "0.1".to_owned(),
-                instance: INSTANCE.to_owned(),
-                started_at: NodeTime::from_unix(0, 0),
-                interval_ms: INTERVAL_MS,
-            },
-            runtime_version: None,
-        };
-        let lost_after = self.state.limits.lost_after;
-        let newer = self.nodes.get(&header.node).is_some_and(|node| {
-            let believed = &node.agents.active;
-            !believed.matches(&header.agent) && !believed.is_silent(now.mono, lost_after)
-        });
-        if newer {
-            self.state.stats.counters.reports_conflict += 1;
-            return Err(ApplyError::Conflict(header.node));
-        }
-        let decision = match self.admit(&header, now)? {
-            Admission::Stale(ack) => return Ok(ack),
-            Admission::Accepted(standing) => standing,
-        };
-        let node = self.nodes.get_mut(&header.node);
-        let (pulls, meters) = to_pulls(node, &header, &report.ingests, now.mono);
-        let reported = ReportedPulls {
-            ids: pulls.iter().map(|pull| pull.id.clone()).collect(),
-            pulls,
-            missing_images: 0,
-        };
-        let ack = self.commit(&header, decision, reported, Vec::new(), now, changes);
-        if let Some(node) = self.nodes.get_mut(&header.node) {
-            node.rate_meters = meters;
-        }
-        Ok(ack)
+/// Returns the header of a report. Reports have no sequence, so their time is used.
+pub(super) fn header(report: &V0Report) -> ReportHeader {
+    let millis = report.timestamp.unix_nanos() / 1_000_000;
+    ReportHeader {
+        node: report.node.clone(),
+        sent_at: report.timestamp,
+        sequence: u64::try_from(millis).unwrap_or(0),
+        full: true,
+        agent: AgentInfo {
+            version: "0.1".to_owned(),
+            instance: INSTANCE.to_owned(),
+            started_at: NodeTime::from_unix(0, 0),
+            interval_ms: INTERVAL_MS,
+        },
+        runtime_version: None,
     }
 }
 
-/// The download rate of each ingest.
-pub(super) type RateMeters = HashMap<Digest, RateMeter>;
-
-/// Returns a pull for each ingest, continuing existing ones.
-fn to_pulls(
-    node: Option<&mut Node>,
-    header: &ReportHeader,
-    ingests: &[V0Ingest],
+/// Returns a pull for each ingest, continuing the live pulls of its node.
+pub(super) fn to_pulls<'a>(
+    report: &V0Report,
+    live: impl Iterator<Item = &'a Arc<Pull>>,
+    mut meters: RateMeters,
     now: Mono,
-) -> (Vec<Pull>, RateMeters) {
-    let (mut known, mut meters) = (HashMap::new(), RateMeters::new());
-    if let Some(node) = node {
-        known = node.live_pulls().filter_map(by_digest).collect();
-        meters = std::mem::take(&mut node.rate_meters);
-    }
-    let mut kept = RateMeters::with_capacity(ingests.len());
-    let mut pulls = Vec::with_capacity(ingests.len());
-    for ingest in ingests {
-        let before = known.get(&ingest.digest);
-        let before = before.map(|pull: &Arc<Pull>| (**pull).clone());
-        let Some(mut pull) = before.or_else(|| new_pull(&header.node, ingest, header.sent_at))
+) -> ReportedPulls {
+    let known: HashMap<Digest, &Arc<Pull>> = live.filter_map(by_digest).collect();
+    let mut reported = ReportedPulls::default();
+    for ingest in &report.ingests {
+        let before = known.get(&ingest.digest).map(|pull| (***pull).clone());
+        let Some(mut pull) = before.or_else(|| new_pull(&report.node, ingest, report.timestamp))
         else {
             continue;
         };
@@ -105,15 +62,16 @@ fn to_pulls(
         let mut meter = meters.remove(&ingest.digest).unwrap_or_default();
         meter.sample(pull.downloaded, now);
         pull.rate = meter.rate(now);
-        kept.insert(ingest.digest.clone(), meter);
-        pulls.push(pull);
+        reported.rate_meters.insert(ingest.digest.clone(), meter);
+        reported.ids.insert(pull.id.clone());
+        reported.pulls.push(pull);
     }
-    (pulls, kept)
+    reported
 }
 
-fn by_digest(pull: &Arc<Pull>) -> Option<(Digest, Arc<Pull>)> {
+fn by_digest(pull: &Arc<Pull>) -> Option<(Digest, &Arc<Pull>)> {
     match &pull.id {
-        PullId::Ingest { digest, .. } => Some((digest.clone(), Arc::clone(pull))),
+        PullId::Ingest { digest, .. } => Some((digest.clone(), pull)),
         PullId::Lease { .. } | PullId::Record { .. } | PullId::Announced { .. } => None,
     }
 }

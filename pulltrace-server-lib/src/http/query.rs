@@ -241,7 +241,7 @@ mod tests {
     use pulltrace_core::{ChangeKind, LinkEvidence, Links, Outcome, PullId};
 
     use super::*;
-    use crate::fleet::{Changes, PullChange};
+    use crate::change::{Changes, PullChange};
     use crate::table::Table;
 
     fn parse_filter(query: &str) -> Result<Filter, ProblemResponse> {

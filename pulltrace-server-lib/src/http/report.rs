@@ -14,7 +14,7 @@ use super::body::{self, BodyLimits};
 use super::problem::ProblemResponse;
 use super::{ApiState, authorize_report};
 use crate::access::AccessDenied;
-use crate::fleet;
+use crate::fleet::ApplyError;
 use crate::metrics::RejectReason;
 use crate::writer::IntakeError;
 
@@ -85,10 +85,10 @@ const fn reject_reason(error: &IntakeError) -> RejectReason {
     match error {
         IntakeError::Busy => RejectReason::Busy,
         IntakeError::Stopped => RejectReason::Stopping,
-        IntakeError::Rejected(fleet::ApplyError::Conflict(_)) => RejectReason::Conflict,
-        IntakeError::Rejected(fleet::ApplyError::TooManyNodes { .. }) => RejectReason::Full,
-        IntakeError::Rejected(
-            fleet::ApplyError::Invalid(_) | fleet::ApplyError::UnsupportedVersion,
-        ) => RejectReason::Invalid,
+        IntakeError::Rejected(ApplyError::Conflict(_)) => RejectReason::Conflict,
+        IntakeError::Rejected(ApplyError::TooManyNodes { .. }) => RejectReason::Full,
+        IntakeError::Rejected(ApplyError::Invalid(_) | ApplyError::UnsupportedVersion) => {
+            RejectReason::Invalid
+        }
     }
 }

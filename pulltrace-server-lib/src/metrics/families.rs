@@ -12,7 +12,7 @@ use pulltrace_core::{FailureReason, Outcome};
 
 use super::HttpCounters;
 use super::observe::{observe_cluster, observe_fleet, observe_server};
-use crate::fleet::{Changes, DownloadedBytes, EndedPull};
+use crate::change::{Changes, DownloadedBytes, EndedPull};
 use crate::table::SharedTable;
 
 /// Maximum number of registries with their own label value; later ones are counted as `other`.

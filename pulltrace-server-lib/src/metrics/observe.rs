@@ -7,8 +7,8 @@ use opentelemetry::metrics::{AsyncInstrument, Meter};
 use pulltrace_core::NodeTime;
 
 use super::{HttpCounters, RejectReason};
+use crate::change::PerPhase;
 use crate::correlate::SourceHealth;
-use crate::fleet::PerPhase;
 use crate::table::{SharedTable, Table};
 
 pub(super) fn observe_fleet(meter: &Meter, shared: &SharedTable) {

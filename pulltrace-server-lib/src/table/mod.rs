@@ -13,9 +13,7 @@ use std::sync::Arc;
 
 use pulltrace_core::{ChangeKind, KubeName, NodeName, PodRef, PullId};
 
-use crate::correlate::PodView;
-
-use crate::fleet::{Changes, NodeView, PullChange};
+use crate::change::{Changes, NodeView, PodView, PullChange};
 
 pub use follower::{Follower, ReadBatch, RowUpdate};
 pub use row::{JsonForm, LayerSeqs, NodeRow, Row};

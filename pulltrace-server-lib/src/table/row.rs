@@ -7,9 +7,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use pulltrace_core::wire::v1::{NodeStatus, PullMotion, PullStatus};
 use pulltrace_core::{Layer, Links, Pull, Waiter};
 
-use crate::fleet::{
-    Correction, NodeView, PullChange, Scope, pull_status, pull_status_without_layers,
-};
+use crate::change::{Correction, NodeView, PullChange, Scope};
+use crate::fleet::{pull_status, pull_status_without_layers};
 use crate::json;
 
 /// Maximum removed links that are remembered.

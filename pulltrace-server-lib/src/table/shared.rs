@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::watch;
 
 use super::{Table, TableVersion};
+use crate::change::Stats;
 use crate::correlate::ClusterHealth;
-use crate::fleet::Stats;
 
 /// A handle to the table; cheap to clone.
 ///

@@ -144,13 +144,7 @@ fn restored_row_is_not_reported_as_removed() {
     world.table.apply(&removal);
     assert_eq!(world.table.changed_since(cursor, 9).unwrap().removed.len(), 1);
     let mut return_change = Changes::default();
-    return_change.pulls.push(PullChange {
-        kind: ChangeKind::Started,
-        pull,
-        correction: crate::fleet::Correction::NONE,
-        scope: crate::fleet::Scope::Full,
-        links: None,
-    });
+    return_change.pulls.push(PullChange::new(ChangeKind::Started, pull));
     world.table.apply(&return_change);
     let delta = world.table.changed_since(cursor, 9).unwrap();
     assert_eq!((delta.removed.len(), delta.rows.len()), (0, 1));

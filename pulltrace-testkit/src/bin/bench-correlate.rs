@@ -12,12 +12,12 @@ use std::time::Duration;
 use pulltrace_core::{
     Bytes, ChangeKind, Mono, NodeTime, Phase, PodRef, Pull, PullId, Repository, RequestedImage,
 };
+use pulltrace_server_lib::change::{Changes, PullChange, Scope};
 use pulltrace_server_lib::cluster::{
     ImageConsumerKind, ImagePresence, Pod, PodImage, PodUpdate, PullEvent, PullEventKind,
     PullEventUpdate,
 };
 use pulltrace_server_lib::correlate::Correlator;
-use pulltrace_server_lib::fleet::{Changes, PullChange, Scope};
 use pulltrace_server_lib::{Limits, ServerNow};
 use pulltrace_testkit::proc::{self, CpuTime};
 

@@ -13,8 +13,8 @@ use super::world::{
     World, at, completed, failed, failed_event, kubelet_event, lease, pod, pulled_event, resolved,
     running, waiting,
 };
+use crate::change::ImageState;
 use crate::cluster::{Pod, PullEvent};
-use crate::correlate::ImageState;
 
 const IMAGES: [(&str, &str, char); 4] = [
     ("registry.test/shop/app:1", "registry.test/shop/app", 'a'),

@@ -9,13 +9,13 @@ use pulltrace_core::{
     PodRef, Pull, PullId, Repository, RequestedImage,
 };
 
-use super::super::{Correlator, PodView};
+use super::super::Correlator;
+use crate::change::{Changes, EndedPull, NodeView, PodView, PullChange};
 use crate::clock::ServerNow;
 use crate::cluster::{
     ImageConsumerKind, ImagePresence, Pod, PodImage, PodUpdate, PullEvent, PullEventKind,
     PullEventUpdate,
 };
-use crate::fleet::{Changes, EndedPull, NodeView, PullChange};
 use crate::limits::Limits;
 use pulltrace_core::wire::v1::NodeState;
 
@@ -214,7 +214,7 @@ impl World {
             agent_version: None,
             runtime_version: None,
             clock_offset_ms: Some(offset_ms),
-            live: crate::fleet::LiveTotals::default(),
+            live: crate::change::LiveTotals::default(),
             ended: 0,
         });
         self.apply_changes(changes);
