@@ -2,41 +2,32 @@
 //! time.
 
 mod error;
+mod queue;
+mod state;
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use pulltrace_core::Mono;
 use pulltrace_core::wire::check::AnyReport;
 use pulltrace_core::wire::v1::ReportAck;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::time::MissedTickBehavior;
 
+use self::queue::CombiningQueue;
+use self::state::{Job, Observer, WriterState};
 use crate::change::{Changes, Stats};
-use crate::clock::{Clock, ServerNow};
-use crate::cluster::{PodSource, PodUpdate, PullEventSource, PullEventUpdate};
+use crate::clock::Clock;
+use crate::cluster::{PodSource, PullEventSource};
 use crate::correlate::Correlator;
-use crate::fleet::{Applied, ApplyError, Fleet};
+use crate::fleet::Fleet;
 use crate::limits::Limits;
 use crate::table::{SharedTable, Table};
 pub use error::IntakeError;
 
 /// Interval of time-based changes.
 const TICK: Duration = Duration::from_secs(1);
-
-/// Minimum interval between notifications of readers.
-const NOTIFY_INTERVAL: Duration = Duration::from_millis(20);
-
-/// Number of ticks for which the JSON of a row stays cached.
-const CACHE_TICKS: usize = 10;
-
-/// Report delay requested from agents while the queue is more than half full, in milliseconds.
-const SLOW_DOWN_MS: u64 = 5_000;
-
-/// Called with the changes of each step and the stats after it, for metrics and logs.
-type Observer = Box<dyn FnMut(&Changes, &Stats) + Send>;
 
 /// The task that applies time-based changes. Reports are applied while it runs.
 ///
@@ -56,41 +47,8 @@ type Observer = Box<dyn FnMut(&Changes, &Stats) + Send>;
 /// ```
 pub struct Writer {
     state: Box<WriterState>,
-    queue: Arc<CombiningQueue>,
-    /// When to notify readers next, if notifying them immediately would be too early.
-    notify_at: watch::Receiver<Mono>,
-}
-
-/// The fleet and its table, used by one task at a time.
-struct WriterState {
     clock: Clock,
-    fleet: Fleet,
-    correlator: Correlator,
-    shared: SharedTable,
-    observer: Observer,
-    /// The last change of the table at each of the last ticks.
-    tick_seqs: VecDeque<u64>,
-    /// When readers were last notified, and whether another notification is due.
-    last_notified: Mono,
-    notify_pending: bool,
-    notify_at: watch::Sender<Mono>,
-}
-
-/// A flat-combining queue: the enqueuing task drains it unless another task already does. So
-/// reports are applied without waking a task.
-#[derive(Debug)]
-struct CombiningQueue {
-    limit: usize,
-    inner: Mutex<QueueState>,
-}
-
-struct QueueState {
-    jobs: VecDeque<Job>,
-    /// `None` while a task drains the queue, and before the writer runs.
-    writer: Option<Box<WriterState>>,
-    closed: bool,
-    /// Number of reports rejected because the queue was full.
-    rejected: u64,
+    queue: Arc<CombiningQueue>,
 }
 
 /// Builds a [`Writer`].
@@ -108,20 +66,6 @@ pub struct Intake {
     clock: Clock,
 }
 
-enum Job {
-    Report(Box<AnyReport>, ServerNow, ReportReply),
-    /// An update of a pod source.
-    Pod(Box<PodUpdate>, oneshot::Sender<()>),
-    /// An update of an event source.
-    Event(Box<PullEventUpdate>, oneshot::Sender<()>),
-    /// A second has passed.
-    Tick,
-    /// Readers must be notified.
-    Notify,
-}
-
-type ReportReply = oneshot::Sender<Result<ReportAck, ApplyError>>;
-
 impl Intake {
     /// Enqueues a report and waits for the response to its agent.
     ///
@@ -130,9 +74,9 @@ impl Intake {
     /// # Errors
     /// If the report was not applied.
     pub async fn report(&self, report: AnyReport) -> Result<ReportAck, IntakeError> {
+        let slot = self.queue.try_reserve()?;
         let (reply, answer) = oneshot::channel();
-        let job = Job::Report(Box::new(report), self.clock.now(), reply);
-        self.queue.push_report(job)?;
+        self.queue.push(Job::Report(Box::new(report), self.clock.now(), reply), slot)?;
         Ok(answer.await.map_err(|_| IntakeError::Stopped)??)
     }
 
@@ -140,9 +84,7 @@ impl Intake {
     /// while the server is busy.
     pub async fn forward_pods(&self, mut source: impl PodSource) {
         while let Some(update) = source.next().await {
-            let (done, taken) = oneshot::channel();
-            if !self.push_when_free(Job::Pod(Box::new(update), done)).await || taken.await.is_err()
-            {
+            if self.apply(|done| Job::Pod(Box::new(update), done)).await.is_err() {
                 return;
             }
         }
@@ -151,89 +93,18 @@ impl Intake {
     /// Forwards the updates of an event source, like [`forward_pods`](Self::forward_pods).
     pub async fn forward_events(&self, mut source: impl PullEventSource) {
         while let Some(update) = source.next().await {
-            let (done, taken) = oneshot::channel();
-            if !self.push_when_free(Job::Event(Box::new(update), done)).await
-                || taken.await.is_err()
-            {
+            if self.apply(|done| Job::Event(Box::new(update), done)).await.is_err() {
                 return;
             }
         }
     }
 
-    /// Enqueues a job once there is space; returns `false` if the server is stopping.
-    async fn push_when_free(&self, job: Job) -> bool {
-        let mut job = Some(job);
-        loop {
-            match self.queue.try_push(&mut job) {
-                Ok(()) => return true,
-                Err(IntakeError::Busy) => tokio::time::sleep(NOTIFY_INTERVAL).await,
-                Err(_) => return false,
-            }
-        }
-    }
-}
-
-impl CombiningQueue {
-    /// Enqueues a report, if there is space.
-    fn push_report(&self, job: Job) -> Result<(), IntakeError> {
-        self.try_push(&mut Some(job)).inspect_err(|error| {
-            if matches!(error, IntakeError::Busy) {
-                self.lock().rejected += 1;
-            }
-        })
-    }
-
-    /// Takes the job out of `job` and enqueues it, if there is space.
-    fn try_push(&self, job: &mut Option<Job>) -> Result<(), IntakeError> {
-        let mut inner = self.lock();
-        if inner.closed {
-            return Err(IntakeError::Stopped);
-        }
-        if inner.jobs.len() >= self.limit {
-            return Err(IntakeError::Busy);
-        }
-        inner.jobs.extend(job.take());
-        self.drain(inner);
-        Ok(())
-    }
-
-    /// Runs the queued jobs, unless another task already does.
-    fn drain<'a>(&'a self, mut inner: MutexGuard<'a, QueueState>) {
-        let Some(writer) = inner.writer.take() else {
-            return;
-        };
-        let mut guard = DrainGuard { queue: self, writer: Some(writer) };
-        while let Some(writer) = &mut guard.writer {
-            let Some(job) = inner.jobs.pop_front() else {
-                inner.writer = guard.writer.take();
-                return;
-            };
-            let slow = inner.jobs.len() > self.limit / 2;
-            let busy = inner.rejected;
-            drop(inner);
-            writer.process(job, slow, busy);
-            inner = self.lock();
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, QueueState> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Closes the queue if a job panics: the fleet is lost, and callers get an error.
-struct DrainGuard<'a> {
-    queue: &'a CombiningQueue,
-    writer: Option<Box<WriterState>>,
-}
-
-impl Drop for DrainGuard<'_> {
-    fn drop(&mut self) {
-        if self.writer.is_some() {
-            let mut inner = self.queue.lock();
-            inner.closed = true;
-            inner.jobs.clear();
-        }
+    /// Waits for a slot in the queue, and until the job is done.
+    async fn apply(&self, job: impl FnOnce(oneshot::Sender<()>) -> Job) -> Result<(), IntakeError> {
+        let slot = self.queue.reserve().await?;
+        let (done, applied) = oneshot::channel();
+        self.queue.push(job(done), slot)?;
+        applied.await.map_err(|_| IntakeError::Stopped)
     }
 }
 
@@ -275,30 +146,12 @@ impl WriterBuilder {
         let epoch = self.epoch.unwrap_or_else(|| format!("{:x}", now.at.unix_nanos()));
         let table = Table::new(epoch.as_str(), self.limits.tombstones);
         let shared = SharedTable::new(table);
-        let queue = Arc::new(CombiningQueue {
-            limit: self.limits.queue.max(1),
-            inner: Mutex::new(QueueState {
-                jobs: VecDeque::new(),
-                writer: None,
-                closed: false,
-                rejected: 0,
-            }),
-        });
+        let queue = Arc::new(CombiningQueue::new(self.limits.queue));
         let intake = Intake { queue: Arc::clone(&queue), clock: self.clock };
-        let (sender, notify_at) = watch::channel(now.mono);
-        let state = WriterState {
-            clock: self.clock,
-            fleet: Fleet::new(epoch, self.limits, now.at),
-            correlator: Correlator::new(self.limits),
-            shared: shared.clone(),
-            observer: self.observer,
-            tick_seqs: VecDeque::with_capacity(CACHE_TICKS + 1),
-            last_notified: now.mono,
-            notify_pending: false,
-            notify_at: sender,
-        };
-        let state = Box::new(state);
-        (Writer { state, queue, notify_at }, intake, shared)
+        let fleet = Fleet::new(epoch, self.limits, now.at);
+        let correlator = Correlator::new(self.limits);
+        let state = WriterState::new(fleet, correlator, shared.clone(), self.clock, self.observer);
+        (Writer { state: Box::new(state), clock: self.clock, queue }, intake, shared)
     }
 }
 
@@ -319,12 +172,12 @@ impl Writer {
     /// # Panics
     /// If a step of the fleet panicked, since its state is lost.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
-        let Self { state, queue, mut notify_at } = self;
-        let clock = state.clock;
+        let Self { state, clock, queue } = self;
+        let mut notify_at = state.notify_at();
         let mut shutdown = std::pin::pin!(shutdown);
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        queue.lock().writer = Some(state);
+        queue.start(state);
         let mut next_notify: Option<Mono> = None;
         loop {
             let rest = next_notify.map(|at| at.since(clock.now().mono));
@@ -341,110 +194,15 @@ impl Writer {
                     continue;
                 }
             };
-            let mut inner = queue.lock();
-            assert!(!inner.closed, "a step of the fleet panicked");
-            // Ahead of reports, which may keep the queue full.
-            inner.jobs.push_front(job);
-            queue.drain(inner);
+            queue.push_front(job);
         }
-        let mut inner = queue.lock();
-        inner.closed = true;
-        inner.jobs.push_back(Job::Notify);
-        queue.drain(inner);
-    }
-}
-
-impl WriterState {
-    /// `slow_down` asks agents to wait, `rejected` is the number of reports rejected so far.
-    fn process(&mut self, job: Job, slow_down: bool, rejected: u64) {
-        match job {
-            Job::Report(report, received, reply) => {
-                let Applied { mut response, changes } = self.fleet.apply(*report, received);
-                if let Ok(ack) = &mut response
-                    && slow_down
-                {
-                    ack.next_report_ms = Some(SLOW_DOWN_MS);
-                }
-                let changes = self.correlator.apply_pulls(changes, received);
-                self.apply_changes(&changes, rejected);
-                // The caller may have stopped waiting.
-                drop(reply.send(response));
-            }
-            Job::Pod(update, done) => {
-                let changes = self.correlator.apply_pod(*update, self.clock.now());
-                self.publish_cluster_health();
-                self.apply_changes(&changes, rejected);
-                // The source may have stopped.
-                done.send(()).ok();
-            }
-            Job::Event(update, done) => {
-                let changes = self.correlator.apply_event(*update, self.clock.now());
-                self.publish_cluster_health();
-                self.apply_changes(&changes, rejected);
-                // The source may have stopped.
-                done.send(()).ok();
-            }
-            Job::Tick => self.tick(rejected),
-            Job::Notify => self.notify(),
-        }
-    }
-
-    fn tick(&mut self, rejected: u64) {
-        let now = self.clock.now();
-        let changes = self.fleet.expire(now);
-        let changes = self.correlator.apply_pulls(changes, now);
-        self.apply_changes(&changes, rejected);
-        let changes = self.correlator.expire(now);
-        self.apply_changes(&changes, rejected);
-        let seq = self.shared.read(Table::seq);
-        self.tick_seqs.push_back(seq);
-        if self.tick_seqs.len() > CACHE_TICKS
-            && let Some(old) = self.tick_seqs.pop_front()
-        {
-            self.shared.write(|table, _| table.drop_cached_json(old));
-        }
-    }
-
-    fn apply_changes(&mut self, changes: &Changes, rejected: u64) {
-        let mut stats = self.fleet.stats().clone();
-        stats.counters.reports_busy = rejected;
-        stats.correlate = self.correlator.stats().clone();
-        stats.live.queued = stats.correlate.queued;
-        (self.observer)(changes, &stats);
-        self.shared.write(|table, known| {
-            table.apply(changes);
-            *known = stats;
-        });
-        if changes.is_empty() || self.notify_pending {
-            return;
-        }
-        self.notify_pending = true;
-        let due = self.last_notified + NOTIFY_INTERVAL;
-        if self.clock.now().mono >= due {
-            self.notify();
-        } else {
-            self.notify_at.send_replace(due);
-        }
-    }
-
-    /// Publishes the health of the sources, if it changed.
-    fn publish_cluster_health(&self) {
-        if self.shared.cluster_health() != *self.correlator.cluster_health() {
-            self.shared.set_cluster_health(self.correlator.cluster_health().clone());
-        }
-    }
-
-    fn notify(&mut self) {
-        if std::mem::take(&mut self.notify_pending) {
-            self.last_notified = self.clock.now().mono;
-            self.shared.publish();
-        }
+        queue.close(Job::Notify);
     }
 }
 
 impl fmt::Debug for Writer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Writer").field("fleet", &self.state.fleet).finish_non_exhaustive()
+        f.debug_struct("Writer").field("fleet", self.state.fleet()).finish_non_exhaustive()
     }
 }
 
@@ -453,15 +211,6 @@ impl fmt::Debug for WriterBuilder {
         f.debug_struct("WriterBuilder")
             .field("limits", &self.limits)
             .field("epoch", &self.epoch)
-            .finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for QueueState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("QueueState")
-            .field("jobs", &self.jobs.len())
-            .field("closed", &self.closed)
             .finish_non_exhaustive()
     }
 }

@@ -6,6 +6,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::cluster::{PodUpdate, ScriptedSource};
+use crate::correlate::SourceHealth;
 use crate::fixture::{ReportBuilder, id, time};
 
 struct Running {
@@ -127,6 +129,66 @@ async fn shutdown_applies_queued_reports_and_rejects_later() {
     assert!(running.shared.read(|table| table.get(&id("w1", 1)).is_some()));
     let late = running.intake.report(parse_report(&ReportBuilder::new("w1", 2, 0))).await;
     assert!(matches!(late, Err(IntakeError::Stopped)));
+}
+
+/// Forwards one update of a source, which waits until there is a free slot. Returns after it waits.
+async fn forward_init(intake: &Intake) -> JoinHandle<()> {
+    let (pods, script) = ScriptedSource::new();
+    script.try_send(PodUpdate::Init).unwrap();
+    drop(script);
+    let forwarded = intake.clone();
+    let task = tokio::spawn(async move { forwarded.forward_pods(pods).await });
+    // The task runs until it waits for a slot.
+    tokio::task::yield_now().await;
+    assert!(!task.is_finished());
+    task
+}
+
+#[tokio::test(start_paused = true)]
+async fn source_waits_for_free_slot_without_timer() {
+    let parts = writer(1);
+    let intake = parts.1.clone();
+    let report = enqueue(&intake, ReportBuilder::new("w1", 1, 0)).await;
+    let source = forward_init(&intake).await;
+    assert_eq!(intake.queue.lock().jobs.len(), 1, "the queue is bounded");
+    let before = intake.clock.now().mono;
+    let running = spawn(parts);
+    report.await.unwrap().unwrap();
+    source.await.unwrap();
+    assert_eq!(running.shared.cluster_health().pods, SourceHealth::Listing);
+    assert_eq!(intake.clock.now().mono, before);
+    assert_eq!(running.shared.stats().counters.reports_busy, 0);
+}
+
+#[tokio::test]
+async fn waiting_source_gets_slot_before_later_report() {
+    let queue = CombiningQueue::new(1);
+    let slot = queue.try_reserve().unwrap();
+    let mut source = std::pin::pin!(queue.reserve());
+    tokio::select! {
+        biased;
+        _ = &mut source => panic!("the queue is full"),
+        () = std::future::ready(()) => {}
+    }
+    drop(slot);
+    assert!(matches!(queue.try_reserve(), Err(IntakeError::Busy)));
+    let slot = source.await.unwrap();
+    drop(slot);
+    assert!(queue.try_reserve().is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn waiting_source_ends_when_server_stops() {
+    let parts = writer(1);
+    let intake = parts.1.clone();
+    let report = enqueue(&intake, ReportBuilder::new("w1", 1, 0)).await;
+    let source = forward_init(&intake).await;
+    let running = spawn(parts);
+    running.stop.send(()).unwrap();
+    running.task.await.unwrap();
+    source.await.unwrap();
+    assert!(report.await.unwrap().is_ok());
+    assert_eq!(running.shared.cluster_health().pods, SourceHealth::Unknown);
 }
 
 #[tokio::test(start_paused = true)]
