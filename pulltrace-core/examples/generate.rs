@@ -3,13 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-use pulltrace_core::wire::{openapi, typescript};
+use pulltrace_core::wire::typescript;
 
 fn main() -> std::io::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let folder = root.join("web/src/api/gen");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../web/src/api/gen");
     fs::create_dir_all(&folder)?;
     fs::write(folder.join("wire.ts"), typescript::document())?;
-    fs::write(folder.join("failures.ts"), typescript::failures())?;
-    fs::write(root.join("docs/openapi.json"), openapi::document())
+    fs::write(folder.join("failures.ts"), typescript::failures())
 }

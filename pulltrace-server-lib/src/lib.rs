@@ -38,7 +38,10 @@ pub mod writer;
 #[cfg(feature = "http")]
 pub use access::{Access, OpenListenerError, TokenError};
 #[cfg(feature = "http")]
-pub use http::{ClusterName, ClusterNameError, FrameAncestors, FrameAncestorsError, HttpLimits};
+pub use http::{
+    ClusterName, ClusterNameError, FrameAncestors, FrameAncestorsError, HttpLimits,
+    openapi_document,
+};
 #[cfg(feature = "metrics")]
 pub use metrics::{Metrics, MetricsError};
 #[cfg(feature = "http")]

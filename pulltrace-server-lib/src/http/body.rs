@@ -128,22 +128,23 @@ pub(super) fn json_value(asked: &HeaderMap, value: &impl Serialize) -> Response 
 /// demand.
 pub(super) fn json_stream(
     asked: &HeaderMap,
-    pieces: impl Stream<Item = String> + Send + 'static,
+    pieces: impl Stream<Item = impl Into<Bytes> + 'static> + Send + 'static,
 ) -> Response {
+    let pieces = pieces.map(Into::<Bytes>::into);
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("application/json")),
         (CACHE_CONTROL, HeaderValue::from_static("no-store")),
         (VARY, HeaderValue::from_static("accept-encoding")),
     ];
     if !coding::accepts(asked, "gzip") {
-        let pieces = pieces.map(|piece| Ok::<_, std::io::Error>(Bytes::from(piece)));
+        let pieces = pieces.map(Ok::<_, std::io::Error>);
         return (headers, Body::from_stream(pieces)).into_response();
     }
     let packed = async_stream::stream! {
         let mut pieces = std::pin::pin!(pieces);
         let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
         while let Some(piece) = pieces.next().await {
-            if let Err(error) = encoder.write_all(piece.as_bytes()) {
+            if let Err(error) = encoder.write_all(&piece) {
                 yield Err(error);
                 return;
             }

@@ -7,8 +7,30 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
+use utoipa::openapi::schema::Type;
+use utoipa::openapi::{Content, ObjectBuilder};
 
-use super::ApiState;
+use super::openapi::{Endpoint, Routes, response};
+use super::state::ApiState;
+
+pub(super) fn routes() -> Routes {
+    let text = Content::new(Some(ObjectBuilder::new().schema_type(Type::String)));
+    let running = response("The server is running.").content("text/plain", text);
+    let not_ready = response("The server is not ready; the body contains the reason.");
+    Routes::default()
+        .get(
+            "/healthz",
+            healthz,
+            Endpoint::new("healthz", "Liveness check").response("200", running),
+        )
+        .get(
+            "/readyz",
+            readyz,
+            Endpoint::new("readyz", "Readiness check")
+                .response("200", response("The server is ready."))
+                .response("503", not_ready),
+        )
+}
 
 /// Liveness: always `ok`.
 pub(super) async fn healthz() -> &'static str {
@@ -16,7 +38,7 @@ pub(super) async fn healthz() -> &'static str {
 }
 
 /// Readiness: every condition with its reason; 503 if a required one does not hold.
-pub(super) async fn readyz(State(api): State<Arc<ApiState>>) -> Response {
+async fn readyz(State(api): State<Arc<ApiState>>) -> Response {
     let conditions = api.readiness.conditions();
     let ready = api.readiness.is_ready();
     let listed: Vec<_> = conditions

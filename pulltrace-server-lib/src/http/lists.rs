@@ -9,14 +9,15 @@ use axum::http::header::ETAG;
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::{Stream, stream};
-use pulltrace_core::wire::v1::{ImageList, ImageStatus};
+use pulltrace_core::wire::v1::{ImageList, ImageStatus, NodeList, PullList, PullStatus};
 use pulltrace_core::{NodeName, PullId};
 
-use super::ApiState;
 use super::body::{self, CHUNK_SIZE};
 use super::coding;
+use super::openapi::{Endpoint, Param, Routes, choice, number, text};
 use super::problem::ProblemResponse;
-use super::query::{FILTER_PARAMS, Filter, QueryParams};
+use super::query::{Filter, IDS, IMAGE, NAMESPACE, NODE, PHASE, POD, QueryParams};
+use super::state::ApiState;
 use crate::table::{JsonForm, Row};
 
 /// Rows scanned under one lock, so that readers do not delay the writer.
@@ -26,19 +27,63 @@ const SCAN_BATCH: usize = 1_000;
 const DEFAULT_LIMIT: usize = 500;
 const MAX_LIMIT: usize = 5_000;
 
-pub(super) async fn pulls(
+static PULL_ID: Param = Param::path("id", "id", || text("The id of a pull."));
+static LAYERS: Param = Param::query("layers", "layers", || {
+    choice(&LAYER_FORMS, "Include the layers of each pull, or omit them.")
+});
+pub(super) static LIMIT: Param = Param::query("limit", "limit", || {
+    number(MAX_LIMIT, DEFAULT_LIMIT, "The maximum number of pulls or pods per page.")
+});
+pub(super) static CONTINUE: Param =
+    Param::query("continue", "continue", || text("The value of `continue` in the previous page."));
+
+const LAYER_FORMS: [(&str, JsonForm); 2] =
+    [("embed", JsonForm::Status), ("none", JsonForm::StatusNoLayers)];
+
+static PULLS_PARAMS: [&Param; 9] =
+    [&NODE, &NAMESPACE, &POD, &IMAGE, &PHASE, &IDS, &LAYERS, &LIMIT, &CONTINUE];
+
+pub(super) fn routes() -> Routes {
+    Routes::default()
+        .get(
+            "/api/v1/pulls",
+            pulls,
+            Endpoint::new("listPulls", "List live pulls, and ended pulls until they expire")
+                .params(&PULLS_PARAMS)
+                .json::<PullList>(),
+        )
+        .get(
+            "/api/v1/pulls/{id}",
+            pull,
+            Endpoint::new("getPull", "Get a pull").params(&[&PULL_ID]).json::<PullStatus>(),
+        )
+        .get(
+            "/api/v1/nodes",
+            nodes,
+            Endpoint::new("listNodes", "List the nodes, with totals over their pulls")
+                .params(&[])
+                .json::<NodeList>(),
+        )
+        .get(
+            "/api/v1/images",
+            images,
+            Endpoint::new("listImages", "List the images of all known pulls")
+                .params(&[])
+                .json::<ImageList>(),
+        )
+}
+
+async fn pulls(
     State(api): State<Arc<ApiState>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ProblemResponse> {
-    let known = [&FILTER_PARAMS[..], &["id", "layers", "limit", "continue"]].concat();
-    let query = QueryParams::parse(query.as_deref(), &known)?;
+    let query = QueryParams::parse(query.as_deref(), &PULLS_PARAMS)?;
     let filter = Filter::from_query(&query, api.cluster.has_any())?;
-    let layers = [("embed", JsonForm::Status), ("none", JsonForm::StatusNoLayers)];
-    let form = query.choice("layers", &layers, JsonForm::Status)?;
+    let form = query.choice(&LAYERS, &LAYER_FORMS)?;
     let limit = parse_limit(&query)?;
     let ids = query.pull_ids()?;
-    let after: Option<PullId> = match query.get("continue").map(str::parse) {
+    let after: Option<PullId> = match query.get(&CONTINUE).map(str::parse) {
         None => None,
         Some(Ok(id)) => Some(id),
         Some(Err(_)) => {
@@ -59,7 +104,7 @@ pub(super) async fn pulls(
 
 /// Parses `limit`, the maximum number of items per page.
 pub(super) fn parse_limit(query: &QueryParams) -> Result<usize, ProblemResponse> {
-    match query.get("limit").map(str::parse) {
+    match query.get(&LIMIT).map(str::parse) {
         None => Ok(DEFAULT_LIMIT),
         Some(Ok(limit @ 1..=MAX_LIMIT)) => Ok(limit),
         Some(_) => Err(ProblemResponse::invalid_query()
@@ -118,7 +163,7 @@ fn pulls_by_id(
     (rows, last)
 }
 
-pub(super) async fn pull(
+async fn pull(
     State(api): State<Arc<ApiState>>,
     Path(id): Path<String>,
     headers: HeaderMap,
@@ -147,7 +192,7 @@ pub(super) async fn pull(
     Ok(answer)
 }
 
-pub(super) async fn nodes(
+async fn nodes(
     State(api): State<Arc<ApiState>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -160,7 +205,7 @@ pub(super) async fn nodes(
     Ok(body::json_stream(&headers, list))
 }
 
-pub(super) async fn images(
+async fn images(
     State(api): State<Arc<ApiState>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
@@ -190,12 +235,6 @@ pub(super) async fn images(
     images.sort_by(|a, b| (&a.name, &a.root_digest).cmp(&(&b.name, &b.root_digest)));
     let list = ImageList { epoch, seq, now: api.clock.now().at, images };
     Ok(body::json_value(&headers, &list))
-}
-
-/// The OpenAPI document.
-pub(super) async fn openapi(headers: HeaderMap) -> Response {
-    let text = pulltrace_core::wire::openapi::document();
-    body::json_stream(&headers, stream::iter([text]))
 }
 
 /// Aggregate of all pulls of one image.

@@ -1,43 +1,83 @@
 //! Pod endpoints: the list of waiting pods, and a single pod, once or as a stream.
 
 mod follow;
+mod snapshot;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use axum::extract::{Path, RawQuery, Request, State};
 use axum::http::{HeaderMap, Method};
 use axum::response::Response;
-use pulltrace_core::wire::v1::{PodPulls, PodStatus};
-use pulltrace_core::{KubeName, PodRef, PullId};
+use pulltrace_core::wire::v1::{PodEnd, PodList, PodPulls};
+use pulltrace_core::{KubeName, PodRef};
 
-use super::ApiState;
+use self::follow::PodFollower;
+use self::snapshot::PodSnapshot;
 use super::body;
-use super::events;
-use super::lists::{list_head, parse_limit, stream_list};
+use super::lists::{CONTINUE, LIMIT, list_head, parse_limit, stream_list};
+use super::openapi::{Endpoint, Param, Routes, choice, content, content_any_of, response, text};
 use super::problem::ProblemResponse;
-use super::query::{Filter, QueryParams};
+use super::query::{Filter, IMAGE, NAMESPACE, NODE, POD, QueryParams};
+use super::state::ApiState;
+use super::stream::{acquire_reader_slot, stream_response};
 use crate::change::PodView;
 use crate::cluster::{SourceFailure, SourceFailureKind};
-use crate::correlate::{SourceHealth, pod_status};
+use crate::correlate::SourceHealth;
 use crate::json;
-use crate::table::{Row, SharedTable, Table};
-use follow::PodFollower;
 
 /// Pods scanned under one lock, so that readers do not delay the writer.
 const SCAN_BATCH: usize = 500;
 
-pub(super) async fn list(
+static LIST_PARAMS: [&Param; 6] = [&NODE, &NAMESPACE, &POD, &IMAGE, &LIMIT, &CONTINUE];
+
+static POD_NAMESPACE: Param =
+    Param::path("namespaceOfPod", "namespace", || text("The namespace of the pod."));
+static POD_NAME: Param = Param::path("nameOfPod", "pod", || text("The name of the pod."));
+static FOLLOW: Param = Param::query("follow", "follow", || {
+    choice(&FOLLOW_WORDS, "Stream each change, until all images are present or the pod is gone.")
+});
+
+const FOLLOW_WORDS: [(&str, bool); 2] = [("0", false), ("1", true)];
+
+static PULLS_PARAMS: [&Param; 3] = [&POD_NAMESPACE, &POD_NAME, &FOLLOW];
+
+pub(super) fn routes() -> Routes {
+    let pulls_response = response("The pod with its pulls, or the stream.")
+        .content("application/json", content::<PodPulls>())
+        .content("text/event-stream", content_any_of::<PodPulls, PodEnd>());
+    Routes::default()
+        .get(
+            "/api/v1/pods",
+            list,
+            Endpoint::new("listPods", "List the pods that wait for an image")
+                .params(&LIST_PARAMS)
+                .json::<PodList>(),
+        )
+        .get(
+            "/api/v1/namespaces/{namespace}/pods/{pod}/pulls",
+            pulls,
+            Endpoint::new("getPodPulls", "Get the images that a pod waits for")
+                .description(
+                    "With follow=1, server-sent events: events without a name are a PodPulls, \
+                     sent at once and after each change; `ping` is a keep-alive; `end` is a \
+                     PodEnd and the last event.",
+                )
+                .params(&PULLS_PARAMS)
+                .response("200", pulls_response)
+                .or_problem(),
+        )
+}
+
+async fn list(
     State(api): State<Arc<ApiState>>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ProblemResponse> {
-    let known = ["node", "namespace", "pod", "image", "limit", "continue"];
-    let query = QueryParams::parse(query.as_deref(), &known)?;
+    let query = QueryParams::parse(query.as_deref(), &LIST_PARAMS)?;
     require_pod_source(&api)?;
     let filter = Filter::from_query(&query, true)?;
     let limit = parse_limit(&query)?;
-    let after = match query.get("continue").map(parse_continue) {
+    let after = match query.get(&CONTINUE).map(parse_continue) {
         None => None,
         Some(Some(pod)) => Some(pod),
         Some(None) => {
@@ -97,14 +137,14 @@ async fn scan_page(
     }
 }
 
-pub(super) async fn pulls(
+async fn pulls(
     State(api): State<Arc<ApiState>>,
     Path((namespace, pod)): Path<(String, String)>,
     RawQuery(query): RawQuery,
     request: Request,
 ) -> Result<Response, ProblemResponse> {
-    let query = QueryParams::parse(query.as_deref(), &["follow"])?;
-    let follow = query.choice("follow", &[("0", false), ("1", true)], false)?;
+    let query = QueryParams::parse(query.as_deref(), &PULLS_PARAMS)?;
+    let follow = query.choice(&FOLLOW, &FOLLOW_WORDS)?;
     require_pod_source(&api)?;
     let names: Option<(KubeName, KubeName)> = namespace.parse().ok().zip(pod.parse().ok());
     let Some((namespace, pod)) = names else {
@@ -118,9 +158,9 @@ pub(super) async fn pulls(
         return Err(pod_not_found(&api, &namespace, &pod));
     };
     if follow {
-        let permit = events::acquire_reader_slot(&api)?;
+        let permit = acquire_reader_slot(&api)?;
         let pieces = PodFollower::new(&api, now).into_stream();
-        return Ok(events::stream_response(&api, &request, permit, pieces));
+        return Ok(stream_response(&api, &request, permit, pieces));
     }
     let (seq, pod) = now;
     Ok(body::json_value(request.headers(), &pod.pulls(&api, seq)))
@@ -165,84 +205,4 @@ fn pod_not_found(api: &ApiState, namespace: &KubeName, pod: &KubeName) -> Proble
         "pod {namespace}/{pod} is not waiting for an image{why}: it has all its images, has no \
          node yet, or does not exist; see `kubectl get pod -n {namespace} {pod}` and /api/v1/pulls?namespace={namespace}&pod={pod}"
     ))
-}
-
-/// A pod with the rows needed to describe it.
-#[derive(Clone, Debug)]
-struct PodSnapshot {
-    view: Arc<PodView>,
-    rows: HashMap<PullId, Arc<Row>>,
-}
-
-impl PodSnapshot {
-    fn new(table: &Table, view: &Arc<PodView>) -> Self {
-        let mut rows = HashMap::new();
-        let mut take = |id: &PullId| {
-            let row = table.get(id)?;
-            rows.insert(id.clone(), Arc::clone(row));
-            row.pull.waiting_on.as_ref()?.pull.clone()
-        };
-        for id in view.images.iter().filter_map(|image| image.pull.as_ref()) {
-            // A pull that waits for another one moves if that one does.
-            if let Some(before) = take(id) {
-                take(&before);
-            }
-        }
-        Self { view: Arc::clone(view), rows }
-    }
-
-    /// Finds a pod by name, with the sequence number of the table. If several pods had the name,
-    /// prefers one that is not deleted, then one that is still waiting.
-    fn find(shared: &SharedTable, namespace: &KubeName, name: &KubeName) -> Option<(u64, Self)> {
-        shared.read(|table| {
-            let views = table.pods_named(namespace, name);
-            let view = views.max_by_key(|view| (!view.gone, !view.is_ready()))?;
-            Some((table.seq(), Self::new(table, view)))
-        })
-    }
-
-    /// Looks up the same pod again, by uid.
-    fn refreshed(&self, shared: &SharedTable) -> (u64, Option<Self>) {
-        let pod = &self.view.pod;
-        shared.read(|table| {
-            let mut views = table.pods_named(&pod.namespace, &pod.name);
-            let view = views.find(|view| view.pod.uid == pod.uid);
-            (table.seq(), view.map(|view| Self::new(table, view)))
-        })
-    }
-
-    /// Returns whether the pod and all of its rows are unchanged.
-    fn is_same_version(&self, other: &Self) -> bool {
-        let same = |(id, row): (&PullId, &Arc<Row>)| {
-            let other = other.rows.get(id);
-            other.is_some_and(|other| other.seq == row.seq)
-        };
-        Arc::ptr_eq(&self.view, &other.view)
-            && self.rows.len() == other.rows.len()
-            && self.rows.iter().all(same)
-    }
-
-    fn status(&self) -> PodStatus {
-        pod_status(&self.view, |id| {
-            let row = self.rows.get(id)?;
-            Some((Arc::clone(&row.pull), row.correction))
-        })
-    }
-
-    fn pulls(&self, api: &ApiState, seq: u64) -> PodPulls {
-        let mut ids: Vec<&PullId> = Vec::new();
-        for id in self.view.images.iter().filter_map(|image| image.pull.as_ref()) {
-            if !ids.contains(&id) {
-                ids.push(id);
-            }
-        }
-        let rows = ids.into_iter().filter_map(|id| self.rows.get(id));
-        PodPulls {
-            epoch: api.shared.read(|table| table.epoch().to_owned()),
-            seq,
-            now: api.clock.now().at,
-            pod: self.status(),
-            pulls: rows.map(|row| row.status(false)).collect(),
-        }
-    }
 }

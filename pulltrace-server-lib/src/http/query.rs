@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use pulltrace_core::wire::v1::Phase as WirePhase;
 use pulltrace_core::{NodeName, Phase, PodRef, Pull, PullId, RequestedImage, TagOrDigest, Waiter};
 
+use super::openapi::{Param, text};
 use super::problem::ProblemResponse;
 use crate::table::Row;
 
@@ -20,7 +21,9 @@ impl QueryParams {
     ///
     /// # Errors
     /// Fails if a parameter is not in `known` or occurs twice.
-    pub(super) fn parse(query: Option<&str>, known: &[&str]) -> Result<Self, ProblemResponse> {
+    pub(super) fn parse(query: Option<&str>, known: &[&Param]) -> Result<Self, ProblemResponse> {
+        let known = known.iter().filter(|param| param.is_in_query());
+        let known: Vec<&str> = known.map(|param| param.name).collect();
         let mut found: Vec<(String, String)> = Vec::new();
         for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
             if !known.contains(&name.as_ref()) {
@@ -38,13 +41,13 @@ impl QueryParams {
         Ok(Self(found))
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(other, _)| other == name).map(|(_, value)| value.as_str())
+    pub(super) fn get(&self, param: &Param) -> Option<&str> {
+        self.0.iter().find(|(name, _)| name == param.name).map(|(_, value)| value.as_str())
     }
 
     /// The requested pull ids, or `None` if the parameter is absent. Ids contain no commas.
     pub(super) fn pull_ids(&self) -> Result<Option<BTreeSet<PullId>>, ProblemResponse> {
-        let Some(asked) = self.get("id") else {
+        let Some(asked) = self.get(&IDS) else {
             return Ok(None);
         };
         let refuse = || {
@@ -59,27 +62,43 @@ impl QueryParams {
         ids.map(Some).map_err(|_| refuse())
     }
 
-    /// The value of an enumerated parameter, or `default` if it is absent.
-    pub(super) fn choice<T: Copy>(
+    /// The value of an enumerated parameter, or the first one if it is absent.
+    pub(super) fn choice<T: Copy, const N: usize>(
         &self,
-        name: &str,
-        words: &[(&'static str, T)],
-        default: T,
+        param: &Param,
+        words: &[(&'static str, T); N],
     ) -> Result<T, ProblemResponse> {
-        let Some(asked) = self.get(name) else {
-            return Ok(default);
+        let Some(asked) = self.get(param) else {
+            return Ok(words[0].1);
         };
         let found = words.iter().find(|(word, _)| *word == asked);
         found.map(|(_, value)| *value).ok_or_else(|| {
             let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
-            ProblemResponse::invalid_query()
-                .with_detail(format!("invalid `{name}`: expected one of {}", words.join(", ")))
+            ProblemResponse::invalid_query().with_detail(format!(
+                "invalid `{}`: expected one of {}",
+                param.name,
+                words.join(", ")
+            ))
         })
     }
 }
 
-/// Names of the filter parameters.
-pub(super) const FILTER_PARAMS: [&str; 5] = ["node", "namespace", "pod", "image", "phase"];
+pub(super) static NODE: Param = Param::query("node", "node", || text("Select pulls of this node."));
+pub(super) static NAMESPACE: Param = Param::query("namespace", "namespace", || {
+    text("Select pulls that a pod of this namespace waits or waited for; select pods of it.")
+});
+pub(super) static POD: Param = Param::query("pod", "pod", || {
+    text("Select pulls that a pod of this name waits or waited for; select pods of this name.")
+});
+pub(super) static IMAGE: Param = Param::query("image", "image", || {
+    text("Select pulls of images whose name contains this text, or whose digest equals it.")
+});
+pub(super) static PHASE: Param = Param::query("phase", "phase", || {
+    text("Select pulls in one of these phases, separated by commas.")
+});
+pub(super) static IDS: Param = Param::query("ids", "id", || {
+    text(format!("Select these pulls: 1 to {MAX_VALUES} ids, separated by commas."))
+});
 
 /// A filter on pulls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -112,25 +131,25 @@ impl PodFilter {
 impl Filter {
     /// Reads the filter parameters. `pods`: whether this server has a source of pods or events.
     pub(super) fn from_query(query: &QueryParams, pods: bool) -> Result<Self, ProblemResponse> {
-        let asked = ["namespace", "pod"];
-        if let Some(name) = asked.iter().find(|name| query.get(name).is_some())
+        let asked = [&NAMESPACE, &POD];
+        if let Some(param) = asked.iter().find(|param| query.get(param).is_some())
             && !pods
         {
-            return Err(ProblemResponse::pods_unavailable(&format!("`{name}` is")));
+            return Err(ProblemResponse::pods_unavailable(&format!("`{}` is", param.name)));
         }
-        let phases = query.get("phase").unwrap_or_default();
+        let phases = query.get(&PHASE).unwrap_or_default();
         let phases = phases.split(',').filter(|word| !word.is_empty());
         let phases: Vec<Phase> = phases.map(parse_phase).collect::<Result<_, _>>()?;
         if phases.len() > MAX_VALUES {
             return Err(ProblemResponse::invalid_query().with_detail("too many values for `phase`"));
         }
         Ok(Self {
-            node: query.get("node").map(ToOwned::to_owned),
+            node: query.get(&NODE).map(ToOwned::to_owned),
             pods: PodFilter {
-                namespace: query.get("namespace").map(ToOwned::to_owned),
-                pod: query.get("pod").map(ToOwned::to_owned),
+                namespace: query.get(&NAMESPACE).map(ToOwned::to_owned),
+                pod: query.get(&POD).map(ToOwned::to_owned),
             },
-            image: query.get("image").map(ToOwned::to_owned),
+            image: query.get(&IMAGE).map(ToOwned::to_owned),
             phases,
         })
     }
@@ -244,8 +263,10 @@ mod tests {
     use crate::change::{Changes, PullChange};
     use crate::table::Table;
 
+    static FILTERS: [&Param; 5] = [&NODE, &NAMESPACE, &POD, &IMAGE, &PHASE];
+
     fn parse_filter(query: &str) -> Result<Filter, ProblemResponse> {
-        Filter::from_query(&QueryParams::parse(Some(query), &FILTER_PARAMS)?, false)
+        Filter::from_query(&QueryParams::parse(Some(query), &FILTERS)?, false)
     }
 
     #[test]
@@ -289,7 +310,7 @@ mod tests {
     fn filter_tracks_pod_links_over_time() {
         let mut table = Table::new("e", 10);
         let pods = |query: &str| {
-            Filter::from_query(&QueryParams::parse(Some(query), &FILTER_PARAMS).unwrap(), true)
+            Filter::from_query(&QueryParams::parse(Some(query), &FILTERS).unwrap(), true)
         };
         let (web, db) = (pods("pod=web").unwrap(), pods("pod=db").unwrap());
         let image = pods("image=app:1").unwrap();
@@ -320,7 +341,7 @@ mod tests {
     #[test]
     fn pull_ids_parses_up_to_64_ids() {
         let ids =
-            |text: &str| QueryParams::parse(Some(text), &["id"]).and_then(|query| query.pull_ids());
+            |text: &str| QueryParams::parse(Some(text), &[&IDS]).and_then(|query| query.pull_ids());
         let id = |number: usize| format!("record~w1~k8s.io~sha256:{number:064x}~1");
         assert_eq!(ids("").unwrap(), None);
         let asked = format!("id={},{},{}", id(2), id(1), id(2));

@@ -8,17 +8,33 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use pulltrace_core::error::error_chain;
 use pulltrace_core::wire::check::{self, AnyReport, ReportError};
-use pulltrace_core::wire::v1::ReportAck;
+use pulltrace_core::wire::v1::{AgentReport, ReportAck};
 
+use super::authorize::authorize_report;
 use super::body::{self, BodyLimits};
+use super::openapi::{Endpoint, Routes, content, response};
 use super::problem::ProblemResponse;
-use super::{ApiState, authorize_report};
+use super::state::ApiState;
 use crate::access::AccessDenied;
 use crate::fleet::ApplyError;
 use crate::metrics::RejectReason;
 use crate::writer::IntakeError;
 
-pub(super) async fn post(State(api): State<Arc<ApiState>>, request: Request) -> Response {
+pub(super) fn routes() -> Routes {
+    let ack = |text| response(text).content("application/json", content::<ReportAck>());
+    let endpoint = Endpoint::new("report", "Report the state of a node's pulls")
+        .description(
+            "The body may be compressed with gzip. Reports of agents of version 0.1, which have no \
+             schemaVersion, are accepted with status 200.",
+        )
+        .json_body::<AgentReport>()
+        .response("202", ack("Accepted."))
+        .response("200", ack("Accepted from an agent of version 0.1."))
+        .or_problem();
+    Routes::default().post("/api/v1/report", post, endpoint)
+}
+
+async fn post(State(api): State<Arc<ApiState>>, request: Request) -> Response {
     match accept_report(&api, request).await {
         Ok((status, ack)) => {
             api.counters.reports_accepted.add(1);

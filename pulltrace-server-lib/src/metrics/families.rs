@@ -10,7 +10,7 @@ use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Registry, TextEncoder};
 use pulltrace_core::{FailureReason, Outcome};
 
-use super::HttpCounters;
+use super::counters::HttpCounters;
 use super::observe::{observe_cluster, observe_fleet, observe_server};
 use crate::change::{Changes, DownloadedBytes, EndedPull};
 use crate::table::SharedTable;

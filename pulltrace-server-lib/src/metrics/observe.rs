@@ -6,7 +6,7 @@ use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, Meter};
 use pulltrace_core::NodeTime;
 
-use super::{HttpCounters, RejectReason};
+use super::counters::{HttpCounters, RejectReason};
 use crate::change::PerPhase;
 use crate::correlate::SourceHealth;
 use crate::table::{SharedTable, Table};

@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use pulltrace_core::PullId;
 
-use super::{CursorTooOld, NodeRow, Row, Table};
+use super::row::{NodeRow, Row};
+use super::versioned::{CursorTooOld, Table};
 
 /// Maximum starts and ends remembered per round; beyond it, the reader must start over.
 const MAX_DELIVERED: usize = 65_536;

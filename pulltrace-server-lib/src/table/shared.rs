@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::watch;
 
-use super::{Table, TableVersion};
+use super::versioned::{Table, TableVersion};
 use crate::change::Stats;
 use crate::correlate::ClusterHealth;
 

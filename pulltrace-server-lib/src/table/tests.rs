@@ -1,10 +1,12 @@
 //! The table as readers see it.
 
 use std::num::NonZeroU64;
+use std::sync::Arc;
 
-use pulltrace_core::Bytes;
+use pulltrace_core::{Bytes, ChangeKind, PullId};
 
 use super::*;
+use crate::change::{Changes, PullChange};
 use crate::fixture::{ReportBuilder, id, now};
 use crate::fleet::Fleet;
 use crate::limits::Limits;

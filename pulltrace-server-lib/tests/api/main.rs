@@ -5,6 +5,7 @@ mod cluster;
 mod connections;
 mod lists;
 mod metrics;
+mod openapi;
 mod pods;
 mod reports;
 mod server;

@@ -10,7 +10,7 @@ use pulltrace_core::wire::v1::SCHEMA_VERSION;
 use crate::json;
 use crate::table::{JsonForm, NodeRow, Row, RowUpdate};
 
-use super::LayerMode;
+use super::options::{CHUNK_TARGET, LayerMode};
 
 /// A chunk of the stream under construction.
 #[derive(Debug)]
@@ -27,7 +27,7 @@ impl<'a> Chunk<'a> {
     }
 
     pub(super) const fn is_full(&self) -> bool {
-        self.text.len() >= super::CHUNK_TARGET
+        self.text.len() >= CHUNK_TARGET
     }
 
     /// Sets the client's reconnection time.

@@ -8,11 +8,11 @@ use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::clock::Clock;
-use crate::http::ApiState;
+use crate::http::state::ApiState;
 use crate::table::{Follower, NodeRow, ReadBatch, RowUpdate, SharedTable, TableVersion};
 
 use super::chunk::{Chunk, Frame};
-use super::{Cursor, LayerMode, StreamFormat, StreamOptions};
+use super::options::{CHUNK_TARGET, Cursor, LayerMode, StreamFormat, StreamOptions};
 
 /// Minimum time between two progress updates.
 const MIN_INTERVAL: Duration = Duration::from_millis(250);
@@ -222,7 +222,7 @@ impl Reader {
                 StreamFormat::Frame if wanted => frame.push_row(row, chunk.frame_form(true)),
                 StreamFormat::Event | StreamFormat::Frame => {}
             }
-            if chunk.is_full() || frame.len() >= super::CHUNK_TARGET {
+            if chunk.is_full() || frame.len() >= CHUNK_TARGET {
                 break;
             }
         }

@@ -10,12 +10,12 @@ use pulltrace_core::Mono;
 use serde_json::Value;
 use tokio::sync::{Semaphore, watch};
 
+use super::options::{CHUNK_TARGET, Cursor, LayerMode, PARAMS, StreamFormat, StreamOptions};
 use super::reader::Reader;
-use super::{Cursor, LayerMode, StreamFormat, StreamOptions};
 use crate::access::Access;
 use crate::clock::Clock;
 use crate::fixture::{ReportBuilder, time};
-use crate::http::query::{FILTER_PARAMS, Filter, QueryParams};
+use crate::http::query::{Filter, QueryParams};
 use crate::http::{ApiState, HttpLimits, ServerInfo};
 use crate::limits::Limits;
 use crate::metrics::HttpCounters;
@@ -98,7 +98,7 @@ impl StreamFixture {
 
 fn options(query: &str, format: StreamFormat, layers: LayerMode) -> StreamOptions {
     StreamOptions {
-        filter: Filter::from_query(&QueryParams::parse(Some(query), &FILTER_PARAMS).unwrap(), true)
+        filter: Filter::from_query(&QueryParams::parse(Some(query), &PARAMS).unwrap(), true)
             .unwrap(),
         layers,
         format,
@@ -107,7 +107,7 @@ fn options(query: &str, format: StreamFormat, layers: LayerMode) -> StreamOption
 
 async fn next_events(reader: &mut Reader) -> Events {
     let text = reader.next_chunk().await.unwrap();
-    assert!(text.len() < 3 * super::CHUNK_TARGET, "{} bytes", text.len());
+    assert!(text.len() < 3 * CHUNK_TARGET, "{} bytes", text.len());
     let events = text.split_terminator("\n\n").map(|block| {
         let field = |name: &str| {
             let mut lines = block.lines().filter_map(|line| line.split_once(": "));

@@ -9,8 +9,8 @@ use pulltrace_core::wire::v1::{PodEnd, PodEndReason};
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior};
 
-use super::PodSnapshot;
-use crate::http::ApiState;
+use super::snapshot::PodSnapshot;
+use crate::http::state::ApiState;
 use crate::json;
 use crate::table::TableVersion;
 

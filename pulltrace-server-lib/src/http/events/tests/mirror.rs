@@ -9,8 +9,8 @@ use tokio::sync::watch;
 
 use super::{Events, Lcg, StreamFixture, next_events, options, read_until};
 use crate::fixture::ReportBuilder;
+use crate::http::events::options::{Cursor, LayerMode, StreamFormat, StreamOptions};
 use crate::http::events::reader::Reader;
-use crate::http::events::{Cursor, LayerMode, StreamFormat, StreamOptions};
 use crate::limits::Limits;
 use crate::table::JsonForm;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::http::Connection;
+use crate::http::connection::Connection;
 use crate::metrics::HttpCounters;
 
 /// Counts a reader while it exists, and whether it was disconnected as stalled.

@@ -8,7 +8,8 @@ use axum::http::HeaderMap;
 use flate2::write::GzEncoder;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::http::{ApiState, coding};
+use crate::http::coding;
+use crate::http::state::ApiState;
 
 /// Compresses the stream of one reader.
 pub(super) struct StreamEncoder {
