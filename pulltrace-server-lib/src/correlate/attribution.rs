@@ -1,245 +1,176 @@
-//! Decides which pods wait for which pull of one node, from the state of that node alone.
+//! Phase 2: which pods wait for which pull of the node?
 //!
 //! Pulls are processed by start time, those that match by name or digest first. A pull *serves* the
 //! attempt it was started for, and is *waited for* by every container and volume that needs the
-//! image meanwhile. Announced attempts that no pull serves get a separate row.
+//! image meanwhile.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pulltrace_core::{
-    Failure, KubeletTimes, LinkEvidence, Links, Mono, NodeTime, Outcome, Pull, PullId,
-    RequestedImage, Waiter,
+    KubeletTimes, LinkEvidence, Links, Mono, NodeTime, Outcome, Pull, PullId, RequestedImage,
 };
 
-use super::demand::{Attempt, AttemptOutcome, DemandKey, DemandState, ImageDemand, next_retry};
-use super::matching::{KUBELET_NAMESPACE, MatchRank};
+use super::attempt::{Attempt, AttemptOutcome, EventTime};
+use super::demand::{Candidate, DemandKey, ServingPull};
+use super::matching::MatchRank;
+use super::pull_mode::{POLL_DELAY, PullMode, RequestedPull};
 use super::tag_index::TagIndex;
 use crate::cluster::ImagePresence;
 
 /// Tolerance between an announcement and the start of its pull, since two processes read the clock.
 const CLOCK_SLACK: Duration = Duration::from_millis(100);
 
-/// Maximum delay until the agent observes an end.
-const POLL_DELAY: Duration = Duration::from_secs(2);
-
 /// Maximum time from the end of a pull to the start of its container, if only the pod's status
 /// shows that the image is present.
 const MAX_START_DELAY: Duration = Duration::from_mins(1);
 
-/// Maximum lag of a pod's status behind its events.
-pub(super) const STATUS_LAG: Duration = Duration::from_secs(30);
+/// Two durations closer than this may belong to the same pull.
+const DURATION_STEP_MS: u128 = 500;
 
-/// The way a kubelet pulls images: one at a time or several at once.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum PullMode {
-    /// Not detected yet. The kubelet's default is serial.
-    #[default]
-    Unknown,
-    /// One pull starts when another ends.
-    Serial,
-    /// Several pulls run at once.
-    Parallel,
-}
-
-/// A demand with the data derived from it.
+/// The result of [`attribute`].
 #[derive(Debug)]
-pub(super) struct Candidate<'a> {
-    pub(super) key: &'a DemandKey,
-    pub(super) demand: &'a ImageDemand,
-    pub(super) attempts: Vec<Attempt>,
-    pub(super) state: DemandState,
-    /// For each attempt, by index, the pull that served it and when that ended.
-    served_by: BTreeMap<usize, (PullId, Option<NodeTime>)>,
-    /// Pulls it was linked to before. Without events, its pod's status no longer shows that it
-    /// waited once those pulls have ended.
-    pub(super) previous_links: BTreeSet<PullId>,
-}
-
-/// An attempt that a pull served.
-#[derive(Clone, Debug)]
-pub(super) struct ServedAttempt<'a> {
-    pub(super) key: &'a DemandKey,
-    pub(super) attempt: Attempt,
-}
-
-/// The result of `attribute`.
-#[derive(Debug, Default)]
 pub(super) struct Attribution<'a> {
-    pub(super) links: BTreeMap<PullId, Links>,
-    pub(super) served: BTreeMap<PullId, ServedAttempt<'a>>,
+    /// In order of their start.
+    pub(super) pulls: Vec<AttributedPull<'a>>,
+    /// With the pulls that served their attempts; ordered by key.
+    pub(super) candidates: Vec<Candidate<'a>>,
 }
 
-impl<'a> Candidate<'a> {
-    pub(super) fn new(key: &'a DemandKey, demand: &'a ImageDemand, now: Mono) -> Self {
-        let attempts = demand.attempts();
-        let state = demand.state(&attempts, now, STATUS_LAG);
-        Self {
-            key,
-            demand,
-            attempts,
-            state,
-            served_by: BTreeMap::new(),
-            previous_links: BTreeSet::new(),
-        }
-    }
+/// A pull whose links are not final, with its links.
+#[derive(Debug)]
+pub(super) struct AttributedPull<'a> {
+    pub(super) pull: &'a Arc<Pull>,
+    /// When the report of its end was received.
+    pub(super) end_received_at: Option<Mono>,
+    /// Empty if no pod is known to wait for it.
+    pub(super) links: Links,
+    pub(super) served: Option<AttemptIndex>,
+}
 
-    /// Returns why the last attempt failed, from events, or else from the pod's status.
-    pub(super) fn failure(&self) -> Option<Failure> {
-        let attempt_failure = self.attempts.last().and_then(Attempt::failure);
-        attempt_failure.map(|(_, failure)| failure.clone()).or_else(|| {
-            self.demand.failure_from_status(&self.key.image).filter(|_| self.attempts.is_empty())
-        })
-    }
+/// The position of an attempt among the candidates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct AttemptIndex {
+    pub(super) candidate: usize,
+    pub(super) attempt: usize,
+}
 
-    pub(super) fn waiter(&self) -> Waiter {
-        Waiter {
-            pod: self.demand.pod.clone(),
-            consumer: self.key.consumer.clone(),
-            image: self.key.image.clone(),
-        }
-    }
-
-    /// Returns the pull that served this attempt.
-    pub(super) fn serving_pull(&self, which: usize) -> Option<&PullId> {
-        self.served_by.get(&which).map(|(id, _)| id)
-    }
-
-    /// Restores an earlier result for a pull that is settled.
-    pub(super) fn restore_served(&mut self, at: NodeTime, pull: &PullId, ended: Option<NodeTime>) {
-        let which = self.attempts.iter().position(|attempt| attempt.id_time() == Some(at));
-        if let Some(which) = which {
-            self.served_by.insert(which, (pull.clone(), ended));
-        }
-    }
-
-    /// Returns the attempts this pull may have been started for.
-    fn possible_attempts(&self, pull: &Pull) -> impl Iterator<Item = usize> + '_ {
-        let (from, id, outcome) = (active_since(pull), pull.id.clone(), pull.outcome());
-        self.attempts.iter().enumerate().filter_map(move |(index, attempt)| {
-            let announced = attempt.announced?;
-            let taken = self.serving_pull(index).is_some_and(|other| *other != id);
-            let before = announced.0 <= from.saturating_add(CLOCK_SLACK);
-            (before
-                && !taken
-                && outcomes_compatible(attempt, outcome)
-                && self.is_unfinished_at(index, from))
-            .then_some(index)
-        })
-    }
-
-    /// Reports whether this attempt had not ended before `at`.
-    fn is_unfinished_at(&self, which: usize, at: NodeTime) -> bool {
-        // The kubelet's timestamp may be truncated to seconds, so an earlier end of the pull
-        // decides.
-        if let Some((_, Some(ended))) = self.served_by.get(&which)
-            && *ended <= at
-        {
-            return false;
-        }
-        let end = self.attempts[which].end.as_ref();
-        end.is_none_or(|(end, _)| end.latest() >= at)
-    }
-
-    /// Reports whether it waited for its image while this pull ran.
-    fn waited_for(&self, pull: &Pull) -> bool {
-        let ended_at = pull.ended_at;
-        if self.attempts.is_empty() {
-            return self.previous_links.contains(&pull.id) || self.waited_by_status(pull);
-        }
-        self.attempts.iter().enumerate().any(|(index, attempt)| {
-            let Some(announced) = attempt.announced else {
-                return false;
-            };
-            let before = ended_at.is_none_or(|over| announced.0 <= over);
-            let mine = self.serving_pull(index) == Some(&pull.id);
-            mine || (before && self.is_unfinished_at(index, active_since(pull)))
-        })
-    }
-
-    /// Like `waited_for`, based on the pod's status alone.
-    fn waited_by_status(&self, pull: &Pull) -> bool {
-        match self.demand.declared.as_ref().map(|spec| &spec.status) {
-            Some(ImagePresence::Waiting { .. }) => {
-                pull.outcome().is_none() && self.demand.pod_removed_at.is_none()
-            }
-            Some(ImagePresence::Present { started_at: since, .. }) => {
-                match (since, pull.ended_at) {
-                    (Some(since), Some(ended)) => {
-                        ended <= since.saturating_add(POLL_DELAY)
-                            && since.since(ended) <= MAX_START_DELAY
-                    }
-                    // The container started before the end of the pull was reported.
-                    (Some(since), None) => *since >= pull.started_at,
-                    (None, _) => false,
-                }
-            }
-            None => false,
-        }
+impl AttemptIndex {
+    pub(super) fn get<'c>(self, candidates: &'c [Candidate<'_>]) -> &'c Attempt {
+        &candidates[self.candidate].attempts[self.attempt]
     }
 }
 
-/// Finds which candidates wait for which pull. `pulls` must be sorted by start time.
+impl<'a> AttributedPull<'a> {
+    pub(super) fn new(pull: &'a Arc<Pull>, end_received_at: Option<Mono>) -> Self {
+        Self { pull, end_received_at, links: Links::default(), served: None }
+    }
+}
+
+impl<'a> Attribution<'a> {
+    /// Returns the pulls that served an attempt, in order of their start.
+    pub(super) fn requested_pulls(&self) -> Vec<RequestedPull<'a>> {
+        let requested = self.pulls.iter().filter_map(|attributed| {
+            let served = attributed.served?;
+            Some(RequestedPull {
+                image: &self.candidates[served.candidate].key.image,
+                announced: served.get(&self.candidates).announced,
+                started_at: attributed.pull.started_at,
+                ended_at: attributed.pull.ended_at,
+            })
+        });
+        requested.collect()
+    }
+}
+
+/// Finds which candidates wait for which pull. `candidates` must be ordered by key.
 pub(super) fn attribute<'a>(
-    pulls: &[&Arc<Pull>],
-    candidates: &mut [Candidate<'a>],
+    mut pulls: Vec<AttributedPull<'a>>,
+    mut candidates: Vec<Candidate<'a>>,
     tag_index: &TagIndex,
     mode: PullMode,
 ) -> Attribution<'a> {
-    let mut groups: BTreeMap<&RequestedImage, Vec<usize>> = BTreeMap::new();
-    for (index, candidate) in candidates.iter().enumerate() {
-        groups.entry(&candidate.key.image).or_default().push(index);
-    }
-    let mut attribution = Attribution::default();
-    let mut unnamed = Vec::new();
-    for pull in pulls {
-        let ranked: Vec<(&RequestedImage, MatchRank)> = groups
-            .keys()
-            .filter_map(|image| Some((*image, MatchRank::between(pull, image, tag_index)?)))
-            .collect();
-        let named = ranked.iter().filter(|(_, rank)| *rank >= MatchRank::Digest);
-        let named: Vec<_> = named.copied().collect();
-        if named.is_empty() {
-            unnamed.push((*pull, ranked));
+    pulls.sort_by_key(|attributed| (attributed.pull.started_at, &attributed.pull.id));
+    let groups = ImageGroups::new(&candidates);
+    let mut inexact = Vec::new();
+    for attributed in &mut pulls {
+        let ranked = groups.rank(attributed.pull, tag_index);
+        let mut exact = ranked.iter().filter(|one| one.rank >= MatchRank::Digest).peekable();
+        if exact.peek().is_none() {
+            inexact.push(InexactMatch { attributed, ranked });
             continue;
         }
-        for (image, rank) in named {
-            let evidence = rank.evidence().unwrap_or(LinkEvidence::Digest);
-            let members = groups.get(image).map_or(&[][..], Vec::as_slice);
-            link_candidates(pull, members, evidence, candidates, &mut attribution);
+        for one in exact {
+            let members = groups.members(one.image);
+            link_waiters(attributed, members, one.evidence(LinkEvidence::Digest), &mut candidates);
         }
     }
-    for (pull, ranked) in unnamed {
-        match choose_image(pull, &ranked, &groups, candidates, mode) {
+    for InexactMatch { attributed, ranked } in inexact {
+        match choose_image(attributed.pull, &ranked, &groups, &candidates, mode) {
+            Choice::None => {}
             Choice::One(image, evidence) => {
-                let members = groups.get(image).map_or(&[][..], Vec::as_slice);
-                link_candidates(pull, members, evidence, candidates, &mut attribution);
+                link_waiters(attributed, groups.members(image), evidence, &mut candidates);
             }
             Choice::Ambiguous(images) => {
-                let members = images.iter().filter_map(|image| groups.get(image)).flatten();
-                let members = members.filter(|index| candidates[**index].waited_for(pull));
-                let candidates: Vec<_> = members.map(|index| candidates[*index].waiter()).collect();
-                attribution.links.entry(pull.id.clone()).or_default().candidates = candidates;
+                let members = images.iter().flat_map(|image| groups.members(image));
+                let waiting = members
+                    .map(|index| &candidates[*index])
+                    .filter(|candidate| candidate.waited_for(attributed.pull));
+                attributed.links.candidates = waiting.map(Candidate::waiter).collect();
             }
-            Choice::None => {}
         }
     }
-    attribution
+    Attribution { pulls, candidates }
 }
 
-/// Reports whether an attempt may belong to a pull with this outcome.
-const fn outcomes_compatible(attempt: &Attempt, outcome: Option<Outcome>) -> bool {
-    match (&attempt.end, outcome) {
-        (Some((_, AttemptOutcome::Failed(_))), Some(Outcome::Completed)) => false,
-        (
-            Some((_, AttemptOutcome::Pulled { .. } | AttemptOutcome::AlreadyPresent)),
-            Some(outcome),
-        ) => !matches!(outcome, Outcome::Failed | Outcome::Cancelled),
-        _ => true,
+/// The indices of the candidates for each image.
+struct ImageGroups<'a>(BTreeMap<&'a RequestedImage, Vec<usize>>);
+
+/// An image that a pull may be of.
+struct RankedImage<'a> {
+    image: &'a RequestedImage,
+    rank: MatchRank,
+}
+
+/// A pull that matches no image by name or digest.
+struct InexactMatch<'p, 'a> {
+    attributed: &'p mut AttributedPull<'a>,
+    ranked: Vec<RankedImage<'a>>,
+}
+
+impl<'a> ImageGroups<'a> {
+    fn new(candidates: &[Candidate<'a>]) -> Self {
+        let mut groups: BTreeMap<&RequestedImage, Vec<usize>> = BTreeMap::new();
+        for (index, candidate) in candidates.iter().enumerate() {
+            groups.entry(&candidate.key.image).or_default().push(index);
+        }
+        Self(groups)
+    }
+
+    fn members(&self, image: &RequestedImage) -> &[usize] {
+        self.0.get(image).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns the images this pull can be of.
+    fn rank(&self, pull: &Pull, tag_index: &TagIndex) -> Vec<RankedImage<'a>> {
+        let images = self.0.keys().copied();
+        let ranked = images.filter_map(|image| {
+            let rank = MatchRank::between(pull, image, tag_index)?;
+            Some(RankedImage { image, rank })
+        });
+        ranked.collect()
     }
 }
 
+impl RankedImage<'_> {
+    /// Returns the evidence of the match, or `otherwise` if its rank is not conclusive.
+    fn evidence(&self, otherwise: LinkEvidence) -> LinkEvidence {
+        self.rank.evidence().unwrap_or(otherwise)
+    }
+}
+
+#[derive(Debug, PartialEq)]
 enum Choice<'a> {
     None,
     One(&'a RequestedImage, LinkEvidence),
@@ -249,109 +180,126 @@ enum Choice<'a> {
 /// Chooses the image of a pull whose name is not known, among those it matches.
 fn choose_image<'a>(
     pull: &Pull,
-    ranked: &[(&'a RequestedImage, MatchRank)],
-    groups: &BTreeMap<&RequestedImage, Vec<usize>>,
+    ranked: &[RankedImage<'a>],
+    groups: &ImageGroups<'_>,
     candidates: &[Candidate<'_>],
     mode: PullMode,
 ) -> Choice<'a> {
-    let members = |image: &RequestedImage| {
-        let members = groups.get(image).map_or(&[][..], Vec::as_slice);
-        members.iter().map(|index| &candidates[*index])
-    };
-    let first = |image: &RequestedImage| {
-        let own = members(image).flat_map(|candidate| {
+    let members = |image| groups.members(image).iter().map(|index| &candidates[*index]);
+    let first_announced = |image| {
+        let possible = members(image).flat_map(|candidate| {
             let attempts = candidate.possible_attempts(pull);
-            attempts.filter_map(|which| candidate.attempts[which].announced)
+            attempts.filter_map(|index| candidate.attempts[index].announced)
         });
-        own.min()
+        possible.min()
     };
-    let announced: Vec<_> =
-        ranked.iter().filter_map(|(image, rank)| Some((*image, *rank, first(image)?))).collect();
-    if announced.is_empty() {
-        // Without announcements, require at least the same repository.
-        let waited = |image| members(image).any(|candidate| candidate.waited_for(pull));
-        let ranked = ranked.iter().filter(|(_, rank)| *rank >= MatchRank::Repository);
-        let ranked: Vec<_> = ranked.filter(|(image, _)| waited(*image)).collect();
-        let learned = ranked.iter().any(|(_, rank)| *rank == MatchRank::LearnedTag);
-        let best = ranked.iter().filter(|(_, rank)| !learned || *rank == MatchRank::LearnedTag);
-        let best: Vec<_> = best.map(|(image, rank)| (*image, *rank)).collect();
-        return match best[..] {
-            [] => Choice::None,
-            [(image, rank)] => {
-                Choice::One(image, rank.evidence().unwrap_or(LinkEvidence::OnlyCandidate))
-            }
-            _ => Choice::Ambiguous(best.into_iter().map(|(image, _)| image).collect()),
-        };
+    let announced: Vec<AnnouncedImage<'a>> = ranked
+        .iter()
+        .filter_map(|&RankedImage { image, rank }| {
+            Some(AnnouncedImage { image, rank, at: first_announced(image)? })
+        })
+        .collect();
+    if !announced.is_empty() {
+        return choose_announced(&announced, mode);
     }
-    let best = announced.iter().map(|(_, rank, _)| *rank).max();
-    let best: Vec<_> = announced.iter().filter(|(_, rank, _)| Some(*rank) == best).collect();
-    let evidence = |rank: MatchRank| rank.evidence().unwrap_or(LinkEvidence::Event);
-    if let [(image, rank, _)] = best[..] {
-        return Choice::One(image, evidence(*rank));
-    }
+    let waited_for = |image| members(image).any(|candidate| candidate.waited_for(pull));
+    choose_unannounced(ranked.iter().filter(|one| waited_for(one.image)))
+}
+
+/// An image that the kubelet announced before a pull started.
+struct AnnouncedImage<'a> {
+    image: &'a RequestedImage,
+    rank: MatchRank,
+    /// The first announcement.
+    at: EventTime,
+}
+
+/// Chooses among announced images: the best match, then the order of announcement.
+fn choose_announced<'a>(announced: &[AnnouncedImage<'a>], mode: PullMode) -> Choice<'a> {
+    let best_rank = announced.iter().map(|one| one.rank).max();
+    let best: Vec<_> = announced.iter().filter(|one| Some(one.rank) == best_rank).collect();
     // A serial kubelet pulls in the order of announcement; a parallel one starts each pull
     // immediately.
-    let decided = best.iter().filter(|(image, _, at)| {
-        let others = best.iter().filter(|(other, ..)| other != image);
-        others.clone().all(|(_, _, other)| match mode {
-            PullMode::Serial => at.latest() < other.0,
-            PullMode::Parallel => other.latest() < at.0,
-            PullMode::Unknown => false,
-        })
+    let precedes = |one: &AnnouncedImage<'_>, other: &AnnouncedImage<'_>| match mode {
+        PullMode::Serial => one.at.latest() < other.at.0,
+        PullMode::Parallel => other.at.latest() < one.at.0,
+        PullMode::Unknown => false,
+    };
+    let decided = best.iter().find(|one| {
+        let mut others = best.iter().filter(|other| other.image != one.image);
+        others.all(|other| precedes(one, other))
     });
-    let decided: Vec<_> = decided.collect();
-    match decided[..] {
-        [(image, rank, _)] => Choice::One(image, evidence(*rank)),
-        _ => Choice::Ambiguous(best.into_iter().map(|(image, ..)| *image).collect()),
+    match decided {
+        Some(one) => Choice::One(one.image, one.rank.evidence().unwrap_or(LinkEvidence::Event)),
+        None => Choice::Ambiguous(best.iter().map(|one| one.image).collect()),
     }
 }
 
-/// Links all candidates that wait for the image to the pull, and finds the attempt it serves.
-fn link_candidates<'a>(
-    pull: &Pull,
+/// Chooses among images that were not announced: only the same repository counts, and a learned tag
+/// is better.
+fn choose_unannounced<'i, 'a: 'i>(
+    waited_for: impl Iterator<Item = &'i RankedImage<'a>>,
+) -> Choice<'a> {
+    let mut best: Vec<_> = waited_for.filter(|one| one.rank >= MatchRank::Repository).collect();
+    if best.iter().any(|one| one.rank == MatchRank::LearnedTag) {
+        best.retain(|one| one.rank == MatchRank::LearnedTag);
+    }
+    match best[..] {
+        [] => Choice::None,
+        [one] => Choice::One(one.image, one.evidence(LinkEvidence::OnlyCandidate)),
+        _ => Choice::Ambiguous(best.iter().map(|one| one.image).collect()),
+    }
+}
+
+/// Links a pull to all candidates that wait for the image, and finds the attempt it serves. If two
+/// pods need one image, both are linked to the pull.
+fn link_waiters<'a>(
+    attributed: &mut AttributedPull<'a>,
     members: &[usize],
     evidence: LinkEvidence,
     candidates: &mut [Candidate<'a>],
-    attribution: &mut Attribution<'a>,
 ) {
-    let took = pull.ended_at.map(|ended| ended.since(pull.started_at));
-    let served = members
-        .iter()
-        .flat_map(|index| {
-            let candidate = &candidates[*index];
-            candidate.possible_attempts(pull).map(move |which| (*index, which))
-        })
-        .min_by_key(|(index, which)| {
-            let candidate = &candidates[*index];
-            let attempt = &candidate.attempts[*which];
-            // If two pods need the same image, each has a pull: match by the duration the kubelet
-            // reported.
-            let duration_distance = match (&attempt.end, took) {
-                (
-                    Some((_, AttemptOutcome::Pulled { took: Some(kubelet_took), .. })),
-                    Some(took),
-                ) => kubelet_took.abs_diff(took).as_millis() / 500,
-                _ => 0,
-            };
-            (duration_distance, attempt.announced, candidate.key)
-        });
-    let links = attribution.links.entry(pull.id.clone()).or_default();
-    if let Some((index, which)) = served {
-        let candidate = &mut candidates[index];
-        let ended = effective_end(pull, &candidate.attempts[which]);
-        candidate.served_by.insert(which, (pull.id.clone(), ended));
-        let attempt = candidate.attempts[which].clone();
-        apply_attempt(pull, candidate, &attempt, links);
-        let key = candidate.key;
-        attribution.served.insert(pull.id.clone(), ServedAttempt { key, attempt });
+    let pull = attributed.pull;
+    let links = &mut attributed.links;
+    if let Some(served) = choose_attempt(pull, members, candidates) {
+        let attempt = served.get(candidates);
+        let ended_at = effective_end(pull, attempt);
+        apply_attempt(pull, candidates[served.candidate].key, attempt, links);
+        let serving = ServingPull { id: &pull.id, ended_at };
+        candidates[served.candidate].served_by.insert(served.attempt, serving);
+        attributed.served = Some(served);
     }
     for candidate in members.iter().map(|index| &candidates[*index]) {
-        let new = |(waiter, _): &(Waiter, LinkEvidence)| *waiter != candidate.waiter();
-        if candidate.waited_for(pull) && links.pods.iter().all(new) {
+        let is_new = links.pods.iter().all(|(waiter, _)| !candidate.is_waiter(waiter));
+        if is_new && candidate.waited_for(pull) {
             links.pods.push((candidate.waiter(), evidence));
         }
     }
     links.pods.sort();
+}
+
+/// Chooses the attempt that a pull serves. If two pods need one image, each has a pull: the
+/// duration that the kubelet reported decides, then the order of announcement.
+fn choose_attempt(
+    pull: &Pull,
+    members: &[usize],
+    candidates: &[Candidate<'_>],
+) -> Option<AttemptIndex> {
+    let took = pull.ended_at.map(|ended| ended.since(pull.started_at));
+    let possible = members.iter().flat_map(|&candidate| {
+        let attempts = candidates[candidate].possible_attempts(pull);
+        attempts.map(move |attempt| AttemptIndex { candidate, attempt })
+    });
+    possible.min_by_key(|index| {
+        let attempt = index.get(candidates);
+        let distance = match (attempt.outcome(), took) {
+            (Some(AttemptOutcome::Pulled { took: Some(reported), .. }), Some(took)) => {
+                reported.abs_diff(took).as_millis() / DURATION_STEP_MS
+            }
+            _ => 0,
+        };
+        (distance, attempt.announced, candidates[index.candidate].key)
+    })
 }
 
 /// Returns when a pull ended for the attempt it served. The agent observes that by polling,
@@ -359,13 +307,105 @@ fn link_candidates<'a>(
 /// earlier time.
 fn effective_end(pull: &Pull, attempt: &Attempt) -> Option<NodeTime> {
     let observed = pull.ended_at?;
-    let took = match &attempt.end {
-        Some((_, AttemptOutcome::Pulled { took, .. })) => *took,
-        _ => None,
+    let Some(AttemptOutcome::Pulled { took: Some(took), .. }) = attempt.outcome() else {
+        return Some(observed);
     };
     // The kubelet's call starts slightly before the lease.
-    let ended = took.map(|took| pull.started_at.saturating_add(took.saturating_sub(CLOCK_SLACK)));
-    Some(ended.map_or(observed, |told| told.min(observed)))
+    let reported = pull.started_at.saturating_add(took.saturating_sub(CLOCK_SLACK));
+    Some(reported.min(observed))
+}
+
+/// Copies the data of the served attempt to the links of the pull.
+fn apply_attempt(pull: &Pull, demand: &DemandKey, attempt: &Attempt, links: &mut Links) {
+    links.attempt = Some(attempt.number);
+    links.queued_at = attempt.announced.map(|at| at.0);
+    links.supersedes = demand.announced_id(pull.id.node(), attempt);
+    match attempt.outcome() {
+        Some(AttemptOutcome::Pulled { took: Some(took), took_including_waiting, size }) => {
+            let comparable = pull.outcome() == Some(Outcome::Completed)
+                && matches!(pull.id, PullId::Lease { .. });
+            let observed = pull.ended_at.map(|ended| ended.since(pull.started_at));
+            links.kubelet = Some(KubeletTimes {
+                pulling: *took,
+                with_waiting: *took_including_waiting,
+                size: *size,
+                agrees: observed.filter(|_| comparable).map(|one| durations_agree(one, *took)),
+            });
+        }
+        Some(AttemptOutcome::Failed(_)) if pull.outcome().is_some() => {
+            links.next_retry_at = attempt.next_retry_at();
+        }
+        _ => {}
+    }
+}
+
+/// Reports whether two measurements differ by at most 20 %, or by the second that polling may add.
+fn durations_agree(observed: Duration, reported: Duration) -> bool {
+    observed.abs_diff(reported) <= (reported / 5).max(Duration::from_secs(1))
+}
+
+impl Candidate<'_> {
+    /// Returns the attempts this pull may have been started for, by index.
+    fn possible_attempts(&self, pull: &Pull) -> impl Iterator<Item = usize> {
+        let from = active_since(pull);
+        self.attempts.iter().enumerate().filter_map(move |(index, attempt)| {
+            let announced = attempt.announced?;
+            let before = announced.0 <= from.saturating_add(CLOCK_SLACK);
+            let taken = self.serving_pull(index).is_some_and(|other| *other != pull.id);
+            (before
+                && !taken
+                && outcomes_compatible(attempt, pull.outcome())
+                && self.is_unfinished_at(index, from))
+            .then_some(index)
+        })
+    }
+
+    /// Reports whether this attempt had not ended before `at`.
+    fn is_unfinished_at(&self, attempt: usize, at: NodeTime) -> bool {
+        // The kubelet's timestamp may be truncated to seconds, so an earlier end of the pull
+        // decides.
+        let served_until = self.served_by.get(&attempt).and_then(|pull| pull.ended_at);
+        if served_until.is_some_and(|ended| ended <= at) {
+            return false;
+        }
+        let end = self.attempts[attempt].end.as_ref();
+        end.is_none_or(|end| end.at.latest() >= at)
+    }
+
+    /// Reports whether it waited for its image while this pull ran.
+    fn waited_for(&self, pull: &Pull) -> bool {
+        if self.attempts.is_empty() {
+            return self.previous_links.contains(&pull.id) || self.waited_by_status(pull);
+        }
+        self.attempts.iter().enumerate().any(|(index, attempt)| {
+            let Some(announced) = attempt.announced else {
+                return false;
+            };
+            let before = pull.ended_at.is_none_or(|ended| announced.0 <= ended);
+            let is_served = self.serving_pull(index) == Some(&pull.id);
+            is_served || (before && self.is_unfinished_at(index, active_since(pull)))
+        })
+    }
+
+    /// Like `waited_for`, based on the pod's status alone.
+    fn waited_by_status(&self, pull: &Pull) -> bool {
+        match self.demand.declared.as_ref().map(|declared| &declared.status) {
+            Some(ImagePresence::Waiting { .. }) => {
+                pull.outcome().is_none() && self.demand.pod_removed_at.is_none()
+            }
+            Some(ImagePresence::Present { started_at: Some(started_at), .. }) => {
+                match pull.ended_at {
+                    Some(ended) => {
+                        ended <= started_at.saturating_add(POLL_DELAY)
+                            && started_at.since(ended) <= MAX_START_DELAY
+                    }
+                    // The container started before the end of the pull was reported.
+                    None => *started_at >= pull.started_at,
+                }
+            }
+            Some(ImagePresence::Present { started_at: None, .. }) | None => false,
+        }
+    }
 }
 
 /// Returns a time at which the pull was certainly running. A pull known from its record alone may
@@ -377,70 +417,119 @@ const fn active_since(pull: &Pull) -> NodeTime {
     }
 }
 
-/// Copies the data of the served attempt to the links of the pull.
-fn apply_attempt(pull: &Pull, candidate: &Candidate<'_>, attempt: &Attempt, links: &mut Links) {
-    links.attempt = Some(attempt.number);
-    links.queued_at = attempt.announced.map(|at| at.0);
-    links.supersedes = candidate.key.announced_id(pull.id.node(), attempt);
-    match &attempt.end {
-        Some((
-            _,
-            AttemptOutcome::Pulled { took: Some(took), took_including_waiting: with_waiting, size },
-        )) => {
-            let comparable = pull.outcome() == Some(Outcome::Completed)
-                && matches!(pull.id, PullId::Lease { .. });
-            let ours = pull.ended_at.map(|ended| ended.since(pull.started_at));
-            links.kubelet = Some(KubeletTimes {
-                pulling: *took,
-                with_waiting: *with_waiting,
-                size: *size,
-                agrees: ours.filter(|_| comparable).map(|ours| durations_agree(ours, *took)),
-            });
+/// Reports whether an attempt may belong to a pull with this outcome.
+fn outcomes_compatible(attempt: &Attempt, outcome: Option<Outcome>) -> bool {
+    match (attempt.outcome(), outcome) {
+        (Some(AttemptOutcome::Failed(_)), Some(Outcome::Completed)) => false,
+        (Some(AttemptOutcome::Pulled { .. } | AttemptOutcome::AlreadyPresent), Some(outcome)) => {
+            !matches!(outcome, Outcome::Failed | Outcome::Cancelled)
         }
-        Some((at, AttemptOutcome::Failed(failure))) if pull.outcome().is_some() => {
-            links.next_retry_at = next_retry(*at, attempt.number, failure);
-        }
-        _ => {}
+        _ => true,
     }
 }
 
-/// Reports whether two measurements differ by at most 20 %, or by the second that polling may add.
-fn durations_agree(ours: Duration, kubelets: Duration) -> bool {
-    ours.abs_diff(kubelets) <= (kubelets / 5).max(Duration::from_secs(1))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::correlate::tests::facts::{Facts, image, linked_pods};
+    use crate::correlate::tests::world::{
+        at, completed, lease, pod, pulled_event, pulling_event, resolved, waiting,
+    };
 
-/// Detects whether this kubelet pulls in parallel, by comparing pairs of its pulls; the latest
-/// conclusive pair decides. `pulls` must be sorted by start time; `now` is the node's time.
-pub(super) fn detect_mode(
-    pulls: &[&Arc<Pull>],
-    attribution: &Attribution<'_>,
-    before: PullMode,
-    now: NodeTime,
-) -> PullMode {
-    let served_pulls: Vec<_> = pulls
-        .iter()
-        .filter(|pull| pull.id.namespace().as_str() == KUBELET_NAMESPACE)
-        .filter_map(|pull| Some((*pull, attribution.served.get(&pull.id)?)))
-        .collect();
-    let mut mode = before;
-    for (index, (pull, served)) in served_pulls.iter().enumerate() {
-        let others = served_pulls.iter().take(index);
-        for (other, _) in others.filter(|(_, other)| other.key.image != served.key.image) {
-            let over = other.ended_at.unwrap_or(now);
-            let overlap = over.min(pull.ended_at.unwrap_or(now)).since(pull.started_at);
-            let waited = served.attempt.announced.is_some_and(|at| {
-                at.latest() > other.started_at
-                    && pull.started_at.since(at.latest()) >= Duration::from_millis(500)
-            });
-            if overlap > POLL_DELAY {
-                mode = PullMode::Parallel;
-            } else if waited
-                && other.ended_at.is_some()
-                && pull.started_at.since(over) <= POLL_DELAY
-            {
-                mode = PullMode::Serial;
-            }
-        }
+    const APP: &str = "registry.test/shop/app:1";
+    const APP_2: &str = "registry.test/shop/app:2";
+    const REPOSITORY: &str = "registry.test/shop/app";
+
+    fn announced(image: &RequestedImage, rank: MatchRank, seconds: f64) -> AnnouncedImage<'_> {
+        AnnouncedImage { image, rank, at: EventTime(at(seconds)) }
     }
-    mode
+
+    #[test]
+    fn two_pods_with_one_image_wait_for_one_pull() {
+        let facts = Facts::default()
+            .event(&pulling_event("web-1", "app", APP, 1.2))
+            .event(&pulling_event("web-2", "app", APP, 1.2));
+        let pulls = [Arc::new(resolved(lease(1, 1.3), REPOSITORY, 'a'))];
+        let attribution = facts.attribute(&pulls);
+        assert_eq!(linked_pods(&attribution), [["web-1", "web-2"]]);
+        let served = AttemptIndex { candidate: 0, attempt: 0 };
+        assert_eq!(attribution.pulls[0].served, Some(served));
+        assert_eq!(attribution.candidates[0].serving_pull(0), Some(&pulls[0].id));
+        assert_eq!(attribution.candidates[1].serving_pull(0), None);
+    }
+
+    #[test]
+    fn pull_serves_attempt_of_same_duration() {
+        let mut facts = Facts::default();
+        for (name, took) in [("web-1", 0.02), ("web-2", 5.2)] {
+            facts = facts
+                .event(&pulling_event(name, "app", APP, 1.2))
+                .event(&pulled_event(name, "app", APP, 7.0, took, 5.4));
+        }
+        let pull = resolved(lease(1, 1.3), REPOSITORY, 'a');
+        let pulls = [Arc::new(completed(pull, 6.5, &[APP]))];
+        let attribution = facts.attribute(&pulls);
+        let served = AttemptIndex { candidate: 1, attempt: 0 };
+        assert_eq!(attribution.pulls[0].served, Some(served));
+        let kubelet = attribution.pulls[0].links.kubelet.unwrap();
+        assert_eq!(kubelet.agrees, Some(true));
+    }
+
+    #[test]
+    fn exact_match_is_attributed_before_earlier_pulls() {
+        let facts = Facts::default()
+            .event(&pulling_event("one", "app", APP, 1.0))
+            .event(&pulling_event("two", "app", APP_2, 1.0));
+        let first = resolved(lease(1, 1.5), REPOSITORY, 'a');
+        let second = completed(resolved(lease(2, 1.6), REPOSITORY, 'b'), 5.0, &[APP]);
+        let pulls = [Arc::new(first), Arc::new(second)];
+        let attribution = facts.attribute(&pulls);
+        assert_eq!(linked_pods(&attribution), [["two"], ["one"]]);
+    }
+
+    #[test]
+    fn pod_without_events_waits_for_only_candidate() {
+        let facts = Facts::default().pod(pod("web", vec![waiting("app", APP)]));
+        let pulls = [Arc::new(lease(1, 1.5)), Arc::new(resolved(lease(2, 2.0), REPOSITORY, 'a'))];
+        let attribution = facts.attribute(&pulls);
+        assert!(attribution.pulls[0].links.is_empty(), "its repository is not known");
+        assert_eq!(attribution.pulls[1].links.pods[0].1, LinkEvidence::OnlyCandidate);
+    }
+
+    #[test]
+    fn order_of_announcement_decides_in_known_mode() {
+        let [app, db] = [image(APP), image("registry.test/shop/db:1")];
+        let images =
+            [announced(&app, MatchRank::Possible, 1.0), announced(&db, MatchRank::Possible, 5.0)];
+        let event = LinkEvidence::Event;
+        assert_eq!(choose_announced(&images, PullMode::Serial), Choice::One(&app, event));
+        assert_eq!(choose_announced(&images, PullMode::Parallel), Choice::One(&db, event));
+        let both = Choice::Ambiguous(vec![&app, &db]);
+        assert_eq!(choose_announced(&images, PullMode::Unknown), both);
+        let same_second =
+            [announced(&app, MatchRank::Possible, 1.0), announced(&db, MatchRank::Possible, 1.0)];
+        assert_eq!(choose_announced(&same_second, PullMode::Serial), both);
+    }
+
+    #[test]
+    fn better_match_decides_before_order() {
+        let [app, db] = [image(APP), image("registry.test/shop/db:1")];
+        let images =
+            [announced(&app, MatchRank::Possible, 1.0), announced(&db, MatchRank::LearnedTag, 5.0)];
+        let learned = Choice::One(&db, LinkEvidence::LearnedTag);
+        assert_eq!(choose_announced(&images, PullMode::Serial), learned);
+    }
+
+    #[test]
+    fn unannounced_image_needs_repository_or_learned_tag() {
+        let [app, app_2] = [image(APP), image(APP_2)];
+        let ranked = |image, rank| RankedImage { image, rank };
+        let possible = [ranked(&app, MatchRank::Possible)];
+        assert_eq!(choose_unannounced(possible.iter()), Choice::None);
+        let same = [ranked(&app, MatchRank::Repository), ranked(&app_2, MatchRank::Repository)];
+        assert_eq!(choose_unannounced(same.iter()), Choice::Ambiguous(vec![&app, &app_2]));
+        let learned = [ranked(&app, MatchRank::Repository), ranked(&app_2, MatchRank::LearnedTag)];
+        let expected = Choice::One(&app_2, LinkEvidence::LearnedTag);
+        assert_eq!(choose_unannounced(learned.iter()), expected);
+    }
 }

@@ -1,27 +1,27 @@
-//! The image that one container or volume needs, and the attempts its kubelet reported.
+//! Phase 1: which images do the containers and volumes of the node need, and how far are they?
 //!
-//! Events are stored unchanged and interpreted on read, so neither their order nor repeats matter.
+//! A demand has two sources: the pod's spec and status, and the kubelet's events. While demands are
+//! matched with pulls they are *candidates*.
 
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use pulltrace_core::{
-    Bytes, Failure, FailureReason, ImageConsumer, Mono, NodeName, NodeTime, PodRef, PodUid, PullId,
-    RequestedImage,
+    Failure, FailureReason, ImageConsumer, Links, Mono, NodeName, NodeTime, PodRef, PodUid, PullId,
+    RequestedImage, Waiter,
 };
 
+use super::attempt::{Attempt, AttemptOutcome, EventLog, Recorded};
 use super::matching::KUBELET_NAMESPACE;
-
 use crate::cluster::{ImageConsumerKind, ImagePresence, PullEvent, PullEventKind};
 
-/// Maximum event objects per demand; the one with the oldest last occurrence is dropped.
-const MAX_EVENTS: usize = 16;
+/// Maximum lag of a pod's status behind its events.
+const STATUS_LAG: Duration = Duration::from_secs(30);
 
-/// Maximum occurrence times per event object; the oldest is dropped.
-const MAX_OCCURRENCES: usize = 8;
-
-/// Maximum attempts per demand that are considered; earlier ones are ignored.
-const MAX_ATTEMPTS: usize = 8;
+/// Time for which a demand is kept after its image is present, so that followers see that state.
+pub(super) const READY_RETENTION: Duration = Duration::from_mins(1);
 
 /// Identifies a demand.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +42,20 @@ impl DemandKey {
             at: attempt.id_time()?,
         })
     }
+
+    fn cmp_waiter(&self, waiter: &Waiter) -> Ordering {
+        let by_pod = self.uid.cmp(&waiter.pod.uid);
+        let by_consumer = by_pod.then_with(|| self.consumer.cmp(&waiter.consumer));
+        by_consumer.then_with(|| self.image.cmp(&waiter.image))
+    }
+}
+
+/// Identifies an attempt of a demand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct AttemptKey {
+    pub(super) demand: DemandKey,
+    /// The attempt's [`id_time`](Attempt::id_time).
+    pub(super) at: NodeTime,
 }
 
 /// A container or volume that needs an image.
@@ -50,7 +64,7 @@ pub(super) struct ImageDemand {
     pub(super) pod: PodRef,
     /// The pod's own data; `None` if the demand is known from events alone.
     pub(super) declared: Option<DeclaredImage>,
-    events: Vec<EventRecord>,
+    pub(super) events: EventLog,
     /// When anything about it last changed.
     pub(super) updated_at: Mono,
     /// When its last announcement was received.
@@ -69,115 +83,27 @@ pub(super) struct DeclaredImage {
     pub(super) name: Arc<str>,
     pub(super) kind: ImageConsumerKind,
     pub(super) status: ImagePresence,
-    /// When the current status was first received.
-    pub(super) status_since: Mono,
-}
-
-/// The latest version of an event object.
-#[derive(Clone, Debug)]
-struct EventRecord {
-    name: Arc<str>,
-    kind: PullEventKind,
-    count: u32,
-    first_seen: NodeTime,
-    last_seen: NodeTime,
-    /// Known repeats: the count and the time of each.
-    occurrences: Vec<(u32, NodeTime)>,
-}
-
-/// The kubelet's first and longest back-off after a failed pull; it doubles in between.
-const BACK_OFF: (Duration, Duration) = (Duration::from_secs(10), Duration::from_mins(5));
-
-/// Estimates when the kubelet retries after this failure. The actual retry happens at a pod sync
-/// shortly after the back-off.
-pub(super) fn next_retry(at: EventTime, number: u32, failure: &Failure) -> Option<NodeTime> {
-    let never = matches!(failure.reason, FailureReason::NeverPull | FailureReason::InvalidName);
-    let doubled = 2_u32.saturating_pow(number.saturating_sub(1).min(10));
-    let pause = BACK_OFF.0.saturating_mul(doubled).min(BACK_OFF.1);
-    (!never).then(|| at.0.saturating_add(pause))
-}
-
-/// A timestamp from a kubelet. Whole seconds are truncated: the actual time is up to a second
-/// later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct EventTime(pub(super) NodeTime);
-
-impl EventTime {
-    /// Returns the latest possible actual time.
-    pub(super) fn latest(self) -> NodeTime {
-        if self.0.unix_nanos() % 1_000_000_000 == 0 {
-            self.0.saturating_add(Duration::from_nanos(999_999_999))
-        } else {
-            self.0
-        }
-    }
-
-    /// Returns the whole second.
-    pub(super) fn second(self) -> i64 {
-        self.0.unix_nanos().div_euclid(1_000_000_000)
-    }
-}
-
-/// One attempt to get the image, as reported by the kubelet.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Attempt {
-    /// When it was announced; `None` if no announcement was received or none is ever sent.
-    pub(super) announced: Option<EventTime>,
-    /// The outcome and its time; `None` while in progress.
-    pub(super) end: Option<(EventTime, AttemptOutcome)>,
-    /// Counts from 1, and starts over once the image was present.
-    pub(super) number: u32,
-}
-
-/// The outcome of an attempt.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum AttemptOutcome {
-    /// The kubelet pulled the image.
-    Pulled { took: Option<Duration>, took_including_waiting: Option<Duration>, size: Option<Bytes> },
-    /// The image was already on the node.
-    AlreadyPresent,
-    /// The pull failed or was not allowed.
-    Failed(Failure),
-}
-
-impl Attempt {
-    /// Returns the time that identifies the attempt: its announcement, or else its end.
-    pub(super) fn id_time(&self) -> Option<NodeTime> {
-        let end = self.end.as_ref().map(|(at, _)| at.0);
-        self.announced.map(|at| at.0).or(end)
-    }
-
-    pub(super) fn failure(&self) -> Option<(EventTime, &Failure)> {
-        match &self.end {
-            Some((at, AttemptOutcome::Failed(failure))) => Some((*at, failure)),
-            _ => None,
-        }
-    }
-
-    pub(super) const fn is_open(&self) -> bool {
-        self.end.is_none()
-    }
 }
 
 /// The state of a demand.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DemandState {
     /// Not announced by the kubelet yet.
     Pending,
     /// The last attempt was announced and has not ended.
-    InProgress(Attempt),
+    InProgress,
     /// The last attempt failed.
-    Failed(Attempt),
+    Failed,
     /// The image is on the node, or was.
     Present,
 }
 
 impl ImageDemand {
-    pub(super) const fn new(pod: PodRef, now: Mono) -> Self {
+    pub(super) fn new(pod: PodRef, now: Mono) -> Self {
         Self {
             pod,
             declared: None,
-            events: Vec::new(),
+            events: EventLog::default(),
             updated_at: now,
             announcement_received_at: now,
             pod_removed_at: None,
@@ -188,106 +114,62 @@ impl ImageDemand {
     /// Records an event. Returns whether it was new.
     pub(super) fn record_event(&mut self, event: &PullEvent, live: bool, now: Mono) -> bool {
         self.seen_live |= live;
-        let known = self.events.iter_mut().find(|object| object.name == event.name);
-        match known {
-            Some(record) => {
-                if (event.count, event.last_seen) <= (record.count, record.last_seen) {
-                    return record.record_occurrence(event.count, event.last_seen);
-                }
-                (record.count, record.last_seen) = (event.count, event.last_seen);
-                record.first_seen = record.first_seen.min(event.first_seen);
-                record.kind = event.kind.clone();
-                record.record_occurrence(event.count, event.last_seen);
-            }
-            None => {
-                self.events.push(EventRecord {
-                    name: Arc::clone(&event.name),
-                    kind: event.kind.clone(),
-                    count: event.count.max(1),
-                    first_seen: event.first_seen,
-                    last_seen: event.last_seen.max(event.first_seen),
-                    occurrences: if event.count > 1 {
-                        vec![(event.count, event.last_seen)]
-                    } else {
-                        Vec::new()
-                    },
-                });
-                self.events.sort_by(|a, b| (a.last_seen, &a.name).cmp(&(b.last_seen, &b.name)));
-                if self.events.len() > MAX_EVENTS {
-                    self.events.remove(0);
-                }
+        let recorded = self.events.record(event);
+        if recorded == Recorded::Latest {
+            self.updated_at = now;
+            if event.kind == PullEventKind::Pulling {
+                self.announcement_received_at = now;
             }
         }
+        recorded != Recorded::Known
+    }
+
+    /// Records what its pod declares. Returns whether that was new.
+    pub(super) fn declare(&mut self, declared: DeclaredImage, now: Mono) -> bool {
+        if self.pod_removed_at.is_none() && self.declared.as_ref() == Some(&declared) {
+            return false;
+        }
+        self.declared = Some(declared);
+        self.pod_removed_at = None;
         self.updated_at = now;
-        if event.kind == PullEventKind::Pulling {
-            self.announcement_received_at = now;
-        }
         true
     }
 
-    /// Returns the reported attempts, oldest first; at most the last eight.
-    pub(super) fn attempts(&self) -> Vec<Attempt> {
-        let mut announced: Vec<EventTime> = self
-            .events_matching(|word| *word == PullEventKind::Pulling)
-            .flat_map(EventRecord::occurrence_times)
-            .map(EventTime)
-            .collect();
-        announced.sort_unstable();
-        announced.dedup();
-        let mut ends: Vec<(EventTime, AttemptOutcome)> =
-            self.events.iter().flat_map(EventRecord::outcomes).collect();
-        ends.sort_by_key(|(at, _)| *at);
-        if announced.is_empty() {
-            let last = ends.pop().map(|end| Attempt { announced: None, end: Some(end), number: 1 });
-            return last.into_iter().collect();
+    /// Derives the state from the last attempt and the pod's status. The status lags, so it
+    /// overrides an attempt only after a while.
+    pub(super) fn state(&self, attempts: &[Attempt], now: Mono) -> DemandState {
+        let declared_status = self.declared.as_ref().map(|declared| &declared.status);
+        let present = matches!(declared_status, Some(ImagePresence::Present { .. }));
+        let overrides = |since: Mono| present && now.since(since) >= STATUS_LAG;
+        let Some(last) = attempts.last() else {
+            return if present { DemandState::Present } else { DemandState::Pending };
+        };
+        match last.outcome() {
+            Some(AttemptOutcome::Pulled { .. } | AttemptOutcome::AlreadyPresent) => {
+                DemandState::Present
+            }
+            Some(AttemptOutcome::Failed(_)) if overrides(self.updated_at) => DemandState::Present,
+            Some(AttemptOutcome::Failed(_)) => DemandState::Failed,
+            None if overrides(self.announcement_received_at) => DemandState::Present,
+            None => DemandState::InProgress,
         }
-        let skip = announced.len().saturating_sub(MAX_ATTEMPTS);
-        let next = announced.iter().skip(1).map(Some).chain([None]);
-        announced
-            .iter()
-            .zip(next)
-            .skip(skip)
-            .map(|(&at, next)| {
-                let belongs = |end: &&(EventTime, AttemptOutcome)| {
-                    end.0.latest() >= at.0 && next.is_none_or(|next| end.0.second() < next.second())
-                };
-                Attempt {
-                    announced: Some(at),
-                    end: ends.iter().find(belongs).cloned(),
-                    number: self.failures_before(at).saturating_add(1),
-                }
-            })
-            .collect()
     }
 
-    /// Derives the state from the last attempt and the pod's status. The status lags, so it
-    /// overrides an attempt only after `grace`.
-    pub(super) fn state(&self, attempts: &[Attempt], now: Mono, grace: Duration) -> DemandState {
-        let present = match &self.declared {
-            Some(declared) => matches!(declared.status, ImagePresence::Present { .. }),
-            None => false,
-        };
-        let late = |since: Mono| now.since(since) >= grace;
-        match attempts.last() {
-            Some(last) => match &last.end {
-                Some((_, AttemptOutcome::Pulled { .. } | AttemptOutcome::AlreadyPresent)) => {
-                    DemandState::Present
-                }
-                Some((_, AttemptOutcome::Failed(_))) if present && late(self.updated_at) => {
-                    DemandState::Present
-                }
-                Some((_, AttemptOutcome::Failed(_))) => DemandState::Failed(last.clone()),
-                None if present && late(self.announcement_received_at) => DemandState::Present,
-                None => DemandState::InProgress(last.clone()),
-            },
-            None if present => DemandState::Present,
-            None => DemandState::Pending,
+    /// Reports whether it no longer matters, unless a pull is linked to it.
+    pub(super) fn is_stale(&self, now: Mono, ttl: Duration) -> bool {
+        let unchanged_for = now.since(self.updated_at);
+        let waits = self.pod_removed_at.is_none() && self.declared.is_some();
+        match self.state(&self.events.attempts(), now) {
+            DemandState::Pending => !waits && unchanged_for >= READY_RETENTION,
+            DemandState::Present if self.events.is_empty() => unchanged_for >= READY_RETENTION,
+            DemandState::Present => unchanged_for >= ttl,
+            DemandState::InProgress | DemandState::Failed => !waits && unchanged_for >= ttl,
         }
     }
 
     /// Returns the failure of this image according to the pod's status. For an image volume, that
     /// is the status of a container, so a message that quotes only other images is ignored.
-    pub(super) fn failure_from_status(&self, image: &RequestedImage) -> Option<Failure> {
+    fn failure_from_status(&self, image: &RequestedImage) -> Option<Failure> {
         let ImagePresence::Waiting { reason, message } = &self.declared.as_ref()?.status else {
             return None;
         };
@@ -312,90 +194,204 @@ impl ImageDemand {
             None => parsed,
         })
     }
+}
 
-    /// Reports whether it is known from its pod alone.
-    pub(super) const fn has_no_events(&self) -> bool {
-        self.events.is_empty()
+/// A demand while it is matched with pulls.
+#[derive(Debug)]
+pub(super) struct Candidate<'a> {
+    pub(super) key: &'a DemandKey,
+    pub(super) demand: &'a ImageDemand,
+    pub(super) attempts: Vec<Attempt>,
+    pub(super) state: DemandState,
+    /// The pull that served each attempt, by the attempt's index.
+    pub(super) served_by: BTreeMap<usize, ServingPull<'a>>,
+    /// Pulls it was linked to before. Without events, its pod's status no longer shows that it
+    /// waited once those pulls have ended.
+    pub(super) previous_links: BTreeSet<&'a PullId>,
+}
+
+/// The pull that served an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ServingPull<'a> {
+    pub(super) id: &'a PullId,
+    /// When it ended for that attempt.
+    pub(super) ended_at: Option<NodeTime>,
+}
+
+/// The result of the last evaluation for one pull.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PreviousResult<'a> {
+    pub(super) pull: ServingPull<'a>,
+    pub(super) links: Option<&'a Links>,
+    /// The attempt it served, if that is final.
+    pub(super) settled_attempt: Option<&'a AttemptKey>,
+}
+
+/// Returns all demands as candidates, ordered by key.
+pub(super) fn candidates<'a>(
+    demands: &'a BTreeMap<DemandKey, ImageDemand>,
+    previous: impl Iterator<Item = PreviousResult<'a>>,
+    now: Mono,
+) -> Vec<Candidate<'a>> {
+    let mut candidates: Vec<Candidate<'a>> =
+        demands.iter().map(|(key, demand)| Candidate::new(key, demand, now)).collect();
+    for result in previous {
+        if let Some(settled) = result.settled_attempt
+            && let Ok(index) = candidates.binary_search_by(|one| one.key.cmp(&settled.demand))
+        {
+            candidates[index].restore_served(settled.at, result.pull);
+        }
+        for (waiter, _) in result.links.iter().flat_map(|links| &links.pods) {
+            if let Some(index) = find(&candidates, waiter)
+                && candidates[index].demand.events.is_empty()
+                && candidates[index].is_waiter(waiter)
+            {
+                candidates[index].previous_links.insert(result.pull.id);
+            }
+        }
+    }
+    candidates
+}
+
+/// Returns the index of the candidate for a waiter.
+pub(super) fn find(candidates: &[Candidate<'_>], waiter: &Waiter) -> Option<usize> {
+    candidates.binary_search_by(|candidate| candidate.key.cmp_waiter(waiter)).ok()
+}
+
+impl<'a> Candidate<'a> {
+    fn new(key: &'a DemandKey, demand: &'a ImageDemand, now: Mono) -> Self {
+        let attempts = demand.events.attempts();
+        let state = demand.state(&attempts, now);
+        Self {
+            key,
+            demand,
+            attempts,
+            state,
+            served_by: BTreeMap::new(),
+            previous_links: BTreeSet::new(),
+        }
     }
 
-    fn events_matching(
-        &self,
-        matches_kind: impl Fn(&PullEventKind) -> bool,
-    ) -> impl Iterator<Item = &EventRecord> {
-        self.events.iter().filter(move |object| matches_kind(&object.kind))
+    /// Restores an earlier result for a pull that is settled.
+    fn restore_served(&mut self, at: NodeTime, pull: ServingPull<'a>) {
+        let index = self.attempts.iter().position(|attempt| attempt.id_time() == Some(at));
+        if let Some(index) = index {
+            self.served_by.insert(index, pull);
+        }
     }
 
-    /// Counts the failed attempts before this announcement, since the image was last present.
-    fn failures_before(&self, at: EventTime) -> u32 {
-        let is_present = |word: &PullEventKind| {
-            matches!(word, PullEventKind::Pulled { .. } | PullEventKind::AlreadyPresent)
-        };
-        let seconds = self.events_matching(is_present).flat_map(EventRecord::occurrence_times);
-        let seconds = seconds.map(|time| EventTime(time).second());
-        let success = seconds.filter(|second| *second < at.second()).max();
-        let failed = self
-            .events_matching(|word| matches!(word, PullEventKind::Failed(f) if is_retryable(f)));
-        failed
-            .map(|object| {
-                let before = object.count_before(at.second());
-                let done = success.map_or(0, |second| object.count_before(second + 1));
-                before.saturating_sub(done)
-            })
-            .sum()
+    /// Returns the pull that served this attempt.
+    pub(super) fn serving_pull(&self, attempt: usize) -> Option<&'a PullId> {
+        self.served_by.get(&attempt).map(|pull| pull.id)
+    }
+
+    /// Returns why the last attempt failed, from events, or else from the pod's status.
+    pub(super) fn failure(&self) -> Option<Failure> {
+        match self.attempts.last() {
+            Some(last) => last.failure().cloned(),
+            None => self.demand.failure_from_status(&self.key.image),
+        }
+    }
+
+    pub(super) fn waiter(&self) -> Waiter {
+        Waiter {
+            pod: self.demand.pod.clone(),
+            consumer: self.key.consumer.clone(),
+            image: self.key.image.clone(),
+        }
+    }
+
+    /// Reports whether this is its waiter.
+    pub(super) fn is_waiter(&self, waiter: &Waiter) -> bool {
+        self.demand.pod == waiter.pod
+            && self.key.consumer == waiter.consumer
+            && self.key.image == waiter.image
     }
 }
 
-/// Reports whether the kubelet makes further attempts. Other failures are not attempts at all.
-fn is_retryable(failure: &Failure) -> bool {
-    !matches!(failure.reason, FailureReason::NeverPull | FailureReason::InvalidName)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::correlate::tests::facts::{Facts, NOW, image};
+    use crate::correlate::tests::world::{
+        at, failed_event, lease, pod, pulled_event, pulling_event, running, waiting,
+    };
 
-impl EventRecord {
-    /// Records when a repeat happened. Returns whether that was new.
-    fn record_occurrence(&mut self, count: u32, last: NodeTime) -> bool {
-        if count <= 1 || self.occurrences.contains(&(count, last)) {
-            return false;
-        }
-        self.occurrences.push((count, last));
-        self.occurrences.sort_unstable();
-        if self.occurrences.len() > MAX_OCCURRENCES {
-            self.occurrences.remove(0);
-        }
-        true
+    const APP: &str = "registry.test/shop/app:1";
+    const DB: &str = "registry.test/shop/db:1";
+    const NOT_FOUND: &str = "registry.test/shop/app:1: not found";
+    const LATER: Mono = Mono(Duration::from_secs(1_030));
+
+    /// Returns the state at once, and after the status can be trusted.
+    fn states(facts: &Facts) -> [DemandState; 2] {
+        let demand = facts.0.values().next().unwrap();
+        let attempts = demand.events.attempts();
+        [NOW, LATER].map(|now| demand.state(&attempts, now))
     }
 
-    /// Returns the times of the known occurrences.
-    fn occurrence_times(&self) -> impl Iterator<Item = NodeTime> + '_ {
-        let later = self.occurrences.iter().map(|(_, at)| *at);
-        std::iter::once(self.first_seen).chain(later)
+    #[test]
+    fn state_follows_events_before_status() {
+        use DemandState::{Failed, InProgress, Pending, Present};
+        let announced = pulling_event("web", "app", APP, 1.0);
+        let failed = failed_event("web", "app", APP, NOT_FOUND, (2.0, 2.0, 1));
+        let pulled = pulled_event("web", "app", APP, 3.0, 2.0, 2.0);
+        let waits = || Facts::default().pod(pod("web", vec![waiting("app", APP)]));
+        let runs = || Facts::default().pod(pod("web", vec![running("app", APP, 2.0)]));
+        assert_eq!(states(&waits()), [Pending; 2]);
+        assert_eq!(states(&runs()), [Present; 2]);
+        assert_eq!(states(&waits().event(&announced)), [InProgress; 2]);
+        assert_eq!(states(&waits().event(&announced).event(&pulled)), [Present; 2]);
+        assert_eq!(states(&waits().event(&announced).event(&failed)), [Failed; 2]);
+        assert_eq!(states(&runs().event(&announced)), [InProgress, Present]);
+        assert_eq!(states(&runs().event(&failed)), [Failed, Present]);
     }
 
-    /// Returns the number of occurrences before this second, as far as known.
-    fn count_before(&self, second: i64) -> u32 {
-        let known = std::iter::once((1, self.first_seen)).chain(self.occurrences.iter().copied());
-        let at_or_after =
-            known.filter(|(_, at)| EventTime(*at).second() >= second).map(|(count, _)| count).min();
-        at_or_after.map_or(self.count, |count| count.saturating_sub(1))
+    #[test]
+    fn demand_is_kept_while_its_pod_waits() {
+        let ttl = Duration::from_mins(30);
+        let facts = Facts::default().pod(pod("web", vec![waiting("app", APP)]));
+        let demand = facts.0.values().next().unwrap();
+        let much_later = Mono(Duration::from_hours(10));
+        assert!(!demand.is_stale(much_later, ttl));
+        let removed = ImageDemand { pod_removed_at: Some(NOW), ..demand.clone() };
+        assert!(!removed.is_stale(LATER, ttl));
+        assert!(removed.is_stale(much_later, ttl));
     }
 
-    /// Returns the outcomes this event reports.
-    fn outcomes(&self) -> Vec<(EventTime, AttemptOutcome)> {
-        let end = match &self.kind {
-            PullEventKind::Pulling | PullEventKind::BackOff => return Vec::new(),
-            PullEventKind::Pulled { took, took_including_waiting: with_waiting, size } => {
-                AttemptOutcome::Pulled {
-                    took: *took,
-                    took_including_waiting: *with_waiting,
-                    size: *size,
-                }
-            }
-            PullEventKind::AlreadyPresent => AttemptOutcome::AlreadyPresent,
-            // Permanent: repeats of the event are the same outcome.
-            PullEventKind::Failed(failure) if !is_retryable(failure) => {
-                return vec![(EventTime(self.first_seen), AttemptOutcome::Failed(failure.clone()))];
-            }
-            PullEventKind::Failed(failure) => AttemptOutcome::Failed(failure.clone()),
+    #[test]
+    fn status_about_other_images_is_no_failure() {
+        let mut declared = waiting("app", APP);
+        declared.presence = ImagePresence::Waiting {
+            reason: Some("ErrImagePull".into()),
+            message: Some(format!("failed to pull image \"{DB}\": {DB}: not found").into()),
         };
-        self.occurrence_times().map(|at| (EventTime(at), end.clone())).collect()
+        let facts = Facts::default().pod(pod("web", vec![declared]));
+        let demand = facts.0.values().next().unwrap();
+        assert_eq!(demand.failure_from_status(&image(APP)), None);
+        let failure = demand.failure_from_status(&image(DB)).unwrap();
+        assert_eq!(failure.reason, FailureReason::NotFound);
+    }
+
+    #[test]
+    fn candidate_keeps_settled_attempt_and_previous_links() {
+        let facts = Facts::default()
+            .event(&pulling_event("db", "db", DB, 1.0))
+            .pod(pod("web", vec![running("app", APP, 3.0)]));
+        let [settled, linked] = [lease(1, 1.1).id, lease(2, 2.0).id];
+        let candidates = facts.candidates();
+        let (db, web) = (&candidates[0], &candidates[1]);
+        let attempt = AttemptKey { demand: db.key.clone(), at: at(1.0) };
+        let links = Links {
+            pods: vec![(web.waiter(), pulltrace_core::LinkEvidence::OnlyCandidate)],
+            ..Links::default()
+        };
+        let pull = |id| ServingPull { id, ended_at: Some(at(2.0)) };
+        let previous = [
+            PreviousResult { pull: pull(&settled), links: None, settled_attempt: Some(&attempt) },
+            PreviousResult { pull: pull(&linked), links: Some(&links), settled_attempt: None },
+        ];
+        let candidates = super::candidates(&facts.0, previous.into_iter(), NOW);
+        assert_eq!(candidates[0].serving_pull(0), Some(&settled));
+        assert_eq!(candidates[1].previous_links, BTreeSet::from([&linked]));
     }
 }

@@ -1,4 +1,4 @@
-//! Decides whether a pull can be of an image, by names and digests alone.
+//! Can this pull be of that image? Compares names and digests alone.
 
 use pulltrace_core::{ImageRef, LinkEvidence, Pull, RequestedImage, TagOrDigest};
 
@@ -21,7 +21,11 @@ pub(super) enum MatchRank {
 
 impl MatchRank {
     /// Returns `None` if the pull cannot be of the image.
-    pub(super) fn between(pull: &Pull, image: &RequestedImage, learned: &TagIndex) -> Option<Self> {
+    pub(super) fn between(
+        pull: &Pull,
+        image: &RequestedImage,
+        tag_index: &TagIndex,
+    ) -> Option<Self> {
         // Kubelets pull into a single containerd namespace.
         if pull.id.namespace().as_str() != KUBELET_NAMESPACE {
             return None;
@@ -42,8 +46,8 @@ impl MatchRank {
             return None;
         }
         let rank = Self::by_repository(pull, image)?;
-        let known = |root| learned.contains(root, image);
-        Some(if pull.root.as_ref().is_some_and(known) { Self::LearnedTag } else { rank })
+        let is_known = |root| tag_index.contains(root, image);
+        Some(if pull.root.as_ref().is_some_and(is_known) { Self::LearnedTag } else { rank })
     }
 
     fn by_repository(pull: &Pull, image: &ImageRef) -> Option<Self> {
@@ -67,6 +71,51 @@ impl MatchRank {
 /// The containerd namespace that kubelets pull into.
 pub(super) const KUBELET_NAMESPACE: &str = "k8s.io";
 
-fn is_tagged(name: &ImageRef) -> bool {
+pub(super) fn is_tagged(name: &ImageRef) -> bool {
     matches!(name.tag_or_digest(), TagOrDigest::Tag(_))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::correlate::tests::facts::image;
+    use crate::correlate::tests::world::{completed, digest, lease, resolved};
+
+    const APP: &str = "registry.test/shop/app:1";
+    const REPOSITORY: &str = "registry.test/shop/app";
+
+    #[test]
+    fn rank_improves_with_evidence() {
+        let mut index = TagIndex::default();
+        let rank = |pull: &Pull, name: &str, index: &TagIndex| {
+            MatchRank::between(pull, &image(name), index)
+        };
+        let unresolved = lease(1, 1.0);
+        assert_eq!(rank(&unresolved, APP, &index), Some(MatchRank::Possible));
+        let pull = resolved(unresolved, REPOSITORY, 'a');
+        assert_eq!(rank(&pull, APP, &index), Some(MatchRank::Repository));
+        index.insert(&digest('a'), &APP.parse().unwrap(), None);
+        assert_eq!(rank(&pull, APP, &index), Some(MatchRank::LearnedTag));
+        let by_digest = format!("{REPOSITORY}@{}", digest('a'));
+        assert_eq!(rank(&pull, &by_digest, &index), Some(MatchRank::Digest));
+        let pull = completed(pull, 5.0, &[APP]);
+        assert_eq!(rank(&pull, APP, &index), Some(MatchRank::ImageRecord));
+    }
+
+    #[test]
+    fn other_repository_digest_tag_or_namespace_does_not_match() {
+        let index = TagIndex::default();
+        let none = |pull: &Pull, name: &str| {
+            assert_eq!(MatchRank::between(pull, &image(name), &index), None, "{name}");
+        };
+        let pull = resolved(lease(1, 1.0), REPOSITORY, 'a');
+        none(&pull, "registry.test/shop/db:1");
+        none(&pull, &format!("{REPOSITORY}@{}", digest('b')));
+        none(&pull, "registry.test/UPPER:1");
+        none(&completed(pull.clone(), 5.0, &[APP]), "registry.test/shop/app:2");
+        let mut elsewhere = pull;
+        let pulltrace_core::PullId::Lease { namespace, .. } = &mut elsewhere.id else { panic!() };
+        *namespace = "buildkit".parse().unwrap();
+        none(&elsewhere, APP);
+    }
 }

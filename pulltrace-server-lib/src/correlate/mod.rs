@@ -1,27 +1,55 @@
 //! Correlates pods with the image pulls they wait for. Pure: results depend only on the arguments.
 //!
-//! | file | purpose |
+//! The input is facts: the pulls that agents report, the images that pods declare, and kubelet
+//! events. An update changes facts of a node (`updates`), then `node` evaluates the node in six
+//! phases. Each one is a function of the results of those before it.
+//!
+//! | phase | question | file |
+//! |---|---|---|
+//! | 1. demands | which images do containers and volumes need, and how far are they? | `demand` |
+//! | 2. attribution | which pods wait for which pull? | `attribution` |
+//! | 3. queue | which announced images have no pull, because they wait in the kubelet's queue? | `queue` |
+//! | 4. outcomes | how did each pull and announced row end, and why? | `outcome` |
+//! | 5. views | which pods are shown, and how far are their images? | `view` |
+//! | 6. delta | what changed since the last evaluation? | `delta` |
+//!
+//! The phases use these files:
+//!
+//! | file | question |
 //! |---|---|
-//! | `demand` | the image a container or volume needs, and the attempts its kubelet reported |
-//! | `tag_index` | the names each digest was seen under |
-//! | `matching` | how well a pull matches an image, by name and digest |
-//! | `attribution` | which pods wait for which pull of a node, and the evidence |
-//! | `queue` | rows for announced images that have no pull |
-//! | `announced` | which of those rows are shown, including ended ones |
-//! | `view` | the images one pod waits for, and the time left |
-//! | `updates` | applies updates of pods and events |
-//! | `node` | the state of one node, and its evaluation |
-//! | `pending` | ends that wait for the kubelet's reason |
+//! | `attempt` | which attempts did the kubelet report for one demand, and when does it retry? |
+//! | `matching` | can this pull be of that image? |
+//! | `tag_index` | under which names was a digest seen? |
+//! | `pull_mode` | does this kubelet pull one image at a time? |
+//! | `pending` | when is the end of a pull counted? |
+//! | `status` | what is a pod's status on the wire? |
+//!
+//! Where a case is decided:
+//!
+//! | case | function |
+//! |---|---|
+//! | two pods need one image, and it is being pulled: both wait for that pull | `attribution::link_waiters` |
+//! | … and the second one gets no row of its own | `queue::images_being_pulled` |
+//! | two pods need one image, and it is queued: they share its row | `queue::QueuedImage::choose` |
+//! | a queued image: its row, and the pulls ahead of it | `queue::QueuedImage::row` |
+//! | two images match one pull | `attribution::choose_image` |
+//! | a pull starts for one of several attempts | `attribution::choose_attempt` |
+//! | a queued row is replaced by its pull, or ends without one | `outcome::missing_rows` |
+//! | a failure gets the kubelet's reason | `outcome::kubelet_failure` |
 //!
 //! `docs/correlation.md` describes the rules.
 
-mod announced;
+mod attempt;
 mod attribution;
+mod delta;
 mod demand;
 mod matching;
 mod node;
+mod outcome;
 mod pending;
+mod pull_mode;
 mod queue;
+mod status;
 mod tag_index;
 mod updates;
 mod view;
@@ -33,16 +61,18 @@ use std::time::Duration;
 use pulltrace_core::wire::v1::NodeState;
 use pulltrace_core::{ChangeKind, Mono, NodeName, Outcome, PodUid, PullId};
 
-use self::node::{Evaluation, EvaluationContext, Node};
+use self::delta::Delta;
+use self::node::{EvaluationContext, Node};
 use self::pending::PendingOutcomes;
 use self::tag_index::TagIndex;
-use crate::change::{Changes, CorrelateStats, PullChange, Scope};
+use self::updates::{Received, Update};
+use crate::change::{Changes, CorrelateStats, Scope};
 use crate::clock::ServerNow;
-use crate::cluster::{ImagePresence, Pod, PodUpdate, PullEventUpdate, SourceFailure};
+use crate::cluster::{PodUpdate, PullEventUpdate, SourceFailure};
 use crate::fleet::ended_pull;
 use crate::limits::Limits;
 
-pub use view::pod_status;
+pub use status::pod_status;
 
 /// Cleanup interval for stale demands.
 const CLEANUP_INTERVAL: Duration = Duration::from_secs(10);
@@ -169,53 +199,53 @@ impl Correlator {
 
     /// Applies changes of the fleet. Returns them with the links of each pull, and with everything
     /// else that changed as a result.
-    pub fn apply_pulls(&mut self, mut changes: Changes, now: ServerNow) -> Changes {
-        let mut dirty = BTreeSet::new();
-        for view in &changes.nodes {
+    pub fn apply_pulls(&mut self, changes: Changes, now: ServerNow) -> Changes {
+        let mut update = Update::new(changes, now);
+        for view in &update.changes.nodes {
             let node = self.nodes.entry(view.name.clone()).or_default();
             let has_agent = view.state != NodeState::Lost;
             if node.has_agent != has_agent {
                 node.has_agent = has_agent;
-                dirty.insert(view.name.clone());
+                update.dirty.insert(view.name.clone());
             }
             node.clock_offset_ms = view.clock_offset_ms.unwrap_or(node.clock_offset_ms);
         }
-        for name in &changes.removed_nodes {
+        for name in &update.changes.removed_nodes {
             if let Some(node) = self.nodes.get_mut(name) {
                 node.has_agent = false;
-                dirty.insert(name.clone());
+                update.dirty.insert(name.clone());
             }
         }
         let mut completed = Vec::new();
-        for change in &changes.pulls {
+        for change in &update.changes.pulls {
             let name = change.pull.id.node();
             let node = self.nodes.entry(name.clone()).or_default();
             node.correction = change.correction;
             if change.kind != ChangeKind::Progressed || change.scope == Scope::Full {
-                dirty.insert(name.clone());
+                update.dirty.insert(name.clone());
             }
             if change.pull.outcome() == Some(Outcome::Completed) {
                 completed.push(Arc::clone(&change.pull));
             }
             node.apply_pull(change, now.mono);
         }
-        for id in &changes.removed_pulls {
+        for id in &update.changes.removed_pulls {
             if let Some(node) = self.nodes.get_mut(id.node()) {
                 node.pulls.remove(id);
             }
         }
         for pull in completed {
-            self.index_tags(&pull, &mut dirty);
+            self.index_tags(&pull, &mut update);
         }
-        let live = self.cluster_health.events.is_live();
-        self.pending_outcomes.defer_unexplained(&mut changes.ended, live, now.mono);
-        self.evaluate_dirty(changes, dirty, now)
+        let events_live = self.cluster_health.events.is_live();
+        self.pending_outcomes.defer_unexplained(&mut update.changes.ended, events_live, now.mono);
+        self.finish(update)
     }
 
     /// Applies an update of a pod source.
-    pub fn apply_pod(&mut self, update: PodUpdate, now: ServerNow) -> Changes {
-        let mut dirty = BTreeSet::new();
-        match update {
+    pub fn apply_pod(&mut self, pod_update: PodUpdate, now: ServerNow) -> Changes {
+        let mut update = Update::new(Changes::default(), now);
+        match pod_update {
             PodUpdate::Init => {
                 self.cluster_health.pods = SourceHealth::Listing;
                 self.listed_pods = Some(HashSet::new());
@@ -226,164 +256,128 @@ impl Correlator {
                 {
                     listed.insert(pod.pod.uid.clone());
                 }
-                self.upsert_pod(pod, now, &mut dirty);
+                self.upsert_pod(pod, &mut update);
             }
-            PodUpdate::Apply(pod) => self.upsert_pod(pod, now, &mut dirty),
+            PodUpdate::Apply(pod) => self.upsert_pod(pod, &mut update),
             PodUpdate::InitDone => {
                 self.cluster_health.pods = SourceHealth::Live;
                 if let Some(listed) = self.listed_pods.take() {
-                    let gone = self.pods.keys().filter(|uid| !listed.contains(*uid));
-                    let gone: Vec<PodUid> = gone.cloned().collect();
-                    for uid in gone {
-                        self.remove_pod(&uid, true, now, &mut dirty);
+                    let unlisted = self.pods.keys().filter(|uid| !listed.contains(*uid));
+                    let unlisted: Vec<PodUid> = unlisted.cloned().collect();
+                    for uid in unlisted {
+                        self.remove_pod(&uid, Received::Listed, &mut update);
                     }
                 }
             }
-            PodUpdate::Delete(uid) => self.remove_pod(&uid, false, now, &mut dirty),
+            PodUpdate::Delete(uid) => self.remove_pod(&uid, Received::Live, &mut update),
             PodUpdate::Malformed => self.stats.pods_malformed += 1,
             PodUpdate::Failing(failure) => {
                 self.cluster_health.pods = SourceHealth::Failing(failure);
             }
         }
-        self.evaluate_dirty(Changes::default(), dirty, now)
+        self.finish(update)
     }
 
     /// Applies an update of an event source.
-    pub fn apply_event(&mut self, update: PullEventUpdate, now: ServerNow) -> Changes {
-        let mut dirty = BTreeSet::new();
-        match update {
+    pub fn apply_event(&mut self, event_update: PullEventUpdate, now: ServerNow) -> Changes {
+        let mut update = Update::new(Changes::default(), now);
+        match event_update {
             PullEventUpdate::Init => self.cluster_health.events = SourceHealth::Listing,
             PullEventUpdate::InitDone => self.cluster_health.events = SourceHealth::Live,
-            PullEventUpdate::InitApply(event) => self.record_event(&event, false, now, &mut dirty),
-            PullEventUpdate::Apply(event) => self.record_event(&event, true, now, &mut dirty),
+            PullEventUpdate::InitApply(event) => {
+                self.record_event(&event, Received::Listed, &mut update);
+            }
+            PullEventUpdate::Apply(event) => {
+                self.record_event(&event, Received::Live, &mut update);
+            }
             PullEventUpdate::Malformed => self.stats.events_malformed += 1,
             PullEventUpdate::Failing(failure) => {
                 self.cluster_health.events = SourceHealth::Failing(failure);
             }
         }
-        self.evaluate_dirty(Changes::default(), dirty, now)
+        self.finish(update)
     }
 
     /// Applies changes due to time alone. Call it about once per second.
     pub fn expire(&mut self, now: ServerNow) -> Changes {
+        let mut update = Update::new(Changes::default(), now);
         let timed = self.nodes.iter().filter(|(_, node)| node.is_time_dependent(now.mono));
-        let mut dirty: BTreeSet<NodeName> = timed.map(|(name, _)| name.clone()).collect();
+        update.dirty.extend(timed.map(|(name, _)| name.clone()));
         if now.mono.since(self.last_cleanup) >= CLEANUP_INTERVAL {
             self.last_cleanup = now.mono;
-            let ttl = self.limits.history_ttl;
             for (name, node) in &mut self.nodes {
-                if node.clean_up(now.mono, ttl) {
+                if node.clean_up(now.mono, self.limits.history_ttl) {
                     // Evaluation updates its counts.
-                    dirty.insert(name.clone());
+                    update.dirty.insert(name.clone());
                 }
             }
             let nodes = &self.nodes;
-            self.pods.retain(|uid, name| {
-                nodes.get(name).is_some_and(|node| node.demands_of_pod(uid).next().is_some())
-            });
+            self.pods.retain(|uid, name| nodes.get(name).is_some_and(|node| node.has_pod(uid)));
         }
-        let changes = self.evaluate_dirty(Changes::default(), dirty, now);
+        let changes = self.finish(update);
         self.nodes.retain(|_, node| !node.is_empty());
         changes
     }
 
-    /// Evaluates the nodes that changed, and adds the results to the changes.
-    fn evaluate_dirty(
-        &mut self,
-        mut changes: Changes,
-        dirty: BTreeSet<NodeName>,
-        now: ServerNow,
-    ) -> Changes {
+    /// Evaluates the nodes that an update changed, and returns its changes with the results.
+    fn finish(&mut self, update: Update) -> Changes {
+        let Update { now, mut changes, dirty } = update;
+        let mut deltas = self.evaluate(dirty, now);
+        // Replace the fleet's version of each pull with the one that is shown.
+        for change in &mut changes.pulls {
+            let id = &change.pull.id;
+            let Some(tracked) = self.nodes.get(id.node()).and_then(|node| node.pulls.get(id))
+            else {
+                continue;
+            };
+            if deltas.get(id.node()).is_some_and(|delta| delta.pulls.contains(id)) {
+                change.scope = Scope::Full;
+            }
+            change.links.clone_from(&tracked.shown.links);
+            change.pull = Arc::clone(&tracked.shown.pull);
+        }
+        for change in &changes.pulls {
+            let id = &change.pull.id;
+            if let Some(delta) = deltas.get_mut(id.node()) {
+                delta.pulls.remove(id);
+            }
+        }
+        for (name, delta) in deltas {
+            let Some(node) = self.nodes.get(&name) else {
+                continue;
+            };
+            let ended_rows = delta.rows.iter().filter(|(_, kind)| **kind == ChangeKind::Ended);
+            let shown = ended_rows.filter_map(|(id, _)| node.shown_pull(id));
+            for end in shown.filter_map(|shown| ended_pull(&shown.pull)) {
+                self.pending_outcomes.push(end, now.mono);
+            }
+            node.append_changes(delta, &mut changes);
+        }
+        let nodes = &self.nodes;
+        let shown = |id: &PullId| nodes.get(id.node())?.shown_pull(id);
+        self.pending_outcomes.release(&shown, &mut changes.ended, now.mono);
+        changes
+    }
+
+    /// Evaluates nodes, and updates the totals.
+    fn evaluate(&mut self, dirty: BTreeSet<NodeName>, now: ServerNow) -> BTreeMap<NodeName, Delta> {
         let context = EvaluationContext {
             tag_index: &self.tag_index,
             now,
             ttl: self.limits.history_ttl,
             pods_complete: self.cluster_health.pods.is_live(),
         };
-        let mut evaluations: BTreeMap<NodeName, Evaluation> = BTreeMap::new();
+        let mut deltas = BTreeMap::new();
         for name in dirty {
             if let Some(node) = self.nodes.get_mut(&name) {
-                let evaluation = node.evaluate(&name, context);
+                let delta = node.evaluate(&name, context);
                 node.update_stats(&mut self.stats);
-                self.stats.kubelet_agrees += evaluation.agrees;
-                self.stats.kubelet_disagrees += evaluation.disagrees;
-                evaluations.insert(name, evaluation);
+                self.stats.kubelet_agrees += delta.agrees;
+                self.stats.kubelet_disagrees += delta.disagrees;
+                deltas.insert(name, delta);
             }
         }
-        // Replace the fleet's version of each pull with the one that is shown.
-        let mut updated: HashSet<PullId> = HashSet::new();
-        for change in &mut changes.pulls {
-            let id = &change.pull.id;
-            let Some(node) = self.nodes.get(id.node()) else {
-                continue;
-            };
-            let Some(known) = node.pulls.get(id) else {
-                continue;
-            };
-            let evaluation = evaluations.get(id.node());
-            if evaluation.is_some_and(|evaluation| evaluation.pulls.contains(id)) {
-                change.scope = Scope::Full;
-                updated.insert(id.clone());
-            }
-            change.pull = Arc::clone(&known.shown);
-            change.links.clone_from(&known.links);
-        }
-        for (name, evaluation) in evaluations {
-            if let Some(node) = self.nodes.get(&name) {
-                let ended_rows =
-                    evaluation.rows.iter().filter(|(_, kind)| **kind == ChangeKind::Ended);
-                for (id, _) in ended_rows {
-                    let end = node.announced.get(id).and_then(|(pull, _)| ended_pull(pull));
-                    end.into_iter().for_each(|end| self.pending_outcomes.push(end, now.mono));
-                }
-                append_changes(node, evaluation, &updated, &mut changes);
-            }
-        }
-        let nodes = &self.nodes;
-        let known = |id: &PullId| nodes.get(id.node())?.shown_pull(id);
-        self.pending_outcomes.release(&known, &mut changes.ended, now.mono);
-        changes
-    }
-}
-
-/// Appends the results of an evaluation to the changes, except pulls that are already in them.
-fn append_changes(
-    node: &Node,
-    evaluation: Evaluation,
-    already_changed: &HashSet<PullId>,
-    changes: &mut Changes,
-) {
-    let Evaluation { pulls, rows, removed_rows: gone, pods, removed_pods: gone_pods, .. } =
-        evaluation;
-    for id in pulls.iter().filter(|id| !already_changed.contains(*id)) {
-        if let Some(known) = node.pulls.get(id) {
-            changes.pulls.push(PullChange {
-                correction: node.correction,
-                links: known.links.clone(),
-                ..PullChange::new(ChangeKind::Progressed, Arc::clone(&known.shown))
-            });
-        }
-    }
-    for (id, kind) in rows {
-        if let Some((pull, links)) = node.announced.get(&id) {
-            changes.pulls.push(PullChange {
-                correction: node.correction,
-                links: Some(Arc::clone(links)),
-                ..PullChange::new(kind, Arc::clone(pull))
-            });
-        }
-    }
-    changes.removed_pulls.extend(gone);
-    changes.pods.extend(pods);
-    changes.removed_pods.extend(gone_pods);
-}
-
-impl Pod {
-    /// Reports whether any of its images may be missing.
-    #[must_use]
-    pub fn is_waiting(&self) -> bool {
-        let waits = |state: &ImagePresence| matches!(state, ImagePresence::Waiting { .. });
-        self.images.iter().any(|image| waits(&image.presence))
+        deltas
     }
 }
 

@@ -1,83 +1,99 @@
-//! Applies updates of the sources to the nodes, without deciding anything.
+//! Which facts does an update of a source change, and on which nodes?
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use pulltrace_core::{NodeName, PodUid, Pull, TagOrDigest};
+use pulltrace_core::{NodeName, PodUid, Pull};
 
 use super::Correlator;
-use super::demand::{DeclaredImage, DemandKey, ImageDemand};
-use crate::change::shift;
+use super::demand::{DeclaredImage, DemandKey};
+use super::matching::is_tagged;
+use crate::change::Changes;
 use crate::clock::ServerNow;
 use crate::cluster::{ImagePresence, Pod, PullEvent, volume_consumer};
 
 /// Older events may be replayed, so they do not prove that their pod still exists.
 const MAX_EVENT_AGE: Duration = Duration::from_mins(5);
 
+/// An update while it is applied.
+#[derive(Debug)]
+pub(super) struct Update {
+    pub(super) now: ServerNow,
+    /// The changes made so far.
+    pub(super) changes: Changes,
+    /// The nodes to evaluate.
+    pub(super) dirty: BTreeSet<NodeName>,
+}
+
+/// The way an event or a removal became known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Received {
+    /// From a list.
+    Listed,
+    /// As it happened.
+    Live,
+}
+
+impl Update {
+    pub(super) fn new(changes: Changes, now: ServerNow) -> Self {
+        Self { now, changes, dirty: BTreeSet::new() }
+    }
+}
+
+impl Pod {
+    /// Reports whether any of its images may be missing.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        let waits = |state: &ImagePresence| matches!(state, ImagePresence::Waiting { .. });
+        self.images.iter().any(|image| waits(&image.presence))
+    }
+}
+
 impl Correlator {
-    pub(super) fn upsert_pod(&mut self, pod: Pod, now: ServerNow, dirty: &mut BTreeSet<NodeName>) {
+    pub(super) fn upsert_pod(&mut self, pod: Pod, update: &mut Update) {
         self.stats.pod_updates += 1;
         for image in &pod.images {
-            if let (ImagePresence::Present { root_digest: Some(root), .. }, Some(name)) =
-                (&image.presence, image.image.image_ref())
-                && matches!(name.tag_or_digest(), TagOrDigest::Tag(_))
+            if let ImagePresence::Present { root_digest: Some(root), .. } = &image.presence
+                && let Some(name) = image.image.image_ref().filter(|name| is_tagged(name))
             {
                 self.tag_index.insert(root, name, None);
             }
         }
         let uid = &pod.pod.uid;
-        let waiting = pod.is_waiting();
-        if !waiting && !self.pods.contains_key(uid) {
+        if !pod.is_waiting() && !self.pods.contains_key(uid) {
             return;
         }
+        let now = update.now.mono;
+        let limit = self.demand_limit();
         let node = self.nodes.entry(pod.node.clone()).or_default();
-        let (max_per_node, max_total) = (self.limits.demands_per_node, self.limits.demands);
         let mut demanded = BTreeSet::new();
+        let mut is_changed = false;
         for (order, image) in pod.images.into_iter().enumerate() {
             let key = DemandKey { uid: uid.clone(), consumer: image.consumer, image: image.image };
-            let full = node.demands.len() >= max_per_node || self.stats.demands >= max_total as u64;
-            if full && !node.demands.contains_key(&key) {
+            let Some(demand) = node.demand(key.clone(), &pod.pod, limit, now) else {
                 self.stats.demands_refused += 1;
                 continue;
-            }
-            demanded.insert(key.clone());
-            let new = || ImageDemand::new(pod.pod.clone(), now.mono);
-            let demand = node.demands.entry(key).or_insert_with(new);
-            let since = match &demand.declared {
-                Some(before) if before.status == image.presence => before.status_since,
-                _ => now.mono,
             };
-            let declared = Some(DeclaredImage {
-                order,
-                name: image.name,
-                kind: image.kind,
-                status: image.presence,
-                status_since: since,
-            });
-            if demand.declared != declared || demand.pod_removed_at.is_some() {
-                (demand.declared, demand.pod_removed_at, demand.updated_at) =
-                    (declared, None, now.mono);
-                dirty.insert(pod.node.clone());
-            }
+            demanded.insert(key);
+            let declared =
+                DeclaredImage { order, name: image.name, kind: image.kind, status: image.presence };
+            is_changed |= demand.declare(declared, now);
         }
         for (_, demand) in node.demands_of_pod_mut(uid).filter(|(key, _)| !demanded.contains(key)) {
             if demand.declared.take().is_some() {
-                demand.pod_removed_at = Some(now.mono);
-                dirty.insert(pod.node.clone());
+                demand.pod_removed_at = Some(now);
+                is_changed = true;
             }
+        }
+        if is_changed {
+            update.dirty.insert(pod.node.clone());
         }
         self.pods.insert(uid.clone(), pod.node);
     }
 
-    /// Marks a pod as removed. With `listed`, it was missing from a new list: a pod known from
-    /// events alone is kept, since it may be newer than the list.
-    pub(super) fn remove_pod(
-        &mut self,
-        uid: &PodUid,
-        listed: bool,
-        now: ServerNow,
-        dirty: &mut BTreeSet<NodeName>,
-    ) {
+    /// Marks a pod as removed. If it was only missing from a new list, a pod known from events alone
+    /// is kept, since it may be newer than the list.
+    pub(super) fn remove_pod(&mut self, uid: &PodUid, received: Received, update: &mut Update) {
         let Some(name) = self.pods.get(uid) else {
             return;
         };
@@ -85,10 +101,11 @@ impl Correlator {
             return;
         };
         for (_, demand) in node.demands_of_pod_mut(uid) {
-            if demand.pod_removed_at.is_none() && (demand.declared.is_some() || !listed) {
-                demand.pod_removed_at = Some(now.mono);
-                demand.updated_at = now.mono;
-                dirty.insert(name.clone());
+            let is_removed = demand.declared.is_some() || received == Received::Live;
+            if demand.pod_removed_at.is_none() && is_removed {
+                demand.pod_removed_at = Some(update.now.mono);
+                demand.updated_at = update.now.mono;
+                update.dirty.insert(name.clone());
             }
         }
     }
@@ -96,9 +113,8 @@ impl Correlator {
     pub(super) fn record_event(
         &mut self,
         event: &PullEvent,
-        live: bool,
-        now: ServerNow,
-        dirty: &mut BTreeSet<NodeName>,
+        received: Received,
+        update: &mut Update,
     ) {
         self.stats.events += 1;
         // Without an image it adds no information to earlier events.
@@ -110,37 +126,42 @@ impl Correlator {
             consumer: event.consumer.clone().unwrap_or_else(|| volume_consumer(image)),
             image: image.clone(),
         };
+        let limit = self.demand_limit();
         let node = self.nodes.entry(event.node.clone()).or_default();
-        let full = node.demands.len() >= self.limits.demands_per_node
-            || self.stats.demands >= self.limits.demands as u64;
-        if full && !node.demands.contains_key(&key) {
+        let node_now = node.local_time(update.now);
+        let Some(demand) = node.demand(key, &event.pod, limit, update.now.mono) else {
             self.stats.demands_refused += 1;
             return;
-        }
-        let new = || ImageDemand::new(event.pod.clone(), now.mono);
-        let demand = node.demands.entry(key).or_insert_with(new);
-        let node_now = shift(now.at, node.clock_offset_ms.saturating_neg());
+        };
         // After a gap, a source may resend all existing events as new.
-        let live = live && node_now.since(event.last_seen) <= MAX_EVENT_AGE;
-        if demand.record_event(event, live, now.mono) {
-            dirty.insert(event.node.clone());
+        let is_live =
+            received == Received::Live && node_now.since(event.last_seen) <= MAX_EVENT_AGE;
+        if demand.record_event(event, is_live, update.now.mono) {
+            update.dirty.insert(event.node.clone());
         }
         self.pods.insert(event.pod.uid.clone(), event.node.clone());
     }
 
+    /// Returns the number of demands that a node may have.
+    const fn demand_limit(&self) -> usize {
+        if self.stats.demands >= self.limits.demands as u64 {
+            0
+        } else {
+            self.limits.demands_per_node
+        }
+    }
+
     /// Adds the tags of a completed pull to the index, and marks the nodes to evaluate because of
     /// it.
-    pub(super) fn index_tags(&mut self, pull: &Pull, dirty: &mut BTreeSet<NodeName>) {
+    pub(super) fn index_tags(&mut self, pull: &Pull, update: &mut Update) {
         let Some(root) = &pull.root else { return };
         let mut is_new = false;
-        for name in &pull.names {
-            if matches!(name.tag_or_digest(), TagOrDigest::Tag(_)) {
-                is_new |= self.tag_index.insert(root, name, pull.total);
-            }
+        for name in pull.names.iter().filter(|name| is_tagged(name)) {
+            is_new |= self.tag_index.insert(root, name, pull.total);
         }
         if is_new {
             let nodes = self.nodes.iter().filter(|(_, node)| node.is_pulling(root));
-            dirty.extend(nodes.map(|(name, _)| name.clone()));
+            update.dirty.extend(nodes.map(|(name, _)| name.clone()));
         }
     }
 }

@@ -30,17 +30,17 @@ pub(super) struct World {
 }
 
 /// Returns a time in seconds on the node's clock.
-pub(super) fn at(seconds: f64) -> NodeTime {
+pub(in crate::correlate) fn at(seconds: f64) -> NodeTime {
     let base = NodeTime::from_unix(1_795_536_000, 0);
     let by = Duration::from_secs_f64(seconds.abs());
     if seconds < 0.0 { base.saturating_sub(by) } else { base.saturating_add(by) }
 }
 
-pub(super) fn digest(letter: char) -> Digest {
+pub(in crate::correlate) fn digest(letter: char) -> Digest {
     format!("sha256:{}", letter.to_string().repeat(64)).parse().unwrap()
 }
 
-pub(super) fn lease_on(node: &str, number: u32, started: f64) -> Pull {
+pub(in crate::correlate) fn lease_on(node: &str, number: u32, started: f64) -> Pull {
     let id = PullId::Lease {
         node: node.parse().unwrap(),
         namespace: "k8s.io".parse().unwrap(),
@@ -50,12 +50,12 @@ pub(super) fn lease_on(node: &str, number: u32, started: f64) -> Pull {
     Pull::new(id, Phase::Resolving, at(started))
 }
 
-pub(super) fn lease(number: u32, started: f64) -> Pull {
+pub(in crate::correlate) fn lease(number: u32, started: f64) -> Pull {
     lease_on("w1", number, started)
 }
 
 /// Makes the manifest known.
-pub(super) fn resolved(mut pull: Pull, repository: &str, root: char) -> Pull {
+pub(in crate::correlate) fn resolved(mut pull: Pull, repository: &str, root: char) -> Pull {
     let (host, path) = repository.split_once('/').unwrap();
     pull.repository = Some(Repository::new(host, path).unwrap());
     pull.root = Some(digest(root));
@@ -65,7 +65,7 @@ pub(super) fn resolved(mut pull: Pull, repository: &str, root: char) -> Pull {
     pull
 }
 
-pub(super) fn completed(mut pull: Pull, ended: f64, names: &[&str]) -> Pull {
+pub(in crate::correlate) fn completed(mut pull: Pull, ended: f64, names: &[&str]) -> Pull {
     pull.phase = Phase::Ended(Outcome::Completed);
     pull.percent = Some(Percent::DONE);
     pull.ended_at = Some(at(ended));
@@ -74,7 +74,7 @@ pub(super) fn completed(mut pull: Pull, ended: f64, names: &[&str]) -> Pull {
     pull
 }
 
-pub(super) fn failed(mut pull: Pull, ended: f64) -> Pull {
+pub(in crate::correlate) fn failed(mut pull: Pull, ended: f64) -> Pull {
     pull.phase = Phase::Ended(Outcome::Failed);
     pull.failure = Some(pulltrace_core::Failure {
         reason: pulltrace_core::FailureReason::Unexplained,
@@ -84,7 +84,7 @@ pub(super) fn failed(mut pull: Pull, ended: f64) -> Pull {
     pull
 }
 
-pub(super) fn pod_ref(name: &str) -> PodRef {
+pub(in crate::correlate) fn pod_ref(name: &str) -> PodRef {
     // `web#2` is another pod named `web`.
     let (short, _) = name.split_once('#').unwrap_or((name, ""));
     PodRef {
@@ -95,7 +95,7 @@ pub(super) fn pod_ref(name: &str) -> PodRef {
 }
 
 /// Returns a kubelet event with its first time, last time and count.
-pub(super) fn kubelet_event(
+pub(in crate::correlate) fn kubelet_event(
     pod: &str,
     slot: &str,
     reason: &str,
@@ -117,12 +117,17 @@ pub(super) fn kubelet_event(
     }
 }
 
-pub(super) fn pulling_event(pod: &str, slot: &str, image: &str, when: f64) -> PullEvent {
+pub(in crate::correlate) fn pulling_event(
+    pod: &str,
+    slot: &str,
+    image: &str,
+    when: f64,
+) -> PullEvent {
     let message = format!("Pulling image \"{image}\"");
     kubelet_event(pod, slot, "Pulling", &message, (when, when, 1))
 }
 
-pub(super) fn pulled_event(
+pub(in crate::correlate) fn pulled_event(
     pod: &str,
     slot: &str,
     image: &str,
@@ -136,7 +141,7 @@ pub(super) fn pulled_event(
     kubelet_event(pod, slot, "Pulled", &message, (when, when, 1))
 }
 
-pub(super) fn failed_event(
+pub(in crate::correlate) fn failed_event(
     pod: &str,
     slot: &str,
     image: &str,
@@ -147,7 +152,7 @@ pub(super) fn failed_event(
     kubelet_event(pod, slot, "Failed", &message, times)
 }
 
-pub(super) fn waiting(slot: &str, image: &str) -> PodImage {
+pub(in crate::correlate) fn waiting(slot: &str, image: &str) -> PodImage {
     PodImage {
         consumer: slot.parse().unwrap(),
         name: slot.into(),
@@ -160,14 +165,14 @@ pub(super) fn waiting(slot: &str, image: &str) -> PodImage {
     }
 }
 
-pub(super) fn running(slot: &str, image: &str, since: f64) -> PodImage {
+pub(in crate::correlate) fn running(slot: &str, image: &str, since: f64) -> PodImage {
     PodImage {
         presence: ImagePresence::Present { root_digest: None, started_at: Some(at(since)) },
         ..waiting(slot, image)
     }
 }
 
-pub(super) fn pod(name: &str, images: Vec<PodImage>) -> Pod {
+pub(in crate::correlate) fn pod(name: &str, images: Vec<PodImage>) -> Pod {
     Pod { pod: pod_ref(name), node: "w1".parse().unwrap(), images }
 }
 
