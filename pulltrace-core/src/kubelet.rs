@@ -7,114 +7,105 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::failure::{Failure, FailureReason};
+use crate::link::RequestedImage;
 use crate::time::parse_go_duration;
 use crate::unit::Bytes;
 
-/// The content of a kubelet event about an image. Image names are as in the pod, not normalised.
+/// The content of a kubelet event about an image.
 ///
 /// ```
 /// use std::time::Duration;
-/// use pulltrace_core::kubelet::KubeletMessage;
+/// use pulltrace_core::kubelet::{KubeletMessage, PullEventKind};
+///
 /// let message = KubeletMessage::parse(
 ///     "Pulled",
-///     r#"Successfully pulled image "nginx" in 2.989s (7.434s including waiting). Image size: 6621048 bytes."#,
+///     r#"Successfully pulled image "r.io/app" in 2.989s (7.434s including waiting). Image size: 6621048 bytes."#,
 /// );
-/// let KubeletMessage::Pulled { image, took, with_waiting, .. } = message else { panic!() };
-/// assert_eq!(image, "nginx");
+/// let KubeletMessage { image, kind } = message.expect("an event about an image");
+/// assert_eq!(image.expect("the message names it").to_string(), "r.io/app:latest");
+/// let PullEventKind::Pulled { took, took_including_waiting, .. } = kind else { panic!() };
 /// assert_eq!(took, Some(Duration::from_millis(2_989)));
-/// assert_eq!(with_waiting, Some(Duration::from_millis(7_434)));
+/// assert_eq!(took_including_waiting, Some(Duration::from_millis(7_434)));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum KubeletMessage<'a> {
-    /// The kubelet starts a pull, which may still be queued behind others.
-    Pulling {
-        /// The image.
-        image: Cow<'a, str>,
-    },
+pub struct KubeletMessage {
+    /// The image, if the message names it.
+    pub image: Option<RequestedImage>,
+    /// The kind of event, and the data of that kind.
+    pub kind: PullEventKind,
+}
+
+/// The kind of a kubelet event about an image.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PullEventKind {
+    /// The pull was announced; it starts after those queued before it.
+    Pulling,
     /// The pull succeeded.
     Pulled {
-        /// The image.
-        image: Cow<'a, str>,
         /// The duration of the pull; not reported by kubelets before 1.26.
         took: Option<Duration>,
         /// The duration including the time in the kubelet's queue.
-        with_waiting: Option<Duration>,
-        /// The image size according to the runtime; not reported by kubelets before 1.30.
+        took_including_waiting: Option<Duration>,
+        /// The size of the image according to the runtime; not reported by kubelets before 1.30.
         size: Option<Bytes>,
     },
-    /// The image was already on the node.
-    AlreadyPresent {
-        /// The image.
-        image: Cow<'a, str>,
-    },
-    /// The pull failed, or the kubelet could not query the runtime for the image.
-    Failed {
-        /// The image, if the message names it.
-        image: Option<Cow<'a, str>>,
-        /// The reason derived from the text.
-        reason: FailureReason,
-        /// The error text after the image name.
-        text: &'a str,
-    },
-    /// The kubelet waits before it retries a failed pull.
-    BackOff {
-        /// The image, if the message names it.
-        image: Option<Cow<'a, str>>,
-    },
-    /// The image is absent, and the pod's pull policy is `Never`.
-    NeverPull {
-        /// The image, if the message names it.
-        image: Option<Cow<'a, str>>,
-    },
-    /// The image name in the pod is invalid.
-    InvalidName {
-        /// The name in the pod, if the message contains it.
-        image: Option<Cow<'a, str>>,
-        /// The error text; may be empty.
-        text: &'a str,
-    },
-    /// Not about an image: another event, or a container that failed to start.
-    Unrelated,
+    /// The image was already present.
+    AlreadyPresent,
+    /// The pull failed or is not allowed, the image name is invalid, or the kubelet could not query
+    /// the runtime for the image.
+    Failed(Failure),
+    /// A pull failed, and the kubelet backs off before the next attempt.
+    BackOff,
 }
 
-impl<'a> KubeletMessage<'a> {
-    /// Parses the `reason` and `message` of an event from the kubelet.
+impl KubeletMessage {
+    /// Parses the `reason` and `message` of an event from the kubelet. Returns `None` if the event
+    /// is not about an image: another event, or a container that failed to start.
     #[must_use]
-    pub fn parse(reason: &str, message: &'a str) -> Self {
-        let parsed = match reason {
+    pub fn parse(reason: &str, message: &str) -> Option<Self> {
+        match reason {
             "Pulling" => {
-                quoted_after(message, "Pulling image ").map(|(image, _)| Self::Pulling { image })
+                let (image, _) = quoted_after(message, "Pulling image ")?;
+                Some(Self::new(Some(&image), PullEventKind::Pulling))
             }
             "Pulled" => parse_pulled(message),
             "Failed" => parse_failed(message),
             "InspectFailed" => parse_inspect_failed(message),
-            "ErrImageNeverPull" => quoted_after(message, "Container image ")
-                .map(|(image, _)| Self::NeverPull { image: Some(image) }),
-            "BackOff" => quoted_after(message, "Back-off pulling image ")
-                .map(|(image, _)| Self::BackOff { image: Some(image) }),
+            "ErrImageNeverPull" => {
+                let (image, _) = quoted_after(message, "Container image ")?;
+                Some(Self::failed(Some(&image), FailureReason::NeverPull, ""))
+            }
+            "BackOff" => {
+                let (image, _) = quoted_after(message, "Back-off pulling image ")?;
+                Some(Self::new(Some(&image), PullEventKind::BackOff))
+            }
             _ => None,
-        };
-        parsed.unwrap_or(Self::Unrelated)
+        }
     }
 
     /// Returns the failure that the event reports. Back-off is not a separate failure.
     #[must_use]
-    pub fn failure(&self) -> Option<Failure> {
-        let (reason, text) = match self {
-            Self::Failed { reason, text, .. } => (*reason, *text),
-            Self::NeverPull { .. } => (FailureReason::NeverPull, ""),
-            Self::InvalidName { text, .. } => (FailureReason::InvalidName, *text),
-            _ => return None,
-        };
-        Some(Failure { reason, message: Failure::from_text(text).message })
+    pub const fn failure(&self) -> Option<&Failure> {
+        match &self.kind {
+            PullEventKind::Failed(failure) => Some(failure),
+            _ => None,
+        }
+    }
+
+    fn new(image: Option<&str>, kind: PullEventKind) -> Self {
+        Self { image: image.map(RequestedImage::from_text), kind }
+    }
+
+    fn failed(image: Option<&str>, reason: FailureReason, text: &str) -> Self {
+        let failure = Failure { reason, message: Failure::from_text(text).message };
+        Self::new(image, PullEventKind::Failed(failure))
     }
 }
 
-fn parse_pulled(message: &str) -> Option<KubeletMessage<'_>> {
+fn parse_pulled(message: &str) -> Option<KubeletMessage> {
     if let Some((image, rest)) = quoted_after(message, "Container image ") {
         let present = rest.starts_with(" already present on machine");
-        return present.then_some(KubeletMessage::AlreadyPresent { image });
+        return present.then(|| KubeletMessage::new(Some(&image), PullEventKind::AlreadyPresent));
     }
     let (image, rest) = quoted_after(message, "Successfully pulled image ")?;
     let (times, size) = match rest.split_once(". Image size: ") {
@@ -127,41 +118,38 @@ fn parse_pulled(message: &str) -> Option<KubeletMessage<'_>> {
         // Older kubelets report a single duration, which includes waiting.
         None => (None, Some(times)),
     };
-    Some(KubeletMessage::Pulled {
-        image,
+    let kind = PullEventKind::Pulled {
         took,
-        with_waiting: with_waiting.and_then(parse_go_duration),
+        took_including_waiting: with_waiting.and_then(parse_go_duration),
         // The kubelet reports 0 if the runtime reported no size.
         size: size.and_then(|size| size.parse().ok()).filter(|size| *size > 0).map(Bytes),
-    })
+    };
+    Some(KubeletMessage::new(Some(&image), kind))
 }
 
-fn parse_failed(message: &str) -> Option<KubeletMessage<'_>> {
+fn parse_failed(message: &str) -> Option<KubeletMessage> {
     if message.starts_with("Failed to pull image ") {
         return Some(parse_image_failure(message, "Failed to pull image "));
     }
     // Other `Failed` events are about containers that failed to start.
     let text = message.strip_prefix("Error: ")?;
-    Some(match text {
-        "ImagePullBackOff" => KubeletMessage::BackOff { image: None },
-        "ErrImageNeverPull" => KubeletMessage::NeverPull { image: None },
-        "InvalidImageName" => KubeletMessage::InvalidName { image: None, text: "" },
+    let (reason, text) = match text {
+        "ImagePullBackOff" => return Some(KubeletMessage::new(None, PullEventKind::BackOff)),
+        "ErrImageNeverPull" => (FailureReason::NeverPull, ""),
+        "InvalidImageName" => (FailureReason::InvalidName, ""),
         "ErrImagePull"
         | "ImageInspectError"
         | "RegistryUnavailable"
-        | "SignatureValidationFailed" => {
-            KubeletMessage::Failed { image: None, reason: FailureReason::classify(text), text }
-        }
+        | "SignatureValidationFailed" => (FailureReason::classify(text), text),
         _ => return None,
-    })
+    };
+    Some(KubeletMessage::failed(None, reason, text))
 }
 
-fn parse_inspect_failed(message: &str) -> Option<KubeletMessage<'_>> {
+fn parse_inspect_failed(message: &str) -> Option<KubeletMessage> {
     if let Some((image, rest)) = quoted_after(message, "Failed to apply default image tag ") {
-        return Some(KubeletMessage::InvalidName {
-            image: Some(image),
-            text: rest.strip_prefix(": ").unwrap_or(rest),
-        });
+        let text = rest.strip_prefix(": ").unwrap_or(rest);
+        return Some(KubeletMessage::failed(Some(&image), FailureReason::InvalidName, text));
     }
     message
         .starts_with("Failed to inspect image ")
@@ -169,17 +157,14 @@ fn parse_inspect_failed(message: &str) -> Option<KubeletMessage<'_>> {
 }
 
 /// Parses `PREFIX"IMAGE": TEXT`. A message that is cut off within the name still reports a failure.
-fn parse_image_failure<'a>(message: &'a str, prefix: &str) -> KubeletMessage<'a> {
+fn parse_image_failure(message: &str, prefix: &str) -> KubeletMessage {
     let (image, text) = match quoted_after(message, prefix) {
         Some((image, rest)) => (Some(image), rest.strip_prefix(": ").unwrap_or(rest)),
         None => (None, ""),
     };
-    KubeletMessage::Failed {
-        // Some versions leave the name empty here.
-        image: image.filter(|image| !image.is_empty()),
-        reason: FailureReason::classify(text),
-        text,
-    }
+    // Some versions leave the name empty here.
+    let image = image.as_deref().filter(|image| !image.is_empty());
+    KubeletMessage::failed(image, FailureReason::classify(text), text)
 }
 
 /// Returns the quoted name after the prefix, and the rest.
@@ -235,11 +220,8 @@ mod tests {
 
     #[track_caller]
     fn check_name(quoted: &str, expected: &str) {
-        let message = format!("Pulling image {quoted}");
-        let KubeletMessage::Pulling { image } = KubeletMessage::parse("Pulling", &message) else {
-            panic!("no image in `{message}`");
-        };
-        assert_eq!(image, expected);
+        let (image, rest) = parse_quoted(quoted).unwrap();
+        assert_eq!((&*image, rest), (expected, ""));
     }
 
     #[test]
@@ -261,15 +243,11 @@ mod tests {
             r#"Pulling image "a\"#,
             r#"Pulling image "a\u12"#,
         ] {
-            assert_eq!(
-                KubeletMessage::parse("Pulling", message),
-                KubeletMessage::Unrelated,
-                "{message}"
-            );
+            assert_eq!(KubeletMessage::parse("Pulling", message), None, "{message}");
         }
-        let cut = KubeletMessage::parse("Failed", "Failed to pull image \"ngi");
+        let cut = KubeletMessage::parse("Failed", "Failed to pull image \"ngi").unwrap();
         let failed = Failure { reason: FailureReason::Unexplained, message: None };
-        assert_eq!(cut.failure(), Some(failed));
+        assert_eq!((cut.image.as_ref(), cut.failure()), (None, Some(&failed)));
     }
 
     #[test]
@@ -306,19 +284,19 @@ mod tests {
             (r#"Successfully pulled image "app""#, None, None, None),
             (r#"Successfully pulled image "app" in a while"#, None, None, None),
         ];
-        for (message, took, with_waiting, size) in cases {
-            let image = "app".into();
-            let expected = KubeletMessage::Pulled { image, took, with_waiting, size };
-            assert_eq!(KubeletMessage::parse("Pulled", message), expected, "{message}");
+        for (message, took, took_including_waiting, size) in cases {
+            let kind = PullEventKind::Pulled { took, took_including_waiting, size };
+            let expected = KubeletMessage::new(Some("app"), kind);
+            assert_eq!(KubeletMessage::parse("Pulled", message), Some(expected), "{message}");
         }
     }
 
     #[test]
     fn parses_already_present_message() {
-        let expected = KubeletMessage::AlreadyPresent { image: "app".into() };
+        let expected = KubeletMessage::new(Some("app"), PullEventKind::AlreadyPresent);
         for tail in ["", " and can be accessed by the pod"] {
             let message = format!("Container image \"app\" already present on machine{tail}");
-            assert_eq!(KubeletMessage::parse("Pulled", &message), expected);
+            assert_eq!(KubeletMessage::parse("Pulled", &message).as_ref(), Some(&expected));
         }
     }
 
@@ -340,22 +318,16 @@ mod tests {
             ("FailedScheduling", r#"Pulling image "app""#),
             ("", ""),
         ] {
-            assert_eq!(
-                KubeletMessage::parse(reason, message),
-                KubeletMessage::Unrelated,
-                "{message}"
-            );
+            assert_eq!(KubeletMessage::parse(reason, message), None, "{message}");
         }
     }
 
     #[test]
     fn inspect_failure_reports_runtime_restart_without_image() {
         let message = r#"Failed to inspect image "": rpc error: code = Unavailable desc = connection error: desc = "transport: Error while dialing: dial unix /run/containerd/containerd.sock: connect: no such file or directory""#;
-        let parsed = KubeletMessage::parse("InspectFailed", message);
-        let KubeletMessage::Failed { image, reason, .. } = &parsed else {
-            panic!("{parsed:?}");
-        };
-        assert_eq!((image, *reason), (&None, FailureReason::RuntimeRestarted));
+        let parsed = KubeletMessage::parse("InspectFailed", message).unwrap();
+        let reason = parsed.failure().unwrap().reason;
+        assert_eq!((parsed.image, reason), (None, FailureReason::RuntimeRestarted));
     }
 
     proptest::proptest! {
@@ -366,8 +338,7 @@ mod tests {
             text in r#"(\\[xuUn"]|[0-9.]{0,3}(ms|s|h|µs)|["\\(]|.){0,40}"#,
         ) {
             let message = start + &text;
-            let parsed = KubeletMessage::parse(&reason, &message);
-            drop(parsed.failure());
+            drop(KubeletMessage::parse(&reason, &message));
         }
     }
 }

@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use pulltrace_agent_lib::source::PullSource as _;
 use pulltrace_agent_lib::source::containerd::replay::{Replay, Speed};
+use pulltrace_core::kubelet::KubeletMessage;
 use pulltrace_core::{NodeName, NodeTime, PodRef, PullTable};
 use pulltrace_server_lib::change::{Changes, PullChange};
-use pulltrace_server_lib::cluster::{PullEvent, PullEventKind, PullEventUpdate};
+use pulltrace_server_lib::cluster::{PullEvent, PullEventUpdate};
 use pulltrace_server_lib::correlate::Correlator;
 use pulltrace_server_lib::{Limits, ServerNow};
 
@@ -53,18 +54,16 @@ fn parse_event(line: &str, node: &NodeName, at: NodeTime) -> Result<PullEvent, B
         return Err("expected POD CONTAINER IMAGE SECONDS".into());
     };
     let (namespace, name) = pod.split_once('/').ok_or("invalid pod: expected NAMESPACE/NAME")?;
-    let parsed = PullEventKind::parse("Pulling", &format!("Pulling image \"{image}\""));
-    let (word, image) = parsed.ok_or("invalid image in event")?;
+    let message = KubeletMessage::parse("Pulling", &format!("Pulling image \"{image}\""));
     let at = at.saturating_add(Duration::try_from_secs_f64(seconds.parse()?)?);
     Ok(PullEvent {
         name: line.into(),
         pod: PodRef { namespace: namespace.parse()?, name: name.parse()?, uid: name.parse()? },
         node: node.clone(),
         consumer: Some(container.parse()?),
-        image,
+        message: message.ok_or("invalid image in event")?,
         first_seen: at,
         last_seen: at,
         count: 1,
-        kind: word,
     })
 }

@@ -15,12 +15,9 @@ pub use scripted::{ScriptError, ScriptHandle, ScriptedSource};
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use pulltrace_core::kubelet::KubeletMessage;
-use pulltrace_core::{
-    Bytes, Digest, Failure, ImageConsumer, NodeName, NodeTime, PodRef, PodUid, RequestedImage,
-};
+use pulltrace_core::{Digest, ImageConsumer, NodeName, NodeTime, PodRef, PodUid, RequestedImage};
 
 /// A source of pods.
 ///
@@ -204,8 +201,8 @@ pub struct PullEvent {
     pub node: NodeName,
     /// The container; `None` for an image volume.
     pub consumer: Option<ImageConsumer>,
-    /// The image, if the message names it.
-    pub image: Option<RequestedImage>,
+    /// The parsed message.
+    pub message: KubeletMessage,
     /// First occurrence by the node's clock. Whole seconds, or exact if the object's name has the
     /// time (client-go appends the nanoseconds in hexadecimal after the last dot).
     pub first_seen: NodeTime,
@@ -213,54 +210,6 @@ pub struct PullEvent {
     pub last_seen: NodeTime,
     /// Number of occurrences, at least 1.
     pub count: u32,
-    /// The kind of event.
-    pub kind: PullEventKind,
-}
-
-/// The kind of a kubelet event about an image.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PullEventKind {
-    /// The pull was announced; it starts after those queued before it.
-    Pulling,
-    /// The pull succeeded.
-    Pulled {
-        /// The duration of the pull.
-        took: Option<Duration>,
-        /// The duration including the time in the kubelet's queue.
-        took_including_waiting: Option<Duration>,
-        /// The size of the image according to the runtime.
-        size: Option<Bytes>,
-    },
-    /// The image was already present.
-    AlreadyPresent,
-    /// The pull failed or is not allowed, or the image name is invalid.
-    Failed(Failure),
-    /// A pull failed, and the kubelet backs off before the next attempt.
-    BackOff,
-}
-
-impl PullEventKind {
-    /// Parses the reason and message of an event. Returns the image too if the message names it, or
-    /// `None` if the event is not about an image.
-    #[must_use]
-    pub fn parse(reason: &str, message: &str) -> Option<(Self, Option<RequestedImage>)> {
-        let parsed = KubeletMessage::parse(reason, message);
-        let failure = parsed.failure();
-        let (word, image) = match parsed {
-            KubeletMessage::Pulling { image } => (Self::Pulling, Some(image)),
-            KubeletMessage::Pulled { image, took, with_waiting, size } => {
-                let word = Self::Pulled { took, took_including_waiting: with_waiting, size };
-                (word, Some(image))
-            }
-            KubeletMessage::AlreadyPresent { image } => (Self::AlreadyPresent, Some(image)),
-            KubeletMessage::BackOff { image } => (Self::BackOff, image),
-            KubeletMessage::Failed { image, .. }
-            | KubeletMessage::NeverPull { image }
-            | KubeletMessage::InvalidName { image, .. } => (Self::Failed(failure?), image),
-            _ => return None,
-        };
-        Some((word, image.map(|image| RequestedImage::from_text(&image))))
-    }
 }
 
 /// The consumer of an image volume. It is derived from the image, since kubelet events name the

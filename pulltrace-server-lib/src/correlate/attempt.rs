@@ -6,9 +6,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use pulltrace_core::kubelet::PullEventKind;
 use pulltrace_core::{Bytes, Failure, FailureReason, NodeTime};
 
-use crate::cluster::{PullEvent, PullEventKind};
+use crate::cluster::PullEvent;
 
 /// Maximum event objects per demand; the one with the oldest last occurrence is dropped.
 const MAX_EVENTS: usize = 16;
@@ -163,13 +164,13 @@ impl EventLog {
             record.count = event.count;
             record.last_seen = event.last_seen;
             record.first_seen = record.first_seen.min(event.first_seen);
-            record.kind = event.kind.clone();
+            record.kind = event.message.kind.clone();
             record.record_occurrence(repeat);
             return Recorded::Latest;
         }
         self.0.push(EventRecord {
             name: Arc::clone(&event.name),
-            kind: event.kind.clone(),
+            kind: event.message.kind.clone(),
             count: event.count.max(1),
             first_seen: event.first_seen,
             last_seen: event.last_seen.max(event.first_seen),

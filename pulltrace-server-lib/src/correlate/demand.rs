@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use pulltrace_core::kubelet::PullEventKind;
 use pulltrace_core::{
     Failure, FailureReason, ImageConsumer, Links, Mono, NodeName, NodeTime, PodRef, PodUid, PullId,
     RequestedImage, Waiter,
@@ -15,7 +16,7 @@ use pulltrace_core::{
 
 use super::attempt::{Attempt, AttemptOutcome, EventLog, Recorded};
 use super::matching::KUBELET_NAMESPACE;
-use crate::cluster::{ImageConsumerKind, ImagePresence, PullEvent, PullEventKind};
+use crate::cluster::{ImageConsumerKind, ImagePresence, PullEvent};
 
 /// Maximum lag of a pod's status behind its events.
 const STATUS_LAG: Duration = Duration::from_secs(30);
@@ -117,7 +118,7 @@ impl ImageDemand {
         let recorded = self.events.record(event);
         if recorded == Recorded::Latest {
             self.updated_at = now;
-            if event.kind == PullEventKind::Pulling {
+            if event.message.kind == PullEventKind::Pulling {
                 self.announcement_received_at = now;
             }
         }

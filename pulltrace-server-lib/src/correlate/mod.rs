@@ -84,7 +84,8 @@ const CLEANUP_INTERVAL: Duration = Duration::from_secs(10);
 /// ```
 /// use std::sync::Arc;
 /// use pulltrace_core::{ChangeKind, Mono, Phase, Pull, PullId};
-/// use pulltrace_server_lib::cluster::{PullEvent, PullEventKind, PullEventUpdate};
+/// use pulltrace_core::kubelet::KubeletMessage;
+/// use pulltrace_server_lib::cluster::{PullEvent, PullEventUpdate};
 /// use pulltrace_server_lib::correlate::Correlator;
 /// use pulltrace_server_lib::change::{Changes, Correction, PullChange, Scope};
 /// use pulltrace_server_lib::{Limits, ServerNow};
@@ -92,7 +93,7 @@ const CLEANUP_INTERVAL: Duration = Duration::from_secs(10);
 /// let now = ServerNow { mono: Mono::default(), at: "2026-11-24T16:08:05Z".parse()? };
 /// let mut correlator = Correlator::new(Limits::default());
 /// let message = r#"Pulling image "registry.test/app:1""#;
-/// let (kind, image) = PullEventKind::parse("Pulling", message).unwrap();
+/// let message = KubeletMessage::parse("Pulling", message).unwrap();
 /// let pod = pulltrace_core::PodRef {
 ///     namespace: "shop".parse()?,
 ///     name: "web".parse()?,
@@ -103,11 +104,10 @@ const CLEANUP_INTERVAL: Duration = Duration::from_secs(10);
 ///     pod,
 ///     node: "w1".parse()?,
 ///     consumer: Some("app".parse()?),
-///     image,
+///     message,
 ///     first_seen: "2026-11-24T16:08:04Z".parse()?,
 ///     last_seen: "2026-11-24T16:08:04Z".parse()?,
 ///     count: 1,
-///     kind,
 /// }), now);
 ///
 /// let created = "2026-11-24T16:08:04.5Z".parse()?;

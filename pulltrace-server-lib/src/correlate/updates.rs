@@ -118,7 +118,7 @@ impl Correlator {
     ) {
         self.stats.events += 1;
         // Without an image it adds no information to earlier events.
-        let Some(image) = &event.image else {
+        let Some(image) = &event.message.image else {
             return;
         };
         let key = DemandKey {

@@ -1,10 +1,11 @@
 //! A server with scripted sources of pods and events.
 
+use pulltrace_core::kubelet::KubeletMessage;
 use pulltrace_core::{KubeName, NodeTime, PodRef, RequestedImage};
 use pulltrace_server_lib::ServerBuilder;
 use pulltrace_server_lib::cluster::{
-    ImageConsumerKind, ImagePresence, Pod, PodImage, PodUpdate, PullEvent, PullEventKind,
-    PullEventUpdate, ScriptHandle, ScriptedSource, SourceFailure, SourceFailureKind,
+    ImageConsumerKind, ImagePresence, Pod, PodImage, PodUpdate, PullEvent, PullEventUpdate,
+    ScriptHandle, ScriptedSource, SourceFailure, SourceFailureKind,
 };
 
 use crate::test_server::{TestServer, with_deadline};
@@ -144,7 +145,7 @@ pub(crate) fn kubelet_event(
     (reason, message): (&str, &str),
     second: u64,
 ) -> PullEventUpdate {
-    let (word, image) = PullEventKind::parse(reason, message).unwrap();
+    let message = KubeletMessage::parse(reason, message).unwrap();
     let start: NodeTime = crate::test_server::START.parse().unwrap();
     let at = start.saturating_add(std::time::Duration::from_secs(second));
     PullEventUpdate::Apply(PullEvent {
@@ -152,10 +153,9 @@ pub(crate) fn kubelet_event(
         pod: pod_ref(name),
         node: node.parse().unwrap(),
         consumer: Some("app".parse().unwrap()),
-        image,
+        message,
         first_seen: at,
         last_seen: at,
         count: 1,
-        kind: word,
     })
 }

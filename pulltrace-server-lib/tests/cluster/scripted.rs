@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
+use pulltrace_core::kubelet::{KubeletMessage, PullEventKind};
 use pulltrace_core::{NodeName, PodRef};
 use pulltrace_server_lib::cluster::{
-    Pod, PodUpdate, PullEvent, PullEventKind, PullEventUpdate, ScriptError, ScriptHandle,
-    ScriptedSource, SourceFailure, SourceFailureKind,
+    Pod, PodUpdate, PullEvent, PullEventUpdate, ScriptError, ScriptHandle, ScriptedSource,
+    SourceFailure, SourceFailureKind,
 };
 use pulltrace_server_lib::testing::conformance::{self, Rig, Rule, Violation};
 
@@ -68,11 +69,10 @@ fn event(thing: u32, count: u32) -> PullEvent {
         pod: pod_ref(thing),
         node: node(),
         consumer: Some("app".parse().unwrap()),
-        image: None,
+        message: KubeletMessage { image: None, kind: PullEventKind::Pulling },
         first_seen: at,
         last_seen: at,
         count,
-        kind: PullEventKind::Pulling,
     }
 }
 

@@ -9,13 +9,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pulltrace_core::kubelet::{KubeletMessage, PullEventKind};
 use pulltrace_core::{
     Bytes, ChangeKind, Mono, NodeTime, Phase, PodRef, Pull, PullId, Repository, RequestedImage,
 };
 use pulltrace_server_lib::change::{Changes, PullChange, Scope};
 use pulltrace_server_lib::cluster::{
-    ImageConsumerKind, ImagePresence, Pod, PodImage, PodUpdate, PullEvent, PullEventKind,
-    PullEventUpdate,
+    ImageConsumerKind, ImagePresence, Pod, PodImage, PodUpdate, PullEvent, PullEventUpdate,
 };
 use pulltrace_server_lib::correlate::Correlator;
 use pulltrace_server_lib::{Limits, ServerNow};
@@ -140,11 +140,10 @@ impl Bench {
             pod: pod_ref(pod)?,
             node: node(pod).parse()?,
             consumer: Some("app".parse()?),
-            image: Some(image(pod)),
+            message: KubeletMessage { image: Some(image(pod)), kind: PullEventKind::Pulling },
             first_seen: self.now.at,
             last_seen: at,
             count,
-            kind: PullEventKind::Pulling,
         };
         self.correlator.apply_event(PullEventUpdate::Apply(event), self.now);
         Ok(())

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use pulltrace_core::kubelet::KubeletMessage;
 use pulltrace_core::{ImageConsumer, KubeName, NodeName, NodeTime, PodRef};
 use serde::Deserialize;
 
 use super::intern::Intern;
 use super::list_watch::{ObjectChange, ParsedObject, WatchedResource};
-use crate::cluster::{PullEvent, PullEventKind, PullEventUpdate, SourceFailure};
+use crate::cluster::{PullEvent, PullEventUpdate, SourceFailure};
 
 /// Field selectors have no "or", so each reason is watched separately. `BackOff` is not watched:
 /// most of those events are about crashing containers, and a back-off from a pull is also reported
@@ -131,18 +132,13 @@ impl EventParser {
         let reason = raw.reason.as_deref().unwrap_or_default();
         let message = raw.message.as_deref().unwrap_or_default();
         let message = message.strip_prefix(COMBINED_PREFIX).unwrap_or(message);
-        let Some((word, image)) = PullEventKind::parse(reason, message) else {
+        let Some(message) = KubeletMessage::parse(reason, message) else {
             return if reason == "Failed" { Ok(None) } else { Err(Malformed) };
         };
-        self.build_event(raw, word, image).map(Some).ok_or(Malformed)
+        self.build_event(raw, message).map(Some).ok_or(Malformed)
     }
 
-    fn build_event(
-        &mut self,
-        raw: &RawEvent,
-        word: PullEventKind,
-        image: Option<pulltrace_core::RequestedImage>,
-    ) -> Option<PullEvent> {
+    fn build_event(&mut self, raw: &RawEvent, message: KubeletMessage) -> Option<PullEvent> {
         let involved = raw.involved_object.as_ref()?;
         if involved.kind.as_deref() != Some("Pod") {
             return None;
@@ -151,7 +147,7 @@ impl EventParser {
             Some(path) if !path.is_empty() => Some(self.slots.get(container_name(path)?).ok()?),
             // For an image volume, the image is only known if the message names it.
             _ => {
-                image.as_ref()?;
+                message.image.as_ref()?;
                 None
             }
         };
@@ -170,11 +166,10 @@ impl EventParser {
             },
             node: self.nodes.get(node).ok()?,
             consumer: slot,
-            image,
+            message,
             first_seen: first,
             last_seen: last,
             count: u32::try_from(count.max(1)).unwrap_or(u32::MAX),
-            kind: word,
         })
     }
 }
@@ -216,10 +211,10 @@ fn time_from_name(name: &str) -> Option<NodeTime> {
 #[cfg(test)]
 mod tests {
     use pulltrace_core::FailureReason;
+    use pulltrace_core::kubelet::PullEventKind;
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::cluster::PullEventKind;
 
     fn pulling() -> Value {
         json!({
@@ -274,10 +269,10 @@ mod tests {
         assert_eq!(event.pod.to_string(), "shop/web");
         assert_eq!(event.node.as_str(), "node-1");
         assert_eq!(event.consumer, Some("app".parse().unwrap()));
-        assert_eq!(event.image.unwrap().to_string(), "r.io/app:1");
+        assert_eq!(event.message.image.unwrap().to_string(), "r.io/app:1");
         assert_eq!(event.first_seen.to_string(), "2026-11-24T16:18:27.949241327Z");
         assert_eq!(event.last_seen, event.first_seen);
-        assert_eq!((event.count, event.kind), (1, PullEventKind::Pulling));
+        assert_eq!((event.count, event.message.kind), (1, PullEventKind::Pulling));
     }
 
     #[test]
@@ -333,7 +328,7 @@ mod tests {
         let message = "(combined from similar events): Failed to pull image \"a\": unexpected status from HEAD request to https://r.io/v2/a: 429 Too Many Requests";
         let mut event = pulling_with("/message", json!(message));
         event["reason"] = "Failed".into();
-        match parse_applied(&event).kind {
+        match parse_applied(&event).message.kind {
             PullEventKind::Failed(failure) => {
                 assert_eq!(failure.reason, FailureReason::RateLimited)
             }

@@ -23,7 +23,7 @@ impl Facts {
         let key = DemandKey {
             uid: event.pod.uid.clone(),
             consumer: event.consumer.clone().unwrap(),
-            image: event.image.clone().unwrap(),
+            image: event.message.image.clone().unwrap(),
         };
         let new = || ImageDemand::new(event.pod.clone(), NOW);
         self.0.entry(key).or_insert_with(new).record_event(event, true, NOW);

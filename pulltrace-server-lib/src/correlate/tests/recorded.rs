@@ -5,10 +5,11 @@ use std::fs;
 use std::path::PathBuf;
 
 use pulltrace_core::PodRef;
+use pulltrace_core::kubelet::KubeletMessage;
 use serde_json::Value;
 
 use super::world::World;
-use crate::cluster::{PullEvent, PullEventKind};
+use crate::cluster::PullEvent;
 
 /// Each scenario, its failure reason, and the minimum number of attempts if it never succeeds.
 const SCENARIOS: [(&str, Option<&str>, Option<u32>); 22] = [
@@ -58,7 +59,7 @@ fn parse_event(object: &Value) -> Option<PullEvent> {
     if reason == "BackOff" {
         return None;
     }
-    let (word, image) = PullEventKind::parse(&reason, &text(&object["message"]))?;
+    let message = KubeletMessage::parse(&reason, &text(&object["message"]))?;
     let path = text(&pod["fieldPath"]);
     let slot = path.split_once('{').map(|(_, rest)| rest.trim_end_matches('}'));
     Some(PullEvent {
@@ -70,11 +71,10 @@ fn parse_event(object: &Value) -> Option<PullEvent> {
         },
         node: "w1".parse().unwrap(),
         consumer: slot.map(|slot| slot.parse().unwrap()),
-        image,
+        message,
         first_seen: text(&object["firstTimestamp"]).parse().unwrap(),
         last_seen: text(&object["lastTimestamp"]).parse().unwrap(),
         count: u32::try_from(object["count"].as_u64().unwrap()).unwrap(),
-        kind: word,
     })
 }
 

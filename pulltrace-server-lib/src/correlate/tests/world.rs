@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pulltrace_core::kubelet::KubeletMessage;
 use pulltrace_core::{
     Bytes, ChangeKind, Digest, ImageConsumer, Links, Mono, NodeTime, Outcome, Percent, Phase,
     PodRef, Pull, PullId, Repository, RequestedImage,
@@ -13,8 +14,7 @@ use super::super::Correlator;
 use crate::change::{Changes, EndedPull, NodeView, PodView, PullChange};
 use crate::clock::ServerNow;
 use crate::cluster::{
-    ImageConsumerKind, ImagePresence, Pod, PodImage, PodUpdate, PullEvent, PullEventKind,
-    PullEventUpdate,
+    ImageConsumerKind, ImagePresence, Pod, PodImage, PodUpdate, PullEvent, PullEventUpdate,
 };
 use crate::limits::Limits;
 use pulltrace_core::wire::v1::NodeState;
@@ -102,18 +102,17 @@ pub(in crate::correlate) fn kubelet_event(
     message: &str,
     times: (f64, f64, u32),
 ) -> PullEvent {
-    let (word, image) = PullEventKind::parse(reason, message).expect("an event about an image");
+    let parsed = KubeletMessage::parse(reason, message).expect("an event about an image");
     let (first, last, count) = times;
     PullEvent {
         name: format!("{pod}.{reason}.{message}").into(),
         pod: pod_ref(pod),
         node: "w1".parse().unwrap(),
         consumer: (!slot.is_empty()).then(|| slot.parse::<ImageConsumer>().unwrap()),
-        image,
+        message: parsed,
         first_seen: at(first.floor()),
         last_seen: at(last.floor()),
         count,
-        kind: word,
     }
 }
 
