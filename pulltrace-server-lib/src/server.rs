@@ -129,13 +129,13 @@ impl ServerBuilder {
     }
 
     /// The source of pods. Default: none; then pods are known only from kubelet events, if at all.
-    pub fn pods(mut self, source: impl PodSource) -> Self {
+    pub fn pods(mut self, source: impl PodSource + 'static) -> Self {
         self.sources.pods = Some(sources::pod_task(source));
         self
     }
 
     /// The source of kubelet events. Default: none.
-    pub fn pull_events(mut self, source: impl PullEventSource) -> Self {
+    pub fn pull_events(mut self, source: impl PullEventSource + 'static) -> Self {
         self.sources.events = Some(sources::event_task(source));
         self
     }

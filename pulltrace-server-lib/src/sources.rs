@@ -2,10 +2,12 @@
 
 use std::pin::Pin;
 
+use pulltrace_core::error::error_chain;
 use pulltrace_core::wire::v1::{ClusterStatus, SourceState};
 
 use crate::cluster::{
-    PodSource, PodUpdate, PullEventSource, PullEventUpdate, SourceFailure, SourceFailureKind,
+    PodSource, PodUpdate, PullEventSource, PullEventUpdate, SourceError, SourceFailure,
+    SourceFailureKind,
 };
 use crate::correlate::{ClusterHealth, SourceHealth};
 use crate::ready::Readiness;
@@ -57,25 +59,37 @@ pub(crate) type SourceTask = Box<dyn FnOnce(Intake, Readiness) -> SourceFuture +
 type SourceFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Returns a task that forwards the updates of a pod source and reports its state.
-pub(crate) fn pod_task(source: impl PodSource) -> SourceTask {
+pub(crate) fn pod_task(source: impl PodSource + 'static) -> SourceTask {
     Box::new(|intake, ready| {
         let source = MonitoredSource::new("pods", source, &ready);
         Box::pin(async move {
-            intake.forward_pods(source).await;
-            ready.set_optional("pods", false, "the source has ended");
+            let end = intake.forward_pods(source).await;
+            report_end("pods", end, &ready);
         })
     })
 }
 
 /// Like `pod_task`, for an event source.
-pub(crate) fn event_task(source: impl PullEventSource) -> SourceTask {
+pub(crate) fn event_task(source: impl PullEventSource + 'static) -> SourceTask {
     Box::new(|intake, ready| {
         let source = MonitoredSource::new("events", source, &ready);
         Box::pin(async move {
-            intake.forward_events(source).await;
-            ready.set_optional("events", false, "the source has ended");
+            let end = intake.forward_events(source).await;
+            report_end("events", end, &ready);
         })
     })
+}
+
+fn report_end(name: &'static str, end: Result<(), SourceError>, ready: &Readiness) {
+    let reason = match end {
+        Ok(()) => "the source has ended".to_owned(),
+        Err(error) => {
+            let reason = error_chain(&error);
+            tracing::error!(target: "pulltrace::server", source = name, reason, "source failed");
+            format!("failed: {reason}")
+        }
+    };
+    ready.set_optional(name, false, reason);
 }
 
 /// Reports that the server has no such source.
@@ -120,12 +134,12 @@ impl<S> MonitoredSource<S> {
 }
 
 impl<S: PodSource> PodSource for MonitoredSource<S> {
-    async fn next(&mut self) -> Option<PodUpdate> {
+    async fn next(&mut self) -> Result<Option<PodUpdate>, SourceError> {
         self.report_state();
         let update = self.source.next().await;
         self.pending_state = match &update {
-            Some(PodUpdate::InitDone) => Some(Ok(())),
-            Some(PodUpdate::Failing(trouble)) => Some(Err(trouble.clone())),
+            Ok(Some(PodUpdate::InitDone)) => Some(Ok(())),
+            Ok(Some(PodUpdate::Failing(trouble))) => Some(Err(trouble.clone())),
             _ => None,
         };
         update
@@ -133,12 +147,12 @@ impl<S: PodSource> PodSource for MonitoredSource<S> {
 }
 
 impl<S: PullEventSource> PullEventSource for MonitoredSource<S> {
-    async fn next(&mut self) -> Option<PullEventUpdate> {
+    async fn next(&mut self) -> Result<Option<PullEventUpdate>, SourceError> {
         self.report_state();
         let update = self.source.next().await;
         self.pending_state = match &update {
-            Some(PullEventUpdate::InitDone) => Some(Ok(())),
-            Some(PullEventUpdate::Failing(trouble)) => Some(Err(trouble.clone())),
+            Ok(Some(PullEventUpdate::InitDone)) => Some(Ok(())),
+            Ok(Some(PullEventUpdate::Failing(trouble))) => Some(Err(trouble.clone())),
             _ => None,
         };
         update

@@ -19,7 +19,7 @@ use self::queue::CombiningQueue;
 use self::state::{Job, Observer, WriterState};
 use crate::change::{Changes, Stats};
 use crate::clock::Clock;
-use crate::cluster::{PodSource, PullEventSource};
+use crate::cluster::{PodSource, PullEventSource, SourceError};
 use crate::correlate::Correlator;
 use crate::fleet::Fleet;
 use crate::limits::Limits;
@@ -82,21 +82,32 @@ impl Intake {
 
     /// Forwards the updates of a pod source, until it ends or the server stops. The source waits
     /// while the server is busy.
-    pub async fn forward_pods(&self, mut source: impl PodSource) {
-        while let Some(update) = source.next().await {
+    ///
+    /// # Errors
+    /// The error of the source.
+    pub async fn forward_pods(&self, mut source: impl PodSource) -> Result<(), SourceError> {
+        while let Some(update) = source.next().await? {
             if self.apply(|done| Job::Pod(Box::new(update), done)).await.is_err() {
-                return;
+                break;
             }
         }
+        Ok(())
     }
 
     /// Forwards the updates of an event source, like [`forward_pods`](Self::forward_pods).
-    pub async fn forward_events(&self, mut source: impl PullEventSource) {
-        while let Some(update) = source.next().await {
+    ///
+    /// # Errors
+    /// The error of the source.
+    pub async fn forward_events(
+        &self,
+        mut source: impl PullEventSource,
+    ) -> Result<(), SourceError> {
+        while let Some(update) = source.next().await? {
             if self.apply(|done| Job::Event(Box::new(update), done)).await.is_err() {
-                return;
+                break;
             }
         }
+        Ok(())
     }
 
     /// Waits for a slot in the queue, and until the job is done.

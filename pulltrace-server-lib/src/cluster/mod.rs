@@ -2,14 +2,18 @@
 //!
 //! [`PodSource`] and [`PullEventSource`] are the traits; their updates mark the start and the end
 //! of a list explicitly; silence has no meaning. `kube` implements them for an API server,
-//! [`ScriptedSource`] for tests and programs with their own source, [`NoSource`] for servers
-//! without a cluster.
+//! [`from_stream`] for any stream of updates, [`ScriptedSource`] for tests, [`NoSource`] for
+//! servers without a cluster.
 
+mod adapter;
+mod error;
 #[cfg(feature = "kube")]
 pub mod kube;
 mod none;
 mod scripted;
 
+pub use adapter::{BoxPodSource, BoxPullEventSource, FromStream, from_stream};
+pub use error::SourceError;
 pub use none::NoSource;
 pub use scripted::{ScriptError, ScriptHandle, ScriptedSource};
 
@@ -24,6 +28,8 @@ use pulltrace_core::{Digest, ImageConsumer, NodeName, NodeTime, PodRef, PodUid, 
 /// - **Retries:** the source retries forever. While it cannot deliver updates it reports `Failing`:
 ///   once, and again if the kind of failure changes. The failure ends with the next `InitDone`:
 ///   that of a new list, or a single one if no update was missed.
+/// - **Errors:** every error is fatal for the source. After an error or `None`, `next` is not
+///   called again.
 /// - **Cancel safety:** `next` is cancel-safe; dropping its future loses no update.
 /// - **Empty clusters:** a cluster without pods is reported as `Init`, `InitDone`. `None` means
 ///   that there will be no further updates.
@@ -35,9 +41,35 @@ use pulltrace_core::{Digest, ImageConsumer, NodeName, NodeTime, PodRef, PodUid, 
 ///
 /// The suite `testing::conformance` (feature `testing`) checks any implementation against this
 /// contract.
-pub trait PodSource: Send + 'static {
-    /// Waits for the next update.
-    fn next(&mut self) -> impl Future<Output = Option<PodUpdate>> + Send;
+///
+/// ```
+/// use pulltrace_server_lib::cluster::{PodSource, PodUpdate, SourceError};
+///
+/// /// Adds nothing to the updates of another source, but counts them.
+/// struct Counted<S>(S, u64);
+///
+/// impl<S: PodSource> PodSource for Counted<S> {
+///     async fn next(&mut self) -> Result<Option<PodUpdate>, SourceError> {
+///         let update = self.0.next().await?;
+///         self.1 += 1;
+///         Ok(update)
+///     }
+/// }
+/// ```
+pub trait PodSource: Send {
+    /// Waits for the next update. Returns `None` when the source has ended.
+    ///
+    /// # Errors
+    /// Returns an error if the source failed and does not retry.
+    fn next(&mut self) -> impl Future<Output = Result<Option<PodUpdate>, SourceError>> + Send;
+
+    /// Returns the source as a trait object.
+    fn boxed(self) -> BoxPodSource
+    where
+        Self: Sized + 'static,
+    {
+        BoxPodSource::new(self)
+    }
 }
 
 /// A source of kubelet events about images.
@@ -45,13 +77,26 @@ pub trait PodSource: Send + 'static {
 /// The contract is that of [`PodSource`], except that events are never deleted, since they stay
 /// true. After a gap, the source may send all existing events as `Apply` instead of starting over,
 /// so an event can be received twice. Events with equal `name` and `count` are the same.
-pub trait PullEventSource: Send + 'static {
-    /// Waits for the next update.
-    fn next(&mut self) -> impl Future<Output = Option<PullEventUpdate>> + Send;
+pub trait PullEventSource: Send {
+    /// Waits for the next update. Returns `None` when the source has ended.
+    ///
+    /// # Errors
+    /// Returns an error if the source failed and does not retry.
+    fn next(&mut self)
+    -> impl Future<Output = Result<Option<PullEventUpdate>, SourceError>> + Send;
+
+    /// Returns the source as a trait object.
+    fn boxed(self) -> BoxPullEventSource
+    where
+        Self: Sized + 'static,
+    {
+        BoxPullEventSource::new(self)
+    }
 }
 
 /// An update from a source of pods. The variants follow `kube::runtime::watcher::Event`.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PodUpdate {
     /// A list starts; it ends with `InitDone`.
     Init,
@@ -71,6 +116,7 @@ pub enum PodUpdate {
 
 /// An update from a source of events.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum PullEventUpdate {
     /// A list starts; it ends with `InitDone`.
     Init,
@@ -97,6 +143,7 @@ pub struct SourceFailure {
 
 /// The kind of a source failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum SourceFailureKind {
     /// The permission to list or watch is missing.
     Forbidden,
@@ -157,6 +204,7 @@ pub struct PodImage {
 
 /// The kind of container or volume that needs an image.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum ImageConsumerKind {
     /// An image volume.
     Volume,

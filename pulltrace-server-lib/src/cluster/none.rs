@@ -2,20 +2,20 @@
 
 use std::future::pending;
 
-use super::{PodSource, PodUpdate, PullEventSource, PullEventUpdate};
+use super::{PodSource, PodUpdate, PullEventSource, PullEventUpdate, SourceError};
 
 /// A source that never sends an update and never ends, for servers without a cluster.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoSource;
 
 impl PodSource for NoSource {
-    async fn next(&mut self) -> Option<PodUpdate> {
+    async fn next(&mut self) -> Result<Option<PodUpdate>, SourceError> {
         pending().await
     }
 }
 
 impl PullEventSource for NoSource {
-    async fn next(&mut self) -> Option<PullEventUpdate> {
+    async fn next(&mut self) -> Result<Option<PullEventUpdate>, SourceError> {
         pending().await
     }
 }

@@ -2,7 +2,7 @@
 
 use tokio::sync::mpsc;
 
-use super::{PodSource, PodUpdate, PullEventSource, PullEventUpdate};
+use super::{PodSource, PodUpdate, PullEventSource, PullEventUpdate, SourceError};
 
 /// Maximum number of updates queued between the handle and its source.
 const CAPACITY: usize = 1_024;
@@ -19,17 +19,17 @@ const CAPACITY: usize = 1_024;
 /// script.try_send(PodUpdate::Init)?;
 /// script.try_send(PodUpdate::InitDone)?;
 /// drop(script);
-/// assert_eq!(pods.next().await, Some(PodUpdate::Init));
-/// assert_eq!(pods.next().await, Some(PodUpdate::InitDone));
-/// assert_eq!(pods.next().await, None);
+/// assert_eq!(pods.next().await?, Some(PodUpdate::Init));
+/// assert_eq!(pods.next().await?, Some(PodUpdate::InitDone));
+/// assert_eq!(pods.next().await?, None);
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]
-pub struct ScriptedSource<U>(mpsc::Receiver<U>);
+pub struct ScriptedSource<U>(mpsc::Receiver<Result<U, SourceError>>);
 
 /// Sends updates to a [`ScriptedSource`]. Clones send to the same source.
 #[derive(Debug)]
-pub struct ScriptHandle<U>(mpsc::Sender<U>);
+pub struct ScriptHandle<U>(mpsc::Sender<Result<U, SourceError>>);
 
 /// A failure to send an update.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,7 +59,19 @@ impl<U> ScriptHandle<U> {
     /// # Errors
     /// Fails if the queue is full or the source was dropped.
     pub fn try_send(&self, update: U) -> Result<(), ScriptError> {
-        self.0.try_send(update).map_err(|error| match error {
+        self.try_send_result(Ok(update))
+    }
+
+    /// Makes the source fail after the queued updates.
+    ///
+    /// # Errors
+    /// Fails if the queue is full or the source was dropped.
+    pub fn fail(&self, error: SourceError) -> Result<(), ScriptError> {
+        self.try_send_result(Err(error))
+    }
+
+    fn try_send_result(&self, result: Result<U, SourceError>) -> Result<(), ScriptError> {
+        self.0.try_send(result).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => ScriptError::Full,
             mpsc::error::TrySendError::Closed(_) => ScriptError::Closed,
         })
@@ -70,7 +82,7 @@ impl<U> ScriptHandle<U> {
     /// # Errors
     /// Fails if the source was dropped.
     pub async fn send(&self, update: U) -> Result<(), ScriptError> {
-        self.0.send(update).await.map_err(|_| ScriptError::Closed)
+        self.0.send(Ok(update)).await.map_err(|_| ScriptError::Closed)
     }
 }
 
@@ -81,14 +93,14 @@ impl<U> Clone for ScriptHandle<U> {
 }
 
 impl PodSource for ScriptedSource<PodUpdate> {
-    async fn next(&mut self) -> Option<PodUpdate> {
-        self.0.recv().await
+    async fn next(&mut self) -> Result<Option<PodUpdate>, SourceError> {
+        self.0.recv().await.transpose()
     }
 }
 
 impl PullEventSource for ScriptedSource<PullEventUpdate> {
-    async fn next(&mut self) -> Option<PullEventUpdate> {
-        self.0.recv().await
+    async fn next(&mut self) -> Result<Option<PullEventUpdate>, SourceError> {
+        self.0.recv().await.transpose()
     }
 }
 
@@ -104,7 +116,7 @@ mod tests {
         }
         assert_eq!(script.try_send(PodUpdate::Malformed), Err(ScriptError::Full));
         let (sent, received) = tokio::join!(script.send(PodUpdate::InitDone), source.next());
-        assert_eq!((sent, received), (Ok(()), Some(PodUpdate::Malformed)));
+        assert_eq!((sent, received.unwrap()), (Ok(()), Some(PodUpdate::Malformed)));
         drop(source);
         assert_eq!(script.try_send(PodUpdate::Malformed), Err(ScriptError::Closed));
         assert_eq!(script.send(PodUpdate::Malformed).await, Err(ScriptError::Closed));

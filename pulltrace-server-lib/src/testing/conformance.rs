@@ -60,7 +60,7 @@ pub enum Rule {
     CancelSafe,
     /// A failure is reported once, and its end by `InitDone`.
     Outage,
-    /// The source never ends.
+    /// The source never ends or fails.
     NeverEnds,
 }
 
@@ -72,7 +72,7 @@ impl fmt::Display for Rule {
             Self::InitialList => "all existing objects are sent before the first `InitDone`",
             Self::CancelSafe => "dropping `next` loses no update",
             Self::Outage => "a failure is reported once, and its end by `InitDone`",
-            Self::NeverEnds => "the source never ends",
+            Self::NeverEnds => "the source never ends or fails",
         })
     }
 }

@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
 use super::*;
-use crate::cluster::{PodUpdate, ScriptedSource};
+use crate::cluster::{PodUpdate, ScriptedSource, SourceError};
 use crate::correlate::SourceHealth;
 use crate::fixture::{ReportBuilder, id, time};
 
@@ -132,7 +132,7 @@ async fn shutdown_applies_queued_reports_and_rejects_later() {
 }
 
 /// Forwards one update of a source, which waits until there is a free slot. Returns after it waits.
-async fn forward_init(intake: &Intake) -> JoinHandle<()> {
+async fn forward_init(intake: &Intake) -> JoinHandle<Result<(), SourceError>> {
     let (pods, script) = ScriptedSource::new();
     script.try_send(PodUpdate::Init).unwrap();
     drop(script);
@@ -154,7 +154,7 @@ async fn source_waits_for_free_slot_without_timer() {
     let before = intake.clock.now().mono;
     let running = spawn(parts);
     report.await.unwrap().unwrap();
-    source.await.unwrap();
+    source.await.unwrap().unwrap();
     assert_eq!(running.shared.cluster_health().pods, SourceHealth::Listing);
     assert_eq!(intake.clock.now().mono, before);
     assert_eq!(running.shared.stats().counters.reports_busy, 0);
@@ -186,7 +186,7 @@ async fn waiting_source_ends_when_server_stops() {
     let running = spawn(parts);
     running.stop.send(()).unwrap();
     running.task.await.unwrap();
-    source.await.unwrap();
+    source.await.unwrap().unwrap();
     assert!(report.await.unwrap().is_ok());
     assert_eq!(running.shared.cluster_health().pods, SourceHealth::Unknown);
 }

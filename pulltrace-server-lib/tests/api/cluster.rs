@@ -5,7 +5,7 @@ use pulltrace_core::{KubeName, NodeTime, PodRef, RequestedImage};
 use pulltrace_server_lib::ServerBuilder;
 use pulltrace_server_lib::cluster::{
     ImageConsumerKind, ImagePresence, Pod, PodImage, PodUpdate, PullEvent, PullEventUpdate,
-    ScriptHandle, ScriptedSource, SourceFailure, SourceFailureKind,
+    ScriptHandle, ScriptedSource, SourceError, SourceFailure, SourceFailureKind,
 };
 
 use crate::test_server::{TestServer, with_deadline};
@@ -49,6 +49,11 @@ impl TestCluster {
 
     pub(crate) fn send_pod(&self, update: PodUpdate) {
         self.pods.try_send(update).unwrap();
+    }
+
+    /// Makes the source of pods fail.
+    pub(crate) fn fail_pods(&self, error: SourceError) {
+        self.pods.fail(error).unwrap();
     }
 
     pub(crate) fn send_event(&self, update: PullEventUpdate) {

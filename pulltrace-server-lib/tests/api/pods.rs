@@ -5,7 +5,7 @@ use std::time::Duration;
 use hyper::Request;
 use hyper::body::Bytes;
 use hyper::header::ALLOW;
-use pulltrace_server_lib::cluster::{PodUpdate, PullEventUpdate, SourceFailureKind};
+use pulltrace_server_lib::cluster::{PodUpdate, PullEventUpdate, SourceError, SourceFailureKind};
 use pulltrace_server_lib::{HttpLimits, ServeLimits};
 use serde_json::{Value, json};
 use tokio::io::AsyncWriteExt as _;
@@ -318,6 +318,14 @@ async fn forbidden_source_is_reported_while_other_stays_live() {
     assert_eq!(reason, "unreachable: no route");
     let other = "/api/v1/namespaces/shop/pods/db/pulls";
     cluster.server.get(other).await.assert_problem(503, "not_heard");
+}
+
+#[tokio::test]
+async fn failed_source_is_reported_as_condition() {
+    let cluster = TestCluster::start().await;
+    cluster.fail_pods(SourceError::Transient("exec plug-in killed".into()));
+    let reason = cluster.wait_for_condition("pods", false).await;
+    assert!(reason.contains("exec plug-in killed"), "{reason}");
 }
 
 #[tokio::test]

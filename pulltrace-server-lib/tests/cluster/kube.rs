@@ -75,7 +75,8 @@ impl PodListener {
 
     async fn next(&mut self) -> PodUpdate {
         let next = tokio::time::timeout(DEADLINE, self.source.next()).await;
-        let update = next.expect("timed out").expect("the source ended");
+        let update =
+            next.expect("timed out").expect("the source failed").expect("the source ended");
         match &update {
             PodUpdate::Init => {
                 self.resets += 1;
@@ -86,7 +87,7 @@ impl PodListener {
             }
             PodUpdate::Delete(uid) => drop(self.known.remove(uid.as_str())),
             PodUpdate::Malformed => self.malformed += 1,
-            PodUpdate::InitDone | PodUpdate::Failing(_) => {}
+            _ => {}
         }
         update
     }
@@ -195,7 +196,7 @@ async fn requests_select_only_needed_objects() {
     let api = FakeApiServer::start().await;
     let (pods, mut events) = connect(&api, &json!({}), &["shop"]).await;
     PodListener::new(pods).wait_for_init_done().await;
-    let done = async { while events.next().await != Some(PullEventUpdate::InitDone) {} };
+    let done = async { while events.next().await.unwrap() != Some(PullEventUpdate::InitDone) {} };
     tokio::time::timeout(DEADLINE, done).await.unwrap();
     let asked = api.requests();
     let lists: Vec<&str> = asked
@@ -231,8 +232,8 @@ async fn missing_permission_is_reported_once_and_recovers() {
     assert_eq!(kind, SourceFailureKind::Forbidden);
     assert!(message.contains("User \"me\"") && message.contains("RBAC"), "{message}");
     let events_listed = async {
-        while !matches!(events.next().await, Some(PullEventUpdate::InitApply(_))) {}
-        while events.next().await != Some(PullEventUpdate::InitDone) {}
+        while !matches!(events.next().await, Ok(Some(PullEventUpdate::InitApply(_)))) {}
+        while events.next().await.unwrap() != Some(PullEventUpdate::InitDone) {}
     };
     tokio::time::timeout(DEADLINE, events_listed).await.unwrap();
     // Several retries happen before the permission is granted, without further updates.
@@ -348,7 +349,7 @@ async fn gap_replays_events_without_init() {
     let mut until = async |wanted: &str| {
         loop {
             let next = tokio::time::timeout(DEADLINE, events.next()).await;
-            let update = next.unwrap().unwrap();
+            let update = next.unwrap().unwrap().unwrap();
             let word = match &update {
                 PullEventUpdate::InitApply(event) => format!("init_apply {}", event.name),
                 PullEventUpdate::Apply(event) => format!("apply {}", event.name),

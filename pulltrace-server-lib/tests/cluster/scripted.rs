@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::stream::{self, Stream};
 use pulltrace_core::kubelet::{KubeletMessage, PullEventKind};
 use pulltrace_core::{NodeName, PodRef};
 use pulltrace_server_lib::cluster::{
-    Pod, PodUpdate, PullEvent, PullEventUpdate, ScriptError, ScriptHandle, ScriptedSource,
-    SourceFailure, SourceFailureKind,
+    Pod, PodSource, PodUpdate, PullEvent, PullEventSource, PullEventUpdate, ScriptError,
+    ScriptHandle, ScriptedSource, SourceError, SourceFailure, SourceFailureKind, from_stream,
 };
 use pulltrace_server_lib::testing::conformance::{self, Rig, Rule, Violation};
 
@@ -30,6 +31,7 @@ enum Fault {
     RepeatsFailure,
     NeverRecovers,
     Ends,
+    Fails,
 }
 
 /// Updates of either kind, as created by the rig.
@@ -157,8 +159,10 @@ impl<U: TestUpdate> Rig for ScriptedCluster<U> {
         let (source, script) = ScriptedSource::new();
         self.script = Some(script);
         self.list()?;
-        if self.fault == Some(Fault::Ends) {
-            self.script = None;
+        match (self.fault, self.script.take()) {
+            (Some(Fault::Ends), _) => {}
+            (Some(Fault::Fails), Some(script)) => script.fail(SourceError::Stopped)?,
+            (_, script) => self.script = script,
         }
         Ok(source)
     }
@@ -229,6 +233,7 @@ async fn each_fault_breaks_its_rule() {
         (Fault::RepeatsFailure, Rule::Outage),
         (Fault::NeverRecovers, Rule::Outage),
         (Fault::Ends, Rule::NeverEnds),
+        (Fault::Fails, Rule::NeverEnds),
     ] {
         let pods = conformance::pods(&mut ScriptedCluster::<PodUpdate>::new(Some(breaks))).await;
         assert_eq!(pods.unwrap_err().rule(), Some(rule), "{breaks:?}");
@@ -240,26 +245,21 @@ async fn each_fault_breaks_its_rule() {
     }
 }
 
-/// Loses an update if the future is dropped.
-struct NotCancelSafe(ScriptedSource<PodUpdate>);
+/// A scripted cluster whose sources are converted to another type.
+struct ConvertedRig<U, S>(ScriptedCluster<U>, fn(ScriptedSource<U>) -> S);
 
-impl pulltrace_server_lib::cluster::PodSource for NotCancelSafe {
-    async fn next(&mut self) -> Option<PodUpdate> {
-        let update = self.0.next().await;
-        // Longer than the suite waits before it drops the future.
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        update
+impl<U: TestUpdate, S> ConvertedRig<U, S> {
+    fn new(convert: fn(ScriptedSource<U>) -> S) -> Self {
+        Self(ScriptedCluster::new(None), convert)
     }
 }
 
-struct NotCancelSafeRig(ScriptedCluster<PodUpdate>);
-
-impl Rig for NotCancelSafeRig {
-    type Source = NotCancelSafe;
+impl<U: TestUpdate, S: Send + 'static> Rig for ConvertedRig<U, S> {
+    type Source = S;
     type Error = ScriptError;
 
-    async fn source(&mut self) -> Result<NotCancelSafe, ScriptError> {
-        self.0.source().await.map(NotCancelSafe)
+    async fn source(&mut self) -> Result<S, ScriptError> {
+        self.0.source().await.map(self.1)
     }
     async fn make(&mut self, thing: u32) -> Result<String, ScriptError> {
         self.0.make(thing).await
@@ -279,9 +279,49 @@ impl Rig for NotCancelSafeRig {
 }
 
 #[tokio::test(start_paused = true)]
+async fn boxed_sources_pass_conformance() {
+    conformance::pods(&mut ConvertedRig::new(PodSource::boxed)).await.unwrap();
+    conformance::pull_events(&mut ConvertedRig::new(PullEventSource::boxed)).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn sources_from_streams_pass_conformance() {
+    fn pods(
+        source: ScriptedSource<PodUpdate>,
+    ) -> impl Stream<Item = Result<PodUpdate, SourceError>> {
+        let next = async |mut source: ScriptedSource<PodUpdate>| {
+            PodSource::next(&mut source).await.transpose().map(|update| (update, source))
+        };
+        stream::unfold(source, next)
+    }
+    fn events(
+        source: ScriptedSource<PullEventUpdate>,
+    ) -> impl Stream<Item = Result<PullEventUpdate, SourceError>> {
+        let next = async |mut source: ScriptedSource<PullEventUpdate>| {
+            PullEventSource::next(&mut source).await.transpose().map(|update| (update, source))
+        };
+        stream::unfold(source, next)
+    }
+    conformance::pods(&mut ConvertedRig::new(|source| from_stream(pods(source)))).await.unwrap();
+    let mut rig = ConvertedRig::new(|source| from_stream(events(source)));
+    conformance::pull_events(&mut rig).await.unwrap();
+}
+
+/// Loses an update if the future is dropped.
+struct NotCancelSafe(ScriptedSource<PodUpdate>);
+
+impl PodSource for NotCancelSafe {
+    async fn next(&mut self) -> Result<Option<PodUpdate>, SourceError> {
+        let update = self.0.next().await;
+        // Longer than the suite waits before it drops the future.
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        update
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn cancel_unsafe_source_is_detected() {
-    let violation =
-        conformance::pods(&mut NotCancelSafeRig(ScriptedCluster::new(None))).await.unwrap_err();
+    let violation = conformance::pods(&mut ConvertedRig::new(NotCancelSafe)).await.unwrap_err();
     assert!(matches!(&violation, Violation::Broken { .. }), "{violation}");
     assert_eq!(violation.rule(), Some(Rule::CancelSafe), "{violation}");
 }

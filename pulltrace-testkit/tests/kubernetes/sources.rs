@@ -1,7 +1,6 @@
 //! The server's pod and event sources on a real API server: contract, failures, and large numbers.
 
 use std::collections::BTreeSet;
-use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,7 +9,8 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt as _};
 use pulltrace_server_lib::cluster::kube::{Config, KubePods, KubePullEvents};
 use pulltrace_server_lib::cluster::{
-    ImagePresence, PodSource, PodUpdate, PullEventSource, PullEventUpdate, SourceFailureKind,
+    ImagePresence, PodSource, PodUpdate, PullEventSource, PullEventUpdate, SourceError,
+    SourceFailureKind,
 };
 use pulltrace_server_lib::testing::conformance::{self, Rig};
 use pulltrace_testkit::kubernetes::{ADMIN, ApiError, ApiServer, Client, EventRecorder};
@@ -33,9 +33,9 @@ async fn connect(kubeconfig: PathBuf) -> (KubePods, KubePullEvents) {
 }
 
 /// Returns the next update; panics at the end of the source or after the timeout.
-async fn next_update<T: Debug>(what: impl Future<Output = Option<T>>) -> T {
+async fn next_update<T>(what: impl Future<Output = Result<Option<T>, SourceError>>) -> T {
     let next = tokio::time::timeout(TIMEOUT, what).await;
-    next.expect("update before the timeout").expect("source continues")
+    next.expect("update before the timeout").expect("source works").expect("source continues")
 }
 
 async fn pods_until(pods: &mut KubePods, is: impl Fn(&PodUpdate) -> bool) -> PodUpdate {

@@ -23,7 +23,7 @@ use self::client::ApiClient;
 use self::event::EventParser;
 use self::list_watch::{ListWatch, WatchedResource};
 use self::pod::PodParser;
-use super::{PodSource, PodUpdate, PullEventSource, PullEventUpdate};
+use super::{PodSource, PodUpdate, PullEventSource, PullEventUpdate, SourceError};
 
 /// Maximum number of updates queued for the receiver. When it is reached, the source stops reading,
 /// which slows down the API server.
@@ -44,7 +44,7 @@ pub const MOST_NAMESPACES: usize = 100;
 ///     ..kube::Config::default()
 /// };
 /// let (mut pods, _events) = config.connect().await?;
-/// while let Some(update) = pods.next().await {
+/// while let Some(update) = pods.next().await? {
 ///     println!("{update:?}");
 /// }
 /// # Ok(()) }
@@ -137,14 +137,14 @@ pub struct KubePods(ListWatchTask<PodUpdate>);
 pub struct KubePullEvents(ListWatchTask<PullEventUpdate>);
 
 impl PodSource for KubePods {
-    async fn next(&mut self) -> Option<PodUpdate> {
-        self.0.updates.recv().await
+    async fn next(&mut self) -> Result<Option<PodUpdate>, SourceError> {
+        self.0.next().await
     }
 }
 
 impl PullEventSource for KubePullEvents {
-    async fn next(&mut self) -> Option<PullEventUpdate> {
-        self.0.updates.recv().await
+    async fn next(&mut self) -> Result<Option<PullEventUpdate>, SourceError> {
+        self.0.next().await
     }
 }
 
@@ -164,6 +164,11 @@ impl<U: Send + 'static> ListWatchTask<U> {
         let (sender, updates) = mpsc::channel(CAPACITY);
         let task = tokio::spawn(ListWatch::new(access, namespaces, kind, sender).run());
         Self { updates, task }
+    }
+
+    /// The task only stops by a panic.
+    async fn next(&mut self) -> Result<Option<U>, SourceError> {
+        self.updates.recv().await.map(Some).ok_or(SourceError::Stopped)
     }
 }
 

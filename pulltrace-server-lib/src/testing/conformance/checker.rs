@@ -3,10 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use pulltrace_core::error::error_chain;
 use tokio::time::timeout;
 
 use super::{Rule, Violation};
-use crate::cluster::{PodSource, PodUpdate, PullEventSource, PullEventUpdate, SourceFailureKind};
+use crate::cluster::{
+    PodSource, PodUpdate, PullEventSource, PullEventUpdate, SourceError, SourceFailureKind,
+};
 
 /// Time after which the future of `next` is dropped.
 const DROP_AFTER: Duration = Duration::from_millis(5);
@@ -28,7 +31,7 @@ pub(super) trait UpdateSource<S> {
     /// True if objects can be deleted.
     const HAS_DELETIONS: bool;
 
-    async fn next(&mut self) -> Option<ObservedUpdate>;
+    async fn next(&mut self) -> Result<Option<ObservedUpdate>, SourceError>;
 }
 
 pub(super) struct PodUpdates<S>(pub(super) S);
@@ -36,8 +39,8 @@ pub(super) struct PodUpdates<S>(pub(super) S);
 impl<S: PodSource> UpdateSource<S> for PodUpdates<S> {
     const HAS_DELETIONS: bool = true;
 
-    async fn next(&mut self) -> Option<ObservedUpdate> {
-        Some(match self.0.next().await? {
+    async fn next(&mut self) -> Result<Option<ObservedUpdate>, SourceError> {
+        Ok(self.0.next().await?.map(|update| match update {
             PodUpdate::Init => ObservedUpdate::Init,
             PodUpdate::InitApply(pod) => ObservedUpdate::InitApply(pod.pod.uid.to_string()),
             PodUpdate::InitDone => ObservedUpdate::InitDone,
@@ -45,7 +48,7 @@ impl<S: PodSource> UpdateSource<S> for PodUpdates<S> {
             PodUpdate::Delete(uid) => ObservedUpdate::Delete(uid.to_string()),
             PodUpdate::Malformed => ObservedUpdate::Malformed,
             PodUpdate::Failing(failure) => ObservedUpdate::Failing(failure.kind),
-        })
+        }))
     }
 }
 
@@ -54,15 +57,15 @@ pub(super) struct EventUpdates<S>(pub(super) S);
 impl<S: PullEventSource> UpdateSource<S> for EventUpdates<S> {
     const HAS_DELETIONS: bool = false;
 
-    async fn next(&mut self) -> Option<ObservedUpdate> {
-        Some(match self.0.next().await? {
+    async fn next(&mut self) -> Result<Option<ObservedUpdate>, SourceError> {
+        Ok(self.0.next().await?.map(|update| match update {
             PullEventUpdate::Init => ObservedUpdate::Init,
             PullEventUpdate::InitApply(event) => ObservedUpdate::InitApply(event.name.to_string()),
             PullEventUpdate::InitDone => ObservedUpdate::InitDone,
             PullEventUpdate::Apply(event) => ObservedUpdate::Apply(event.name.to_string()),
             PullEventUpdate::Malformed => ObservedUpdate::Malformed,
             PullEventUpdate::Failing(failure) => ObservedUpdate::Failing(failure.kind),
-        })
+        }))
     }
 }
 
@@ -134,8 +137,13 @@ impl<K> ContractChecker<K> {
                 break step;
             }
         };
-        let Some(step) = step else {
-            return Err(self.violation(Rule::NeverEnds, "the source ended".to_owned()));
+        let step = match step {
+            Ok(Some(step)) => step,
+            Ok(None) => return Err(self.violation(Rule::NeverEnds, "the source ended".to_owned())),
+            Err(error) => {
+                let what = format!("the source failed: {}", error_chain(&error));
+                return Err(self.violation(Rule::NeverEnds, what));
+            }
         };
         self.check_update::<S>(&step)?;
         Ok(step)
