@@ -1,31 +1,18 @@
-//! The client, its builder, and single requests.
+//! The client, its builder, and single requests. `list`, `follow`, `pod` and `wait` add its other methods.
 
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use futures_util::Stream;
 use pulltrace_core::PullId;
-use pulltrace_core::wire::v1::{
-    ImageList, NodeList, PodList, PodPulls, PullList, PullStatus, ServerStatus,
-};
+use pulltrace_core::wire::v1::{ImageList, NodeList, PullStatus, ServerStatus};
 use reqwest::Url;
 
 use crate::backoff::RetryDelay;
-use crate::error::{FollowError, RequestError, SetupError, WaitError};
-use crate::filter::Filter;
-use crate::follow::{self, FollowEvent, Start};
-use crate::pod::{self, PodFollowEvent};
+use crate::error::{RequestError, SetupError};
 use crate::request::HttpClient;
 use crate::tls;
 use crate::token::Token;
-use crate::wait::{self, Target, Until};
-
-/// Items per page of a list.
-const PAGE_SIZE: usize = 500;
-
-/// The maximum number of pages of a list, which exceeds the pulls and pods that a server keeps.
-const MAX_PAGES: usize = 2_000;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -49,7 +36,7 @@ const MAX_RETRY: Duration = Duration::from_secs(30);
 pub struct Client {
     pub(crate) http: HttpClient,
     pub(crate) idle_timeout: Duration,
-    backoff: RetryDelay,
+    pub(crate) backoff: RetryDelay,
 }
 
 /// Builds a [`Client`].
@@ -75,39 +62,6 @@ impl Client {
         }
     }
 
-    /// Returns the live and ended pulls that match the filter, from all pages of the list.
-    ///
-    /// Time and position in the list are those of the first page, so a stream that starts from the
-    /// list includes all later changes.
-    ///
-    /// # Errors
-    /// If the request of a page fails. There are no retries, but if the server restarts between two
-    /// pages, the list is read again from the start.
-    pub async fn pulls(&self, filter: &Filter) -> Result<PullList, RequestError> {
-        let mut query = filter.list_query();
-        query.push(("limit", PAGE_SIZE.to_string()));
-        let mut whole: Option<PullList> = None;
-        let mut next: Option<String> = None;
-        for _ in 0..MAX_PAGES {
-            let mut query = query.clone();
-            query.extend(next.take().map(|next| ("continue", next)));
-            let url = self.http.url(&["api", "v1", "pulls"], &query);
-            let mut page: PullList = self.http.get_json(url).await?;
-            next = page.next.take();
-            match &mut whole {
-                None => whole = Some(page),
-                Some(whole) if whole.epoch == page.epoch => whole.pulls.append(&mut page.pulls),
-                Some(_) => (whole, next) = (None, None),
-            }
-            if next.is_none()
-                && let Some(whole) = whole.take()
-            {
-                return Ok(whole);
-            }
-        }
-        Err(self.http.not_pulltrace("its list of pulls is endless"))
-    }
-
     /// Returns a pull; `None` if the id is unknown or the pull has expired.
     ///
     /// # Errors
@@ -123,69 +77,6 @@ impl Client {
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    /// Returns the pods that wait for an image, and the state of the server's Kubernetes sources,
-    /// from all pages of the list. The filter applies by node, namespace, pod and image.
-    ///
-    /// # Errors
-    /// If the request of a page fails; a server without a pod source rejects it. There are no
-    /// retries, but if the server restarts between two pages, the list is read again from the
-    /// start.
-    pub async fn pods(&self, filter: &Filter) -> Result<PodList, RequestError> {
-        let mut query = filter.pods_query();
-        query.push(("limit", PAGE_SIZE.to_string()));
-        let mut whole: Option<PodList> = None;
-        let mut next: Option<String> = None;
-        for _ in 0..MAX_PAGES {
-            let mut query = query.clone();
-            query.extend(next.take().map(|next| ("continue", next)));
-            let url = self.http.url(&["api", "v1", "pods"], &query);
-            let mut page: PodList = self.http.get_json(url).await?;
-            next = page.next.take();
-            match &mut whole {
-                None => whole = Some(page),
-                Some(whole) if whole.epoch == page.epoch => whole.pods.append(&mut page.pods),
-                Some(_) => (whole, next) = (None, None),
-            }
-            if next.is_none()
-                && let Some(whole) = whole.take()
-            {
-                return Ok(whole);
-            }
-        }
-        Err(self.http.not_pulltrace("its list of pods is endless"))
-    }
-
-    /// Returns the images a pod waits for, and its pulls; `None` if no such pod is known to wait.
-    ///
-    /// # Errors
-    /// If the request fails, or the server has no pod source or has not read all pods yet.
-    pub async fn pod_pulls(
-        &self,
-        namespace: &str,
-        pod: &str,
-    ) -> Result<Option<PodPulls>, RequestError> {
-        let url = pod::pod_url(self, namespace, pod, false);
-        match self.http.get_json(url).await {
-            Ok(pulls) => Ok(Some(pulls)),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Follows a pod until all its images are present or it is gone. The stream yields the pod at
-    /// once and after each change.
-    ///
-    /// It reconnects after disconnects and server restarts like [`follow`](Self::follow), and then
-    /// yields the pod again. The stream ends after [`PodFollowEvent::End`], or after an error that
-    /// no retry can fix, such as a pod that is not known to wait.
-    pub fn follow_pod(
-        &self,
-        namespace: &str,
-        pod: &str,
-    ) -> impl Stream<Item = Result<PodFollowEvent, FollowError>> + Send + 'static + use<> {
-        pod::follow(self.clone(), namespace, pod)
     }
 
     /// Returns the nodes, with totals over their pulls.
@@ -210,37 +101,6 @@ impl Client {
     /// If the request fails.
     pub async fn server(&self) -> Result<ServerStatus, RequestError> {
         self.http.get_json(self.http.url(&["api", "v1", "server"], &[])).await
-    }
-
-    /// Streams the changes of the pulls that match the filter.
-    ///
-    /// The stream reconnects after disconnects and server restarts. It resumes where it was if the
-    /// server still has the changes since then; otherwise it yields [`FollowEvent::Reset`] and a
-    /// new snapshot. The delay before a reconnect is 1 s, or the server's retry time, and doubles
-    /// with each failure up to 30 s; half of it is random. A server that is silent for 20 s is
-    /// considered disconnected. Events are not buffered while the stream is not polled.
-    ///
-    /// The stream ends after an error, which no retry can fix.
-    pub fn follow(
-        &self,
-        filter: &Filter,
-        start: Start,
-    ) -> impl Stream<Item = Result<FollowEvent, FollowError>> + Send + 'static + use<> {
-        follow::follow(self.clone(), filter, start)
-    }
-
-    /// Waits until a pull has ended, across disconnects and server restarts. There is no timeout.
-    /// The returned pull has no layers.
-    ///
-    /// # Errors
-    /// If the pull is unknown or has a different outcome, or a request fails with an error that no
-    /// retry can fix.
-    pub async fn wait(&self, target: &Target, until: Until) -> Result<PullStatus, WaitError> {
-        wait::wait(self, target, until).await
-    }
-
-    pub(crate) fn backoff(&self) -> RetryDelay {
-        self.backoff.clone()
     }
 }
 

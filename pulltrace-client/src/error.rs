@@ -145,6 +145,18 @@ fn describe_problem(problem: Option<&Problem>) -> String {
     })
 }
 
+/// The reason for skipping an event. A retry does not help.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EventError {
+    /// The event is not valid in this version.
+    #[error("invalid event")]
+    Invalid(#[from] serde_json::Error),
+    /// The event is longer than 4 MiB, or a line is longer than 1 MiB.
+    #[error("event exceeds the maximum length")]
+    TooLong,
+}
+
 /// The error that ended a stream. A retry does not help: streams retry transient errors themselves.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to follow the stream")]

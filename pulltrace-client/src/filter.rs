@@ -21,6 +21,7 @@ pub struct Filter {
 
 /// The representation of layers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Layers {
     /// Within their pull.
     #[default]

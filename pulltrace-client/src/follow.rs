@@ -10,9 +10,9 @@ use pulltrace_core::wire::v1::{PullEvent, PullList};
 use serde::Deserialize;
 
 use crate::client::Client;
-use crate::error::{FollowError, RequestError};
+use crate::error::{EventError, FollowError, RequestError};
 use crate::filter::Filter;
-use crate::sse::{SseItem, SseParser};
+use crate::stream::{self, Follower};
 
 /// A position in the server's changes: `<epoch>-<seq>`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +20,7 @@ pub struct Cursor(String);
 
 /// The start of a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Start {
     /// The current state: each live pull as a started event, then [`FollowEvent::SnapshotEnd`].
     #[default]
@@ -61,18 +62,6 @@ pub struct Position {
     pub cursor: Cursor,
     /// The server's clock.
     pub now: NodeTime,
-}
-
-/// The reason for skipping an event. A retry does not help.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum EventError {
-    /// The event is not valid in this version.
-    #[error("invalid event")]
-    Invalid(#[from] serde_json::Error),
-    /// The event is longer than 4 MiB, or a line is longer than 1 MiB.
-    #[error("event exceeds the maximum length")]
-    TooLong,
 }
 
 impl Start {
@@ -129,29 +118,41 @@ impl ResumePoint {
         };
         Self { delivered_any: cursor.is_some(), cursor }
     }
+}
 
-    /// Handles a new connection: the stream either resumes or starts with a snapshot.
+impl Follower for ResumePoint {
+    type Item = FollowEvent;
+
+    fn last_event_id(&self) -> Option<&str> {
+        self.cursor.as_ref().map(|cursor| cursor.0.as_str())
+    }
+
+    /// The stream either resumes or starts with a snapshot.
     fn on_connected(&mut self) -> Option<FollowEvent> {
         // The server sends no reset to a client without a cursor.
         (self.cursor.is_none() && std::mem::take(&mut self.delivered_any))
             .then_some(FollowEvent::Reset)
     }
 
-    fn on_event(&mut self, name: &str, id: Option<&str>, data: &str) -> Option<FollowEvent> {
+    fn on_event(
+        &mut self,
+        name: &str,
+        id: Option<&str>,
+        data: &str,
+    ) -> Result<Option<FollowEvent>, serde_json::Error> {
         if name == "reset" {
             *self = Self::new(Start::Snapshot);
-            return Some(FollowEvent::Reset);
+            return Ok(Some(FollowEvent::Reset));
         }
         if let Some(cursor) = id.and_then(|id| id.parse().ok()) {
             self.cursor = Some(cursor);
         }
         let position = |cursor: &Option<Cursor>| {
             let here: PositionData = serde_json::from_str(data)?;
-            let position = cursor.clone().map(|cursor| Position { cursor, now: here.now });
-            Ok::<_, serde_json::Error>(position)
+            Ok(cursor.clone().map(|cursor| Position { cursor, now: here.now }))
         };
-        let event = match name {
-            "" | "message" if data.is_empty() => return None,
+        match name {
+            "" | "message" if data.is_empty() => Ok(None),
             "" | "message" => {
                 self.delivered_any = true;
                 serde_json::from_str(data).map(|event| Some(FollowEvent::Event(Box::new(event))))
@@ -162,64 +163,36 @@ impl ResumePoint {
             }
             "ping" => position(&self.cursor).map(|place| place.map(FollowEvent::Ping)),
             // Sent by a later version.
-            _ => return None,
-        };
-        event.unwrap_or_else(|error| Some(FollowEvent::Skipped(error.into())))
+            _ => Ok(None),
+        }
+    }
+
+    fn skipped(error: EventError) -> FollowEvent {
+        FollowEvent::Skipped(error)
+    }
+
+    fn disconnected(error: RequestError, retry_in: Duration) -> FollowEvent {
+        FollowEvent::Disconnected { error, retry_in }
     }
 }
 
-pub(crate) fn follow(
-    client: Client,
-    filter: &Filter,
-    start: Start,
-) -> impl Stream<Item = Result<FollowEvent, FollowError>> + Send + 'static + use<> {
-    let url = client.http.url(&["api", "v1", "events"], &filter.stream_query());
-    async_stream::stream! {
-        let mut resume = ResumePoint::new(start);
-        let mut backoff = client.backoff();
-        loop {
-            let last = resume.cursor.as_ref().map(|cursor| cursor.0.as_str());
-            let error = match client.http.open_stream(url.clone(), last).await {
-                Err(error) => Some(error),
-                Ok(mut response) => {
-                    if let Some(reset) = resume.on_connected() {
-                        yield Ok(reset);
-                    }
-                    let mut parser = SseParser::default();
-                    loop {
-                        let chunk = match client.http.next_chunk(&mut response, client.idle_timeout).await {
-                            Ok(Some(chunk)) => chunk,
-                            Ok(None) => break None,
-                            Err(error) => break Some(error),
-                        };
-                        for item in parser.feed(chunk.as_ref()) {
-                            let event = match item {
-                                SseItem::Retry(first) => {
-                                    backoff.set_first_delay(first);
-                                    None
-                                }
-                                SseItem::TooLong => Some(FollowEvent::Skipped(EventError::TooLong)),
-                                SseItem::Event { name, id, data } => {
-                                    backoff.reset();
-                                    resume.on_event(&name, id.as_deref(), &data)
-                                }
-                            };
-                            if let Some(said) = event {
-                                yield Ok(said);
-                            }
-                        }
-                    }
-                }
-            };
-            let error = error.unwrap_or_else(|| client.http.stream_ended());
-            if !error.is_transient() {
-                yield Err(error.into());
-                return;
-            }
-            let retry_in = backoff.next_delay(error.retry_after());
-            yield Ok(FollowEvent::Disconnected { error, retry_in });
-            tokio::time::sleep(retry_in).await;
-        }
+impl Client {
+    /// Streams the changes of the pulls that match the filter.
+    ///
+    /// The stream reconnects after disconnects and server restarts. It resumes where it was if the
+    /// server still has the changes since then; otherwise it yields [`FollowEvent::Reset`] and a
+    /// new snapshot. The delay before a reconnect is 1 s, or the server's retry time, and doubles
+    /// with each failure up to 30 s; half of it is random. A server that is silent for 20 s is
+    /// considered disconnected. Events are not buffered while the stream is not polled.
+    ///
+    /// The stream ends after an error, which no retry can fix.
+    pub fn follow(
+        &self,
+        filter: &Filter,
+        start: Start,
+    ) -> impl Stream<Item = Result<FollowEvent, FollowError>> + Send + 'static + use<> {
+        let url = self.http.url(&["api", "v1", "events"], &filter.stream_query());
+        stream::follow(self.clone(), url, ResumePoint::new(start))
     }
 }
 
@@ -231,16 +204,13 @@ mod tests {
     const EVENT: &str = r#"{"schemaVersion":"v1","timestamp":"2026-11-24T20:00:00Z",
         "type":"pull.dreaming","nodeName":"w1","later":1}"#;
 
-    fn cursor(resume: &ResumePoint) -> Option<&str> {
-        resume.cursor.as_ref().map(|cursor| cursor.0.as_str())
-    }
-
     #[test]
     fn interrupted_snapshot_causes_reset() {
         let mut resume = ResumePoint::new(Start::Snapshot);
         assert!(resume.on_connected().is_none(), "no events were delivered yet");
-        assert!(matches!(resume.on_event("", None, EVENT), Some(FollowEvent::Event(_))));
-        assert_eq!(cursor(&resume), None, "the events of a snapshot have no cursor");
+        let event = resume.on_event("", None, EVENT).unwrap();
+        assert!(matches!(event, Some(FollowEvent::Event(_))));
+        assert_eq!(resume.last_event_id(), None, "the events of a snapshot have no cursor");
         assert!(matches!(resume.on_connected(), Some(FollowEvent::Reset)));
         assert!(resume.on_connected().is_none(), "once");
     }
@@ -248,35 +218,33 @@ mod tests {
     #[test]
     fn cursor_advances_after_snapshot() {
         let mut resume = ResumePoint::new(Start::Snapshot);
-        let end = resume.on_event("snapshot-end", Some("e-8"), PING);
+        let end = resume.on_event("snapshot-end", Some("e-8"), PING).unwrap();
         assert!(matches!(end, Some(FollowEvent::SnapshotEnd(_))));
-        let ping = resume.on_event("ping", Some("e-9"), PING);
+        let ping = resume.on_event("ping", Some("e-9"), PING).unwrap();
         assert!(matches!(ping, Some(FollowEvent::Ping(place)) if place.cursor.0 == "e-9"));
-        drop(resume.on_event("", Some("e-10"), EVENT));
+        resume.on_event("", Some("e-10"), EVENT).unwrap();
         assert!(resume.on_connected().is_none());
-        assert_eq!(cursor(&resume), Some("e-10"));
+        assert_eq!(resume.last_event_id(), Some("e-10"));
     }
 
     #[test]
     fn reset_clears_cursor() {
         let mut resume = ResumePoint::new(Start::After("e-8".parse().unwrap()));
         assert!(resume.on_connected().is_none());
-        let reset = resume.on_event("reset", None, r#"{"reason":"other_epoch"}"#);
+        let reset = resume.on_event("reset", None, r#"{"reason":"other_epoch"}"#).unwrap();
         assert!(matches!(reset, Some(FollowEvent::Reset)));
-        assert_eq!(cursor(&resume), None);
+        assert_eq!(resume.last_event_id(), None);
     }
 
     #[test]
     fn invalid_event_is_reported_and_unknown_ignored() {
         let mut resume = ResumePoint::new(Start::Snapshot);
-        let odd = resume.on_event("", Some("e-3"), "{}");
-        assert!(matches!(odd, Some(FollowEvent::Skipped(_))));
-        assert_eq!(cursor(&resume), Some("e-3"), "an invalid event advances the cursor too");
-        assert!(resume.on_event("dream", Some("e-4"), "{}").is_none());
-        assert_eq!(cursor(&resume), Some("e-4"));
-        let odd = resume.on_event("ping", Some("no place"), "[]");
-        assert!(matches!(odd, Some(FollowEvent::Skipped(_))));
-        assert_eq!(cursor(&resume), Some("e-4"));
+        assert!(resume.on_event("", Some("e-3"), "{}").is_err());
+        assert_eq!(resume.last_event_id(), Some("e-3"), "an invalid event advances the cursor too");
+        assert!(resume.on_event("dream", Some("e-4"), "{}").unwrap().is_none());
+        assert_eq!(resume.last_event_id(), Some("e-4"));
+        assert!(resume.on_event("ping", Some("no place"), "[]").is_err());
+        assert_eq!(resume.last_event_id(), Some("e-4"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The stream of one pod, until all its images are present or it is gone.
+//! The pulls of one pod: now, or as a stream until all its images are present or it is gone.
 
 use std::time::Duration;
 
@@ -7,9 +7,8 @@ use pulltrace_core::wire::v1::{PodEnd, PodEndReason, PodPulls};
 use reqwest::Url;
 
 use crate::client::Client;
-use crate::error::{FollowError, RequestError};
-use crate::follow::EventError;
-use crate::sse::{SseItem, SseParser};
+use crate::error::{EventError, FollowError, RequestError};
+use crate::stream::{self, Follower};
 
 /// An item of the stream of a pod.
 #[derive(Debug)]
@@ -31,81 +30,90 @@ pub enum PodFollowEvent {
     Skipped(EventError),
 }
 
-/// Returns the URL of a pod. Invalid names are percent-encoded or dropped, so that no pod is found.
-pub(crate) fn pod_url(client: &Client, namespace: &str, pod: &str, follow: bool) -> Url {
-    let follow = follow.then(|| ("follow", "1".to_owned()));
-    let path = ["api", "v1", "namespaces", namespace, "pods", pod, "pulls"];
-    client.http.url(&path, follow.as_slice())
+/// The state of the stream of a pod.
+#[derive(Debug, Default)]
+struct PodFollower {
+    received_pod: bool,
 }
 
-fn parse_event(name: &str, data: &str) -> Option<PodFollowEvent> {
-    let event = match name {
-        "" | "message" if data.is_empty() => return None,
-        "" | "message" => {
-            serde_json::from_str(data).map(|pulls| PodFollowEvent::Pod(Box::new(pulls)))
-        }
-        "end" => serde_json::from_str(data).map(|end: PodEnd| PodFollowEvent::End(end.reason)),
-        // A keep-alive, or an event of a later version.
-        _ => return None,
-    };
-    Some(event.unwrap_or_else(|error| PodFollowEvent::Skipped(error.into())))
+impl Follower for PodFollower {
+    type Item = PodFollowEvent;
+
+    fn on_event(
+        &mut self,
+        name: &str,
+        _: Option<&str>,
+        data: &str,
+    ) -> Result<Option<PodFollowEvent>, serde_json::Error> {
+        let event = match name {
+            "" | "message" if data.is_empty() => return Ok(None),
+            "" | "message" => {
+                let pod = PodFollowEvent::Pod(Box::new(serde_json::from_str(data)?));
+                self.received_pod = true;
+                pod
+            }
+            "end" => PodFollowEvent::End(serde_json::from_str::<PodEnd>(data)?.reason),
+            // A keep-alive, or an event of a later version.
+            _ => return Ok(None),
+        };
+        Ok(Some(event))
+    }
+
+    fn on_error(&mut self, error: &RequestError) -> Option<PodFollowEvent> {
+        let is_gone = self.received_pod && error.is_not_found();
+        is_gone.then_some(PodFollowEvent::End(PodEndReason::Gone))
+    }
+
+    fn is_last(event: &PodFollowEvent) -> bool {
+        matches!(event, PodFollowEvent::End(_))
+    }
+
+    fn skipped(error: EventError) -> PodFollowEvent {
+        PodFollowEvent::Skipped(error)
+    }
+
+    fn disconnected(error: RequestError, retry_in: Duration) -> PodFollowEvent {
+        PodFollowEvent::Disconnected { error, retry_in }
+    }
 }
 
-pub(crate) fn follow(
-    client: Client,
-    namespace: &str,
-    pod: &str,
-) -> impl Stream<Item = Result<PodFollowEvent, FollowError>> + Send + 'static + use<> {
-    let url = pod_url(&client, namespace, pod, true);
-    async_stream::stream! {
-        let mut backoff = client.backoff();
-        let mut received_pod = false;
-        loop {
-            let error = match client.http.open_stream(url.clone(), None).await {
-                Err(error) => error,
-                Ok(mut response) => {
-                    let mut parser = SseParser::default();
-                    loop {
-                        let chunk = match client.http.next_chunk(&mut response, client.idle_timeout).await {
-                            Ok(Some(chunk)) => chunk,
-                            Ok(None) => break client.http.stream_ended(),
-                            Err(error) => break error,
-                        };
-                        for item in parser.feed(chunk.as_ref()) {
-                            let event = match item {
-                                SseItem::Retry(first) => {
-                                    backoff.set_first_delay(first);
-                                    None
-                                }
-                                SseItem::TooLong => Some(PodFollowEvent::Skipped(EventError::TooLong)),
-                                SseItem::Event { name, data, .. } => {
-                                    backoff.reset();
-                                    self::parse_event(&name, &data)
-                                }
-                            };
-                            if let Some(said) = event {
-                                received_pod |= matches!(said, PodFollowEvent::Pod(_));
-                                let is_last = matches!(said, PodFollowEvent::End(_));
-                                yield Ok(said);
-                                if is_last {
-                                    return;
-                                }
-                            }
-                        }
-                    }
-                }
-            };
-            if received_pod && error.is_not_found() {
-                yield Ok(PodFollowEvent::End(PodEndReason::Gone));
-                return;
-            }
-            if !error.is_transient() {
-                yield Err(error.into());
-                return;
-            }
-            let retry_in = backoff.next_delay(error.retry_after());
-            yield Ok(PodFollowEvent::Disconnected { error, retry_in });
-            tokio::time::sleep(retry_in).await;
+impl Client {
+    /// Returns the images a pod waits for, and its pulls; `None` if no such pod is known to wait.
+    ///
+    /// # Errors
+    /// If the request fails, or the server has no pod source or has not read all pods yet.
+    pub async fn pod_pulls(
+        &self,
+        namespace: &str,
+        pod: &str,
+    ) -> Result<Option<PodPulls>, RequestError> {
+        let url = self.pod_url(namespace, pod, false);
+        match self.http.get_json(url).await {
+            Ok(pulls) => Ok(Some(pulls)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
         }
+    }
+
+    /// Follows a pod until all its images are present or it is gone. The stream yields the pod at
+    /// once and after each change.
+    ///
+    /// It reconnects after disconnects and server restarts like [`follow`](Self::follow), and then
+    /// yields the pod again. The stream ends after [`PodFollowEvent::End`], or after an error that
+    /// no retry can fix, such as a pod that is not known to wait.
+    pub fn follow_pod(
+        &self,
+        namespace: &str,
+        pod: &str,
+    ) -> impl Stream<Item = Result<PodFollowEvent, FollowError>> + Send + 'static + use<> {
+        let url = self.pod_url(namespace, pod, true);
+        stream::follow(self.clone(), url, PodFollower::default())
+    }
+
+    /// Invalid names are percent-encoded or dropped, so that no pod is found.
+    fn pod_url(&self, namespace: &str, pod: &str, follow: bool) -> Url {
+        let follow = follow.then(|| ("follow", "1".to_owned()));
+        let path = ["api", "v1", "namespaces", namespace, "pods", pod, "pulls"];
+        self.http.url(&path, follow.as_slice())
     }
 }

@@ -13,6 +13,7 @@ use crate::follow::{FollowEvent, Start};
 
 /// The pull to wait for.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Target {
     /// The pull with this id.
     Pull(String),
@@ -23,6 +24,7 @@ pub enum Target {
 
 /// The condition to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Until {
     /// The pull has ended, with any outcome.
     Ended,
@@ -40,45 +42,49 @@ impl Until {
     }
 }
 
-pub(crate) async fn wait(
-    client: &Client,
-    target: &Target,
-    until: Until,
-) -> Result<PullStatus, WaitError> {
-    let filter = match target {
-        Target::Pull(id) => {
-            let known = id.parse::<PullId>();
-            let known = known.map_err(|_| WaitError::NotFound(id.clone()))?;
-            Filter::default().node(known.node().as_str())
-        }
-        Target::Any(filter) => filter.clone().in_any_phase(),
-    };
-    let filter = filter.layers(Layers::None);
-    let mut events = pin!(client.follow(&filter, Start::Snapshot));
-    while let Some(followed) = events.next().await {
-        let ended = match followed? {
-            FollowEvent::Event(event) => event.pull.filter(|pull| pull.outcome.is_some()),
-            // A snapshot contains only live pulls. The pull may have ended before it, or during a
-            // disconnect.
-            FollowEvent::SnapshotEnd(_) => find_ended(client, target, &filter, until).await?,
-            _ => None,
+impl Client {
+    /// Waits until a pull has ended, across disconnects and server restarts. There is no timeout.
+    /// The returned pull has no layers.
+    ///
+    /// # Errors
+    /// If the pull is unknown or has a different outcome, or a request fails with an error that no
+    /// retry can fix.
+    pub async fn wait(&self, target: &Target, until: Until) -> Result<PullStatus, WaitError> {
+        let filter = match target {
+            Target::Pull(id) => {
+                let known = id.parse::<PullId>();
+                let known = known.map_err(|_| WaitError::NotFound(id.clone()))?;
+                Filter::default().node(known.node().as_str())
+            }
+            Target::Any(filter) => filter.clone().in_any_phase(),
         };
-        let wanted = |pull: &PullStatus| match target {
-            Target::Pull(id) => pull.id == *id,
-            Target::Any(_) => true,
-        };
-        let Some(pull) = ended.filter(wanted) else {
-            continue;
-        };
-        if until.is_reached(&pull) {
-            return Ok(pull);
+        let filter = filter.layers(Layers::None);
+        let mut events = pin!(self.follow(&filter, Start::Snapshot));
+        while let Some(followed) = events.next().await {
+            let ended = match followed? {
+                FollowEvent::Event(event) => event.pull.filter(|pull| pull.outcome.is_some()),
+                // A snapshot contains only live pulls. The pull may have ended before it, or during a
+                // disconnect.
+                FollowEvent::SnapshotEnd(_) => find_ended(self, target, &filter, until).await?,
+                _ => None,
+            };
+            let wanted = |pull: &PullStatus| match target {
+                Target::Pull(id) => pull.id == *id,
+                Target::Any(_) => true,
+            };
+            let Some(pull) = ended.filter(wanted) else {
+                continue;
+            };
+            if until.is_reached(&pull) {
+                return Ok(pull);
+            }
+            if matches!(target, Target::Pull(_)) {
+                return Err(WaitError::Ended(Box::new(pull)));
+            }
         }
-        if matches!(target, Target::Pull(_)) {
-            return Err(WaitError::Ended(Box::new(pull)));
-        }
+        // A stream ends only after an error.
+        Err(WaitError::Follow(self.http.stream_ended().into()))
     }
-    // A stream ends only after an error.
-    Err(WaitError::Follow(client.http.stream_ended().into()))
 }
 
 async fn find_ended(
@@ -107,7 +113,7 @@ async fn retry<T, F: Future<Output = Result<T, RequestError>>>(
     client: &Client,
     ask: impl Fn() -> F,
 ) -> Result<T, WaitError> {
-    let mut backoff = client.backoff();
+    let mut backoff = client.backoff.clone();
     loop {
         match ask().await {
             Ok(answer) => return Ok(answer),
