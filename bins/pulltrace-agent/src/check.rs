@@ -11,6 +11,7 @@ use pulltrace_core::error::error_chain;
 
 use crate::cli::Cli;
 use crate::error::Error;
+use crate::sink;
 
 /// The lines to print, and whether all checks passed.
 struct CheckReport {
@@ -86,7 +87,7 @@ async fn server(cli: Cli, found: &mut CheckReport) {
         return found.fail("server", &Error::NoServer, Error::NoServer.help());
     };
     let has_token = cli.server.agent_token.is_some() || cli.server.agent_token_file.is_some();
-    let mut sink = match crate::sink(&url, cli.server, &cli.source) {
+    let mut sink = match sink::build(&url, cli.server, &cli.source) {
         Ok(sink) => sink,
         Err(error) => return found.fail("server", &error, error.help()),
     };

@@ -6,18 +6,18 @@
 mod check;
 mod cli;
 mod error;
+mod sink;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use pulltrace_agent_lib::metrics::{Endpoint, Metrics};
-use pulltrace_agent_lib::sink::HttpSink;
 use pulltrace_agent_lib::source::containerd::Containerd;
 use pulltrace_agent_lib::{Collector, Settings};
 use pulltrace_shell::shutdown::Shutdown;
 use pulltrace_shell::value::MetricsAddress;
 
-use cli::{Cli, Command, ServerArgs};
+use cli::{Cli, Command};
 use error::Error;
 
 /// Report interval while pulls do not change.
@@ -65,7 +65,7 @@ async fn report(cli: Cli) -> Result<(), Error> {
     let node = cli.source.node().map_err(Error::NodeName)?;
     let url = cli.server.server_url.clone().ok_or(Error::NoServer)?;
     let interval = cli.server.report_interval;
-    let sink = sink(&url, cli.server, &cli.source)?;
+    let sink = sink::build(&url, cli.server, &cli.source)?;
     let mut source = Containerd::builder(node.clone()).namespace(cli.source.namespace);
     if let Some(socket) = cli.source.socket {
         source = source.socket(socket);
@@ -121,25 +121,4 @@ async fn metrics(address: MetricsAddress) -> Result<Option<(Endpoint, Metrics)>,
     let endpoint = Endpoint::bind(address).await.map_err(Error::Listen)?;
     let metrics = Metrics::new(env!("CARGO_PKG_VERSION"), pulltrace_shell::REVISION);
     Ok(Some((endpoint, metrics.map_err(Error::Metrics)?)))
-}
-
-/// Creates the sink from the flags.
-fn sink(
-    url: &str,
-    server: ServerArgs,
-    source: &pulltrace_shell::node::SourceArgs,
-) -> Result<HttpSink, Error> {
-    let mut sink = HttpSink::builder(url)
-        .version(env!("CARGO_PKG_VERSION"))
-        .namespace(source.namespace.clone());
-    if let Some(token) = server.agent_token {
-        sink = sink.token(token);
-    }
-    if let Some(file) = server.agent_token_file {
-        sink = sink.token_file(file);
-    }
-    if let Some(file) = server.server_ca_file {
-        sink = sink.ca_file(file);
-    }
-    sink.build().map_err(Error::Setup)
 }

@@ -8,6 +8,7 @@ mod error;
 mod log;
 mod record;
 mod replay;
+mod shutdown;
 mod source;
 mod up;
 mod value;
@@ -15,14 +16,10 @@ mod view;
 mod watch;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use cli::{Cli, Command};
 use error::Error;
 use pulltrace_shell::shutdown::Shutdown;
-
-/// Time for a command to end after a signal; an unread pipe can block it.
-const GRACE: Duration = Duration::from_secs(3);
 
 fn main() -> ExitCode {
     let cli = match pulltrace_shell::args::parse::<Cli>() {
@@ -60,7 +57,7 @@ fn run(cli: Cli) -> Result<(), Error> {
         });
         tokio::select! {
             result = command => result.map_err(|_| Error::Panicked)?,
-            () = force.wait_force(GRACE) => Err(Error::ShutdownTimeout),
+            () = force.wait_force(shutdown::COMMAND_LIMIT) => Err(Error::ShutdownTimeout),
         }
     });
     runtime.shutdown_background();

@@ -17,10 +17,11 @@ use pulltrace_shell::shutdown::Shutdown;
 
 use crate::cli::RecordArgs;
 use crate::error::Error;
+use crate::shutdown::PART_LIMIT;
 use crate::source::{MonitoredSource, Origin};
 use crate::view::scene::Scene;
 use crate::view::{OutputMode, View};
-use crate::{GRACE, log, watch};
+use crate::{log, watch};
 
 pub(crate) async fn run(args: RecordArgs, log: LogArgs, stop: Shutdown) -> Result<(), Error> {
     let node = args.source.node().map_err(Error::NodeName)?;
@@ -37,7 +38,7 @@ pub(crate) async fn run(args: RecordArgs, log: LogArgs, stop: Shutdown) -> Resul
     let (source, status) = MonitoredSource::new(RecordingSource(source.start()));
     let (sink, reports) = channel(4);
     let settings =
-        Settings::new(node.clone()).limits(args.source.limits.limits()).grace_period(GRACE / 3);
+        Settings::new(node.clone()).limits(args.source.limits.limits()).grace_period(PART_LIMIT);
     let collector = Collector::new(source, sink, settings).map_err(Error::ReportInterval)?;
     let clock = Clock::system();
     let scene = Scene::new(Origin::Containerd(node), clock.now().node);

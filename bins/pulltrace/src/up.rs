@@ -21,7 +21,8 @@ use pulltrace_shell::shutdown::Shutdown;
 
 use crate::cli::UpArgs;
 use crate::error::Error;
-use crate::{GRACE, log, replay};
+use crate::shutdown::PART_LIMIT;
+use crate::{log, replay};
 
 /// Interval of the agent's progress reports.
 const REPORT_INTERVAL: Duration = Duration::from_millis(500);
@@ -41,7 +42,7 @@ pub(crate) async fn run(args: UpArgs, log: LogArgs, stop: Shutdown) -> Result<()
     let mut limits = Limits::default();
     limits.history_ttl = args.source.limits.history_ttl;
     let mut serve = ServeLimits::default();
-    serve.drain_timeout = GRACE / 3;
+    serve.drain_timeout = PART_LIMIT;
     let server = Server::builder().access(access).limits(limits);
     let server = server.revision(pulltrace_shell::REVISION);
     let mut server = server.serve_limits(serve).build()?;
@@ -114,7 +115,7 @@ impl Agent {
         let settings = Settings::new(node)
             .limits(self.limits.limits())
             .report_interval(REPORT_INTERVAL)
-            .grace_period(GRACE / 3);
+            .grace_period(PART_LIMIT);
         let collector = Collector::new(source, sink, settings).map_err(Error::ReportInterval)?;
         let ran = collector.run(async { stop.wait().await }).await;
         ran.map(drop).map_err(Error::Run)

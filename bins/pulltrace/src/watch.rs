@@ -5,7 +5,6 @@ mod remote;
 mod server;
 
 use std::io;
-use std::time::Duration;
 
 use pulltrace_agent_lib::sink::{NdjsonSink, Reports, channel};
 use pulltrace_agent_lib::source::containerd::Containerd;
@@ -17,17 +16,11 @@ use pulltrace_shell::shutdown::Shutdown;
 
 use crate::cli::WatchArgs;
 use crate::error::Error;
+use crate::log;
+use crate::shutdown::PART_LIMIT;
 use crate::source::{MonitoredSource, Origin};
 use crate::view::scene::Scene;
-use crate::view::{OutputMode, View};
-use crate::{GRACE, log};
-
-/// Maximum time between redraws, so that elapsed times advance.
-const TICK: Duration = Duration::from_secs(1);
-
-/// Default update intervals of the live view and of line output.
-const DRAW_INTERVAL: Duration = Duration::from_millis(250);
-const LINE_INTERVAL: Duration = Duration::from_secs(1);
+use crate::view::{OutputMode, TICK, View};
 
 pub(crate) async fn run(args: WatchArgs, log: LogArgs, stop: Shutdown) -> Result<(), Error> {
     if let Some(url) = args.server.server.clone() {
@@ -36,11 +29,7 @@ pub(crate) async fn run(args: WatchArgs, log: LogArgs, stop: Shutdown) -> Result
     let node = args.source.node().map_err(Error::NodeName)?;
     let form = OutputMode::from_args(args.view)?;
     log::init(log, form.screen(), false);
-    let default = match form {
-        OutputMode::Live(..) => DRAW_INTERVAL,
-        OutputMode::Plain | OutputMode::Json => LINE_INTERVAL,
-    };
-    let interval = args.report_interval.unwrap_or(default);
+    let interval = args.report_interval.unwrap_or(form.default_interval());
 
     let mut source = Containerd::builder(node.clone()).namespace(args.source.namespace);
     if let Some(socket) = args.source.socket {
@@ -51,7 +40,7 @@ pub(crate) async fn run(args: WatchArgs, log: LogArgs, stop: Shutdown) -> Result
         .limits(args.source.limits.limits())
         .report_interval(interval)
         .heartbeat(interval.max(TICK))
-        .grace_period(GRACE / 3);
+        .grace_period(PART_LIMIT);
     let stopped = async move { stop.wait().await };
 
     if let OutputMode::Json = form {

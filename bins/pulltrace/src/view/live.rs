@@ -13,7 +13,7 @@ use super::format;
 use super::scene::Scene;
 use super::text::{Line, Style, Tone};
 use crate::source::{Origin, SourceStatus};
-use drawer::Drawer;
+use drawer::{Detail, Drawer, MINIMAL};
 
 /// Layers shown individually.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -35,21 +35,6 @@ pub(crate) struct Size {
 
 /// Number of ended pulls with reserved space; only then do live pulls get more detail.
 const RESERVED_ENDED: usize = 3;
-
-/// Level of detail of live pulls.
-#[derive(Clone, Copy)]
-struct Detail {
-    /// Allows more than one line.
-    full: bool,
-    /// Maximum number of layers with their own line.
-    layers: usize,
-    /// Shows idle layers too.
-    idle_layers: bool,
-    /// Sums up the layers without a line.
-    summary: bool,
-}
-
-const MINIMAL: Detail = Detail { full: false, layers: 0, idle_layers: false, summary: false };
 
 /// Returns the levels of detail, most detailed first.
 fn detail_levels(layers: Layers) -> Vec<Detail> {

@@ -14,6 +14,7 @@ pub(crate) mod text;
 
 use std::io::{self, IsTerminal as _, Write};
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use pulltrace_core::wire::v1::PullStatus;
 use pulltrace_core::{NodeTime, NodeTotals, Pull};
@@ -27,6 +28,12 @@ use scene::Scene;
 use screen::Screen;
 use text::Style;
 
+/// Maximum time between redraws, so that elapsed times advance.
+pub(crate) const TICK: Duration = Duration::from_secs(1);
+
+const DRAW_INTERVAL: Duration = Duration::from_millis(250);
+const LINE_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The selected output and its state.
 #[derive(Debug)]
 pub(crate) enum OutputMode {
@@ -39,6 +46,14 @@ pub(crate) enum OutputMode {
 }
 
 impl OutputMode {
+    /// Returns the time between updates unless the user sets it.
+    pub(crate) const fn default_interval(&self) -> Duration {
+        match self {
+            Self::Live(..) => DRAW_INTERVAL,
+            Self::Plain | Self::Json => LINE_INTERVAL,
+        }
+    }
+
     /// Selects the mode from the flags.
     pub(crate) fn from_args(args: ViewArgs) -> Result<Self, Error> {
         let terminal = io::stdout().is_terminal();

@@ -18,14 +18,13 @@ use pulltrace_shell::log::LogArgs;
 use pulltrace_shell::shutdown::Shutdown;
 
 use super::remote::{self, RemotePulls, ServerMessage, Urgency};
-use super::{DRAW_INTERVAL, LINE_INTERVAL, TICK};
 use crate::cli::WatchArgs;
 use crate::error::Error;
 use crate::log;
 use crate::source::{Origin, SharedStatus, SourceStatus};
 use crate::view::pod_context::PodContext;
 use crate::view::scene::Scene;
-use crate::view::{OutputMode, View};
+use crate::view::{OutputMode, TICK, View};
 
 /// Delay before a start or end is shown, so that simultaneous changes appear together.
 const COALESCE_DELAY: Duration = Duration::from_millis(20);
@@ -52,11 +51,7 @@ pub(super) async fn run(
     if args.source.namespace.as_str() != DEFAULT_NAMESPACE {
         tracing::warn!(target: "pulltrace::watch", "--namespace has no effect with --server: use -n (--pod-namespace) to select pods");
     }
-    let default = match form {
-        OutputMode::Live(..) => DRAW_INTERVAL,
-        OutputMode::Plain | OutputMode::Json => LINE_INTERVAL,
-    };
-    let interval = args.report_interval.unwrap_or(default);
+    let interval = args.report_interval.unwrap_or(form.default_interval());
     let (to, mut messages) = mpsc::channel(64);
     let filters = (remote::list_filter(&args.server), remote::stream_filter(&args.server));
     tokio::spawn(follow_server(client, filters, to));

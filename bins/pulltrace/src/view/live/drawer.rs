@@ -2,7 +2,6 @@
 
 use pulltrace_core::{Bytes, Layer, LayerState, NodeTime, Outcome, Phase, Pull};
 
-use super::Detail;
 use crate::source::Origin;
 use crate::view::format::{self, Pulls};
 use crate::view::pod_context::PodContexts;
@@ -24,6 +23,22 @@ const BYTES_WIDTH: usize = 20;
 const SPEED_WIDTH: usize = 10;
 /// `~59 m 59 s left`.
 const TIME_LEFT_WIDTH: usize = 15;
+
+/// The level of detail of a live pull.
+#[derive(Clone, Copy)]
+pub(super) struct Detail {
+    /// Allows more than one line.
+    pub(super) full: bool,
+    /// Maximum number of layers with their own line.
+    pub(super) layers: usize,
+    /// Shows idle layers too.
+    pub(super) idle_layers: bool,
+    /// Sums up the layers without a line.
+    pub(super) summary: bool,
+}
+
+pub(super) const MINIMAL: Detail =
+    Detail { full: false, layers: 0, idle_layers: false, summary: false };
 
 /// Renders pulls as lines.
 pub(super) struct Drawer<'a> {
