@@ -1,10 +1,11 @@
 //! Lines of styled text, and fitting them: widths, elision, bars.
 //!
-//! Independent of pulls. Every character that passes [`sanitize`] takes one cell.
+//! Independent of pulls. A character of East Asian scripts takes two cells, and a combining mark none.
 
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style as Ansi};
+use unicode_width::UnicodeWidthChar as _;
 
 /// Capabilities of the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,11 +71,12 @@ impl Line {
         let mark = style.ellipsis();
         let mut room = width.saturating_sub(cells(mark));
         for span in &mut self.0 {
-            span.text = span.text.chars().take(room).collect();
-            room -= cells(&span.text);
+            let kept = prefix(&span.text, room);
+            // A wide character that was cut in half leaves a cell, but nothing follows it.
+            room = if kept.len() < span.text.len() { 0 } else { room - cells(kept) };
+            span.text = kept.to_owned();
         }
-        let mark: String = mark.chars().take(width).collect();
-        self.push(&mark, Tone::Faint);
+        self.push(prefix(mark, width), Tone::Faint);
         self
     }
 
@@ -145,22 +147,71 @@ impl Tone {
     }
 }
 
-/// Returns the width of sanitized text in cells.
+/// Returns the width of sanitized text in cells. Like terminals, it adds up the characters.
 pub(crate) fn cells(text: &str) -> usize {
-    text.chars().count()
+    text.chars().map(cells_of).sum()
 }
 
-/// Replaces all but printable single-cell characters: texts of images and registries may contain
-/// anything.
+fn cells_of(c: char) -> usize {
+    c.width().unwrap_or_default()
+}
+
+/// Returns the longest start of a text that fits in this many cells, with all combining marks of its
+/// last character.
+fn prefix(text: &str, width: usize) -> &str {
+    let mut used = 0;
+    let end = text.char_indices().find(|(_, c)| {
+        used += cells_of(*c);
+        used > width
+    });
+    end.map_or(text, |(end, _)| text.split_at(end).0)
+}
+
+/// Returns the longest end of a text that fits in this many cells, without combining marks of a
+/// character before it.
+fn suffix(text: &str, width: usize) -> &str {
+    let mut used = 0;
+    let fitting = text.char_indices().rev().take_while(|(_, c)| {
+        used += cells_of(*c);
+        used <= width
+    });
+    let start = fitting.filter(|(_, c)| cells_of(*c) > 0).last();
+    start.map_or("", |(start, _)| text.split_at(start).1)
+}
+
+/// Replaces characters without a defined width, and invisible ones: texts of images and registries
+/// may contain anything.
 pub(crate) fn sanitize(text: &str) -> String {
     text.chars()
         .map(|c| match c {
-            ' '..='~' | '…' | '·' | '█' | '▓' | '░' | '✓' | '✗' | '⊘' => c,
-            '\u{a1}'..='\u{2af}' if c.is_alphanumeric() => c,
             c if c.is_whitespace() => ' ',
-            _ => '?',
+            c if c.width().is_none() || is_invisible(c) => '?',
+            c => c,
         })
         .collect()
+}
+
+/// Reports whether a character joins, reorders or selects the form of others.
+const fn is_invisible(c: char) -> bool {
+    matches!(c,
+        '\u{ad}'
+        | '\u{34f}'
+        | '\u{61c}'
+        | '\u{115f}'..='\u{1160}'
+        | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}'
+        | '\u{feff}'
+        | '\u{ffa0}'
+        | '\u{fff0}'..='\u{fffb}'
+        | '\u{1bca0}'..='\u{1bca3}'
+        | '\u{1d173}'..='\u{1d17a}'
+        | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 /// Shortens an image name to `width` cells. The part before the last component is cut first, from
@@ -174,8 +225,7 @@ pub(crate) fn elide(name: &str, width: usize, style: Style) -> String {
     let tail = name.rfind('/').map_or(name.as_str(), |slash| name.split_at(slash).1);
     let room = width.saturating_sub(cells(tail) + cells(mark));
     if tail.len() < name.len() && room >= MIN_HEAD {
-        let head: String = name.chars().take(room).collect();
-        return format!("{head}{mark}{tail}");
+        return format!("{}{mark}{tail}", prefix(&name, room));
     }
     let last = tail.trim_start_matches('/');
     if cells(last) + cells(mark) < width && last.len() < name.len() {
@@ -186,12 +236,10 @@ pub(crate) fn elide(name: &str, width: usize, style: Style) -> String {
     }
     // Even the last component is too long: keep its start, and its end with the tag.
     let Some(room) = width.checked_sub(cells(mark)) else {
-        return mark.chars().take(width).collect();
+        return prefix(mark, width).to_owned();
     };
     let back = room / 2;
-    let front: String = last.chars().take(room - back).collect();
-    let end: String = last.chars().skip(cells(last) - back).collect();
-    format!("{front}{mark}{end}")
+    format!("{}{mark}{}", prefix(last, room - back), suffix(last, back))
 }
 
 /// A shorter part of a registry's name is useless.
@@ -237,8 +285,68 @@ mod tests {
     }
 
     #[test]
-    fn sanitize_replaces_control_and_wide_characters() {
-        assert_eq!(sanitize("a\x1b[2Jb\r\n\u{202e}日é\u{7f}"), "a?[2Jb  ??é?");
+    fn sanitize_replaces_control_and_invisible_characters() {
+        assert_eq!(sanitize("a\x1b[2Jb\r\n\u{202e}日é\u{7f}"), "a?[2Jb  ?日é?");
+        assert_eq!(sanitize("\u{200b}\u{feff}\u{fe0f}\u{2028}\u{e0041}"), "??? ?");
+    }
+
+    #[test]
+    fn cells_of_wide_and_combining_characters() {
+        for (text, width) in [
+            ("ascii", 5),
+            ("é", 1),
+            ("e\u{301}", 1),
+            ("日本語", 6),
+            ("한국", 4),
+            ("ﾊﾝｶｸ", 4),
+            ("ｆｕｌｌ", 8),
+            ("🐳", 2),
+            ("ไม่", 2),
+        ] {
+            assert_eq!(cells(&sanitize(text)), width, "{text}");
+            assert_eq!(sanitize(text), text);
+        }
+    }
+
+    #[test]
+    fn wide_text_is_cut_and_padded_by_cells() {
+        let line = |text| {
+            let mut line = Line::default();
+            line.push(text, Tone::Plain);
+            line
+        };
+        assert_eq!(line("日本").pad_to(6).push("|", Tone::Plain).render(UNICODE), "日本  |");
+        assert_eq!(
+            line("e\u{301}").pad_to(3).push("|", Tone::Plain).render(UNICODE),
+            "e\u{301}  |"
+        );
+        for (width, text) in [(6, "日本語"), (5, "日本…"), (4, "日…"), (3, "日…"), (1, "…")]
+        {
+            let cut = line("日本語").cut(width, UNICODE);
+            assert!(cut.width() <= width);
+            assert_eq!(cut.render(UNICODE), text);
+        }
+        let mut two = line("日本");
+        two.push("ab", Tone::Plain);
+        assert_eq!(two.cut(4, UNICODE).render(UNICODE), "日…", "the second span is dropped");
+        assert_eq!(line("e\u{301}e\u{301}e\u{301}").cut(2, UNICODE).render(UNICODE), "e\u{301}…");
+    }
+
+    #[test]
+    fn wide_name_is_elided_by_cells() {
+        for (width, text) in [
+            (21, "レジストリ/チーム/app"),
+            (16, "レジストリ/…/app"),
+            (15, "レジストリ…/app"),
+            (6, "…/app"),
+        ] {
+            assert_eq!(elide("レジストリ/チーム/app", width, UNICODE), text);
+        }
+        assert_eq!(elide("日本語日本語", 8, UNICODE), "日本…語");
+        assert_eq!(elide("e\u{301}e\u{301}e\u{301}e\u{301}", 3, UNICODE), "e\u{301}…e\u{301}");
+        for width in 0..12 {
+            assert!(cells(&elide("日本/語日本語", width, UNICODE)) <= width, "{width}");
+        }
     }
 
     #[test]
