@@ -1,8 +1,10 @@
 //! `cargo xtask bench NAME`: builds and runs a bench program of the testkit with the programs that
 //! it measures, or the bench of the page.
 
+use clap::builder::PossibleValuesParser;
+
 use crate::containerd;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::process;
 use crate::root::Root;
 use crate::setup;
@@ -83,13 +85,25 @@ Results and what they mean: docs/benchmarks.md.",
     )
 }
 
-pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
-    if let Some((name, options)) = args.split_first()
-        && name == WEB
-    {
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The bench
+    #[arg(hide_possible_values = true, value_parser = names())]
+    name: String,
+    /// Options of the bench
+    #[arg(value_name = "OPTION", allow_hyphen_values = true)]
+    options: Vec<String>,
+}
+
+fn names() -> PossibleValuesParser {
+    BENCHES.iter().map(|bench| bench.name).chain([WEB]).collect::<Vec<_>>().into()
+}
+
+pub(crate) fn run(root: &Root, args: &Args) -> Result<()> {
+    let options = &args.options;
+    let Some(bench) = BENCHES.iter().find(|bench| bench.name == args.name) else {
         return web::exec_script(root, "bench", options);
-    }
-    let (bench, options) = parse(args)?;
+    };
     let versions = bench.needs_containerd.then(|| NEWEST_CONTAINERD.to_owned());
     let versions: Vec<String> = versions.into_iter().collect();
     let containerd = containerd::start(root, &versions)?;
@@ -110,30 +124,9 @@ pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
     Err(process::exec(&mut cargo))
 }
 
-/// Returns the bench and its options.
-fn parse(args: &[String]) -> Result<(&'static Bench, &[String])> {
-    let names: Vec<&str> = BENCHES.iter().map(|bench| bench.name).collect();
-    let names = format!("{}, {WEB}", names.join(", "));
-    let Some((name, options)) = args.split_first() else {
-        return Err(Error::Usage(format!("missing bench; expected one of {names}")));
-    };
-    let bench = BENCHES.iter().find(|bench| bench.name == name);
-    let bench = bench
-        .ok_or_else(|| Error::Usage(format!("unknown bench `{name}`; expected one of {names}")))?;
-    Ok((bench, options))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn bench_is_selected_by_name_and_keeps_options() {
-        let args = ["eta", "--runs", "3"].map(str::to_owned);
-        assert_eq!(parse(&args).unwrap(), (&BENCHES[2], &args[1..]));
-        assert!(matches!(parse(&args[1..]), Err(Error::Usage(_))));
-        assert!(matches!(parse(&[]), Err(Error::Usage(_))));
-    }
 
     #[test]
     fn options_are_those_of_programs() {

@@ -1,130 +1,179 @@
-//! Selects a task by its name, and prints help. Help never builds anything.
+//! The command line: the list of tasks, their arguments and their help. Help never builds anything.
 
-use crate::error::{Error, Result};
+use clap::{Parser, Subcommand};
+
+use crate::error::Result;
 use crate::root::Root;
-use crate::{TASKS, Task};
+use crate::{
+    bench, containerd, demo, e2e, errors, fuzz, kubernetes, same_code, setup, test, tidy, web,
+};
 
-/// Runs the task that the arguments name.
-pub(crate) fn dispatch(args: &[String]) -> Result<()> {
-    let Some((first, rest)) = args.split_first() else {
-        return Err(Error::Usage(format!("missing task\n\n{}", overview())));
-    };
-    if let Some(help) = requested_help(first, rest)? {
-        println!("{help}");
-        return Ok(());
+#[derive(Debug, Parser)]
+#[command(
+    bin_name = "cargo xtask",
+    about = "Tasks of this project, such as running the tests",
+    max_term_width = 100,
+    disable_version_flag = true
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Run all stages of CI, or the named ones
+    #[command(after_help = test::DETAILS)]
+    Test(test::Args),
+    /// Watch pulls of a private containerd, live, until Ctrl-C
+    #[command(after_help = demo::DETAILS)]
+    Demo(demo::Args),
+    /// Run scenarios on more versions of containerd, with a kubelet, or at random
+    #[command(after_help = e2e::details())]
+    E2e(e2e::Args),
+    /// Measure cost, latency and accuracy
+    #[command(after_help = bench::details())]
+    Bench(bench::Args),
+    /// Take the pictures of the README, or of each state of the page
+    #[command(after_help = web::SCREENSHOTS_DETAILS)]
+    Screenshots(web::ScreenshotArgs),
+    /// Run a parser on random input
+    #[command(after_help = fuzz::details())]
+    Fuzz(fuzz::Args),
+    /// Check the rules of this repository that no compiler checks
+    #[command(after_help = tidy::DETAILS)]
+    Tidy,
+    /// Write docs/errors.md from the error types
+    Errors,
+    /// Compare the code with a commit, without comments, texts and names
+    SameCode(same_code::Args),
+    /// Install required packages, and build containerd and the API server
+    #[command(after_help = setup::details())]
+    Setup,
+    /// Build versions of containerd into the cache
+    #[command(after_help = containerd::details())]
+    Containerd(containerd::Args),
+    /// Build the tests' API server, or a whole node, into the cache
+    #[command(after_help = kubernetes::DETAILS)]
+    Kubernetes(kubernetes::Args),
+}
+
+impl Cli {
+    /// Parses the command line of this program.
+    pub(crate) fn from_args(args: impl IntoIterator<Item = String>) -> clap::error::Result<Cli> {
+        let mut args: Vec<String> = args.into_iter().collect();
+        let own = args.iter().take_while(|arg| *arg != "--");
+        // The task answers, not the program that would receive the options before the flag.
+        if own.skip(2).any(|arg| matches!(arg.as_str(), "--help" | "-h")) {
+            args.truncate(2);
+            args.push("--help".to_owned());
+        }
+        Cli::try_parse_from(args)
     }
-    (find(first)?.run)(&Root::find()?, rest)
-}
 
-/// Returns the help that `help`, `help TASK`, `TASK --help` or `TASK -h` asks for. After `--`, flags
-/// belong to another program.
-fn requested_help(first: &str, rest: &[String]) -> Result<Option<String>> {
-    let is_flag = |arg: &str| matches!(arg, "--help" | "-h");
-    if first == "help" || is_flag(first) {
-        return match rest.first() {
-            Some(name) if !is_flag(name) => Ok(Some(task_help(find(name)?))),
-            _ => Ok(Some(overview())),
-        };
+    /// Runs the task.
+    pub(crate) fn run(self) -> Result<()> {
+        let root = Root::find()?;
+        match self.task {
+            Task::Test(args) => test::run(&root, &args),
+            Task::Demo(args) => demo::run(&root, &args),
+            Task::E2e(args) => e2e::run(&root, &args),
+            Task::Bench(args) => bench::run(&root, &args),
+            Task::Screenshots(args) => web::screenshots(&root, &args),
+            Task::Fuzz(args) => fuzz::run(&root, &args),
+            Task::Tidy => tidy::run(&root),
+            Task::Errors => errors::run(&root),
+            Task::SameCode(args) => same_code::run(&root, &args),
+            Task::Setup => setup::run(&root),
+            Task::Containerd(args) => containerd::run(&root, &args),
+            Task::Kubernetes(args) => kubernetes::run(&root, &args),
+        }
     }
-    let task = find(first)?;
-    let mut flags = rest.iter().take_while(|arg| *arg != "--");
-    Ok(flags.any(|arg| is_flag(arg)).then(|| task_help(task)))
-}
-
-fn find(name: &str) -> Result<&'static Task> {
-    let task = TASKS.iter().find(|task| task.name == name);
-    task.ok_or_else(|| Error::Usage(format!("unknown task `{name}`\n\n{}", overview())))
-}
-
-fn usage(task: &Task) -> String {
-    format!("{} {}", task.name, task.args).trim_end().to_owned()
-}
-
-fn overview() -> String {
-    let width = TASKS.iter().map(|task| usage(task).chars().count()).max();
-    let width = width.unwrap_or(0);
-    let lines: Vec<String> =
-        TASKS.iter().map(|task| format!("  {:width$}  {}", usage(task), task.summary)).collect();
-    format!(
-        "Usage: cargo xtask TASK\n\n{}\n\nHelp for a task: cargo xtask TASK --help",
-        lines.join("\n")
-    )
-}
-
-fn task_help(task: &Task) -> String {
-    let help = format!("Usage: cargo xtask {}\n\n{}", usage(task), task.summary);
-    let details = (task.details)();
-    if details.is_empty() {
-        return help;
-    }
-    format!("{help}\n\n{details}")
 }
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+    use clap::error::ErrorKind;
+
     use super::*;
 
-    fn words(line: &str) -> Vec<String> {
-        line.split_whitespace().map(str::to_owned).collect()
+    fn parse(line: &str) -> clap::error::Result<Cli> {
+        let words = std::iter::once("xtask").chain(line.split_whitespace());
+        Cli::from_args(words.map(str::to_owned))
     }
 
-    fn help(line: &str) -> Option<String> {
-        let words = words(line);
-        requested_help(&words[0], &words[1..]).unwrap()
+    fn help(line: &str) -> String {
+        let error = parse(line).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::DisplayHelp, "{line}: {error}");
+        error.to_string()
     }
 
     #[test]
-    fn overview_has_a_line_for_each_task() {
-        let overview = overview();
-        for task in TASKS {
-            let is_line =
-                |line: &str| line.trim().starts_with(task.name) && line.contains(task.summary);
-            assert!(overview.lines().any(is_line), "{}", task.name);
-        }
+    fn command_line_is_consistent() {
+        Cli::command().debug_assert();
     }
 
     #[test]
     fn every_task_answers_help_without_running() {
-        for task in TASKS {
-            let name = task.name;
-            let expected = help(&format!("help {name}")).unwrap();
-            assert!(expected.starts_with(&format!("Usage: cargo xtask {name}")));
-            assert!(expected.contains(task.summary));
-            for line in ["--help", "-h", "x --help", "x -h --y"] {
-                let found = help(&format!("{name} {line}"));
-                assert_eq!(found.as_ref(), Some(&expected), "{name} {line}");
+        for task in Cli::command().get_subcommands() {
+            let name = task.get_name();
+            assert!(task.get_about().is_some(), "{name}");
+            let expected = help(&format!("{name} --help"));
+            assert!(expected.contains(&format!("Usage: cargo xtask {name}")), "{expected}");
+            for line in ["-h", "x --help", "x -h --y"] {
+                assert_eq!(help(&format!("{name} {line}")), expected, "{name} {line}");
             }
-            assert_eq!(help(name), None);
-            assert_eq!(help(&format!("{name} x -- --help")), None);
         }
-        assert_eq!(help("help"), Some(overview()));
-        assert_eq!(help("--help"), Some(overview()));
     }
 
     #[test]
     fn help_lists_stages_versions_and_benches() {
-        assert!(help("test --help").unwrap().contains("  integration "));
-        assert!(help("containerd -h").unwrap().contains("2.4"));
-        assert!(help("bench eta --help").unwrap().contains("--runs"));
-        assert!(help("demo --help").unwrap().contains("--seconds"));
-        assert!(help("fuzz --help").unwrap().contains("manifest"));
+        assert!(help("test --help").contains("integration"));
+        assert!(help("containerd --help").contains("2.4"));
+        assert!(help("bench eta --help").contains("--runs"));
+        assert!(help("demo --help").contains("--seconds"));
+        assert!(help("fuzz --help").contains("manifest"));
     }
 
     #[test]
     fn help_is_at_most_100_columns_wide() {
-        for task in TASKS {
-            for line in task_help(task).lines() {
-                assert!(line.chars().count() <= 100, "{}: {line}", task.name);
+        for task in Cli::command().get_subcommands() {
+            for line in help(&format!("{} --help", task.get_name())).lines() {
+                assert!(line.chars().count() <= 100, "{}: {line}", task.get_name());
             }
         }
     }
 
     #[test]
     fn unknown_task_is_usage_error_that_names_it() {
-        for line in ["", "tset", "--test", "help tset", "tset --help"] {
-            let error = dispatch(&words(line)).unwrap_err();
-            let name = if line.contains("tset") { "tset" } else { line };
-            assert!(matches!(&error, Error::Usage(text) if text.contains(name)), "{error:?}");
+        for line in ["tset", "tset --help", "help tset"] {
+            let error = parse(line).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidSubcommand);
+            assert!(error.to_string().contains("tset") && error.exit_code() == 2, "{error}");
         }
+    }
+
+    #[test]
+    fn documented_commands_are_valid() {
+        let mut count = 0;
+        for page in tidy::pages(&Root::find().unwrap()).unwrap() {
+            for (line, command) in tidy::commands(&page.text) {
+                let command = command.split('#').next().unwrap_or_default().trim();
+                // Excludes placeholders, such as TASK and $v.
+                let is_complete = !command.contains(|c: char| c.is_ascii_uppercase() || c == '$');
+                let Some(args) = command.strip_prefix("cargo xtask ").filter(|_| is_complete)
+                else {
+                    continue;
+                };
+                count += 1;
+                if let Err(error) = parse(args) {
+                    let kind = error.kind();
+                    let expected = [ErrorKind::DisplayHelp, ErrorKind::MissingRequiredArgument];
+                    assert!(expected.contains(&kind), "{}:{line}: {command}: {error}", page.path);
+                }
+            }
+        }
+        assert!(count > 20, "{count}");
     }
 }

@@ -52,6 +52,9 @@ const PINS: &[Pin] = &[
     Pin { minor: "2.4", exact: "2.4.2", module: V2, method: Method::Install },
 ];
 
+/// The versions that the tests run on by default.
+pub(crate) const TEST_VERSIONS: [&str; 2] = [DEBIAN_VERSION, "2.4"];
+
 /// The version of Debian's package. Found on `PATH` and never built.
 pub(crate) const DEBIAN_VERSION: &str = "1.6";
 
@@ -67,12 +70,15 @@ Prints the folders of the programs.",
     )
 }
 
-pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
-    if args.is_empty() {
-        return Err(Error::Usage(format!("missing version; expected one of {}", known_versions())));
-    }
-    args.iter().try_for_each(|version| pin(version).map(drop))?;
-    for path in start(root, args)?.finish()? {
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Versions to build
+    #[arg(value_name = "VERSION", required = true, value_parser = parse_built_version)]
+    versions: Vec<String>,
+}
+
+pub(crate) fn run(root: &Root, args: &Args) -> Result<()> {
+    for path in start(root, &args.versions)?.finish()? {
         println!("{}", path.join("bin").display());
     }
     Ok(())
@@ -101,6 +107,12 @@ pub(crate) fn start(root: &Root, versions: &[String]) -> Result<Build> {
     })
 }
 
+/// Returns the versions that the tests need and that are built from source.
+pub(crate) fn built_test_versions() -> Vec<String> {
+    let built = TEST_VERSIONS.iter().filter(|version| **version != DEBIAN_VERSION);
+    built.map(|version| (*version).to_owned()).collect()
+}
+
 /// Builds these versions unless they are in the cache, and waits for them.
 pub(crate) fn ensure(root: &Root, versions: &[String]) -> Result<()> {
     start(root, versions)?.finish().map(drop)
@@ -115,15 +127,16 @@ pub(crate) fn missing_versions<'a>(root: &Root, versions: &'a [String]) -> Vec<&
     versions.iter().filter(is_missing).map(String::as_str).collect()
 }
 
-/// Rejects unknown versions.
-pub(crate) fn check(version: &str) -> Result<()> {
-    if version == DEBIAN_VERSION || pin(version).is_ok() {
-        return Ok(());
+/// Accepts a version that the tests can run on.
+pub(crate) fn parse_version(version: &str) -> std::result::Result<String, String> {
+    if version == DEBIAN_VERSION { Ok(version.to_owned()) } else { parse_built_version(version) }
+}
+
+fn parse_built_version(version: &str) -> std::result::Result<String, String> {
+    match pin(version) {
+        Ok(_) => Ok(version.to_owned()),
+        Err(error) => Err(error.text().unwrap_or_default().to_owned()),
     }
-    Err(Error::Usage(format!(
-        "unknown containerd version `{version}`; expected one of {DEBIAN_VERSION}, {}",
-        known_versions()
-    )))
 }
 
 pub(crate) fn known_versions() -> String {
@@ -133,14 +146,14 @@ pub(crate) fn known_versions() -> String {
 fn pin(version: &str) -> Result<&'static Pin> {
     let number = version.strip_prefix('v').unwrap_or(version);
     if number == DEBIAN_VERSION {
-        return Err(Error::Usage(format!(
+        return Err(Error::Failed(format!(
             "containerd {DEBIAN_VERSION} is a package of Debian, which `cargo xtask setup` \
              installs; these versions can be built: {}",
             known_versions()
         )));
     }
     PINS.iter().find(|pin| pin.minor == number || pin.exact == number).ok_or_else(|| {
-        Error::Usage(format!(
+        Error::Failed(format!(
             "unknown containerd version `{version}`; expected one of {}",
             known_versions()
         ))
@@ -269,9 +282,9 @@ mod tests {
         assert_eq!(pin("2.4").unwrap().exact, "2.4.2");
         assert_eq!(pin("v2.0.14").unwrap().minor, "2.0");
         for bad in ["1.6", "2.4.1", "2", "latest", ""] {
-            assert!(matches!(pin(bad), Err(Error::Usage(_))), "{bad}");
+            assert!(matches!(pin(bad), Err(Error::Failed(_))), "{bad}");
         }
-        assert!(check("1.6").is_ok() && check("3.0").is_err());
+        assert!(parse_version("1.6").is_ok() && parse_version("3.0").is_err());
     }
 
     #[test]

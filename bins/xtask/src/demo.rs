@@ -19,10 +19,18 @@ const KUBERNETES: &str = "--kubernetes";
 pub(crate) const DETAILS: &str =
     include_str!("../../../pulltrace-testkit/src/bin/demo/help.txt").trim_ascii_end();
 
-pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Options of the demo
+    #[arg(value_name = "OPTION", allow_hyphen_values = true)]
+    options: Vec<String>,
+}
+
+pub(crate) fn run(root: &Root, args: &Args) -> Result<()> {
+    let args = args.options.as_slice();
     let version = version(args);
     if let Some(version) = &version {
-        containerd::check(version)?;
+        containerd::parse_version(version).map_err(Error::Failed)?;
     }
     let pods = args.iter().any(|arg| arg == KUBERNETES);
     let kubernetes = pods.then(|| kubernetes::start(root, Program::Node)).transpose()?;

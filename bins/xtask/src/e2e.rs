@@ -2,7 +2,7 @@
 //! containerd than `cargo xtask test` uses, scenarios with a real kubelet, or random pulls.
 
 use crate::containerd;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::kubernetes::{self, Program};
 use crate::process;
 use crate::root::Root;
@@ -19,13 +19,11 @@ const RANDOM_OPTIONS: &str = "[--pulls 1000] [--plan]";
 pub(crate) fn details() -> String {
     format!(
         "\
-Without an option: the scenarios of `cargo xtask test integration`, on the given
-versions of containerd (default: {}). Versions: {}, {}.
+Without an option: the scenarios of `cargo xtask test integration` (default versions: {}).
+Versions: {}, {}.
 
-  --kubelet      scenarios with a real kubelet, the agent and the server (default
-                 versions: {}; six minutes)
-  --random SEED  random pulls and registry faults, derived from the seed; options
-                 after `--`: {RANDOM_OPTIONS}
+--kubelet takes six minutes (default versions: {}).
+--random accepts options after `--`: {RANDOM_OPTIONS}
 
 Installs missing packages, and builds missing versions, which requires Go.",
         VERSIONS.join(", "),
@@ -35,31 +33,52 @@ Installs missing packages, and builds missing versions, which requires Go.",
     )
 }
 
-#[derive(Debug, PartialEq)]
-enum Mode {
-    Scenarios { versions: Vec<String> },
-    Kubelet { versions: Vec<String> },
-    Random { versions: Vec<String>, seed: String, options: Vec<String> },
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Versions of containerd
+    #[arg(value_name = "VERSION", value_parser = containerd::parse_version)]
+    versions: Vec<String>,
+    /// Run the scenarios with a real kubelet, the agent and the server
+    #[arg(long, conflicts_with = "seed")]
+    kubelet: bool,
+    /// Run random pulls and registry faults, derived from the seed
+    #[arg(long = "random", value_name = "SEED")]
+    seed: Option<u64>,
+    /// Options of the random run
+    #[arg(value_name = "OPTION", last = true, requires = "seed")]
+    options: Vec<String>,
 }
 
-pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
-    match parse(args)? {
-        Mode::Scenarios { versions } => test::run_scenarios(root, &versions),
-        Mode::Kubelet { versions } => run_kubelet(root, &versions),
-        Mode::Random { versions, seed, options } => {
-            setup::ensure()?;
-            containerd::ensure(root, &versions)?;
-            let mut cargo = process::cargo(&root.dir);
-            cargo.args(["run", "--release", "-p", "pulltrace-testkit"]);
-            cargo.args(["--bin", "random", "--", "--seed", &seed]);
-            cargo.args(options);
-            if !versions.is_empty() {
-                cargo.env("PULLTRACE_CONTAINERD", versions.join(","));
-            }
-            cargo.env("PULLTRACE_CACHE", &root.cache);
-            Err(process::exec(&mut cargo))
+impl Args {
+    fn versions_or(&self, default: &[&str]) -> Vec<String> {
+        if self.versions.is_empty() {
+            default.iter().map(|version| (*version).to_owned()).collect()
+        } else {
+            self.versions.clone()
         }
     }
+}
+
+pub(crate) fn run(root: &Root, args: &Args) -> Result<()> {
+    match args.seed {
+        Some(seed) => run_random(root, args, seed),
+        None if args.kubelet => run_kubelet(root, &args.versions_or(&KUBELET_VERSIONS)),
+        None => test::run_scenarios(root, &args.versions_or(&VERSIONS)),
+    }
+}
+
+fn run_random(root: &Root, args: &Args, seed: u64) -> Result<()> {
+    setup::ensure()?;
+    containerd::ensure(root, &args.versions)?;
+    let mut cargo = process::cargo(&root.dir);
+    cargo.args(["run", "--release", "-p", "pulltrace-testkit"]);
+    cargo.args(["--bin", "random", "--", "--seed", &seed.to_string()]);
+    cargo.args(&args.options);
+    if !args.versions.is_empty() {
+        cargo.env("PULLTRACE_CONTAINERD", args.versions.join(","));
+    }
+    cargo.env("PULLTRACE_CACHE", &root.cache);
+    Err(process::exec(&mut cargo))
 }
 
 fn run_kubelet(root: &Root, versions: &[String]) -> Result<()> {
@@ -87,75 +106,41 @@ fn run_kubelet(root: &Root, versions: &[String]) -> Result<()> {
     Err(process::exec(&mut test))
 }
 
-fn parse(args: &[String]) -> Result<Mode> {
-    let mut versions = Vec::new();
-    let mut seed = None;
-    let mut kubelet = false;
-    let mut options = Vec::new();
-    let mut args = args.iter();
-    while let Some(arg) = args.next() {
-        match arg.as_str() {
-            "--random" => {
-                let value = args.next().ok_or_else(|| {
-                    Error::Usage("missing seed: expected e.g. --random 1".to_owned())
-                })?;
-                if value.parse::<u64>().is_err() {
-                    return Err(Error::Usage(format!("invalid seed `{value}`: expected a number")));
-                }
-                seed = Some(value.clone());
-            }
-            "--kubelet" => kubelet = true,
-            "--" => options = args.by_ref().cloned().collect(),
-            flag if flag.starts_with('-') => {
-                return Err(Error::Usage(format!("unknown option `{flag}`")));
-            }
-            version => {
-                containerd::check(version)?;
-                versions.push(version.to_owned());
-            }
-        }
-    }
-    match seed {
-        Some(_) if kubelet => {
-            Err(Error::Usage("--kubelet and --random cannot be combined".to_owned()))
-        }
-        Some(seed) => Ok(Mode::Random { versions, seed, options }),
-        None if !options.is_empty() => {
-            Err(Error::Usage("options after `--` require --random".to_owned()))
-        }
-        None if kubelet => {
-            if versions.is_empty() {
-                versions = KUBELET_VERSIONS.map(str::to_owned).to_vec();
-            }
-            Ok(Mode::Kubelet { versions })
-        }
-        None => {
-            if versions.is_empty() {
-                versions = VERSIONS.map(str::to_owned).to_vec();
-            }
-            Ok(Mode::Scenarios { versions })
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
 
-    fn parsed(line: &str) -> Result<Mode> {
-        parse(&line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    #[derive(Debug, clap::Parser)]
+    struct E2e {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn parsed(line: &str) -> clap::error::Result<Args> {
+        let words = std::iter::once("e2e").chain(line.split_whitespace());
+        E2e::try_parse_from(words).map(|e2e| e2e.args)
     }
 
     #[test]
-    fn versions_have_default_and_are_checked() {
-        let scenarios = |versions: &[&str]| Mode::Scenarios {
-            versions: versions.iter().map(|version| (*version).to_owned()).collect(),
-        };
-        assert_eq!(parsed("").unwrap(), scenarios(&VERSIONS));
-        assert_eq!(parsed("2.1 1.7").unwrap(), scenarios(&["2.1", "1.7"]));
-        for bad in ["2.9", "--all", "--random", "--random x", "2.4 -- --pulls 1"] {
-            assert!(matches!(parsed(bad), Err(Error::Usage(_))), "{bad}");
+    fn versions_have_defaults_and_are_checked() {
+        assert_eq!(parsed("").unwrap().versions_or(&VERSIONS), VERSIONS);
+        let args = parsed("2.1 1.7 --kubelet").unwrap();
+        assert!(args.kubelet);
+        assert_eq!(args.versions_or(&KUBELET_VERSIONS), ["2.1", "1.7"]);
+        for bad in
+            ["2.9", "--all", "--random", "--random x", "2.4 -- --pulls 1", "--kubelet --random 1"]
+        {
+            assert!(parsed(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn seed_accepts_options_after_dashes() {
+        let args = parsed("2.4 --random 7 -- --pulls 10").unwrap();
+        assert_eq!((args.versions.len(), args.seed), (1, Some(7)));
+        assert_eq!(args.options, ["--pulls", "10"]);
     }
 
     #[test]
@@ -165,26 +150,5 @@ mod tests {
         for option in RANDOM_OPTIONS.split(['[', ']']).filter(|o| o.starts_with('-')) {
             assert!(source.contains(&format!("[{option}]")), "{option}");
         }
-    }
-
-    #[test]
-    fn kubelet_has_separate_default_versions_and_no_seed() {
-        let versions = KUBELET_VERSIONS.map(str::to_owned).to_vec();
-        assert_eq!(parsed("--kubelet").unwrap(), Mode::Kubelet { versions });
-        let versions = vec!["2.2".to_owned()];
-        let expected = Mode::Kubelet { versions };
-        assert_eq!(parsed("2.2 --kubelet").unwrap(), expected);
-        let both = parsed("--kubelet --random 1");
-        assert!(matches!(both, Err(Error::Usage(_))));
-    }
-
-    #[test]
-    fn seed_selects_random_pulls_with_options() {
-        let mode = parsed("2.4 --random 7 -- --pulls 10").unwrap();
-        let Mode::Random { versions, seed, options } = mode else { panic!("{mode:?}") };
-        assert_eq!(
-            (versions.len(), seed.as_str(), options.join(" ").as_str()),
-            (1, "7", "--pulls 10")
-        );
     }
 }

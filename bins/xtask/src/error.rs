@@ -6,8 +6,6 @@ pub(crate) type Result<T> = std::result::Result<T, Error>;
 
 #[derive(Debug)]
 pub(crate) enum Error {
-    /// Invalid command line: exit code 2.
-    Usage(String),
     /// A program that the task needs is not installed: exit code 1.
     Missing(String),
     /// The task failed: exit code 1.
@@ -19,14 +17,13 @@ pub(crate) enum Error {
 impl Error {
     pub(crate) fn text(&self) -> Option<&str> {
         match self {
-            Error::Usage(text) | Error::Missing(text) | Error::Failed(text) => Some(text),
+            Error::Missing(text) | Error::Failed(text) => Some(text),
             Error::Exit(_) => None,
         }
     }
 
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Error::Usage(_) => ExitCode::from(2),
             Error::Missing(_) | Error::Failed(_) => ExitCode::FAILURE,
             Error::Exit(code) => ExitCode::from(*code),
         }

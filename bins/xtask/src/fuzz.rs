@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Context as _, Result};
 use crate::process;
 use crate::root::Root;
 use crate::setup;
@@ -14,20 +14,38 @@ const DEFAULT_SECONDS: u32 = 600;
 const TARGETS: &str = "fuzz/fuzz_targets";
 
 pub(crate) fn details() -> String {
-    // Help must not fail.
-    let targets = Root::find().and_then(|root| targets(&root.dir.join(TARGETS)));
-    let targets = targets.unwrap_or_default().join(", ");
     format!(
         "\
-Targets: {targets}.
-Runs for {DEFAULT_SECONDS} seconds unless SECONDS is given. Installs cargo-fuzz if it is
-missing. The inputs that were found are kept in fuzz/corpus/TARGET."
+Targets: {}.
+Installs cargo-fuzz if it is missing. The inputs that were found are kept in fuzz/corpus/TARGET.",
+        known_targets()
     )
 }
 
-pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
-    let known = targets(&root.dir.join(TARGETS))?;
-    let (target, seconds) = parse(args, &known)?;
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The parser
+    #[arg(value_parser = parse_target)]
+    target: String,
+    /// The duration of the run
+    #[arg(default_value_t = DEFAULT_SECONDS, value_parser = clap::value_parser!(u32).range(1..))]
+    seconds: u32,
+}
+
+fn parse_target(name: &str) -> std::result::Result<String, String> {
+    let known = known_targets();
+    let is_known = known.split(", ").any(|target| target == name);
+    is_known.then(|| name.to_owned()).ok_or_else(|| format!("expected one of {known}"))
+}
+
+fn known_targets() -> String {
+    // Help must not fail.
+    let targets = Root::find().and_then(|root| targets(&root.dir.join(TARGETS)));
+    targets.unwrap_or_default().join(", ")
+}
+
+pub(crate) fn run(root: &Root, args: &Args) -> Result<()> {
+    let target = args.target.as_str();
     setup::ensure()?;
     if !process::found("cargo-fuzz") {
         println!("installing cargo-fuzz");
@@ -39,7 +57,7 @@ pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
     std::fs::create_dir_all(&corpus).context(|| format!("create {}", corpus.display()))?;
     let mut fuzz = process::cargo(&root.dir);
     fuzz.args(["fuzz", "run", target]).arg(corpus).args(seeds);
-    fuzz.arg("--").arg(format!("-max_total_time={seconds}"));
+    fuzz.arg("--").arg(format!("-max_total_time={}", args.seconds));
     // Lets the stable compiler accept the unstable flag of the address sanitizer.
     fuzz.env("RUSTC_BOOTSTRAP", "1");
     Err(process::exec(&mut fuzz))
@@ -65,30 +83,6 @@ fn targets(dir: &Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-fn parse<'a>(args: &'a [String], known: &[String]) -> Result<(&'a str, u32)> {
-    let one_of = || format!("one of {}", known.join(", "));
-    let (target, seconds) = match args {
-        [target] => (target, None),
-        [target, seconds] => (target, Some(seconds)),
-        _ => {
-            return Err(Error::Usage(format!(
-                "expected TARGET [SECONDS], with TARGET {}",
-                one_of()
-            )));
-        }
-    };
-    if !known.contains(target) {
-        return Err(Error::Usage(format!("unknown fuzz target `{target}`; expected {}", one_of())));
-    }
-    let seconds = match seconds {
-        None => DEFAULT_SECONDS,
-        Some(text) => text.parse().ok().filter(|seconds| *seconds > 0).ok_or_else(|| {
-            Error::Usage(format!("invalid seconds `{text}`: expected a number above 0"))
-        })?,
-    };
-    Ok((target, seconds))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,15 +100,19 @@ mod tests {
 
     #[test]
     fn target_and_seconds_are_checked() {
-        let known = ["manifest".to_owned()];
+        #[derive(Debug, clap::Parser)]
+        struct Fuzz {
+            #[command(flatten)]
+            args: Args,
+        }
         let parsed = |line: &str| {
-            let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-            parse(&args, &known).map(|(target, seconds)| (target.to_owned(), seconds))
+            let words = std::iter::once("fuzz").chain(line.split_whitespace());
+            <Fuzz as clap::Parser>::try_parse_from(words).map(|fuzz| fuzz.args.seconds)
         };
-        assert_eq!(parsed("manifest").unwrap(), ("manifest".to_owned(), 600));
-        assert_eq!(parsed("manifest 5").unwrap().1, 5);
+        assert_eq!(parsed("manifest").unwrap(), 600);
+        assert_eq!(parsed("manifest 5").unwrap(), 5);
         for bad in ["", "other", "manifest 0", "manifest x", "manifest 1 2"] {
-            assert!(matches!(parsed(bad), Err(Error::Usage(_))), "{bad}");
+            assert!(parsed(bad).is_err(), "{bad}");
         }
     }
 }

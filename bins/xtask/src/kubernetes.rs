@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use crate::background::{self, Build};
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Context as _, Result};
 use crate::go;
 use crate::root::Root;
 
@@ -16,18 +16,22 @@ use crate::root::Root;
 const SOURCE: &str = "pulltrace-testkit/kubernetes";
 
 pub(crate) const DETAILS: &str = "\
-Without an argument: the API server and etcd, which `cargo xtask test` needs.
-  node  also the kubelet, the scheduler and the controllers, for
-        `cargo xtask e2e --kubelet` and `cargo xtask demo --kubernetes`
-
 Requires Go 1.24 or newer. The first build takes minutes and downloads 500 MB.
 Prints the path of the program.";
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The program
+    #[arg(value_enum, default_value_t = Program::Apiserver)]
+    program: Program,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Program {
-    /// API server and etcd, for the tests.
+    /// The API server and etcd, which `cargo xtask test` needs
     Apiserver,
-    /// The API server with kubelet, scheduler and controllers.
+    /// Also the kubelet, the scheduler and the controllers, for `cargo xtask e2e --kubelet` and `cargo
+    /// xtask demo --kubernetes`
     Node,
 }
 
@@ -40,14 +44,8 @@ impl Program {
     }
 }
 
-pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let program = match args.as_slice() {
-        [] => Program::Apiserver,
-        ["node"] => Program::Node,
-        _ => return Err(Error::Usage("expected `node` or no argument".to_owned())),
-    };
-    for path in start(root, program)?.finish()? {
+pub(crate) fn run(root: &Root, args: &Args) -> Result<()> {
+    for path in start(root, args.program)?.finish()? {
         println!("{}", path.display());
     }
     Ok(())

@@ -9,7 +9,6 @@ use crate::error::{Error, Result};
 use crate::kubernetes;
 use crate::process;
 use crate::root::Root;
-use crate::test;
 
 /// A package of the system.
 #[derive(Debug, PartialEq, Eq)]
@@ -91,15 +90,12 @@ Installs the missing packages with apt-get if possible (as root, on Debian):
 Builds containerd {} and the tests' API server into the cache, which requires
 Go 1.24 or newer. The builds run while the packages are installed.",
         packages.join("\n"),
-        test::built_versions().join(", ")
+        containerd::built_test_versions().join(", ")
     )
 }
 
-pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
-    if let Some(arg) = args.first() {
-        return Err(Error::Usage(format!("unexpected argument `{arg}`")));
-    }
-    let containerd = containerd::start(root, &test::built_versions());
+pub(crate) fn run(root: &Root) -> Result<()> {
+    let containerd = containerd::start(root, &containerd::built_test_versions());
     let kubernetes = kubernetes::start(root, kubernetes::Program::Apiserver);
     require_all(&install_missing(Purpose::Test, process::run)?)?;
     println!("all packages are installed");

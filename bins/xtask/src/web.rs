@@ -46,11 +46,18 @@ Requires Chromium and Node 20.19 or newer. CHROMIUM is the path of the browser
 (default: /usr/bin/chromium).";
 
 /// Takes the pictures of the README or, with `states`, one of each state on each screen.
-pub(crate) fn screenshots(root: &Root, args: &[String]) -> Result<()> {
-    match args.split_first() {
+pub(crate) fn screenshots(root: &Root, args: &ScreenshotArgs) -> Result<()> {
+    match args.options.split_first() {
         Some((first, rest)) if first == "states" => exec_script(root, "shots", rest),
-        _ => exec_script(root, "pictures", args),
+        _ => exec_script(root, "pictures", &args.options),
     }
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct ScreenshotArgs {
+    /// `states`, and options of the script
+    #[arg(value_name = "OPTION", allow_hyphen_values = true)]
+    options: Vec<String>,
 }
 
 /// Builds the page, and replaces this process with a script of its `package.json`, which opens it in

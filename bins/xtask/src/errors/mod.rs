@@ -10,8 +10,8 @@ use std::fmt::Write as _;
 use std::fs;
 
 use crate::error::{Context as _, Error, Result};
+use crate::files;
 use crate::root::Root;
-use crate::same_code;
 use parse::{ErrorType, Retry};
 
 /// The generated page.
@@ -42,10 +42,7 @@ the advice from `help()`.
   on the cause or the status. `–`: the program exits, or the cause decides.
 ";
 
-pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
-    if let Some(arg) = args.first() {
-        return Err(Error::Usage(format!("unexpected argument `{arg}`")));
-    }
+pub(crate) fn run(root: &Root) -> Result<()> {
     fs::write(root.dir.join(PAGE), page(root)?).context(|| format!("write {PAGE}"))
 }
 
@@ -58,10 +55,8 @@ fn page(root: &Root) -> Result<String> {
     let mut out = HEAD.to_owned();
     for (dir, name) in CRATES {
         let folder = root.dir.join(dir).join("src");
-        let mut files = same_code::files(&folder, "rs")?;
-        files.sort();
         let mut types = Vec::new();
-        for file in files {
+        for file in files::list(&folder, &["rs"])? {
             // Only tests use these.
             let is_testing = |part: &OsStr| part == "testing";
             let path = file.strip_prefix(&folder).unwrap_or(&file);

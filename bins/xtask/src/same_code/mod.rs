@@ -16,6 +16,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::error::{Context as _, Error, Result};
+use crate::files;
 use crate::process;
 use crate::root::Root;
 use rust::Allowed;
@@ -26,25 +27,28 @@ const MAP: &str = "bins/xtask/renames.tsv";
 /// Folders whose JSON files must not change.
 const GOLDEN: [&str; 2] = ["pulltrace-core/tests/golden", "recordings"];
 
-pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
-    let usage = || {
-        Error::Usage(
-            "usage: cargo xtask same-code BASE [--names] [--strings] [--list] [--write-map]"
-                .to_owned(),
-        )
-    };
-    let (mut base, mut allowed, mut write, mut list) = (None, Allowed::default(), false, false);
-    for arg in args {
-        match arg.as_str() {
-            "--names" => allowed.names = true,
-            "--strings" => allowed.strings = true,
-            "--list" => list = true,
-            "--write-map" => write = true,
-            commit if !commit.starts_with('-') && base.is_none() => base = Some(commit),
-            _ => return Err(usage()),
-        }
-    }
-    let base = Checkout::new(root, base.ok_or_else(usage)?)?;
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The commit to compare with
+    base: String,
+    /// Accept renamed identifiers
+    #[arg(long)]
+    names: bool,
+    /// Accept changed texts
+    #[arg(long)]
+    strings: bool,
+    /// Print each renamed identifier with its file
+    #[arg(long)]
+    list: bool,
+    /// Add the renames of the interface to the map
+    #[arg(long)]
+    write_map: bool,
+}
+
+pub(crate) fn run(root: &Root, args: &Args) -> Result<()> {
+    let allowed = Allowed { names: args.names, strings: args.strings };
+    let (list, write) = (args.list, args.write_map);
+    let base = Checkout::new(root, &args.base)?;
     let mut map = Map::parse(&fs::read_to_string(root.dir.join(MAP)).unwrap_or_default());
     let mut report = Report { list, ..Report::default() };
     compare_rust(root, &base.dir, &map, allowed, &mut report)?;
@@ -169,24 +173,6 @@ impl Drop for Checkout {
     }
 }
 
-/// Returns the files below a folder with this extension. Skips hidden folders and build output.
-pub(crate) fn files(dir: &Path, ending: &str) -> Result<Vec<PathBuf>> {
-    let mut out = Vec::new();
-    let read = || format!("read {}", dir.display());
-    for entry in fs::read_dir(dir).context(read)? {
-        let path = entry.context(read)?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if path.is_dir() {
-            if !name.starts_with('.') && name != "target" && name != "node_modules" {
-                out.extend(files(&path, ending)?);
-            }
-        } else if path.extension().is_some_and(|found| found == ending) {
-            out.push(path);
-        }
-    }
-    Ok(out)
-}
-
 fn relative(file: &Path, dir: &Path) -> String {
     file.strip_prefix(dir).unwrap_or(file).to_string_lossy().into_owned()
 }
@@ -201,8 +187,8 @@ fn compare_rust(
     let read =
         |path: &Path| fs::read_to_string(path).context(|| format!("read {}", path.display()));
     let mut new: BTreeSet<String> =
-        files(&root.dir, "rs")?.iter().map(|file| relative(file, &root.dir)).collect();
-    for file in files(base, "rs")? {
+        files::list(&root.dir, &["rs"])?.iter().map(|file| relative(file, &root.dir)).collect();
+    for file in files::list(base, &["rs"])? {
         let old = relative(&file, base);
         let name = map.files.get(&old).unwrap_or(&old);
         if !new.remove(name) {
@@ -270,12 +256,10 @@ fn compare_typescript(
 
 fn compare_json(root: &Root, base: &Path, report: &mut Report) -> Result<()> {
     for dir in GOLDEN {
-        for ending in ["json", "ndjson", "jsonl"] {
-            for file in files(&base.join(dir), ending)? {
-                let name = relative(&file, base);
-                if stripped(&file)? != stripped(&root.dir.join(&name))? {
-                    report.findings.push(format!("{name}: changed"));
-                }
+        for file in files::list(&base.join(dir), &["json", "ndjson", "jsonl"])? {
+            let name = relative(&file, base);
+            if stripped(&file)? != stripped(&root.dir.join(&name))? {
+                report.findings.push(format!("{name}: changed"));
             }
         }
     }

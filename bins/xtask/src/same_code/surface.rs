@@ -10,6 +10,7 @@ use quote::ToTokens as _;
 use serde_json::Value;
 
 use crate::error::{Context as _, Error, Result};
+use crate::files;
 
 /// The published crates.
 const LIBRARIES: [&str; 4] =
@@ -89,7 +90,7 @@ fn routes(document: &str, out: &mut BTreeSet<String>) -> Result<()> {
 }
 
 fn exit_codes(root: &Path, program: &str, out: &mut BTreeSet<String>) -> Result<()> {
-    for file in super::files(&root.join(program).join("src"), "rs")? {
+    for file in files::list(&root.join(program).join("src"), &["rs"])? {
         let text = read(&file)?;
         for (_, after) in
             text.match_indices("ExitCode::from(").map(|(at, found)| text.split_at(at + found.len()))

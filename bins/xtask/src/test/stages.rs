@@ -5,13 +5,15 @@ use std::fs;
 use std::process::Command;
 use std::thread;
 
+use cargo_metadata::TargetKind;
+
+use super::plan::{Plan, SKIPPED_VARIABLE};
 use super::programs::{self, TestProgram};
 use super::runner::Runner;
 use super::skips::Missing;
-use super::{Plan, SKIPPED_VARIABLE};
 use crate::containerd;
 use crate::error::{Context as _, Error, Result};
-use crate::graph::Graph;
+use crate::graph::{self, Graph};
 use crate::process;
 use crate::root::Root;
 use crate::setup;
@@ -211,12 +213,13 @@ fn clippy(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
 
 fn slim(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
     let graph = Graph::load(&plan.root)?;
-    for library in
-        graph.published().filter(|package| package.targets_of_kind("lib").next().is_some())
+    for library in graph
+        .published()
+        .filter(|package| graph::targets(package, &TargetKind::Lib).next().is_some())
     {
         let none = ["-p", &library.name, "--no-default-features"];
         runner.run(cargo(plan, "clippy", &none).args(["--", "-D", "warnings"]))?;
-        for feature in library.features.iter().filter(|feature| *feature != "default") {
+        for feature in library.features.keys().filter(|feature| *feature != "default") {
             let one = [&none[..], &["--features", feature]].concat();
             runner.run(cargo(plan, "clippy", &one).args(["--", "-D", "warnings"]))?;
         }
@@ -238,7 +241,7 @@ fn build(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
 
 fn unit(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
     let is_unit_test = |test: &TestProgram| {
-        test.kind != "test" || (test.package != TESTKIT && test.package != EXAMPLES)
+        test.kind != TargetKind::Test || (test.package != TESTKIT && test.package != EXAMPLES)
     };
     run_programs(plan, runner, is_unit_test)
 }
@@ -250,11 +253,11 @@ fn doctest(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
 }
 
 fn integration(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
-    run_programs(plan, runner, |test| test.kind == "test" && test.package == TESTKIT)
+    run_programs(plan, runner, |test| test.kind == TargetKind::Test && test.package == TESTKIT)
 }
 
 fn examples(plan: &Plan, runner: &mut Runner) -> Result<Outcome> {
-    run_programs(plan, runner, |test| test.kind == "test" && test.package == EXAMPLES)
+    run_programs(plan, runner, |test| test.kind == TargetKind::Test && test.package == EXAMPLES)
 }
 
 /// Runs the selected test programs. A failure does not keep the others from running.

@@ -1,9 +1,11 @@
 //! Rules about packages and their dependencies.
 
-use super::Finding;
+use cargo_metadata::{DependencyKind, Package};
+
+use super::finding::Finding;
 use super::source;
 use crate::error::Result;
-use crate::graph::{self, Graph, Package};
+use crate::graph::{self, Graph};
 use crate::root::Root;
 
 const CORE: &str = "pulltrace-core";
@@ -93,12 +95,15 @@ pub(crate) fn agent_and_server_are_independent(graph: &Graph) -> Vec<Finding> {
         AGENT => other == SERVER,
         SERVER => other == AGENT,
         // Published programs may use everything but the testkit.
-        _ => package.published && other == "pulltrace-testkit",
+        _ => graph::is_published(package) && other == "pulltrace-testkit",
     };
     let violations = |package: &Package| -> Vec<Finding> {
-        let needs = package.dependencies.iter().filter(|other| is_forbidden(package, other));
+        // Tests and build scripts may use any package.
+        let needs = package.dependencies.iter().filter(|needed| {
+            needed.kind == DependencyKind::Normal && is_forbidden(package, &needed.name)
+        });
         needs
-            .map(|other| Finding::new(&package.name, None, format!("depends on {other}")))
+            .map(|needed| Finding::new(&package.name, None, format!("depends on {}", needed.name)))
             .collect()
     };
     graph.members.iter().flat_map(violations).collect()
@@ -110,18 +115,17 @@ pub(crate) fn have_registry_metadata(graph: &Graph) -> Vec<Finding> {
 
 fn missing_metadata(package: &Package) -> Vec<Finding> {
     let fields = [
-        ("description", &package.description),
-        ("license", &package.license),
-        ("documentation", &package.documentation),
-        ("readme", &package.readme),
+        ("description", package.description.as_deref()),
+        ("license", package.license.as_deref()),
+        ("documentation", package.documentation.as_deref()),
+        ("readme", package.readme.as_ref().map(|path| path.as_str())),
     ];
-    let empty =
-        fields.iter().filter(|(_, value)| value.as_ref().is_none_or(|text| text.trim().is_empty()));
+    let empty = fields.iter().filter(|(_, value)| value.is_none_or(|text| text.trim().is_empty()));
     let mut findings: Vec<Finding> = empty
         .map(|(field, _)| Finding::new(&package.name, None, format!("has no {field}")))
         .collect();
     if let Some(readme) = &package.readme
-        && !package.dir.join(readme).is_file()
+        && !graph::dir(package).join(readme).is_file()
     {
         findings.push(Finding::new(&package.name, None, format!("readme {readme} does not exist")));
     }
@@ -131,9 +135,9 @@ fn missing_metadata(package: &Package) -> Vec<Finding> {
 pub(crate) fn lints_are_shared(root: &Root, graph: &Graph) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for package in &graph.members {
-        let manifest = package.dir.join("Cargo.toml");
-        if !uses_workspace_lints(&source::read(&manifest)?) {
-            let path = manifest.strip_prefix(&root.dir).unwrap_or(&manifest).display().to_string();
+        let manifest = package.manifest_path.as_std_path();
+        if !uses_workspace_lints(&source::read(manifest)?) {
+            let path = manifest.strip_prefix(&root.dir).unwrap_or(manifest).display().to_string();
             findings.push(Finding::new(&path, None, "lacks `[lints] workspace = true`"));
         }
     }
@@ -141,21 +145,22 @@ pub(crate) fn lints_are_shared(root: &Root, graph: &Graph) -> Result<Vec<Finding
 }
 
 fn uses_workspace_lints(manifest: &str) -> bool {
-    let mut lines = manifest.lines().map(str::trim);
-    lines.any(|line| line == "[lints]") && lines.next() == Some("workspace = true")
+    let manifest: Option<toml::Table> = manifest.parse().ok();
+    let lints = manifest.as_ref().and_then(|manifest| manifest.get("lints"));
+    lints.and_then(|lints| lints.get("workspace")?.as_bool()) == Some(true)
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
+    use crate::graph::testing;
 
     fn package(name: &str, needs: &[&str]) -> Package {
-        Package {
-            name: name.to_owned(),
-            published: true,
-            dependencies: needs.iter().map(|need| (*need).to_owned()).collect(),
-            ..Package::default()
-        }
+        let needed = |name: &&str| json!({"name": name, "req": "*", "kind": null, "optional": false, "uses_default_features": true, "features": []});
+        let needs: Vec<Value> = needs.iter().map(needed).collect();
+        testing::package(name, json!({"dependencies": needs}))
     }
 
     #[test]
@@ -182,13 +187,13 @@ mod tests {
         let mut bare = package("a", &[]);
         assert_eq!(missing_metadata(&bare).len(), 4);
         let here = Root::find().unwrap().dir;
-        bare.dir = here;
+        bare.manifest_path = here.join("Cargo.toml").try_into().unwrap();
         for field in [&mut bare.description, &mut bare.license, &mut bare.documentation] {
             *field = Some("x".to_owned());
         }
-        bare.readme = Some("no-such-file".to_owned());
+        bare.readme = Some("no-such-file".into());
         assert_eq!(missing_metadata(&bare).len(), 1);
-        bare.readme = Some("Cargo.toml".to_owned());
+        bare.readme = Some("Cargo.toml".into());
         assert_eq!(missing_metadata(&bare), []);
     }
 
@@ -196,5 +201,6 @@ mod tests {
     fn manifest_without_workspace_lints_is_found() {
         assert!(uses_workspace_lints("[package]\n[lints]\nworkspace = true\n"));
         assert!(!uses_workspace_lints("[package]\nversion.workspace = true\n"));
+        assert!(!uses_workspace_lints("[lints]\n# workspace = true\n"));
     }
 }

@@ -1,165 +1,132 @@
 //! Checks the allowed licences and banned packages of `deny.toml`, also without cargo-deny.
 
-use super::Finding;
-use crate::error::{Error, Result};
-use crate::graph::{Graph, Package};
+use cargo_metadata::Package;
+use serde::Deserialize;
+use spdx::{Expression, Licensee, ParseMode};
 
-pub(crate) fn are_allowed(graph: &Graph, deny: &str) -> Result<Vec<Finding>> {
-    let allowed = strings(deny, "licenses", "allow")?;
-    let foreign = graph.foreign.iter().filter_map(|package| rejected(package, &allowed));
-    Ok(foreign.collect())
+use super::finding::Finding;
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+
+/// The part of `deny.toml` that these rules check.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Deny {
+    licenses: Licences,
+    bans: Bans,
 }
 
-pub(crate) fn are_not_banned(graph: &Graph, deny: &str) -> Result<Vec<Finding>> {
-    let banned = strings(deny, "bans", "deny")?;
-    let found = graph.foreign.iter().filter(|package| banned.contains(&package.name));
-    Ok(found
+#[derive(Debug, Deserialize)]
+struct Licences {
+    allow: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Bans {
+    deny: Vec<Ban>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Ban {
+    name: String,
+}
+
+impl Deny {
+    pub(crate) fn parse(text: &str) -> Result<Deny> {
+        toml::from_str(text).map_err(|error| Error::Failed(format!("invalid deny.toml: {error}")))
+    }
+}
+
+pub(crate) fn are_allowed(graph: &Graph, deny: &Deny) -> Result<Vec<Finding>> {
+    let invalid = |licence: &str| {
+        Error::Failed(format!("deny.toml: `{licence}` is not the SPDX id of a licence"))
+    };
+    let allowed: Vec<Licensee> = deny
+        .licenses
+        .allow
+        .iter()
+        .map(|licence| Licensee::parse(licence).map_err(|_| invalid(licence)))
+        .collect::<Result<_>>()?;
+    let finding = |package: &Package| {
+        let problem = problem(package.license.as_deref(), &allowed)?;
+        Some(Finding::new(&name_and_version(package), None, problem))
+    };
+    Ok(graph.foreign.iter().filter_map(finding).collect())
+}
+
+pub(crate) fn are_not_banned(graph: &Graph, deny: &Deny) -> Vec<Finding> {
+    let is_banned = |package: &&Package| deny.bans.deny.iter().any(|ban| package.name == ban.name);
+    let found = graph.foreign.iter().filter(is_banned);
+    found
         .map(|package| Finding::new(&name_and_version(package), None, "is banned by deny.toml"))
-        .collect())
+        .collect()
 }
 
 fn name_and_version(package: &Package) -> String {
     format!("{} {}", package.name, package.version)
 }
 
-fn rejected(package: &Package, allowed: &[String]) -> Option<Finding> {
-    let Some(licence) = &package.license else {
-        return Some(Finding::new(&name_and_version(package), None, "has no licence"));
+fn problem(licence: Option<&str>, allowed: &[Licensee]) -> Option<String> {
+    let Some(licence) = licence else {
+        return Some("has no licence".to_owned());
     };
-    match is_allowed(licence, allowed) {
-        Some(true) => None,
-        Some(false) => Some(Finding::new(
-            &name_and_version(package),
-            None,
-            format!("has the licence {licence}, which deny.toml does not allow"),
-        )),
-        None => Some(Finding::new(
-            &name_and_version(package),
-            None,
-            format!("invalid licence expression `{licence}`"),
-        )),
-    }
-}
-
-/// Parses a list such as `allow = ["MIT", …]` in a section of `deny.toml`. For `{ name = "x" }` it
-/// returns the name. Not a general TOML parser.
-fn strings(toml: &str, section: &str, key: &str) -> Result<Vec<String>> {
-    let header = format!("[{section}]");
-    let list = || -> Option<Vec<String>> {
-        let lines = toml.lines().map(|line| line.split('#').next().unwrap_or_default());
-        let section_lines = lines
-            .skip_while(|line| line.trim() != header)
-            .skip(1)
-            .take_while(|line| !line.starts_with('['));
-        let text: String = section_lines.map(|line| format!("{line}\n")).collect();
-        let (_, rest) = text.split_once(&format!("{key} = ["))?;
-        let (list, _) = rest.split_once(']')?;
-        // Odd parts are between quotes.
-        let quoted = |item: &str| item.split('"').nth(1).map(str::to_owned);
-        Some(list.split(',').filter_map(quoted).collect())
+    // Old packages write `MIT/Apache-2.0`.
+    let Ok(expression) = Expression::parse_mode(licence, ParseMode::LAX) else {
+        return Some(format!("invalid licence expression `{licence}`"));
     };
-    list().ok_or_else(|| Error::Failed(format!("deny.toml has no list `{key}` in {header}")))
-}
-
-/// Reports whether these licences satisfy an SPDX expression; `None` if it is invalid. `AND` binds
-/// closer than `OR`, and `/` is an old notation for `OR`.
-fn is_allowed(expression: &str, allowed: &[String]) -> Option<bool> {
-    let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
-    let words: Vec<&str> = spaced.split_whitespace().collect();
-    let mut words = words.as_slice();
-    let result = parse_or(&mut words, allowed)?;
-    words.is_empty().then_some(result)
-}
-
-fn parse_or(words: &mut &[&str], allowed: &[String]) -> Option<bool> {
-    let mut result = parse_and(words, allowed)?;
-    while accept(words, "OR") {
-        result |= parse_and(words, allowed)?;
-    }
-    Some(result)
-}
-
-fn parse_and(words: &mut &[&str], allowed: &[String]) -> Option<bool> {
-    let mut result = parse_licence(words, allowed)?;
-    while accept(words, "AND") {
-        result &= parse_licence(words, allowed)?;
-    }
-    Some(result)
-}
-
-fn parse_licence(words: &mut &[&str], allowed: &[String]) -> Option<bool> {
-    if accept(words, "(") {
-        let result = parse_or(words, allowed)?;
-        return accept(words, ")").then_some(result);
-    }
-    let (name, rest) = words.split_first()?;
-    if matches!(*name, "AND" | "OR" | "WITH" | ")") {
-        return None;
-    }
-    *words = rest;
-    let mut licence = (*name).to_owned();
-    if accept(words, "WITH") {
-        let (exception, rest) = words.split_first()?;
-        *words = rest;
-        licence = format!("{licence} WITH {exception}");
-    }
-    Some(allowed.contains(&licence))
-}
-
-fn accept(words: &mut &[&str], word: &str) -> bool {
-    match words.split_first() {
-        Some((first, rest)) if *first == word => {
-            *words = rest;
-            true
-        }
-        _ => false,
-    }
+    let is_allowed =
+        expression.evaluate(|required| allowed.iter().any(|licensee| licensee.satisfies(required)));
+    (!is_allowed).then(|| format!("has the licence {licence}, which deny.toml does not allow"))
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
+    use crate::graph::testing::package;
 
     const DENY: &str = "[licenses]\nallow = [\n  \"MIT\", # \"GPL-3.0\"\n  \"Apache-2.0\",\n  \
                         \"Apache-2.0 WITH LLVM-exception\",\n]\n\n[bans]\ndeny = [\n  { name = \"openssl\" },\n]\n";
 
-    fn package(name: &str, license: Option<&str>) -> Package {
-        Package { name: name.to_owned(), license: license.map(str::to_owned), ..Package::default() }
-    }
-
     #[test]
     fn expression_is_allowed_denied_or_invalid() {
-        let allowed = strings(DENY, "licenses", "allow").unwrap();
-        for (expression, expected) in [
-            ("MIT", Some(true)),
-            ("MIT OR GPL-3.0", Some(true)),
-            ("MIT/Apache-2.0", Some(true)),
-            ("MIT AND GPL-3.0", Some(false)),
-            ("(MIT OR GPL-3.0) AND Apache-2.0", Some(true)),
-            ("GPL-3.0 OR MIT AND Zlib", Some(false)),
-            ("Apache-2.0 WITH LLVM-exception OR Zlib", Some(true)),
-            ("MIT WITH other-exception", Some(false)),
-            ("GPL-3.0", Some(false)),
-            ("", None),
-            ("MIT OR", None),
-            ("(MIT", None),
-            ("MIT MIT", None),
+        let allowed = ["MIT", "Apache-2.0", "Apache-2.0 WITH LLVM-exception"];
+        let allowed = allowed.map(|licence| Licensee::parse(licence).unwrap());
+        for expression in [
+            "MIT",
+            "MIT OR GPL-3.0-only",
+            "MIT/Apache-2.0",
+            "(MIT OR GPL-3.0-only) AND Apache-2.0",
+            "Apache-2.0 WITH LLVM-exception OR Zlib",
         ] {
-            assert_eq!(is_allowed(expression, &allowed), expected, "{expression}");
+            assert_eq!(problem(Some(expression), &allowed), None, "{expression}");
+        }
+        for (expression, expected) in [
+            ("MIT AND GPL-3.0-only", "does not allow"),
+            ("GPL-3.0-only OR MIT AND Zlib", "does not allow"),
+            ("MIT WITH LLVM-exception", "does not allow"),
+            ("", "invalid"),
+            ("MIT OR", "invalid"),
+            ("(MIT", "invalid"),
+            ("MIT MIT", "invalid"),
+        ] {
+            let problem = problem(Some(expression), &allowed).unwrap();
+            assert!(problem.contains(expected), "{expression}: {problem}");
         }
     }
 
     #[test]
     fn denied_licence_and_banned_package_are_found() {
         let foreign = vec![
-            package("good", Some("MIT")),
-            package("copyleft", Some("GPL-3.0")),
-            package("unsaid", None),
-            package("openssl", Some("MIT")),
+            package("good", json!({"license": "MIT"})),
+            package("copyleft", json!({"license": "GPL-3.0"})),
+            package("unlicensed", json!({})),
+            package("openssl", json!({"license": "MIT"})),
         ];
         let graph = Graph { members: Vec::new(), foreign };
-        assert_eq!(are_allowed(&graph, DENY).unwrap().len(), 2);
-        assert_eq!(are_not_banned(&graph, DENY).unwrap().len(), 1);
-        assert!(are_allowed(&graph, "[bans]\ndeny = []\n").is_err());
+        let deny = Deny::parse(DENY).unwrap();
+        assert_eq!(are_allowed(&graph, &deny).unwrap().len(), 2);
+        assert_eq!(are_not_banned(&graph, &deny).len(), 1);
+        assert!(Deny::parse("[bans]\ndeny = []\n").is_err());
     }
 }

@@ -5,53 +5,26 @@
 
 mod code;
 mod crates;
+mod finding;
 mod licence;
 mod pages;
 mod prose;
 mod source;
 
-use std::fmt;
-
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::root::Root;
+pub(crate) use finding::Finding;
+use licence::Deny;
+#[cfg(test)]
+pub(crate) use pages::commands;
 use prose::Prose;
 use source::Source;
 
-/// A violation of a rule.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Finding {
-    /// A path in the repository, or the name of a package.
-    at: String,
-    /// Counted from 1; `None` for a whole file or package.
-    line: Option<usize>,
-    what: String,
-}
+pub(crate) const DETAILS: &str =
+    "Prints each violation with its file and line. `cargo xtask test tidy` checks the same rules.";
 
-impl Finding {
-    fn new(at: &str, line: Option<usize>, what: impl Into<String>) -> Finding {
-        Finding { at: at.to_owned(), line, what: what.into() }
-    }
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            Some(line) => write!(f, "{}:{line}: {}", self.at, self.what),
-            None => write!(f, "{}: {}", self.at, self.what),
-        }
-    }
-}
-
-pub(crate) fn details() -> String {
-    "Prints each violation with its file and line. `cargo xtask test tidy` checks the same rules."
-        .to_owned()
-}
-
-pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
-    if let Some(arg) = args.first() {
-        return Err(Error::Usage(format!("unexpected argument `{arg}`")));
-    }
+pub(crate) fn run(root: &Root) -> Result<()> {
     let checked = check(root)?;
     let violated = checked.iter().filter(|(_, findings)| !findings.is_empty());
     let mut count = 0;
@@ -67,21 +40,26 @@ pub(crate) fn run(root: &Root, args: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// Returns the Markdown files of the repository.
+pub(crate) fn pages(root: &Root) -> Result<Vec<Source>> {
+    source::texts(&root.dir, &["md"])
+}
+
 /// Checks every rule and returns its findings.
 pub(crate) fn check(root: &Root) -> Result<Vec<(&'static str, Vec<Finding>)>> {
     let sources = source::rust(&root.dir)?;
-    let pages = source::texts(&root.dir, &["md"])?;
+    let pages = pages(root)?;
     let others = source::texts(&root.dir, &["ts", "tsx", "css", "toml", "yaml", "sh"])?;
     let prose = Prose::new();
     let graph = Graph::load(root)?;
-    let deny = source::read(&root.dir.join("deny.toml"))?;
+    let deny = Deny::parse(&source::read(&root.dir.join("deny.toml"))?)?;
     let check_each = |rule: fn(&Source) -> Vec<Finding>| sources.iter().flat_map(rule).collect();
     Ok(vec![
         ("a file starts with a comment that describes it", check_each(code::starts_with_doc)),
         ("a file has at most 500 lines before its tests", check_each(code::is_short)),
         ("main.rs has at most 150 lines before its tests", check_each(code::main_is_short)),
         ("no file has markers of unfinished work", check_each(code::has_no_unfinished_work)),
-        ("the core does no I/O, reads no clock and has no runtime", check_each(code::core_is_pure)),
+        ("the core does no I/O and is not async", check_each(code::core_is_pure)),
         ("only the wire types of the core are serialisable", check_each(code::model_is_plain)),
         ("only the containerd client uses tonic and prost", check_each(code::grpc_stays_inside)),
         (
@@ -115,7 +93,7 @@ pub(crate) fn check(root: &Root) -> Result<Vec<(&'static str, Vec<Finding>)>> {
         ),
         ("disabled features add no dependencies", crates::trees_are_clean(root)?),
         ("every dependency has an allowed licence", licence::are_allowed(&graph, &deny)?),
-        ("no dependency is banned", licence::are_not_banned(&graph, &deny)?),
+        ("no dependency is banned", licence::are_not_banned(&graph, &deny)),
         ("links between Markdown files resolve", pages::links_resolve(&root.dir, &pages)),
         ("docs/errors.md matches the source", pages::errors_are_current(root)?),
         ("commands in Markdown files exist", pages::commands_exist(&root.dir, &graph, &pages)),
@@ -125,12 +103,6 @@ pub(crate) fn check(root: &Root) -> Result<Vec<(&'static str, Vec<Finding>)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn finding_starts_with_path_and_line() {
-        assert_eq!(Finding::new("a/b.rs", Some(3), "x").to_string(), "a/b.rs:3: x");
-        assert_eq!(Finding::new("tokio", None, "x").to_string(), "tokio: x");
-    }
 
     #[test]
     fn rules_find_files_of_repository() {

@@ -5,7 +5,7 @@
 
 use regex::{Regex, RegexBuilder};
 
-use super::Finding;
+use super::finding::Finding;
 use super::source::Source;
 
 /// The share of a file's lines that may have a hit, in percent.

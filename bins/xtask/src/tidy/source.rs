@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use crate::error::{Context as _, Result};
+use crate::files;
 
 /// A text file of the repository.
 #[derive(Debug, Default)]
@@ -79,53 +80,24 @@ pub(crate) fn read(path: &Path) -> Result<String> {
 }
 
 pub(crate) fn rust(root: &Path) -> Result<Vec<Source>> {
-    let mut found = Vec::new();
-    walk(root, root, &["rs"], &mut |path, text| {
-        found.push(Source::rust(path, text));
-    })?;
-    Ok(found)
+    load(root, &["rs"], Source::rust)
 }
 
-/// The files with these endings.
-pub(crate) fn texts(root: &Path, endings: &[&str]) -> Result<Vec<Source>> {
-    let mut found = Vec::new();
-    walk(root, root, endings, &mut |path, text| {
-        found.push(Source::page(path, text));
-    })?;
-    Ok(found)
+/// The files with these extensions.
+pub(crate) fn texts(root: &Path, extensions: &[&str]) -> Result<Vec<Source>> {
+    load(root, extensions, Source::page)
 }
 
-fn walk(
-    root: &Path,
-    dir: &Path,
-    endings: &[&str],
-    visit: &mut impl FnMut(&str, &str),
-) -> Result<()> {
-    let matches = |path: &Path| {
-        path.extension().is_some_and(|found| endings.iter().any(|ending| found == *ending))
-    };
-    let listed = || format!("list {}", dir.display());
-    let mut entries =
-        fs::read_dir(dir).context(listed)?.collect::<std::io::Result<Vec<_>>>().context(listed)?;
-    entries.sort_by_key(fs::DirEntry::file_name);
-    for entry in entries {
-        let path = entry.path();
-        let kind = entry.file_type().context(|| format!("read the type of {}", path.display()))?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        // Built, downloaded or generated files are not checked.
-        let built =
-            ["target", "node_modules", "corpus", "artifacts", "dist"].contains(&name.as_str());
-        if kind.is_dir() && !built && !name.starts_with('.') {
-            walk(root, &path, endings, visit)?;
-        } else if kind.is_file() && matches(&path) {
-            let text = read(&path)?;
-            let shown = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().into_owned();
-            if !text.starts_with("// @generated") {
-                visit(&shown, &text);
-            }
+fn load(root: &Path, extensions: &[&str], source: fn(&str, &str) -> Source) -> Result<Vec<Source>> {
+    let mut found = Vec::new();
+    for path in files::list(root, extensions)? {
+        let text = read(&path)?;
+        if !text.starts_with("// @generated") {
+            let shown = path.strip_prefix(root).unwrap_or(&path).to_string_lossy();
+            found.push(source(&shown, &text));
         }
     }
-    Ok(())
+    Ok(found)
 }
 
 /// Replaces the characters of comments, strings and character literals with spaces.
