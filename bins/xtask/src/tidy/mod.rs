@@ -5,8 +5,10 @@
 
 mod code;
 mod crates;
+mod cycles;
 mod finding;
 mod licence;
+mod modules;
 mod pages;
 mod prose;
 mod source;
@@ -84,6 +86,7 @@ pub(crate) fn check(root: &Root) -> Result<Vec<(&'static str, Vec<Finding>)>> {
                 .flat_map(|file| prose.check(file))
                 .collect(),
         ),
+        ("the files of a crate form no cycle", cycles::files_form_no_cycle(root, &graph)?),
         ("no test sleeps", check_each(code::tests_do_not_sleep)),
         ("every package uses the workspace's lints", crates::lints_are_shared(root, &graph)?),
         ("published packages have registry metadata", crates::have_registry_metadata(&graph)),
