@@ -20,19 +20,22 @@ pub struct ContainerdBinary {
 }
 
 impl ContainerdBinary {
-    /// Finds the programs of a minor version such as `"1.6"` or `"2.4"`.
+    /// Finds the programs of a minor version such as `"1.6"` or `"2.4"`. Of `"v2.4.2"` the patch is
+    /// ignored: only one of each minor version is available.
     ///
     /// # Errors
     /// [`Missing`] with the command to run.
-    pub fn find(minor: &str) -> Result<Self, Missing> {
+    pub fn find(version: &str) -> Result<Self, Missing> {
+        let numbers = major_minor(version);
+        let minor = numbers.map_or_else(|| version.to_owned(), |(a, b)| format!("{a}.{b}"));
         let missing = |remedy: String| Missing::new(format!("containerd {minor}"), remedy);
         if minor == VERSION_FROM_PATH {
             let install = || missing("apt-get install containerd runc".into());
             let containerd = need::on_path("containerd").ok_or_else(install)?;
             let ctr = need::on_path("ctr").ok_or_else(install)?;
-            let found = Self { minor: minor.into(), containerd, ctr };
+            let found = Self { minor: minor.clone(), containerd, ctr };
             let version = found.version().map_err(|error| missing(error.to_string()))?;
-            return if is_minor(&version, minor) {
+            return if major_minor(&version) == numbers {
                 Ok(found)
             } else {
                 Err(missing(format!(
@@ -45,23 +48,19 @@ impl ContainerdBinary {
         let dir = cache_dir()
             .ok_or_else(|| missing("set HOME, XDG_CACHE_HOME or PULLTRACE_CACHE".into()))?
             .join("containerd")
-            .join(minor)
+            .join(&minor)
             .join("bin");
         let program = |name: &str| {
             let path = dir.join(name);
             path.is_file().then_some(path).ok_or_else(install)
         };
-        Ok(Self { minor: minor.into(), containerd: program("containerd")?, ctr: program("ctr")? })
+        Ok(Self { containerd: program("containerd")?, ctr: program("ctr")?, minor })
     }
 
     /// Reports whether this version is at least `major.minor`.
     #[must_use]
     pub fn at_least(&self, major: u32, minor: u32) -> bool {
-        let mut parts = self.minor.split('.').map(str::parse);
-        match (parts.next(), parts.next()) {
-            (Some(Ok(a)), Some(Ok(b))) => (a, b) >= (major, minor),
-            _ => false,
-        }
+        major_minor(&self.minor) >= Some((major, minor))
     }
 
     /// Returns the exact version as printed by the daemon, such as `1.6.20~ds1`.
@@ -84,10 +83,14 @@ impl ContainerdBinary {
     }
 }
 
-fn is_minor(version: &str, minor: &str) -> bool {
-    version
-        .strip_prefix(minor)
-        .is_some_and(|rest| rest.starts_with(['.', '~', '-', '+']) || rest.is_empty())
+/// Returns the first two numbers of a version: (2, 4) for `v2.4.2`, (1, 6) for `1.6.20~ds1`. Not a
+/// semantic version: Debian's has a `~`, and minor versions have no patch.
+fn major_minor(version: &str) -> Option<(u32, u32)> {
+    let mut parts = version.trim_start_matches('v').split('.');
+    let major = parts.next()?.parse().ok()?;
+    let minor = parts.next()?;
+    let digits = minor.split(|char: char| !char.is_ascii_digit()).next()?;
+    Some((major, digits.parse().ok()?))
 }
 
 /// The folder in which `cargo xtask` keeps its builds.
@@ -120,14 +123,23 @@ mod tests {
     }
 
     #[test]
-    fn minor_version_matches_whole_component() {
-        assert!(is_minor("1.6.20~ds1", "1.6"));
-        assert!(!is_minor("1.60.1", "1.6"));
+    fn minor_version_is_parsed_from_full_versions() {
+        for (version, numbers) in [
+            ("1.6", Some((1, 6))),
+            ("1.6.20~ds1", Some((1, 6))),
+            ("1.6~rc1", Some((1, 6))),
+            ("v2.4.2", Some((2, 4))),
+            ("1.60.1", Some((1, 60))),
+            ("2", None),
+            ("x", None),
+        ] {
+            assert_eq!(major_minor(version), numbers, "{version}");
+        }
     }
 
     #[test]
     fn missing_containerd_error_names_command() {
-        let missing = ContainerdBinary::find("9.9").unwrap_err();
+        let missing = ContainerdBinary::find("v9.9.1").unwrap_err();
         assert_eq!(
             missing.to_string(),
             "containerd 9.9 is missing: run `cargo xtask containerd 9.9`"
