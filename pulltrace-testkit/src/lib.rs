@@ -1,8 +1,8 @@
 //! Test fixtures for the tests, the demo and the benchmarks of pulltrace: a local registry, images
 //! with known sizes, a private containerd, clients that pull, and a real Kubernetes API server.
 //!
-//! Not published. The library does not depend on the collector, so that it can verify it
-//! independently; only the programs in `src/bin` use both.
+//! Not published. The library depends neither on the agent nor on the server, so that it can verify
+//! them independently; only its tests use both.
 //!
 //! # Example
 //! ```no_run

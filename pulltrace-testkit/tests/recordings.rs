@@ -2,7 +2,7 @@
 //! that no state contradicts another.
 //!
 //! The expected values are those of the images that were pulled
-//! (`pulltrace-testkit/src/bin/demo/script.rs`), not from the output.
+//! (`demo/src/script.rs`), not from the output.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -18,14 +18,21 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 /// # Errors
 /// Returns the exit code if the program should exit: 0 after `--help` and `--version`, otherwise 2.
 pub fn parse<T: Parser>() -> Result<T, ExitCode> {
-    let args: Vec<OsString> = std::env::args_os().collect();
+    parse_from(&std::env::args_os().collect::<Vec<_>>())
+}
+
+/// Parses these arguments, of which the first is the program's name.
+///
+/// # Errors
+/// Returns the exit code if the program should exit: 0 after `--help` and `--version`, otherwise 2.
+pub fn parse_from<T: Parser>(args: &[OsString]) -> Result<T, ExitCode> {
     let command = ignore_empty_env(T::command());
     let parsed = command
         .clone()
-        .try_get_matches_from(&args)
+        .try_get_matches_from(args)
         .and_then(|matches| T::from_arg_matches(&matches));
     parsed.map_err(|error| {
-        match invalid_value_message(&error, &command, &args) {
+        match invalid_value_message(&error, &command, args) {
             Some(line) => {
                 // If standard error is closed, only the exit code remains.
                 let _untold = std::io::stderr().write_all(line.as_bytes());

@@ -1,4 +1,4 @@
-//! `cargo xtask bench NAME`: builds and runs a bench program of the testkit with the programs that
+//! `cargo xtask bench NAME`: builds and runs a program of `benches` with the programs that
 //! it measures, or the bench of the page.
 
 use clap::builder::PossibleValuesParser;
@@ -117,7 +117,7 @@ pub(crate) fn run(root: &Root, args: &Args) -> Result<()> {
     }
     containerd.finish()?;
     let mut cargo = process::cargo(&root.dir);
-    cargo.args(["run", "--release", "-p", "pulltrace-testkit", "--bin"]);
+    cargo.args(["run", "--release", "-p", "pulltrace-benches", "--bin"]);
     cargo.arg(format!("bench-{}", bench.name));
     cargo.arg("--").args(options);
     cargo.env("PULLTRACE_CACHE", &root.cache);
@@ -132,7 +132,7 @@ mod tests {
     fn options_are_those_of_programs() {
         let root = Root::find().unwrap().dir;
         for bench in BENCHES {
-            let stem = format!("pulltrace-testkit/src/bin/bench-{}", bench.name);
+            let stem = format!("benches/src/bin/bench-{}", bench.name);
             let file = root.join(format!("{stem}.rs"));
             let source = std::fs::read_to_string(&file)
                 .or_else(|_| std::fs::read_to_string(root.join(stem).join("main.rs")));

@@ -16,8 +16,7 @@ use crate::web;
 const KUBERNETES: &str = "--kubernetes";
 
 /// The help of the demo program. Included, so that it can be printed without a build.
-pub(crate) const DETAILS: &str =
-    include_str!("../../../pulltrace-testkit/src/bin/demo/help.txt").trim_ascii_end();
+pub(crate) const DETAILS: &str = include_str!("../../../demo/src/help.txt").trim_ascii_end();
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -47,7 +46,7 @@ pub(crate) fn run(root: &Root, args: &Args) -> Result<()> {
     }
     // One call, because two would build shared dependencies twice, with different features.
     let mut build = process::cargo(&root.dir);
-    build.args(["build", "-p", "pulltrace", "-p", "pulltrace-testkit"]);
+    build.args(["build", "-p", "pulltrace", "-p", "pulltrace-demo"]);
     build.args(["--bin", "pulltrace", "--bin", "demo"]);
     if pods {
         for program in ["pulltrace-agent", "pulltrace-server"] {

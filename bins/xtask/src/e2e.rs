@@ -71,7 +71,7 @@ fn run_random(root: &Root, args: &Args, seed: u64) -> Result<()> {
     setup::ensure()?;
     containerd::ensure(root, &args.versions)?;
     let mut cargo = process::cargo(&root.dir);
-    cargo.args(["run", "--release", "-p", "pulltrace-testkit"]);
+    cargo.args(["run", "--release", "-p", "pulltrace-benches"]);
     cargo.args(["--bin", "random", "--", "--seed", &seed.to_string()]);
     cargo.args(&args.options);
     if !args.versions.is_empty() {
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn random_options_are_those_of_program() {
-        let file = "pulltrace-testkit/src/bin/random/main.rs";
+        let file = "benches/src/bin/random/main.rs";
         let source = std::fs::read_to_string(Root::find().unwrap().dir.join(file)).unwrap();
         for option in RANDOM_OPTIONS.split(['[', ']']).filter(|o| o.starts_with('-')) {
             assert!(source.contains(&format!("[{option}]")), "{option}");

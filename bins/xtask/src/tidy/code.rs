@@ -179,12 +179,9 @@ pub(crate) fn telemetry_stays_inside(source: &Source) -> Vec<Finding> {
 /// sleep, because it advances at once.
 pub(crate) fn tests_do_not_sleep(source: &Source) -> Vec<Finding> {
     let testkit = source.path.strip_prefix("pulltrace-testkit/src/");
-    // Programs run at human speed, and the other files implement waiting and throttling.
+    // These implement waiting and throttling.
     let may_sleep = |rest: &str| {
-        rest.starts_with("bin/")
-            || ["wait.rs", "throttle.rs", "registry/fault.rs"]
-                .iter()
-                .any(|file| rest.ends_with(file))
+        ["wait.rs", "throttle.rs", "registry/fault.rs"].iter().any(|file| rest.ends_with(file))
     };
     let checked: Vec<(usize, &str)> = match testkit {
         Some(rest) if !may_sleep(rest) => source.code().chain(source.tests()).collect(),
@@ -335,7 +332,7 @@ mod tests {
         assert_eq!(at("pulltrace-agent-lib/tests/it.rs"), [Some(2), Some(5)]);
         assert_eq!(at("pulltrace-testkit/src/registry.rs"), [Some(2), Some(5)]);
         assert_eq!(at("pulltrace-testkit/src/registry/throttle.rs"), [Some(5)]);
-        assert_eq!(at("pulltrace-testkit/src/bin/demo.rs"), [Some(5)]);
+        assert_eq!(at("demo/src/main.rs"), [Some(5)]);
         let text = "sleep(1);\n#[tokio::test(start_paused = true)]\nsleep(1);\nthread::sleep(1);\n\
                     #[tokio::test]\nsleep_until(1);\n#[tokio::test(start_paused = true)]\nsleep(1);\n";
         let found = lines(tests_do_not_sleep, "pulltrace-agent-lib/tests/it.rs", text);

@@ -16,8 +16,8 @@ use hyper_util::rt::TokioIo;
 use pulltrace_testkit::clock;
 use tokio::net::TcpStream;
 
-use super::Error;
 use super::node::SimulatedNode;
+use pulltrace_benches::Error;
 
 /// The outcomes of the reports since the last call of [`StatsRecorder::take`].
 #[derive(Clone, Debug, Default)]

@@ -2,9 +2,9 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 
-use crate::child::{Child, Program};
+use crate::child::{Child, Program, check_status};
+use crate::error::{DemoError, log};
 use crate::stop::Stop;
-use crate::{DemoError, check_status, log};
 
 /// The default port. A random port is used if it is taken.
 const DEFAULT_PORT: u16 = 8080;

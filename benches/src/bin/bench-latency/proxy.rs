@@ -9,7 +9,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-use crate::Error;
+use pulltrace_benches::Error;
 
 pub(crate) struct ReportProxy {
     url: String,

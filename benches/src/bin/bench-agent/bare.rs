@@ -10,7 +10,7 @@ use tonic::metadata::MetadataValue;
 use tonic::transport::{Channel, Endpoint};
 use tonic_prost::ProstCodec;
 
-use super::Error;
+use pulltrace_benches::Error;
 
 /// The size limit of a response, in bytes.
 const MAX_RESPONSE_BYTES: usize = 16 << 20;

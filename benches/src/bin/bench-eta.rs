@@ -9,22 +9,31 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use clap::{Parser, value_parser};
 use futures_util::future::join_all;
 use pulltrace_agent_lib::Clock;
 use pulltrace_agent_lib::source::PullSource as _;
 use pulltrace_agent_lib::source::containerd::Containerd as Source;
+use pulltrace_benches::{ContainerdVersions, Error, goals, log, print, runtime};
 use pulltrace_core::{Eta, Limits, NodeTime, PullTable};
 use pulltrace_testkit::containerd::{Containerd, ContainerdBinary, Options};
 use pulltrace_testkit::image::{Image, Layer, mib};
 use pulltrace_testkit::need;
 use pulltrace_testkit::registry::Registry;
 
-const USAGE: &str = "usage: bench-eta [--runs 5] [--containerd 2.4]…";
+/// Measures the error of the estimated time left of real pulls.
+#[derive(Parser)]
+#[command(name = "bench-eta")]
+struct Args {
+    /// Pulls per workload.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = value_parser!(u16).range(1..))]
+    runs: u16,
+    #[command(flatten)]
+    containerd: ContainerdVersions,
+}
 
 /// The fractions of a pull's duration at which the ETA is compared.
 const CHECKPOINTS: [(f64, &str); 3] = [(0.25, "¼"), (0.5, "½"), (0.75, "¾")];
-
-type Error = Box<dyn std::error::Error>;
 
 /// The image to pull, and the download speed.
 #[derive(Clone, Copy)]
@@ -103,55 +112,23 @@ impl Sample {
 }
 
 fn main() -> ExitCode {
-    match parse(std::env::args().skip(1)) {
-        Ok((runs, versions)) => match bench(runs, &versions) {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::FAILURE,
-            Err(error) => {
-                log(&error.to_string());
-                ExitCode::FAILURE
-            }
-        },
-        Err(error) => {
-            log(&format!("{error}\n{USAGE}"));
-            ExitCode::from(2)
-        }
-    }
+    pulltrace_benches::run(bench)
 }
 
-fn parse(mut args: impl Iterator<Item = String>) -> Result<(usize, Vec<String>), String> {
-    let (mut runs, mut versions) = (5, Vec::new());
-    while let Some(flag) = args.next() {
-        let value = args.next().ok_or(format!("{flag} requires a value"))?;
-        match flag.as_str() {
-            "--runs" => {
-                let read = value.parse().ok().filter(|runs| *runs > 0);
-                runs = read.ok_or(format!("invalid --runs {value}: expected a positive number"))?;
-            }
-            "--containerd" => versions.push(value),
-            _ => return Err(format!("unknown option {flag}")),
-        }
-    }
-    if versions.is_empty() {
-        versions = ["1.6", "2.4"].map(str::to_owned).to_vec();
-    }
-    Ok((runs, versions))
-}
-
-/// Runs all workloads. Returns whether all goals were reached.
-fn bench(runs: usize, versions: &[String]) -> Result<bool, Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+/// Runs all workloads. Fails unless all goals are reached.
+fn bench(args: &Args) -> Result<ExitCode, Error> {
     let mut all = Vec::new();
-    for version in versions {
+    for version in &args.containerd.versions {
         let binary = need::containerd(version)?;
         for kind in WORKLOADS {
             // Built in advance, so that it does not affect the measurement.
-            let images: Vec<Image> =
-                (0..runs).map(|run| Image::builder().layers((kind.layers)(run)).build()).collect();
+            let images: Vec<Image> = (0..usize::from(args.runs))
+                .map(|run| Image::builder().layers((kind.layers)(run)).build())
+                .collect();
             all.push((binary.clone(), kind, images));
         }
     }
-    let measured = runtime.block_on(join_all(
+    let measured = runtime()?.block_on(join_all(
         all.iter().map(|(binary, kind, images)| measure(binary, *kind, images)),
     ));
     print("| containerd | pull | at | median error | worst | within low–high | goal |");
@@ -164,7 +141,7 @@ fn bench(runs: usize, versions: &[String]) -> Result<bool, Error> {
             reached &= print_row(binary, kind, *part, name, &points);
         }
     }
-    Ok(reached)
+    Ok(goals(reached))
 }
 
 /// Prints a table row. Returns whether its goal was reached.
@@ -285,14 +262,4 @@ fn sample_at(estimates: &[Estimate], from: NodeTime, to: NodeTime, part: f64) ->
         actual_left: to.since(last.map_or(at, |said| said.at)).as_secs_f64(),
         eta: last.and_then(|said| said.eta),
     }
-}
-
-#[expect(clippy::print_stdout, reason = "the table is the program's output")]
-fn print(text: &str) {
-    println!("{text}");
-}
-
-#[expect(clippy::print_stderr, reason = "progress is printed to stderr")]
-fn log(text: &str) {
-    eprintln!("{text}");
 }

@@ -1,7 +1,7 @@
 //! Random pulls with random registry faults against a private containerd. The collector must report
 //! exactly the outcomes that the pulling clients received: no lost, invented or wrong pulls.
 //!
-//! `random --seed N [--pulls 1000] [--containerd 2.4]…`; `cargo xtask e2e --random N` runs it. The
+//! `random --seed N [--pulls 1000] [--containerd 2.4]… [--plan]`; `cargo xtask e2e --random N` runs it. The
 //! pulls depend only on the seed. Exits with 1 on any difference.
 
 mod collector;
@@ -14,6 +14,8 @@ use std::fs::File;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::Parser;
+use pulltrace_benches::{goals, log, print, runtime};
 use pulltrace_testkit::containerd::{Containerd, Options};
 use pulltrace_testkit::registry::Registry;
 use pulltrace_testkit::{clock, need};
@@ -23,30 +25,43 @@ use compare::{Mismatches, compare};
 use plan::Plan;
 use runner::{ClientOutcome, Error, Runner};
 
-const USAGE: &str = "usage: random --seed N [--pulls 1000] [--containerd 2.4]… [--plan]";
-
+/// Compares the collector's reports with the outcomes of random pulls.
+#[derive(Parser)]
+#[command(name = "random")]
 struct Args {
+    /// Seed of the pulls and faults.
+    #[arg(long, value_name = "N")]
     seed: u64,
+    /// Number of pulls.
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
     pulls: usize,
-    versions: Vec<String>,
-    only_plan: bool,
+    /// Minor version of containerd; repeat it for several.
+    #[arg(
+        long,
+        value_name = "VERSION",
+        env = "PULLTRACE_CONTAINERD",
+        value_delimiter = ',',
+        default_values = ["1.6", "2.4"]
+    )]
+    containerd: Vec<String>,
+    /// Print the pulls and exit.
+    #[arg(long)]
+    plan: bool,
 }
 
 fn main() -> ExitCode {
-    let wanted = match parse(std::env::args().skip(1)) {
-        Ok(wanted) => wanted,
-        Err(error) => {
-            log(&format!("{error}\n{USAGE}"));
-            return ExitCode::from(2);
-        }
-    };
-    let plan = plan::generate(wanted.seed, wanted.pulls);
-    if wanted.only_plan {
+    pulltrace_benches::run(compare_all)
+}
+
+/// Runs the plan on each version. Fails on any difference.
+fn compare_all(args: &Args) -> Result<ExitCode, Error> {
+    let plan = plan::generate(args.seed, args.pulls.max(1));
+    if args.plan {
         print_plan(&plan);
-        return ExitCode::SUCCESS;
+        return Ok(ExitCode::SUCCESS);
     }
     let mut all_equal = true;
-    for version in &wanted.versions {
+    for version in &args.containerd {
         match run(&plan, version) {
             Ok(equal) => all_equal &= equal,
             Err(error) => {
@@ -55,42 +70,13 @@ fn main() -> ExitCode {
             }
         }
     }
-    ExitCode::from(u8::from(!all_equal))
-}
-
-fn parse(mut args: impl Iterator<Item = String>) -> Result<Args, String> {
-    let mut seed = None;
-    let mut pulls = 1_000;
-    let mut versions = Vec::new();
-    let mut only_plan = false;
-    while let Some(flag) = args.next() {
-        if flag == "--plan" {
-            only_plan = true;
-            continue;
-        }
-        let value = args.next().ok_or(format!("{flag} requires a value"))?;
-        let number = || {
-            value.parse::<u64>().map_err(|_| format!("invalid {flag} {value}: expected a number"))
-        };
-        match flag.as_str() {
-            "--seed" => seed = Some(number()?),
-            "--pulls" => pulls = usize::try_from(number()?).map_err(|error| error.to_string())?,
-            "--containerd" => versions.push(value),
-            _ => return Err(format!("unknown option {flag}")),
-        }
-    }
-    if versions.is_empty() {
-        let listed = std::env::var("PULLTRACE_CONTAINERD").unwrap_or_default();
-        let listed = if listed.is_empty() { "1.6,2.4" } else { &listed };
-        versions.extend(listed.split(',').map(|version| version.trim().to_owned()));
-    }
-    Ok(Args { seed: seed.ok_or("missing --seed")?, pulls: pulls.max(1), versions, only_plan })
+    Ok(goals(all_equal))
 }
 
 /// Runs a plan. Returns whether the collector's reports match the clients' outcomes.
 fn run(plan: &Plan, version: &str) -> Result<bool, Error> {
     let binary = need::containerd(version)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = runtime()?;
     let path = std::env::temp_dir().join(format!("pulltrace-random-{}-{version}.jsonl", plan.seed));
     let recording = File::create(&path)?;
     let began = clock::now();
@@ -182,20 +168,14 @@ async fn run_waves(
     Ok((outcomes, observed, mismatches))
 }
 
-#[expect(clippy::print_stdout, reason = "the plan is the program's output")]
 fn print_plan(plan: &Plan) {
     for (i, wave) in plan.waves.iter().enumerate() {
-        println!("wave {}, {} concurrent", i + 1, wave.concurrency);
+        print(&format!("wave {}, {} concurrent", i + 1, wave.concurrency));
         for pull in &wave.pulls {
-            println!("  {pull}: {:?}", plan.images[pull.image].layers);
+            print(&format!("  {pull}: {:?}", plan.images[pull.image].layers));
         }
         if !wave.removed_images.is_empty() {
-            println!("  then remove images {:?}", wave.removed_images);
+            print(&format!("  then remove images {:?}", wave.removed_images));
         }
     }
-}
-
-#[expect(clippy::print_stderr, reason = "progress and results go to stderr")]
-fn log(text: &str) {
-    eprintln!("{text}");
 }

@@ -14,14 +14,15 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
 use std::time::Duration;
 
-use pulltrace_testkit::CallError;
+use clap::{Parser, Subcommand, value_parser};
+use pulltrace_benches::{ContainerdVersions, Error, log, print, runtime, seconds};
 use pulltrace_testkit::clock;
-use pulltrace_testkit::containerd::{Containerd, Options, StartError};
+use pulltrace_testkit::containerd::{Containerd, Options};
 use pulltrace_testkit::cri::Pull;
 use pulltrace_testkit::image::{Image, Layer};
-use pulltrace_testkit::need::{self, Missing};
+use pulltrace_testkit::need;
 use pulltrace_testkit::registry::{Gate, Registry};
-use pulltrace_testkit::wait::{self, TimedOut};
+use pulltrace_testkit::wait;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -30,8 +31,6 @@ use calls::MetricsEndpoint;
 use pulltrace_testkit::proc::{self, CpuTime};
 use pulltrace_testkit::program::{self, Server};
 use results::{ClientKind, Measurement};
-
-const USAGE: &str = "usage: bench-agent [--seconds 30] [--containerd 2.4]…";
 
 const PULLS: usize = 10;
 const LAYERS: usize = 20;
@@ -48,109 +47,51 @@ const STABLE_FOR: Duration = Duration::from_secs(3);
 /// The interval at which CPU times are sampled: those of ended threads are lost.
 const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 
-#[derive(Debug, thiserror::Error)]
-enum Error {
-    #[error("{0}")]
-    Usage(String),
-    #[error(transparent)]
-    Missing(#[from] Missing),
-    #[error(transparent)]
-    Start(#[from] StartError),
-    #[error(transparent)]
-    Timeout(#[from] TimedOut),
-    #[error("failed to connect to containerd: {0}")]
-    Transport(#[from] tonic::transport::Error),
-    #[error("call to containerd failed: {0}")]
-    Call(#[from] Box<tonic::Status>),
-    #[error("failed to pull an image: {0}")]
-    Pull(#[from] CallError),
-    #[error("failed to read containerd's metrics: {0}")]
-    Metrics(String),
-    #[error("{0} exited during the measurement: {1}")]
-    Ended(&'static str, std::process::ExitStatus),
-    #[error(transparent)]
-    Io(#[from] std::io::Error),
+/// Measures the cost of the agent and the load that it adds to containerd.
+#[derive(Parser)]
+#[command(name = "bench-agent", args_conflicts_with_subcommands = true)]
+struct Args {
+    /// Duration of a measurement.
+    #[arg(long, value_name = "N", default_value = "30", value_parser = seconds)]
+    seconds: Duration,
+    #[command(flatten)]
+    containerd: ContainerdVersions,
+    #[command(subcommand)]
+    mode: Option<Mode>,
 }
 
-impl From<tonic::Status> for Error {
-    fn from(status: tonic::Status) -> Self {
-        Self::Call(Box::new(status))
-    }
-}
-
+#[derive(Subcommand)]
 enum Mode {
-    Bench { seconds: Duration, versions: Vec<String> },
-    Bare { socket: PathBuf, interval: Duration },
+    /// Polls containerd until it is killed. The bench starts this mode of its own program.
+    #[command(hide = true)]
+    Bare {
+        #[arg(long)]
+        socket: PathBuf,
+        #[arg(long, value_parser = value_parser!(u64).range(1..))]
+        interval_ms: u64,
+    },
 }
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(code) => code,
-        Err(Error::Usage(text)) => {
-            log(&format!("{text}\n{USAGE}"));
-            ExitCode::from(2)
-        }
-        Err(error) => {
-            log(&format!("bench-agent: {error}"));
-            ExitCode::FAILURE
-        }
-    }
+    pulltrace_benches::run(run)
 }
 
-fn run() -> Result<ExitCode, Error> {
-    let wanted = parse(std::env::args().skip(1))?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        match wanted {
-            Mode::Bare { socket, interval } => bare::run(&socket, interval).await?,
-            Mode::Bench { seconds, versions } => {
-                let mut interrupted = signal(SignalKind::interrupt())?;
-                let mut terminated = signal(SignalKind::terminate())?;
-                // Dropping the future stops everything that it started.
-                tokio::select! {
-                    done = bench(seconds, &versions) => done?,
-                    _ = interrupted.recv() => return Ok(ExitCode::from(130)),
-                    _ = terminated.recv() => return Ok(ExitCode::from(143)),
-                }
-            }
+fn run(args: &Args) -> Result<ExitCode, Error> {
+    runtime()?.block_on(async {
+        if let Some(Mode::Bare { socket, interval_ms }) = &args.mode {
+            bare::run(socket, Duration::from_millis(*interval_ms)).await?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let mut interrupted = signal(SignalKind::interrupt())?;
+        let mut terminated = signal(SignalKind::terminate())?;
+        // Dropping the future stops everything that it started.
+        tokio::select! {
+            done = bench(args.seconds, &args.containerd.versions) => done?,
+            _ = interrupted.recv() => return Ok(ExitCode::from(130)),
+            _ = terminated.recv() => return Ok(ExitCode::from(143)),
         }
         Ok(ExitCode::SUCCESS)
     })
-}
-
-fn parse(mut args: impl Iterator<Item = String>) -> Result<Mode, Error> {
-    let mut seconds = 30;
-    let mut versions = Vec::new();
-    let (mut socket, mut interval) = (None, None);
-    let mut args = args.by_ref().peekable();
-    let bare = args.next_if(|arg| arg == "bare").is_some();
-    while let Some(flag) = args.next() {
-        let value = args.next().ok_or_else(|| Error::Usage(format!("{flag} requires a value")))?;
-        let number = || {
-            let number = value.parse::<u64>().ok().filter(|number| *number > 0);
-            number.ok_or_else(|| {
-                Error::Usage(format!("invalid {flag} {value}: expected a positive number"))
-            })
-        };
-        match flag.as_str() {
-            "--seconds" => seconds = number()?,
-            "--containerd" => versions.push(value),
-            "--socket" if bare => socket = Some(PathBuf::from(value)),
-            "--interval-ms" if bare => interval = Some(Duration::from_millis(number()?)),
-            _ => return Err(Error::Usage(format!("unknown option {flag}"))),
-        }
-    }
-    if bare {
-        let missing = || Error::Usage("bare requires --socket and --interval-ms".into());
-        return Ok(Mode::Bare {
-            socket: socket.ok_or_else(missing)?,
-            interval: interval.ok_or_else(missing)?,
-        });
-    }
-    if versions.is_empty() {
-        versions = ["1.6", "2.4"].map(str::to_owned).to_vec();
-    }
-    Ok(Mode::Bench { seconds: Duration::from_secs(seconds), versions })
 }
 
 async fn bench(seconds: Duration, versions: &[String]) -> Result<(), Error> {
@@ -262,7 +203,7 @@ impl Bench<'_> {
     ) -> Result<Measurement, Error> {
         let mut child = command.map(|mut command| command.spawn()).transpose()?;
         tokio::time::sleep(SETTLE).await;
-        let daemon = containerd.pid().ok_or(Error::Metrics("containerd is not running".into()))?;
+        let daemon = containerd.pid().ok_or("containerd is not running")?;
         let pid = child.as_ref().and_then(Child::id);
         let mut daemon = CpuTime::for_pid(daemon);
         let mut client = pid.map(CpuTime::for_pid);
@@ -277,7 +218,8 @@ impl Bench<'_> {
             if let Some(child) = &mut child
                 && let Some(status) = child.try_wait()?
             {
-                return Err(Error::Ended(who.name(), status));
+                let name = who.name();
+                return Err(format!("{name} exited during the measurement: {status}").into());
             }
             daemon.total()?;
             client.as_mut().map(CpuTime::total).transpose()?;
@@ -362,14 +304,4 @@ impl HeldPulls {
             }
         }
     }
-}
-
-#[expect(clippy::print_stdout, reason = "the table is the program's output")]
-fn print(text: &str) {
-    println!("{text}");
-}
-
-#[expect(clippy::print_stderr, reason = "progress and errors go to stderr")]
-fn log(text: &str) {
-    eprintln!("{text}");
 }

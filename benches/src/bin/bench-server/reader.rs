@@ -12,7 +12,7 @@ use hyper::header::HOST;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::Error;
+use pulltrace_benches::Error;
 
 /// The kinds of readers: name in the table, query string.
 pub(crate) const READER_KINDS: [(&str, &str); 4] = [

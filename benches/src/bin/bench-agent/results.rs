@@ -3,6 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use pulltrace_benches::to_mib;
+
 use crate::bare::PollCounts;
 
 /// The client that polls containerd.
@@ -98,7 +100,7 @@ pub(crate) fn table(rows: &[Measurement]) -> String {
             row.calls,
             percent(own),
             micros(own),
-            cell(row.rss, |bytes| format!("{:.1} MiB", mib(bytes))),
+            cell(row.rss, |bytes| format!("{:.1} MiB", to_mib(bytes))),
             row.percent_of_core(row.containerd_cpu),
             percent(row.added_percent()),
             micros(row.added_percent()),
@@ -128,7 +130,7 @@ pub(crate) fn budget_table(rows: &[Measurement], binary: u64) -> String {
         Some(100.0 * poll / agent.interval()?.as_secs_f64())
     };
     let own = |row: &Measurement| row.client_cpu.map(|time| row.percent_of_core(time));
-    let rss = |row: &Measurement| row.rss.map(mib);
+    let rss = |row: &Measurement| row.rss.map(to_mib);
     let percent = |value| cell(value, |value: f64| format!("{value:.3} %"));
     let memory = |value| cell(value, |value: f64| format!("{value:.1} MiB"));
     let lines = [
@@ -150,7 +152,7 @@ pub(crate) fn budget_table(rows: &[Measurement], binary: u64) -> String {
         ),
         ("added by polls, idle", percent(worst(true, &by_polls)), "≤ 0.1 %", "–"),
         ("added by polls, 10 × 20 layers", percent(worst(false, &by_polls)), "≤ 1 %", "–"),
-        ("binary", format!("{:.1} MiB", mib(binary)), "< 10 MiB", "14.4 MB"),
+        ("binary", format!("{:.1} MiB", to_mib(binary)), "< 10 MiB", "14.4 MB"),
     ];
     let mut out = String::from(
         "| | worst measured | budget | Go pulltrace v0.1, containerd 1.6 |\n|---|--:|--:|--:|\n",
@@ -163,11 +165,6 @@ pub(crate) fn budget_table(rows: &[Measurement], binary: u64) -> String {
 
 fn cell<T>(value: Option<T>, text: impl Fn(T) -> String) -> String {
     value.map_or_else(|| "–".to_owned(), text)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "shown with one decimal")]
-fn mib(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
 use pulltrace_agent_lib::Clock;
+pub(crate) use pulltrace_benches::Error;
 use pulltrace_core::NodeTime;
 use pulltrace_testkit::containerd::Containerd;
 use pulltrace_testkit::cri::Pull;
@@ -25,8 +26,6 @@ const SEVERAL_POLLS: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(90);
 /// Time to wait for the collector to see all ends, once all clients have their outcomes.
 const END_TIMEOUT: Duration = Duration::from_secs(45);
-
-pub(crate) type Error = Box<dyn std::error::Error>;
 
 /// The outcome of one pull by one client.
 #[derive(Clone, Debug)]

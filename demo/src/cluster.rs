@@ -3,26 +3,19 @@
 
 use std::collections::BTreeMap;
 
-use pulltrace_core::error::error_chain;
 use pulltrace_testkit::containerd::{ContainerdBinary, Options};
 use pulltrace_testkit::kubernetes::{ApiServer, KubernetesBinary, Node, NodeOptions, UNPRIVILEGED};
 use serde_json::Value;
 
 use crate::args::Args;
-use crate::child::Program;
+use crate::child::{Program, check_status, show_until};
+use crate::containerd::{memory_limit, short_version};
+use crate::error::{DemoError, log};
 use crate::images::ImageFactory;
 use crate::page::PageServer;
 use crate::pods::{self, Rollout};
 use crate::stage::{HOST, LINE_RATE};
 use crate::stop::Stop;
-use crate::{
-    DATA_LIMIT_MIB, DemoError, MIN_FREE_MEMORY_MIB, available_memory_mib, check_status, log,
-    show_until,
-};
-
-fn failed(error: &dyn std::error::Error) -> DemoError {
-    DemoError::Failed(error_chain(error))
-}
 
 pub(crate) async fn run(
     args: &Args,
@@ -41,17 +34,16 @@ pub(crate) async fn run(
 
     log("starting an API server; press Ctrl-C to stop everything");
     let api = tokio::select! {
-        started = ApiServer::start(&kubernetes) => started.map_err(|error| failed(&error))?,
+        started = ApiServer::start(&kubernetes) => started.map_err(|error| DemoError::from_error(&error))?,
         () = stop.requested() => return Ok(()),
     };
-    let version = containerd.version()?;
-    let version = version.split('+').next().unwrap_or(&version);
+    let version = short_version(containerd)?;
     log(&format!(
         "starting a node on this machine: a kubelet, a private containerd {version} and a registry"
     ));
     let options = NodeOptions {
         containerd: Options {
-            memory_mib: (available_memory_mib() >= MIN_FREE_MEMORY_MIB).then_some(DATA_LIMIT_MIB),
+            memory_mib: memory_limit(),
             mirrors: vec![(HOST.into(), "127.0.0.1:1".into())],
             ..Options::default()
         },
@@ -59,7 +51,7 @@ pub(crate) async fn run(
     };
     let node = tokio::select! {
         started = Node::start(&kubernetes, containerd, &api, &options) => {
-            started.map_err(|error| failed(&error))?
+            started.map_err(|error| DemoError::from_error(&error))?
         }
         () = stop.requested() => return Ok(()),
     };
@@ -82,7 +74,7 @@ pub(crate) async fn run(
         let play = async {
             play_error = roll_out(args.seed, &api, &node).await.err();
         };
-        show_until(&mut watch, play, args.duration, stop).await
+        show_until(&mut watch, play, args.duration(), stop).await
     };
     check_status(agent.stop(stop).await?)?;
     page.stop(stop).await?;
@@ -102,7 +94,7 @@ pub(crate) async fn run(
 /// Writes a kubeconfig with only the permissions that the server needs.
 async fn reader_kubeconfig(api: &ApiServer) -> Result<std::path::PathBuf, DemoError> {
     let granted = api.admin().grant(UNPRIVILEGED, None, &["list", "watch"], &["pods", "events"]);
-    granted.await.map_err(|error| failed(&error))?;
+    granted.await.map_err(|error| DemoError::from_error(&error))?;
     Ok(api.kubeconfig(UNPRIVILEGED)?)
 }
 
@@ -117,28 +109,34 @@ async fn roll_out(seed: u64, api: &ApiServer, node: &Node) -> Result<(), DemoErr
         for (pull, ends) in rollout.images() {
             let (library, of) = (library.clone(), pull.clone());
             let made = tokio::task::spawn_blocking(move || library.build_runnable(&of, ends));
-            let image = made.await.map_err(|error| failed(&error))?;
+            let image = made.await.map_err(|error| DemoError::from_error(&error))?;
             node.registry().push(&pull.name(), &image);
         }
         let namespace = rollout.namespace;
         if let Some(old) = before.insert(rollout.name, rollout.clone()) {
             for pod in &old.pods {
                 let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}");
-                admin.delete_with_grace(&path, 1).await.map_err(|error| failed(&error))?;
+                admin
+                    .delete_with_grace(&path, 1)
+                    .await
+                    .map_err(|error| DemoError::from_error(&error))?;
             }
             // Frees memory: old images are no longer needed.
             for (pull, _) in old.images() {
                 let image = format!("{HOST}/{}", pull.name());
                 let removed = node.containerd().cri().remove(&image).await;
-                removed.map_err(|error| failed(&error))?;
+                removed.map_err(|error| DemoError::from_error(&error))?;
             }
         } else {
-            admin.create_namespace(namespace).await.map_err(|error| failed(&error))?;
+            admin
+                .create_namespace(namespace)
+                .await
+                .map_err(|error| DemoError::from_error(&error))?;
         }
         let spec: Value = rollout.spec(node.name(), HOST);
         for pod in &rollout.pods {
             let made = admin.create_pod(namespace, pod, spec.clone()).await;
-            made.map_err(|error| failed(&error))?;
+            made.map_err(|error| DemoError::from_error(&error))?;
         }
     }
     Ok(())

@@ -1,5 +1,7 @@
-//! `cargo xtask bench server`: measures the cost of a server with many nodes: five pulls of ten
-//! layers and a report per second on each, and a few readers. The server is a separate process.
+//! Measures the cost of a server with many nodes: five pulls of ten layers and a report per second
+//! on each, and a few readers. The server is a separate process.
+//!
+//! `bench-server [--nodes 1000]… [--seconds 30] [--settle 10]`; `cargo xtask bench server` runs it.
 
 mod load;
 mod node;
@@ -9,7 +11,9 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::{Parser, value_parser};
 use pulltrace_agent_lib::Clock;
+use pulltrace_benches::{Error, print, runtime, seconds, to_mib};
 use pulltrace_testkit::clock;
 use pulltrace_testkit::proc::{self, CpuTime};
 use pulltrace_testkit::program::{self, Server};
@@ -19,68 +23,38 @@ use load::{ReportStats, StatsRecorder};
 use node::SimulatedNode;
 use reader::{ByteCounter, READER_KINDS};
 
-type Error = Box<dyn std::error::Error + Send + Sync>;
-
-const USAGE: &str = "usage: bench-server [--nodes 1000]… [--seconds 30] [--settle 10]";
-
 /// The interval at which CPU time is sampled: the kernel discards that of ended threads.
 const SAMPLE_INTERVAL: Duration = Duration::from_millis(500);
 
+/// Measures the cost of a server with many nodes.
+#[derive(Parser)]
+#[command(name = "bench-server")]
 struct Args {
-    nodes: Vec<usize>,
-    settle: Duration,
+    /// Nodes of a cluster; repeat it for several.
+    #[arg(long, value_name = "N", default_value = "1000", value_parser = value_parser!(u32).range(1..))]
+    nodes: Vec<u32>,
+    /// Duration of a measurement.
+    #[arg(long = "seconds", value_name = "N", default_value = "30", value_parser = seconds)]
     measure: Duration,
+    /// Seconds of load before a measurement.
+    #[arg(long, value_name = "N", default_value = "10", value_parser = seconds)]
+    settle: Duration,
 }
 
 fn main() -> ExitCode {
-    let ran = parse(std::env::args().skip(1))
-        .map_err(|error| (2, format!("{error}\n{USAGE}")))
-        .and_then(|wanted| run(&wanted).map_err(|error| (1, error.to_string())));
-    match ran {
-        Ok(()) => ExitCode::SUCCESS,
-        Err((code, error)) => {
-            log(&error);
-            ExitCode::from(code)
-        }
-    }
+    pulltrace_benches::run(bench)
 }
 
-fn parse(mut args: impl Iterator<Item = String>) -> Result<Args, String> {
-    let mut wanted = Args {
-        nodes: Vec::new(),
-        settle: Duration::from_secs(10),
-        measure: Duration::from_secs(30),
-    };
-    while let Some(flag) = args.next() {
-        let value = args.next().ok_or(format!("{flag} requires a value"))?;
-        let number: u32 = value
-            .parse()
-            .ok()
-            .filter(|number| *number > 0)
-            .ok_or(format!("invalid {flag} {value:?}: expected a positive number"))?;
-        match flag.as_str() {
-            "--nodes" => wanted.nodes.push(number as usize),
-            "--seconds" => wanted.measure = Duration::from_secs(number.into()),
-            "--settle" => wanted.settle = Duration::from_secs(number.into()),
-            _ => return Err(format!("unknown option {flag}")),
-        }
-    }
-    if wanted.nodes.is_empty() {
-        wanted.nodes.push(1_000);
-    }
-    Ok(wanted)
-}
-
-fn run(wanted: &Args) -> Result<(), Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+fn bench(args: &Args) -> Result<(), Error> {
+    let runtime = runtime()?;
     print(
         "With two readers of frames without layers:\n\n\
          | nodes | reports/s | report size | server CPU | CPU per report | RSS | per reader | p50 | p99 | max | rejected | load average |\n\
          |--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
     );
     let followed =
-        |nodes| runtime.block_on(measure(nodes, &[READER_KINDS[0], READER_KINDS[0]], wanted));
-    for nodes in &wanted.nodes {
+        |nodes| runtime.block_on(measure(nodes, &[READER_KINDS[0], READER_KINDS[0]], args));
+    for nodes in &args.nodes {
         print(&format_row(*nodes, &followed(*nodes)?)?);
     }
     let kinds: Vec<&str> = READER_KINDS.iter().map(|(kind, _)| *kind).collect();
@@ -89,14 +63,14 @@ fn run(wanted: &Args) -> Result<(), Error> {
         kinds.join(" | "),
         "--:|".repeat(kinds.len())
     ));
-    for nodes in &wanted.nodes {
-        let seen = runtime.block_on(measure(*nodes, &READER_KINDS, wanted))?;
+    for nodes in &args.nodes {
+        let seen = runtime.block_on(measure(*nodes, &READER_KINDS, args))?;
         let sent: Vec<String> = seen.reader_rates.iter().map(|rate| format!("{rate:.2}")).collect();
         print(&format!(
             "| {nodes} | {} | {:.3} cores | {:.0} MiB |",
             sent.join(" | "),
             seen.cpu_seconds / seen.took,
-            mebibytes(seen.rss)
+            to_mib(seen.rss)
         ));
     }
     Ok(())
@@ -113,11 +87,7 @@ struct Measurement {
     reader_rates: Vec<f64>,
 }
 
-async fn measure(
-    nodes: usize,
-    readers: &[(&str, &str)],
-    wanted: &Args,
-) -> Result<Measurement, Error> {
+async fn measure(nodes: u32, readers: &[(&str, &str)], args: &Args) -> Result<Measurement, Error> {
     let logs = tempfile::tempdir()?;
     let mut server = Server::start(program::find("pulltrace-server")?, logs.path()).await?;
     let address: SocketAddr = server.address().parse()?;
@@ -125,8 +95,8 @@ async fn measure(
     let record = StatsRecorder::default();
     let mut tasks = JoinSet::new();
     for number in 0..nodes {
-        let node = SimulatedNode::new(number, Clock::system());
-        let after = Duration::from_secs(1) * u32::try_from(number)? / u32::try_from(nodes)?;
+        let node = SimulatedNode::new(number as usize, Clock::system());
+        let after = Duration::from_secs(1) * number / nodes;
         tasks.spawn(load::run_agent(address, node, after, record.clone()));
     }
     let mut reads = Vec::new();
@@ -137,11 +107,11 @@ async fn measure(
         tasks.spawn(async move { reader::follow(address, &query, read).await });
     }
     let mut cpu = CpuTime::for_pid(pid);
-    run_load(wanted.settle, &mut tasks, &mut cpu).await?;
+    run_load(args.settle, &mut tasks, &mut cpu).await?;
     record.take();
     reads.iter().for_each(|read| _ = read.take());
     let (before, began) = (cpu.total()?, clock::now());
-    run_load(wanted.measure, &mut tasks, &mut cpu).await?;
+    run_load(args.measure, &mut tasks, &mut cpu).await?;
     let took = began.elapsed().as_secs_f64();
     let seen = Measurement {
         took,
@@ -173,7 +143,7 @@ async fn run_load(
 }
 
 #[expect(clippy::cast_precision_loss, reason = "rounded for output")]
-fn format_row(nodes: usize, seen: &Measurement) -> Result<String, Error> {
+fn format_row(nodes: u32, seen: &Measurement) -> Result<String, Error> {
     let mut times = seen.stats.latencies_us.clone();
     times.sort_unstable();
     let reports = times.len().max(1) as f64;
@@ -188,7 +158,7 @@ fn format_row(nodes: usize, seen: &Measurement) -> Result<String, Error> {
         seen.stats.bytes_sent as f64 / 1e3 / reports,
         seen.cpu_seconds / seen.took,
         seen.cpu_seconds * 1e3 / reports,
-        mebibytes(seen.rss),
+        to_mib(seen.rss),
         seen.reader_rates.iter().sum::<f64>() / seen.reader_rates.len().max(1) as f64,
         at(0.5),
         at(0.99),
@@ -199,21 +169,6 @@ fn format_row(nodes: usize, seen: &Measurement) -> Result<String, Error> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "rounded for output")]
-fn mebibytes(bytes: u64) -> f64 {
-    bytes as f64 / f64::from(1 << 20)
-}
-
-#[expect(clippy::cast_precision_loss, reason = "rounded for output")]
 fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1e6
-}
-
-#[expect(clippy::print_stdout, reason = "the results are the program's output")]
-fn print(text: &str) {
-    println!("{text}");
-}
-
-#[expect(clippy::print_stderr, reason = "errors go to stderr")]
-fn log(text: &str) {
-    eprintln!("bench-server: {text}");
 }

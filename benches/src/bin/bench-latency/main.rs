@@ -10,13 +10,22 @@ mod proxy;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::{Parser, value_parser};
+use pulltrace_benches::{ContainerdVersions, Error, goals, log, print, runtime};
 use pulltrace_testkit::{need, proc};
 
 use measure::Latencies;
 
-type Error = Box<dyn std::error::Error + Send + Sync>;
-
-const USAGE: &str = "usage: bench-latency [--pulls 100] [--containerd 2.4]…";
+/// Measures the delay until a reader of the server sees a change.
+#[derive(Parser)]
+#[command(name = "bench-latency")]
+struct Args {
+    /// Pulls per version of containerd.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = value_parser!(u16).range(1..))]
+    pulls: u16,
+    #[command(flatten)]
+    containerd: ContainerdVersions,
+}
 
 /// A measured latency with the budgets of its median and its 99th percentile, in milliseconds.
 struct Metric {
@@ -48,48 +57,16 @@ const METRICS: [Metric; 3] = [
 ];
 
 fn main() -> ExitCode {
-    match parse(std::env::args().skip(1)) {
-        Ok((pulls, versions)) => match bench(pulls, &versions) {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::FAILURE,
-            Err(error) => {
-                log(&error.to_string());
-                ExitCode::FAILURE
-            }
-        },
-        Err(error) => {
-            log(&format!("{error}\n{USAGE}"));
-            ExitCode::from(2)
-        }
-    }
+    pulltrace_benches::run(bench)
 }
 
-fn parse(mut args: impl Iterator<Item = String>) -> Result<(usize, Vec<String>), String> {
-    let (mut pulls, mut versions) = (100, Vec::new());
-    while let Some(flag) = args.next() {
-        let value = args.next().ok_or(format!("{flag} requires a value"))?;
-        match flag.as_str() {
-            "--pulls" => {
-                let read = value.parse().ok().filter(|pulls| *pulls > 0);
-                pulls =
-                    read.ok_or(format!("invalid --pulls {value}: expected a positive number"))?;
-            }
-            "--containerd" => versions.push(value),
-            _ => return Err(format!("unknown option {flag}")),
-        }
-    }
-    if versions.is_empty() {
-        versions = ["1.6", "2.4"].map(str::to_owned).to_vec();
-    }
-    Ok((pulls, versions))
-}
-
-/// Runs the benchmark. Returns whether all budgets were kept.
-fn bench(pulls: usize, versions: &[String]) -> Result<bool, Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+/// Runs the benchmark. Fails unless all budgets are kept.
+fn bench(args: &Args) -> Result<ExitCode, Error> {
+    let pulls = usize::from(args.pulls);
+    let runtime = runtime()?;
     let load_before = proc::load_average()?;
     let mut all = Vec::new();
-    for version in versions {
+    for version in &args.containerd.versions {
         let binary = need::containerd(version)?;
         let measured = runtime.block_on(measure::measure(&binary, pulls))?;
         let (reports, unseen) = (measured.reports, measured.superseded);
@@ -111,7 +88,7 @@ fn bench(pulls: usize, versions: &[String]) -> Result<bool, Error> {
             kept &= print_row(version, kind, (kind.samples)(measured));
         }
     }
-    Ok(kept)
+    Ok(goals(kept))
 }
 
 /// Prints a table row. Returns whether its budgets were kept.
@@ -146,16 +123,6 @@ fn print_row(version: &str, kind: &Metric, times: &[Duration]) -> bool {
 fn percentile(times: &[f64], part: f64) -> Option<f64> {
     let rank = (part * times.len() as f64).ceil() as usize;
     times.get(rank.checked_sub(1)?).copied()
-}
-
-#[expect(clippy::print_stdout, reason = "the table is the program's output")]
-fn print(text: &str) {
-    println!("{text}");
-}
-
-#[expect(clippy::print_stderr, reason = "progress is printed to stderr")]
-fn log(text: &str) {
-    eprintln!("{text}");
 }
 
 #[cfg(test)]

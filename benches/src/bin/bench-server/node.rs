@@ -7,7 +7,7 @@ use pulltrace_core::wire::v1::{
     ReportImageLayer, ReportLayer, ReportPull, SCHEMA_VERSION,
 };
 
-use super::Error;
+use pulltrace_benches::Error;
 
 /// The load of the comparison: five live pulls of ten layers per node.
 const PULLS: usize = 5;

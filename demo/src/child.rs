@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child as Process, Command};
 
+use crate::error::DemoError;
 use crate::stop::Stop;
 
 /// The longest that a child may take to stop after SIGTERM.
@@ -136,5 +137,40 @@ impl Child {
         }
         self.process.kill().await?;
         self.process.wait().await
+    }
+}
+
+/// Runs `play` while `child` shows the pulls, until either ends, the time is up, or a stop is
+/// requested.
+pub(crate) async fn show_until(
+    child: &mut Child,
+    play: impl Future<Output = ()>,
+    time: Option<Duration>,
+    stop: &Stop,
+) -> io::Result<ExitStatus> {
+    let deadline = async {
+        match time {
+            Some(time) => tokio::time::sleep(time).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        ended = child.wait() => return ended,
+        () = play => {}
+        () = deadline => {}
+        () = stop.requested() => {}
+    }
+    child.stop(stop).await
+}
+
+/// A program that exits with an error has printed the reason, unless it was killed.
+pub(crate) fn check_status(status: ExitStatus) -> Result<(), DemoError> {
+    match status.code().map(u8::try_from) {
+        Some(Ok(0)) => Ok(()),
+        Some(Ok(code)) => Err(DemoError::AlreadyReported(code)),
+        Some(Err(_)) | None => {
+            let text = format!("the program that shows the pulls was killed ({status})");
+            Err(DemoError::Failed(text))
+        }
     }
 }

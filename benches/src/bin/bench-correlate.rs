@@ -9,6 +9,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::Parser;
+use pulltrace_benches::{Error, print, to_mib};
 use pulltrace_core::kubelet::{KubeletMessage, PullEventKind};
 use pulltrace_core::{
     Bytes, ChangeKind, Mono, NodeTime, Phase, PodRef, Pull, PullId, Repository, RequestedImage,
@@ -21,7 +23,17 @@ use pulltrace_server_lib::correlate::Correlator;
 use pulltrace_server_lib::{Limits, ServerNow};
 use pulltrace_testkit::proc::{self, CpuTime};
 
-const USAGE: &str = "usage: bench-correlate [--pods 300000] [--waiting 5000]";
+/// Measures the cost of correlating pods and pulls.
+#[derive(Parser)]
+#[command(name = "bench-correlate")]
+struct Args {
+    /// Pods of the cluster.
+    #[arg(long, value_name = "N", default_value_t = 300_000)]
+    pods: usize,
+    /// Pods that wait for an image.
+    #[arg(long, value_name = "N", default_value_t = 5_000)]
+    waiting: usize,
+}
 
 /// The maximum of pods per node that Kubernetes recommends.
 const PODS_PER_NODE: usize = 110;
@@ -33,41 +45,16 @@ const REPORTS: u32 = 20_000;
 /// The number of events to measure.
 const EVENTS: usize = 50_000;
 
-type Error = Box<dyn std::error::Error>;
-
-#[expect(clippy::print_stderr, reason = "errors go to stderr")]
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    let run = parse(&args).and_then(|(pods, waiting)| run(pods, waiting));
-    match run {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("bench-correlate: {error}");
-            ExitCode::from(2)
-        }
-    }
+    pulltrace_benches::run(bench)
 }
 
-fn parse(args: &[String]) -> Result<(usize, usize), Error> {
-    let (mut pods, mut waiting) = (300_000, 5_000);
-    for pair in args.chunks(2) {
-        let [name, value] = pair else {
-            return Err(USAGE.into());
-        };
-        match name.as_str() {
-            "--pods" => pods = value.parse()?,
-            "--waiting" => waiting = value.parse()?,
-            _ => return Err(USAGE.into()),
-        }
-    }
-    Ok((pods, waiting.min(pods)))
-}
-
-#[expect(clippy::print_stdout, reason = "the results are the program's output")]
-fn run(pods: usize, waiting: usize) -> Result<(), Error> {
+fn bench(args: &Args) -> Result<(), Error> {
+    let Args { pods, waiting } = *args;
+    let waiting = waiting.min(pods);
     let pid = std::process::id();
     let mut cpu = CpuTime::for_pid(pid);
-    println!("load average {}", proc::load_average()?);
+    print(&format!("load average {}", proc::load_average()?));
 
     let before = proc::rss(pid)?;
     let spent = cpu.total()?;
@@ -75,32 +62,32 @@ fn run(pods: usize, waiting: usize) -> Result<(), Error> {
     world.load_pods(pods, waiting)?;
     let (rss, took) = (proc::rss(pid)?, cpu.total()?.saturating_sub(spent));
     let grown = rss.saturating_sub(before);
-    println!(
+    print(&format!(
         "{pods} pods, {waiting} waiting: RSS {:.1} MiB ({:.2} KiB per waiting pod), initial list took {:.2} s of CPU",
-        mib(rss),
+        to_mib(rss),
         ratio(grown, waiting) / 1_024.0,
         took.as_secs_f64(),
-    );
+    ));
 
     let spent = cpu.total()?;
     for index in 0..EVENTS {
         world.send_event(index % waiting.max(1), index)?;
     }
     let took = cpu.total()?.saturating_sub(spent);
-    println!(
+    print(&format!(
         "{EVENTS} events: {:.2} ms of CPU per 1,000, RSS {:.1} MiB",
         took.as_secs_f64() * 1e6 / ratio(EVENTS as u64, 1),
-        mib(proc::rss(pid)?),
-    );
+        to_mib(proc::rss(pid)?),
+    ));
     drop(world);
 
-    println!("CPU per report: {PULLS} pulls progress; the same and one pull starts:");
+    print(&format!("CPU per report: {PULLS} pulls progress; the same and one pull starts:"));
     for pods in [1_000, 10_000, 100_000] {
         let mut world = Bench::new();
         world.load_pods(pods, pods / 60)?;
         let progress = world.measure_reports(&mut cpu, false)?;
         let with_start = world.measure_reports(&mut cpu, true)?;
-        println!("{pods:>8} pods  {progress:>6.2} µs  {with_start:>6.2} µs");
+        print(&format!("{pods:>8} pods  {progress:>6.2} µs  {with_start:>6.2} µs"));
     }
     Ok(())
 }
@@ -235,10 +222,6 @@ fn change(pull: &Pull, kind: ChangeKind) -> PullChange {
         change.scope = Scope::Motion;
     }
     change
-}
-
-fn mib(bytes: u64) -> f64 {
-    ratio(bytes, 1) / 1_048_576.0
 }
 
 #[expect(clippy::cast_precision_loss, reason = "rounded for output")]

@@ -15,8 +15,8 @@ use pulltrace_testkit::program::{self, Agent, Server};
 use pulltrace_testkit::registry::{Registry, RequestKind};
 use pulltrace_testkit::{clock, wait};
 
-use crate::Error;
 use crate::proxy::ReportProxy;
+use pulltrace_benches::Error;
 
 /// The rate of a layer's download, in bytes per second. Pulls overlap, but rarely so many that a
 /// config has to wait for one of the node's three download slots (containerd 2.1 and later); the

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::Error;
+use pulltrace_benches::Error;
 
 const METRICS_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -38,7 +38,7 @@ impl MetricsEndpoint {
     pub(crate) async fn calls(self) -> Result<CallCounts, Error> {
         let text = tokio::time::timeout(METRICS_TIMEOUT, self.fetch())
             .await
-            .map_err(|_| Error::Metrics(format!("no response within {METRICS_TIMEOUT:?}")))??;
+            .map_err(|_| format!("no metrics of containerd within {METRICS_TIMEOUT:?}"))??;
         Ok(parse(&text))
     }
 
@@ -49,7 +49,11 @@ impl MetricsEndpoint {
         // A generous limit: containerd exports a few hundred series.
         stream.take(16 << 20).read_to_string(&mut text).await?;
         let status = text.lines().next().unwrap_or_default();
-        if status.contains(" 200 ") { Ok(text) } else { Err(Error::Metrics(status.to_owned())) }
+        if status.contains(" 200 ") {
+            Ok(text)
+        } else {
+            Err(format!("failed to read containerd's metrics: {status}").into())
+        }
     }
 }
 
