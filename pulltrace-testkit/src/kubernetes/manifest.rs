@@ -1,22 +1,88 @@
-//! Splits a YAML manifest into objects and finds their paths in the API.
+//! Applies YAML manifests.
 //!
 //! The API server parses the objects themselves, as for `kubectl`. Only the lines that identify an
 //! object are parsed here.
 
+use http_body_util::BodyExt as _;
+use kube::client::Body;
+use kube::core::params::{Patch, PatchParams, ValidationDirective};
+use kube::core::request::Request;
+use kube::core::{DynamicObject, GroupVersionKind, Resource as _, Status};
+use kube::discovery::{self, Scope};
+
 use super::client::{ApiError, Client};
+
+impl Client {
+    /// Applies the objects of a manifest in order, like `kubectl apply --server-side
+    /// --validate=strict`, and returns the API server's warnings.
+    ///
+    /// # Errors
+    /// [`ApiError`]; objects before the failed one have been applied.
+    pub async fn apply(&self, yaml: &str) -> Result<Vec<String>, ApiError> {
+        self.apply_with(yaml, false).await
+    }
+
+    /// Like [`Client::apply`], as a dry run.
+    ///
+    /// # Errors
+    /// [`ApiError`].
+    pub async fn apply_dry_run(&self, yaml: &str) -> Result<Vec<String>, ApiError> {
+        self.apply_with(yaml, true).await
+    }
+
+    async fn apply_with(&self, yaml: &str, dry_run: bool) -> Result<Vec<String>, ApiError> {
+        let params = PatchParams {
+            field_manager: Some("test".to_owned()),
+            field_validation: Some(ValidationDirective::Strict),
+            force: true,
+            dry_run,
+        };
+        let mut warnings = Vec::new();
+        for object in split_objects(yaml)? {
+            warnings.extend(self.apply_object(&object, &params).await?);
+        }
+        Ok(warnings)
+    }
+
+    /// Sends the text unchanged and returns the warnings of the response. `kube::Api` would parse the
+    /// text itself, and drop the warnings.
+    async fn apply_object(
+        &self,
+        object: &ManifestObject<'_>,
+        params: &PatchParams,
+    ) -> Result<Vec<String>, ApiError> {
+        let name = format!("apply {} {}", object.kind, object.name);
+        let failed = |error| ApiError::from_kube(&name, error);
+        let url = object.collection_path(self).await?;
+        let patch = Patch::Apply(());
+        let request = Request::new(url).patch(object.name, params, &patch);
+        let request = request.map_err(|error| ApiError::Invalid(format!("{name}: {error}")))?;
+        let request = request.map(|_| Body::from(object.text.as_bytes().to_vec()));
+        let response = self.kube.send(request).await.map_err(failed)?;
+        let warnings = response.headers().get_all("warning").iter();
+        let warnings = warnings.map(|text| text.to_str().unwrap_or("?").to_owned()).collect();
+        if response.status().is_success() {
+            return Ok(warnings);
+        }
+        let body = response.into_body().collect().await.map_err(failed)?.to_bytes();
+        let status: Status = serde_json::from_slice(&body)
+            .map_err(|error| ApiError::Invalid(format!("{name}: {error}")))?;
+        Err(failed(kube::Error::Api(status.boxed())))
+    }
+}
 
 /// An object of a manifest.
 #[derive(Debug)]
-pub(super) struct ManifestObject<'a> {
+struct ManifestObject<'a> {
     api_version: &'a str,
     kind: &'a str,
     name: &'a str,
     namespace: Option<&'a str>,
-    pub(super) text: &'a str,
+    text: &'a str,
 }
 
 /// Splits a text into objects at lines of `---`.
-pub(super) fn split_objects(yaml: &str) -> Result<Vec<ManifestObject<'_>>, ApiError> {
+fn split_objects(yaml: &str) -> Result<Vec<ManifestObject<'_>>, ApiError> {
     let is_empty = |text: &str| {
         let mut lines = text.lines().map(str::trim);
         lines.all(|line| line.is_empty() || line.starts_with('#') || line == "---")
@@ -48,26 +114,19 @@ fn parse_object(text: &str) -> Option<ManifestObject<'_>> {
 }
 
 impl ManifestObject<'_> {
-    /// Returns the path of this object, according to the API server's discovery.
-    pub(super) async fn resource_path(&self, client: &Client) -> Result<String, ApiError> {
-        let Self { api_version, kind, name, .. } = self;
-        let api = if api_version.contains('/') { "apis" } else { "api" };
-        let api = format!("/{api}/{api_version}");
-        let known = client.get(&api).await?;
-        let resources = known["resources"].as_array();
-        let resource = resources.into_iter().flatten().find(|resource| {
-            // Subresources have the same kind as their parent.
-            resource["kind"] == *kind
-                && resource["name"].as_str().is_some_and(|name| !name.contains('/'))
-        });
-        let unknown = || ApiError::Invalid(format!("unknown kind {kind} in {api}"));
-        let resource = resource.ok_or_else(unknown)?;
-        let plural = resource["name"].as_str().unwrap_or_default();
-        if resource["namespaced"] == false {
-            return Ok(format!("{api}/{plural}/{name}"));
-        }
-        let namespace = self.namespace.unwrap_or("default");
-        Ok(format!("{api}/namespaces/{namespace}/{plural}/{name}"))
+    /// Returns the path of its collection, according to the API server's discovery.
+    async fn collection_path(&self, client: &Client) -> Result<String, ApiError> {
+        let (group, version) = self.api_version.rsplit_once('/').unwrap_or(("", self.api_version));
+        let kind = GroupVersionKind::gvk(group, version, self.kind);
+        let found = discovery::pinned_kind(&client.kube, &kind).await;
+        let (resource, capabilities) = found.map_err(|error| {
+            ApiError::from_kube(&format!("discover {} {}", self.api_version, self.kind), error)
+        })?;
+        let namespace = match capabilities.scope {
+            Scope::Cluster => None,
+            Scope::Namespaced => Some(self.namespace.unwrap_or("default")),
+        };
+        Ok(DynamicObject::url_path(&resource, namespace))
     }
 }
 

@@ -50,6 +50,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use kube::Config;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use pulltrace_core::error::error_chain;
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -131,8 +135,8 @@ impl ApiServer {
     ///
     /// # Errors
     /// [`ApiError`] when the certificate cannot be read.
-    pub fn client(&self, token: &str) -> Result<Client, ApiError> {
-        client(self.home.path(), self.port.address, token)
+    pub async fn client(&self, token: &str) -> Result<Client, ApiError> {
+        client(self.home.path(), self.port.address, token).await
     }
 
     /// Writes a kubeconfig with this token: [`ADMIN`], [`UNPRIVILEGED`] or one from
@@ -144,17 +148,7 @@ impl ApiServer {
         let number = self.kubeconfigs.fetch_add(1, Ordering::Relaxed);
         let path = self.home.path().join(format!("kubeconfig-{number}"));
         // JSON is valid YAML.
-        let config = serde_json::json!({
-            "apiVersion": "v1",
-            "kind": "Config",
-            "current-context": "test",
-            "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-            "clusters": [{"name": "test", "cluster": {
-                "server": self.url(),
-                "certificate-authority": self.ca_file(),
-            }}],
-            "users": [{"name": "test", "user": {"token": token}}],
-        });
+        let config = kubeconfig(self.home.path(), self.port.address, token);
         fs::write(&path, config.to_string())?;
         Ok(path)
     }
@@ -222,11 +216,29 @@ fn ca_file(home: &Path) -> PathBuf {
     home.join("certificates/apiserver.crt")
 }
 
-fn client(home: &Path, address: SocketAddr, token: &str) -> Result<Client, ApiError> {
-    let file = ca_file(home);
-    let unreadable = |error| ApiError::Invalid(format!("{}: {error}", file.display()));
-    let ca = fs::read(&file).map_err(unreadable)?;
-    Client::new(&https_url(address), token, &ca)
+fn kubeconfig(home: &Path, address: SocketAddr, token: &str) -> Value {
+    serde_json::json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "test",
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+        "clusters": [{"name": "test", "cluster": {
+            "server": https_url(address),
+            "certificate-authority": ca_file(home),
+        }}],
+        "users": [{"name": "test", "user": {"token": token}}],
+    })
+}
+
+async fn client(home: &Path, address: SocketAddr, token: &str) -> Result<Client, ApiError> {
+    let invalid = |error: &dyn std::error::Error| ApiError::Invalid(error_chain(error));
+    let config = serde_json::from_value(kubeconfig(home, address, token));
+    let config: Kubeconfig = config.map_err(|error| invalid(&error))?;
+    let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await;
+    let mut config = config.map_err(|error| invalid(&error))?;
+    // The address is local.
+    config.proxy_url = None;
+    Client::new(config)
 }
 
 /// Starts it in this folder and waits until it is ready.
@@ -259,7 +271,7 @@ async fn spawn_until_ready(
     let mut process = Process::spawn(binary, APISERVER, &args.map(str::to_owned), home)?;
     let ready = async || {
         // Fails until the server has written its certificate.
-        let admin = client(home, address, ADMIN).ok()?;
+        let admin = client(home, address, ADMIN).await.ok()?;
         admin.is_ready().await.then_some(admin)
     };
     let admin = process.wait_until_ready(ready).await?;

@@ -69,7 +69,7 @@ async fn server_account_can_only_list_and_watch() {
     };
     admin.apply(&manifest("server.yaml")).await.unwrap();
     let token = admin.create_token("pulltrace", "pulltrace-server", &[], None);
-    let server = admin.with_token(&token.await.unwrap());
+    let server = admin.with_token(&token.await.unwrap()).unwrap();
     for what in ["pods", "events"] {
         for path in ["/api/v1", "/api/v1/namespaces/default"] {
             let path = format!("{path}/{what}");
@@ -129,7 +129,7 @@ async fn namespaced_role_limits_server_to_that_namespace() {
     let role = admin.grant(user, Some("billing"), &may, &["pods", "events"]);
     role.await.unwrap();
     let token = admin.create_token("few", "pulltrace-server", &[], None);
-    let server = admin.with_token(&token.await.unwrap());
+    let server = admin.with_token(&token.await.unwrap()).unwrap();
     for what in ["pods", "events"] {
         let path = format!("/api/v1/namespaces/billing/{what}");
         let listed = wait::until(format!("{path} may be listed"), TIMEOUT, async || {

@@ -25,7 +25,7 @@ pub(crate) async fn admin() -> Option<Client> {
     let start = async || ApiServer::start(&binary).await.expect("started");
     let server = SHARED.get_or_init(start).await;
     // A client's connections end with the runtime of its test.
-    Some(server.client(ADMIN).expect("a client"))
+    Some(server.client(ADMIN).await.expect("a client"))
 }
 
 /// Returns the next event of a watch; `None` if the watch has ended.

@@ -152,7 +152,7 @@ async fn granted_access_lasts_until_revoked() {
     let Some(admin) = admin().await else {
         return;
     };
-    let nobody = admin.with_token(UNPRIVILEGED);
+    let nobody = admin.with_token(UNPRIVILEGED).unwrap();
     let refused = nobody.get("/api/v1/pods").await.unwrap_err();
     assert_eq!(refused.code(), Some(403), "{refused}");
 
@@ -192,7 +192,7 @@ async fn service_account_token_is_bound_until_account_deleted() {
 
     // Without an audience, the token is for the API server itself.
     let own = admin.create_token("tokens", "agent", &[], None).await.unwrap();
-    let agent = admin.with_token(&own);
+    let agent = admin.with_token(&own).unwrap();
     let user = "system:serviceaccount:tokens:agent";
     let grant = admin.grant(user, Some("tokens"), &["get"], &["pods"]).await.unwrap();
     agent.get("/api/v1/namespaces/tokens/pods/agent-1").await.unwrap();

@@ -113,7 +113,7 @@ impl PodScenario {
             },
         };
         // A client's connections end with the runtime of its scenario.
-        let admin = server.client(ADMIN).expect("a client");
+        let admin = server.client(ADMIN).await.expect("a client");
         let namespace = namespace_name(self.name, version);
         admin.create_namespace(&namespace).await.expect("a namespace");
         let account = admin.create_service_account(&namespace, "pulltrace").await;
