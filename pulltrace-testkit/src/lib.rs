@@ -42,10 +42,10 @@
 pub mod clock;
 pub mod containerd;
 pub mod cri;
-pub mod ctr;
 pub mod image;
 pub mod invariants;
 pub mod kubernetes;
+mod missing;
 pub mod need;
 pub mod proc;
 pub mod program;

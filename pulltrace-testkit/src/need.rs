@@ -8,24 +8,9 @@ use std::io::Write as _;
 use std::path::Path;
 
 use crate::containerd::ContainerdBinary;
+use crate::missing::on_path;
 
-/// A missing prerequisite and how to provide it.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what} is missing: {remedy}")]
-pub struct Missing {
-    /// The missing prerequisite.
-    pub what: String,
-    /// The command or action that provides it.
-    pub remedy: String,
-}
-
-impl Missing {
-    /// Creates the error for the prerequisite `what`, which `remedy` provides.
-    #[must_use]
-    pub fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { what: what.into(), remedy: remedy.into() }
-    }
-}
+pub use crate::missing::Missing;
 
 /// Requires root: containerd mounts file systems.
 ///
@@ -56,12 +41,6 @@ pub fn program(name: &str, package: &str) -> Result<std::path::PathBuf, Missing>
     on_path(name).ok_or_else(|| {
         Missing::new(format!("program {name}"), format!("apt-get install {package}"))
     })
-}
-
-/// Searches `PATH` for a program.
-pub(crate) fn on_path(name: &str) -> Option<std::path::PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
 }
 
 /// Returns the value, or `None` after recording that the test is skipped.

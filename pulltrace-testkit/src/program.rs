@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::need::Missing;
+use crate::missing::Missing;
 
 /// The longest that a program may take to start, or to stop after SIGTERM.
 const TIMEOUT: Duration = Duration::from_secs(30);

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::need::{self, Missing};
+use crate::missing::{Missing, on_path};
 
 /// The version that is taken from `PATH`.
 const VERSION_FROM_PATH: &str = "1.6";
@@ -31,8 +31,8 @@ impl ContainerdBinary {
         let missing = |remedy: String| Missing::new(format!("containerd {minor}"), remedy);
         if minor == VERSION_FROM_PATH {
             let install = || missing("apt-get install containerd runc".into());
-            let containerd = need::on_path("containerd").ok_or_else(install)?;
-            let ctr = need::on_path("ctr").ok_or_else(install)?;
+            let containerd = on_path("containerd").ok_or_else(install)?;
+            let ctr = on_path("ctr").ok_or_else(install)?;
             let found = Self { minor: minor.clone(), containerd, ctr };
             let version = found.version().map_err(|error| missing(error.to_string()))?;
             return if major_minor(&version) == numbers {

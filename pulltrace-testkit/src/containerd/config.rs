@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::{ContainerdBinary, home::Home};
+use super::binary::ContainerdBinary;
+use super::home::Home;
 
 /// Settings that differ from a stock containerd.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 mod binary;
 mod config;
 mod containers;
+mod ctr;
 mod home;
 
 use std::fs::{self, File};
@@ -17,7 +18,6 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 
 use crate::cri::Cri;
-use crate::ctr::Ctr;
 use crate::image::{Image, Layer};
 use crate::registry::Registry;
 use crate::rpc::{CallError, Channel};
@@ -28,6 +28,7 @@ pub use binary::ContainerdBinary;
 pub(crate) use binary::cache_dir;
 pub use config::Options;
 pub(crate) use containers::{cgroup_roots, remove_cgroup};
+pub use ctr::{Ctr, CtrError, CtrTask};
 
 /// Start timeout. Measured on two busy cores: less than 2 s.
 const START_TIMEOUT: Duration = Duration::from_secs(60);

@@ -8,10 +8,36 @@ use std::path::Path;
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::{Blob, Descriptor, Image, Layer, LayerInfo, Manifest, Platform, digest, media_type};
+use super::blob::Blob;
+use super::format::digest;
+use super::layer::Layer;
+use super::manifest::{Descriptor, Image, LayerInfo, Manifest, Platform};
+use super::media_type;
 
 /// The build time of all images, fixed so that digests are reproducible.
 const CREATED: &str = "2024-01-01T00:00:00Z";
+
+impl Image {
+    /// Builds an image, by default for this machine's platform.
+    #[must_use]
+    pub fn builder() -> ImageBuilder {
+        ImageBuilder::new()
+    }
+
+    /// Builds an index.
+    #[must_use]
+    pub fn index() -> IndexBuilder {
+        IndexBuilder::new()
+    }
+
+    /// Writes the image, named `name`, as an OCI layout in a tar file for `ctr images import`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_archive(&self, name: &str, file: &Path) -> io::Result<()> {
+        write_archive(self, name, file)
+    }
+}
 
 /// Builds one image. The calls of [`ImageBuilder::layer`] add layers from the lowest to the
 /// highest.
@@ -24,7 +50,7 @@ pub struct ImageBuilder {
 }
 
 impl ImageBuilder {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self {
             platform: Platform::host(),
             layers: Vec::new(),
@@ -128,7 +154,7 @@ pub struct IndexBuilder {
 }
 
 impl IndexBuilder {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self::default()
     }
 
@@ -275,7 +301,7 @@ fn layer_infos(layers: &[Layer]) -> Vec<LayerInfo> {
         .collect()
 }
 
-pub(super) fn write_archive(image: &Image, name: &str, file: &Path) -> io::Result<()> {
+fn write_archive(image: &Image, name: &str, file: &Path) -> io::Result<()> {
     let mut root = descriptor_json(
         &image.root,
         &BTreeMap::from([("io.containerd.image.name".to_owned(), name.to_owned())]),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-use crate::need::Missing;
+use crate::missing::Missing;
 
 /// The Go sources.
 const SOURCE_DIR: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/kubernetes");

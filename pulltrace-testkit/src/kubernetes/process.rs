@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal};
 use tokio::net::TcpSocket;
 use tokio::process::{Child, Command};
 
-use super::KubernetesBinary;
+use super::binary::KubernetesBinary;
 use crate::wait::{self, TimedOut};
 
 /// Start timeout. Measured on two busy cores: 8 s.

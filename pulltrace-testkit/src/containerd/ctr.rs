@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::process::{Child, Command};
 
-use crate::containerd::ContainerdBinary;
+use super::binary::ContainerdBinary;
 
 /// The longest that a `ctr` command in a test may take.
 const OUTCOME_TIMEOUT: Duration = Duration::from_secs(120);
