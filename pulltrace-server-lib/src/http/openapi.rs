@@ -13,7 +13,7 @@ use pulltrace_core::wire::{openapi, v1};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa::openapi::path::{
-    HttpMethod, OperationBuilder, ParameterBuilder, ParameterIn, PathItem, Paths,
+    HttpMethod, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathItem, Paths,
 };
 use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{AnyOfBuilder, Type};
@@ -133,7 +133,7 @@ impl Endpoint {
 
     pub(super) fn params(mut self, params: &[&'static Param]) -> Self {
         self.params = params.to_vec();
-        self.operation = self.operation.parameters(Some([ParameterBuilder::new(); 0]));
+        self.operation = self.operation.parameters(Some(Vec::<Parameter>::new()));
         for param in params {
             let location = format!("#/components/parameters/{}", param.key);
             self.operation = self.operation.parameter_ref(Ref::new(location));
