@@ -65,6 +65,11 @@ pub fn init<W: Write + 'static>(
     // Other crates log at most at warn.
     let mut targets =
         Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("pulltrace", level);
+    // kube logs responses that it cannot parse in full, although pods may contain secrets. Sources
+    // report the error.
+    targets = targets.with_target("kube_client", LevelFilter::OFF);
+    // It logs each retry, which sources report once.
+    targets = targets.with_target("kube_runtime", LevelFilter::OFF);
     if args.log_level.is_none() && shown_in_view {
         // The view shows how each pull ended.
         targets = targets.with_target("pulltrace::pull", LevelFilter::OFF);

@@ -36,6 +36,8 @@ struct Inner {
     requests: Vec<String>,
     /// Watches end when this changes.
     watch_generation: u64,
+    /// Watches end as soon as they were accepted.
+    closes_watches: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -159,6 +161,14 @@ impl FakeApiServer {
         });
     }
 
+    /// Accepts watches, but ends them immediately.
+    pub(crate) fn close_watches(&self, closes: bool) {
+        self.set(|inner| {
+            inner.closes_watches = closes;
+            inner.watch_generation += 1;
+        });
+    }
+
     pub(crate) fn accept_only(&self, token: &str) {
         self.set(|inner| {
             inner.token = Some(token.to_owned());
@@ -212,6 +222,9 @@ async fn handle(
     };
     if query.get("watch").is_some_and(|watch| watch == "true") {
         let from = query["resourceVersion"].parse().unwrap();
+        if state.closes_watches {
+            return StatusCode::OK.into_response();
+        }
         let cuts = state.watch_generation;
         drop(state);
         return watch_response(&inner, &moved, list, from, cuts, wanted);

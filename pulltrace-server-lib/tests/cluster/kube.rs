@@ -268,6 +268,28 @@ async fn html_responses_are_malformed() {
 }
 
 #[tokio::test]
+async fn watches_closed_immediately_are_failure_without_tight_loop() {
+    let api = FakeApiServer::start().await;
+    let mut pods = PodListener::pods(&api, &json!({})).await;
+    pods.wait_for_init_done().await;
+    let watches = || {
+        let is = |uri: &&String| uri.starts_with("/api/v1/pods") && uri.contains("watch=true");
+        api.requests().iter().filter(is).count()
+    };
+    api.close_watches(true);
+    let (kind, _) = pods.wait_for_failure().await;
+    assert_eq!(kind, SourceFailureKind::Unreachable);
+    // Without a back-off, there would be thousands.
+    let before = watches();
+    let silent = tokio::time::timeout(Duration::from_secs(3), pods.source.next()).await;
+    assert!(silent.is_err(), "{silent:?}");
+    assert!(watches() - before < 20, "{} watches in 3 s", watches() - before);
+    api.close_watches(false);
+    pods.wait_for_init_done().await;
+    assert_eq!(pods.resets, 1, "no relist");
+}
+
+#[tokio::test]
 async fn rotated_token_in_kubeconfig_is_picked_up() {
     let api = FakeApiServer::start().await;
     api.accept_only("old");
@@ -377,9 +399,10 @@ async fn malformed_objects_and_lines_are_recovered_from() {
     api.put("pods", pod("shop", "web-1"));
     let mut pods = PodListener::pods(&api, &json!({})).await;
     pods.wait_for_init_done().await;
-    api.send_raw("pods", "ADDED", json!({"metadata": {"name": 7}}));
+    api.send_raw("pods", "ADDED", json!({"metadata": {"name": 7, "resourceVersion": "3"}}));
     pods.wait_for(|update| *update == PodUpdate::Malformed).await;
-    api.send_raw("pods", "BOOKMARK", json!({"metadata": {"resourceVersion": "9"}}));
+    let bookmark = json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"resourceVersion": "9"}});
+    api.send_raw("pods", "BOOKMARK", bookmark);
     api.put("pods", pod("shop", "web-2"));
     pods.wait_for(|update| matches!(update, PodUpdate::Apply(_))).await;
     // An unknown line type causes a relist.

@@ -1,15 +1,28 @@
-//! The API server client: configuration, credentials, and streaming list and watch requests.
+//! The API server client: configuration, credentials, timeouts and limits.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use futures_util::AsyncBufRead;
-use kube::api::{ListParams, Request, WatchParams};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use http::{Request, Response};
+use http_body::Body as HttpBody;
+use http_body_util::{BodyStream, StreamBody};
+use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tower::{BoxError, service_fn};
 use tracing::debug;
 
-use super::failure::RequestError;
+use super::failure::{RESPONSE_TIMEOUT, ResponseTimeout, ResponseTooLong};
 use super::{Config, ConnectError};
+
+/// Maximum size of a page of a list. 500 pods as the API server sends them are about 5 MiB.
+const MAX_PAGE_BYTES: usize = 64 << 20;
+
+/// Maximum size of a line of a watch. An object in etcd has at most 1.5 MiB.
+const MAX_LINE_BYTES: usize = 8 << 20;
 
 /// An API server client that can be rebuilt with new credentials.
 #[derive(Clone)]
@@ -30,30 +43,33 @@ impl ApiClient {
         Ok(Self { config: Arc::new(config), client: Arc::new(Mutex::new(client)) })
     }
 
-    /// Streams one page of a list.
-    pub(super) async fn list(
-        &self,
-        path: &str,
-        params: &ListParams,
-    ) -> Result<impl AsyncBufRead + Unpin + use<>, RequestError> {
-        let request = Request::new(path).list(params).map_err(kube::Error::BuildRequest)?;
-        Ok(self.client().request_stream(request).await?)
+    /// Returns a client for a watcher. It uses the current credentials for each request, limits
+    /// time and memory, and sets `accepted` when the API server has accepted a watch.
+    pub(super) fn for_watcher(&self, accepted: &Arc<watch::Sender<bool>>) -> kube::Client {
+        let (this, accepted) = (self.clone(), Arc::clone(accepted));
+        let send = move |request: Request<Body>| {
+            let (this, accepted) = (this.clone(), Arc::clone(&accepted));
+            async move { this.send(request, &accepted).await }
+        };
+        kube::Client::new(service_fn(send), "default")
     }
 
-    /// Streams the changes after `version`.
-    pub(super) async fn watch(
+    async fn send(
         &self,
-        path: &str,
-        params: &WatchParams,
-        version: &str,
-    ) -> Result<impl AsyncBufRead + Unpin + use<>, RequestError> {
-        let request = Request::new(path).watch(params, version);
-        let mut request = request.map_err(kube::Error::BuildRequest)?;
-        // Kubernetes 1.37 would compress each line separately.
-        if let Ok(plain) = "identity".parse() {
-            request.headers_mut().insert("accept-encoding", plain);
+        request: Request<Body>,
+        accepted: &watch::Sender<bool>,
+    ) -> Result<Response<impl HttpBody<Data = Bytes, Error = BoxError> + use<>>, BoxError> {
+        let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+        if is_watch {
+            accepted.send_replace(false);
         }
-        Ok(self.client().request_stream(request).await?)
+        let response = timeout(RESPONSE_TIMEOUT, self.client().send(request)).await;
+        let response = response.map_err(|_| ResponseTimeout)??;
+        if is_watch {
+            accepted.send_replace(response.status().is_success());
+        }
+        let limit = if is_watch { MAX_LINE_BYTES } else { MAX_PAGE_BYTES };
+        Ok(response.map(|body| limit_lines(body, limit)))
     }
 
     fn client(&self) -> kube::Client {
@@ -105,4 +121,60 @@ async fn build_client(config: &Config) -> Result<kube::Client, ConnectError> {
     // The caller decides when to retry.
     found.default_retry = false;
     kube::Client::try_from(found).map_err(|source| ConnectError::Client(Box::new(source)))
+}
+
+/// Ends a response with an error at a line that exceeds the limit; kube has none. A page of a list
+/// is a single line.
+fn limit_lines<B: HttpBody<Data = Bytes>>(
+    body: B,
+    limit: usize,
+) -> impl HttpBody<Data = Bytes, Error = BoxError>
+where
+    B::Error: Into<BoxError>,
+{
+    let mut length = 0;
+    StreamBody::new(BodyStream::new(body).map(move |frame| {
+        let frame = frame.map_err(Into::into)?;
+        if let Some(data) = frame.data_ref() {
+            length = match data.iter().rposition(|byte| *byte == b'\n') {
+                Some(end) => data.len() - end - 1,
+                None => length + data.len(),
+            };
+        }
+        if length > limit { Err(ResponseTooLong.into()) } else { Ok(frame) }
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+    use http_body::Frame;
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    /// Returns the length of the response, or `None` if it was too long.
+    async fn length_of(chunks: Vec<Vec<u8>>, limit: usize) -> Option<usize> {
+        let frames = chunks.into_iter().map(|chunk| Ok::<_, BoxError>(Frame::data(chunk.into())));
+        let body = limit_lines(StreamBody::new(stream::iter(frames)), limit);
+        match body.collect().await {
+            Ok(collected) => Some(collected.to_bytes().len()),
+            Err(error) => {
+                assert!(error.is::<ResponseTooLong>(), "{error}");
+                None
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn overlong_line_is_an_error() {
+        let line = || b"0123456789\n".to_vec();
+        assert_eq!(length_of(vec![line(); 100], 10).await, Some(1_100));
+        assert_eq!(
+            length_of(vec![line(), b"01234".to_vec(), b"56789".to_vec()], 10).await,
+            Some(21)
+        );
+        assert_eq!(length_of(vec![line(), b"01234".to_vec(), b"567890".to_vec()], 10).await, None);
+        assert_eq!(length_of(vec![b"0\n01234567890".to_vec()], 10).await, None);
+    }
 }

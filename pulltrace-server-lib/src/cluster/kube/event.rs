@@ -7,7 +7,8 @@ use pulltrace_core::{ImageConsumer, KubeName, NodeName, NodeTime, PodRef};
 use serde::Deserialize;
 
 use super::intern::Intern;
-use super::list_watch::{ObjectChange, ParsedObject, WatchedResource};
+use super::merge::{ObjectChange, WatchedResource};
+use super::object::ObjectFields;
 use crate::cluster::{PullEvent, PullEventUpdate, SourceFailure};
 
 /// Field selectors have no "or", so each reason is watched separately. `BackOff` is not watched:
@@ -24,9 +25,9 @@ const MAX_CLOCK_SKEW: Duration = Duration::from_secs(24 * 3_600);
 /// 2014-06-07, before the first kubelet: an earlier time means that the node's clock was not set.
 const MIN_UNIX_NANOS: i64 = 1_402_099_200 * 1_000_000_000;
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RawEvent {
+pub(super) struct RawEvent {
     metadata: Metadata,
     involved_object: Option<Involved>,
     reason: Option<String>,
@@ -41,15 +42,14 @@ struct RawEvent {
     reporting_instance: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Metadata {
     name: String,
-    resource_version: Option<String>,
     creation_timestamp: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Involved {
     kind: Option<String>,
@@ -59,13 +59,13 @@ struct Involved {
     field_path: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 struct Source {
     component: Option<String>,
     host: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Series {
     count: Option<i64>,
@@ -80,10 +80,15 @@ pub(super) struct EventParser {
     slots: Intern<ImageConsumer>,
 }
 
+impl ObjectFields for RawEvent {
+    const KIND: &'static str = "Event";
+    const PLURAL: &'static str = "events";
+}
+
 impl WatchedResource for EventParser {
+    type Fields = RawEvent;
     type Update = PullEventUpdate;
 
-    const PLURAL: &'static str = "events";
     const HAS_DELETIONS: bool = false;
 
     fn selectors() -> Vec<String> {
@@ -99,22 +104,22 @@ impl WatchedResource for EventParser {
         PullEventUpdate::InitDone
     }
 
-    fn failing_update(trouble: SourceFailure) -> PullEventUpdate {
-        PullEventUpdate::Failing(trouble)
+    fn failing_update(failure: SourceFailure) -> PullEventUpdate {
+        PullEventUpdate::Failing(failure)
     }
 
-    fn parse_object(&mut self, object: &str, how: ObjectChange) -> ParsedObject<PullEventUpdate> {
-        let Ok(raw) = serde_json::from_str::<RawEvent>(object) else {
-            return ParsedObject { update: Some(PullEventUpdate::Malformed), version: None };
-        };
-        let update = match (how, self.parse_event(&raw)) {
+    fn malformed_update() -> PullEventUpdate {
+        PullEventUpdate::Malformed
+    }
+
+    fn parse(&mut self, fields: &RawEvent, how: ObjectChange) -> Option<PullEventUpdate> {
+        match (how, self.parse_event(fields)) {
             // A deleted event is still true.
             (ObjectChange::Deleted, _) | (_, Ok(None)) => None,
             (ObjectChange::Listed, Ok(Some(event))) => Some(PullEventUpdate::InitApply(event)),
             (ObjectChange::Changed, Ok(Some(event))) => Some(PullEventUpdate::Apply(event)),
             (_, Err(Malformed)) => Some(PullEventUpdate::Malformed),
-        };
-        ParsedObject { update, version: raw.metadata.resource_version }
+        }
     }
 }
 
@@ -214,6 +219,7 @@ mod tests {
     use pulltrace_core::kubelet::PullEventKind;
     use serde_json::{Value, json};
 
+    use super::super::object::Object;
     use super::*;
 
     fn pulling() -> Value {
@@ -243,8 +249,19 @@ mod tests {
         })
     }
 
+    fn parse_with(
+        parser: &mut EventParser,
+        event: &Value,
+        how: ObjectChange,
+    ) -> Option<PullEventUpdate> {
+        match serde_json::from_value::<Object<RawEvent>>(event.clone()).unwrap().fields {
+            Some(fields) => parser.parse(&fields, how),
+            None => Some(PullEventUpdate::Malformed),
+        }
+    }
+
     fn parse(event: &Value) -> Option<PullEventUpdate> {
-        EventParser::default().parse_object(&event.to_string(), ObjectChange::Changed).update
+        parse_with(&mut EventParser::default(), event, ObjectChange::Changed)
     }
 
     #[track_caller]
@@ -342,9 +359,8 @@ mod tests {
         let mut event = pulling_with("/reason", json!("Failed"));
         event["message"] = "Error: failed to create containerd task".into();
         assert_eq!(parse(&event), None);
-        let parsed =
-            EventParser::default().parse_object(&pulling().to_string(), ObjectChange::Deleted);
-        assert_eq!((parsed.update, parsed.version.as_deref()), (None, Some("348")));
+        let deleted = parse_with(&mut EventParser::default(), &pulling(), ObjectChange::Deleted);
+        assert_eq!(deleted, None);
     }
 
     #[test]
@@ -411,7 +427,7 @@ mod tests {
                     if !REASONS.contains(&reason) {
                         continue;
                     }
-                    match events.parse_object(&object.to_string(), ObjectChange::Changed).update {
+                    match parse_with(&mut events, object, ObjectChange::Changed) {
                         Some(PullEventUpdate::Apply(event)) => {
                             understood += 1;
                             let pod = &object["involvedObject"];

@@ -1,11 +1,16 @@
-//! Request errors and retry back-off.
+//! Failures of watchers, and the back-off of their retries.
 
+use std::error::Error;
 use std::time::Duration;
 
+use kube::runtime::watcher;
 use pulltrace_core::backoff::Backoff;
 use pulltrace_core::error::error_chain;
 
 use crate::cluster::{SourceFailure, SourceFailureKind};
+
+/// Timeout for a page of a list, and for the response head of a watch.
+pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Maximum length of a message that is passed on, in characters.
 const MAX_MESSAGE_CHARS: usize = 300;
@@ -15,31 +20,58 @@ const INITIAL_BACKOFF: Duration = Duration::from_millis(500);
 /// The maximum delay.
 const MAX_BACKOFF: Duration = Duration::from_secs(30);
 
-/// The error of a request.
+/// A page of a list or a line of a watch exceeds its limit.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("response too large")]
+pub(super) struct ResponseTooLong;
+
+/// The API server did not answer in time.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the API server did not answer within {} s", RESPONSE_TIMEOUT.as_secs())]
+pub(super) struct ResponseTimeout;
+
+/// The failure of a watcher.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum RequestError {
+pub(super) enum WatchFailure {
+    /// The connection of a watch was lost. It can be resumed.
+    Disconnected,
     /// The resource version or continue token has expired: `410 Gone`.
     Expired,
     /// The response exceeds the size limit.
     TooLong,
-    /// Any other failure.
-    Failed(SourceFailure),
+    /// A request failed. It can be repeated.
+    Request(SourceFailure),
+    /// A watch cannot be resumed: a list of the objects is needed.
+    Watch(SourceFailure),
 }
 
-impl RequestError {
+impl WatchFailure {
     pub(super) fn new(kind: SourceFailureKind, message: &str) -> Self {
-        Self::Failed(SourceFailure { kind, message: truncate(message) })
+        Self::Request(SourceFailure { kind, message: truncate(message) })
     }
 
-    pub(super) fn malformed(what: &str) -> Self {
+    fn malformed(what: &str) -> Self {
         Self::new(
             SourceFailureKind::Malformed,
             &format!("{what}: is this the address of an API server?"),
         )
     }
 
+    /// A page of a list that is not complete in time.
+    pub(super) fn list_timeout() -> Self {
+        Self::Watch(SourceFailure {
+            kind: SourceFailureKind::Unreachable,
+            message: ResponseTimeout.to_string(),
+        })
+    }
+
+    /// Returns whether the watcher must start over with a list.
+    pub(super) const fn needs_list(&self) -> bool {
+        matches!(self, Self::Expired | Self::TooLong | Self::Watch(_))
+    }
+
     /// Maps a Kubernetes status, of an HTTP response or of a watch.
-    pub(super) fn from_status(code: u16, message: &str) -> Self {
+    fn from_status(code: u16, message: &str) -> Self {
         match code {
             410 => Self::Expired,
             401 => Self::new(
@@ -57,18 +89,51 @@ impl RequestError {
             _ => Self::malformed(&format!("unexpected status {code}: {message}")),
         }
     }
-}
 
-impl From<kube::Error> for RequestError {
-    fn from(error: kube::Error) -> Self {
-        let kind = match &error {
+    fn from_request(error: &kube::Error) -> Self {
+        let kind = match error {
             kube::Error::Api(status) => return Self::from_status(status.code, &status.message),
+            kube::Error::SerdeError(error) => {
+                return Self::malformed(&format!("invalid response: {error}"));
+            }
+            error if is_too_long(error) => return Self::TooLong,
             kube::Error::Auth(_) => SourceFailureKind::Unauthorized,
             kube::Error::HyperError(_) | kube::Error::Service(_) => SourceFailureKind::Unreachable,
             _ => SourceFailureKind::Malformed,
         };
-        Self::new(kind, &error_chain(&error))
+        Self::new(kind, &error_chain(error))
     }
+}
+
+impl From<watcher::Error> for WatchFailure {
+    fn from(error: watcher::Error) -> Self {
+        let failure = match &error {
+            watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error) => {
+                return Self::from_request(error);
+            }
+            watcher::Error::WatchFailed(kube::Error::ReadEvents(error)) => {
+                return if is_too_long(error) { Self::TooLong } else { Self::Disconnected };
+            }
+            watcher::Error::WatchFailed(error) => Self::from_request(error),
+            watcher::Error::WatchError(status) => Self::from_status(status.code, &status.message),
+            watcher::Error::NoResourceVersion => Self::malformed(&error.to_string()),
+        };
+        match failure {
+            Self::Request(failure) => Self::Watch(failure),
+            other => other,
+        }
+    }
+}
+
+fn is_too_long(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if error.is::<ResponseTooLong>() {
+            return true;
+        }
+        next = error.source();
+    }
+    false
 }
 
 /// Reduces a text to one line of limited length.
@@ -93,9 +158,9 @@ mod tests {
 
     #[test]
     fn status_codes_map_to_failure_kinds() {
-        let kind = |code| match RequestError::from_status(code, "why") {
-            RequestError::Failed(failure) => Some((failure.kind, failure.message.contains("why"))),
-            RequestError::Expired | RequestError::TooLong => None,
+        let kind = |code| match WatchFailure::from_status(code, "why") {
+            WatchFailure::Request(failure) => Some((failure.kind, failure.message.contains("why"))),
+            _ => None,
         };
         assert_eq!(kind(410), None);
         for (code, is) in [
@@ -121,10 +186,10 @@ mod tests {
     fn error_chain_repeats_no_cause() {
         let inner = std::io::Error::other("refused");
         let error = kube::Error::Service(Box::new(inner));
-        let RequestError::Failed(trouble) = RequestError::from(error) else {
+        let WatchFailure::Request(failure) = WatchFailure::from_request(&error) else {
             panic!();
         };
-        assert_eq!(trouble.kind, SourceFailureKind::Unreachable);
-        assert_eq!(trouble.message, "ServiceError: refused");
+        assert_eq!(failure.kind, SourceFailureKind::Unreachable);
+        assert_eq!(failure.message, "ServiceError: refused");
     }
 }

@@ -1,16 +1,20 @@
 //! Pods and kubelet events from an API server. This is the only module that uses kube's types.
 //!
-//! Dependencies between files go one way: `intern`, `failure` and `response` at the bottom, then
-//! `client`, `list_watch`, and finally `pod` and `event`, which define the selectors and parse
+//! kube logs a response that it cannot parse in full (target `kube_client`, level `warn`). Pods may
+//! contain secrets, so a program should turn that target off; the sources report the error.
+//!
+//! Dependencies between files go one way: `intern`, `failure` and `object` at the bottom, then
+//! `client`, `target`, `merge`, and finally `pod` and `event`, which define the selectors and parse
 //! objects.
 
 mod client;
 mod event;
 mod failure;
 mod intern;
-mod list_watch;
+mod merge;
+mod object;
 mod pod;
-mod response;
+mod target;
 
 use std::error::Error;
 use std::path::PathBuf;
@@ -21,7 +25,7 @@ use tokio::task::JoinHandle;
 
 use self::client::ApiClient;
 use self::event::EventParser;
-use self::list_watch::{ListWatch, WatchedResource};
+use self::merge::{Merge, WatchedResource};
 use self::pod::PodParser;
 use super::{PodSource, PodUpdate, PullEventSource, PullEventUpdate, SourceError};
 
@@ -122,19 +126,19 @@ impl Config {
             }
         }
         let access = ApiClient::new(self.clone()).await?;
-        let pods = ListWatchTask::new(access.clone(), &namespaces, PodParser::default());
-        let events = ListWatchTask::new(access, &namespaces, EventParser::default());
+        let pods = WatchTask::new(access.clone(), &namespaces, PodParser::default());
+        let events = WatchTask::new(access, &namespaces, EventParser::default());
         Ok((KubePods(pods), KubePullEvents(events)))
     }
 }
 
 /// The pods of a cluster that are assigned to a node and have not finished.
 #[derive(Debug)]
-pub struct KubePods(ListWatchTask<PodUpdate>);
+pub struct KubePods(WatchTask<PodUpdate>);
 
 /// Kubelet events about images.
 #[derive(Debug)]
-pub struct KubePullEvents(ListWatchTask<PullEventUpdate>);
+pub struct KubePullEvents(WatchTask<PullEventUpdate>);
 
 impl PodSource for KubePods {
     async fn next(&mut self) -> Result<Option<PodUpdate>, SourceError> {
@@ -150,19 +154,19 @@ impl PullEventSource for KubePullEvents {
 
 /// The updates of a task, which is aborted on drop.
 #[derive(Debug)]
-struct ListWatchTask<U> {
+struct WatchTask<U> {
     updates: mpsc::Receiver<U>,
     task: JoinHandle<()>,
 }
 
-impl<U: Send + 'static> ListWatchTask<U> {
+impl<U: Send + 'static> WatchTask<U> {
     fn new<K: WatchedResource<Update = U>>(
         access: ApiClient,
         namespaces: &[String],
         kind: K,
     ) -> Self {
         let (sender, updates) = mpsc::channel(CAPACITY);
-        let task = tokio::spawn(ListWatch::new(access, namespaces, kind, sender).run());
+        let task = tokio::spawn(Merge::new(access, namespaces, kind, sender).run());
         Self { updates, task }
     }
 
@@ -172,7 +176,7 @@ impl<U: Send + 'static> ListWatchTask<U> {
     }
 }
 
-impl<U> Drop for ListWatchTask<U> {
+impl<U> Drop for WatchTask<U> {
     fn drop(&mut self) {
         self.task.abort();
     }

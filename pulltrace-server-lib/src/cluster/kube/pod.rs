@@ -9,7 +9,8 @@ use serde::Deserialize;
 
 use super::failure;
 use super::intern::Intern;
-use super::list_watch::{ObjectChange, ParsedObject, WatchedResource};
+use super::merge::{ObjectChange, WatchedResource};
+use super::object::ObjectFields;
 use crate::cluster::{
     ImageConsumerKind, ImagePresence, Pod, PodImage, PodUpdate, SourceFailure, volume_consumer,
 };
@@ -42,25 +43,24 @@ const POST_IMAGE_REASONS: [&str; 8] = [
     "StartError",
 ];
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct RawPod {
+pub(super) struct RawPod {
     metadata: Metadata,
     spec: Spec,
     status: Option<Status>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Metadata {
     name: String,
     namespace: String,
     uid: String,
-    resource_version: Option<String>,
     annotations: Option<Annotations>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 struct Annotations {
     /// Present on the mirror pod of a static pod.
     #[serde(rename = "kubernetes.io/config.mirror")]
@@ -69,7 +69,7 @@ struct Annotations {
     hash: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Spec {
     node_name: Option<String>,
@@ -79,18 +79,18 @@ struct Spec {
     ephemeral_containers: Option<Vec<Container>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 struct Volume {
     name: String,
     image: Option<VolumeImage>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 struct VolumeImage {
     reference: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Container {
     name: String,
@@ -98,7 +98,7 @@ struct Container {
     restart_policy: Option<String>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Status {
     init_container_statuses: Option<Vec<ContainerStatus>>,
@@ -106,7 +106,7 @@ struct Status {
     ephemeral_container_statuses: Option<Vec<ContainerStatus>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ContainerStatus {
     name: String,
@@ -116,20 +116,20 @@ struct ContainerStatus {
     last_state: Option<ContainerState>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 struct ContainerState {
     waiting: Option<Waiting>,
     running: Option<ContainerRun>,
     terminated: Option<ContainerRun>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 struct Waiting {
     reason: Option<String>,
     message: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ContainerRun {
     started_at: Option<String>,
@@ -144,10 +144,15 @@ pub(super) struct PodParser {
     strings: Intern<Arc<str>>,
 }
 
+impl ObjectFields for RawPod {
+    const KIND: &'static str = "Pod";
+    const PLURAL: &'static str = "pods";
+}
+
 impl WatchedResource for PodParser {
+    type Fields = RawPod;
     type Update = PodUpdate;
 
-    const PLURAL: &'static str = "pods";
     const HAS_DELETIONS: bool = true;
 
     fn selectors() -> Vec<String> {
@@ -162,23 +167,21 @@ impl WatchedResource for PodParser {
         PodUpdate::InitDone
     }
 
-    fn failing_update(trouble: SourceFailure) -> PodUpdate {
-        PodUpdate::Failing(trouble)
+    fn failing_update(failure: SourceFailure) -> PodUpdate {
+        PodUpdate::Failing(failure)
     }
 
-    fn parse_object(&mut self, object: &str, how: ObjectChange) -> ParsedObject<PodUpdate> {
-        let Ok(raw) = serde_json::from_str::<RawPod>(object) else {
-            return ParsedObject { update: Some(PodUpdate::Malformed), version: None };
-        };
-        let update = match self.parse_pod(&raw) {
-            Ok(pod) => match how {
-                ObjectChange::Listed => PodUpdate::InitApply(pod),
-                ObjectChange::Changed => PodUpdate::Apply(pod),
-                ObjectChange::Deleted => PodUpdate::Delete(pod.pod.uid),
-            },
-            Err(_) => PodUpdate::Malformed,
-        };
-        ParsedObject { update: Some(update), version: raw.metadata.resource_version }
+    fn malformed_update() -> PodUpdate {
+        PodUpdate::Malformed
+    }
+
+    fn parse(&mut self, fields: &RawPod, how: ObjectChange) -> Option<PodUpdate> {
+        Some(match (self.parse_pod(fields), how) {
+            (Ok(pod), ObjectChange::Listed) => PodUpdate::InitApply(pod),
+            (Ok(pod), ObjectChange::Changed) => PodUpdate::Apply(pod),
+            (Ok(pod), ObjectChange::Deleted) => PodUpdate::Delete(pod.pod.uid),
+            (Err(_), _) => PodUpdate::Malformed,
+        })
     }
 }
 
@@ -325,11 +328,18 @@ fn root_digest(image_id: &str) -> Option<Digest> {
 mod tests {
     use serde_json::{Value, json};
 
+    use super::super::object::Object;
     use super::*;
 
+    fn parse_with(parser: &mut PodParser, pod: Value, how: ObjectChange) -> PodUpdate {
+        match serde_json::from_value::<Object<RawPod>>(pod).unwrap().fields {
+            Some(fields) => parser.parse(&fields, how).unwrap(),
+            None => PodUpdate::Malformed,
+        }
+    }
+
     fn parse(pod: &Value) -> PodUpdate {
-        let parsed = PodParser::default().parse_object(&pod.to_string(), ObjectChange::Changed);
-        parsed.update.unwrap()
+        parse_with(&mut PodParser::default(), pod.clone(), ObjectChange::Changed)
     }
 
     fn pod(spec: &Value, status: &Value) -> Value {
@@ -499,10 +509,9 @@ mod tests {
 
     #[test]
     fn deleted_pod_yields_delete_with_uid() {
-        let pod = pod(&json!({"containers": []}), &Value::Null).to_string();
-        let parsed = PodParser::default().parse_object(&pod, ObjectChange::Deleted);
-        assert_eq!(parsed.update, Some(PodUpdate::Delete("u-1".parse().unwrap())));
-        assert_eq!(parsed.version.as_deref(), Some("7"));
+        let pod = pod(&json!({"containers": []}), &Value::Null);
+        let deleted = parse_with(&mut PodParser::default(), pod, ObjectChange::Deleted);
+        assert_eq!(deleted, PodUpdate::Delete("u-1".parse().unwrap()));
     }
 
     #[test]
@@ -554,8 +563,7 @@ mod tests {
                     pod["metadata"]["namespace"] = recording["scenario"].clone();
                     pod["metadata"]["uid"] = status["uid"].clone();
                     pod["status"] = status.clone();
-                    let parsed = pods.parse_object(&pod.to_string(), ObjectChange::Changed);
-                    let pod = expect_apply(parsed.update.unwrap());
+                    let pod = expect_apply(parse_with(&mut pods, pod, ObjectChange::Changed));
                     for image in &pod.images {
                         match &image.presence {
                             ImagePresence::Waiting { .. } => waiting += 1,
