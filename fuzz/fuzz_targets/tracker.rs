@@ -40,22 +40,22 @@ fuzz_target!(|bytes: &[u8]| {
 
 /// Invariants of a single state of a pull.
 fn assert_consistent(pull: &Pull) {
-    let done = pull.percent == Some(Percent::DONE);
+    let done = pull.motion.percent == Some(Percent::DONE);
     assert_eq!(done, pull.phase == Phase::Ended(Outcome::Completed));
-    assert!(pull.to_download.is_none_or(|all| pull.downloaded <= all));
-    assert!(pull.to_extract.is_none_or(|all| pull.extracted <= all));
+    assert!(pull.to_download.is_none_or(|all| pull.motion.downloaded <= all));
+    assert!(pull.to_extract.is_none_or(|all| pull.motion.extracted <= all));
     for layer in &pull.layers {
-        assert!(layer.downloaded <= layer.size);
+        assert!(layer.motion.downloaded <= layer.size);
     }
-    if let Some(eta) = pull.eta {
+    if let Some(eta) = pull.motion.eta {
         assert!(eta.low <= eta.left && eta.left <= eta.high, "{eta:?}");
     }
 }
 
 /// Invariants of two consecutive states of a pull.
 fn assert_monotonic(was: &Pull, is: &Pull) {
-    let not_lower = |before| is.percent.is_some_and(|now| now >= before);
-    assert!(was.percent.is_none_or(not_lower), "percentage decreased");
+    let not_lower = |before| is.motion.percent.is_some_and(|now| now >= before);
+    assert!(was.motion.percent.is_none_or(not_lower), "percentage decreased");
     let was_final =
         matches!(was.outcome(), Some(Outcome::Completed | Outcome::Failed | Outcome::Cancelled));
     assert!(!was_final || was.outcome() == is.outcome(), "outcome changed after the end");

@@ -59,7 +59,7 @@ fn message(pull: &Pull, now: NodeTime) -> String {
         Phase::Ended(Outcome::Completed) => format!(
             "pulled {title} in {:.1} s: {} downloaded, {} cached",
             took.as_secs_f64(),
-            pull.downloaded,
+            pull.motion.downloaded,
             pull.cached,
         ),
         Phase::Ended(outcome) => {
@@ -72,10 +72,10 @@ fn message(pull: &Pull, now: NodeTime) -> String {
         }
         phase => {
             let mut text = format!("pulling {title}: {phase}");
-            if let (Some(percent), Some(all)) = (pull.percent, pull.to_download) {
-                text += &format!(", {percent}, {} of {all}", pull.downloaded);
+            if let (Some(percent), Some(all)) = (pull.motion.percent, pull.to_download) {
+                text += &format!(", {percent}, {} of {all}", pull.motion.downloaded);
             }
-            if let Some(rate) = pull.rate {
+            if let Some(rate) = pull.motion.rate {
                 text += &format!(", {rate}");
             }
             if let Some(waiting) = &pull.waiting_on {
@@ -105,13 +105,13 @@ pub(crate) fn write(pull: &Pull, now: NodeTime) {
                 phase = pull.outcome().is_none().then(|| pull.phase.as_str()),
                 outcome = pull.outcome().map(Outcome::as_str),
                 reason = pull.failure.as_ref().map(|failure| failure.reason.as_str()),
-                percent = pull.percent.map(pulltrace_core::Percent::get),
+                percent = pull.motion.percent.map(pulltrace_core::Percent::get),
                 total_bytes = pull.total.map(|bytes| bytes.0),
                 cached_bytes = pull.total.map(|_| pull.cached.0),
                 to_download_bytes = pull.to_download.map(|bytes| bytes.0),
-                downloaded_bytes = pull.total.map(|_| pull.downloaded.0),
-                bytes_per_second = pull.rate.map(|rate| rate.get().round()),
-                eta_ms = pull.eta.map(|eta| millis(eta.left)),
+                downloaded_bytes = pull.total.map(|_| pull.motion.downloaded.0),
+                bytes_per_second = pull.motion.rate.map(|rate| rate.get().round()),
+                eta_ms = pull.motion.eta.map(|eta| millis(eta.left)),
                 waiting_on = pull.waiting_on.as_ref().map(|waiting| waiting.kind.as_str()),
                 stalled_since = pull.stalled_since.map(tracing::field::display),
                 stale_since = pull.stale_since.map(tracing::field::display),

@@ -20,19 +20,20 @@ const HIDDEN_WORK_STALL_TIMEOUT: Duration = Duration::from_mins(5);
 
 impl Entry {
     pub(crate) fn refresh_activity(&mut self, pull: &mut Pull, node: &NodeContext<'_>, now: Now) {
-        if self.pull.downloaded < pull.downloaded || self.pull.phase != pull.phase {
+        if self.pull.motion.downloaded < pull.motion.downloaded || self.pull.phase != pull.phase {
             self.last_activity = now;
         }
-        self.meter.sample(pull.downloaded, now.mono);
+        self.meter.sample(pull.motion.downloaded, now.mono);
         if pull.outcome().is_some() {
-            (pull.rate, pull.eta, pull.waiting_on) = (None, None, None);
+            (pull.motion.rate, pull.motion.eta, pull.waiting_on) = (None, None, None);
             (pull.stalled_since, pull.slow_since, pull.stale_since) = (None, None, None);
             for layer in &mut pull.layers {
-                (layer.rate, layer.waiting_on) = (None, None);
+                (layer.motion.rate, layer.waiting_on) = (None, None);
             }
             return;
         }
-        pull.rate = (pull.phase == Phase::Downloading).then(|| self.meter.rate(now.mono)).flatten();
+        pull.motion.rate =
+            (pull.phase == Phase::Downloading).then(|| self.meter.rate(now.mono)).flatten();
         let waiting = self.pull_waiting_on(pull, node);
         pull.waiting_on = update_waiting(self.pull.waiting_on.as_ref(), waiting, now.node);
         self.refresh_layer_waiting(pull, node, now);
@@ -41,9 +42,9 @@ impl Entry {
         }
         let silent = now.mono.since(self.last_activity.mono) > self.stall_timeout(pull, node);
         pull.stalled_since = silent.then_some(self.last_activity.node);
-        pull.eta = self.time_left(pull, node, now);
+        pull.motion.eta = self.time_left(pull, node, now);
         if pull.phase == Phase::Extracting && self.pull.phase != Phase::Extracting {
-            self.expected_unpack_time = pull.eta.map_or(Duration::ZERO, |eta| eta.high);
+            self.expected_unpack_time = pull.motion.eta.map_or(Duration::ZERO, |eta| eta.high);
         }
         pull.stale_since = self.stale_since;
         pull.slow_since =
@@ -60,13 +61,13 @@ impl Entry {
             let extracting =
                 track.extracting_since.filter(|_| layer.state == LayerState::Extracting);
             work.push(LayerWork {
-                to_fetch: left(layer.size.saturating_sub(layer.downloaded)),
+                to_fetch: left(layer.size.saturating_sub(layer.motion.downloaded)),
                 to_unpack: left(layer.size),
                 compression: wanted.compression,
                 unpacking_for: extracting.map(|from| now.mono.since(from)),
             });
         }
-        let forecast = pull.rate.and_then(|_| self.meter.forecast(now.mono));
+        let forecast = pull.motion.rate.and_then(|_| self.meter.forecast(now.mono));
         let speeds = Speeds {
             pull: forecast.map(|pace| pace.rate),
             uncounted: forecast.map_or(Bytes::ZERO, |pace| pace.uncounted),
@@ -81,7 +82,7 @@ impl Entry {
         let written = || {
             pull.layers
                 .iter()
-                .any(|l| l.state == LayerState::Extracting && l.unpacked_bytes.is_some())
+                .any(|l| l.state == LayerState::Extracting && l.motion.unpacked_bytes.is_some())
         };
         match pull.phase {
             Phase::Extracting if written() => UNPACK_STALL_TIMEOUT.max(node.stall_timeout),

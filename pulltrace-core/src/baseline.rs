@@ -30,7 +30,7 @@ impl RateBaseline {
         };
         let seconds = to.since(from).as_secs_f64();
         if pull.outcome() != Some(Outcome::Completed)
-            || pull.downloaded < Bytes(1 << 20)
+            || pull.motion.downloaded < Bytes(1 << 20)
             || seconds < 0.5
         {
             return;
@@ -39,7 +39,7 @@ impl RateBaseline {
             return;
         }
         let rates = self.hosts.entry(repository.host().to_owned()).or_default();
-        rates.push_back(pull.downloaded.as_f64() / seconds);
+        rates.push_back(pull.motion.downloaded.as_f64() / seconds);
         if rates.len() > Self::MAX_SAMPLES {
             rates.pop_front();
         }
@@ -54,7 +54,7 @@ impl RateBaseline {
     pub(crate) fn update_slow_since(&self, entry: &mut Entry, now: Now) {
         let pull = &entry.pull;
         let median = pull.repository.as_ref().and_then(|repository| self.median(repository.host()));
-        let is_slow = match (pull.rate, median) {
+        let is_slow = match (pull.motion.rate, median) {
             (Some(rate), Some(usual)) => {
                 rate.get() > 0.0 && rate.get() < usual * Self::SLOW_FRACTION
             }

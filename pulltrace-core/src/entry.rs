@@ -9,9 +9,9 @@ use crate::eta::{Speeds, UnpackSpeeds};
 use crate::failure::Failure;
 use crate::id::{Digest, Namespace, PullId};
 use crate::image::Image;
-use crate::layer::{Layer, LayerFacts, LayerState};
+use crate::layer::{Layer, LayerInputs, LayerState};
 use crate::observation::{Anomaly, LayerObservation};
-use crate::pull::{DOWNLOAD_WEIGHT, Outcome, Phase, Pull, PullFacts};
+use crate::pull::{DOWNLOAD_WEIGHT, Outcome, Phase, PhaseInputs, Pull};
 use crate::rate::RateMeter;
 use crate::time::{Mono, NodeTime, Now};
 use crate::unit::{Bytes, Percent};
@@ -89,7 +89,7 @@ impl Entry {
         for wanted in &image.layers {
             let known = self.pull.layers.iter().position(|layer| layer.digest == wanted.digest);
             layers.push(known.map_or_else(
-                || new_layer(wanted.digest.clone(), wanted.size),
+                || Layer::new(wanted.digest.clone(), wanted.size, LayerState::Waiting),
                 |i| self.pull.layers[i].clone(),
             ));
             tracks.push(known.map_or_else(LayerTracker::default, |i| self.trackers[i].clone()));
@@ -159,10 +159,10 @@ impl Entry {
     fn refresh_layer(&mut self, pull: &mut Pull, index: usize, node: &NodeContext<'_>, now: Now) {
         let track = &mut self.trackers[index];
         let layer = &mut pull.layers[index];
-        let blob = node.blobs.get(&(pull.id.namespace().clone(), layer.digest.clone()));
+        let blob = node.blobs.get(&(pull.facts.id.namespace().clone(), layer.digest.clone()));
         let present = blob.map_or(Bytes::ZERO, |blob| blob.present(layer.size));
         let before = layer.state;
-        layer.state = before.next(LayerFacts {
+        layer.state = before.next(LayerInputs {
             bytes: present > Bytes::ZERO,
             blob_complete: blob.is_some_and(|blob| blob.state == BlobState::Complete),
             unpacking: track.unpacked_by.is_some(),
@@ -172,7 +172,7 @@ impl Entry {
             restarted: std::mem::take(&mut track.restarted),
         });
         layer.blob_cached = track.blob_cached;
-        layer.downloaded = match layer.state {
+        layer.motion.downloaded = match layer.state {
             LayerState::Complete
             | LayerState::Cached
             | LayerState::Downloaded
@@ -180,8 +180,8 @@ impl Entry {
             LayerState::Remote => Bytes::ZERO,
             LayerState::Waiting | LayerState::Downloading => present,
         };
-        layer.unpacked_bytes = track.written;
-        layer.rate = (layer.state == LayerState::Downloading)
+        layer.motion.unpacked_bytes = track.written;
+        layer.motion.rate = (layer.state == LayerState::Downloading)
             .then(|| blob.and_then(|blob| blob.meter.rate(now.mono)))
             .flatten();
         if layer.state == before {
@@ -213,14 +213,14 @@ impl Entry {
     }
 
     fn refresh_phase(&self, pull: &mut Pull, now: Now) {
-        let facts = PullFacts {
+        let inputs = PhaseInputs {
             manifest: pull.image.is_some(),
-            bytes_to_come: pull.to_download.is_some_and(|all| pull.downloaded < all),
+            bytes_to_come: pull.to_download.is_some_and(|all| pull.motion.downloaded < all),
             ended: self.outcome(),
             alive: self.alive,
         };
-        pull.phase = pull.phase.next(facts);
-        if facts.manifest {
+        pull.phase = pull.phase.next(inputs);
+        if inputs.manifest {
             pull.resolved_at.get_or_insert(now.node);
         }
         match (pull.phase.outcome(), &self.ended) {
@@ -238,29 +238,13 @@ impl Entry {
         }
         if pull.phase == Phase::Downloading {
             pull.downloaded_at = None;
-        } else if facts.manifest
+        } else if inputs.manifest
             && matches!(pull.phase, Phase::Extracting | Phase::Ended(Outcome::Completed))
         {
-            pull.downloaded_at.get_or_insert(pull.ended_at.unwrap_or(now.node).min(now.node));
+            let latest = pull.ended_at.unwrap_or(now.node).min(now.node);
+            pull.downloaded_at.get_or_insert(latest);
         }
-        pull.percent = percent(pull);
-    }
-}
-
-fn new_layer(digest: Digest, size: Bytes) -> Layer {
-    Layer {
-        digest,
-        size,
-        state: LayerState::Waiting,
-        blob_cached: false,
-        downloaded: Bytes::ZERO,
-        unpacked_bytes: None,
-        rate: None,
-        waiting_on: None,
-        started_at: None,
-        downloaded_at: None,
-        extracting_at: None,
-        completed_at: None,
+        pull.motion.percent = percent(pull);
     }
 }
 
@@ -273,12 +257,13 @@ fn update_sums(pull: &mut Pull) {
     let fetched = |layer: &&Layer| !layer.state.is_idle() && !layer.blob_cached;
     let (cached, to_download) =
         (sum_layers(&|l| !fetched(l), &|l| l.size), sum_layers(&fetched, &|l| l.size));
-    let downloaded = sum_layers(&fetched, &|l| l.downloaded);
+    let downloaded = sum_layers(&fetched, &|l| l.motion.downloaded);
     let to_extract = sum_layers(&|l| !l.state.is_idle(), &|l| l.size);
     let extracted = sum_layers(&|l| l.state == LayerState::Complete, &|l| l.size);
     pull.total = Some(total);
-    (pull.cached, pull.to_download, pull.downloaded) = (cached, Some(to_download), downloaded);
-    (pull.to_extract, pull.extracted) = (Some(to_extract), extracted);
+    (pull.cached, pull.to_download, pull.to_extract) =
+        (cached, Some(to_download), Some(to_extract));
+    (pull.motion.downloaded, pull.motion.extracted) = (downloaded, extracted);
 }
 
 /// Marks all layers complete: a completed pull has its top layer unpacked, which implies all layers
@@ -286,25 +271,25 @@ fn update_sums(pull: &mut Pull) {
 fn complete_layers(pull: &mut Pull) {
     for layer in pull.layers.iter_mut().filter(|layer| !layer.state.is_done()) {
         layer.state = LayerState::Complete;
-        layer.downloaded = layer.size;
-        layer.completed_at = pull.ended_at;
+        layer.motion.downloaded = layer.size;
+        layer.completed_at = pull.facts.ended_at;
     }
     update_sums(pull);
 }
 
-/// Computes [`Pull::percent`].
+/// Computes [`Motion::percent`](crate::pull::Motion::percent).
 fn percent(pull: &Pull) -> Option<Percent> {
     if pull.outcome() == Some(Outcome::Completed) {
         return Some(Percent::DONE);
     }
-    let before = pull.percent;
+    let before = pull.motion.percent;
     let now = pull.image.as_ref().map(|_| {
         let fetched =
-            pull.to_download.and_then(|all| pull.downloaded.fraction_of(all)).unwrap_or(1.0);
+            pull.to_download.and_then(|all| pull.motion.downloaded.fraction_of(all)).unwrap_or(1.0);
         // With no bytes to unpack the fraction is undefined and counts as 1. `MAX_UNFINISHED` keeps
         // the result below 100 until completion is proven.
         let unpacked =
-            pull.to_extract.and_then(|all| pull.extracted.fraction_of(all)).unwrap_or(1.0);
+            pull.to_extract.and_then(|all| pull.motion.extracted.fraction_of(all)).unwrap_or(1.0);
         Percent::from_fraction(DOWNLOAD_WEIGHT * fetched + (1.0 - DOWNLOAD_WEIGHT) * unpacked)
             .min(Percent::MAX_UNFINISHED)
     });

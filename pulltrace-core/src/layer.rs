@@ -1,5 +1,7 @@
 //! The lifecycle of one layer of a pull.
 
+use std::ops::{Deref, DerefMut};
+
 use crate::id::Digest;
 use crate::time::NodeTime;
 use crate::unit::{Bytes, BytesPerSecond};
@@ -30,7 +32,7 @@ words! {
 
 /// The inputs that determine a layer's next state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LayerFacts {
+pub struct LayerInputs {
     /// Some bytes of the blob are present.
     pub bytes: bool,
     /// All bytes of the blob are present.
@@ -50,7 +52,7 @@ pub struct LayerFacts {
 impl LayerState {
     /// Returns the next state. This is the only transition; a state regresses only after a restart.
     #[must_use]
-    pub fn next(self, facts: LayerFacts) -> Self {
+    pub fn next(self, facts: LayerInputs) -> Self {
         let seen = if facts.cached {
             Self::Cached
         } else if facts.remote {
@@ -88,10 +90,20 @@ impl LayerState {
     }
 }
 
-/// A layer of a pull at one moment.
+/// A layer of a pull at one moment. Facts read like fields of the layer: `layer.state`.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Layer {
+    /// What is known of it, apart from its progress.
+    pub facts: LayerFacts,
+    /// Its progress.
+    pub motion: LayerMotion,
+}
+
+/// The facts of a layer: all but its progress.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct LayerFacts {
     /// The digest of its blob.
     pub digest: Digest,
     /// The exact compressed size.
@@ -100,13 +112,6 @@ pub struct Layer {
     pub state: LayerState,
     /// True if the blob was on the node before the pull started.
     pub blob_cached: bool,
-    /// Bytes of the blob present on the node, at most `size`.
-    pub downloaded: Bytes,
-    /// Uncompressed bytes written by unpacking so far, if the runtime reports them. Not comparable
-    /// with `size`.
-    pub unpacked_bytes: Option<Bytes>,
-    /// The download rate; `None` if it is unknown or the download has ended.
-    pub rate: Option<BytesPerSecond>,
     /// The current wait, if any. Boxed, as few layers wait and a server keeps very many.
     pub waiting_on: Option<Box<WaitingOn>>,
     /// When the first byte was observed.
@@ -119,34 +124,51 @@ pub struct Layer {
     pub completed_at: Option<NodeTime>,
 }
 
+/// The progress of a layer, which changes while the facts stay the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct LayerMotion {
+    /// Bytes of the blob present on the node, at most `size`.
+    pub downloaded: Bytes,
+    /// Uncompressed bytes written by unpacking so far, if the runtime reports them. Not comparable
+    /// with `size`.
+    pub unpacked_bytes: Option<Bytes>,
+    /// The download rate; `None` if it is unknown or the download has ended.
+    pub rate: Option<BytesPerSecond>,
+}
+
+impl Deref for Layer {
+    type Target = LayerFacts;
+
+    fn deref(&self) -> &LayerFacts {
+        &self.facts
+    }
+}
+
+impl DerefMut for Layer {
+    fn deref_mut(&mut self) -> &mut LayerFacts {
+        &mut self.facts
+    }
+}
+
 impl Layer {
-    /// Compares two layers except for their progress: bytes and rate.
+    /// Creates a layer with a digest, size and state; everything else is unknown.
     #[must_use]
-    pub fn eq_ignoring_progress(&self, other: &Self) -> bool {
-        // Destructured so that a new field has to be considered here.
-        let Self {
-            digest,
-            size,
-            state,
-            blob_cached,
-            downloaded: _,
-            unpacked_bytes: _,
-            rate: _,
-            waiting_on,
-            started_at,
-            downloaded_at,
-            extracting_at,
-            completed_at,
-        } = self;
-        *state == other.state
-            && *size == other.size
-            && *blob_cached == other.blob_cached
-            && *started_at == other.started_at
-            && *downloaded_at == other.downloaded_at
-            && *extracting_at == other.extracting_at
-            && *completed_at == other.completed_at
-            && *waiting_on == other.waiting_on
-            && *digest == other.digest
+    pub const fn new(digest: Digest, size: Bytes, state: LayerState) -> Self {
+        Self {
+            facts: LayerFacts {
+                digest,
+                size,
+                state,
+                blob_cached: false,
+                waiting_on: None,
+                started_at: None,
+                downloaded_at: None,
+                extracting_at: None,
+                completed_at: None,
+            },
+            motion: LayerMotion { downloaded: Bytes::ZERO, unpacked_bytes: None, rate: None },
+        }
     }
 }
 
@@ -156,10 +178,10 @@ mod tests {
     use super::*;
 
     /// All 128 combinations of facts.
-    fn all_facts() -> impl Iterator<Item = LayerFacts> {
+    fn all_facts() -> impl Iterator<Item = LayerInputs> {
         (0..128_u32).map(|bits| {
             let bit = |n: u32| bits & (1 << n) != 0;
-            LayerFacts {
+            LayerInputs {
                 bytes: bit(0),
                 blob_complete: bit(1),
                 unpacking: bit(2),
@@ -173,10 +195,10 @@ mod tests {
 
     #[test]
     fn extracting_requires_complete_blob() {
-        let facts = LayerFacts { unpacking: true, ..LayerFacts::default() };
+        let facts = LayerInputs { unpacking: true, ..LayerInputs::default() };
         assert_eq!(Waiting.next(facts), Waiting);
-        assert_eq!(Waiting.next(LayerFacts { bytes: true, ..facts }), Downloading);
-        assert_eq!(Downloading.next(LayerFacts { blob_complete: true, ..facts }), Extracting);
+        assert_eq!(Waiting.next(LayerInputs { bytes: true, ..facts }), Downloading);
+        assert_eq!(Downloading.next(LayerInputs { blob_complete: true, ..facts }), Extracting);
     }
 
     #[test]
@@ -186,7 +208,7 @@ mod tests {
                 assert!(state.next(facts) >= state, "{state} regressed with {facts:?}");
             }
         }
-        let again = LayerFacts { bytes: true, restarted: true, ..LayerFacts::default() };
+        let again = LayerInputs { bytes: true, restarted: true, ..LayerInputs::default() };
         assert_eq!(Extracting.next(again), Downloading);
     }
 

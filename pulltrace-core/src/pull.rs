@@ -1,6 +1,7 @@
 //! The lifecycle of a pull, and its state at one moment.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use crate::eta::Eta;
@@ -50,7 +51,7 @@ words! {
 
 /// The inputs that determine a pull's next phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PullFacts {
+pub struct PhaseInputs {
     /// The manifest is known.
     pub manifest: bool,
     /// Layer bytes are missing.
@@ -67,7 +68,7 @@ impl Phase {
     /// An outcome is final, except `Unknown`, which is replaced by evidence or when the pull is
     /// observed running.
     #[must_use]
-    pub const fn next(self, facts: PullFacts) -> Self {
+    pub const fn next(self, facts: PhaseInputs) -> Self {
         match (self, facts.ended) {
             (Self::Ended(Outcome::Unknown), None) if !facts.alive => self,
             (Self::Ended(Outcome::Completed | Outcome::Failed | Outcome::Cancelled), _) => self,
@@ -122,10 +123,22 @@ impl Outcome {
 
 /// One attempt to pull one image onto one node, at one moment.
 ///
-/// An unknown value is `None`, never 0.
+/// An unknown value is `None`, never 0. Facts read like fields of the pull: `pull.phase`.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Pull {
+    /// What is known of it, apart from its progress.
+    pub facts: PullFacts,
+    /// Its progress.
+    pub motion: Motion,
+    /// The layers, lowest first; empty until the manifest is known.
+    pub layers: Vec<Layer>,
+}
+
+/// The facts of a pull: all but its layers and its progress.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct PullFacts {
     /// The id, which never changes.
     pub id: PullId,
     /// The phase, or the outcome.
@@ -140,8 +153,6 @@ pub struct Pull {
     pub names: Vec<ImageRef>,
     /// The image's manifests and layers, once its manifest is known.
     pub image: Option<Arc<Image>>,
-    /// The layers, lowest first; empty until the manifest is known.
-    pub layers: Vec<Layer>,
     /// Start time, or the earliest known time of the pull if the start was not observed.
     pub started_at: NodeTime,
     /// When the manifest was first observed.
@@ -150,27 +161,16 @@ pub struct Pull {
     pub downloaded_at: Option<NodeTime>,
     /// When it ended.
     pub ended_at: Option<NodeTime>,
-    /// The progress, which never decreases and is 100 only for a completed pull. `None` until the
-    /// manifest is known.
-    pub percent: Option<Percent>,
     /// The exact compressed size of the image. `None` until the manifest is known.
     pub total: Option<Bytes>,
     /// Bytes of `total` that were on the node before, or are served remotely.
     pub cached: Bytes,
     /// Bytes to download, by this pull or another one: `total` minus `cached`.
     pub to_download: Option<Bytes>,
-    /// Bytes of `to_download` that are present.
-    pub downloaded: Bytes,
     /// Compressed bytes to unpack.
     pub to_extract: Option<Bytes>,
-    /// Bytes of `to_extract` that are unpacked.
-    pub extracted: Bytes,
     /// Downloaded bytes that had to be fetched again.
     pub wasted: Bytes,
-    /// The download rate; `None` if it is unknown, or no bytes are missing.
-    pub rate: Option<BytesPerSecond>,
-    /// The estimated remaining time; `None` if it is unknown.
-    pub eta: Option<Eta>,
     /// The current wait, if no part of the pull makes progress.
     pub waiting_on: Option<WaitingOn>,
     /// The time of the last progress, if the pull is stalled.
@@ -181,11 +181,42 @@ pub struct Pull {
     pub stale_since: Option<NodeTime>,
 }
 
+/// The progress of a pull, which changes while the facts stay the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Motion {
+    /// The progress, which never decreases and is 100 only for a completed pull. `None` until the
+    /// manifest is known.
+    pub percent: Option<Percent>,
+    /// Bytes of `to_download` that are present.
+    pub downloaded: Bytes,
+    /// Bytes of `to_extract` that are unpacked.
+    pub extracted: Bytes,
+    /// The download rate; `None` if it is unknown, or no bytes are missing.
+    pub rate: Option<BytesPerSecond>,
+    /// The estimated remaining time; `None` if it is unknown.
+    pub eta: Option<Eta>,
+}
+
+impl Deref for Pull {
+    type Target = PullFacts;
+
+    fn deref(&self) -> &PullFacts {
+        &self.facts
+    }
+}
+
+impl DerefMut for Pull {
+    fn deref_mut(&mut self) -> &mut PullFacts {
+        &mut self.facts
+    }
+}
+
 impl Pull {
     /// Creates a pull with an id, phase and start; everything else is unknown.
     #[must_use]
-    pub const fn new(id: PullId, phase: Phase, started_at: NodeTime) -> Self {
-        Self {
+    pub fn new(id: PullId, phase: Phase, started_at: NodeTime) -> Self {
+        let facts = PullFacts {
             id,
             phase,
             failure: None,
@@ -193,84 +224,35 @@ impl Pull {
             repository: None,
             names: Vec::new(),
             image: None,
-            layers: Vec::new(),
             started_at,
             resolved_at: None,
             downloaded_at: None,
             ended_at: None,
-            percent: None,
             total: None,
             cached: Bytes::ZERO,
             to_download: None,
-            downloaded: Bytes::ZERO,
             to_extract: None,
-            extracted: Bytes::ZERO,
             wasted: Bytes::ZERO,
-            rate: None,
-            eta: None,
             waiting_on: None,
             stalled_since: None,
             slow_since: None,
             stale_since: None,
-        }
+        };
+        Self { facts, motion: Motion::default(), layers: Vec::new() }
     }
 
     /// Returns the outcome; `None` for a live pull.
     #[must_use]
     pub const fn outcome(&self) -> Option<Outcome> {
-        self.phase.outcome()
+        self.facts.phase.outcome()
     }
 
-    /// Compares two pulls except for their layers and progress: bytes, percentage, rate and
-    /// remaining time. The basis of the remaining time is compared.
+    /// Compares two pulls except for their layers and progress. The basis of the remaining time is
+    /// compared.
     #[must_use]
     pub fn eq_ignoring_progress(&self, other: &Self) -> bool {
-        // Destructured so that a new field has to be considered here.
-        let Self {
-            id,
-            phase,
-            failure,
-            root,
-            repository,
-            names,
-            image,
-            layers: _,
-            started_at,
-            resolved_at,
-            downloaded_at,
-            ended_at,
-            percent: _,
-            total,
-            cached,
-            to_download,
-            downloaded: _,
-            to_extract,
-            extracted: _,
-            wasted,
-            rate: _,
-            eta,
-            waiting_on,
-            stalled_since,
-            slow_since,
-            stale_since,
-        } = self;
-        let basis = |eta: Option<Eta>| eta.map(|eta| eta.basis);
-        *phase == other.phase
-            && basis(*eta) == basis(other.eta)
-            && (*total, *cached, *to_download, *to_extract, *wasted)
-                == (other.total, other.cached, other.to_download, other.to_extract, other.wasted)
-            && *started_at == other.started_at
-            && (*resolved_at, *downloaded_at, *ended_at)
-                == (other.resolved_at, other.downloaded_at, other.ended_at)
-            && (*stalled_since, *slow_since, *stale_since)
-                == (other.stalled_since, other.slow_since, other.stale_since)
-            && *failure == other.failure
-            && *waiting_on == other.waiting_on
-            && *id == other.id
-            && *root == other.root
-            && *repository == other.repository
-            && *names == other.names
-            && *image == other.image
+        let basis = |pull: &Self| pull.motion.eta.map(|eta| eta.basis);
+        self.facts == other.facts && basis(self) == basis(other)
     }
 
     /// Returns the best known name: a full name, the repository, or the root digest.
@@ -304,7 +286,7 @@ mod tests {
         Phase::Ended(Outcome::Unknown),
     ];
 
-    fn all_facts() -> impl Iterator<Item = PullFacts> {
+    fn all_facts() -> impl Iterator<Item = PhaseInputs> {
         let ends = [
             None,
             Some(Outcome::Completed),
@@ -313,7 +295,7 @@ mod tests {
             Some(Outcome::Unknown),
         ];
         ends.into_iter().flat_map(|ended| {
-            (0..8_u32).map(move |bits| PullFacts {
+            (0..8_u32).map(move |bits| PhaseInputs {
                 manifest: bits & 1 != 0,
                 bytes_to_come: bits & 2 != 0,
                 alive: bits & 4 != 0,
@@ -343,11 +325,11 @@ mod tests {
     #[test]
     fn unknown_outcome_yields_to_evidence_or_activity() {
         let unknown = Phase::Ended(Outcome::Unknown);
-        let facts = PullFacts { manifest: true, bytes_to_come: true, ended: None, alive: false };
+        let facts = PhaseInputs { manifest: true, bytes_to_come: true, ended: None, alive: false };
         assert_eq!(unknown.next(facts), unknown);
-        assert_eq!(unknown.next(PullFacts { alive: true, ..facts }), Phase::Downloading);
+        assert_eq!(unknown.next(PhaseInputs { alive: true, ..facts }), Phase::Downloading);
         let ended = Some(Outcome::Completed);
-        assert_eq!(unknown.next(PullFacts { ended, ..facts }), Phase::Ended(Outcome::Completed));
+        assert_eq!(unknown.next(PhaseInputs { ended, ..facts }), Phase::Ended(Outcome::Completed));
     }
 
     #[test]

@@ -190,7 +190,7 @@ impl PullTable {
             {
                 if seen.insert((pull.id.namespace(), &layer.digest)) {
                     sums.to_download += layer.size;
-                    sums.downloaded += layer.downloaded;
+                    sums.downloaded += layer.motion.downloaded;
                 }
             }
         }

@@ -14,15 +14,18 @@ pub fn violations(was: Option<&Pull>, is: &Pull) -> Vec<String> {
             found.push(format!("{what}: {was:#?} then {is:#?}"));
         }
     };
-    check(is.percent.is_none_or(|p| p.get() <= 100.0), "percent is above 100");
-    let done = is.percent == Some(Percent::DONE);
+    check(is.motion.percent.is_none_or(|p| p.get() <= 100.0), "percent is above 100");
+    let done = is.motion.percent == Some(Percent::DONE);
     check(
         done == (is.phase == Phase::Ended(Outcome::Completed)),
         "percent must be 100 if and only if the pull completed",
     );
-    check(is.to_download.is_none_or(|all| is.downloaded <= all), "downloaded exceeds to_download");
     check(
-        is.layers.iter().all(|layer| layer.downloaded <= layer.size),
+        is.to_download.is_none_or(|all| is.motion.downloaded <= all),
+        "downloaded exceeds to_download",
+    );
+    check(
+        is.layers.iter().all(|layer| layer.motion.downloaded <= layer.size),
         "downloaded bytes of a layer exceed its size",
     );
     // A single blob, as reported by agents of version 0.1, has no layers.
@@ -34,7 +37,7 @@ pub fn violations(was: Option<&Pull>, is: &Pull) -> Vec<String> {
     );
     let Some(was) = was else { return found };
     check(
-        was.percent.is_none_or(|before| is.percent.is_some_and(|now| now >= before)),
+        was.motion.percent.is_none_or(|before| is.motion.percent.is_some_and(|now| now >= before)),
         "percent decreased",
     );
     check(was.total.is_none() || was.total == is.total, "the total changed");
@@ -46,7 +49,7 @@ pub fn violations(was: Option<&Pull>, is: &Pull) -> Vec<String> {
     if is.wasted == was.wasted {
         for (before, now) in was.layers.iter().zip(&is.layers) {
             check(
-                now.downloaded >= before.downloaded || now.state.is_idle(),
+                now.motion.downloaded >= before.motion.downloaded || now.state.is_idle(),
                 "downloaded bytes of a layer decreased",
             );
             check(now.state >= before.state, "state of a layer regressed");

@@ -92,17 +92,17 @@ fn check_pull(name: &str, pull: &Pull, row: &ExpectedPull) {
     let to_download = pull.to_download.expect("download size is known");
     assert_eq!(pull.cached + to_download, Bytes(row.total), "{context}");
     if row.outcome == Outcome::Completed {
-        assert_eq!(pull.percent, Some(Percent::DONE), "{context}");
-        assert_eq!(pull.downloaded, to_download, "{context}");
+        assert_eq!(pull.motion.percent, Some(Percent::DONE), "{context}");
+        assert_eq!(pull.motion.downloaded, to_download, "{context}");
         let done = |state| matches!(state, LayerState::Complete | LayerState::Cached);
         assert!(pull.layers.iter().all(|layer| done(layer.state)), "{context}");
         assert!(!pull.names.is_empty(), "{context}");
     } else {
-        assert!(pull.percent < Some(Percent::DONE), "{context}");
+        assert!(pull.motion.percent < Some(Percent::DONE), "{context}");
         // It breaks after 11 of the 18 MiB of its last layer.
         let own = pull.layers.last().expect("two layers");
         assert_eq!(own.size, Bytes(18 * MIB), "{context}");
-        assert!(own.downloaded <= Bytes(11 * MIB), "{context}");
+        assert!(own.motion.downloaded <= Bytes(11 * MIB), "{context}");
     }
 }
 

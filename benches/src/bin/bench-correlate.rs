@@ -148,7 +148,7 @@ impl Bench {
             let mut changes = Changes::default();
             for pull in &pulls {
                 let mut pull = pull.clone();
-                pull.downloaded = Bytes(u64::from(round));
+                pull.motion.downloaded = Bytes(u64::from(round));
                 changes.pulls.push(change(&pull, ChangeKind::Progressed));
             }
             if with_start {
@@ -156,7 +156,7 @@ impl Bench {
                 let pull = pull(PULLS, round)?;
                 changes.pulls.push(change(&pull, ChangeKind::Started));
                 if round > 0 {
-                    changes.removed_pulls.push(self::pull(PULLS, round - 1)?.id);
+                    changes.removed_pulls.push(self::pull(PULLS, round - 1)?.facts.id);
                 }
             }
             changed += self.correlator.apply_pulls(changes, self.now).pulls.len();

@@ -245,7 +245,7 @@ async fn record_estimates(mut source: Source, estimates: Arc<Mutex<Vec<Estimate>
         table.apply(&batch.observations, batch.now);
         let live = table.pulls().find(|pull| pull.outcome().is_none());
         if let Some(pull) = live {
-            let eta = pull.eta;
+            let eta = pull.motion.eta;
             let mut estimates = estimates.lock().unwrap_or_else(PoisonError::into_inner);
             estimates.push(Estimate { at: batch.now.node, eta });
         }

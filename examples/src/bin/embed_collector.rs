@@ -49,8 +49,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 /// Formats a pull; unknown values are left out.
 fn line(pull: &Pull) -> String {
-    let percent = pull.percent.map(|percent| percent.to_string());
-    let rate = pull.rate.map(|rate| rate.to_string());
+    let percent = pull.motion.percent.map(|percent| percent.to_string());
+    let rate = pull.motion.rate.map(|rate| rate.to_string());
     let parts = [pull.display_name(), Some(pull.phase.to_string()), percent, rate];
     parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
 }

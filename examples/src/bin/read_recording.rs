@@ -44,7 +44,7 @@ fn ended(pull: &Pull) -> String {
         text += &format!(" after {:.1} s", took.as_secs_f64());
     }
     if let Some(total) = pull.total {
-        text += &format!(", {} of {total} downloaded", pull.downloaded);
+        text += &format!(", {} of {total} downloaded", pull.motion.downloaded);
     }
     text
 }

@@ -128,7 +128,8 @@ async fn image_is_sent_once() {
         .await;
     for offset in [100, 200, 300] {
         bench.emit(vec![bytes(1, offset, &bench.clock)]);
-        let there = |state: &ServerState| state.pulls[&id(1)].layers[0].downloaded.0 == offset;
+        let there =
+            |state: &ServerState| state.pulls[&id(1)].layers[0].motion.downloaded.0 == offset;
         bench.server.wait_until("the bytes are received", there).await;
     }
     bench.end(1);
@@ -351,7 +352,7 @@ async fn final_state_is_delivered_before_exit() {
     bench.script.end().unwrap();
     let ran = within_30_seconds("the run ends", bench.running).await.unwrap();
     assert!(ran.unwrap().delivered);
-    assert_eq!(server.state().pulls[&id(1)].downloaded.0, 100);
+    assert_eq!(server.state().pulls[&id(1)].motion.downloaded.0, 100);
 }
 
 #[tokio::test]

@@ -70,7 +70,7 @@ impl From<&Pull> for v1::PullStatus {
             eta_seconds,
             eta_low_seconds,
             eta_high_seconds,
-            eta_basis: pull.eta.map(|eta| eta.basis.into()),
+            eta_basis: pull.motion.eta.map(|eta| eta.basis.into()),
             started_at: pull.started_at,
             downloading_at: pull.resolved_at,
             extracting_at: pull.downloaded_at,
@@ -93,13 +93,13 @@ impl From<&Pull> for v1::PullMotion {
         let done = || pull.layers.iter().filter(|layer| layer.state.is_done());
         Self {
             row: 0,
-            percent: pull.percent.map(percent),
-            downloaded_bytes: if_resolved(pull, pull.downloaded),
-            extracted_bytes: if_resolved(pull, pull.extracted),
-            bytes_per_sec: pull.rate.map(rate),
-            eta_seconds: pull.eta.map(|eta| seconds(eta.left)),
-            eta_low_seconds: pull.eta.map(|eta| seconds(eta.low)),
-            eta_high_seconds: pull.eta.map(|eta| seconds(eta.high)),
+            percent: pull.motion.percent.map(percent),
+            downloaded_bytes: if_resolved(pull, pull.motion.downloaded),
+            extracted_bytes: if_resolved(pull, pull.motion.extracted),
+            bytes_per_sec: pull.motion.rate.map(rate),
+            eta_seconds: pull.motion.eta.map(|eta| seconds(eta.left)),
+            eta_low_seconds: pull.motion.eta.map(|eta| seconds(eta.low)),
+            eta_high_seconds: pull.motion.eta.map(|eta| seconds(eta.high)),
             layers_done: complete.map(|_| count(done().count())),
             layers: Vec::new(),
         }
@@ -110,8 +110,8 @@ impl v1::PullMotion {
     /// Adds the layer with this index in its pull.
     pub fn push_layer(&mut self, index: usize, layer: &Layer) {
         let index = u32::try_from(index).unwrap_or(u32::MAX);
-        let unpacked = layer.unpacked_bytes.map(|bytes| bytes.0);
-        self.layers.push((index, downloaded(layer), unpacked, layer.rate.map(rate)));
+        let unpacked = layer.motion.unpacked_bytes.map(|bytes| bytes.0);
+        self.layers.push((index, downloaded(layer), unpacked, layer.motion.rate.map(rate)));
     }
 }
 
@@ -122,7 +122,7 @@ fn if_resolved(pull: &Pull, bytes: Bytes) -> Option<u64> {
 
 /// Bytes of a layer, which are unknown before its download.
 fn downloaded(layer: &Layer) -> Option<u64> {
-    (!layer.state.is_idle()).then_some(layer.downloaded.0)
+    (!layer.state.is_idle()).then_some(layer.motion.downloaded.0)
 }
 
 impl From<(&Pull, &Links)> for v1::PullStatus {
@@ -182,8 +182,8 @@ fn layer_status(layer: &Layer, image_layer: Option<&ImageLayer>) -> v1::LayerSta
         total_bytes: layer.size.0,
         downloaded_bytes: downloaded(layer),
         blob_cached: layer.blob_cached,
-        unpacked_bytes: layer.unpacked_bytes.map(|bytes| bytes.0),
-        bytes_per_sec: layer.rate.map(rate),
+        unpacked_bytes: layer.motion.unpacked_bytes.map(|bytes| bytes.0),
+        bytes_per_sec: layer.motion.rate.map(rate),
         waiting_on: layer.waiting_on.as_deref().map(Into::into),
         started_at: layer.started_at,
         downloaded_at: layer.downloaded_at,

@@ -8,7 +8,7 @@ use crate::failure::{Failure, FailureReason};
 use crate::id::{Digest, PullId};
 use crate::image::{Compression, Image, ImageLayer};
 use crate::layer::{Layer, LayerState};
-use crate::pull::{Outcome, Phase, Pull};
+use crate::pull::{Motion, Outcome, Phase, Pull, PullFacts};
 use crate::reference::Repository;
 use crate::time::NodeTime;
 use crate::unit::{Bytes, BytesPerSecond, Percent};
@@ -32,28 +32,10 @@ pub(super) fn id(lease: &str) -> PullId {
 }
 
 pub(super) fn resolving() -> Pull {
-    Pull {
-        waiting_on: Some(WaitingOn::new(WaitingKind::Registry, at(2))),
-        stale_since: Some(at(9)),
-        ..Pull::new(id("1-aaaa"), Phase::Resolving, at(0))
-    }
-}
-
-pub(super) fn layer(letter: char, size: u64, state: LayerState) -> Layer {
-    Layer {
-        digest: digest(letter),
-        size: Bytes(size),
-        state,
-        blob_cached: false,
-        downloaded: Bytes::ZERO,
-        unpacked_bytes: None,
-        rate: None,
-        waiting_on: None,
-        started_at: None,
-        downloaded_at: None,
-        extracting_at: None,
-        completed_at: None,
-    }
+    let mut pull = Pull::new(id("1-aaaa"), Phase::Resolving, at(0));
+    pull.waiting_on = Some(WaitingOn::new(WaitingKind::Registry, at(2)));
+    pull.stale_since = Some(at(9));
+    pull
 }
 
 pub(super) fn live() -> Pull {
@@ -65,7 +47,24 @@ pub(super) fn live() -> Pull {
         media_type: "application/vnd.oci.image.layer.v1.tar+gzip".to_owned(),
         created_by: created_by.map(ToOwned::to_owned),
     };
-    Pull {
+    let mut cached = Layer::new(digest('a'), Bytes(1_000), LayerState::Cached);
+    cached.motion.downloaded = Bytes(1_000);
+    let mut extracting = Layer::new(digest('b'), Bytes(2_000), LayerState::Extracting);
+    extracting.blob_cached = true;
+    extracting.motion.downloaded = Bytes(2_000);
+    extracting.motion.unpacked_bytes = Some(Bytes(8_192));
+    extracting.extracting_at = Some(at(3));
+    let mut downloading = Layer::new(digest('c'), Bytes(3_000), LayerState::Downloading);
+    downloading.motion.downloaded = Bytes(1_500);
+    downloading.motion.rate = BytesPerSecond::new(123.456);
+    downloading.started_at = Some(at(2));
+    let mut waiting = Layer::new(digest('d'), Bytes(4_000), LayerState::Waiting);
+    waiting.waiting_on = Some(Box::new(WaitingOn {
+        pull: Some(id("2-bbbb")),
+        layer: Some(digest('d')),
+        ..WaitingOn::new(WaitingKind::SharedLayer, at(4))
+    }));
+    let facts = PullFacts {
         phase: Phase::Downloading,
         root: Some(digest('1')),
         repository: Some(Repository::new("registry.example", "team/app").unwrap()),
@@ -84,38 +83,22 @@ pub(super) fn live() -> Pull {
                 image_layer('d', 4_000, None),
             ],
         })),
-        layers: vec![
-            Layer { downloaded: Bytes(1_000), ..layer('a', 1_000, LayerState::Cached) },
-            Layer {
-                blob_cached: true,
-                downloaded: Bytes(2_000),
-                unpacked_bytes: Some(Bytes(8_192)),
-                extracting_at: Some(at(3)),
-                ..layer('b', 2_000, LayerState::Extracting)
-            },
-            Layer {
-                downloaded: Bytes(1_500),
-                rate: BytesPerSecond::new(123.456),
-                started_at: Some(at(2)),
-                ..layer('c', 3_000, LayerState::Downloading)
-            },
-            Layer {
-                waiting_on: Some(Box::new(WaitingOn {
-                    pull: Some(id("2-bbbb")),
-                    layer: Some(digest('d')),
-                    ..WaitingOn::new(WaitingKind::SharedLayer, at(4))
-                })),
-                ..layer('d', 4_000, LayerState::Waiting)
-            },
-        ],
         resolved_at: Some(at(1)),
-        percent: Some(Percent::from_fraction(0.999_97)),
         total: Some(Bytes(10_000)),
         cached: Bytes(3_000),
         to_download: Some(Bytes(7_000)),
-        downloaded: Bytes(1_500),
         to_extract: Some(Bytes(9_000)),
         wasted: Bytes(64),
+        waiting_on: None,
+        stalled_since: Some(at(5)),
+        slow_since: Some(at(6)),
+        stale_since: None,
+        ..resolving().facts
+    };
+    let motion = Motion {
+        percent: Some(Percent::from_fraction(0.999_97)),
+        downloaded: Bytes(1_500),
+        extracted: Bytes::ZERO,
         rate: BytesPerSecond::new(123.456),
         eta: Some(Eta {
             left: Duration::from_millis(44_550),
@@ -123,50 +106,42 @@ pub(super) fn live() -> Pull {
             high: Duration::from_secs(90),
             basis: EtaBasis::Assumed,
         }),
-        waiting_on: None,
-        stalled_since: Some(at(5)),
-        slow_since: Some(at(6)),
-        stale_since: None,
-        ..resolving()
-    }
+    };
+    Pull { facts, motion, layers: vec![cached, extracting, downloading, waiting] }
 }
 
 pub(super) fn failed() -> Pull {
-    Pull {
-        phase: Phase::Ended(Outcome::Failed),
-        failure: Some(Failure { reason: FailureReason::Unexplained, message: None }),
-        ended_at: Some(at(60)),
-        waiting_on: None,
-        stale_since: None,
-        ..resolving()
-    }
+    let mut pull = resolving();
+    pull.phase = Phase::Ended(Outcome::Failed);
+    pull.failure = Some(Failure { reason: FailureReason::Unexplained, message: None });
+    pull.ended_at = Some(at(60));
+    pull.waiting_on = None;
+    pull.stale_since = None;
+    pull
 }
 
 pub(super) fn completed() -> Pull {
-    let mut pull = Pull {
-        id: id("3-cccc"),
-        phase: Phase::Ended(Outcome::Completed),
-        downloaded_at: Some(at(30)),
-        ended_at: Some(at(60)),
+    let mut pull = live();
+    pull.id = id("3-cccc");
+    pull.phase = Phase::Ended(Outcome::Completed);
+    pull.downloaded_at = Some(at(30));
+    pull.ended_at = Some(at(60));
+    pull.stalled_since = None;
+    pull.slow_since = None;
+    pull.motion = Motion {
         percent: Some(Percent::DONE),
         downloaded: Bytes(7_000),
         extracted: Bytes(9_000),
         rate: None,
         eta: None,
-        stalled_since: None,
-        slow_since: None,
-        ..live()
     };
     for layer in pull.layers.iter_mut().skip(1) {
-        *layer = Layer {
-            state: LayerState::Complete,
-            downloaded: layer.size,
-            rate: None,
-            waiting_on: None,
-            started_at: Some(at(2)),
-            completed_at: Some(at(60)),
-            ..layer.clone()
-        };
+        layer.state = LayerState::Complete;
+        layer.waiting_on = None;
+        layer.started_at = Some(at(2));
+        layer.completed_at = Some(at(60));
+        layer.motion.downloaded = layer.size;
+        layer.motion.rate = None;
     }
     pull
 }

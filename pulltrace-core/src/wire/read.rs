@@ -10,8 +10,8 @@ use crate::eta::Eta;
 use crate::failure::Failure;
 use crate::id::Digest;
 use crate::image::{Compression, Image, ImageLayer};
-use crate::layer::{Layer, LayerState};
-use crate::pull::Pull;
+use crate::layer::{Layer, LayerFacts, LayerMotion, LayerState};
+use crate::pull::{Motion, Pull, PullFacts};
 use crate::reference::Repository;
 use crate::unit::{Bytes, BytesPerSecond, Percent};
 use crate::wait::WaitingOn;
@@ -23,7 +23,7 @@ pub struct StatusError {
     what: &'static str,
 }
 
-/// Converts all fields except [`Pull::slow_since`], which is not on the wire and becomes `None`.
+/// Converts all fields except [`slow_since`](PullFacts::slow_since), which is not on the wire and becomes `None`.
 ///
 /// ```
 /// use pulltrace_core::{Phase, Pull, wire::v1::PullStatus};
@@ -46,7 +46,7 @@ impl TryFrom<&v1::PullStatus> for Pull {
         let to_extract = (status.to_extract_bytes.map(Bytes))
             .or_else(|| (!layers.is_empty()).then_some(to_extract));
         let known = |bytes: Option<u64>| bytes.map_or(Bytes::ZERO, Bytes);
-        Ok(Self {
+        let facts = PullFacts {
             id: status.id.parse().map_err(|_| invalid("id"))?,
             phase: status.phase.try_into().map_err(|_| invalid("phase"))?,
             failure: status.failure.as_ref().map(|failure| Failure {
@@ -61,22 +61,24 @@ impl TryFrom<&v1::PullStatus> for Pull {
             resolved_at: status.downloading_at,
             downloaded_at: status.extracting_at,
             ended_at: status.completed_at,
-            percent: status.percent.map(Percent::new),
             total: status.total_bytes.map(Bytes),
             cached: known(status.cached_bytes),
             to_download: status.to_download_bytes.map(Bytes),
-            downloaded: known(status.downloaded_bytes),
             to_extract,
-            extracted: known(status.extracted_bytes),
             wasted: known(status.wasted_bytes),
-            rate: status.bytes_per_sec.and_then(BytesPerSecond::new),
-            eta: parse_eta(status),
             waiting_on: status.waiting_on.as_ref().and_then(parse_waiting),
             stalled_since: status.stalled_since,
             slow_since: None,
             stale_since: status.stale_since,
-            layers,
-        })
+        };
+        let motion = Motion {
+            percent: status.percent.map(Percent::new),
+            downloaded: known(status.downloaded_bytes),
+            extracted: known(status.extracted_bytes),
+            rate: status.bytes_per_sec.and_then(BytesPerSecond::new),
+            eta: parse_eta(status),
+        };
+        Ok(Self { facts, motion, layers })
     }
 }
 
@@ -90,20 +92,23 @@ fn parse_layer(status: &v1::LayerStatus) -> Option<Layer> {
         (None, LayerState::Cached) => size,
         (None, _) => Bytes::ZERO,
     };
-    Some(Layer {
+    let facts = LayerFacts {
         digest: status.digest.parse().ok()?,
         size,
         state,
         blob_cached: status.blob_cached,
-        downloaded,
-        unpacked_bytes: status.unpacked_bytes.map(Bytes),
-        rate: status.bytes_per_sec.and_then(BytesPerSecond::new),
         waiting_on: status.waiting_on.as_ref().and_then(parse_waiting).map(Box::new),
         started_at: status.started_at,
         downloaded_at: status.downloaded_at,
         extracting_at: status.extracting_at,
         completed_at: status.completed_at,
-    })
+    };
+    let motion = LayerMotion {
+        downloaded,
+        unpacked_bytes: status.unpacked_bytes.map(Bytes),
+        rate: status.bytes_per_sec.and_then(BytesPerSecond::new),
+    };
+    Some(Layer { facts, motion })
 }
 
 /// Returns `None` if the layers are missing or one of them is invalid.

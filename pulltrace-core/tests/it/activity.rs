@@ -179,12 +179,12 @@ fn pull_is_not_slow_without_history() {
 fn steady_pull_has_accurate_eta() {
     let mut node = TestNode::new();
     let (pull, digest) = node.start_pull(100 * MIB);
-    assert_eq!(node.get(&pull).eta, None, "unknown without a rate");
+    assert_eq!(node.get(&pull).motion.eta, None, "unknown without a rate");
     for second in 1..=50 {
         node.advance(1);
         node.write_bytes(&digest, second * MIB);
     }
-    let eta = node.get(&pull).eta.unwrap();
+    let eta = node.get(&pull).motion.eta.unwrap();
     assert!((50..55).contains(&eta.left.as_secs()), "{eta:?}");
     assert!(eta.low <= eta.left && eta.left <= eta.high);
 }
@@ -228,7 +228,7 @@ fn late_name_changes_nothing_else() {
         PullFact::Ended { evidence: EndEvidence::ImageAbsent, at: now }.of(pull.clone())
     ]);
     let mut before = node.get(&pull).clone();
-    assert_eq!(before.downloaded, Bytes(4_000_000));
+    assert_eq!(before.motion.downloaded, Bytes(4_000_000));
     let name: pulltrace_core::ImageRef = "r.example/app:1".parse().unwrap();
     node.advance(1);
     node.observe(&[PullFact::Named(name.clone()).of(pull.clone())]);

@@ -114,23 +114,29 @@ fn observations() -> impl Strategy<Value = Observation> {
 
 /// Checks the invariants of two consecutive states of a pull.
 fn check(was: Option<&Pull>, is: &Pull, saw_image: bool) -> Result<(), TestCaseError> {
-    let done = is.percent == Some(Percent::DONE);
+    let done = is.motion.percent == Some(Percent::DONE);
     prop_assert_eq!(
         done,
         is.phase == Phase::Ended(Outcome::Completed),
         "100 % if and only if completed"
     );
     prop_assert!(!done || saw_image, "completed without evidence");
-    prop_assert!(is.to_download.is_none_or(|all| is.downloaded <= all), "bytes exceed their total");
-    prop_assert!(is.to_extract.is_none_or(|all| is.extracted <= all), "bytes exceed their total");
+    prop_assert!(
+        is.to_download.is_none_or(|all| is.motion.downloaded <= all),
+        "bytes exceed their total"
+    );
+    prop_assert!(
+        is.to_extract.is_none_or(|all| is.motion.extracted <= all),
+        "bytes exceed their total"
+    );
     prop_assert!(
         is.total.is_none_or(|total| is.to_download.unwrap() + is.cached == total),
         "the total is not the sum of its parts"
     );
     for layer in &is.layers {
-        prop_assert!(layer.downloaded <= layer.size, "the bytes of a layer exceed its size");
+        prop_assert!(layer.motion.downloaded <= layer.size, "the bytes of a layer exceed its size");
     }
-    if let Some(eta) = is.eta {
+    if let Some(eta) = is.motion.eta {
         prop_assert!(
             eta.low <= eta.left && eta.left <= eta.high,
             "the estimate is outside its range"
@@ -138,7 +144,7 @@ fn check(was: Option<&Pull>, is: &Pull, saw_image: bool) -> Result<(), TestCaseE
     }
     let Some(was) = was else { return Ok(()) };
     prop_assert!(
-        was.percent.is_none_or(|before| is.percent.is_some_and(|now| now >= before)),
+        was.motion.percent.is_none_or(|before| is.motion.percent.is_some_and(|now| now >= before)),
         "the percentage decreased"
     );
     let is_final =
@@ -157,7 +163,7 @@ fn expected_totals(table: &PullTable) -> (Bytes, Bytes) {
         {
             if seen.insert((pull.id.namespace().clone(), layer.digest.clone())) {
                 to_download += layer.size;
-                downloaded += layer.downloaded;
+                downloaded += layer.motion.downloaded;
             }
         }
     }

@@ -156,7 +156,7 @@ impl LiveTotals {
         let mut totals = Self::default();
         for pull in pulls {
             totals.pulls += 1;
-            if let Some(speed) = pull.rate {
+            if let Some(speed) = pull.motion.rate {
                 *totals.rate.get_or_insert(0.0) += speed.get();
             }
             // Agents of version 0.1 report a blob without its image.
@@ -165,13 +165,13 @@ impl LiveTotals {
                 && seen.insert((pull.id.namespace(), digest))
             {
                 totals.to_download += size;
-                totals.downloaded += pull.downloaded;
+                totals.downloaded += pull.motion.downloaded;
             }
             for layer in &pull.layers {
                 let to_fetch = !layer.state.is_idle() && !layer.blob_cached;
                 if to_fetch && seen.insert((pull.id.namespace(), &layer.digest)) {
                     totals.to_download += layer.size;
-                    totals.downloaded += layer.downloaded;
+                    totals.downloaded += layer.motion.downloaded;
                 }
             }
         }

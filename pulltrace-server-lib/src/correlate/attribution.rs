@@ -411,9 +411,9 @@ impl Candidate<'_> {
 /// Returns a time at which the pull was certainly running. A pull known from its record alone may
 /// have the start time of an earlier pull of the same image, so the time of the record is used.
 const fn active_since(pull: &Pull) -> NodeTime {
-    match &pull.id {
+    match &pull.facts.id {
         PullId::Record { at, .. } => *at,
-        _ => pull.started_at,
+        _ => pull.facts.started_at,
     }
 }
 

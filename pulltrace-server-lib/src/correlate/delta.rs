@@ -268,7 +268,7 @@ mod tests {
     fn found(pull: Pull) -> RowUpdate {
         let row = AnnouncedRow { pull: pull.clone(), links: Links::default() };
         RowUpdate {
-            rows: BTreeMap::from([(pull.id, row)]),
+            rows: BTreeMap::from([(pull.facts.id, row)]),
             missing: Vec::new(),
             now: NOW,
             ttl: TTL,
@@ -351,7 +351,7 @@ mod tests {
         let [first, second] = [row(1, Phase::Queued), row(2, Phase::Queued)];
         apply(&mut rows, found(first.clone()));
         let superseded = apply(&mut rows, missing(&first.id, None, NOW));
-        assert_eq!(superseded.removed_rows, [first.id]);
+        assert_eq!(superseded.removed_rows, [first.facts.id]);
         apply(&mut rows, found(second.clone()));
         let ended = row(2, Phase::Ended(Outcome::Unknown));
         let kept = apply(&mut rows, missing(&second.id, Some(ended.clone()), NOW));
@@ -359,7 +359,7 @@ mod tests {
         let later = Mono(NOW.0 + TTL);
         assert!(rows.has_expired(later, TTL));
         let expired = apply(&mut rows, missing(&second.id, Some(ended), later));
-        assert_eq!(expired.removed_rows, [second.id]);
+        assert_eq!(expired.removed_rows, [second.facts.id]);
         assert!(rows.is_empty());
     }
 

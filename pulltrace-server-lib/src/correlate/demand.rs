@@ -378,7 +378,7 @@ mod tests {
         let facts = Facts::default()
             .event(&pulling_event("db", "db", DB, 1.0))
             .pod(pod("web", vec![running("app", APP, 3.0)]));
-        let [settled, linked] = [lease(1, 1.1).id, lease(2, 2.0).id];
+        let [settled, linked] = [lease(1, 1.1).facts.id, lease(2, 2.0).facts.id];
         let candidates = facts.candidates();
         let (db, web) = (&candidates[0], &candidates[1]);
         let attempt = AttemptKey { demand: db.key.clone(), at: at(1.0) };

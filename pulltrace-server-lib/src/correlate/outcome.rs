@@ -97,7 +97,7 @@ fn ended_row(row: &Pull, candidates: &[Candidate<'_>], now: NodeTime) -> Option<
         .find_map(|attempt| attempt.end.as_ref());
     let outcome = match end.map(|end| &end.outcome) {
         Some(AttemptOutcome::Pulled { .. } | AttemptOutcome::AlreadyPresent) => {
-            ended.percent = Some(Percent::DONE);
+            ended.motion.percent = Some(Percent::DONE);
             Outcome::Completed
         }
         Some(AttemptOutcome::Failed(failure)) => {
@@ -212,12 +212,15 @@ mod tests {
         let pulled = announced.event(&pulled_event("web", "app", APP, 6.0, 0.1, 5.0));
         let completed = ended(&pulled, &[], &row).unwrap();
         assert_eq!(completed.phase, Phase::Ended(Outcome::Completed));
-        assert_eq!((completed.percent, completed.ended_at), (Some(Percent::DONE), Some(at(6.0))));
+        assert_eq!(
+            (completed.motion.percent, completed.ended_at),
+            (Some(Percent::DONE), Some(at(6.0)))
+        );
         let failed = Facts::default()
             .event(&pulling_event("web", "app", APP, 1.0))
             .event(&failed_event("web", "app", APP, NOT_FOUND, (6.0, 6.0, 1)));
         let failed = ended(&failed, &[], &row).unwrap();
-        assert_eq!(failed.failure.unwrap().reason, FailureReason::NotFound);
+        assert_eq!(failed.facts.failure.unwrap().reason, FailureReason::NotFound);
     }
 
     #[test]

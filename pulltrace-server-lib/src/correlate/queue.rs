@@ -246,7 +246,7 @@ impl<'c> QueuedImage<'c> {
             }
             (RowState::Completed, Some(end)) => {
                 pull.phase = Phase::Ended(Outcome::Completed);
-                pull.percent = Some(Percent::DONE);
+                pull.motion.percent = Some(Percent::DONE);
                 pull.ended_at = Some(end.at.0.max(at));
                 if let AttemptOutcome::Pulled { took: Some(took), .. } = &end.outcome {
                     pull.started_at = end.at.0.saturating_sub(*took).max(at);
@@ -261,7 +261,7 @@ impl<'c> QueuedImage<'c> {
                 let mut waiting = WaitingOn::new(WaitingKind::KubeletQueue, at);
                 let first = ahead.running.first();
                 waiting.pull = first.map(|pull| pull.id.clone());
-                waiting.left = first.and_then(|pull| pull.eta).map(|eta| eta.left);
+                waiting.left = first.and_then(|pull| pull.motion.eta).map(|eta| eta.left);
                 let running = u32::try_from(ahead.running.len()).unwrap_or(u32::MAX);
                 waiting.ahead = Some(running.saturating_add(ahead.queued));
                 pull.waiting_on = Some(waiting);

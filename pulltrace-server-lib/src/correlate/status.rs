@@ -28,7 +28,7 @@ pub fn pod_status(
 ) -> v1::PodStatus {
     let progress = |image| ImageProgress::new(image, &pull);
     let mut images: Vec<ImageProgress<'_>> = view.images.iter().map(progress).collect();
-    let rate = images.iter().find_map(|image| image.pull.as_ref()?.rate);
+    let rate = images.iter().find_map(|image| image.pull.as_ref()?.motion.rate);
     for image in &mut images {
         image.left = time_left(image.image, image.pull.as_deref(), rate.map(|rate| rate.get()));
     }
@@ -89,7 +89,7 @@ fn time_left(image: &ImageView, pull: Option<&Pull>, rate: Option<f64>) -> Optio
     };
     match image.state {
         ImageState::Present => Some(Duration::ZERO),
-        ImageState::Pulling => pull?.eta.map(|eta| eta.left),
+        ImageState::Pulling => pull?.motion.eta.map(|eta| eta.left),
         ImageState::Queued => {
             let before = pull?.waiting_on.as_ref()?.left?;
             Some(before.saturating_add(own_time()?))
@@ -164,7 +164,8 @@ impl<'a> ImageProgress<'a> {
             }
             (ImageState::Queued, None) => "was just announced".to_owned(),
             (ImageState::Pulling | ImageState::Present, Some(pull)) => {
-                let percent = pull.percent.map(|one| format!(", {:.0} %", one.get().floor()));
+                let percent =
+                    pull.motion.percent.map(|one| format!(", {:.0} %", one.get().floor()));
                 let note = if pull.stale_since.is_some() {
                     " (its node is not reporting)"
                 } else if pull.stalled_since.is_some() {

@@ -27,28 +27,28 @@ impl BlobProgress {
         }
         let before = before.map_or(&[][..], |pull| &pull.layers);
         for (index, layer) in now.layers.iter().enumerate() {
-            let old = before.get(index).map(|layer| layer.downloaded);
-            if old == Some(layer.downloaded) || !is_fetched(layer) {
+            let old = before.get(index).map(|layer| layer.motion.downloaded);
+            if old == Some(layer.motion.downloaded) || !is_fetched(layer) {
                 continue;
             }
-            let restarted = old.is_some_and(|old| old > layer.downloaded);
+            let restarted = old.is_some_and(|old| old > layer.motion.downloaded);
             match self.0.get_mut(&layer.digest) {
                 Some(seen) if restarted => {
                     // If several pulls share the layer, the first to report the restart counts.
-                    restarts += u64::from(*seen > layer.downloaded);
-                    *seen = layer.downloaded;
+                    restarts += u64::from(*seen > layer.motion.downloaded);
+                    *seen = layer.motion.downloaded;
                 }
                 Some(seen) => {
-                    grown += layer.downloaded.saturating_sub(*seen);
-                    *seen = layer.downloaded.max(*seen);
+                    grown += layer.motion.downloaded.saturating_sub(*seen);
+                    *seen = layer.motion.downloaded.max(*seen);
                 }
                 None => {
                     if self.0.len() >= MAX_BLOBS {
                         self.0.clear();
                     }
-                    self.0.insert(layer.digest.clone(), layer.downloaded);
+                    self.0.insert(layer.digest.clone(), layer.motion.downloaded);
                     let known = old.unwrap_or(Bytes::ZERO);
-                    grown += layer.downloaded.saturating_sub(known);
+                    grown += layer.motion.downloaded.saturating_sub(known);
                 }
             }
         }
@@ -82,7 +82,7 @@ pub(crate) fn ended_pull(pull: &Pull) -> Option<EndedPull> {
         );
         here && is_fetched(layer)
     };
-    let fetched = pull.downloaded > Bytes::ZERO && pull.downloaded_at.is_some();
+    let fetched = pull.motion.downloaded > Bytes::ZERO && pull.downloaded_at.is_some();
     let throughput = downloading.filter(|took| fetched && !took.is_zero());
     Some(EndedPull {
         id: pull.id.clone(),
@@ -96,12 +96,13 @@ pub(crate) fn ended_pull(pull: &Pull) -> Option<EndedPull> {
         downloading,
         extracting: since(pull.downloaded_at),
         size: pull.total,
-        downloaded: pull.downloaded,
+        downloaded: pull.motion.downloaded,
         cached: pull.cached,
         wasted: pull.wasted,
         layers_fetched: count(is_complete),
         layers_reused: count(|layer| !is_fetched(layer)),
-        throughput: throughput
-            .and_then(|took| BytesPerSecond::new(pull.downloaded.as_f64() / took.as_secs_f64())),
+        throughput: throughput.and_then(|took| {
+            BytesPerSecond::new(pull.motion.downloaded.as_f64() / took.as_secs_f64())
+        }),
     })
 }

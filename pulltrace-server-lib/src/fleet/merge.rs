@@ -38,9 +38,9 @@ pub(super) fn merge(
     if was.is_some() && is == was && reported.layers.is_empty() {
         reported.layers.clone_from(&before.layers);
     }
-    if before.percent > reported.percent {
-        counters.percent_regressed += u64::from(reported.percent.is_some());
-        reported.percent = before.percent;
+    if before.motion.percent > reported.motion.percent {
+        counters.percent_regressed += u64::from(reported.motion.percent.is_some());
+        reported.motion.percent = before.motion.percent;
     }
     if reported == *before {
         return None;
@@ -67,14 +67,14 @@ fn restore_image(before: &Pull, reported: &mut Pull) {
     reported.layers.clone_from(&before.layers);
     reported.root = reported.root.take().or_else(|| before.root.clone());
     reported.total = before.total;
-    if reported.percent.is_some() {
+    if reported.motion.percent.is_some() {
         reported.to_download = reported.total.map(|total| total.saturating_sub(reported.cached));
     } else {
         reported.cached = before.cached;
         reported.to_download = before.to_download;
-        reported.downloaded = before.downloaded;
+        reported.motion.downloaded = before.motion.downloaded;
         reported.to_extract = before.to_extract;
-        reported.extracted = before.extracted;
+        reported.motion.extracted = before.motion.extracted;
         reported.wasted = before.wasted;
         reported.resolved_at = before.resolved_at;
         reported.downloaded_at = before.downloaded_at;
@@ -82,7 +82,7 @@ fn restore_image(before: &Pull, reported: &mut Pull) {
     if reported.outcome().is_some() {
         clear_activity(reported);
     } else if reported.phase == Phase::Resolving {
-        let here = reported.to_download == Some(reported.downloaded);
+        let here = reported.to_download == Some(reported.motion.downloaded);
         reported.phase = if here { Phase::Extracting } else { Phase::Downloading };
         // It waits for a manifest that is known here.
         reported.waiting_on = None;
@@ -93,9 +93,9 @@ fn restore_image(before: &Pull, reported: &mut Pull) {
 pub(super) fn as_stale(pull: &Pull, since: NodeTime) -> Pull {
     let mut stale = pull.clone();
     stale.stale_since = pull.stale_since.or(Some(since));
-    (stale.rate, stale.eta) = (None, None);
+    (stale.motion.rate, stale.motion.eta) = (None, None);
     for layer in &mut stale.layers {
-        layer.rate = None;
+        layer.motion.rate = None;
     }
     stale
 }
@@ -118,10 +118,10 @@ pub(super) fn without_layers(pull: &Pull) -> Pull {
 
 /// Clears rates and waiting states, which an ended pull does not have.
 fn clear_activity(pull: &mut Pull) {
-    (pull.rate, pull.eta, pull.waiting_on) = (None, None, None);
+    (pull.motion.rate, pull.motion.eta, pull.waiting_on) = (None, None, None);
     (pull.stalled_since, pull.slow_since, pull.stale_since) = (None, None, None);
     for layer in &mut pull.layers {
-        (layer.rate, layer.waiting_on) = (None, None);
+        (layer.motion.rate, layer.waiting_on) = (None, None);
     }
 }
 
@@ -131,7 +131,7 @@ fn change_scope(before: &Pull, now: &Pull) -> Scope {
         return Scope::Full;
     }
     let mut layers = now.layers.iter().zip(&before.layers);
-    if layers.all(|(now, before)| now.eq_ignoring_progress(before)) {
+    if layers.all(|(now, before)| now.facts == before.facts) {
         Scope::Motion
     } else {
         Scope::Layers

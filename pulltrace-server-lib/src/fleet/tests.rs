@@ -138,7 +138,7 @@ fn pull_without_its_image_requests_full_report() {
     // The image is known now.
     let report = ReportBuilder::new("w1", 4, 3).partial().downloading(1, 9, &[60]);
     assert!(!world.apply(&report).0.need_full);
-    assert_eq!(world.shown(1).unwrap().downloaded, pulltrace_core::Bytes(60));
+    assert_eq!(world.shown(1).unwrap().motion.downloaded, pulltrace_core::Bytes(60));
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn silent_node_pulls_go_stale_then_unknown() {
     world.expire(11);
     let shown = world.shown(1).unwrap();
     assert_eq!(shown.stale_since, Some(time(0)));
-    assert_eq!((shown.phase, shown.rate), (Phase::Downloading, None));
+    assert_eq!((shown.phase, shown.motion.rate), (Phase::Downloading, None));
     assert_eq!(world.node("w1").state, NodeState::Lost);
     assert_eq!(world.fleet.stats().nodes_lost, 1);
 
@@ -179,7 +179,7 @@ fn silent_node_pulls_go_stale_then_unknown() {
     assert!(!ack.need_full);
     let shown = world.shown(1).unwrap();
     assert_eq!(shown.stale_since, None);
-    assert!(shown.rate.is_some());
+    assert!(shown.motion.rate.is_some());
     assert_eq!(world.node("w1").state, NodeState::Live);
 
     world.expire(40);
@@ -250,7 +250,7 @@ fn agent_restart_keeps_phase_and_percentage() {
     world.apply(&ReportBuilder::new("w1", 1, 5).reported_by("new", 4).resolving(1));
     let shown = world.shown(1).unwrap();
     assert_eq!(shown.phase, Phase::Downloading);
-    assert_eq!(shown.percent.map(|percent| percent.get()), Some(40.0));
+    assert_eq!(shown.motion.percent.map(|percent| percent.get()), Some(40.0));
     assert_eq!(shown.layers.len(), 1);
 }
 
@@ -264,7 +264,7 @@ fn abbreviated_pull_keeps_image_and_layers() {
                        "toExtractBytes": 200});
     world.apply(&ReportBuilder::new("w1", 2, 1).pull(1, &brief));
     let shown = world.shown(1).unwrap();
-    assert_eq!(shown.downloaded, pulltrace_core::Bytes(150));
+    assert_eq!(shown.motion.downloaded, pulltrace_core::Bytes(150));
     assert_eq!(shown.to_download, Some(pulltrace_core::Bytes(200)));
     assert_eq!((shown.layers.len(), shown.image.is_some()), (2, true));
     // A pull that ended long ago, without its layers.
@@ -282,8 +282,8 @@ fn percentage_never_decreases() {
     world.apply(&report);
     world.apply(&ReportBuilder::new("w1", 2, 1).partial().downloading(1, 9, &[25]));
     let shown = world.shown(1).unwrap();
-    assert_eq!(shown.downloaded, pulltrace_core::Bytes(25));
-    assert_eq!(shown.percent.map(|percent| percent.get()), Some(40.0));
+    assert_eq!(shown.motion.downloaded, pulltrace_core::Bytes(25));
+    assert_eq!(shown.motion.percent.map(|percent| percent.get()), Some(40.0));
     assert_eq!(world.counters().percent_regressed, 1);
 }
 

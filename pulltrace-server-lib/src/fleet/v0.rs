@@ -60,8 +60,8 @@ pub(super) fn to_pulls<'a>(
         };
         apply_ingest(&mut pull, ingest);
         let mut meter = meters.remove(&ingest.digest).unwrap_or_default();
-        meter.sample(pull.downloaded, now);
-        pull.rate = meter.rate(now);
+        meter.sample(pull.motion.downloaded, now);
+        pull.motion.rate = meter.rate(now);
         reported.rate_meters.insert(ingest.digest.clone(), meter);
         reported.ids.insert(pull.id.clone());
         reported.pulls.push(pull);
@@ -96,12 +96,12 @@ fn new_pull(node: &NodeName, ingest: &V0Ingest, sent: NodeTime) -> Option<Pull> 
 fn apply_ingest(pull: &mut Pull, ingest: &V0Ingest) {
     pull.phase = Phase::Downloading;
     (pull.waiting_on, pull.stale_since) = (None, None);
-    pull.downloaded = pull.downloaded.max(ingest.bytes);
+    pull.motion.downloaded = pull.motion.downloaded.max(ingest.bytes);
     let total = ingest.total.or(pull.total);
-    pull.total = total.filter(|total| *total >= pull.downloaded);
+    pull.total = total.filter(|total| *total >= pull.motion.downloaded);
     pull.to_download = pull.total;
-    pull.percent = pull.total.map(|total| {
-        let share = pull.downloaded.fraction_of(total).unwrap_or_default();
+    pull.motion.percent = pull.total.map(|total| {
+        let share = pull.motion.downloaded.fraction_of(total).unwrap_or_default();
         Percent::from_fraction(share).min(Percent::MAX_UNFINISHED)
     });
     if let Some(name) = &ingest.name
@@ -115,9 +115,9 @@ fn apply_ingest(pull: &mut Pull, ingest: &V0Ingest) {
 /// Returns the bytes downloaded since `before`. A jump to the total does not count: the download
 /// may have been aborted.
 pub(super) fn downloaded_since(before: Option<&Pull>, now: &Pull) -> Bytes {
-    let known = before.map_or(Bytes::ZERO, |pull| pull.downloaded);
-    if now.total == Some(now.downloaded) {
+    let known = before.map_or(Bytes::ZERO, |pull| pull.motion.downloaded);
+    if now.total == Some(now.motion.downloaded) {
         return Bytes::ZERO;
     }
-    now.downloaded.saturating_sub(known)
+    now.motion.downloaded.saturating_sub(known)
 }

@@ -49,7 +49,7 @@ fn delta_has_each_row_once_in_latest_state() {
     world.apply(&ReportBuilder::new("w1", 4, 3).partial().downloading(1, 9, &[20]));
     let delta = world.table.changed_since(cursor, 100).unwrap();
     assert_eq!(ids(&delta), [&id("w1", 2), &id("w1", 1)]);
-    assert_eq!(delta.rows[1].pull.downloaded, Bytes(20));
+    assert_eq!(delta.rows[1].pull.motion.downloaded, Bytes(20));
     assert_eq!(delta.nodes.len(), 1);
     assert_eq!(delta.next_cursor, world.table.seq());
     let nothing = world.table.changed_since(delta.next_cursor, 100).unwrap();

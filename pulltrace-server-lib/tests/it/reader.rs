@@ -94,9 +94,9 @@ fn check_transition(before: &Row, seen: &RowUpdate) -> Result<(), TestCaseError>
     if was.is_some_and(|was| was != Outcome::Unknown) {
         prop_assert_eq!(was, is, "an end with evidence never changes");
     }
-    prop_assert!(row.pull.percent >= before.pull.percent, "percent decreased");
+    prop_assert!(row.pull.motion.percent >= before.pull.motion.percent, "percent decreased");
     prop_assert_eq!(
-        row.pull.percent.is_some_and(|percent| percent.get() >= 100.0),
+        row.pull.motion.percent.is_some_and(|percent| percent.get() >= 100.0),
         is == Some(Outcome::Completed)
     );
     if !seen.needs_full(true) {

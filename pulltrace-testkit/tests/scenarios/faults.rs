@@ -133,7 +133,7 @@ async fn cancelled_pull_ends_immediately(kit: Kit) -> Kit {
     let (pull, _gate) = kit.pull_held("cancelled/app:1", &image, mib(2)).await;
     assert!(pull.cancel().await);
     let pull = kit.watch.wait_failed().await;
-    assert!(pull.percent.expect("value is known") < Percent::DONE);
+    assert!(pull.motion.percent.expect("value is known") < Percent::DONE);
     kit.watch.assert_total("cancelled/app", mib(4));
     kit
 }
@@ -157,7 +157,7 @@ async fn killed_client_stalls_and_ends_unknown(mut kit: Kit) -> Kit {
     assert_eq!((stalled.phase, &stalled.waiting_on), (Phase::Downloading, &None));
     let pull = kit.watch.wait_ended(1).await.remove(0);
     assert_eq!((pull.outcome(), &pull.failure), (Some(Outcome::Unknown), &None));
-    assert_eq!(pull.percent, stalled.percent);
+    assert_eq!(pull.motion.percent, stalled.motion.percent);
     // Its lease remains for a day and must not be taken for a live pull.
     let leases = kit.containerd.ctr("k8s.io").run(["leases", "ls", "-q"]).await.expect("a list");
     assert_eq!(leases.lines().count(), 1, "{leases}");

@@ -94,7 +94,7 @@ async fn empty_and_equal_layers_count_once(kit: Kit) -> Kit {
     pull.outcome().await.expect("pull succeeds");
     let pull = kit.watch.wait_completed(1).await.remove(0);
     assert_eq!(pull.layers.len(), 3);
-    assert_eq!(pull.downloaded.0, total);
+    assert_eq!(pull.motion.downloaded.0, total);
     kit.watch.assert_total("equal/app", total);
     kit
 }
@@ -125,7 +125,7 @@ async fn size_above_four_gib_is_exact(kit: Kit) -> Kit {
     gate.release();
     pull.outcome().await.expect_err("pull fails");
     let pull = kit.watch.wait_failed().await;
-    assert!(pull.downloaded.0 <= mib(4));
+    assert!(pull.motion.downloaded.0 <= mib(4));
     kit.watch.assert_total("huge/app", size + mib(1));
     kit
 }

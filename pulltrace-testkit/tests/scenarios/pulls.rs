@@ -51,7 +51,7 @@ async fn pull_is_tracked_layer_by_layer(kit: Kit) -> Kit {
     let seen = seen.await;
     assert_eq!(seen.total.map(|bytes| bytes.0), Some(total));
     assert_eq!(seen.to_download.map(|bytes| bytes.0), Some(total));
-    assert_eq!((seen.downloaded.0, seen.phase), (0, Phase::Downloading));
+    assert_eq!((seen.motion.downloaded.0, seen.phase), (0, Phase::Downloading));
     let all_wait = |layer: &pulltrace_core::Layer| layer.state == LayerState::Waiting;
     assert!(seen.layers.iter().all(all_wait), "{seen:#?}");
 
@@ -59,7 +59,7 @@ async fn pull_is_tracked_layer_by_layer(kit: Kit) -> Kit {
     closed.iter().for_each(|gate| gate.release());
     let slots = if kit.shares_download_slots() { 2 } else { 0 };
     let loads = |layer: &&pulltrace_core::Layer| {
-        layer.state == LayerState::Downloading && layer.downloaded.0 >= mib(1)
+        layer.state == LayerState::Downloading && layer.motion.downloaded.0 >= mib(1)
     };
     kit.watch
         .until("three layers download and the others wait", |moment| {
@@ -96,7 +96,7 @@ async fn pull_is_tracked_layer_by_layer(kit: Kit) -> Kit {
     pull.outcome().await.expect("pull succeeds");
     let pull = kit.watch.wait_completed(1).await.remove(0);
     assert_eq!(pull.display_name().expect("name is known"), kit.registry.reference("team/app:1"));
-    assert_eq!(pull.downloaded.0, total);
+    assert_eq!(pull.motion.downloaded.0, total);
     kit.watch.assert_total("team/app", total);
     let all = ["waiting", "downloading", "downloaded", "extracting", "complete"];
     for (i, layer) in layers.iter().enumerate() {
@@ -139,7 +139,10 @@ async fn five_concurrent_pulls_are_five_rows(kit: Kit) -> Kit {
             (queued.len() == 4).then_some(queued)
         });
         for pull in queued.await {
-            assert_eq!((pull.phase, pull.total, pull.percent), (Phase::Resolving, None, None));
+            assert_eq!(
+                (pull.phase, pull.total, pull.motion.percent),
+                (Phase::Resolving, None, None)
+            );
         }
     } else {
         let seen = kit.watch.until("five pulls are live", five).await;
@@ -155,7 +158,7 @@ async fn five_concurrent_pulls_are_five_rows(kit: Kit) -> Kit {
         let total = image.manifest().unique_layer_bytes();
         kit.watch.assert_total(&path(name), total);
         let states = kit.watch.pull_history(&path(name));
-        assert_eq!(states.last().expect("at least one state").downloaded.0, total);
+        assert_eq!(states.last().expect("at least one state").motion.downloaded.0, total);
     }
     kit
 }

@@ -36,18 +36,18 @@ async fn killed_containerd_fails_pull_and_next_resumes(mut kit: Kit) -> Kit {
     let pull = kit.pull("resumed/app:1", &image);
     let first = kit.watch.until("the new pull starts with the existing data", |moment| {
         let pull = moment.live().into_iter().next()?;
-        (pull.downloaded.0 > 0).then_some(pull)
+        (pull.motion.downloaded.0 > 0).then_some(pull)
     });
     let first = first.await;
     assert_ne!(first.id, old.id);
-    assert!(first.downloaded >= old.downloaded, "{first:#?}");
+    assert!(first.motion.downloaded >= old.motion.downloaded, "{first:#?}");
     later.release();
     pull.outcome().await.expect("pull succeeds");
     let ended = kit.watch.wait_ended(2).await;
     let new = ended.iter().find(|pull| pull.id == first.id).expect("new pull");
     assert_eq!(new.outcome(), Some(Outcome::Completed), "{new:#?}");
     let asked = &layer.requests()[before..];
-    let resumed = |start: u64| start >= old.downloaded.0;
+    let resumed = |start: u64| start >= old.motion.downloaded.0;
     assert!(asked.iter().all(|request| request.range_start.is_some_and(resumed)), "{asked:#?}");
     kit.watch.assert_total("resumed/app", mib(6));
     kit
@@ -57,7 +57,7 @@ async fn killed_agent_resumes_without_regression(mut kit: Kit) -> Kit {
     let image = image_of(&["a", "b", "c"], 4);
     let (pull, gate) = kit.pull_held("kept/app:1", &image, mib(2)).await;
     let others = |moment: &crate::watch::Moment| {
-        moment.find("kept/app").filter(|pull| pull.downloaded.0 >= 2 * mib(4))
+        moment.find("kept/app").filter(|pull| pull.motion.downloaded.0 >= 2 * mib(4))
     };
     kit.watch.until("the other layers are downloaded", others).await;
     let old = kit.restart_watch(source(&kit.containerd), Limits::default());
@@ -74,8 +74,8 @@ async fn killed_agent_resumes_without_regression(mut kit: Kit) -> Kit {
     kit.watch.assert_total("kept/app", 3 * mib(4));
     for pull in kit.watch.pull_history("kept/app").iter().filter(|pull| pull.image.is_some()) {
         assert_eq!(pull.to_download, before.to_download);
-        assert!(pull.downloaded >= before.downloaded, "{before:#?} then {pull:#?}");
-        assert!(pull.percent >= before.percent, "{before:#?} then {pull:#?}");
+        assert!(pull.motion.downloaded >= before.motion.downloaded, "{before:#?} then {pull:#?}");
+        assert!(pull.motion.percent >= before.motion.percent, "{before:#?} then {pull:#?}");
     }
     kit
 }

@@ -29,7 +29,7 @@ async fn wait_resolving(kit: &Kit) {
         Some((moment.now.node, pull))
     });
     let (at, pull) = first.await;
-    assert_eq!((pull.phase, pull.total, pull.percent), (Phase::Resolving, None, None));
+    assert_eq!((pull.phase, pull.total, pull.motion.percent), (Phase::Resolving, None, None));
     let after = at.since(pull.started_at);
     assert!(after <= MAX_DETECTION_DELAY, "visible only after {after:?}");
     let waits = pull.waiting_on.clone().expect("pull is waiting");
@@ -58,7 +58,7 @@ async fn silent_registry_refusing_later_fails_pull(kit: Kit) -> Kit {
     gate.release();
     pull.outcome().await.expect_err("pull fails");
     let pull = kit.watch.wait_failed().await;
-    assert_eq!((pull.total, pull.percent), (None, None));
+    assert_eq!((pull.total, pull.motion.percent), (None, None));
     kit
 }
 
@@ -90,7 +90,7 @@ async fn single_cut_is_not_a_failure(kit: Kit) -> Kit {
     later.release();
     pull.outcome().await.expect("pull succeeds");
     let pull = kit.watch.wait_completed(1).await.remove(0);
-    assert_eq!((pull.wasted.0, pull.downloaded.0), (0, mib(4)));
+    assert_eq!((pull.wasted.0, pull.motion.downloaded.0), (0, mib(4)));
     kit
 }
 

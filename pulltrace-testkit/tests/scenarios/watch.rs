@@ -76,7 +76,8 @@ impl Watch {
 
     /// Waits until this many bytes of an image are downloaded; returns the pull.
     pub(crate) async fn wait_bytes(&self, path: &str, bytes: u64) -> Arc<Pull> {
-        let here = |moment: &Moment| moment.find(path).filter(|pull| pull.downloaded.0 >= bytes);
+        let here =
+            |moment: &Moment| moment.find(path).filter(|pull| pull.motion.downloaded.0 >= bytes);
         self.until(&format!("{bytes} bytes of {path} are downloaded"), here).await
     }
 
@@ -279,5 +280,5 @@ pub(crate) fn assert_failed(pull: &Pull, reason: FailureReason) {
     assert_eq!(pull.outcome(), Some(Outcome::Failed), "{pull:#?}");
     let failure = pull.failure.as_ref().expect("failure reason");
     assert_eq!(failure.reason, reason);
-    assert!(pull.percent.is_none_or(|percent| percent < Percent::DONE));
+    assert!(pull.motion.percent.is_none_or(|percent| percent < Percent::DONE));
 }

@@ -219,7 +219,7 @@ mod tests {
                 let image = pull.image().and_then(|root| images.get(root)).cloned();
                 let pull = pull.into_pull(image).unwrap();
                 // Like an agent, it must report an end only once.
-                assert!(pull.ended_at.is_none() || ends.insert(pull.id));
+                assert!(pull.ended_at.is_none() || ends.insert(pull.facts.id));
             }
         }
         assert_eq!(ends.len(), 3 * PULLS);

@@ -171,7 +171,7 @@ impl ObservedPull {
 
     fn record_history(&mut self) {
         let mut text = self.pull.phase.to_string();
-        if let Some(percent) = self.pull.percent {
+        if let Some(percent) = self.pull.motion.percent {
             write!(text, " {percent}").expect("writing to a String cannot fail");
         }
         if let Some(waits) = &self.pull.waiting_on {

@@ -173,7 +173,7 @@ fn check_name(outcomes: &[ClientOutcome], row: &ObservedPull, mismatches: &mut M
 fn check_size(row: &ObservedPull, totals: &HashMap<String, u64>, mismatches: &mut Mismatches) {
     let wanted = row.root().and_then(|root| totals.get(&root).copied());
     let total = row.pull.total.map(|total| total.0);
-    let here = row.pull.cached.0 + row.pull.downloaded.0;
+    let here = row.pull.cached.0 + row.pull.motion.downloaded.0;
     let completed = row.pull.outcome() == Some(Outcome::Completed);
     if total.is_some_and(|total| Some(total) != wanted) || (completed && Some(here) != wanted) {
         let text = format!(

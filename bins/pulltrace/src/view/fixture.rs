@@ -91,7 +91,7 @@ pub(super) fn pull(lease: &str, path: &str, sizes: &[u64]) -> Pull {
     );
     let mut pull = changes[0].pull.as_ref().clone();
     pull.names = vec![format!("registry.example/{path}:1.2").parse().unwrap()];
-    (pull.waiting_on, pull.eta, pull.rate) = (None, None, None);
+    (pull.waiting_on, pull.motion.eta, pull.motion.rate) = (None, None, None);
     for layer in &mut pull.layers {
         layer.waiting_on = None;
     }
@@ -119,22 +119,22 @@ pub(super) fn waiting(kind: WaitingKind, since: i64) -> WaitingOn {
 
 pub(super) fn downloading(layer: &mut Layer, mib: u64, speed: u32) {
     layer.state = LayerState::Downloading;
-    layer.downloaded = Bytes(mib * MIB);
-    layer.rate = Some(rate(speed));
+    layer.motion.downloaded = Bytes(mib * MIB);
+    layer.motion.rate = Some(rate(speed));
 }
 
 /// Returns the scene of most tests: one pull in each state, at second 20.
 pub(super) fn scene() -> Scene {
     let mut web = pull("1-web", "team/web", &[10, 30, 60, 20]);
     web.phase = Phase::Downloading;
-    web.percent = Some(Percent::from_fraction(0.46));
+    web.motion.percent = Some(Percent::from_fraction(0.46));
     web.cached = Bytes(10 * MIB);
     web.to_download = Some(Bytes(110 * MIB));
-    web.downloaded = Bytes(61 * MIB);
+    web.motion.downloaded = Bytes(61 * MIB);
     web.to_extract = Some(Bytes(110 * MIB));
-    web.extracted = Bytes(30 * MIB);
-    web.rate = Some(rate(12));
-    web.eta = Some(eta(3, 5, 20));
+    web.motion.extracted = Bytes(30 * MIB);
+    web.motion.rate = Some(rate(12));
+    web.motion.eta = Some(eta(3, 5, 20));
     web.layers[0].state = LayerState::Cached;
     web.layers[1].state = LayerState::Complete;
     downloading(&mut web.layers[2], 31, 12);
@@ -143,13 +143,13 @@ pub(super) fn scene() -> Scene {
     let mut api = pull("2-api", "team/api", &[30, 5]);
     api.phase = Phase::Extracting;
     api.started_at = at(2);
-    api.percent = Some(Percent::from_fraction(0.82));
-    api.downloaded = Bytes(35 * MIB);
-    api.extracted = Bytes(5 * MIB);
-    api.eta = Some(eta(2, 2, 3));
+    api.motion.percent = Some(Percent::from_fraction(0.82));
+    api.motion.downloaded = Bytes(35 * MIB);
+    api.motion.extracted = Bytes(5 * MIB);
+    api.motion.eta = Some(eta(2, 2, 3));
     api.layers[0].state = LayerState::Extracting;
     api.layers[0].extracting_at = Some(at(16));
-    api.layers[0].unpacked_bytes = Some(Bytes(70 * MIB));
+    api.layers[0].motion.unpacked_bytes = Some(Bytes(70 * MIB));
     api.layers[1].state = LayerState::Downloaded;
     api.layers[1].waiting_on = Some(Box::new(waiting(WaitingKind::ParentLayer, 17)));
 
@@ -157,21 +157,21 @@ pub(super) fn scene() -> Scene {
     shared.phase = Phase::Downloading;
     shared.started_at = at(3);
     shared.names.clear();
-    shared.percent = Some(Percent::ZERO);
+    shared.motion.percent = Some(Percent::ZERO);
     let mut on = waiting(WaitingKind::SharedLayer, 9);
     on.pull = Some(id("1-web"));
     on.layer = Some(digest('a'));
     shared.layers[0].waiting_on = Some(Box::new(on.clone()));
     shared.layers[1].state = LayerState::Downloaded;
-    shared.layers[1].downloaded = Bytes(MIB);
-    shared.downloaded = Bytes(MIB);
+    shared.layers[1].motion.downloaded = Bytes(MIB);
+    shared.motion.downloaded = Bytes(MIB);
     shared.waiting_on = Some(on);
 
     let mut stalled = pull("4-stalled", "team/stuck", &[900]);
     stalled.phase = Phase::Downloading;
     stalled.started_at = at(4);
-    stalled.percent = Some(Percent::from_fraction(0.1));
-    stalled.downloaded = Bytes(90 * MIB);
+    stalled.motion.percent = Some(Percent::from_fraction(0.1));
+    stalled.motion.downloaded = Bytes(90 * MIB);
     downloading(&mut stalled.layers[0], 90, 0);
     stalled.stalled_since = Some(at(-100));
 
@@ -181,7 +181,7 @@ pub(super) fn scene() -> Scene {
 
     let mut done = pull("6-done", "library/nginx", &[50, 22]);
     done.phase = Phase::Ended(Outcome::Completed);
-    done.percent = Some(Percent::DONE);
+    done.motion.percent = Some(Percent::DONE);
     done.cached = Bytes(22 * MIB);
     done.ended_at = Some(at(12));
 

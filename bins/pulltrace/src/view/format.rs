@@ -111,9 +111,9 @@ pub(crate) fn waiting_text(waiting: &WaitingOn, pulls: &Pulls) -> String {
 /// left), 3 ahead`.
 fn queue_note(waiting: &WaitingOn, what: &str, pulls: &Pulls) -> Note {
     let first = waiting.pull.as_ref().and_then(|id| pulls.get(id));
-    let eta = first.and_then(|first| first.eta).map(|eta| eta.left);
+    let eta = first.and_then(|first| first.motion.eta).map(|eta| eta.left);
     let mut facts = Vec::new();
-    facts.extend(first.and_then(|first| first.percent).map(|percent| percent.to_string()));
+    facts.extend(first.and_then(|first| first.motion.percent).map(|percent| percent.to_string()));
     facts.extend(eta.or(waiting.left).map(|left| format!("{} left", approximate(left))));
     let facts = match facts.is_empty() {
         true => String::new(),
@@ -211,7 +211,7 @@ pub(crate) fn outcome_text(pull: &Pull, outcome: Outcome) -> String {
 /// Returns advice on a failure. Only for pulls from a server, which also knows what the kubelet
 /// reported.
 pub(crate) const fn hint(pull: &Pull, origin: &Origin) -> Option<&'static str> {
-    match (&pull.failure, origin) {
+    match (&pull.facts.failure, origin) {
         (Some(failure), Origin::Server(_)) => failure.reason.hint(),
         (Some(_) | None, _) => None,
     }

@@ -97,12 +97,12 @@ fn body(pull: &Pull, notes: &[String], context: Option<&PodContext>, scene: &Sce
         return facts.join(" | ");
     }
     let mut facts = vec![pull.phase.to_string()];
-    if let (Some(percent), Some(all)) = (pull.percent, pull.to_download) {
+    if let (Some(percent), Some(all)) = (pull.motion.percent, pull.to_download) {
         facts[0] += &format!(" {percent}");
-        facts.push(format!("{} of {all}", pull.downloaded));
+        facts.push(format!("{} of {all}", pull.motion.downloaded));
     }
-    facts.extend(pull.rate.map(|rate| rate.to_string()));
-    facts.extend(pull.eta.map(|eta| format!("{} left", format::eta_text(eta))));
+    facts.extend(pull.motion.rate.map(|rate| rate.to_string()));
+    facts.extend(pull.motion.eta.map(|eta| format!("{} left", format::eta_text(eta))));
     facts.extend(notes.iter().cloned());
     facts.join(", ")
 }

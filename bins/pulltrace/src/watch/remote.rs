@@ -154,7 +154,7 @@ impl RemotePulls {
 pub(super) fn mark_stale(pull: &Pull, now: NodeTime) -> Pull {
     let mut unseen = pull.clone();
     unseen.stale_since = pull.stale_since.or(Some(now));
-    (unseen.rate, unseen.eta) = (None, None);
+    (unseen.motion.rate, unseen.motion.eta) = (None, None);
     (unseen.waiting_on, unseen.stalled_since) = (None, None);
     unseen
 }

@@ -9,8 +9,8 @@ use crate::eta::Eta;
 use crate::failure::Failure;
 use crate::id::{Digest, NodeName, PullId};
 use crate::image::{Image, ImageLayer, MAX_LAYERS};
-use crate::layer::{Layer, LayerState};
-use crate::pull::{Outcome, Phase, Pull};
+use crate::layer::{Layer, LayerFacts, LayerMotion, LayerState};
+use crate::pull::{Motion, Outcome, Phase, Pull, PullFacts};
 use crate::reference::{ImageRef, Repository};
 use crate::unit::{Bytes, BytesPerSecond, Percent};
 use crate::wait::WaitingOn;
@@ -29,7 +29,7 @@ impl CheckedPull {
     /// Returns the id.
     #[must_use]
     pub const fn id(&self) -> &PullId {
-        &self.pull.id
+        &self.pull.facts.id
     }
 
     /// Returns the root digest of its image, which is needed to convert the pull to the model.
@@ -54,19 +54,19 @@ impl CheckedPull {
         };
         let total = image.total();
         let to_download = Bytes(total.0.saturating_sub(pull.cached.0));
-        if pull.cached + pull.downloaded > total {
+        if pull.cached + pull.motion.downloaded > total {
             return Err(wrong("more bytes are present than the image has"));
         }
         if pull.to_extract.is_some_and(|bytes| bytes > total) {
             return Err(wrong("more bytes to unpack than the image has"));
         }
         let all_here = matches!(pull.phase, Phase::Extracting | Phase::Ended(Outcome::Completed));
-        if all_here && pull.downloaded < to_download {
+        if all_here && pull.motion.downloaded < to_download {
             return Err(wrong("bytes are missing in a phase that requires all"));
         }
         let completed = pull.outcome() == Some(Outcome::Completed);
-        let to_extract = pull.to_extract.unwrap_or(pull.extracted);
-        if completed && pull.extracted < to_extract {
+        let to_extract = pull.to_extract.unwrap_or(pull.motion.extracted);
+        if completed && pull.motion.extracted < to_extract {
             return Err(wrong("completed, but not unpacked"));
         }
         pull.layers = check_layers(layers, &image, &pull, &wrong)?;
@@ -102,26 +102,32 @@ pub(super) fn check_pull(
     let names = names.map(|text| parse_name::<ImageRef>("pulls.names", text));
     let percent = reported.percent.map(|told| check_float("pulls.percent", told));
     let percent = percent.transpose()?;
-    let pull = Pull {
+    let facts = PullFacts {
         phase: known_variant("pulls.phase", reported.phase)?,
         failure: reported.failure.map(check_failure).transpose()?,
         root: digest("pulls.rootDigest", &reported.root_digest)?,
         repository: reported.repository.as_deref().map(parse_repository).transpose()?,
         names: names.collect::<Result<_, _>>()?,
         image: None,
-        layers: Vec::new(),
         started_at: reported.started_at,
         resolved_at: reported.downloading_at,
         downloaded_at: reported.extracting_at,
         ended_at: reported.completed_at,
-        percent: percent.map(Percent::new),
         total: None,
         cached: Bytes(check_number("pulls.cachedBytes", reported.cached_bytes)?),
         to_download: None,
-        downloaded: Bytes(check_number("pulls.downloadedBytes", reported.downloaded_bytes)?),
         to_extract: check_bytes("pulls.toExtractBytes", reported.to_extract_bytes)?,
-        extracted: Bytes(check_number("pulls.extractedBytes", reported.extracted_bytes)?),
         wasted: Bytes(check_number("pulls.wastedBytes", reported.wasted_bytes)?),
+        waiting_on: reported.waiting_on.map(|told| check_waiting(&told, node)).transpose()?,
+        stalled_since: reported.stalled_since,
+        slow_since: reported.slow_since,
+        stale_since: reported.stale_since,
+        id,
+    };
+    let motion = Motion {
+        percent: percent.map(Percent::new),
+        downloaded: Bytes(check_number("pulls.downloadedBytes", reported.downloaded_bytes)?),
+        extracted: Bytes(check_number("pulls.extractedBytes", reported.extracted_bytes)?),
         rate: check_rate("pulls.bytesPerSec", reported.bytes_per_sec)?,
         eta: check_eta(
             reported.eta_seconds,
@@ -129,12 +135,8 @@ pub(super) fn check_pull(
             reported.eta_high_seconds,
             reported.eta_basis,
         )?,
-        waiting_on: reported.waiting_on.map(|told| check_waiting(&told, node)).transpose()?,
-        stalled_since: reported.stalled_since,
-        slow_since: reported.slow_since,
-        stale_since: reported.stale_since,
-        id,
     };
+    let pull = Pull { facts, motion, layers: Vec::new() };
     let checked = CheckedPull { pull, image, layers: reported.layers };
     find_inconsistency(&checked, percent)
         .map_or(Ok(()), |what| Err(inconsistent(checked.id().clone())(what)))?;
@@ -147,8 +149,9 @@ fn find_inconsistency(checked: &CheckedPull, percent: Option<f64>) -> Option<&'s
     let pull = &checked.pull;
     let outcome = pull.outcome();
     let completed = outcome == Some(Outcome::Completed);
-    let moves = pull.rate.is_some() || pull.eta.is_some() || pull.waiting_on.is_some();
-    let to_extract = pull.to_extract.unwrap_or(pull.extracted);
+    let moves =
+        pull.motion.rate.is_some() || pull.motion.eta.is_some() || pull.waiting_on.is_some();
+    let to_extract = pull.to_extract.unwrap_or(pull.motion.extracted);
     let announced = matches!(pull.id, PullId::Announced { .. });
     [
         (
@@ -181,7 +184,7 @@ fn find_inconsistency(checked: &CheckedPull, percent: Option<f64>) -> Option<&'s
             "resolving, but the image is known",
         ),
         (checked.image.is_none() && !checked.layers.is_empty(), "layers without an image"),
-        (pull.extracted > to_extract, "more bytes unpacked than to unpack"),
+        (pull.motion.extracted > to_extract, "more bytes unpacked than to unpack"),
     ]
     .into_iter()
     .find_map(|(wrong, what)| wrong.then_some(what))
@@ -236,20 +239,23 @@ fn check_layer(
     };
     let waits = detail.waiting_on.map(|told| check_waiting(&told, pull.id.node()));
     let at = |millis: Option<i64>| millis.map(after).transpose();
-    Ok(Layer {
+    let facts = LayerFacts {
         digest: known.digest.clone(),
         size: known.size,
         state,
         blob_cached: detail.blob_cached,
-        downloaded,
-        unpacked_bytes: check_bytes("pulls.layers", detail.unpacked_bytes)?,
-        rate: check_rate("pulls.layers", detail.bytes_per_sec)?,
         waiting_on: waits.transpose()?.map(Box::new),
         started_at: at(detail.started_ms)?,
         downloaded_at: at(detail.downloaded_ms)?,
         extracting_at: at(detail.extracting_ms)?,
         completed_at: at(detail.completed_ms)?,
-    })
+    };
+    let motion = LayerMotion {
+        downloaded,
+        unpacked_bytes: check_bytes("pulls.layers", detail.unpacked_bytes)?,
+        rate: check_rate("pulls.layers", detail.bytes_per_sec)?,
+    };
+    Ok(Layer { facts, motion })
 }
 
 fn check_failure(reported: v1::Failure) -> Result<Failure, ReportError> {

@@ -78,13 +78,13 @@ fn as_received(mut pull: Pull) -> Pull {
             layer.chains.clear();
         }
     }
-    pull.percent = (pull.percent).map(|told| Percent::new(percent(told)));
-    pull.rate = pull.rate.map(whole);
-    if let Some(eta) = &mut pull.eta {
+    pull.motion.percent = (pull.motion.percent).map(|told| Percent::new(percent(told)));
+    pull.motion.rate = pull.motion.rate.map(whole);
+    if let Some(eta) = &mut pull.motion.eta {
         (eta.left, eta.low, eta.high) = (tenths(eta.left), tenths(eta.low), tenths(eta.high));
     }
     for layer in &mut pull.layers {
-        layer.rate = layer.rate.map(whole);
+        layer.motion.rate = layer.motion.rate.map(whole);
     }
     pull
 }
@@ -105,7 +105,8 @@ fn assert_golden(file: &str, report: &v1::AgentReport) {
 
 #[test]
 fn full_report_matches_golden_file() {
-    let failed = Pull { id: id("4-dddd"), ..failed() };
+    let mut failed = failed();
+    failed.id = id("4-dddd");
     let report = agent_report(&[live(), failed, completed()], true);
     assert_golden("agent_report_v1_full.json", &report);
     assert_eq!(into_pulls(parse_report(&report).unwrap()).unwrap().len(), 3);
@@ -163,7 +164,7 @@ fn unknown_failure_reason_becomes_other() {
         panic!("unexpected version");
     };
     let pull = into_pulls(report).unwrap().remove(0);
-    assert_eq!(pull.failure.unwrap().reason, FailureReason::Other);
+    assert_eq!(pull.facts.failure.unwrap().reason, FailureReason::Other);
 }
 
 #[test]
@@ -204,10 +205,10 @@ fn unusual_image_does_not_invalidate_report() {
     image.layers[3].size = Bytes(i64::MAX as u64 - 6_000);
     pull.layers[3].size = image.layers[3].size;
     pull.names = vec![pull.names[0].clone(); 1_000];
-    pull.eta.as_mut().unwrap().high = Duration::MAX;
+    pull.motion.eta.as_mut().unwrap().high = Duration::MAX;
     let pulls = into_pulls(parse_report(&agent_report(&[pull], true)).unwrap()).unwrap();
     assert_eq!(pulls[0].total, Some(Bytes(i64::MAX as u64)));
-    assert_eq!(pulls[0].eta.unwrap().high, Duration::MAX);
+    assert_eq!(pulls[0].motion.eta.unwrap().high, Duration::MAX);
 }
 
 /// Applies a change to a valid report and returns the resulting error.
@@ -617,7 +618,7 @@ proptest! {
                 let status = v1::PullStatus::from(&pull);
                 let done = pull.outcome() == Some(Outcome::Completed);
                 prop_assert!(status.percent.is_none_or(|p| (p >= 100.0) == done), "{:?}", status);
-                prop_assert!(pull.downloaded <= pull.to_download.unwrap_or(pull.downloaded));
+                prop_assert!(pull.motion.downloaded <= pull.to_download.unwrap_or(pull.motion.downloaded));
                 prop_assert!(serde_json::to_string(&status).is_ok());
             }
         }

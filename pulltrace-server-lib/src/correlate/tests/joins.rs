@@ -362,8 +362,8 @@ fn pod_summary_sums_time_of_all_images() {
     world.update_pod(pod("web", vec![waiting("app", APP), waiting("big", big)]));
     world.emit_event(pulling_event("web", "app", APP, 1.0));
     let mut pull = resolved(lease(1, 1.3), "registry.test/shop/app", 'a');
-    pull.rate = pulltrace_core::BytesPerSecond::new(100.0);
-    pull.eta = Some(pulltrace_core::Eta {
+    pull.motion.rate = pulltrace_core::BytesPerSecond::new(100.0);
+    pull.motion.eta = Some(pulltrace_core::Eta {
         left: std::time::Duration::from_secs(20),
         low: std::time::Duration::from_secs(15),
         high: std::time::Duration::from_secs(30),

@@ -22,7 +22,7 @@ fn second_pod_is_queued_behind_first() {
     world.emit_event(pulling_event("web", "app", APP, 1.0));
     world.emit_event(pulling_event("db", "db", DB, 1.0));
     let mut first = resolved(lease(1, 1.2), "registry.test/shop/app", 'a');
-    first.eta = Some(Eta {
+    first.motion.eta = Some(Eta {
         left: Duration::from_secs(12),
         low: Duration::from_secs(10),
         high: Duration::from_secs(20),

@@ -67,9 +67,9 @@ pub(in crate::correlate) fn resolved(mut pull: Pull, repository: &str, root: cha
 
 pub(in crate::correlate) fn completed(mut pull: Pull, ended: f64, names: &[&str]) -> Pull {
     pull.phase = Phase::Ended(Outcome::Completed);
-    pull.percent = Some(Percent::DONE);
+    pull.motion.percent = Some(Percent::DONE);
     pull.ended_at = Some(at(ended));
-    (pull.rate, pull.eta) = (None, None);
+    (pull.motion.rate, pull.motion.eta) = (None, None);
     pull.names = names.iter().map(|name| name.parse().unwrap()).collect();
     pull
 }

@@ -139,7 +139,7 @@ impl Drawer<'_> {
             row.left(&elide(&title, name, self.style), name, Tone::Strong)
                 .left(state, STATE_WIDTH, tone)
                 .right(&percent(pull), PERCENT_WIDTH, Tone::Plain);
-            if let Some(eta) = pull.eta {
+            if let Some(eta) = pull.motion.eta {
                 row.left(&format!("{} left", format::eta_text(eta)), TIME_LEFT_WIDTH, Tone::Plain);
             }
             lines.push(row.line);
@@ -171,17 +171,21 @@ impl Drawer<'_> {
         let share = |part: Bytes, whole: Option<Bytes>| {
             whole.map_or(0.0, |whole| part.fraction_of(whole).unwrap_or(1.0))
         };
-        let here = share(pull.downloaded, Some(to_download));
-        let unpacked = share(pull.extracted, pull.to_extract);
+        let here = share(pull.motion.downloaded, Some(to_download));
+        let unpacked = share(pull.motion.extracted, pull.to_extract);
         row.column(self.style.bar(bar, unpacked, here))
             .right(&percent(pull), PERCENT_WIDTH, Tone::Plain)
-            .right(&format!("{} of {to_download}", pull.downloaded), BYTES_WIDTH, Tone::Plain)
             .right(
-                &pull.rate.map(|rate| rate.to_string()).unwrap_or_default(),
+                &format!("{} of {to_download}", pull.motion.downloaded),
+                BYTES_WIDTH,
+                Tone::Plain,
+            )
+            .right(
+                &pull.motion.rate.map(|rate| rate.to_string()).unwrap_or_default(),
                 SPEED_WIDTH,
                 Tone::Plain,
             );
-        if let Some(eta) = pull.eta {
+        if let Some(eta) = pull.motion.eta {
             let mut text = format!("{} left", format::eta_text(eta));
             if self.width >= VERY_WIDE
                 && let Some(range) = format::eta_range(eta)
@@ -264,22 +268,24 @@ impl Drawer<'_> {
         if layer.state == LayerState::Downloading {
             let wide = self.width >= WIDE;
             let bar = if wide { 16 } else { 8 };
-            let here = layer.downloaded.fraction_of(layer.size);
+            let here = layer.motion.downloaded.fraction_of(layer.size);
             row.column(self.style.bar(bar, 0.0, here.unwrap_or(1.0)));
             let percent =
                 here.map(|share| pulltrace_core::Percent::from_fraction(share).to_string());
             row.right(&percent.unwrap_or_default(), PERCENT_WIDTH, Tone::Plain).right(
-                &format!("{} of {}", layer.downloaded, layer.size),
+                &format!("{} of {}", layer.motion.downloaded, layer.size),
                 BYTES_WIDTH,
                 Tone::Plain,
             );
-            if let Some(rate) = layer.rate {
+            if let Some(rate) = layer.motion.rate {
                 row.right(&rate.to_string(), SPEED_WIDTH, Tone::Plain);
             }
         } else {
             row.right(&layer.size.to_string(), 8, Tone::Plain);
             let mut facts = Vec::new();
-            if let (LayerState::Extracting, Some(written)) = (layer.state, layer.unpacked_bytes) {
+            if let (LayerState::Extracting, Some(written)) =
+                (layer.state, layer.motion.unpacked_bytes)
+            {
                 facts.push(format!("{written} written"));
             }
             if let (LayerState::Extracting, Some(at)) = (layer.state, layer.extracting_at) {
@@ -378,7 +384,7 @@ const fn line_priority(state: LayerState) -> u8 {
 }
 
 fn percent(pull: &Pull) -> String {
-    pull.percent.map(|percent| percent.to_string()).unwrap_or_default()
+    pull.motion.percent.map(|percent| percent.to_string()).unwrap_or_default()
 }
 
 fn state_tone(pull: &Pull) -> Tone {

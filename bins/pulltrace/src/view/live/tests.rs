@@ -176,8 +176,8 @@ fn pods_queue_and_hint_get_separate_lines() {
     };
     let mut first = fixture::pull("1-a", "team/web", &[10]);
     first.phase = Phase::Downloading;
-    first.percent = Some(pulltrace_core::Percent::from_fraction(0.61));
-    first.eta = Some(fixture::eta(39, 40, 41));
+    first.motion.percent = Some(pulltrace_core::Percent::from_fraction(0.61));
+    first.motion.eta = Some(fixture::eta(39, 40, 41));
     let mut queued = fixture::unresolved_pull("2-b");
     queued.phase = Phase::Queued;
     queued.names = vec!["registry.example/team/db:1".parse().unwrap()];

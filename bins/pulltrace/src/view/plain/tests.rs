@@ -21,15 +21,15 @@ fn prints_pull_from_start_to_end() {
     );
     pull = fixture::pull("1-a", "team/web", &[10, 30]);
     pull.phase = Phase::Downloading;
-    pull.percent = Some(Percent::ZERO);
+    pull.motion.percent = Some(Percent::ZERO);
     assert_eq!(
         lines_at(&mut plain, &[&pull], 1),
         ["2026-11-24T20:00:01Z registry.example/team/web:1.2: downloading 0 %, 0 B of 40.0 MiB"]
     );
-    pull.percent = Some(Percent::from_fraction(0.2));
-    pull.downloaded = Bytes(10 * MIB);
-    pull.rate = Some(fixture::rate(5));
-    pull.eta = Some(fixture::eta(5, 6, 9));
+    pull.motion.percent = Some(Percent::from_fraction(0.2));
+    pull.motion.downloaded = Bytes(10 * MIB);
+    pull.motion.rate = Some(fixture::rate(5));
+    pull.motion.eta = Some(fixture::eta(5, 6, 9));
     assert_eq!(lines_at(&mut plain, &[&pull], 5), [""; 0], "not yet");
     assert_eq!(
         lines_at(&mut plain, &[&pull], 6),
@@ -113,7 +113,7 @@ const POD: &str = r#","attempt":3,"pods":[{"namespace":"shop","podName":"web-0",
 fn queued_and_failed_pulls_name_pods_and_hint() {
     let mut first = fixture::pull("1-a", "team/web", &[10]);
     first.phase = Phase::Downloading;
-    first.percent = Some(Percent::from_fraction(0.61));
+    first.motion.percent = Some(Percent::from_fraction(0.61));
     let mut queued = fixture::unresolved_pull("2-b");
     queued.phase = Phase::Queued;
     queued.names = vec!["registry.example/team/db:1".parse().unwrap()];

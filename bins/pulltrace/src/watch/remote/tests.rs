@@ -100,10 +100,10 @@ fn stale_pull_has_no_rate_and_ends_unknown() {
     let line = pull("a", "downloading");
     let status: PullStatus = serde_json::from_str(&line).unwrap();
     let mut pull = Pull::try_from(&status).unwrap();
-    pull.rate = pulltrace_core::BytesPerSecond::new(5.0);
+    pull.motion.rate = pulltrace_core::BytesPerSecond::new(5.0);
     let now: NodeTime = time(30).parse().unwrap();
     let unseen = mark_stale(&pull, now);
-    assert_eq!((unseen.stale_since, unseen.rate), (Some(now), None));
+    assert_eq!((unseen.stale_since, unseen.motion.rate), (Some(now), None));
     assert_eq!(unseen.phase, pull.phase);
     let lost = end_as_unknown(&unseen, now);
     assert_eq!(lost.outcome(), Some(Outcome::Unknown));

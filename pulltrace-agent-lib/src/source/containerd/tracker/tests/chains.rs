@@ -68,15 +68,15 @@ fn image_size_is_exact_before_config_arrives() {
 
     world.write_ingest("111-aaaa", &layer, 1_000_000, 4_000_000);
     world.poll();
-    assert_eq!(world.single_pull().downloaded, Bytes(1_000_000));
-    let percent = world.single_pull().percent;
+    assert_eq!(world.single_pull().motion.downloaded, Bytes(1_000_000));
+    let percent = world.single_pull().motion.percent;
 
     // The config arrives, and with it the chains.
     world.remove_ingest(&format!("config-{}", image.config));
     world.add_documents("111-aaaa", &image, REPOSITORY);
     world.poll();
     assert_eq!(world.single_pull().total, Some(Bytes(6_000_000)));
-    assert!(world.single_pull().percent >= percent);
+    assert!(world.single_pull().motion.percent >= percent);
     let platform = world.single_pull().image.as_ref().and_then(|image| image.platform.clone());
     assert_eq!(platform.as_deref(), Some("linux/amd64"));
     world.assert_consistent();

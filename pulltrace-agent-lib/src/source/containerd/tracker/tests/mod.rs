@@ -45,7 +45,7 @@ fn pull_is_tracked_from_lease_to_record() {
     world.poll();
     assert_eq!(world.layer_states(), ["extracting", "downloaded"]);
     assert_eq!(world.single_pull().phase.as_str(), "extracting");
-    assert!(world.single_pull().percent.unwrap().get() < 100.0);
+    assert!(world.single_pull().motion.percent.unwrap().get() < 100.0);
     world.commit_snapshot("123-abcd", &image.chains[0], true);
     world.prepare_snapshot("123-abcd", &image.chains[1]);
     world.poll();
@@ -169,7 +169,7 @@ fn pull_without_record_has_failed() {
     let pull = world.single_pull();
     assert_eq!(pull.phase.as_str(), "failed");
     assert_eq!(pull.failure.as_ref().unwrap().reason.as_str(), "unexplained");
-    assert!(pull.percent.unwrap().get() < 100.0);
+    assert!(pull.motion.percent.unwrap().get() < 100.0);
     world.assert_consistent();
 }
 
@@ -292,10 +292,10 @@ fn downloaded_bytes_survive_commit_window() {
     world.poll();
     world.remove_ingest(&reference);
     world.poll();
-    assert_eq!(world.single_pull().downloaded.0, 3_000_000);
+    assert_eq!(world.single_pull().motion.downloaded.0, 3_000_000);
     world.commit_blob("123-abcd", "layer", &digest("a"), 4_000_000);
     world.poll();
-    assert_eq!(world.single_pull().downloaded.0, 4_000_000);
+    assert_eq!(world.single_pull().motion.downloaded.0, 4_000_000);
     world.assert_consistent();
 }
 
@@ -359,7 +359,7 @@ fn restarted_containerd_ends_its_pulls() {
     world.add_documents("222-bbbb", &image, REPOSITORY);
     world.write_ingest("222-bbbb", &reference, 1_500_000, 4_000_000);
     world.poll();
-    assert_eq!(world.pull_of_lease("222-bbbb").downloaded.0, 1_500_000);
+    assert_eq!(world.pull_of_lease("222-bbbb").motion.downloaded.0, 1_500_000);
     assert_eq!(world.pulls().len(), 2);
     world.assert_consistent();
 }
@@ -381,10 +381,10 @@ fn restarted_agent_keeps_id_and_progress() {
     world.poll();
     let after = world.single_pull();
     assert_eq!(
-        (&after.id, after.downloaded, after.total),
-        (&before.id, before.downloaded, before.total)
+        (&after.id, after.motion.downloaded, after.total),
+        (&before.id, before.motion.downloaded, before.total)
     );
-    assert!(after.percent >= before.percent);
+    assert!(after.motion.percent >= before.motion.percent);
     world.assert_consistent();
 }
 
@@ -511,7 +511,7 @@ fn ingest_of_different_size_is_ignored() {
     world.add_documents("123-abcd", &image, REPOSITORY);
     world.write_ingest("123-abcd", &format!("layer-{}", digest("a")), 900, 2_000);
     world.poll();
-    assert_eq!(world.single_pull().downloaded.0, 0);
+    assert_eq!(world.single_pull().motion.downloaded.0, 0);
     assert!(world.table.counters().anomalies.contains_key(&pulltrace_core::Anomaly::SizeChanged));
 }
 
@@ -628,7 +628,7 @@ fn newer_pull_takes_over_abandoned_ingest() {
     assert_eq!(world.pull_of_lease("111-aaaa").phase.as_str(), "unknown");
     let newer = world.pull_of_lease("222-bbbb");
     assert_eq!((newer.phase.as_str(), newer.waiting_on.as_ref()), ("downloading", None));
-    assert_eq!(newer.downloaded.0, 2_000_000);
+    assert_eq!(newer.motion.downloaded.0, 2_000_000);
     world.assert_consistent();
 }
 
