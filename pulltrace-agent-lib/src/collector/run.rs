@@ -4,12 +4,12 @@ use std::pin::pin;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use pulltrace_core::{Change, ChangeKind, Mono, Now, Observation, PullTable};
+use pulltrace_core::{Change, ChangeKind, Counters, Mono, NodeName, Now, Observation, PullTable};
 
-use super::{Collector, RunError, Summary};
+use super::settings::Settings;
 use crate::clock::Clock;
 use crate::log::{self, PullLog};
-use crate::monitor::MonitorWriter;
+use crate::monitor::{Monitor, MonitorWriter};
 use crate::sink::outbox::Outbox;
 use crate::sink::{Ack, ReportSink, SinkError};
 use crate::source::{Batch, PullSource, SourceError};
@@ -19,6 +19,60 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// The longest time the first report waits for the initial sync to complete.
 const INITIAL_SYNC_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The result of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Pulls that started. A pull that resumes after an unknown end counts again.
+    pub started: u64,
+    /// Pulls that ended.
+    pub ended: u64,
+    /// Reports that were acknowledged.
+    pub reports: u64,
+    /// True if the final state was acknowledged. If not, the receiver may lack any change since the
+    /// last acknowledged report.
+    pub delivered: bool,
+    /// Ends that no acknowledged report contained.
+    pub undelivered_ends: u64,
+    /// Counters of the pull table.
+    pub counters: Counters,
+}
+
+/// A run that ended because its source failed or its sink was closed. A retry does not help.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The source failed. [`Summary::delivered`] is true if its last state was delivered.
+    #[error("failed to watch the pulls of node {node}")]
+    Source {
+        /// The node.
+        node: NodeName,
+        /// The error of the source.
+        #[source]
+        source: SourceError,
+        /// The result until then.
+        summary: Box<Summary>,
+    },
+    /// The receiver of reports was dropped.
+    #[error("failed to report the pulls of node {node}: the sink is closed")]
+    SinkClosed {
+        /// The node.
+        node: NodeName,
+        /// The result until then.
+        summary: Box<Summary>,
+    },
+}
+
+impl RunError {
+    /// Returns the result of the run until it failed.
+    #[must_use]
+    pub fn summary(&self) -> &Summary {
+        match self {
+            Self::Source { summary, .. } | Self::SinkClosed { summary, .. } => summary,
+        }
+    }
+}
 
 /// The next thing to handle. Each action is applied completely before the next wait.
 enum Action<S, K> {
@@ -94,12 +148,15 @@ struct Run<'a, S, K> {
 }
 
 pub(super) async fn run<S: PullSource, K: ReportSink>(
-    collector: Collector<S, K>,
+    source: S,
+    sink: K,
+    settings: Settings,
+    monitor: Monitor,
     shutdown: impl Future<Output = ()>,
 ) -> Result<Summary, RunError> {
     let mut shutdown = pin!(shutdown);
-    let node = collector.settings.node.clone();
-    let mut run = Run::new(collector);
+    let node = settings.node.clone();
+    let mut run = Run::new(source, sink, settings, monitor);
     while !run.is_finished() {
         run.start_delivery();
         let action = run.next(shutdown.as_mut()).await;
@@ -120,16 +177,15 @@ pub(super) async fn run<S: PullSource, K: ReportSink>(
 }
 
 impl<'a, S: PullSource + 'a, K: ReportSink + 'a> Run<'a, S, K> {
-    fn new(collector: Collector<S, K>) -> Self {
-        let settings = collector.settings;
+    fn new(source: S, sink: K, settings: Settings, monitor: Monitor) -> Self {
         Self {
             clock: settings.clock,
             grace_period: settings.grace_period,
             table: PullTable::new(settings.limits),
             outbox: Outbox::new(settings.node, settings.schedule, settings.seed),
             log: PullLog::default(),
-            next_batch: Some(next_batch(collector.source)),
-            sink: Some(collector.sink),
+            next_batch: Some(next_batch(source)),
+            sink: Some(sink),
             delivery: None,
             table_time: None,
             disconnected: false,
@@ -138,7 +194,7 @@ impl<'a, S: PullSource + 'a, K: ReportSink + 'a> Run<'a, S, K> {
             poll_interval: None,
             stopping: None,
             summary: Summary::default(),
-            monitor: MonitorWriter(collector.monitor),
+            monitor: MonitorWriter(monitor),
         }
     }
 

@@ -2,19 +2,21 @@
 //!
 //! Each source is a separate module, independent of the sinks.
 
+use std::fmt;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use pulltrace_core::{Anomaly, Now, Observation};
 
-mod adapter;
 #[cfg(feature = "containerd")]
 pub mod containerd;
 #[cfg(feature = "testing")]
 mod scripted;
+mod stream;
 
-pub use adapter::{BoxPullSource, FromStream, from_stream};
 #[cfg(feature = "testing")]
 pub use scripted::{Script, ScriptError, ScriptedSource};
+pub use stream::{FromStream, from_stream};
 
 /// A source of observations about the image pulls of a node: a container runtime, a recording, a
 /// script.
@@ -65,6 +67,58 @@ pub trait PullSource: Send {
         Self: Sized + 'static,
     {
         BoxPullSource::new(self)
+    }
+}
+
+/// A [`PullSource`] whose type is chosen at run time; created by [`PullSource::boxed`].
+///
+/// ```
+/// # #[cfg(feature = "testing")] {
+/// use pulltrace_agent_lib::Clock;
+/// use pulltrace_agent_lib::source::{self, BoxPullSource, PullSource, ScriptedSource};
+///
+/// fn source(is_test: bool) -> BoxPullSource {
+///     if is_test {
+///         ScriptedSource::new(Clock::system()).0.boxed()
+///     } else {
+///         source::from_stream(futures_util::stream::empty()).boxed()
+///     }
+/// }
+/// # let _ = source(true);
+/// # }
+/// ```
+pub struct BoxPullSource(Box<dyn DynPullSource>);
+
+/// [`PullSource`] with a boxed future, so that it has trait objects.
+trait DynPullSource: Send {
+    fn next_boxed(&mut self) -> BoxFuture<'_, Result<Option<Batch>, SourceError>>;
+}
+
+impl<S: PullSource> DynPullSource for S {
+    fn next_boxed(&mut self) -> BoxFuture<'_, Result<Option<Batch>, SourceError>> {
+        Box::pin(self.next())
+    }
+}
+
+impl BoxPullSource {
+    fn new(source: impl PullSource + 'static) -> Self {
+        Self(Box::new(source))
+    }
+}
+
+impl PullSource for BoxPullSource {
+    fn next(&mut self) -> impl Future<Output = Result<Option<Batch>, SourceError>> + Send {
+        self.0.next_boxed()
+    }
+
+    fn boxed(self) -> Self {
+        self
+    }
+}
+
+impl fmt::Debug for BoxPullSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoxPullSource").finish_non_exhaustive()
     }
 }
 

@@ -5,19 +5,20 @@
 //! [`from_stream`] for any stream of updates, [`ScriptedSource`] for tests, [`NoSource`] for
 //! servers without a cluster.
 
-mod adapter;
 mod error;
 #[cfg(feature = "kube")]
 pub mod kube;
 mod none;
 mod scripted;
+mod stream;
 
-pub use adapter::{BoxPodSource, BoxPullEventSource, FromStream, from_stream};
 pub use error::SourceError;
 pub use none::NoSource;
 pub use scripted::{ScriptError, ScriptHandle, ScriptedSource};
+pub use stream::{FromStream, from_stream};
 
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use pulltrace_core::kubelet::KubeletMessage;
@@ -91,6 +92,94 @@ pub trait PullEventSource: Send {
         Self: Sized + 'static,
     {
         BoxPullEventSource::new(self)
+    }
+}
+
+/// The future of `next` behind a trait object.
+type NextFuture<'a, U> = Pin<Box<dyn Future<Output = Result<Option<U>, SourceError>> + Send + 'a>>;
+
+/// The object-safe form of the source traits: a source of updates of type `U`.
+trait DynSource<U>: Send {
+    fn next_boxed(&mut self) -> NextFuture<'_, U>;
+}
+
+impl<S: PodSource> DynSource<PodUpdate> for S {
+    fn next_boxed(&mut self) -> NextFuture<'_, PodUpdate> {
+        Box::pin(self.next())
+    }
+}
+
+impl<S: PullEventSource> DynSource<PullEventUpdate> for S {
+    fn next_boxed(&mut self) -> NextFuture<'_, PullEventUpdate> {
+        Box::pin(self.next())
+    }
+}
+
+/// A [`PodSource`] as a trait object, created with [`PodSource::boxed`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pulltrace_server_lib::cluster::{BoxPodSource, NoSource, PodSource, PodUpdate, ScriptedSource};
+///
+/// let (source, script) = ScriptedSource::new();
+/// let with_cluster = true;
+/// let mut pods: BoxPodSource =
+///     if with_cluster { PodSource::boxed(source) } else { PodSource::boxed(NoSource) };
+/// script.try_send(PodUpdate::Init)?;
+/// assert_eq!(pods.next().await?, Some(PodUpdate::Init));
+/// # Ok(()) }
+/// ```
+pub struct BoxPodSource(Box<dyn DynSource<PodUpdate>>);
+
+/// A [`PullEventSource`] as a trait object, created with [`PullEventSource::boxed`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use pulltrace_server_lib::cluster::{
+///     BoxPullEventSource, PullEventSource, PullEventUpdate, ScriptedSource,
+/// };
+///
+/// let (source, script) = ScriptedSource::new();
+/// let mut events: BoxPullEventSource = source.boxed();
+/// script.try_send(PullEventUpdate::Init)?;
+/// assert_eq!(events.next().await?, Some(PullEventUpdate::Init));
+/// # Ok(()) }
+/// ```
+pub struct BoxPullEventSource(Box<dyn DynSource<PullEventUpdate>>);
+
+impl BoxPodSource {
+    fn new(source: impl PodSource + 'static) -> Self {
+        Self(Box::new(source))
+    }
+}
+
+impl BoxPullEventSource {
+    fn new(source: impl PullEventSource + 'static) -> Self {
+        Self(Box::new(source))
+    }
+}
+
+impl PodSource for BoxPodSource {
+    async fn next(&mut self) -> Result<Option<PodUpdate>, SourceError> {
+        self.0.next_boxed().await
+    }
+}
+
+impl PullEventSource for BoxPullEventSource {
+    async fn next(&mut self) -> Result<Option<PullEventUpdate>, SourceError> {
+        self.0.next_boxed().await
+    }
+}
+
+impl fmt::Debug for BoxPodSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoxPodSource").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for BoxPullEventSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BoxPullEventSource").finish_non_exhaustive()
     }
 }
 

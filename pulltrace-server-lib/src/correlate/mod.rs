@@ -65,7 +65,6 @@ use self::delta::Delta;
 use self::node::{EvaluationContext, Node};
 use self::pending::PendingOutcomes;
 use self::tag_index::TagIndex;
-use self::updates::{Received, Update};
 use crate::change::{Changes, CorrelateStats, Scope};
 use crate::clock::ServerNow;
 use crate::cluster::{PodUpdate, PullEventUpdate, SourceFailure};
@@ -165,6 +164,31 @@ impl SourceHealth {
     #[must_use]
     pub const fn is_live(&self) -> bool {
         matches!(self, Self::Live)
+    }
+}
+
+/// An update while it is applied.
+#[derive(Debug)]
+struct Update {
+    now: ServerNow,
+    /// The changes made so far.
+    changes: Changes,
+    /// The nodes to evaluate.
+    dirty: BTreeSet<NodeName>,
+}
+
+/// The way an event or a removal became known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Received {
+    /// From a list.
+    Listed,
+    /// As it happened.
+    Live,
+}
+
+impl Update {
+    fn new(changes: Changes, now: ServerNow) -> Self {
+        Self { now, changes, dirty: BTreeSet::new() }
     }
 }
 

@@ -3,42 +3,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use pulltrace_core::{NodeName, PodUid, Pull};
+use pulltrace_core::{PodUid, Pull};
 
-use super::Correlator;
 use super::demand::{DeclaredImage, DemandKey};
 use super::matching::is_tagged;
-use crate::change::Changes;
-use crate::clock::ServerNow;
+use super::{Correlator, Received, Update};
 use crate::cluster::{ImagePresence, Pod, PullEvent, volume_consumer};
 
 /// Older events may be replayed, so they do not prove that their pod still exists.
 const MAX_EVENT_AGE: Duration = Duration::from_mins(5);
-
-/// An update while it is applied.
-#[derive(Debug)]
-pub(super) struct Update {
-    pub(super) now: ServerNow,
-    /// The changes made so far.
-    pub(super) changes: Changes,
-    /// The nodes to evaluate.
-    pub(super) dirty: BTreeSet<NodeName>,
-}
-
-/// The way an event or a removal became known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Received {
-    /// From a list.
-    Listed,
-    /// As it happened.
-    Live,
-}
-
-impl Update {
-    pub(super) fn new(changes: Changes, now: ServerNow) -> Self {
-        Self { now, changes, dirty: BTreeSet::new() }
-    }
-}
 
 impl Pod {
     /// Reports whether any of its images may be missing.

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+use super::lock::lock;
 use super::log::Request;
-use super::{RequestMatcher, lock};
+use super::matcher::RequestMatcher;
 use crate::clock;
 use crate::wait::{self, TimedOut};
 

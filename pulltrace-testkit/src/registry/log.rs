@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use super::lock;
+use super::lock::lock;
 
 /// The capacity of the log; the oldest requests are evicted.
 const MAX_REQUESTS: usize = 65_536;

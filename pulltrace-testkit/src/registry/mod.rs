@@ -5,26 +5,28 @@
 //! from the start of the blob, even if a client resumes in the middle.
 
 mod fault;
+mod lock;
 mod log;
+mod matcher;
 mod serve;
+mod state;
 
-use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::sync::oneshot;
 
 pub use fault::{Gate, Refusal, Times};
 pub use log::{Request, RequestKind, ResponseEnd};
 
-use crate::image::{Blob, Image};
+use crate::image::Image;
 use crate::wait::{self, TimedOut};
-use fault::Faults;
-use log::RequestLog;
+use lock::lock;
+use matcher::RequestMatcher;
+use state::SharedState;
 
 /// A running registry. Clones are handles of the same registry; dropping the last one stops it and
 /// aborts responses in progress.
@@ -224,72 +226,6 @@ impl Target {
         let what = format!("{bytes} bytes of {} have been sent", self.matcher);
         wait::until(what, deadline, async || (self.bytes_sent() >= bytes).then_some(())).await
     }
-}
-
-/// Matches requests; `None` matches everything.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct RequestMatcher {
-    kind: Option<RequestKind>,
-    repository: Option<String>,
-    reference: Option<String>,
-}
-
-impl RequestMatcher {
-    fn matches(&self, request: &Request) -> bool {
-        self.kind.is_none_or(|kind| kind == request.kind)
-            && self
-                .repository
-                .as_ref()
-                .is_none_or(|repository| Some(repository) == request.repository.as_ref())
-            && self.reference.as_ref().is_none_or(|reference| {
-                Some(reference) == request.reference.as_ref()
-                    || Some(reference) == request.digest.as_ref()
-            })
-    }
-}
-
-impl std::fmt::Display for RequestMatcher {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let kind = match self.kind {
-            Some(RequestKind::Blob) => "blob",
-            Some(RequestKind::Manifest) => "manifest",
-            Some(RequestKind::Other) | None => "resource",
-        };
-        match &self.reference {
-            Some(reference) => write!(f, "the {kind} {reference}")?,
-            None => write!(f, "any {kind}")?,
-        }
-        match &self.repository {
-            Some(repository) => write!(f, " of {repository}"),
-            None => Ok(()),
-        }
-    }
-}
-
-/// State shared by the handles and the server thread.
-#[derive(Debug, Default)]
-struct SharedState {
-    content: Mutex<Storage>,
-    faults: Faults,
-    log: RequestLog,
-}
-
-#[derive(Debug, Default)]
-struct Storage {
-    repositories: HashMap<String, Repository>,
-    blobs: HashMap<String, Blob>,
-}
-
-#[derive(Debug, Default)]
-struct Repository {
-    tags: HashMap<String, String>,
-    documents: HashMap<String, (String, Bytes)>,
-    blobs: BTreeSet<String>,
-}
-
-/// Locks, ignoring poisoning: the protected data is consistent between any two statements.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The server thread.

@@ -23,8 +23,9 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 
 use super::fault::{NextAction, Refusal};
+use super::lock::lock;
 use super::log::{Request, RequestKind, ResponseEnd};
-use super::{SharedState, lock};
+use super::state::SharedState;
 use crate::clock;
 use crate::image::Blob;
 

@@ -15,8 +15,8 @@ use tokio::time::timeout;
 use tower::{BoxError, service_fn};
 use tracing::debug;
 
+use super::config::{Config, ConnectError};
 use super::failure::{RESPONSE_TIMEOUT, ResponseTimeout, ResponseTooLong};
-use super::{Config, ConnectError};
 
 /// Maximum size of a page of a list. 500 pods as the API server sends them are about 5 MiB.
 const MAX_PAGE_BYTES: usize = 64 << 20;

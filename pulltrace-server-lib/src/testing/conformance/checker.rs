@@ -6,7 +6,7 @@ use std::time::Duration;
 use pulltrace_core::error::error_chain;
 use tokio::time::timeout;
 
-use super::{Rule, Violation};
+use super::violation::{Rule, Violation};
 use crate::cluster::{
     PodSource, PodUpdate, PullEventSource, PullEventUpdate, SourceError, SourceFailureKind,
 };

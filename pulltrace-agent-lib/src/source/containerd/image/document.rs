@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, IgnoredAny, SeqAccess, Visitor};
 
 use super::history;
-use super::{Config, Document, Entry, ImageError, Index, Manifest, ManifestLayer};
+use super::{Config, Document, Entry, ImageError, Index, MAX_DOCUMENT, Manifest, ManifestLayer};
 
 /// The maximum number of index entries.
 pub(super) const MAX_ENTRIES: usize = 1_000;
@@ -133,7 +133,13 @@ impl<T, const N: usize> Bounded<T, N> {
 
 /// Parses a document. Its type is detected from its content, because the content store keeps no
 /// media type.
-pub(super) fn parse_document(text: &str) -> Result<Document, ImageError> {
+///
+/// # Errors
+/// Returns an error if the document is of another type or invalid.
+pub fn parse_document(text: &str) -> Result<Document, ImageError> {
+    if text.len() > MAX_DOCUMENT {
+        return Err(ImageError::TooLong(text.len()));
+    }
     // serde would also accept an array.
     if !text.trim_start().starts_with('{') {
         return Err(ImageError::Json { line: 1, column: 1 });

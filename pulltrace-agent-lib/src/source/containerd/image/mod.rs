@@ -12,6 +12,8 @@ use pulltrace_core::image::{Compression, MAX_LAYERS};
 use pulltrace_core::{Bytes, Digest, Image, ImageLayer, NameError};
 use sha2::{Digest as _, Sha256};
 
+pub use document::parse_document;
+
 /// The largest document in bytes; containerd's own limit for manifests.
 pub const MAX_DOCUMENT: usize = 4 << 20;
 
@@ -158,17 +160,6 @@ impl Manifest {
     pub fn layers(&self) -> impl ExactSizeIterator<Item = &Digest> {
         self.layers.iter().map(|layer| &layer.digest)
     }
-}
-
-/// Parses a document and detects its type from its content.
-///
-/// # Errors
-/// Returns an error if the document is of another type or invalid.
-pub fn parse_document(text: &str) -> Result<Document, ImageError> {
-    if text.len() > MAX_DOCUMENT {
-        return Err(ImageError::TooLong(text.len()));
-    }
-    document::parse_document(text)
 }
 
 /// Returns the manifests of an index that are part of a pull, in index order.
