@@ -268,7 +268,7 @@ mod tests {
     fn http_client_is_found_outside_sink() {
         let text = "//! reqwest\nuse reqwest::Client;\n";
         let at = |path| lines(http_client_stays_inside, path, text);
-        assert_eq!(at("pulltrace-agent-lib/src/collector.rs"), [Some(2)]);
+        assert_eq!(at("pulltrace-agent-lib/src/collector/mod.rs"), [Some(2)]);
         assert_eq!(at("bins/pulltrace-agent/src/main.rs"), [Some(2)]);
         assert_eq!(at("pulltrace-agent-lib/src/sink/http/mod.rs"), []);
         assert_eq!(at("pulltrace-client/src/lib.rs"), []);
@@ -317,7 +317,7 @@ mod tests {
         let text = "//! tonic\nuse tonic::Status;\nfn f(x: prost_types::Any) {}\n";
         let at = |path| lines(grpc_stays_inside, path, text);
         assert_eq!(at("pulltrace-agent-lib/src/source/containerd/mod.rs"), [Some(2), Some(3)]);
-        assert_eq!(at("bins/pulltrace/src/watch.rs"), [Some(2), Some(3)]);
+        assert_eq!(at("bins/pulltrace/src/watch/mod.rs"), [Some(2), Some(3)]);
         assert_eq!(at("pulltrace-agent-lib/src/source/containerd/client.rs"), []);
         assert_eq!(at("pulltrace-agent-lib/src/source/containerd/client/events.rs"), []);
         assert_eq!(at("pulltrace-testkit/src/cri.rs"), []);
@@ -328,7 +328,7 @@ mod tests {
         let text =
             "//! x\nsleep(1);\n#[cfg(test)]\nmod tests {\n  tokio::time::sleep(1).await;\n}\n";
         let at = |path| lines(tests_do_not_sleep, path, text);
-        assert_eq!(at("pulltrace-agent-lib/src/collector.rs"), [Some(5)]);
+        assert_eq!(at("pulltrace-agent-lib/src/collector/mod.rs"), [Some(5)]);
         assert_eq!(at("pulltrace-agent-lib/tests/it.rs"), [Some(2), Some(5)]);
         assert_eq!(at("pulltrace-testkit/src/registry.rs"), [Some(2), Some(5)]);
         assert_eq!(at("pulltrace-testkit/src/registry/throttle.rs"), [Some(5)]);
