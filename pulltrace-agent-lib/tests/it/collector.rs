@@ -282,10 +282,9 @@ async fn failed_source_ends_run_with_error() {
     let error = within_ten_minutes("the run ends", bench.running).await.unwrap().unwrap_err();
     assert!(error.summary().delivered);
     assert_eq!(bench.sink.view()[&id(1)].outcome(), COMPLETED);
-    let text = "failed to watch the pulls of node worker-1";
-    assert_eq!(error.to_string(), text);
-    let cause = std::error::Error::source(&error).unwrap();
-    assert_eq!(cause.to_string(), "the source failed");
+    let RunError::Source { node, source, .. } = error else { panic!("{error}") };
+    assert_eq!(node.as_str(), "worker-1");
+    assert!(matches!(source, SourceError::Other(_)), "{source}");
 }
 
 #[tokio::test(start_paused = true)]

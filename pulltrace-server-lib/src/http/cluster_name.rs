@@ -66,8 +66,7 @@ mod tests {
         }
         let long = "ü".repeat(64);
         for text in ["", "  ", &long, "a\nb", "a\u{1b}[2J", "a\u{202e}b", "\u{200b}", "a\u{7f}"] {
-            let error = text.parse::<ClusterName>().unwrap_err().to_string();
-            assert!(error.contains("1 to 63 visible characters"), "{text:?}: {error}");
+            assert!(text.parse::<ClusterName>().is_err(), "{text:?}");
         }
     }
 }

@@ -178,8 +178,7 @@ mod tests {
             "https://a.example\nx: y",
             "https://ä.example",
         ] {
-            let error = text.parse::<FrameAncestors>().unwrap_err().to_string();
-            assert!(error.contains("expected `none`"), "{text}: {error}");
+            assert!(text.parse::<FrameAncestors>().is_err(), "{text}");
         }
         let many = "self ".repeat(MAX_SITES);
         assert!(many.parse::<FrameAncestors>().is_ok());

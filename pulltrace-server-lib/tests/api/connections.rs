@@ -6,7 +6,7 @@ use std::time::Duration;
 use hyper::Request;
 use hyper::body::Bytes;
 use hyper_util::rt::TokioExecutor;
-use pulltrace_server_lib::{Access, HttpLimits, Listener, ServeLimits, Server, Tls};
+use pulltrace_server_lib::{Access, HttpLimits, Listener, ServeLimits, Server, Tls, TlsError};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -217,20 +217,19 @@ fn tls_client(trusted: &str) -> tokio_rustls::TlsConnector {
 fn unusable_tls_files_are_named_in_error() {
     let dir = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/api/tls");
     let file = |name: &str| format!("{dir}/{name}");
-    for (chain, key, wrong) in [
-        ("missing.pem", "localhost.key", "missing.pem"),
-        ("localhost.key", "localhost.key", "no PEM certificate"),
-        ("localhost.pem", "localhost.pem", "no PEM private key"),
-        ("localhost.pem", "other.key", "cannot be used with"),
-    ] {
-        let error = Tls::from_files(file(chain), file(key)).unwrap_err();
-        assert!(error.to_string().contains(wrong), "{error}");
-    }
+    let error = |chain: &str, key: &str| Tls::from_files(file(chain), file(key)).unwrap_err();
+    let missing = error("missing.pem", "localhost.key");
+    assert!(matches!(&missing, TlsError::Read { path, .. } if path.ends_with("missing.pem")));
+    let no_certificate = error("localhost.key", "localhost.key");
+    assert!(matches!(no_certificate, TlsError::Pem { what: "certificate", .. }));
+    let no_key = error("localhost.pem", "localhost.pem");
+    assert!(matches!(no_key, TlsError::Pem { what: "private key", .. }));
+    assert!(matches!(error("localhost.pem", "other.key"), TlsError::Pair { .. }));
 }
 
 #[tokio::test]
 async fn bind_error_names_address() {
     let first = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let error = Listener::bind(first.address()).await.unwrap_err();
-    assert_eq!(error.to_string(), format!("failed to listen on {}", first.address()));
+    assert!(error.to_string().contains(&first.address().to_string()), "{error}");
 }

@@ -186,8 +186,6 @@ fn newer_version_is_reported() {
     let newer = br#"{"pulltrace_recording":2,"something":"else"}"#;
     let (_, error) = read_all(newer);
     assert!(matches!(error, Some(RecordingError::UnsupportedVersion { version: 2 })));
-    let text = error.unwrap().to_string();
-    assert!(text.contains("version 2") && text.contains("version 1"), "{text}");
 }
 
 #[test]
@@ -213,8 +211,7 @@ fn invalid_line_is_located_and_ends_recording() {
     lines[3] = lines[1];
     let (inputs, error) = read_all(&lines.concat());
     assert_eq!(inputs.len(), 2);
-    let text = error.unwrap().to_string();
-    assert!(text.contains("line 4") && text.contains("earlier"), "{text}");
+    assert!(matches!(error, Some(RecordingError::InvalidLine { line: 4, .. })), "{error:?}");
 }
 
 #[test]
