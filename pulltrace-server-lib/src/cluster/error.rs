@@ -23,6 +23,9 @@ impl SourceError {
     /// Returns whether a new source may work.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Transient(_))
+        match self {
+            Self::Transient(_) => true,
+            Self::Permanent(_) | Self::Stopped => false,
+        }
     }
 }

@@ -290,6 +290,20 @@ async fn watches_closed_immediately_are_failure_without_tight_loop() {
 }
 
 #[tokio::test]
+async fn watch_end_soon_after_event_is_no_failure() {
+    let api = FakeApiServer::start().await;
+    let mut pods = PodListener::pods(&api, &json!({})).await;
+    pods.wait_for_init_done().await;
+    api.put("pods", pod("shop", "web-1"));
+    pods.wait_for(|update| matches!(update, PodUpdate::Apply(_))).await;
+    // Ends the open watches.
+    api.close_watches(false);
+    api.put("pods", pod("shop", "web-2"));
+    let update = pods.next().await;
+    assert!(matches!(update, PodUpdate::Apply(_)), "{update:?}");
+}
+
+#[tokio::test]
 async fn rotated_token_in_kubeconfig_is_picked_up() {
     let api = FakeApiServer::start().await;
     api.accept_only("old");

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use http::{Request, Response};
 use http_body::Body as HttpBody;
-use http_body_util::{BodyStream, StreamBody};
+use http_body_util::{BodyExt as _, BodyStream, Limited, StreamBody};
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use tokio::sync::watch;
@@ -63,13 +63,22 @@ impl ApiClient {
         if is_watch {
             accepted.send_replace(false);
         }
-        let response = timeout(RESPONSE_TIMEOUT, self.client().send(request)).await;
-        let response = response.map_err(|_| ResponseTimeout)??;
+        let exchange = async {
+            let response = self.client().send(request).await?;
+            if response.status().is_success() {
+                return Ok::<_, BoxError>(response);
+            }
+            // Nothing else limits the size and time of the body of an error.
+            let (head, body) = response.into_parts();
+            let body = Limited::new(body, MAX_LINE_BYTES).collect().await?.to_bytes();
+            Ok(Response::from_parts(head, Body::from(body)))
+        };
+        let response = timeout(RESPONSE_TIMEOUT, exchange).await.map_err(|_| ResponseTimeout)??;
         if is_watch {
             accepted.send_replace(response.status().is_success());
         }
         let limit = if is_watch { MAX_LINE_BYTES } else { MAX_PAGE_BYTES };
-        Ok(response.map(|body| limit_lines(body, limit)))
+        Ok(response.map(|body| limit_body(body, limit, is_watch)))
     }
 
     fn client(&self) -> kube::Client {
@@ -123,11 +132,12 @@ async fn build_client(config: &Config) -> Result<kube::Client, ConnectError> {
     kube::Client::try_from(found).map_err(|source| ConnectError::Client(Box::new(source)))
 }
 
-/// Ends a response with an error at a line that exceeds the limit; kube has none. A page of a list
-/// is a single line.
-fn limit_lines<B: HttpBody<Data = Bytes>>(
+/// Ends a response with an error if it exceeds the limit, or, `per_line`, if a line does; kube has
+/// no limit.
+fn limit_body<B: HttpBody<Data = Bytes>>(
     body: B,
     limit: usize,
+    per_line: bool,
 ) -> impl HttpBody<Data = Bytes, Error = BoxError>
 where
     B::Error: Into<BoxError>,
@@ -137,8 +147,8 @@ where
         let frame = frame.map_err(Into::into)?;
         if let Some(data) = frame.data_ref() {
             length = match data.iter().rposition(|byte| *byte == b'\n') {
-                Some(end) => data.len() - end - 1,
-                None => length + data.len(),
+                Some(end) if per_line => data.len() - end - 1,
+                _ => length + data.len(),
             };
         }
         if length > limit { Err(ResponseTooLong.into()) } else { Ok(frame) }
@@ -154,9 +164,9 @@ mod tests {
     use super::*;
 
     /// Returns the length of the response, or `None` if it was too long.
-    async fn length_of(chunks: Vec<Vec<u8>>, limit: usize) -> Option<usize> {
+    async fn length_of(chunks: Vec<Vec<u8>>, limit: usize, per_line: bool) -> Option<usize> {
         let frames = chunks.into_iter().map(|chunk| Ok::<_, BoxError>(Frame::data(chunk.into())));
-        let body = limit_lines(StreamBody::new(stream::iter(frames)), limit);
+        let body = limit_body(StreamBody::new(stream::iter(frames)), limit, per_line);
         match body.collect().await {
             Ok(collected) => Some(collected.to_bytes().len()),
             Err(error) => {
@@ -169,12 +179,17 @@ mod tests {
     #[tokio::test]
     async fn overlong_line_is_an_error() {
         let line = || b"0123456789\n".to_vec();
-        assert_eq!(length_of(vec![line(); 100], 10).await, Some(1_100));
-        assert_eq!(
-            length_of(vec![line(), b"01234".to_vec(), b"56789".to_vec()], 10).await,
-            Some(21)
-        );
-        assert_eq!(length_of(vec![line(), b"01234".to_vec(), b"567890".to_vec()], 10).await, None);
-        assert_eq!(length_of(vec![b"0\n01234567890".to_vec()], 10).await, None);
+        let length_of = |chunks| length_of(chunks, 10, true);
+        assert_eq!(length_of(vec![line(); 100]).await, Some(1_100));
+        assert_eq!(length_of(vec![line(), b"01234".to_vec(), b"56789".to_vec()]).await, Some(21));
+        assert_eq!(length_of(vec![line(), b"01234".to_vec(), b"567890".to_vec()]).await, None);
+        assert_eq!(length_of(vec![b"0\n01234567890".to_vec()]).await, None);
+    }
+
+    #[tokio::test]
+    async fn overlong_page_with_line_breaks_is_an_error() {
+        let line = || b"0123456789\n".to_vec();
+        assert_eq!(length_of(vec![line()], 15, false).await, Some(11));
+        assert_eq!(length_of(vec![line(), line()], 15, false).await, None);
     }
 }

@@ -177,6 +177,16 @@ mod tests {
     }
 
     #[test]
+    fn too_long_response_is_recognised_inside_kube_errors() {
+        let service = || kube::Error::Service(Box::new(ResponseTooLong));
+        let line = kube::Error::ReadEvents(std::io::Error::other(service()));
+        let failure = WatchFailure::from(watcher::Error::WatchFailed(line));
+        assert!(matches!(failure, WatchFailure::TooLong), "{failure:?}");
+        let failure = WatchFailure::from(watcher::Error::InitialListFailed(service()));
+        assert!(matches!(failure, WatchFailure::TooLong), "{failure:?}");
+    }
+
+    #[test]
     fn truncate_yields_one_short_line() {
         assert_eq!(truncate(" a\nb\u{1b}c "), "a b c");
         assert_eq!(truncate(&"x".repeat(10_000)).len(), MAX_MESSAGE_CHARS);

@@ -17,7 +17,7 @@ use tracing::debug;
 use super::client::ApiClient;
 use super::failure::{WatchFailure, request_backoff, wait_before_retry};
 use super::object::{Object, ObjectFields};
-use super::target::{Signal, TargetWatcher};
+use super::target::{PAGE_SIZE, Signal, TargetWatcher};
 use crate::cluster::{SourceFailure, SourceFailureKind};
 
 /// A kind of object, and the updates its source sends.
@@ -59,6 +59,8 @@ type Signals<F> = SelectAll<Pin<Box<dyn Stream<Item = (usize, Signal<F>)> + Send
 struct Target {
     namespace: Option<String>,
     selector: String,
+    /// Objects per page of a list.
+    page_size: u32,
     failure: Option<SourceFailure>,
 }
 
@@ -101,6 +103,7 @@ impl<K: WatchedResource> Merge<K> {
             K::selectors().into_iter().map(move |selector| Target {
                 namespace: namespace.clone(),
                 selector,
+                page_size: PAGE_SIZE,
                 failure: None,
             })
         };
@@ -132,8 +135,9 @@ impl<K: WatchedResource> Merge<K> {
         let mut any_listed = false;
         for index in 0..self.targets.len() {
             let Some(target) = self.targets.get(index) else { break };
+            let (namespace, selector) = (target.namespace.as_deref(), &target.selector);
             let mut watcher =
-                TargetWatcher::new(&self.client, target.namespace.as_deref(), &target.selector);
+                TargetWatcher::new(&self.client, namespace, selector, target.page_size);
             any_listed |= self.list(index, &mut watcher).await?;
             signals.push(Box::pin(stream::unfold(watcher, move |mut watcher| async move {
                 let signal = watcher.next().await;
@@ -173,6 +177,9 @@ impl<K: WatchedResource> Merge<K> {
                     self.record_failure(index, failure).await?;
                     // The objects sent so far may be gone before the list is complete.
                     if K::HAS_DELETIONS && sent_any {
+                        if let Some(target) = self.targets.get_mut(index) {
+                            target.page_size = watcher.page_size();
+                        }
                         return Err(StopReason::Relist);
                     }
                     if self.is_forbidden(index) {

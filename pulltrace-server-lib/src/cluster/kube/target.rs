@@ -20,7 +20,7 @@ use super::object::{Object, ObjectFields};
 use crate::cluster::SourceFailureKind;
 
 /// Objects per page of a list.
-const PAGE_SIZE: u32 = 500;
+pub(super) const PAGE_SIZE: u32 = 500;
 
 /// Watch timeout in seconds; the next watch resumes from there.
 const WATCH_TIMEOUT_SECS: u32 = 240;
@@ -55,7 +55,12 @@ pub(super) struct TargetWatcher<F: ObjectFields> {
 
 impl<F: ObjectFields> TargetWatcher<F> {
     /// Creates a watcher, which starts with a list. Without a namespace, it watches all of them.
-    pub(super) fn new(client: &ApiClient, namespace: Option<&str>, selector: &str) -> Self {
+    pub(super) fn new(
+        client: &ApiClient,
+        namespace: Option<&str>,
+        selector: &str,
+        page_size: u32,
+    ) -> Self {
         let accepted = Arc::new(watch::Sender::new(false));
         let client = client.for_watcher(&accepted);
         let api = match namespace {
@@ -64,7 +69,7 @@ impl<F: ObjectFields> TargetWatcher<F> {
         };
         let config = watcher::Config::default()
             .fields(selector)
-            .page_size(PAGE_SIZE)
+            .page_size(page_size)
             .timeout(WATCH_TIMEOUT_SECS);
         Self {
             events: watcher(api.clone(), config.clone()).boxed(),
@@ -76,6 +81,11 @@ impl<F: ObjectFields> TargetWatcher<F> {
             listing: true,
             established: false,
         }
+    }
+
+    /// Returns the number of objects per page. It becomes smaller if a page was too large.
+    pub(super) fn page_size(&self) -> u32 {
+        self.config.page_size.unwrap_or(PAGE_SIZE)
     }
 
     /// Waits for the next signal. Not cancel-safe.
@@ -108,14 +118,14 @@ impl<F: ObjectFields> TargetWatcher<F> {
                     self.backoff.reset();
                     return Signal::Established;
                 }
-                closed_immediately()
+                WatchFailure::Disconnected
             }
         };
         self.failed = true;
         self.accepted.send_replace(false);
         if failure.needs_list() {
             if self.listing && matches!(failure, WatchFailure::TooLong) {
-                let page_size = self.config.page_size.unwrap_or(PAGE_SIZE) / 8;
+                let page_size = self.page_size() / 8;
                 self.config.page_size = Some(page_size.max(1));
             }
             self.events = watcher(self.api.clone(), self.config.clone()).boxed();
