@@ -14,7 +14,13 @@ pub type Error = Box<dyn std::error::Error + Send + Sync>;
 #[derive(Args, Clone, Debug)]
 pub struct ContainerdVersions {
     /// Minor version of containerd; repeat it for several.
-    #[arg(long = "containerd", value_name = "VERSION", default_values = ["1.6", "2.4"])]
+    #[arg(
+        long = "containerd",
+        value_name = "VERSION",
+        env = "PULLTRACE_CONTAINERD",
+        value_delimiter = ',',
+        default_values = ["1.6", "2.4"]
+    )]
     pub versions: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Lists, of which the server returns pages.
+//! Lists that the server returns in pages.
 
 use pulltrace_core::wire::v1::{PodList, PullList};
 use serde::de::DeserializeOwned;

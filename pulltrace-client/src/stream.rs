@@ -9,7 +9,7 @@ use crate::client::Client;
 use crate::error::{EventError, FollowError, RequestError};
 use crate::sse::{SseItem, SseParser};
 
-/// The state of a followed stream: interprets its events, and knows where to resume.
+/// The state of a followed stream. Parses its events and keeps the position to resume from.
 pub(crate) trait Follower: Send + 'static {
     /// An item for the caller.
     type Item: Send;

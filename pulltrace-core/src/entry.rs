@@ -43,7 +43,7 @@ pub(crate) struct Entry {
     pub(crate) expected_unpack_time: Duration,
 }
 
-/// How and when a pull ended.
+/// The end of a pull.
 pub(crate) struct PullEnd {
     pub(crate) outcome: Outcome,
     pub(crate) failure: Option<Failure>,

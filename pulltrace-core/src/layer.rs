@@ -94,7 +94,7 @@ impl LayerState {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Layer {
-    /// What is known of it, apart from its progress.
+    /// All but its progress.
     pub facts: LayerFacts,
     /// Its progress.
     pub motion: LayerMotion,

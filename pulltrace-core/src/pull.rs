@@ -68,13 +68,13 @@ impl Phase {
     /// An outcome is final, except `Unknown`, which is replaced by evidence or when the pull is
     /// observed running.
     #[must_use]
-    pub const fn next(self, facts: PhaseInputs) -> Self {
-        match (self, facts.ended) {
-            (Self::Ended(Outcome::Unknown), None) if !facts.alive => self,
+    pub const fn next(self, inputs: PhaseInputs) -> Self {
+        match (self, inputs.ended) {
+            (Self::Ended(Outcome::Unknown), None) if !inputs.alive => self,
             (Self::Ended(Outcome::Completed | Outcome::Failed | Outcome::Cancelled), _) => self,
             (_, Some(outcome)) => Self::Ended(outcome),
-            (_, None) if !facts.manifest => Self::Resolving,
-            (_, None) if facts.bytes_to_come => Self::Downloading,
+            (_, None) if !inputs.manifest => Self::Resolving,
+            (_, None) if inputs.bytes_to_come => Self::Downloading,
             (_, None) => Self::Extracting,
         }
     }
@@ -127,7 +127,7 @@ impl Outcome {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Pull {
-    /// What is known of it, apart from its progress.
+    /// All but its layers and its progress.
     pub facts: PullFacts,
     /// Its progress.
     pub motion: Motion,
@@ -286,7 +286,7 @@ mod tests {
         Phase::Ended(Outcome::Unknown),
     ];
 
-    fn all_facts() -> impl Iterator<Item = PhaseInputs> {
+    fn all_inputs() -> impl Iterator<Item = PhaseInputs> {
         let ends = [
             None,
             Some(Outcome::Completed),
@@ -307,8 +307,8 @@ mod tests {
     #[test]
     fn live_phase_ends_only_with_outcome() {
         for phase in PHASES.into_iter().filter(|phase| phase.outcome().is_none()) {
-            for facts in all_facts() {
-                assert_eq!(phase.next(facts).outcome(), facts.ended);
+            for inputs in all_inputs() {
+                assert_eq!(phase.next(inputs).outcome(), inputs.ended);
             }
         }
     }
@@ -316,8 +316,8 @@ mod tests {
     #[test]
     fn known_outcome_is_final() {
         for outcome in [Outcome::Completed, Outcome::Failed, Outcome::Cancelled] {
-            for facts in all_facts() {
-                assert_eq!(Phase::Ended(outcome).next(facts), Phase::Ended(outcome));
+            for inputs in all_inputs() {
+                assert_eq!(Phase::Ended(outcome).next(inputs), Phase::Ended(outcome));
             }
         }
     }
@@ -325,11 +325,11 @@ mod tests {
     #[test]
     fn unknown_outcome_yields_to_evidence_or_activity() {
         let unknown = Phase::Ended(Outcome::Unknown);
-        let facts = PhaseInputs { manifest: true, bytes_to_come: true, ended: None, alive: false };
-        assert_eq!(unknown.next(facts), unknown);
-        assert_eq!(unknown.next(PhaseInputs { alive: true, ..facts }), Phase::Downloading);
+        let inputs = PhaseInputs { manifest: true, bytes_to_come: true, ended: None, alive: false };
+        assert_eq!(unknown.next(inputs), unknown);
+        assert_eq!(unknown.next(PhaseInputs { alive: true, ..inputs }), Phase::Downloading);
         let ended = Some(Outcome::Completed);
-        assert_eq!(unknown.next(PhaseInputs { ended, ..facts }), Phase::Ended(Outcome::Completed));
+        assert_eq!(unknown.next(PhaseInputs { ended, ..inputs }), Phase::Ended(Outcome::Completed));
     }
 
     #[test]

@@ -56,7 +56,7 @@ pub(crate) struct WaitCause {
 }
 
 impl WaitCause {
-    /// A cause that is no other pull or layer.
+    /// Creates a cause without a pull or layer to wait for.
     pub(crate) const fn new(kind: WaitingKind) -> Self {
         Self { kind, pull: None, layer: None }
     }

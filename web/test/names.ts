@@ -1,5 +1,5 @@
-// Accessible names that tests use as selectors, where a role alone is ambiguous. A reworded name
-// changes here and in the goldens of `texts.test.tsx`, nowhere else.
+// Accessible names that tests use as selectors, where a role alone is ambiguous. In tests, a reworded
+// name changes here and in the goldens only.
 
 export const REGION = {
   attention: 'Needs attention',

@@ -61,15 +61,7 @@ pub fn init<W: Write + 'static>(
     writer: impl Fn() -> W + Send + Sync + 'static,
 ) {
     let default = if shown_in_view { LevelFilter::WARN } else { LevelFilter::INFO };
-    let level = args.log_level.map_or(default, filter);
-    // Other crates log at most at warn.
-    let mut targets =
-        Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("pulltrace", level);
-    // kube logs responses that it cannot parse in full, although pods may contain secrets. Sources
-    // report the error.
-    targets = targets.with_target("kube_client", LevelFilter::OFF);
-    // It logs each retry, which sources report once.
-    targets = targets.with_target("kube_runtime", LevelFilter::OFF);
+    let mut targets = targets(args.log_level.map_or(default, filter));
     if args.log_level.is_none() && shown_in_view {
         // The view shows how each pull ended.
         targets = targets.with_target("pulltrace::pull", LevelFilter::OFF);
@@ -80,6 +72,19 @@ pub fn init<W: Write + 'static>(
         LogFormat::Text => layer.with_target(false).with_ansi(false).boxed(),
     };
     tracing_subscriber::registry().with(layer.with_filter(targets)).init();
+}
+
+/// Returns the targets that are logged at this level.
+fn targets(level: LevelFilter) -> Targets {
+    Targets::new()
+        // Other crates log at most at warn.
+        .with_default(level.min(LevelFilter::WARN))
+        .with_target("pulltrace", level)
+        // kube logs responses that it cannot parse in full, although pods may contain secrets.
+        // Sources report the error.
+        .with_target("kube_client", LevelFilter::OFF)
+        // It logs each retry, which sources report once.
+        .with_target("kube_runtime", LevelFilter::OFF)
 }
 
 /// Initializes logging to standard error, for programs without a view.
@@ -95,5 +100,19 @@ const fn filter(level: LogLevel) -> LevelFilter {
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tracing::Level;
+
+    use super::*;
+
+    #[test]
+    fn api_server_responses_are_never_logged() {
+        let targets = targets(LevelFilter::TRACE);
+        assert!(!targets.would_enable("kube_client::client", &Level::ERROR));
+        assert!(targets.would_enable("pulltrace::server", &Level::TRACE));
     }
 }

@@ -84,11 +84,11 @@ mod tests {
     fn command_is_recorded_with_variables_and_exit_code() {
         let mut transcript = Transcript::new("/bin/sh", "/");
         transcript.run("PULLTRACE_A=b -c env").unwrap();
-        transcript.run("-c exit=2").unwrap();
+        transcript.run("-c false").unwrap();
         let text = transcript.text;
         assert!(text.starts_with("$ PULLTRACE_A=b sh -c env\n"), "{text}");
         assert!(text.contains("\nPULLTRACE_A=b\n"), "{text}");
-        assert!(text.ends_with("exit code 0\n\n"), "{text}");
+        assert!(text.ends_with("$ sh -c false\nexit code 1\n\n"), "{text}");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use pulltrace_core::time::parse_go_duration;
 
-/// Parses a duration in Go syntax: `300ms`, `1.5s`, `1h30m`.
+/// Parses a duration in Go syntax, as [`parse_go_duration`] does: `300ms`, `1.5s`, `1h30m`.
 ///
 /// # Errors
 /// Returns the expected format if `text` is invalid.

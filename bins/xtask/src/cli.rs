@@ -160,14 +160,18 @@ mod tests {
         for page in tidy::pages(&Root::find().unwrap()).unwrap() {
             for (line, command) in tidy::commands(&page.text) {
                 let command = command.split('#').next().unwrap_or_default().trim();
-                // Excludes placeholders, such as TASK and $v.
-                let is_complete = !command.contains(|c: char| c.is_ascii_uppercase() || c == '$');
-                let Some(args) = command.strip_prefix("cargo xtask ").filter(|_| is_complete)
-                else {
+                let Some(args) = command.strip_prefix("cargo xtask ") else { continue };
+                let is_placeholder =
+                    |text: &str| text.contains(|c: char| c.is_ascii_uppercase() || c == '$');
+                let task = args.split_whitespace().next().unwrap_or_default();
+                if is_placeholder(task) {
                     continue;
-                };
+                }
+                // With placeholders, such as TARGET and $v, only the task is checked.
+                let args =
+                    if is_placeholder(args) { format!("{task} --help") } else { args.to_owned() };
                 count += 1;
-                if let Err(error) = parse(args) {
+                if let Err(error) = parse(&args) {
                     let kind = error.kind();
                     let expected = [ErrorKind::DisplayHelp, ErrorKind::MissingRequiredArgument];
                     assert!(expected.contains(&kind), "{}:{line}: {command}: {error}", page.path);

@@ -129,7 +129,13 @@ pub(crate) fn missing_versions<'a>(root: &Root, versions: &'a [String]) -> Vec<&
 
 /// Accepts a version that the tests can run on.
 pub(crate) fn parse_version(version: &str) -> std::result::Result<String, String> {
-    if version == DEBIAN_VERSION { Ok(version.to_owned()) } else { parse_built_version(version) }
+    if version == DEBIAN_VERSION {
+        return Ok(version.to_owned());
+    }
+    parse_built_version(version).map_err(|_| {
+        let known = known_versions();
+        format!("unknown containerd version `{version}`; expected one of {DEBIAN_VERSION}, {known}")
+    })
 }
 
 fn parse_built_version(version: &str) -> std::result::Result<String, String> {

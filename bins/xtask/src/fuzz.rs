@@ -18,7 +18,8 @@ pub(crate) fn details() -> String {
         "\
 Targets: {}.
 Installs cargo-fuzz if it is missing. The inputs that were found are kept in fuzz/corpus/TARGET.",
-        known_targets()
+        // Help must not fail.
+        known_targets().unwrap_or_default().join(", ")
     )
 }
 
@@ -33,15 +34,13 @@ pub(crate) struct Args {
 }
 
 fn parse_target(name: &str) -> std::result::Result<String, String> {
-    let known = known_targets();
-    let is_known = known.split(", ").any(|target| target == name);
-    is_known.then(|| name.to_owned()).ok_or_else(|| format!("expected one of {known}"))
+    let known = known_targets().map_err(|error| error.text().unwrap_or_default().to_owned())?;
+    let is_known = known.iter().any(|target| target == name);
+    is_known.then(|| name.to_owned()).ok_or_else(|| format!("expected one of {}", known.join(", ")))
 }
 
-fn known_targets() -> String {
-    // Help must not fail.
-    let targets = Root::find().and_then(|root| targets(&root.dir.join(TARGETS)));
-    targets.unwrap_or_default().join(", ")
+fn known_targets() -> Result<Vec<String>> {
+    targets(&Root::find()?.dir.join(TARGETS))
 }
 
 pub(crate) fn run(root: &Root, args: &Args) -> Result<()> {

@@ -1,9 +1,8 @@
 //! `cargo xtask`: tasks of this project, such as running the tests.
 //!
 //! `cli` has the list of tasks. This crate must not depend on other crates of the workspace, so
-//! that it compiles in seconds and without protoc. Code that needs them is a program of `benches` or
-//! `demo`,
-//! which a task builds and starts.
+//! that it compiles in a minute and without protoc. Code that needs them is a program of `benches`
+//! or `demo`, which a task builds and starts.
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "tasks print to the terminal")]
 

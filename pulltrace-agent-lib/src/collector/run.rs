@@ -182,7 +182,7 @@ impl<'a, S: PullSource + 'a, K: ReportSink + 'a> Run<'a, S, K> {
             clock: settings.clock,
             grace_period: settings.grace_period,
             table: PullTable::new(settings.limits),
-            outbox: Outbox::new(settings.node, settings.schedule, settings.seed),
+            outbox: Outbox::new(settings.node, settings.schedule, fastrand::u64(..)),
             log: PullLog::default(),
             next_batch: Some(next_batch(source)),
             sink: Some(sink),

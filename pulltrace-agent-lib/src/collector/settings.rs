@@ -25,7 +25,6 @@ pub struct Settings {
     pub(super) schedule: ReportSchedule,
     pub(super) grace_period: Duration,
     pub(super) clock: Clock,
-    pub(super) seed: u64,
 }
 
 impl Settings {
@@ -40,7 +39,6 @@ impl Settings {
             },
             grace_period: Duration::from_secs(5),
             clock: Clock::system(),
-            seed: fastrand::u64(..),
         }
     }
 

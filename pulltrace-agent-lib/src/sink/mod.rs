@@ -196,7 +196,7 @@ impl SinkError {
         Self::Unavailable { retry_after: None, help: None, source: source.into() }
     }
 
-    /// Returns advice for the user: that of the cause.
+    /// Returns advice for the user, if the sink has any.
     #[must_use]
     pub const fn help(&self) -> Option<&'static str> {
         match self {

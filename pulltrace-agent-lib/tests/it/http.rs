@@ -6,6 +6,7 @@ use pulltrace_agent_lib::sink::http::{HttpErrorKind, HttpSetupError, MAX_BODY};
 use pulltrace_agent_lib::sink::{Ack, HttpSink, Report, ReportSink, SinkError};
 use pulltrace_agent_lib::source::{Script, ScriptedSource};
 use pulltrace_agent_lib::{Clock, Collector, RunError, Settings, Summary};
+use pulltrace_core::error::error_chain;
 use pulltrace_core::{EndEvidence, Observation};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -25,12 +26,7 @@ impl ReportSink for ErrorRecordingSink {
     async fn deliver(&mut self, report: Report) -> Result<Ack, SinkError> {
         let result = self.sink.deliver(report).await;
         if let Err(SinkError::Unavailable { retry_after, source, .. }) = &result {
-            let mut text = source.to_string();
-            let mut cause = source.source();
-            while let Some(error) = cause {
-                text += &format!(": {error}");
-                cause = error.source();
-            }
+            let text = error_chain(&**source);
             self.errors.send_modify(|all| all.push((text, *retry_after)));
         }
         result

@@ -52,6 +52,7 @@ async fn wait_returns_at_once_for_ended_pull() {
             Ok(pull) => assert!(completes && pull.id == id("a")),
             Err(error) => {
                 assert!(!completes, "{error}");
+                assert!(error.to_string().ends_with(": failed"), "the outcome is named: {error}");
                 let WaitError::Ended(pull) = error else { panic!("{error}") };
                 assert_eq!(pull.outcome, Some(Outcome::Failed));
             }

@@ -1,4 +1,4 @@
-//! Which attempts to get an image did the kubelet report? Reads its events about one container or
+//! The attempts to get an image that the kubelet reported in its events about one container or
 //! volume.
 //!
 //! Events are stored unchanged and interpreted on read, so neither their order nor repeats matter.

@@ -445,7 +445,7 @@ mod tests {
     }
 
     #[test]
-    fn two_pods_with_one_image_wait_for_one_pull() {
+    fn pods_with_one_image_share_one_pull() {
         let facts = Facts::default()
             .event(&pulling_event("web-1", "app", APP, 1.2))
             .event(&pulling_event("web-2", "app", APP, 1.2));

@@ -19,7 +19,7 @@ const MAX_ENDED: usize = 1_000;
 
 /// The changes found by an evaluation.
 #[derive(Debug, Default)]
-pub(super) struct Delta {
+pub(super) struct NodeDelta {
     /// Reported pulls whose shown state or links changed.
     pub(super) pulls: BTreeSet<PullId>,
     /// Announced rows that are new or changed.
@@ -132,7 +132,7 @@ impl AnnouncedRows {
 
 /// The rows found by an evaluation.
 #[derive(Debug)]
-pub(super) struct RowUpdate {
+pub(super) struct EvaluatedRows {
     pub(super) rows: BTreeMap<PullId, AnnouncedRow>,
     pub(super) missing: Vec<MissingRow>,
     pub(super) now: Mono,
@@ -140,7 +140,7 @@ pub(super) struct RowUpdate {
     pub(super) ttl: Duration,
 }
 
-impl Delta {
+impl NodeDelta {
     /// Stores the results of pulls.
     pub(super) fn update_pulls(
         &mut self,
@@ -173,8 +173,8 @@ impl Delta {
     }
 
     /// Stores the announced rows.
-    pub(super) fn update_rows(&mut self, announced: &mut AnnouncedRows, update: RowUpdate) {
-        let RowUpdate { rows, missing, now, ttl } = update;
+    pub(super) fn update_rows(&mut self, announced: &mut AnnouncedRows, update: EvaluatedRows) {
+        let EvaluatedRows { rows, missing, now, ttl } = update;
         for MissingRow { id, ended } in missing {
             let since = *announced.ended_since.entry(id.clone()).or_insert(now);
             match ended {
@@ -265,9 +265,9 @@ mod tests {
         Pull::new(id, phase, at(1.0))
     }
 
-    fn found(pull: Pull) -> RowUpdate {
+    fn found(pull: Pull) -> EvaluatedRows {
         let row = AnnouncedRow { pull: pull.clone(), links: Links::default() };
-        RowUpdate {
+        EvaluatedRows {
             rows: BTreeMap::from([(pull.facts.id, row)]),
             missing: Vec::new(),
             now: NOW,
@@ -275,13 +275,13 @@ mod tests {
         }
     }
 
-    fn missing(id: &PullId, ended: Option<Pull>, now: Mono) -> RowUpdate {
+    fn missing(id: &PullId, ended: Option<Pull>, now: Mono) -> EvaluatedRows {
         let missing = vec![MissingRow { id: id.clone(), ended }];
-        RowUpdate { rows: BTreeMap::new(), missing, now, ttl: TTL }
+        EvaluatedRows { rows: BTreeMap::new(), missing, now, ttl: TTL }
     }
 
-    fn apply(rows: &mut AnnouncedRows, update: RowUpdate) -> Delta {
-        let mut delta = Delta::default();
+    fn apply(rows: &mut AnnouncedRows, update: EvaluatedRows) -> NodeDelta {
+        let mut delta = NodeDelta::default();
         delta.update_rows(rows, update);
         delta
     }
@@ -296,7 +296,7 @@ mod tests {
             links,
             served_attempt: None,
         };
-        let mut delta = Delta::default();
+        let mut delta = NodeDelta::default();
         delta.update_pulls(&mut pulls, vec![result(None)]);
         assert!(delta.pulls.is_empty());
         let links = Links { attempt: Some(1), ..Links::default() };
@@ -315,7 +315,7 @@ mod tests {
             size: None,
             agrees: Some(true),
         };
-        let mut delta = Delta::default();
+        let mut delta = NodeDelta::default();
         for attempt in [1, 2] {
             let links =
                 Links { attempt: Some(attempt), kubelet: Some(kubelet), ..Links::default() };

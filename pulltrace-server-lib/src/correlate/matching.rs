@@ -1,4 +1,4 @@
-//! Can this pull be of that image? Compares names and digests alone.
+//! Decides whether a pull can be of an image, by names and digests alone.
 
 use pulltrace_core::{ImageRef, LinkEvidence, Pull, RequestedImage, TagOrDigest};
 
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn other_repository_digest_tag_or_namespace_does_not_match() {
+    fn pull_of_other_image_or_namespace_never_matches() {
         let index = TagIndex::default();
         let none = |pull: &Pull, name: &str| {
             assert_eq!(MatchRank::between(pull, &image(name), &index), None, "{name}");

@@ -61,7 +61,7 @@ use std::time::Duration;
 use pulltrace_core::wire::v1::NodeState;
 use pulltrace_core::{ChangeKind, Mono, NodeName, Outcome, PodUid, PullId};
 
-use self::delta::Delta;
+use self::delta::NodeDelta;
 use self::node::{EvaluationContext, Node};
 use self::pending::PendingOutcomes;
 use self::tag_index::TagIndex;
@@ -169,7 +169,7 @@ impl SourceHealth {
 
 /// An update while it is applied.
 #[derive(Debug)]
-struct Update {
+struct PendingUpdate {
     now: ServerNow,
     /// The changes made so far.
     changes: Changes,
@@ -186,7 +186,7 @@ enum Received {
     Live,
 }
 
-impl Update {
+impl PendingUpdate {
     fn new(changes: Changes, now: ServerNow) -> Self {
         Self { now, changes, dirty: BTreeSet::new() }
     }
@@ -224,7 +224,7 @@ impl Correlator {
     /// Applies changes of the fleet. Returns them with the links of each pull, and with everything
     /// else that changed as a result.
     pub fn apply_pulls(&mut self, changes: Changes, now: ServerNow) -> Changes {
-        let mut update = Update::new(changes, now);
+        let mut update = PendingUpdate::new(changes, now);
         for view in &update.changes.nodes {
             let node = self.nodes.entry(view.name.clone()).or_default();
             let has_agent = view.state != NodeState::Lost;
@@ -268,7 +268,7 @@ impl Correlator {
 
     /// Applies an update of a pod source.
     pub fn apply_pod(&mut self, pod_update: PodUpdate, now: ServerNow) -> Changes {
-        let mut update = Update::new(Changes::default(), now);
+        let mut update = PendingUpdate::new(Changes::default(), now);
         match pod_update {
             PodUpdate::Init => {
                 self.cluster_health.pods = SourceHealth::Listing;
@@ -304,7 +304,7 @@ impl Correlator {
 
     /// Applies an update of an event source.
     pub fn apply_event(&mut self, event_update: PullEventUpdate, now: ServerNow) -> Changes {
-        let mut update = Update::new(Changes::default(), now);
+        let mut update = PendingUpdate::new(Changes::default(), now);
         match event_update {
             PullEventUpdate::Init => self.cluster_health.events = SourceHealth::Listing,
             PullEventUpdate::InitDone => self.cluster_health.events = SourceHealth::Live,
@@ -324,7 +324,7 @@ impl Correlator {
 
     /// Applies changes due to time alone. Call it about once per second.
     pub fn expire(&mut self, now: ServerNow) -> Changes {
-        let mut update = Update::new(Changes::default(), now);
+        let mut update = PendingUpdate::new(Changes::default(), now);
         let timed = self.nodes.iter().filter(|(_, node)| node.is_time_dependent(now.mono));
         update.dirty.extend(timed.map(|(name, _)| name.clone()));
         if now.mono.since(self.last_cleanup) >= CLEANUP_INTERVAL {
@@ -344,8 +344,8 @@ impl Correlator {
     }
 
     /// Evaluates the nodes that an update changed, and returns its changes with the results.
-    fn finish(&mut self, update: Update) -> Changes {
-        let Update { now, mut changes, dirty } = update;
+    fn finish(&mut self, update: PendingUpdate) -> Changes {
+        let PendingUpdate { now, mut changes, dirty } = update;
         let mut deltas = self.evaluate(dirty, now);
         // Replace the fleet's version of each pull with the one that is shown.
         for change in &mut changes.pulls {
@@ -384,7 +384,11 @@ impl Correlator {
     }
 
     /// Evaluates nodes, and updates the totals.
-    fn evaluate(&mut self, dirty: BTreeSet<NodeName>, now: ServerNow) -> BTreeMap<NodeName, Delta> {
+    fn evaluate(
+        &mut self,
+        dirty: BTreeSet<NodeName>,
+        now: ServerNow,
+    ) -> BTreeMap<NodeName, NodeDelta> {
         let context = EvaluationContext {
             tag_index: &self.tag_index,
             now,

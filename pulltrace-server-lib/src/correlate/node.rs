@@ -8,7 +8,7 @@ use std::time::Duration;
 use pulltrace_core::{ChangeKind, Digest, Mono, NodeName, NodeTime, Phase, PodRef, PodUid, PullId};
 
 use super::attribution::{self, AttributedPull, Attribution};
-use super::delta::{AnnouncedRows, Delta, RowUpdate, ShownPull, TrackedPull};
+use super::delta::{AnnouncedRows, EvaluatedRows, NodeDelta, ShownPull, TrackedPull};
 use super::demand::{
     self, Candidate, DemandKey, ImageDemand, PreviousResult, READY_RETENTION, ServingPull,
 };
@@ -63,17 +63,21 @@ pub(super) struct EvaluationContext<'a> {
 struct Results {
     pull_mode: PullMode,
     pulls: Vec<PullResult>,
-    row_update: RowUpdate,
+    rows: EvaluatedRows,
     pods: BTreeMap<PodUid, PodView>,
 }
 
 impl Node {
     /// Recomputes the links between pods and pulls, the announced rows and the shown pods.
-    pub(super) fn evaluate(&mut self, name: &NodeName, context: EvaluationContext<'_>) -> Delta {
+    pub(super) fn evaluate(
+        &mut self,
+        name: &NodeName,
+        context: EvaluationContext<'_>,
+    ) -> NodeDelta {
         let results = self.correlate(name, context);
-        let mut delta = Delta::default();
+        let mut delta = NodeDelta::default();
         delta.update_pulls(&mut self.pulls, results.pulls);
-        delta.update_rows(&mut self.announced, results.row_update);
+        delta.update_rows(&mut self.announced, results.rows);
         delta.update_pods(&mut self.pods, results.pods);
         self.pull_mode = results.pull_mode;
         delta
@@ -112,8 +116,8 @@ impl Node {
             rows.values().map(|row| LinkedPull { pull: &row.pull, links: &row.links });
         let view_context = ViewContext { node: name, tag_index, now: now.mono };
         let pods = view::pod_views(&candidates, linked_pulls.chain(linked_rows), view_context);
-        let row_update = RowUpdate { rows, missing, now: now.mono, ttl };
-        Results { pull_mode, pulls, row_update, pods }
+        let rows = EvaluatedRows { rows, missing, now: now.mono, ttl };
+        Results { pull_mode, pulls, rows, pods }
     }
 
     /// Returns the demands, with earlier results that still count.
@@ -153,7 +157,7 @@ impl Node {
     }
 
     /// Appends the result of an evaluation to the changes.
-    pub(super) fn append_changes(&self, delta: Delta, changes: &mut Changes) {
+    pub(super) fn append_changes(&self, delta: NodeDelta, changes: &mut Changes) {
         let pulls = delta.pulls.into_iter().map(|id| (id, ChangeKind::Progressed));
         for (id, kind) in pulls.chain(delta.rows) {
             if let Some(shown) = self.shown_pull(&id) {

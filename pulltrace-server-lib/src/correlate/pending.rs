@@ -1,5 +1,4 @@
-//! When is the end of a pull counted? An unexplained end waits until the kubelet has had time to give
-//! a reason.
+//! Delays the counting of unexplained ends until the kubelet has had time to give a reason.
 
 use std::collections::VecDeque;
 use std::time::Duration;

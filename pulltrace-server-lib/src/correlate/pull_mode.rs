@@ -96,14 +96,14 @@ mod tests {
     }
 
     #[test]
-    fn pull_that_starts_at_end_of_other_shows_serial_kubelet() {
+    fn back_to_back_pulls_mean_serial_kubelet() {
         let [app, db] = [image("app:1"), image("db:1")];
         let pulls = [pull(&app, 1.0, 1.1, Some(9.0)), pull(&db, 1.0, 9.1, None)];
         assert_eq!(detected(&pulls), PullMode::Serial);
     }
 
     #[test]
-    fn pulls_far_apart_or_of_one_image_show_nothing() {
+    fn unrelated_pulls_leave_mode_unchanged() {
         let [app, db] = [image("app:1"), image("db:1")];
         let apart = [pull(&app, 1.0, 1.1, Some(3.0)), pull(&db, 20.0, 20.1, Some(22.0))];
         assert_eq!(detected(&apart), PullMode::Unknown);

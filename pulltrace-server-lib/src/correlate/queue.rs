@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn second_pod_has_no_row_while_its_image_is_pulled() {
+    fn image_being_pulled_gets_no_row() {
         let facts = Facts::default()
             .event(&pulling_event("web-1", "app", APP, 1.0))
             .event(&pulling_event("web-2", "app", APP, 2.0));
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn pods_of_one_queued_image_share_row_of_first_announcement() {
+    fn pods_share_row_of_first_announcement() {
         let facts = Facts::default()
             .event(&pulling_event("db-1", "db", DB, 2.0))
             .event(&pulling_event("db-2", "db", DB, 1.0));
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn row_waits_for_pull_unless_kubelet_is_known_to_be_serial() {
+    fn row_waits_for_pull_unless_kubelet_is_serial() {
         let facts = Facts::default()
             .event(&pulling_event("web", "app", APP, 1.0))
             .event(&pulling_event("db", "db", DB, 2.0));

@@ -1,4 +1,5 @@
-//! Under which names was a digest seen, on any node? A pull reveals its digest long before its tag.
+//! The names each digest was seen under, on any node. A pull reveals its digest long before its
+//! tag.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 

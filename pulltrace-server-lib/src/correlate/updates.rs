@@ -1,4 +1,4 @@
-//! Which facts does an update of a source change, and on which nodes?
+//! Applies the updates of the sources to the facts of the nodes.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use pulltrace_core::{PodUid, Pull};
 
 use super::demand::{DeclaredImage, DemandKey};
 use super::matching::is_tagged;
-use super::{Correlator, Received, Update};
+use super::{Correlator, PendingUpdate, Received};
 use crate::cluster::{ImagePresence, Pod, PullEvent, volume_consumer};
 
 /// Older events may be replayed, so they do not prove that their pod still exists.
@@ -23,7 +23,7 @@ impl Pod {
 }
 
 impl Correlator {
-    pub(super) fn upsert_pod(&mut self, pod: Pod, update: &mut Update) {
+    pub(super) fn upsert_pod(&mut self, pod: Pod, update: &mut PendingUpdate) {
         self.stats.pod_updates += 1;
         for image in &pod.images {
             if let ImagePresence::Present { root_digest: Some(root), .. } = &image.presence
@@ -66,7 +66,12 @@ impl Correlator {
 
     /// Marks a pod as removed. If it was only missing from a new list, a pod known from events alone
     /// is kept, since it may be newer than the list.
-    pub(super) fn remove_pod(&mut self, uid: &PodUid, received: Received, update: &mut Update) {
+    pub(super) fn remove_pod(
+        &mut self,
+        uid: &PodUid,
+        received: Received,
+        update: &mut PendingUpdate,
+    ) {
         let Some(name) = self.pods.get(uid) else {
             return;
         };
@@ -87,7 +92,7 @@ impl Correlator {
         &mut self,
         event: &PullEvent,
         received: Received,
-        update: &mut Update,
+        update: &mut PendingUpdate,
     ) {
         self.stats.events += 1;
         // Without an image it adds no information to earlier events.
@@ -126,7 +131,7 @@ impl Correlator {
 
     /// Adds the tags of a completed pull to the index, and marks the nodes to evaluate because of
     /// it.
-    pub(super) fn index_tags(&mut self, pull: &Pull, update: &mut Update) {
+    pub(super) fn index_tags(&mut self, pull: &Pull, update: &mut PendingUpdate) {
         let Some(root) = &pull.root else { return };
         let mut is_new = false;
         for name in pull.names.iter().filter(|name| is_tagged(name)) {

@@ -33,7 +33,7 @@ use self::agents::ReportDecision;
 use self::history::History;
 use self::node::Node;
 use self::report::{AcceptedReport, ReportHeader, ReportedPulls};
-use self::state::{FleetState, Update};
+use self::state::{FleetState, FleetStep};
 use crate::change::{Changes, Stats};
 use crate::clock::ServerNow;
 use crate::limits::Limits;
@@ -182,7 +182,7 @@ impl Fleet {
     pub fn expire(&mut self, now: ServerNow) -> Changes {
         let mut changes = Changes::default();
         let Limits { lost_after, history_ttl, .. } = self.state.limits;
-        let mut update = Update { fleet: &mut self.state, changes: &mut changes, now };
+        let mut update = FleetStep { fleet: &mut self.state, changes: &mut changes, now };
         for node in self.nodes.values_mut() {
             let silence = node.agents.silent_for(now.mono);
             if node.agents.is_lost(now.mono, lost_after) {
@@ -264,7 +264,7 @@ impl Fleet {
         Ok(AcceptedReport { header, decision, images: Vec::new(), reported })
     }
 
-    /// Decides about a report. Returns `None` if its node is new.
+    /// Decides whether to accept a report, and how. Returns `None` if its node is new.
     fn admit(
         &mut self,
         header: &ReportHeader,
@@ -310,7 +310,7 @@ impl Fleet {
         changes: &mut Changes,
     ) -> ReportAck {
         let AcceptedReport { header, decision, images, reported } = report;
-        let mut update = Update { fleet: &mut self.state, changes, now };
+        let mut update = FleetStep { fleet: &mut self.state, changes, now };
         update.fleet.stats.counters.reports += 1;
         update.fleet.stats.counters.images_missing += reported.missing_images;
         let node = self.nodes.entry(header.node.clone());
@@ -413,7 +413,7 @@ impl Fleet {
 }
 
 /// Enforces the limits of the history, oldest first. Layers are dropped before rows.
-fn evict(nodes: &mut BTreeMap<NodeName, Node>, update: &mut Update<'_>) {
+fn evict(nodes: &mut BTreeMap<NodeName, Node>, update: &mut FleetStep<'_>) {
     let most = update.fleet.limits.ended;
     while let Some(id) = update.fleet.history.drop_oldest_layers(most / 2) {
         let node = nodes.get_mut(id.node());
@@ -428,7 +428,7 @@ fn evict(nodes: &mut BTreeMap<NodeName, Node>, update: &mut Update<'_>) {
     update.fleet.stats.ended = update.fleet.history.len() as u64;
 }
 
-fn remove_pull(nodes: &mut BTreeMap<NodeName, Node>, id: &PullId, update: &mut Update<'_>) {
+fn remove_pull(nodes: &mut BTreeMap<NodeName, Node>, id: &PullId, update: &mut FleetStep<'_>) {
     if let Some(node) = nodes.get_mut(id.node()) {
         node.remove_pull(id, update);
     }

@@ -13,7 +13,7 @@ use super::count::{self, BlobProgress};
 use super::history::EndedKey;
 use super::merge::{self, MergedPull, merge};
 use super::report::{RateMeters, ReportHeader};
-use super::state::{FleetState, Update};
+use super::state::{FleetState, FleetStep};
 use crate::change::{LiveTotals, NodeView, PullChange, Scope, shift};
 use crate::clock::ServerNow;
 
@@ -100,7 +100,7 @@ impl Node {
         &mut self,
         header: &ReportHeader,
         agent_changed: bool,
-        update: &mut Update<'_>,
+        update: &mut FleetStep<'_>,
     ) {
         let now = update.now;
         let difference = millis_between(header.sent_at, now.at);
@@ -147,7 +147,7 @@ impl Node {
     }
 
     /// Applies a reported pull.
-    pub(super) fn apply_pull(&mut self, reported: Pull, update: &mut Update<'_>) {
+    pub(super) fn apply_pull(&mut self, reported: Pull, update: &mut FleetStep<'_>) {
         let Some(entry) = self.pulls.get(&reported.id) else {
             return self.insert_new(reported, update);
         };
@@ -167,7 +167,7 @@ impl Node {
         self.store(merged, update);
     }
 
-    fn insert_new(&mut self, reported: Pull, update: &mut Update<'_>) {
+    fn insert_new(&mut self, reported: Pull, update: &mut FleetStep<'_>) {
         let kind = if let Some(ended_at) = reported.ended_at {
             let since = self.server_time(ended_at, update.now);
             if update.now.at.since(since) > update.fleet.limits.history_ttl {
@@ -203,7 +203,7 @@ impl Node {
     }
 
     /// Stores the new version of a pull.
-    fn store(&mut self, merged: MergedPull, update: &mut Update<'_>) {
+    fn store(&mut self, merged: MergedPull, update: &mut FleetStep<'_>) {
         let MergedPull { pull, kind, scope } = merged;
         // A pull whose end is reported late is timestamped now, so that every reader still sees it
         // end.
@@ -270,7 +270,7 @@ impl Node {
     pub(super) fn end_as_unknown(
         &mut self,
         is_gone: impl Fn(&PullId) -> bool,
-        update: &mut Update<'_>,
+        update: &mut FleetStep<'_>,
     ) {
         let at = shift(update.now.at, self.offset.millis().saturating_neg());
         let live = self.live_pulls().filter(|pull| is_gone(&pull.id));
@@ -282,7 +282,7 @@ impl Node {
     }
 
     /// Marks the node as lost and its live pulls as stale.
-    pub(super) fn mark_lost(&mut self, update: &mut Update<'_>) {
+    pub(super) fn mark_lost(&mut self, update: &mut FleetStep<'_>) {
         update.fleet.stats.counters.nodes_lost += 1;
         self.set_state(NodeState::Lost);
         let correction = self.offset.correction();
@@ -294,7 +294,7 @@ impl Node {
     }
 
     /// Marks the node as live and shows its live pulls as reported.
-    fn restore_live(&mut self, update: &mut Update<'_>) {
+    fn restore_live(&mut self, update: &mut FleetStep<'_>) {
         self.set_state(NodeState::Live);
         let correction = self.offset.correction();
         for entry in self.pulls.values_mut() {
@@ -313,7 +313,7 @@ impl Node {
     }
 
     /// Drops the layers of an ended pull. Returns whether it had any.
-    pub(super) fn drop_layers(&mut self, id: &PullId, update: &mut Update<'_>) -> bool {
+    pub(super) fn drop_layers(&mut self, id: &PullId, update: &mut FleetStep<'_>) -> bool {
         let correction = self.offset.correction();
         let Some(entry) = self.pulls.get_mut(id) else {
             return false;
@@ -328,7 +328,7 @@ impl Node {
     }
 
     /// Removes a pull.
-    pub(super) fn remove_pull(&mut self, id: &PullId, update: &mut Update<'_>) {
+    pub(super) fn remove_pull(&mut self, id: &PullId, update: &mut FleetStep<'_>) {
         if let Some(entry) = self.pulls.remove(id) {
             self.remove_from_totals(&entry, id, update.fleet);
             update.changes.removed_pulls.push(id.clone());
@@ -337,7 +337,7 @@ impl Node {
     }
 
     /// Evicts the oldest ended pulls beyond the limit, and data that only live pulls need.
-    pub(super) fn prune(&mut self, update: &mut Update<'_>) {
+    pub(super) fn prune(&mut self, update: &mut FleetStep<'_>) {
         while self.ended.len() > update.fleet.limits.ended_per_node
             && let Some((since, id)) = self.ended.first().cloned()
         {
@@ -360,7 +360,7 @@ impl Node {
     }
 
     /// Publishes the node, if that is due.
-    pub(super) fn publish_view(&mut self, update: &mut Update<'_>) {
+    pub(super) fn publish_view(&mut self, update: &mut FleetStep<'_>) {
         let is_due = self
             .last_published
             .is_none_or(|published| self.last_report_at.since(published) >= MIN_VIEW_INTERVAL);

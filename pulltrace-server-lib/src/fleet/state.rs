@@ -23,13 +23,13 @@ pub(super) struct FleetState {
 
 /// One step of the fleet: its time, the shared state, and the changes so far.
 #[derive(Debug)]
-pub(super) struct Update<'a> {
+pub(super) struct FleetStep<'a> {
     pub(super) fleet: &'a mut FleetState,
     pub(super) changes: &'a mut Changes,
     pub(super) now: ServerNow,
 }
 
-impl Update<'_> {
+impl FleetStep<'_> {
     /// Adds a change of a whole pull.
     pub(super) fn push_progress(&mut self, pull: Arc<Pull>, correction: Correction) {
         let change = PullChange::new(ChangeKind::Progressed, pull);

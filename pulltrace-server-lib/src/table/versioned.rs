@@ -167,8 +167,8 @@ impl Table {
     ///
     /// If [`Delta::next_cursor`] is not [`seq`](Self::seq), there is more. Between two calls an
     /// unread row may change again and move to the end, so a reader that reads in steps must use a
-    /// [`Follower`](super::Follower). It gets the latest state of each row: it may see an end without earlier
-    /// changes, but never misses one.
+    /// [`Follower`](super::Follower). It gets the latest state of each row: it may see an end
+    /// without earlier changes, but never misses one.
     ///
     /// # Errors
     /// If a tombstone after the cursor was dropped, or the cursor is from another table: the reader

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 use super::error::IntakeError;
-use super::state::{Job, Load, WriterState};
+use super::state::{Job, QueueLoad, WriterState};
 
 /// A flat-combining queue: the enqueuing task drains it unless another task already does. So
 /// reports are applied without waking a task.
@@ -109,8 +109,10 @@ impl CombiningQueue {
                 inner.writer = guard.writer.take();
                 return;
             };
-            let load =
-                Load { high: inner.jobs.len() > self.limit / 2, rejected_reports: inner.rejected };
+            let load = QueueLoad {
+                high: inner.jobs.len() > self.limit / 2,
+                rejected_reports: inner.rejected,
+            };
             drop(inner);
             drop(slot);
             writer.process(job, load);

@@ -44,7 +44,7 @@ pub(super) enum Job {
 
 /// The load of the queue when a job starts.
 #[derive(Clone, Copy)]
-pub(super) struct Load {
+pub(super) struct QueueLoad {
     /// Set while the queue is more than half full.
     pub(super) high: bool,
     /// Number of reports rejected so far because the queue was full.
@@ -98,7 +98,7 @@ impl WriterState {
         self.notify_at.subscribe()
     }
 
-    pub(super) fn process(&mut self, job: Job, load: Load) {
+    pub(super) fn process(&mut self, job: Job, load: QueueLoad) {
         match job {
             Job::Report(report, received, reply) => {
                 let Applied { mut response, changes } = self.fleet.apply(*report, received);
@@ -131,7 +131,7 @@ impl WriterState {
         }
     }
 
-    fn tick(&mut self, load: Load) {
+    fn tick(&mut self, load: QueueLoad) {
         let now = self.clock.now();
         let changes = self.fleet.expire(now);
         let changes = self.correlator.apply_pulls(changes, now);
@@ -147,7 +147,7 @@ impl WriterState {
         }
     }
 
-    fn apply_changes(&mut self, changes: &Changes, load: Load) {
+    fn apply_changes(&mut self, changes: &Changes, load: QueueLoad) {
         let mut stats = self.fleet.stats().clone();
         stats.counters.reports_busy = load.rejected_reports;
         stats.correlate = self.correlator.stats().clone();

@@ -20,8 +20,8 @@ pub struct ContainerdBinary {
 }
 
 impl ContainerdBinary {
-    /// Finds the programs of a minor version such as `"1.6"` or `"2.4"`. Of `"v2.4.2"` the patch is
-    /// ignored: only one of each minor version is available.
+    /// Finds the programs of a minor version such as `"1.6"` or `"2.4"`. Ignores the
+    /// patch of a full version such as `"v2.4.2"`: only one patch of each minor version is available.
     ///
     /// # Errors
     /// [`Missing`] with the command to run.

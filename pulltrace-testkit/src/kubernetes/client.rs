@@ -4,12 +4,17 @@
 use std::error::Error;
 use std::fmt;
 use std::pin::Pin;
+use std::time::Duration;
 
 use futures_util::{AsyncBufReadExt as _, Stream, StreamExt as _};
 use hyper::header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue};
 use hyper::{Method, Request};
 use kube::core::Status;
+use pulltrace_core::error::error_chain;
 use serde_json::Value;
+
+/// The timeout of a request. kube has none, since a watch may be silent for long.
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A failed request.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +48,11 @@ impl ApiError {
     pub(super) fn from_kube(request: &str, error: kube::Error) -> Self {
         match error {
             kube::Error::Api(status) => Self::Rejected { request: request.to_owned(), status },
+            error @ (kube::Error::SerdeError(_)
+            | kube::Error::Discovery(_)
+            | kube::Error::BuildRequest(_)) => {
+                Self::Invalid(format!("{request}: {}", error_chain(&error)))
+            }
             error => Self::Unreachable(error.into()),
         }
     }
@@ -157,7 +167,9 @@ impl Client {
         body: Option<(&str, String)>,
     ) -> Result<Value, ApiError> {
         let name = format!("{method} {path}");
-        let sent = self.kube.request(request(method, path, body)?).await;
+        let sent = self.kube.request(request(method, path, body)?);
+        let sent = tokio::time::timeout(REQUEST_TIMEOUT, sent).await;
+        let sent = sent.map_err(|error| ApiError::Unreachable(error.into()))?;
         sent.map_err(|error| ApiError::from_kube(&name, error))
     }
 }

@@ -10,7 +10,7 @@ use kube::core::request::Request;
 use kube::core::{DynamicObject, GroupVersionKind, Resource as _, Status};
 use kube::discovery::{self, Scope};
 
-use super::client::{ApiError, Client};
+use super::client::{ApiError, Client, REQUEST_TIMEOUT};
 
 impl Client {
     /// Applies the objects of a manifest in order, like `kubectl apply --server-side
@@ -39,7 +39,9 @@ impl Client {
         };
         let mut warnings = Vec::new();
         for object in split_objects(yaml)? {
-            warnings.extend(self.apply_object(&object, &params).await?);
+            let applied = self.apply_object(&object, &params);
+            let applied = tokio::time::timeout(REQUEST_TIMEOUT, applied).await;
+            warnings.extend(applied.map_err(|error| ApiError::Unreachable(error.into()))??);
         }
         Ok(warnings)
     }
@@ -67,7 +69,7 @@ impl Client {
         let body = response.into_body().collect().await.map_err(failed)?.to_bytes();
         let status: Status = serde_json::from_slice(&body)
             .map_err(|error| ApiError::Invalid(format!("{name}: {error}")))?;
-        Err(failed(kube::Error::Api(status.boxed())))
+        Err(ApiError::Rejected { request: name, status: status.boxed() })
     }
 }
 

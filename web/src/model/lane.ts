@@ -24,7 +24,8 @@ const GAP_MS = 5_000;
 export function addSample(samples: readonly SpeedSample[], sample: SpeedSample): readonly SpeedSample[] {
   const last = samples.at(-1);
   if (last !== undefined && sample.at - last.at < SAMPLE_INTERVAL_MS) return samples;
-  const kept = samples.length < MAX_SAMPLES ? samples : thinned(samples);
+  // A gap adds two.
+  const kept = samples.length < MAX_SAMPLES - 1 ? samples : thinned(samples);
   const hasGap = last !== undefined && sample.at - last.at > GAP_MS;
   return hasGap ? [...kept, { at: last.at, speed: undefined }, sample] : [...kept, sample];
 }

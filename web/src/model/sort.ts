@@ -27,8 +27,8 @@ export const formatSort = (sort: Sort | undefined): string | undefined =>
   sort && `${sort.descending ? '-' : ''}${sort.key}`;
 
 /**
- * Returns the order after a click on a heading: its own direction first, then reversed, then, if the
- * table has an order without a column, that one.
+ * Returns the order after a click on a heading: its own direction first, then reversed, then, if
+ * `isOptional`, undefined: the table's default order.
  */
 export function nextSort<Key extends string>(
   sort: Sort | undefined,
@@ -39,7 +39,7 @@ export function nextSort<Key extends string>(
   return isOptional && sort.descending !== descending ? undefined : { key, descending: !sort.descending };
 }
 
-export function compare(a: SortValue, b: SortValue, direction: 1 | -1 = 1): number {
+function compare(a: SortValue, b: SortValue, direction: 1 | -1 = 1): number {
   if (a === b) return 0;
   if (a === undefined) return 1;
   if (b === undefined) return -1;

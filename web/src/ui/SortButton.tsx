@@ -16,11 +16,11 @@ export interface Heading<Key extends string = string> extends SortableColumn<Key
 interface Props {
   heading: Heading;
   sort: Sort | undefined;
-  /** The table has an order without a column. */
+  /** A third click returns to the table's default order. */
   isOptional?: boolean;
 }
 
-/** For the element around the button. */
+/** The `aria-sort` of the element around the button. */
 export const ariaSort = (key: string, sort: Sort | undefined): 'ascending' | 'descending' | undefined =>
   sort?.key !== key ? undefined : sort.descending ? 'descending' : 'ascending';
 

@@ -61,7 +61,7 @@ export function Table<T extends object>(props: Props<T>) {
   );
   const previous = useRef<{ sort: Sort; keys: readonly string[] }>({ sort, keys: [] });
   const ordered = useMemo(() => {
-    // Unless the user changes the order.
+    // Rows keep their positions while in use; a new sort order applies at once.
     const keepsOrder = isFrozen.current && previous.current.sort === sort;
     return sortItems(items, {
       keyOf,

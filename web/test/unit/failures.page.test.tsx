@@ -77,7 +77,7 @@ test('error message is rendered as plain text', async () => {
   expect(element?.textContent).toBe(
     '<img src=x onerror="alert(1)"> \\x1b[31mred\\x1b[0m \\u202etxet\nsecond line',
   );
-  expect(document.querySelector('[data-field="hint"]')?.textContent).not.toBe('');
+  expect(document.querySelector('[data-field="hint"]')?.textContent).toMatch(/\S/);
 });
 
 test('long message is shortened until expanded', async () => {

@@ -13,7 +13,7 @@ const ROW_ROLES = new Set(['row', 'listitem', 'option']);
 const CELL_ROLES = new Set(['cell', 'columnheader']);
 const ATTRIBUTES = ['aria-label', 'aria-description', 'aria-valuetext', 'placeholder', 'title'];
 
-/** Long names are of the data, not of the page. */
+/** Long names come from the data, so they are clipped. */
 const MAX_CHARS = 120;
 const clip = (text: string): string => {
   const oneLine = text.replaceAll(/\s+/g, ' ');
@@ -31,8 +31,8 @@ export function pageText(root: Element): string {
   const visit = (element: Element): void => {
     const role = element.getAttribute('role') ?? '';
     const isCell = CELLS.has(element.tagName) || CELL_ROLES.has(role);
-    const isInline = !LINES.has(element.tagName) || isCell || CELL_ROLES.has(role);
-    const startsLine = ROW_ROLES.has(role) || ROWS.has(element.tagName) || !isInline;
+    const startsLine =
+      ROW_ROLES.has(role) || ROWS.has(element.tagName) || (LINES.has(element.tagName) && !isCell);
     if (startsLine) endLine();
     if (isCell && line.trim()) line += ' | ';
     let wasElement = false;

@@ -24,7 +24,7 @@ const link = (podName: string) => ({
   image: 'x',
 });
 const field = () => screen.getByRole<HTMLInputElement>('combobox', { name: FIELD.search });
-/** Where the options lead. */
+/** Links of the options. */
 const options = (): (string | null)[] =>
   screen.queryAllByRole('option').map((option) => option.getAttribute('data-href'));
 const chosen = (): string | null | undefined =>

@@ -37,7 +37,7 @@ test('heading sorts its own way, then reverses', () => {
   const second = nextSort(first, SIZE);
   expect(second).toEqual({ key: 'size', descending: false });
   expect(nextSort(second, SIZE)).toEqual(first);
-  // A table with an order without a column returns to it.
+  // The third click returns to the default order.
   expect(nextSort(first, SIZE, true)).toEqual(second);
   expect(nextSort(second, SIZE, true)).toBeUndefined();
 });

@@ -72,7 +72,7 @@ surface('sentences', [
         ...[undefined, 1, 2, 3, 4, 11, 21, 102, 111].map(
           (attempt) => [`attempt ${attempt}`, attemptText({ attempt })] as const,
         ),
-        ...[-12, 0, 20, 90].map((late) => [`retry ${late} s late`, retryText(0, late * 1000)] as const),
+        ...[12, 0, -20, -90].map((left) => [`retry due in ${left} s`, retryText(0, -left * 1000)] as const),
       ]),
   ],
   [

@@ -18,7 +18,7 @@ const lost = (rejected: RequestError): State => [
     page.disconnect();
     await page.advance(4_000);
     return [
-      part('[aria-label="Connection"]'),
+      part(`[aria-label="${REGION.connection}"]`),
       part('[data-connection]'),
       part('[data-field="announcement"]'),
       document.title,
@@ -67,7 +67,7 @@ surface('shell', [
       const field = () => form().getByLabelText(/./);
       await page.user.type(field(), 'wrong{Enter}');
       await page.advance(0);
-      const wrong = part('[aria-label="Connection"]');
+      const wrong = part(`[aria-label="${REGION.connection}"]`);
       await page.user.clear(field());
       await page.user.type(field(), 's3cret{Enter}');
       await page.advance(0);

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use pulltrace_benches::{goals, log, print, runtime};
+use pulltrace_benches::{ContainerdVersions, goals, log, print, runtime};
 use pulltrace_testkit::containerd::{Containerd, Options};
 use pulltrace_testkit::registry::Registry;
 use pulltrace_testkit::{clock, need};
@@ -35,15 +35,8 @@ struct Args {
     /// Number of pulls.
     #[arg(long, value_name = "N", default_value_t = 1_000)]
     pulls: usize,
-    /// Minor version of containerd; repeat it for several.
-    #[arg(
-        long,
-        value_name = "VERSION",
-        env = "PULLTRACE_CONTAINERD",
-        value_delimiter = ',',
-        default_values = ["1.6", "2.4"]
-    )]
-    containerd: Vec<String>,
+    #[command(flatten)]
+    containerd: ContainerdVersions,
     /// Print the pulls and exit.
     #[arg(long)]
     plan: bool,
@@ -61,7 +54,7 @@ fn compare_all(args: &Args) -> Result<ExitCode, Error> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut all_equal = true;
-    for version in &args.containerd {
+    for version in &args.containerd.versions {
         match run(&plan, version) {
             Ok(equal) => all_equal &= equal,
             Err(error) => {

@@ -20,13 +20,9 @@ use crate::error::Result;
 use crate::graph::Graph;
 use crate::root::Root;
 
-/// One file of each cycle that is not broken yet. The list may only become shorter.
-const EXEMPT: &[&str] = &[];
-
 pub(crate) fn files_form_no_cycle(root: &Root, graph: &Graph) -> Result<Vec<Finding>> {
     let read = |path: &str| std::fs::read_to_string(root.dir.join(path)).ok();
     let mut findings = Vec::new();
-    let mut in_cycles = BTreeSet::new();
     for target in graph.members.iter().flat_map(|package| &package.targets) {
         if [TargetKind::Test, TargetKind::Bench].iter().any(|kind| target.kind.contains(kind)) {
             continue;
@@ -34,25 +30,17 @@ pub(crate) fn files_form_no_cycle(root: &Root, graph: &Graph) -> Result<Vec<Find
         let path = target.src_path.strip_prefix(&root.dir).unwrap_or(&target.src_path);
         let loaded = Crate::load(path.as_str(), &read)?;
         let uses = loaded.uses();
-        for knot in knots(&uses) {
-            let files: Vec<&str> = knot.iter().map(|file| loaded.files[*file].as_str()).collect();
-            in_cycles.extend(files.iter().map(|file| (*file).to_owned()));
-            if !files.iter().any(|file| EXEMPT.contains(file)) {
-                findings.push(describe(&loaded, &uses, &knot));
-            }
-        }
+        findings
+            .extend(components(&uses).iter().map(|component| describe(&loaded, &uses, component)));
     }
-    let fixed = EXEMPT.iter().filter(|file| !in_cycles.contains(**file));
-    findings.extend(fixed.map(|file| {
-        Finding::new(file, None, "is in no cycle: remove it from the list of exempt files")
-    }));
     Ok(findings)
 }
 
 type Uses = [BTreeMap<usize, String>];
 
-/// Returns the groups of files that all use each other, directly or through other files.
-fn knots(uses: &Uses) -> Vec<Vec<usize>> {
+/// Returns the strongly connected components with more than one file: files that all use each other,
+/// directly or through others.
+fn components(uses: &Uses) -> Vec<Vec<usize>> {
     let reached: Vec<BTreeSet<usize>> = (0..uses.len())
         .map(|file| {
             let mut reached = BTreeSet::new();
@@ -63,17 +51,20 @@ fn knots(uses: &Uses) -> Vec<Vec<usize>> {
             reached
         })
         .collect();
-    let knot = |file: usize| -> Vec<usize> {
+    let component = |file: usize| -> Vec<usize> {
         reached[file].iter().copied().filter(|other| reached[*other].contains(&file)).collect()
     };
-    let knots = (0..uses.len()).map(|file| (file, knot(file)));
-    // Each knot is found from each of its files.
-    knots.filter(|(file, knot)| knot.first() == Some(file)).map(|(_, knot)| knot).collect()
+    let components = (0..uses.len()).map(|file| (file, component(file)));
+    // Each component is found from each of its files.
+    components
+        .filter(|(file, component)| component.first() == Some(file))
+        .map(|(_, component)| component)
+        .collect()
 }
 
-/// Describes the shortest cycle of a knot.
-fn describe(loaded: &Crate, uses: &Uses, knot: &[usize]) -> Finding {
-    let cycles = knot.iter().filter_map(|file| shortest_cycle(uses, *file));
+/// Describes the shortest cycle of a component.
+fn describe(loaded: &Crate, uses: &Uses, component: &[usize]) -> Finding {
+    let cycles = component.iter().filter_map(|file| shortest_cycle(uses, *file));
     let cycle = cycles.min_by_key(Vec::len).unwrap_or_default();
     let steps: Vec<String> = cycle
         .iter()
@@ -81,8 +72,8 @@ fn describe(loaded: &Crate, uses: &Uses, knot: &[usize]) -> Finding {
         .map(|(file, used)| format!("`{}` of {}", uses[*file][used], loaded.files[*used]))
         .collect();
     let mut what = format!("cycle: uses {}", steps.join(", which uses "));
-    if knot.len() > cycle.len() {
-        let others = knot.iter().filter(|file| !cycle.contains(file));
+    if component.len() > cycle.len() {
+        let others = component.iter().filter(|file| !cycle.contains(file));
         let others: Vec<&str> = others.map(|file| loaded.files[*file].as_str()).collect();
         what = format!("{what}; also in cycles with these: {}", others.join(", "));
     }
@@ -122,11 +113,12 @@ mod tests {
         };
         let loaded = Crate::load("lib.rs", &read).unwrap();
         let uses = loaded.uses();
-        let names = |knot: &Vec<usize>| {
-            let names: Vec<&str> = knot.iter().map(|file| loaded.files[*file].as_str()).collect();
+        let names = |component: &Vec<usize>| {
+            let names: Vec<&str> =
+                component.iter().map(|file| loaded.files[*file].as_str()).collect();
             names.join(" ")
         };
-        knots(&uses).iter().map(names).collect()
+        components(&uses).iter().map(names).collect()
     }
 
     #[test]
@@ -224,7 +216,7 @@ mod tests {
         };
         let loaded = Crate::load("lib.rs", &read).unwrap();
         let uses = loaded.uses();
-        let finding = describe(&loaded, &uses, &knots(&uses)[0]);
+        let finding = describe(&loaded, &uses, &components(&uses)[0]);
         let what = "cycle: uses `B` of b.rs, which uses `crate::a::A` of a.rs";
         assert_eq!(finding, Finding::new("a.rs", None, what));
     }

@@ -61,7 +61,7 @@ pub(crate) fn check(root: &Root) -> Result<Vec<(&'static str, Vec<Finding>)>> {
         ("a file has at most 500 lines before its tests", check_each(code::is_short)),
         ("main.rs has at most 150 lines before its tests", check_each(code::main_is_short)),
         ("no file has markers of unfinished work", check_each(code::has_no_unfinished_work)),
-        ("the core does no I/O and is not async", check_each(code::core_is_pure)),
+        ("the core does no I/O, reads no clock and is not async", check_each(code::core_is_pure)),
         ("only the wire types of the core are serialisable", check_each(code::model_is_plain)),
         ("only the containerd client uses tonic and prost", check_each(code::grpc_stays_inside)),
         (

@@ -378,7 +378,7 @@ fn parse_server_url(text: &str) -> Result<Url, HttpSetupError> {
     Err(HttpSetupError::Url(problem))
 }
 
-/// Returns 32 random hexadecimal digits that identify this start of the agent.
+/// Returns 32 hexadecimal digits that identify this start of the agent: pseudo-random, not secret.
 fn random_instance_id() -> String {
     format!("{:032x}", fastrand::u128(..))
 }

@@ -120,7 +120,7 @@ fn if_resolved(pull: &Pull, bytes: Bytes) -> Option<u64> {
     pull.total.map(|_| bytes.0)
 }
 
-/// Bytes of a layer, which are unknown before its download.
+/// Returns the bytes of a layer; `None` if the layer is used without its bytes.
 fn downloaded(layer: &Layer) -> Option<u64> {
     (!layer.state.is_idle()).then_some(layer.motion.downloaded.0)
 }

@@ -1,8 +1,9 @@
 //! `GET /api/v1/events`: the event stream.
 //!
-//! Each reader holds a cursor, at most one chunk of about [`CHUNK_TARGET`](options::CHUNK_TARGET) bytes and a few rows;
-//! another 64 KiB are buffered by its connection. The next chunk is produced only after the
-//! previous one was consumed, so a slow reader costs no more than that and delays no other reader.
+//! Each reader holds a cursor, at most one chunk of about
+//! [`CHUNK_TARGET`](options::CHUNK_TARGET) bytes and a few rows; another 64 KiB are buffered by its
+//! connection. The next chunk is produced only after the previous one was consumed, so a slow reader
+//! costs no more than that and delays no other reader.
 
 mod chunk;
 mod options;

@@ -6,6 +6,7 @@ import type { PodPulls } from '../../api/gen/wire';
 import { usePolled, useServer } from '../../live/hooks';
 import { podCommands } from '../../model/commands';
 import { parsePod, podState, podsUnavailable } from '../../model/pod';
+import { escapeHidden } from '../../model/text';
 import { href, type PageProps } from '../../route';
 import { CommandPanel, useScrollTarget } from '../../ui/Actions';
 import { CommandList } from '../../ui/CommandList';
@@ -131,7 +132,7 @@ function PodNotFound({ namespace, name, requestFailure }: PodNotFoundProps) {
   return (
     <div className={styles.pod}>
       <Message name={notice.message} title={notice.title} level={1}>
-        {notice.text && <p className={styles.text}>{notice.text}</p>}
+        {notice.text && <p className={styles.text}>{escapeHidden(notice.text)}</p>}
         <p>
           <a href={href('pulls', [], { q: `ns:${namespace}` })}>Pulls in this namespace</a>
         </p>

@@ -92,7 +92,7 @@ function About({ pull }: { pull: PullStatus }) {
   return (
     <ul className={styles.about}>
       <li className={styles.node}>
-        on
+        on{' '}
         <a href={href('nodes', [pull.nodeName])} title={pull.nodeName}>
           {pull.nodeName}
         </a>

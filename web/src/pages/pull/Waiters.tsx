@@ -86,7 +86,7 @@ function NoPods() {
       ) : (
         <>
           <Icon name="unknown" size={14} />
-          <span>Pods unavailable: {unavailable}</span>
+          <span>Pods unavailable: {escapeHidden(unavailable)}</span>
         </>
       )}
     </p>

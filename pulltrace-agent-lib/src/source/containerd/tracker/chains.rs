@@ -1,10 +1,10 @@
-//! The chains of a pull: which are unpacked, since when, and which are missing.
+//! The chains of a pull: which are unpacked, being unpacked or missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use pulltrace_core::Digest;
 
-/// What is known of the chains of a pull.
+/// The known states of the chains of a pull.
 #[derive(Debug, Default)]
 pub(super) struct ChainStates {
     /// Unpacked chains and their age.
